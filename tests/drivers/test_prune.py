@@ -1,0 +1,211 @@
+"""The prune driver as a process, on real data cut short."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+SHORT = ("--examples=1200", "--validation_size=200", "--epochs=4", "--features=20,10", "--update_iterations=3")
+
+
+def command(*flags: str, driver: str = "prune") -> list[str]:
+    return [sys.executable, "-m", f"weight_symmetry.{driver}", *flags]
+
+
+def run(*flags: str, driver: str = "prune") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*flags, driver=driver), capture_output=True, text=True, timeout=300, check=False)
+
+
+def only_run(folder: pathlib.Path) -> pathlib.Path:
+    (directory,) = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return directory
+
+
+def records(directory: pathlib.Path) -> list[dict[str, object]]:
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "wallclock_time"} for line in lines]
+
+
+def read_events(directory: pathlib.Path) -> dict[str, dict[int, float]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = EventAccumulator(str(directory), size_guidance={"tensors": 0})
+    events.Reload()
+    return {
+        tag: {event.step: make_ndarray(event.tensor_proto).item() for event in events.Tensors(tag)}
+        for tag in events.Tags()["tensors"]
+    }
+
+
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, subprocess.CompletedProcess[str]]:
+    folder = tmp_path_factory.mktemp("runs")
+    return folder, run("--sparsity=0.9", *SHORT, f"--experiment_dir={folder}")
+
+
+def test_prune_says_what_it_found(pruned: tuple[pathlib.Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, done = pruned
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "permutations left" in done.stdout
+    assert "90.0" in done.stdout
+    assert str(only_run(folder)) in done.stdout
+
+
+def test_prune_leaves_what_pandas_reads(pruned: tuple[pathlib.Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, _ = pruned
+    directory = only_run(folder)
+    epochs = pd.read_json(directory / "metrics.jsonl", lines=True)
+    assert epochs["epoch"].tolist() == [1, 2, 3, 4]
+    assert epochs["step"].tolist() == [8, 16, 24, 32]  # 1,000 images in batches of 128, the short one counted
+    assert epochs["masked_test_accuracy"].notna().tolist() == [False, False, True, False]
+    assert epochs["full_train_accuracy"].notna().tolist() == [False, False, False, True]
+    summary = pd.read_json(folder / "summary.json", orient="index")
+    assert summary.index.tolist() == [directory.name]
+    row = summary.iloc[0]
+    cut = round(0.9 * 784 * 20) + round(0.9 * 20 * 10) + round(0.9 * 10 * 10)
+    assert row["mask/sparsity"] == pytest.approx(cut / (784 * 20 + 20 * 10 + 10 * 10))
+    assert row["final/test_accuracy"] == epochs["test_accuracy"].iloc[-1]
+    assert row["best_validation_accuracy/validation_accuracy"] == epochs["validation_accuracy"][2:].max()
+    assert row["best_validation_accuracy/epoch"] > 2  # chosen among the epochs with the final masks
+    config = json.loads((directory / "config.json").read_text())
+    assert (config["sparsity"], config["random_seed"], config["driver"]) == (0.9, 42, "prune")
+    statistics = json.loads((directory / "mask_stats.json").read_text())
+    assert [layer["total_neurons"] for layer in statistics["layers"]] == [20, 10, 10]
+    assert json.loads((directory / "status.json").read_text()) == {"status": "finished", "epoch": 4}
+    assert (directory / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_prune_leaves_what_tensorboard_reads(pruned: tuple[pathlib.Path, subprocess.CompletedProcess[str]]) -> None:
+    directory = only_run(pruned[0])
+    events = read_events(directory)
+    lines = records(directory)
+    for key in ("train_avg_loss", "test_accuracy", "lr", "cumulative_gradient_norm", "mask/sparsity"):
+        written = events[f"training/{key}"]
+        assert list(written) == [line["step"] for line in lines]
+        np.testing.assert_allclose(list(written.values()), [line[key] for line in lines], rtol=1e-6)
+    assert list(events["training/train_batch_loss"]) == list(range(3, 33, 3))
+    best = json.loads((directory / "best_metrics.json").read_text())
+    assert list(events["best_train_loss/test_accuracy"].values()) == pytest.approx(
+        [best["best_train_loss"]["test_accuracy"]]
+    )
+
+
+def test_saved_model_is_exactly_zero_where_pruned(
+    pruned: tuple[pathlib.Path, subprocess.CompletedProcess[str]],
+) -> None:
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(only_run(pruned[0]) / "checkpoints"))
+    for index, shape in enumerate([(784, 20), (20, 10), (10, 10)]):
+        stem = f"state/network/layers/{index}"
+        weight = reader.get_tensor(f"{stem}/w/.ATTRIBUTES/VARIABLE_VALUE")
+        mask = reader.get_tensor(f"{stem}/mask/.ATTRIBUTES/VARIABLE_VALUE")
+        assert weight.shape == shape
+        assert (mask == 0).sum() == round(0.9 * mask.size)
+        assert (weight[mask == 0] == 0).all()
+        assert (weight[mask == 1] != 0).any()
+
+
+def test_a_finished_run_is_left_alone(pruned: tuple[pathlib.Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, _ = pruned
+    before = {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()}
+    again = run("--pruning_rate=0.9", *SHORT, f"--experiment_dir={folder}")
+    assert again.returncode == 0
+    assert "finished before" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()} == before
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: pathlib.Path) -> None:
+    flags = (*SHORT[:-2], "--features=30", "--epochs=40", "--pruning_schedule=[(3, 0.5), (30, 0.8)]")
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert run(*flags, f"--experiment_dir={whole}").returncode == 0
+    child = subprocess.Popen(
+        command(*flags, f"--experiment_dir={cut}"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not list(cut.glob("*/checkpoints/checkpoint")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    directory = only_run(cut)
+    finished = len(records(directory))
+    assert child.returncode == 130, errors
+    assert errors == "error: interrupted. What was finished is on disk; go on with --resume.\n"
+    assert 0 < finished < 40
+    assert json.loads((directory / "status.json").read_text())["status"] == "interrupted"
+    unasked = run(*flags, f"--experiment_dir={cut}")
+    assert (unasked.returncode, len(records(directory))) == (2, finished)
+    assert "--resume or --overwrite" in unasked.stderr
+    changed = run(*flags, "--lr=0.01", "--resume", f"--experiment_dir={cut}")
+    assert changed.returncode == 2
+    assert "--learning_rate was 0.002, is 0.01" in changed.stderr
+    assert run(*flags, "--resume", f"--experiment_dir={cut}").returncode == 0
+    assert records(directory) == records(only_run(whole))
+    assert (directory / "mask_stats.json").read_bytes() == (only_run(whole) / "mask_stats.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("flag", "status", "message"),
+    [
+        ("--sparsity=1.2", 2, "sparsity (=1.2) must be in [0, 1]."),
+        ("--model=VGG", 2, "model (=VGG) must be one of MNIST_FC, MNIST_CNN, CIFAR10_CNN."),
+        ("--pruning_schedule=[(3, 0.5), (2, 0.6)]", 2, "must rise"),
+        ("--pruning_schedule=[(3, 0.5", 2, "must be a list"),
+        ("--pruning_schedule={'9': [(1, 0.5)]}", 2, "layer 9 must be in [0, 3)"),
+        ("--masked_layer_indices=3", 2, "layer 3 must be in [0, 3)"),
+        ("--nonsense=1", 2, "Unknown command line flag"),
+        ("--dataset=no_such_data", 2, "dataset (=no_such_data) must be"),
+        ("--batch_size=100000", 2, "batch_size (=100000) must be in [1, 1000]"),
+        ("--experiment_dir=/dev/null/runs", 1, "experiment_dir (=/dev/null/runs) cannot be written"),
+    ],
+)
+def test_bad_input_is_one_clear_line(flag: str, status: int, message: str, tmp_path: pathlib.Path) -> None:
+    done = run(*SHORT, f"--experiment_dir={tmp_path}/runs", flag)
+    assert done.returncode == status
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.rglob("metrics.jsonl"))
+
+
+def test_damaged_archive_is_one_clear_line(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "cifar-10-binary-cut.tar.gz").write_bytes(b"\x1f\x8b\x08\x00 not an archive")
+    done = run(
+        "--dataset=CIFAR10", "--model=CIFAR10_CNN", f"--data_dir={tmp_path}", f"--experiment_dir={tmp_path}/runs"
+    )
+    assert done.returncode == 1
+    assert "cifar-10-binary-cut.tar.gz is damaged" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("model", ["MNIST_CNN", "CIFAR10_CNN"])
+def test_convolutional_models_prune(model: str, tmp_path: pathlib.Path) -> None:
+    flags = ("--examples=300", "--validation_size=50", "--epochs=2", "--filters=4,6", "--pruning_scope=global")
+    done = run(*flags, f"--model={model}", "--optimizer=Momentum", "--dropout_rate=0.2", f"--experiment_dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((only_run(tmp_path) / "config.json").read_text())["execution"] == "graph"
+    summary = pd.read_json(tmp_path / "summary.json", orient="index")
+    assert summary["mask/sparsity"].iloc[0] == pytest.approx(0.9, abs=1e-3)
+
+
+def test_train_keeps_every_connection(tmp_path: pathlib.Path) -> None:
+    done = run(
+        *SHORT,
+        "--lr_schedule=stepped",
+        "--lr_schedule_steps=[(2, 0.1)]",
+        f"--experiment_dir={tmp_path}",
+        driver="train",
+    )
+    assert done.returncode == 0, done.stderr
+    lines = records(only_run(tmp_path))
+    assert {line["mask/sparsity"] for line in lines} == {0.0}
+    assert [line["lr"] for line in lines] == pytest.approx([0.002, 0.002, 0.0002, 0.0002])
+    assert lines[-1]["test_accuracy"] > lines[0]["test_accuracy"]

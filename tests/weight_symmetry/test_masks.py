@@ -1,0 +1,223 @@
+"""The law of each mask type and of each sparsity distribution, by property."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from weight_symmetry import masks, symmetry
+
+Bools = npt.NDArray[np.bool_]
+GOLDEN = {
+    "symmetric": "0545e4b3b83a",
+    "random": "526845917e9a",
+    "per-neuron": "0acdadcb6723",
+    "per-neuron-no-input-ablation": "ca4394382bb6",
+}
+LENET = [(784, 300), (300, 100), (100, 10)]
+CNN = [(3, 3, 3, 32), (3, 3, 32, 64), (3136, 10)]
+
+dense = st.tuples(st.integers(1, 20), st.integers(1, 20))
+convolution = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 8), st.integers(1, 8))
+shapes = st.one_of(dense, convolution)
+sparsities = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0]))
+numbers = st.integers(0, 2**32 - 1)
+
+
+def kept(size: int, sparsity: float) -> int:
+    return round((1 - sparsity) * size)
+
+
+def fan_in(shape: Sequence[int]) -> int:
+    return math.prod(shape[:-1])
+
+
+def counts(mask: Bools) -> list[int]:
+    """The connections that each neuron keeps."""
+    return [int(count) for count in mask.reshape(-1, mask.shape[-1]).sum(axis=0)]
+
+
+def inputs_reached(mask: Bools) -> Bools:
+    """For every input unit whether a connection leaves it."""
+    return np.array([mask[..., unit, :].any() for unit in range(mask.shape[-2])])
+
+
+@given(shapes, sparsities, numbers)
+def test_symmetric_cuts_the_same_inputs_for_every_neuron(shape: tuple[int, ...], sparsity: float, seed: int) -> None:
+    (mask,) = masks.create("symmetric", [shape], sparsity, seed)
+    assert mask.shape == shape and mask.dtype == np.bool_
+    assert (mask == mask[..., :1]).all()
+    assert counts(mask) == [kept(fan_in(shape), sparsity)] * shape[-1]
+
+
+@given(shapes, sparsities, numbers)
+def test_random_keeps_the_exact_number(shape: tuple[int, ...], sparsity: float, seed: int) -> None:
+    (mask,) = masks.create("random", [shape], sparsity, seed)
+    assert mask.shape == shape and mask.dtype == np.bool_
+    assert mask.sum() == kept(mask.size, sparsity)
+
+
+@given(shapes, sparsities, numbers)
+def test_per_neuron_keeps_the_same_number_for_each(shape: tuple[int, ...], sparsity: float, seed: int) -> None:
+    (mask,) = masks.create("per-neuron", [shape], sparsity, seed)
+    assert mask.shape == shape and mask.dtype == np.bool_
+    assert counts(mask) == [kept(fan_in(shape), sparsity)] * shape[-1]
+
+
+@given(shapes, sparsities, numbers)
+def test_no_input_is_ablated_and_no_more_is_added_than_that_takes(
+    shape: tuple[int, ...], sparsity: float, seed: int
+) -> None:
+    name = "per-neuron-no-input-ablation"
+    (mask,) = masks.create(name, [shape], sparsity, seed)
+    (added,) = masks.connections_added(name, [shape], sparsity)
+    wanted = kept(fan_in(shape), sparsity) * shape[-1]
+    assert mask.shape == shape and mask.dtype == np.bool_
+    assert inputs_reached(mask).all()
+    assert mask.sum() == wanted + added == max(wanted, shape[-2])
+    assert min(counts(mask)) >= kept(fan_in(shape), sparsity)
+    assert max(counts(mask)) - min(counts(mask)) <= (added > 0)
+
+
+def test_each_law_fails_for_another_type() -> None:
+    shape, sparsity = (50, 20), 0.9
+    made = {name: masks.create(name, [shape], sparsity, seed=5)[0] for name in masks.MASK_TYPES}
+    for name in ("random", "per-neuron", "per-neuron-no-input-ablation"):
+        assert (made[name] != made[name][:, :1]).any(), "not symmetric"
+    assert len(set(counts(made["random"]))) > 1, "not per-neuron"
+    assert not inputs_reached(made["symmetric"]).all(), "some input is ablated"
+    (sparse,) = masks.create("per-neuron", [(40, 10)], 0.9, seed=5)
+    assert not inputs_reached(sparse).all(), "some input is ablated"
+
+
+def test_every_connection_is_drawn_equally_often() -> None:
+    for name, shape in [(name, shape) for name in masks.MASK_TYPES for shape in [(6, 4), (1, 2, 3, 4)]]:
+        total = sum(masks.create(name, [shape], 0.5, seed=0, trial=trial)[0].astype(int) for trial in range(2000))
+        density = kept(6, 0.5) / 6
+        error = np.sqrt(density * (1 - density) / 2000)
+        assert np.abs(total / 2000 - density).max() < 5 * error, name
+
+
+def test_neurons_are_drawn_by_themselves() -> None:
+    for name in ("random", "per-neuron", "per-neuron-no-input-ablation"):
+        (mask,) = masks.create(name, [(64, 64)], 0.5, seed=2)
+        assert symmetry.layer_statistics(mask, permute_outputs=True)["unique_neurons"] == 64, name
+
+
+def test_layers_and_trials_and_seeds_have_their_own_masks() -> None:
+    for name in masks.MASK_TYPES:
+        first, second = masks.create(name, [(40, 40), (40, 40)], 0.5, seed=1)
+        assert (first != second).any()
+        assert (first != masks.create(name, [(40, 40)], 0.5, seed=1, trial=1)[0]).any()
+        assert (first != masks.create(name, [(40, 40)], 0.5, seed=2)[0]).any()
+        np.testing.assert_array_equal(first, masks.create(name, [(40, 40)], 0.5, seed=1)[0])
+
+
+def test_hyphens_and_underscores_name_the_same_type() -> None:
+    for name in masks.MASK_TYPES:
+        hyphens = masks.create(name, LENET, 0.9, seed=1, distribution="erdos-renyi")
+        underscores = masks.create(name.replace("-", "_"), LENET, 0.9, seed=1, distribution="erdos_renyi")
+        for one, other in zip(hyphens, underscores, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_masks_stay_the_same_over_versions() -> None:
+    digests = {
+        name: hashlib.sha256(
+            b"".join(np.packbits(mask).tobytes() for mask in masks.create(name, LENET, 0.9, seed=42))
+        ).hexdigest()
+        for name in masks.MASK_TYPES
+    }
+    assert {name: digest[:12] for name, digest in digests.items()} == GOLDEN, (
+        "Masks drawn from the same seed have changed: published runs can no longer be repeated. If that is meant, "
+        "copy the left side into GOLDEN."
+    )
+
+
+@given(st.lists(shapes, min_size=1, max_size=5), sparsities, st.sampled_from(masks.DISTRIBUTIONS))
+def test_densities_add_up(model: list[tuple[int, ...]], sparsity: float, distribution: str) -> None:
+    layers = masks.layer_sparsities(model, sparsity, distribution)
+    assert all(0 <= layer <= 1 for layer in layers)
+    sizes = [math.prod(shape) for shape in model]
+    total = sum((1 - layer) * size for layer, size in zip(layers, sizes, strict=True))
+    assert total == pytest.approx((1 - sparsity) * sum(sizes), rel=1e-9, abs=1e-9)
+    made = masks.create("random", model, sparsity, seed=0, distribution=distribution)
+    assert [int(mask.sum()) for mask in made] == [kept(size, layer) for layer, size in zip(layers, sizes, strict=True)]
+
+
+@given(st.lists(shapes, min_size=1, max_size=5), st.floats(0.01, 1), st.sampled_from(masks.DISTRIBUTIONS[1:]))
+def test_densities_below_one_follow_the_formula(
+    model: list[tuple[int, ...]], sparsity: float, distribution: str
+) -> None:
+    density = 1 - np.array(masks.layer_sparsities(model, sparsity, distribution))
+    used = [shape if distribution == "erdos-renyi-kernel" else shape[-2:] for shape in model]
+    formula = np.array([sum(shape) / math.prod(shape) for shape in used])
+    free = density < 1 - 1e-12
+    assume(free.any() and sparsity < 1 - 1e-6)
+    scale = density[free] / formula[free]
+    assert scale == pytest.approx(scale[0])
+    assert (formula[~free] * scale[0] >= 1 - 1e-6).all(), "a layer is held at 1 that the formula would not fill"
+
+
+def test_uniform_is_uniform_and_the_others_are_not() -> None:
+    assert masks.layer_sparsities(LENET, 0.9) == [0.9] * 3
+    renyi = masks.layer_sparsities(CNN, 0.8, "erdos-renyi")
+    kernel = masks.layer_sparsities(CNN, 0.8, "erdos-renyi-kernel")
+    assert len(set(renyi)) == 3 and renyi != kernel
+    assert masks.layer_sparsities(LENET, 0.9, "erdos-renyi") == masks.layer_sparsities(LENET, 0.9, "erdos-renyi-kernel")
+
+
+def test_connections_added_only_where_inputs_outnumber_them() -> None:
+    name = "per-neuron-no-input-ablation"
+    assert masks.connections_added(name, LENET, 0.9) == [0, 0, 0]
+    assert masks.connections_added(name, [(100, 10), (3, 3, 16, 4)], 0.99) == [90, 12]
+    assert masks.connections_added(name, [(100, 10)], 1.0) == [100]
+    assert masks.connections_added("per-neuron", [(100, 10)], 0.99) == [0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("random", LENET, 1.2, 0), r"sparsity \(=1.2\) must be in \[0, 1\]\."),
+        (("random", LENET, -0.1, 0), r"sparsity \(=-0.1\) must be in"),
+        (("random", LENET, float("nan"), 0), r"sparsity \(=nan\) must be in"),
+        (("dense", LENET, 0.5, 0), r"mask_type \(='dense'\) must be one of symmetric, random, per-neuron, "),
+        (("random", [(3,)], 0.5, 0), r"shape \(=\(3,\)\) must be"),
+        (("random", [(3, 0)], 0.5, 0), r"shape \(=\(3, 0\)\) must be"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments: tuple[str, list[tuple[int, ...]], float, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        masks.create(*arguments)
+
+
+def test_unknown_distributions_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"distribution \(='even'\) must be one of uniform, erdos-renyi, "):
+        masks.layer_sparsities(LENET, 0.5, "even")
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int64, np.float32, np.float64])
+def test_as_mask_takes_every_type_of_zeros_and_ones(dtype: npt.DTypeLike) -> None:
+    mask = masks.as_mask(np.array([[0, 1], [1, 1]], dtype))
+    assert mask.dtype == np.bool_ and mask.tolist() == [[False, True], [True, True]]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([[0, 2]], "kernel must hold only 0 and 1, and holds 2"),
+        ([[0, -1.0]], "holds -1.0"),
+        ([[0, float("nan")]], "holds nan"),
+        ([["0", "1"]], "must hold booleans, integers or floats"),
+        ([0, 1], r"kernel \(shape \(2,\)\) must be shaped"),
+        (np.zeros((2, 2, 2)), "must be shaped"),
+    ],
+)
+def test_as_mask_refuses_the_rest(values: npt.ArrayLike, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        masks.as_mask(values, "kernel")

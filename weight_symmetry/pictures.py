@@ -1,0 +1,64 @@
+"""The picture of a run: how the accuracy went, and what the masks left."""
+
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.lab import plots
+
+Mask = npt.NDArray[np.bool_]
+
+
+def save(path: pathlib.Path, records: Sequence[Mapping[str, Any]], masks: Sequence[Mask]) -> None:
+    """Draws a run: accuracy over the epochs, connections kept in each layer and, for a dense first layer, each pixel's.
+
+    Args:
+      path: Where the PNG goes.
+      records: The epochs' records.
+      masks: The final masks, in layer order.
+    """
+    figure, (left, middle, right) = plots.row(3, widths=(1.7, 1.0, 1.0))
+    plots.accuracy_by_epoch(left, records)
+    for record in records:
+        if "masked_test_accuracy" in record:
+            _mark_masking(left, record)
+    left.legend(loc="lower right")
+    _draw_layers(middle, masks)
+    _draw_first_layer(right, masks[0])
+    plots.save(figure, path)
+
+
+def _mark_masking(axes: Any, record: Mapping[str, Any]) -> None:
+    axes.axvline(record["epoch"] - 1, color="0.6", linestyle=":", zorder=0)
+    axes.annotate(
+        f"{record['mask/sparsity']:.1%} cut\n10^{record['mask/permutation_log10']:.1f} permutations left",
+        (record["epoch"] - 1, 0.04),
+        xycoords=("data", "axes fraction"),
+        xytext=(-4, 0),
+        textcoords="offset points",
+        ha="right",
+        fontsize="small",
+        color="0.35",
+    )
+
+
+def _draw_layers(axes: Any, masks: Sequence[Mask]) -> None:
+    kept = [float(mask.mean()) for mask in masks]
+    axes.bar(range(len(masks)), kept, color=plots.COLOURS[0], tick_label=[str(index) for index in range(len(masks))])
+    for index, share in enumerate(kept):
+        axes.annotate(f"{share:.0%}", (index, share), ha="center", va="bottom", fontsize="small")
+    axes.set(title="connections kept", xlabel="layer", ylabel="share of the layer", ylim=(0, 1.1))
+
+
+def _draw_first_layer(axes: Any, mask: Mask) -> None:
+    side = math.isqrt(mask.shape[0])
+    if mask.ndim == 2 and side**2 == mask.shape[0]:
+        plots.heat_map(axes, mask.sum(axis=1).reshape(side, side), "connections kept at each pixel")
+    elif mask.ndim == 4:
+        plots.heat_map(axes, mask.sum(axis=(2, 3)), "connections kept at each kernel position")
+    else:
+        axes.set_axis_off()

@@ -1,0 +1,1 @@
+"""Neural networks that know a group acts on their data."""

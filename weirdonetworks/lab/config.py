@@ -1,0 +1,114 @@
+"""Configurations: frozen dataclasses whose fields carry their own flag, help text and rule.
+
+A driver's flags, the checks on them, the run's id and `config.json` all come from one such class.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from weirdonetworks.lab.errors import UsageError
+
+
+def setting(
+    default: Any,
+    help_text: str,
+    *,
+    choices: Sequence[str] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    short: str | None = None,
+    alias: str | None = None,
+) -> Any:
+    """Declares one field of a configuration.
+
+    Args:
+      default: Its default value.
+      help_text: What `--help` says of it.
+      choices: The values it may have; any if empty.
+      minimum: The least value, of each item where it is a tuple.
+      maximum: The greatest value, likewise.
+      short: A short name for the flag.
+      alias: Another name for the flag.
+    """
+    metadata = {"help": help_text, "choices": choices, "range": (minimum, maximum), "short": short, "alias": alias}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+# What suits one optimizer's decay ruins the other's training: Adam's is scaled by its small learning rate.
+DEFAULT_WEIGHT_DECAY = {"Adam": 0.2, "Momentum": 0.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A configuration that checks its fields against their declared choices and ranges.
+
+    Raises:
+      UsageError: If a field breaks its rule.
+    """
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check(field.name, getattr(self, field.name), field.metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(Config):
+    """What every training experiment is told: the data, the optimizer, the length, the seed.
+
+    >>> TrainingConfig(epochs=0)
+    Traceback (most recent call last):
+    ...
+    weirdonetworks.lab.errors.UsageError: epochs (=0) must be at least 1.
+    """
+
+    dataset: str = setting("MNIST", "MNIST, CIFAR10, or the name of a TensorFlow Datasets image data set.")
+    validation_size: int = setting(5000, "Images cut from the training data to choose by.", minimum=0)
+    examples: int | None = setting(None, "Take only the first so many images of train and of test.", minimum=1)
+    epochs: int = setting(20, "Passes over the training data.", minimum=1)
+    batch_size: int = setting(128, "Images a training step.", minimum=1)
+    batch_size_test: int = setting(1000, "Images an evaluation step.", minimum=1)
+    optimizer: str = setting("Adam", "The optimizer.", choices=("Adam", "Momentum"))
+    learning_rate: float = setting(0.002, "The learning rate at the start.", minimum=0.0, short="lr")
+    weight_decay: float | None = setting(
+        None, "Weight decay; none for 0.2, decoupled, with Adam and 0 (of L2) with Momentum.", minimum=0.0, short="wd"
+    )
+    momentum: float = setting(0.9, "Momentum, for --optimizer=Momentum.", minimum=0.0, maximum=1.0)
+    lr_schedule: str = setting("cosine", "How the learning rate falls.", choices=("constant", "stepped", "cosine"))
+    lr_schedule_steps: str = setting(
+        "[(10, 0.1), (15, 0.01)]", "For --lr_schedule=stepped: a list of (epoch, scale of the learning rate)."
+    )
+    random_seed: int = setting(42, "The base of every seed: weights, order of the images, dropout, validation split.")
+    execution: str = setting("auto", "How an epoch is compiled; auto is the fastest.", choices=("auto", "xla", "graph"))
+    update_epoch: int = setting(10, "Evaluate on the whole training data every so many epochs.", minimum=1)
+    update_iterations: int = setting(100, "Log batch loss and gradient norm every so many steps.", minimum=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight_decay is None:
+            # Written into the field, so that records show the number that was used.
+            object.__setattr__(self, "weight_decay", DEFAULT_WEIGHT_DECAY[self.optimizer])
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions(Config):
+    """Where a run is kept and how it starts: nothing that changes its result, so nothing that changes its id."""
+
+    experiment_dir: str = setting("runs", "The folder of all runs.")
+    data_dir: str | None = setting(None, "Where data sets other than MNIST are kept.")
+    resume: bool = setting(False, "Go on with the unfinished run of these flags.")
+    overwrite: bool = setting(False, "Start again, deleting the run of these flags.")
+    dump_json: bool = setting(True, "Write the JSON records and the picture beside metrics.jsonl.")
+
+
+def _check(name: str, value: Any, rule: Any) -> None:
+    if rule["choices"] and value not in rule["choices"]:
+        raise UsageError(f"{name} (={value}) must be one of {', '.join(rule['choices'])}.")
+    minimum, maximum = rule["range"]
+    for item in value if isinstance(value, tuple) else (value,):
+        if item is None or not isinstance(item, int | float):
+            continue
+        # A comparison written so that NaN fails it too.
+        if not ((minimum is None or item >= minimum) and (maximum is None or item <= maximum)):
+            bounds = f"at least {minimum}" if maximum is None else f"in [{minimum:g}, {maximum:g}]"
+            raise UsageError(f"{name} (={item}) must be {bounds}.")

@@ -1,0 +1,93 @@
+"""Files that appear whole or not at all, and locks between processes."""
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+# JSON readers that hold numbers as doubles (JavaScript, some pandas paths) lose digits of integers above this.
+LARGEST_EXACT_INTEGER = 2**53
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes `text` beside `path`, then renames: a reader sees the old file or the new one, never a part."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Writes `value` as JSON that every reader takes; see `to_json`."""
+    write_text(path, json.dumps(to_json(value), indent=2) + "\n")
+
+
+def to_json(value: Any) -> Any:
+    """Makes a value safe for every JSON reader.
+
+    Integers beyond 2^53 become strings, NumPy scalars and arrays plain ones, tuples lists, and numbers that JSON does
+    not know (NaN, infinities) None.
+
+    >>> to_json({"permutations": 10**20, "loss": float("nan"), "widths": (300, 100)})
+    {'permutations': '100000000000000000000', 'loss': None, 'widths': [300, 100]}
+    """
+    if isinstance(value, dict):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    if hasattr(value, "tolist"):
+        return to_json(value.tolist())
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST_EXACT_INTEGER:
+        return integer_to_text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def integer_to_text(value: int) -> str:
+    """Writes an integer of any length in decimal.
+
+    Python refuses `str` of integers above 4,300 digits, a guard against untrusted input; halving stays below it.
+    """
+    if abs(value) < 10**4000:
+        return str(value)
+    if value < 0:
+        return "-" + integer_to_text(-value)
+    half = int(value.bit_length() * math.log10(2)) // 2
+    high, low = divmod(value, 10**half)
+    return integer_to_text(high) + integer_to_text(low).zfill(half)
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+      OSError: If it cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise OSError(f"{path} is not JSON: {error}. Remove or mend it.") from error
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path, *, wait: bool = True) -> Iterator[None]:
+    """Holds an exclusive lock between processes on `path`, an empty file made for the purpose.
+
+    The system drops the lock when its holder ends, however it ends.
+
+    Raises:
+      BlockingIOError: If another process holds it and `wait` is False.
+    """
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield

@@ -1,0 +1,130 @@
+"""Command lines: a configuration's flags, and a `main` that ends with one clear line."""
+
+import dataclasses
+import os
+import sys
+import traceback
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from absl import app, flags, logging
+
+from weirdonetworks.lab.config import Config
+from weirdonetworks.lab.errors import UsageError
+
+FLAGS = flags.FLAGS
+# Flags defined through this module count as those of the driver that asked for them, so its `--help` lists them.
+flags.disclaim_key_flags()
+
+
+def run(main: Callable[..., None], *configs: type[Config]) -> None:
+    """Defines the flags of `configs`, parses the command line and calls `main` with the configurations read from it.
+
+    Exits the way a shell expects: 0 when it worked and for `--help`, 2 for a usage error, 130 for Ctrl-C, 1 for any
+    other failure. An error is one line on stderr; `--verbosity=1` adds the traceback.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for config in configs:
+        hints = typing.get_type_hints(config)
+        for field in dataclasses.fields(config):
+            _define(field, hints[field.name])
+    app.run(lambda _: sys.exit(_guarded(main, configs)), flags_parser=_parse)
+
+
+def _define(field: Any, hint: Any) -> None:
+    rule, text = field.metadata, field.metadata["help"]
+    if rule["choices"]:
+        text = f"{text} One of: {', '.join(rule['choices'])}."
+    kind = _plain_type(hint)
+    if kind is bool:
+        flags.DEFINE_bool(field.name, field.default, text)
+    elif kind is int:
+        flags.DEFINE_integer(field.name, field.default, text, short_name=rule["short"])
+    elif kind is float:
+        flags.DEFINE_float(field.name, field.default, text, short_name=rule["short"])
+    elif kind is str:
+        flags.DEFINE_string(field.name, field.default, text, short_name=rule["short"])
+    else:
+        parser: Any = _TupleParser(typing.get_args(kind)[0])
+        flags.DEFINE(parser, field.name, field.default, text, serializer=flags.CsvListSerializer(","))
+    if rule["alias"]:
+        flags.DEFINE_alias(rule["alias"], field.name)
+
+
+def _plain_type(hint: Any) -> Any:
+    """Strips `| None` from a type."""
+    if isinstance(hint, types.UnionType):
+        (hint,) = (option for option in typing.get_args(hint) if option is not types.NoneType)
+    return hint
+
+
+class _TupleParser(flags.ArgumentParser[tuple[Any, ...]]):
+    """Parses comma-separated numbers."""
+
+    def __init__(self, item: type):
+        self.item = item
+
+    def parse(self, argument: Any) -> tuple[Any, ...]:
+        if isinstance(argument, tuple):
+            return argument
+        try:
+            return tuple(self.item(part) for part in argument.split(",") if part.strip())
+        except ValueError:
+            raise ValueError(f"{argument!r} must be {self.item.__name__}s separated by commas.") from None
+
+    def flag_type(self) -> str:
+        return f"{self.item.__name__},..."
+
+
+def _read(config: type[Config]) -> Config:
+    return config(**{field.name: FLAGS[field.name].value for field in dataclasses.fields(config)})
+
+
+def _parse(argv: list[str]) -> list[str]:
+    arguments = [_with_underscores(argument) for argument in argv[1:]]
+    if {"--help", "-h", "-help", "--helpfull", "--helpshort", "--h"} & set(arguments):
+        print((sys.modules["__main__"].__doc__ or "").strip(), end="\n\nflags:\n")
+        print(FLAGS.get_help() if "--helpfull" in arguments else FLAGS.main_module_help())
+        sys.exit(0)
+    try:
+        rest = FLAGS([argv[0], *arguments])
+    except flags.Error as error:
+        _say(str(error))
+        sys.exit(2)
+    if len(rest) > 1:
+        _say(f"unexpected argument {rest[1]!r}; flags are written --name=value.")
+        sys.exit(2)
+    return rest
+
+
+def _with_underscores(argument: str) -> str:
+    """Lets `--batch-size=8` stand for `--batch_size=8`."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def _guarded(main: Callable[..., None], configs: tuple[type[Config], ...]) -> int:
+    if not FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
+    try:
+        main(*map(_read, configs))
+    except KeyboardInterrupt:
+        _say("interrupted. What was finished is on disk; go on with --resume.")
+        return 130
+    except Exception as error:
+        if FLAGS.verbosity >= 1:
+            traceback.print_exc()
+        else:
+            known = isinstance(error, ValueError | OSError | ImportError)
+            text = " ".join(str(error).split())
+            _say(text if known else f"{type(error).__name__}: {text} (--verbosity=1 shows where.)")
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+def _say(text: str) -> None:
+    print(f"error: {text}", file=sys.stderr)

@@ -1,0 +1,128 @@
+"""Optimizers whose learning rate is an argument of the step, and whose update is one fused kernel."""
+
+from collections.abc import Sequence
+
+import sonnet as snt
+import tensorflow as tf
+
+
+class _Slots(snt.Module):
+    """Per-parameter state of an optimizer: `names[k]` -> a list of variables in the order of the parameters."""
+
+    slot_names: tuple[str, ...] = ()
+
+    def __init__(self, weight_decay: float, name: str | None):
+        super().__init__(name=name)
+        if weight_decay < 0:
+            raise ValueError(f"weight_decay (={weight_decay}) must be at least 0.")
+        self.weight_decay = weight_decay
+
+    @snt.once
+    def initialize(self, parameters: Sequence[tf.Variable]) -> None:
+        """Creates the slots; must have run, outside any compiled function, before the first `apply`."""
+        self._index = {id(parameter): index for index, parameter in enumerate(parameters)}
+        for slot in self.slot_names:
+            zeros = (tf.zeros_like(parameter) for parameter in parameters)
+            setattr(self, slot, [tf.Variable(zero, trainable=False, name=slot) for zero in zeros])
+
+    def slots(self, parameter: tf.Variable) -> list[tf.Variable]:
+        """Returns the state kept for `parameter`, each of its shape, e.g. to clear it where a weight is pruned."""
+        return [getattr(self, slot)[self._index[id(parameter)]] for slot in self.slot_names]
+
+    def _decays(self, parameter: tf.Variable) -> bool:
+        # Biases, scales and offsets are vectors; pulling them to zero costs accuracy and regularises nothing.
+        return self.weight_decay > 0 and parameter.shape.rank >= 2
+
+
+class Adam(_Slots):
+    """Adam with decoupled weight decay (Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019).
+
+        m <- beta1 m + (1 - beta1) g,   v <- beta2 v + (1 - beta2) g^2
+        w <- (1 - lr weight_decay) w - lr sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon)
+
+    Weights of rank two and more decay, vectors do not. As in TensorFlow's own kernel, epsilon is the paper's
+    "epsilon hat".
+
+    >>> w = tf.Variable([1.0, -1.0])
+    >>> optimizer = Adam()
+    >>> optimizer.initialize([w])
+    >>> optimizer.apply([tf.constant([0.3, -0.2])], [w], learning_rate=tf.constant(0.1))
+    >>> w.numpy().round(3).tolist()
+    [0.9, -0.9]
+    """
+
+    slot_names = ("m", "v")
+
+    def __init__(
+        self,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        name: str | None = None,
+    ):
+        super().__init__(weight_decay, name)
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.epsilon = epsilon
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+
+    def apply(self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor) -> None:
+        """Takes one step down `updates`, the gradients of `parameters` in their order."""
+        self.step.assign_add(1)
+        for g, parameter, m, v in zip(updates, parameters, self.m, self.v, strict=True):
+            t = tf.cast(self.step, parameter.dtype)
+            rate = tf.cast(learning_rate, parameter.dtype)
+            if self._decays(parameter):
+                parameter.assign(parameter * (1.0 - rate * self.weight_decay))
+            tf.raw_ops.ResourceApplyAdam(
+                var=parameter.handle,
+                m=m.handle,
+                v=v.handle,
+                beta1_power=tf.pow(tf.cast(self.beta1, parameter.dtype), t),
+                beta2_power=tf.pow(tf.cast(self.beta2, parameter.dtype), t),
+                lr=rate,
+                beta1=tf.cast(self.beta1, parameter.dtype),
+                beta2=tf.cast(self.beta2, parameter.dtype),
+                epsilon=tf.cast(self.epsilon, parameter.dtype),
+                grad=g,
+            )
+
+
+class Momentum(_Slots):
+    """Gradient descent with heavy-ball momentum and L2 weight decay (Polyak 1964).
+
+        a <- momentum a + (g + weight_decay w),   w <- w - lr a
+
+    Weights of rank two and more decay, vectors do not.
+
+    >>> w = tf.Variable([1.0])
+    >>> optimizer = Momentum(0.9)
+    >>> optimizer.initialize([w])
+    >>> for _ in range(2):
+    ...     optimizer.apply([tf.constant([1.0])], [w], learning_rate=tf.constant(0.1))
+    >>> w.numpy().round(3).tolist()
+    [0.71]
+    """
+
+    slot_names = ("accumulated",)
+
+    def __init__(self, momentum: float = 0.9, weight_decay: float = 0.0, name: str | None = None):
+        super().__init__(weight_decay, name)
+        self.momentum = momentum
+
+    def apply(self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor) -> None:
+        """Takes one step down `updates`, the gradients of `parameters` in their order."""
+        for g, parameter, accumulated in zip(updates, parameters, self.accumulated, strict=True):
+            if self._decays(parameter):
+                g = g + self.weight_decay * parameter
+            tf.raw_ops.ResourceApplyMomentum(
+                var=parameter.handle,
+                accum=accumulated.handle,
+                lr=tf.cast(learning_rate, parameter.dtype),
+                grad=g,
+                momentum=tf.cast(self.momentum, parameter.dtype),
+            )
+
+
+Optimizer = Adam | Momentum

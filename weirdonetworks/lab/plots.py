@@ -1,0 +1,59 @@
+"""Plots in the project's one style."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# Okabe & Ito's colours, told apart by colour-blind readers too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLE: Any = {
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": "medium",
+    "font.size": 10,
+    "legend.frameon": False,
+}
+
+
+def row(count: int, widths: Sequence[float] | None = None, height: float = 3.2) -> tuple[Figure, list[Axes]]:
+    """Makes a figure of `count` axes in a row, widths in proportion; it belongs to no window and needs no closing."""
+    with mpl.rc_context(STYLE):
+        shares = tuple(widths or [1.0] * count)
+        figure = Figure(figsize=(1.15 * height * sum(shares), height), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(1, count, squeeze=False, width_ratios=shares)[0]
+    return figure, list(axes)
+
+
+def accuracy_by_epoch(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
+    """Draws the accuracy of each split that the records have."""
+    epochs = [record["epoch"] for record in records]
+    for split in ("train", "validation", "test"):
+        if f"{split}_accuracy" in records[0]:
+            axes.plot(epochs, [100 * record[f"{split}_accuracy"] for record in records], marker=".", label=split)
+    axes.set(title="accuracy", xlabel="epoch", ylabel="%")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def heat_map(axes: Axes, values: npt.NDArray[Any], title: str) -> None:
+    """Draws a matrix as an image with its scale."""
+    image = axes.imshow(np.asarray(values), cmap="viridis")
+    axes.set(title=title, xticks=[], yticks=[])
+    axes.figure.colorbar(image, ax=axes, shrink=0.85)
+
+
+def save(figure: Figure, path: pathlib.Path) -> None:
+    """Writes a figure as PNG, whole or not at all."""
+    beside = path.with_name(f".{path.name}")
+    figure.savefig(beside, dpi=130, format="png", metadata={"Software": None})
+    beside.replace(path)

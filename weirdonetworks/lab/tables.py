@@ -1,0 +1,19 @@
+"""Tables for the end of a run."""
+
+from collections.abc import Sequence
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lays out cells in columns, the first to the left and the others to the right.
+
+    >>> print(table(["", "epochs", "accuracy"], [["dense", "1-10", "98.1%"]]))
+           epochs  accuracy
+    dense    1-10     98.1%
+    """
+    cells = [list(header), *map(list, rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
+    lines = []
+    for line in cells:
+        others = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        lines.append("  ".join([line[0].ljust(widths[0]), *others]).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,241 @@
+"""Training over resident data: one compiled function an epoch, one an evaluation."""
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.lab.datasets import Split
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.objectives import Objective
+from weirdonetworks.lab.optimizers import Optimizer
+
+EXECUTIONS = ("auto", "xla", "graph")
+
+
+def resolve_execution(execution: str, network: snt.Module) -> str:
+    """Says which way an epoch of a built network is compiled: `xla`, or `graph` (TensorFlow's own executor).
+
+    `auto` is the one measured faster on the device at hand: XLA on an accelerator; on a processor XLA if there are two
+    cores and more and no convolution, whose gradient XLA computes some fifty times slower there, else the graph. The
+    two round differently, so a record states which it was.
+    """
+    if execution not in EXECUTIONS:
+        raise UsageError(f"execution (={execution}) must be one of {', '.join(EXECUTIONS)}.")
+    if execution != "auto":
+        return execution
+    if tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"):
+        return "xla"
+    convolves = any(weight.shape.rank > 2 for weight in network.trainable_variables)
+    return "xla" if len(os.sched_getaffinity(0)) > 1 and not convolves else "graph"
+
+
+class Resident:
+    """A split on the device, whole."""
+
+    def __init__(self, split: Split):
+        self.images = tf.constant(split.images)
+        self.labels = tf.constant(split.labels)
+
+    def __len__(self) -> int:
+        return int(self.labels.shape[0])
+
+
+class TrainState(tf.Module):
+    """What a checkpoint holds: the network, the optimizer's slots, the initial weights, and the counts.
+
+    Attributes:
+      network: The network, built (its variables exist).
+      optimizer: Its optimizer.
+      initial: The trainable weights as they were at the start, in the network's order.
+      epoch: Finished epochs.
+      step: Finished steps.
+      cumulative_gradient_norm: The gradient norm summed over all steps.
+    """
+
+    def __init__(self, network: snt.Module, optimizer: Optimizer):
+        super().__init__(name="train_state")
+        self.network = network
+        self.optimizer = optimizer
+        optimizer.initialize(network.trainable_variables)
+        self.initial = [tf.Variable(weight, trainable=False) for weight in network.trainable_variables]
+        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.cumulative_gradient_norm = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+
+    def restart(self) -> None:
+        """Makes the network's present weights the initial ones, and forgets all training."""
+        for start, weight in zip(self.initial, self.network.trainable_variables, strict=True):
+            start.assign(weight)
+        for variable in (*self.optimizer.variables, self.epoch, self.step, self.cumulative_gradient_norm):
+            variable.assign(tf.zeros_like(variable))
+
+    def distance_from_start(self) -> dict[str, float]:
+        """Measures how far the weights, as one vector, have moved: `cosine_similarity` and `vector_difference_norm`."""
+        now, start = (
+            np.concatenate([weight.numpy().ravel() for weight in weights]).astype(np.float64)
+            for weights in (self.network.trainable_variables, self.initial)
+        )
+        lengths = np.linalg.norm(now) * np.linalg.norm(start)
+        return {
+            "cosine_similarity": float(now @ start / lengths) if lengths else 0.0,
+            "vector_difference_norm": float(np.linalg.norm(now - start)),
+        }
+
+
+class Trainer:
+    """Trains and evaluates a network on data held on the device.
+
+    The loop over an epoch's batches runs inside one compiled function: shuffled indices come in, every step's figures
+    come out, and Python is entered once an epoch. The last, short batch of an epoch is a step of its own; nothing is
+    dropped.
+
+    Attributes:
+      state: The network, its optimizer and the counts: what a checkpoint holds.
+      figures: The names of the objective's figures.
+      execution: How the functions are compiled, `xla` or `graph`.
+    """
+
+    def __init__(
+        self,
+        network: snt.Module,
+        optimizer: Optimizer,
+        objective: Objective,
+        train: Resident,
+        *,
+        batch_size: int = 128,
+        batch_size_test: int = 1000,
+        execution: str = "auto",
+    ):
+        """Builds the network on one example and prepares the compiled functions.
+
+        Args:
+          network: The network; its variables are created here unless they exist.
+          optimizer: An optimizer not used before.
+          objective: What the network is trained for.
+          train: The training split.
+          batch_size: Examples a step, at most as many as there are.
+          batch_size_test: Examples an evaluation step; changes speed and memory, not the result.
+          execution: See `resolve_execution`.
+
+        Raises:
+          UsageError: If the batch is larger than the data.
+        """
+        if not 1 <= batch_size <= len(train):
+            raise UsageError(f"batch_size (={batch_size}) must be in [1, {len(train)}], the training examples.")
+        if batch_size_test < 1:
+            raise UsageError(f"batch_size_test (={batch_size_test}) must be at least 1.")
+        self.objective = objective
+        self.train = train
+        self.batch_size = batch_size
+        self.batch_size_test = batch_size_test
+        no_seed = tf.zeros([2], tf.int32)
+        self.figures = tuple(objective(train.images[:1], train.labels[:1], is_training=False, seed=no_seed))
+        self.state = TrainState(network, optimizer)
+        self.execution = resolve_execution(execution, network)
+        compiled = {"jit_compile": self.execution == "xla", "autograph": False}
+        self._compiled_epoch = tf.function(self._epoch, **compiled)
+        self._compiled_evaluation = tf.function(self._evaluation, **compiled)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The steps an epoch takes, the short last one among them."""
+        return -(-len(self.train) // self.batch_size)
+
+    def epoch(
+        self, order: npt.NDArray[np.integer], learning_rates: npt.NDArray[np.floating], seed: tuple[int, int]
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Trains over the training split once.
+
+        Args:
+          order: A permutation of its indices.
+          learning_rates: The rate of each step, `[steps_per_epoch]`.
+          seed: The epoch's seed for what is random in the network.
+
+        Returns:
+          Each figure of the objective (averaged over its batch), `gradient_norm` and `batch_size`, a value a step.
+        """
+        figures = self._compiled_epoch(
+            self.train.images,
+            self.train.labels,
+            tf.constant(order, tf.int32),
+            tf.constant(learning_rates, tf.float32),
+            tf.constant(seed, tf.int32),
+        ).numpy()
+        sizes = np.full(self.steps_per_epoch, self.batch_size, np.float32)
+        sizes[-1] = len(self.train) - self.batch_size * (self.steps_per_epoch - 1)
+        return dict(zip((*self.figures, "gradient_norm"), figures.T, strict=True)) | {"batch_size": sizes}
+
+    def evaluate(self, data: Resident) -> dict[str, float]:
+        """Averages each figure of the objective over a whole split, the network not in training."""
+        sums = self._compiled_evaluation(data.images, data.labels).numpy().astype(np.float64).sum(axis=0)
+        return dict(zip(self.figures, (sums / len(data)).tolist(), strict=True))
+
+    def _step(self, images: tf.Tensor, labels: tf.Tensor, learning_rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        parameters = self.state.network.trainable_variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(parameters)
+            figures = self.objective(images, labels, is_training=True, seed=seed)
+            means = {name: tf.reduce_mean(figure) for name, figure in figures.items()}
+        gradients = tape.gradient(means["loss"], parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        self.state.optimizer.apply(gradients, parameters, learning_rate)
+        return tf.stack([*means.values(), _norm(gradients)])
+
+    def _epoch(
+        self, images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, learning_rates: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        def step(index: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+            step_seed = tf.random.experimental.stateless_fold_in(seed, index, alg="philox")
+            return self._step(tf.gather(images, batch), tf.gather(labels, batch), learning_rates[index], step_seed)
+
+        return _over_batches(step, order, self.batch_size, len(self.figures) + 1)
+
+    def _evaluation(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        def step(index: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+            del index
+            no_seed = tf.zeros([2], tf.int32)
+            figures = self.objective(
+                tf.gather(images, batch), tf.gather(labels, batch), is_training=False, seed=no_seed
+            )
+            return tf.stack([tf.reduce_sum(figure * tf.ones([batch.shape[0]])) for figure in figures.values()])
+
+        examples = labels.shape[0]
+        return _over_batches(step, tf.range(examples), min(self.batch_size_test, examples), len(self.figures))
+
+
+def _norm(tensors: list[tf.Tensor]) -> tf.Tensor:
+    """Measures the joint Euclidean norm.
+
+    A product with ones sums rows in the vectorised matrix kernel; a plain reduction costs XLA on a CPU a fifth of the
+    whole step.
+    """
+    squares = []
+    for tensor in tensors:
+        rows = tf.reshape(tf.square(tensor), [-1, tensor.shape[-1] if tensor.shape.rank else 1])
+        squares.append(tf.reduce_sum(tf.linalg.matvec(rows, tf.ones([rows.shape[-1]], rows.dtype))))
+    return tf.sqrt(tf.add_n(squares))
+
+
+def _over_batches(
+    step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], order: tf.Tensor, batch_size: int, figures: int
+) -> tf.Tensor:
+    """Calls `step(index, batch of order)` over the full batches in a loop in the graph, then over the rest.
+
+    Returns:
+      The steps' vectors, stacked `[steps, figures]`.
+    """
+    full, rest = divmod(order.shape[0], batch_size)
+    collected = tf.TensorArray(tf.float32, size=full, element_shape=[figures])
+
+    def body(index: tf.Tensor, collected: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        # `order[a:b]` in a loop has no static shape under XLA; `tf.slice` has.
+        return index + 1, collected.write(index, step(index, tf.slice(order, [index * batch_size], [batch_size])))
+
+    _, collected = tf.while_loop(lambda index, _: index < full, body, (tf.constant(0), collected))
+    outputs = collected.stack()
+    if rest:
+        outputs = tf.concat([outputs, step(tf.constant(full), order[full * batch_size :])[tf.newaxis]], axis=0)
+    return outputs
