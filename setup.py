@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 EXTRAS = {
     # igraph is under the GPL, so it is asked for, not brought along.
     "symmetry": ["igraph>=0.11"],
-    "analysis": ["pandas>=2.2", "seaborn>=0.13", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29", "jinja2>=3.1"],
+    "analysis": ["pandas>=2.2", "jinja2>=3.1", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"],
     "sweep": ["ray>=2.40"],
     "test": [
         "build>=1.2",
@@ -18,7 +18,12 @@ EXTRAS = {
         "pytest-xdist>=3.6",
         "ruff==0.17.5",
         "igraph>=0.11",
+        "ipykernel>=6.29",
+        "jinja2>=3.1",
+        "nbclient>=0.10",
+        "nbformat>=5.10",
         "pandas>=2.2",
+        "ray>=2.40",
     ],
 }
 
@@ -30,11 +35,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["weirdonetworks", "weirdonetworks.*", "weight_symmetry", "weight_symmetry.*"]),
+    packages=find_packages(
+        include=["weirdonetworks", "weirdonetworks.*", "weight_symmetry", "weight_symmetry.*", "analysis"]
+    ),
     package_data={
         "weirdonetworks": ["py.typed"],
         "weirdonetworks.lab": ["data/mnist/*.gz", "data/mnist/SOURCE.md"],
         "weight_symmetry": ["py.typed"],
+        "analysis": ["page.html", "plot_summary_json.ipynb"],
     },
     install_requires=[
         "absl-py>=2.1",

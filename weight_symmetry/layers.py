@@ -36,7 +36,8 @@ class _Masked(snt.Module):
 
     @property
     def _weight(self) -> tf.Tensor:
-        return _cut_gradient(self.w, self.mask)
+        # As tensors: a custom gradient takes no variables, and under a distribution strategy they are some.
+        return _cut_gradient(tf.convert_to_tensor(self.w), tf.convert_to_tensor(self.mask))
 
     def set_mask(self, mask: npt.ArrayLike) -> None:
         """Sets which connections are kept, and zeroes the weights of the others.
@@ -123,6 +124,8 @@ class MaskedConv2D(_Masked):
         super().__init__(output_channels, with_bias, name)
         if padding not in ("SAME", "VALID"):
             raise ValueError(f"padding (={padding}) must be SAME or VALID.")
+        if kernel_size < 1:
+            raise ValueError(f"kernel_size (={kernel_size}) must be at least 1.")
         self.kernel_size = kernel_size
         self.padding = padding
 

@@ -1,6 +1,5 @@
 """The three models of the weight-symmetry experiments, every layer of theirs masked."""
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
+from weight_symmetry import initialisation
 from weight_symmetry.layers import MaskedConv2D, MaskedLinear
 from weirdonetworks.lab import seeds
 
@@ -19,9 +19,11 @@ class MaskedModel(snt.Module):
 
     Attributes:
       layers: The masked layers, inputs first; the last gives the logits.
+      norms: The batch norms, each of the layer of the same index; a model without has none.
     """
 
     layers: list[MaskedLayer]
+    norms: Sequence[snt.BatchNorm] = ()
 
     def __init__(self, dropout_rate: float, name: str | None):
         super().__init__(name=name)
@@ -34,15 +36,35 @@ class MaskedModel(snt.Module):
         """The layers' masks, as booleans."""
         return [layer.mask.numpy() > 0 for layer in self.layers]
 
-    def initialise(self, seed: int, trial: int = 0) -> None:
-        """Draws new weights, He normal in each layer's fan-in (He et al. 2015), biases zero, a seed a layer."""
+    def initialise(self, seed: int, trial: int = 0, scheme: str = "he_normal") -> None:
+        """Makes the model new, as far as its masks allow: only values change, so nothing is traced again.
+
+        Each layer draws its weights from a seed of its own, scaled by the connections that its present mask leaves (see
+        `initialisation.draw`), so set the masks first where they are to count; they stay. Biases become zero, batch
+        norm's scale 1, its offset 0, and its moving statistics empty.
+
+        >>> model = MNIST_FC(features=(32, 16))
+        >>> _ = model(tf.ones([1, 28, 28, 1]), is_training=False)
+        >>> model.initialise(seed=42, trial=1, scheme="glorot_uniform")
+
+        Args:
+          seed: The experiment's base seed.
+          trial: The number of the trial; each has its own weights.
+          scheme: One of `initialisation.SCHEMES`.
+
+        Raises:
+          ValueError: If the scheme is unknown.
+        """
         for index, layer in enumerate(self.layers):
-            shape = tuple(layer.w.shape)
-            deviation = math.sqrt(2.0 / math.prod(shape[:-1]))
             rng = seeds.generator(seed, "init", index, trial)
-            layer.set_weight(rng.normal(0.0, deviation, shape))
+            layer.set_weight(initialisation.draw(layer.mask.numpy(), rng, scheme))
             if layer.with_bias:
                 layer.b.assign(tf.zeros_like(layer.b))
+        for norm in self.norms:
+            norm.scale.assign(tf.ones_like(norm.scale))
+            norm.offset.assign(tf.zeros_like(norm.offset))
+            norm.moving_mean.reset()
+            norm.moving_variance.reset()
 
     def _dropout(self, hidden: tf.Tensor, is_training: bool, seed: tf.Tensor | None, index: int) -> tf.Tensor:
         if not is_training or self.dropout_rate == 0:
@@ -81,6 +103,8 @@ class MNIST_FC(MaskedModel):  # noqa: N801 - the name that the experiments' flag
 
     def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Maps images `[batch, ...]`, flattened, to logits `[batch, num_classes]`; `seed` int32 `[2]` for dropout."""
+        if images.shape.rank is None or images.shape.rank < 2:
+            raise ValueError(f"images of shape {images.shape} must be [batch, ...].")
         hidden = snt.flatten(images)
         for index, layer in enumerate(self.layers[:-1]):
             hidden = self._dropout(tf.nn.relu(layer(hidden)), is_training, seed, index)
@@ -196,8 +220,9 @@ def _check_filters(filters: Sequence[int]) -> None:
 
 
 def _check_size(images: tf.Tensor, poolings: int) -> None:
-    smallest = min(images.shape[1:3])
-    if smallest < 2**poolings:
+    if images.shape.rank != 4 or None in images.shape[1:]:
+        raise ValueError(f"images of shape {images.shape} must be [batch, height, width, channels], all sizes known.")
+    if min(images.shape[1:3]) < 2**poolings:
         raise ValueError(f"images of shape {images.shape} are too small for {poolings} poolings by 2.")
 
 

@@ -1,38 +1,67 @@
-"""What a finished run found, as a table."""
+"""What finished runs found, as a table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from weirdonetworks.lab.runs import Run
 from weirdonetworks.lab.tables import table
 
 
-def show(run: Run) -> None:
-    """Prints a finished run: a line for each stage between changes of the masks, and where the run is."""
-    if run.found_finished:
-        print("This run was finished before; nothing was trained (--overwrite starts it again).")
-    print(f"\n{stages(run.records)}")
-    seconds = sum(record["wallclock_time"] for record in run.records)
-    print(f"\n{len(run.records)} epochs in {seconds:.1f} s. Everything is in {run.directory}")
+def show(runs: Sequence[Run]) -> None:
+    """Prints what runs found, and where they are: one by its stages, several as a line each and their mean."""
+    before = sum(run.found_finished for run in runs)
+    if before:
+        which = "This run was" if len(runs) == 1 else f"{before} of these runs were"
+        print(f"{which} finished before; nothing was trained there (--overwrite starts again).")
+    print(f"\n{stages(runs[0].records) if len(runs) == 1 else trials(runs)}\n")
+    last = runs[0].records[-1]
+    if "mask/automorphisms_log10" not in last:
+        print("The exact symmetry group was not computed: pip install weirdonetworks[symmetry]")
+    seconds = sum(record["wallclock_time"] for run in runs for record in run.records)
+    where = runs[0].directory if len(runs) == 1 else runs[0].directory.parent
+    print(f"{sum(len(run.records) for run in runs)} epochs in {seconds:.1f} s. Everything is in {where}")
 
 
 def stages(records: Sequence[Mapping[str, Any]]) -> str:
-    """Lays out, for each stage with the same masks, its sparsity, accuracies and permutations left."""
+    """Lays out, for each stage with the same masks, its sparsity, accuracies and symmetries left."""
     starts = sorted({0, *(index for index, record in enumerate(records) if "masked_test_accuracy" in record)})
     rows = []
     for start, end in zip(starts, [*starts[1:], len(records)], strict=True):
         first, last = records[start], records[end - 1]
-        before = f"{first['masked_test_accuracy']:.2%}" if "masked_test_accuracy" in first else "-"
-        rows.append(
-            [
-                f"{first['epoch']}-{last['epoch']}",
-                f"{first['mask/sparsity']:.2%}",
-                before,
-                f"{last['test_accuracy']:.2%}",
-                f"{last['validation_accuracy']:.2%}" if "validation_accuracy" in last else "-",
-                str(first["mask/zeroed_neurons"]),
-                f"10^{first['mask/permutation_log10']:.1f}",
-            ]
-        )
-    header = ["epochs", "sparsity", "test at start", "test at end", "validation", "dead neurons", "permutations left"]
-    return table(header, rows)
+        epochs = f"{first['epoch']}-{last['epoch']}"
+        rows.append([epochs, _percent(first, "masked_test_accuracy"), *_figures(last)])
+    return table(["epochs", "test at start", *_HEADER], rows)
+
+
+def trials(runs: Sequence[Run]) -> str:
+    """Lays out a line for each trial, and the mean and standard deviation of the accuracies."""
+    rows = [[run.id, *_figures(run.records[-1])] for run in runs]
+    spread = ["mean (deviation)", *[""] * len(_HEADER)]
+    for column, key in enumerate(_ACCURACIES, start=1):
+        values = [run.records[-1][key] for run in runs if key in run.records[-1]]
+        if values:
+            spread[column] = f"{np.mean(values):.2%} ({np.std(values, ddof=1):.2%})"
+    return table(["run", *_HEADER], [*rows, spread])
+
+
+_ACCURACIES = ("test_accuracy", "validation_accuracy")
+_HEADER = ("test at end", "validation", "sparsity", "dead neurons", "permutations", "all symmetries")
+
+
+def _figures(record: Mapping[str, Any]) -> list[str]:
+    return [
+        *(_percent(record, key) for key in _ACCURACIES),
+        f"{record['mask/sparsity']:.2%}",
+        str(record["mask/zeroed_neurons"]),
+        *(_power(record, key) for key in ("mask/permutation_log10", "mask/automorphisms_log10")),
+    ]
+
+
+def _percent(record: Mapping[str, Any], key: str) -> str:
+    return f"{record[key]:.2%}" if key in record else "-"
+
+
+def _power(record: Mapping[str, Any], key: str) -> str:
+    return f"10^{record[key]:.1f}" if key in record else "-"

@@ -10,21 +10,26 @@ In three steps, or in the second layer only:
 
     python -m weight_symmetry.prune --epochs=10 --pruning_schedule='[(2, 0.3), (5, 0.6), (8, 0.95)]'
     python -m weight_symmetry.prune --epochs=10 --pruning_schedule="{'1': [(2, 0.3), (5, 0.6), (8, 0.95)]}"
+
+A lottery ticket, and a control with newly drawn weights:
+
+    python -m weight_symmetry.prune --rewind_epoch=0
+    python -m weight_symmetry.prune --rewind_epoch=0 --ablation=reinit
 """
 
-from weight_symmetry.config import PruneConfig
+from weight_symmetry.config import TrialOptions
+from weight_symmetry.prune_config import PruneConfig
 from weirdonetworks.lab import flags, startup
-from weirdonetworks.lab.config import RunOptions
 
 
-def main(config: PruneConfig, options: RunOptions) -> None:
+def main(config: PruneConfig, options: TrialOptions) -> None:
     """Runs the driver, and prints what it found."""
     # TensorFlow takes seconds to import; a wrong flag is answered without it.
-    startup.import_tensorflow()
+    startup.import_tensorflow(many_models=options.num_trials > 1)
     from weight_symmetry import experiment, outcome, plans
 
-    outcome.show(experiment.run("prune", config, options, plans.MagnitudePruning(config)))
+    outcome.show(experiment.run("prune", config, options, plans.MagnitudePruning))
 
 
 if __name__ == "__main__":
-    flags.run(main, PruneConfig, RunOptions)
+    flags.run(main, PruneConfig, TrialOptions)

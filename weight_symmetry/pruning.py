@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weight_symmetry.config import SCOPES
+from weight_symmetry.prune_config import SCOPES
 
 Array = npt.NDArray[np.floating]
 

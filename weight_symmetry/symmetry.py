@@ -1,31 +1,32 @@
 """What pruning leaves of the symmetry of a network's neurons: figures for each layer, and the exact group.
 
 The figures keep the names that the literature on weight symmetry uses (`permutations`, `unique_neurons`, ...). The
-exact group, which also knows permutations of several layers at once, is `automorphisms`.
+exact group, which also knows permutations of several layers at once, is `automorphisms`; `function_symmetries` adds
+sign flips and rescalings, and `apply` permutes a model.
 """
 
-import decimal
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from weight_symmetry import propagation
 from weight_symmetry.automorphisms import Automorphisms, automorphisms, canonicalise, permute
+from weight_symmetry.chain import Layer, Masks, chain, distinct, patterns
+from weight_symmetry.function_symmetries import FunctionSymmetries, function_symmetries
+from weight_symmetry.permuting import apply
 
 __all__ = [
     "Automorphisms",
+    "FunctionSymmetries",
+    "apply",
     "automorphisms",
     "canonicalise",
+    "function_symmetries",
     "layer_statistics",
     "mask_statistics",
     "permute",
-    "to_json",
 ]
-
-LARGEST_EXACT = 2**53  # Up to here a float, and so every reader of JSON, holds each integer.
 
 
 def layer_statistics(
@@ -61,11 +62,11 @@ def layer_statistics(
     Raises:
       ValueError: If an array is no mask or the two do not chain.
     """
-    layers = propagation.chain([mask] if next_mask is None else [mask, next_mask])
+    layers = chain([mask] if next_mask is None else [mask, next_mask])
     return _layer_statistics(layers[0], layers[1] if len(layers) > 1 else None, permute_outputs)
 
 
-def mask_statistics(masks: propagation.Masks, *, permute_outputs: bool = False) -> dict[str, Any]:
+def mask_statistics(masks: Masks, *, permute_outputs: bool = False) -> dict[str, Any]:
     """Counts, layer by layer, the permutations of a model's neurons that leave its masks unchanged.
 
     The permutations of the layers are multiplied, and they form a subgroup of all the symmetries only: it lacks those
@@ -88,7 +89,7 @@ def mask_statistics(masks: propagation.Masks, *, permute_outputs: bool = False) 
     Raises:
       ValueError: If the masks do not chain.
     """
-    layers = propagation.chain(masks)
+    layers = chain(masks)
     rows: list[dict[str, Any]] = []
     for index, layer in enumerate(layers):
         next_layer = layers[index + 1] if index + 1 < len(layers) else None
@@ -103,33 +104,8 @@ def mask_statistics(masks: propagation.Masks, *, permute_outputs: bool = False) 
     }
 
 
-def to_json(statistics: Any) -> Any:
-    """Makes statistics safe for JSON: integers beyond 2^53 become strings, NumPy values Python ones.
-
-    >>> to_json({"permutations": 2**64, "layers": [{"permutations": 6}]})
-    {'permutations': '18446744073709551616', 'layers': [{'permutations': 6}]}
-
-    Args:
-      statistics: Dictionaries and sequences of numbers, strings, booleans and None, nested at will.
-
-    Returns:
-      The same structure, of dictionaries, lists and plain values.
-    """
-    if isinstance(statistics, Mapping):
-        return {key: to_json(value) for key, value in statistics.items()}
-    if isinstance(statistics, np.ndarray | np.generic):
-        return to_json(statistics.tolist())
-    if isinstance(statistics, list | tuple):
-        return [to_json(value) for value in statistics]
-    if isinstance(statistics, int) and abs(statistics) > LARGEST_EXACT:
-        return format(decimal.Decimal(statistics), "f")  # str() refuses integers of more than 4300 digits.
-    return statistics
-
-
-def _layer_statistics(
-    layer: propagation.Layer, next_layer: propagation.Layer | None, permute_outputs: bool
-) -> dict[str, Any]:
-    incoming, outgoing = propagation.patterns(layer, next_layer)
+def _layer_statistics(layer: Layer, next_layer: Layer | None, permute_outputs: bool) -> dict[str, Any]:
+    incoming, outgoing = patterns(layer, next_layer)
     alive = np.logical_or.reduce(incoming, axis=1)
     if next_layer is not None:
         alive &= np.logical_or.reduce(outgoing, axis=1)
@@ -137,7 +113,7 @@ def _layer_statistics(
     if next_layer is None and not permute_outputs:
         counts = np.ones(live, int)
     else:
-        _, counts = propagation.distinct(np.hstack([incoming[alive], outgoing[alive]]))
+        _, counts = distinct(np.hstack([incoming[alive], outgoing[alive]]))
     return {
         "sparsity": 1 - int(np.count_nonzero(layer.mask)) / layer.mask.size,
         **_figures(math.prod(math.factorial(count) for count in counts[counts > 1].tolist())),

@@ -4,32 +4,15 @@ import json
 import pathlib
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.drivers.processes import command, only_run, records, run
+
 SHORT = ("--examples=1200", "--validation_size=200", "--epochs=4", "--features=20,10", "--update_iterations=3")
-
-
-def command(*flags: str, driver: str = "prune") -> list[str]:
-    return [sys.executable, "-m", f"weight_symmetry.{driver}", *flags]
-
-
-def run(*flags: str, driver: str = "prune") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*flags, driver=driver), capture_output=True, text=True, timeout=300, check=False)
-
-
-def only_run(folder: pathlib.Path) -> pathlib.Path:
-    (directory,) = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return directory
-
-
-def records(directory: pathlib.Path) -> list[dict[str, object]]:
-    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "wallclock_time"} for line in lines]
 
 
 def read_events(directory: pathlib.Path) -> dict[str, dict[int, float]]:
@@ -47,14 +30,14 @@ def read_events(directory: pathlib.Path) -> dict[str, dict[int, float]]:
 @pytest.fixture(scope="module")
 def pruned(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("runs")
-    return folder, run("--sparsity=0.9", *SHORT, f"--experiment_dir={folder}")
+    return folder, run("prune", "--sparsity=0.9", *SHORT, f"--experiment_dir={folder}")
 
 
 def test_prune_says_what_it_found(pruned: tuple[pathlib.Path, subprocess.CompletedProcess[str]]) -> None:
     folder, done = pruned
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "permutations left" in done.stdout
+    assert "all symmetries" in done.stdout
     assert "90.0" in done.stdout
     assert str(only_run(folder)) in done.stdout
 
@@ -117,7 +100,7 @@ def test_saved_model_is_exactly_zero_where_pruned(
 def test_a_finished_run_is_left_alone(pruned: tuple[pathlib.Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = pruned
     before = {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()}
-    again = run("--pruning_rate=0.9", *SHORT, f"--experiment_dir={folder}")
+    again = run("prune", "--pruning_rate=0.9", *SHORT, f"--experiment_dir={folder}")
     assert again.returncode == 0
     assert "finished before" in again.stdout
     assert {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()} == before
@@ -126,9 +109,9 @@ def test_a_finished_run_is_left_alone(pruned: tuple[pathlib.Path, subprocess.Com
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: pathlib.Path) -> None:
     flags = (*SHORT[:-2], "--features=30", "--epochs=40", "--pruning_schedule=[(3, 0.5), (30, 0.8)]")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert run(*flags, f"--experiment_dir={whole}").returncode == 0
+    assert run("prune", *flags, f"--experiment_dir={whole}").returncode == 0
     child = subprocess.Popen(
-        command(*flags, f"--experiment_dir={cut}"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("prune", *flags, f"--experiment_dir={cut}"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 120
     while not list(cut.glob("*/checkpoints/checkpoint")) and time.monotonic() < deadline:
@@ -141,13 +124,13 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: pathlib.Path) ->
     assert errors == "error: interrupted. What was finished is on disk; go on with --resume.\n"
     assert 0 < finished < 40
     assert json.loads((directory / "status.json").read_text())["status"] == "interrupted"
-    unasked = run(*flags, f"--experiment_dir={cut}")
+    unasked = run("prune", *flags, f"--experiment_dir={cut}")
     assert (unasked.returncode, len(records(directory))) == (2, finished)
     assert "--resume or --overwrite" in unasked.stderr
-    changed = run(*flags, "--lr=0.01", "--resume", f"--experiment_dir={cut}")
+    changed = run("prune", *flags, "--lr=0.01", "--resume", f"--experiment_dir={cut}")
     assert changed.returncode == 2
     assert "--learning_rate was 0.002, is 0.01" in changed.stderr
-    assert run(*flags, "--resume", f"--experiment_dir={cut}").returncode == 0
+    assert run("prune", *flags, "--resume", f"--experiment_dir={cut}").returncode == 0
     assert records(directory) == records(only_run(whole))
     assert (directory / "mask_stats.json").read_bytes() == (only_run(whole) / "mask_stats.json").read_bytes()
 
@@ -168,7 +151,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: pathlib.Path) ->
     ],
 )
 def test_bad_input_is_one_clear_line(flag: str, status: int, message: str, tmp_path: pathlib.Path) -> None:
-    done = run(*SHORT, f"--experiment_dir={tmp_path}/runs", flag)
+    done = run("prune", *SHORT, f"--experiment_dir={tmp_path}/runs", flag)
     assert done.returncode == status
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
@@ -178,7 +161,11 @@ def test_bad_input_is_one_clear_line(flag: str, status: int, message: str, tmp_p
 def test_damaged_archive_is_one_clear_line(tmp_path: pathlib.Path) -> None:
     (tmp_path / "cifar-10-binary-cut.tar.gz").write_bytes(b"\x1f\x8b\x08\x00 not an archive")
     done = run(
-        "--dataset=CIFAR10", "--model=CIFAR10_CNN", f"--data_dir={tmp_path}", f"--experiment_dir={tmp_path}/runs"
+        "prune",
+        "--dataset=CIFAR10",
+        "--model=CIFAR10_CNN",
+        f"--data_dir={tmp_path}",
+        f"--experiment_dir={tmp_path}/runs",
     )
     assert done.returncode == 1
     assert "cifar-10-binary-cut.tar.gz is damaged" in done.stderr
@@ -189,7 +176,14 @@ def test_damaged_archive_is_one_clear_line(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("model", ["MNIST_CNN", "CIFAR10_CNN"])
 def test_convolutional_models_prune(model: str, tmp_path: pathlib.Path) -> None:
     flags = ("--examples=300", "--validation_size=50", "--epochs=2", "--filters=4,6", "--pruning_scope=global")
-    done = run(*flags, f"--model={model}", "--optimizer=Momentum", "--dropout_rate=0.2", f"--experiment_dir={tmp_path}")
+    done = run(
+        "prune",
+        *flags,
+        f"--model={model}",
+        "--optimizer=Momentum",
+        "--dropout_rate=0.2",
+        f"--experiment_dir={tmp_path}",
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads((only_run(tmp_path) / "config.json").read_text())["execution"] == "graph"
     summary = pd.read_json(tmp_path / "summary.json", orient="index")
@@ -198,14 +192,35 @@ def test_convolutional_models_prune(model: str, tmp_path: pathlib.Path) -> None:
 
 def test_train_keeps_every_connection(tmp_path: pathlib.Path) -> None:
     done = run(
+        "train",
         *SHORT,
         "--lr_schedule=stepped",
         "--lr_schedule_steps=[(2, 0.1)]",
         f"--experiment_dir={tmp_path}",
-        driver="train",
     )
     assert done.returncode == 0, done.stderr
     lines = records(only_run(tmp_path))
     assert {line["mask/sparsity"] for line in lines} == {0.0}
     assert [line["lr"] for line in lines] == pytest.approx([0.002, 0.002, 0.0002, 0.0002])
     assert lines[-1]["test_accuracy"] > lines[0]["test_accuracy"]
+
+
+def test_rewinding_trains_the_ticket_from_its_early_weights(tmp_path: pathlib.Path) -> None:
+    flags = (*SHORT, "--epochs=6", "--pruning_schedule=[(3, 0.5)]", "--rewind_epoch=1", "--lr_schedule=cosine")
+    plain, again = tmp_path / "ticket", tmp_path / "reinit"
+    assert run("prune", *flags, f"--experiment_dir={plain}").returncode == 0
+    lines = records(only_run(plain))
+    # The rate starts anew from the rewound epoch: that of epoch 2 stands at the ticket's first.
+    assert [line["lr"] for line in lines[:3]] != [line["lr"] for line in lines[3:]]
+    assert lines[3]["lr"] > lines[2]["lr"]
+    assert run("prune", *flags, "--ablation=reinit", f"--experiment_dir={again}").returncode == 0
+    other = records(only_run(again))
+    assert other[:3] == lines[:3]
+    assert other[3:] != lines[3:]
+    assert other[3]["mask/sparsity"] == lines[3]["mask/sparsity"]
+
+
+def test_a_control_without_a_ticket_is_refused(tmp_path: pathlib.Path) -> None:
+    done = run("prune", *SHORT, "--ablation=reinit", f"--experiment_dir={tmp_path}")
+    assert done.returncode == 2
+    assert "ablation (=reinit) must come with --rewind_epoch=0" in done.stderr

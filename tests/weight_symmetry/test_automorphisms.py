@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy.combinatorics import Permutation, PermutationGroup
 
-from weight_symmetry import automorphisms, masks, propagation, symmetry
+from weight_symmetry import automorphisms, layered_graph, masks, propagation, symmetry
+from weight_symmetry.chain import chain
 
 Bools = npt.NDArray[np.bool_]
 Joint = dict[int, npt.NDArray[np.intp]]
@@ -76,7 +77,7 @@ def fixing(model: list[Bools], permute_outputs: bool = False) -> list[Joint]:
 
 def live_part(model: list[Bools], permute_outputs: bool) -> list[Bools] | None:
     """The propagated model without its dead units; None where nothing is left."""
-    taps = [layer.taps for layer in propagation.chain(propagation.propagate(model))]
+    taps = [layer.taps for layer in chain(propagation.propagate(model))]
     for layer in range(len(taps)):
         if layer < len(taps) - 1 or permute_outputs:
             alive = taps[layer].any(axis=(0, 1))
@@ -164,7 +165,7 @@ def test_large_orders_are_exact(units: int, complement: bool) -> None:
 
 def test_orders_of_more_digits_than_python_reads_are_exact() -> None:
     limit = sys.get_int_max_str_digits()
-    assert automorphisms._count(igraph.Graph(1600), [0] * 1600) == math.factorial(1600)
+    assert layered_graph._count(igraph.Graph(1600), [0] * 1600) == math.factorial(1600)
     assert sys.get_int_max_str_digits() == limit
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weight_symmetry import propagation
+from weight_symmetry.chain import chain
 
 Bools = npt.NDArray[np.bool_]
 
@@ -113,7 +114,7 @@ def test_what_does_not_chain_is_refused(shapes: list[tuple[int, ...]], message: 
 
 
 def test_names_are_the_keys_of_a_mapping() -> None:
-    layers = propagation.chain({"conv": np.ones((3, 3, 1, 2)), "head": np.ones((8, 5))})
+    layers = chain({"conv": np.ones((3, 3, 1, 2)), "head": np.ones((8, 5))})
     assert [(layer.name, layer.taps.shape) for layer in layers] == [("conv", (9, 1, 2)), ("head", (4, 2, 5))]
     with pytest.raises(ValueError, match=r"masks\[head\]"):
-        propagation.chain({"conv": np.ones((3, 3, 1, 2)), "head": np.ones((7, 5))})
+        chain({"conv": np.ones((3, 3, 1, 2)), "head": np.ones((7, 5))})

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weight_symmetry import symmetry
+from weirdonetworks.lab import files
 
 Bools = npt.NDArray[np.bool_]
 KEYS = {
@@ -164,7 +165,7 @@ def test_huge_counts_stay_exact_and_reach_json() -> None:
     statistics = symmetry.mask_statistics([np.ones((1, 2000)), np.ones((2000, 1))])
     assert statistics["permutations"] == math.factorial(2000)
     assert statistics["permutation_num_digits"] == 5736  # More digits than str() writes by default.
-    record = json.loads(json.dumps(symmetry.to_json(statistics)))
+    record = json.loads(json.dumps(files.to_json(statistics)))
     assert len(record["permutations"]) == 5736
     remainder = 0
     for digit in record["permutations"]:
@@ -173,7 +174,7 @@ def test_huge_counts_stay_exact_and_reach_json() -> None:
 
 
 def test_json_keeps_what_every_reader_holds_exactly() -> None:
-    assert symmetry.to_json([2**53, 2**53 + 1, -(2**60), True, None, "x"]) == [
+    assert files.to_json([2**53, 2**53 + 1, -(2**60), True, None, "x"]) == [
         2**53,
         "9007199254740993",
         "-1152921504606846976",
@@ -181,7 +182,7 @@ def test_json_keeps_what_every_reader_holds_exactly() -> None:
         None,
         "x",
     ]
-    assert symmetry.to_json({"a": np.int64(3), "b": np.arange(2), "c": (np.float64(0.5),)}) == {
+    assert files.to_json({"a": np.int64(3), "b": np.arange(2), "c": (np.float64(0.5),)}) == {
         "a": 3,
         "b": [0, 1],
         "c": [0.5],

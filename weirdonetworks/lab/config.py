@@ -9,6 +9,9 @@ from typing import Any
 
 from weirdonetworks.lab.errors import UsageError
 
+# The default of a field that has none.
+REQUIRED: Any = dataclasses.MISSING
+
 
 def setting(
     default: Any,
@@ -19,6 +22,7 @@ def setting(
     maximum: float | None = None,
     short: str | None = None,
     alias: str | None = None,
+    positional: bool = False,
 ) -> Any:
     """Declares one field of a configuration.
 
@@ -30,8 +34,10 @@ def setting(
       maximum: The greatest value, likewise.
       short: A short name for the flag.
       alias: Another name for the flag.
+      positional: Whether it is given by its place on the command line, not by a flag; a string, and `REQUIRED`.
     """
-    metadata = {"help": help_text, "choices": choices, "range": (minimum, maximum), "short": short, "alias": alias}
+    metadata: dict[str, Any] = {"help": help_text, "choices": choices, "range": (minimum, maximum)}
+    metadata |= {"short": short, "alias": alias, "positional": positional}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -63,7 +69,9 @@ class TrainingConfig(Config):
     """
 
     dataset: str = setting("MNIST", "MNIST, CIFAR10, or the name of a TensorFlow Datasets image data set.")
-    validation_size: int = setting(5000, "Images cut from the training data to choose by.", minimum=0)
+    validation_size: int | None = setting(
+        None, "Images cut from the training data to choose by; none for a twelfth of them.", minimum=0
+    )
     examples: int | None = setting(None, "Take only the first so many images of train and of test.", minimum=1)
     epochs: int = setting(20, "Passes over the training data.", minimum=1)
     batch_size: int = setting(128, "Images a training step.", minimum=1)
@@ -78,7 +86,8 @@ class TrainingConfig(Config):
     lr_schedule_steps: str = setting(
         "[(10, 0.1), (15, 0.01)]", "For --lr_schedule=stepped: a list of (epoch, scale of the learning rate)."
     )
-    random_seed: int = setting(42, "The base of every seed: weights, order of the images, dropout, validation split.")
+    random_seed: int = setting(42, "The base of the seeds of the weights, the order of the images, and dropout.")
+    data_seed: int = setting(0, "The seed that draws the validation images.")
     execution: str = setting("auto", "How an epoch is compiled; auto is the fastest.", choices=("auto", "xla", "graph"))
     update_epoch: int = setting(10, "Evaluate on the whole training data every so many epochs.", minimum=1)
     update_iterations: int = setting(100, "Log batch loss and gradient norm every so many steps.", minimum=1)
@@ -97,6 +106,7 @@ class RunOptions(Config):
     experiment_dir: str = setting("runs", "The folder of all runs.")
     data_dir: str | None = setting(None, "Where data sets other than MNIST are kept.")
     resume: bool = setting(False, "Go on with the unfinished run of these flags.")
+    start_missing: bool = setting(False, "With --resume, start the run if there is none, rather than refuse.")
     overwrite: bool = setting(False, "Start again, deleting the run of these flags.")
     dump_json: bool = setting(True, "Write the JSON records and the picture beside metrics.jsonl.")
 

@@ -81,12 +81,13 @@ class Dataset:
     standardisation: Standardisation
     validation: Split | None = None
 
-    def with_validation(self, size: int, seed: int) -> "Dataset":
-        """Cuts `size` validation examples, drawn by `seed`, from the training split.
+    def with_validation(self, size: int | None, seed: int) -> "Dataset":
+        """Cuts `size` validation examples (a twelfth if None), drawn by `seed`, from the training split.
 
         Raises:
           UsageError: If that would leave no training example.
         """
+        size = len(self.train) // 12 if size is None else size
         if not 0 <= size < len(self.train):
             raise UsageError(f"validation_size (={size}) must be in [0, {len(self.train)}) for {self.name}.")
         if size == 0:

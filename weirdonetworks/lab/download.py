@@ -10,8 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO
+
+from tqdm import tqdm
 
 # A download that has brought nothing for this long is given up; one that cannot connect, much sooner.
 STALL_SECONDS = 30.0
@@ -36,29 +38,36 @@ def prepare(name: str, data_dir: pathlib.Path) -> str | None:
     Returns:
       None when it is there, else why it could not be had.
     """
-    from tqdm import tqdm
-
     command = [sys.executable, "-m", "weirdonetworks.lab.download", name, str(data_dir)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert child.stdout is not None  # PIPE makes it so.
     causes: list[str] = []
-    threading.Thread(target=_collect, args=(child.stdout, causes.append), daemon=True).start()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+        assert child.stdout is not None  # PIPE makes it so.
+        reader = threading.Thread(target=_collect, args=(child.stdout, causes.append))
+        reader.start()
+        try:
+            stalled = _watch(child, name, data_dir, causes)
+        finally:
+            child.kill()
+            reader.join()
+    if stalled is None and child.returncode == 0:
+        return None
+    return causes[-1] if causes else (stalled or "no cause given")
+
+
+def _watch(child: "subprocess.Popen[str]", name: str, data_dir: pathlib.Path, causes: Sequence[str]) -> str | None:
+    """Shows the bytes that arrive until the child ends; returns why not to wait for that, if there is a reason."""
     size, since = -1, time.monotonic()
-    try:
-        with tqdm(desc=f"downloading {name}", unit="B", unit_scale=True, disable=None, leave=False) as bar:
-            while child.poll() is None:
-                time.sleep(0.2)
-                if (now := _bytes_in(data_dir)) != size:
-                    bar.update(now - max(size, 0))
-                    size, since = now, time.monotonic()
-                stalled = time.monotonic() - since
-                unreachable = stalled > UNREACHABLE_SECONDS and len(causes) >= UNREACHABLE_TRIES
-                if unreachable or stalled > STALL_SECONDS:
-                    return causes[-1] if causes else f"nothing arrived for {stalled:.0f} s"
-    finally:
-        child.kill()
-        child.wait()
-    return None if child.returncode == 0 else (causes or ["no cause given"])[-1]
+    with tqdm(desc=f"downloading {name}", unit="B", unit_scale=True, disable=None, leave=False) as bar:
+        while child.poll() is None:
+            time.sleep(0.2)
+            if (now := _bytes_in(data_dir)) != size:
+                bar.update(now - max(size, 0))
+                size, since = now, time.monotonic()
+            stalled = time.monotonic() - since
+            unreachable = stalled > UNREACHABLE_SECONDS and len(causes) >= UNREACHABLE_TRIES
+            if unreachable or stalled > STALL_SECONDS:
+                return f"nothing arrived for {stalled:.0f} s"
+    return None
 
 
 def _collect(lines: IO[str], report: Callable[[str], None]) -> None:

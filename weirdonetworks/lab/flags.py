@@ -1,12 +1,13 @@
 """Command lines: a configuration's flags, and a `main` that ends with one clear line."""
 
 import dataclasses
+import functools
 import os
 import sys
 import traceback
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import app, flags, logging
@@ -22,6 +23,8 @@ flags.disclaim_key_flags()
 def run(main: Callable[..., None], *configs: type[Config]) -> None:
     """Defines the flags of `configs`, parses the command line and calls `main` with the configurations read from it.
 
+    Positional fields are taken from the arguments in the order of their declaration, before, after or between flags.
+
     Exits the way a shell expects: 0 when it worked and for `--help`, 2 for a usage error, 130 for Ctrl-C, 1 for any
     other failure. An error is one line on stderr; `--verbosity=1` adds the traceback.
     """
@@ -29,8 +32,14 @@ def run(main: Callable[..., None], *configs: type[Config]) -> None:
     for config in configs:
         hints = typing.get_type_hints(config)
         for field in dataclasses.fields(config):
-            _define(field, hints[field.name])
-    app.run(lambda _: sys.exit(_guarded(main, configs)), flags_parser=_parse)
+            if not field.metadata["positional"]:
+                _define(field, hints[field.name])
+    fields = [field for config in configs for field in dataclasses.fields(config)]
+    places = {field.name: field.metadata["help"] for field in fields if field.metadata["positional"]}
+    app.run(
+        lambda argv: sys.exit(_guarded(main, configs, dict(zip(places, argv[1:], strict=True)))),
+        flags_parser=functools.partial(_parse, places),
+    )
 
 
 def _define(field: Any, hint: Any) -> None:
@@ -78,23 +87,34 @@ class _TupleParser(flags.ArgumentParser[tuple[Any, ...]]):
         return f"{self.item.__name__},..."
 
 
-def _read(config: type[Config]) -> Config:
-    return config(**{field.name: FLAGS[field.name].value for field in dataclasses.fields(config)})
+def _read(config: type[Config], placed: Mapping[str, str]) -> Config:
+    names = [field.name for field in dataclasses.fields(config)]
+    return config(**{name: placed[name] if name in placed else FLAGS[name].value for name in names})
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(places: Mapping[str, str], argv: list[str]) -> list[str]:
+    """Sets the flags; returns the program's name and the positional arguments, one for each of `places`."""
     arguments = [_with_underscores(argument) for argument in argv[1:]]
     if {"--help", "-h", "-help", "--helpfull", "--helpshort", "--h"} & set(arguments):
-        print((sys.modules["__main__"].__doc__ or "").strip(), end="\n\nflags:\n")
+        print((sys.modules["__main__"].__doc__ or "").strip(), end="\n\n")
+        for name, text in places.items():
+            print(f"  {name.upper()}: {text}", end="\n\n")
+        print("flags:")
         print(FLAGS.get_help() if "--helpfull" in arguments else FLAGS.main_module_help())
         sys.exit(0)
+    if places:
+        FLAGS.set_gnu_getopt(True)  # Flags may then follow positional arguments.
     try:
         rest = FLAGS([argv[0], *arguments])
     except flags.Error as error:
         _say(str(error))
         sys.exit(2)
-    if len(rest) > 1:
-        _say(f"unexpected argument {rest[1]!r}; flags are written --name=value.")
+    given = len(rest) - 1
+    if given > len(places):
+        _say(f"unexpected argument {rest[1 + len(places)]!r}; flags are written --name=value.")
+        sys.exit(2)
+    if given < len(places):
+        _say(f"{list(places)[given].upper()} is missing; --help tells what it is.")
         sys.exit(2)
     return rest
 
@@ -107,13 +127,13 @@ def _with_underscores(argument: str) -> str:
     return "--" + name[2:].replace("-", "_") + equals + value
 
 
-def _guarded(main: Callable[..., None], configs: tuple[type[Config], ...]) -> int:
+def _guarded(main: Callable[..., None], configs: tuple[type[Config], ...], placed: Mapping[str, str]) -> int:
     if not FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
     try:
-        main(*map(_read, configs))
+        main(*(_read(config, placed) for config in configs))
     except KeyboardInterrupt:
-        _say("interrupted. What was finished is on disk; go on with --resume.")
+        _say(f"interrupted. What was finished is on disk{'; go on with --resume' if 'resume' in FLAGS else ''}.")
         return 130
     except Exception as error:
         if FLAGS.verbosity >= 1:

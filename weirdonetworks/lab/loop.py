@@ -1,10 +1,12 @@
 """The training loop: epochs, records, checkpoints, and going on where a run was cut off."""
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -31,11 +33,15 @@ def optimizer(config: TrainingConfig) -> Optimizer:
     return Momentum(config.momentum, weight_decay=config.weight_decay)
 
 
-def learning_rate(config: TrainingConfig, steps_per_epoch: int) -> schedules.LearningRate:
-    """Makes the learning-rate schedule that a configuration names."""
+def learning_rate(config: TrainingConfig, steps_per_epoch: int, epochs: int | None = None) -> schedules.LearningRate:
+    """Makes the learning-rate schedule that a configuration names, over `epochs` if not its own."""
     steps = literals.pairs("lr_schedule_steps", config.lr_schedule_steps) if config.lr_schedule == "stepped" else ()
     return schedules.learning_rate(
-        config.lr_schedule, config.learning_rate, steps_per_epoch=steps_per_epoch, epochs=config.epochs, steps=steps
+        config.lr_schedule,
+        config.learning_rate,
+        steps_per_epoch=steps_per_epoch,
+        epochs=epochs or config.epochs,
+        steps=steps,
     )
 
 
@@ -50,11 +56,15 @@ def fit(
     run: Run,
     data: Mapping[str, Resident],
     config: TrainingConfig,
+    *,
     before_epoch: Callable[[int], Mapping[str, Any]] = lambda epoch: {},
+    after_epoch: Callable[[int, Mapping[str, Any]], None] = lambda epochs, record: None,
+    learning_rates: Callable[[int], npt.NDArray[np.floating]] | None = None,
+    also_saved: Mapping[str, tf.Module] | None = None,
 ) -> None:
     """Trains to the configured number of epochs, from the run's checkpoint if it has one.
 
-    After every epoch one record goes to the run (its keys are listed at `epoch_record`), and then the state to a
+    After every epoch one record goes to the run (see `epoch_record`), and then the state to a
     checkpoint. What was written of an epoch whose checkpoint is missing is taken back, so a run that was cut off ends
     with the same records as one that was not.
 
@@ -65,70 +75,116 @@ def fit(
       config: How long and how.
       before_epoch: Called with the number of finished epochs before each epoch is trained; may change the network.
         What it returns is added to the epoch's record.
+      after_epoch: Called with the number of epochs that have just become finished (one, or those of the checkpoint)
+        and the last record.
+      learning_rates: Gives the rate of each step of an epoch, by the number of finished epochs; the configuration's
+        schedule if None.
+      also_saved: What else is to be in the checkpoint, by name.
     """
     state = trainer.state
-    checkpoint = tf.train.Checkpoint(state=state)
+    checkpoint = tf.train.Checkpoint(state=state, **(also_saved or {}))
     manager = tf.train.CheckpointManager(checkpoint, str(run.directory / "checkpoints"), max_to_keep=1)
     if manager.latest_checkpoint:
         checkpoint.restore(manager.latest_checkpoint).assert_consumed()
     run.keep_records(int(state.epoch))
-    rates = learning_rate(config, trainer.steps_per_epoch)
-    with tqdm(total=config.epochs, initial=len(run.records), desc="training", unit="epoch", disable=None) as bar:
-        for epoch in range(len(run.records), config.epochs):
-            started = time.perf_counter()
-            added = dict(before_epoch(epoch))
-            steps = _train_one(trainer, rates, config.random_seed)
-            record = epoch_record(trainer, data, steps, config) | added
-            record["wallclock_time"] = time.perf_counter() - started
-            _log_steps(run, steps, config.update_iterations)
-            run.append(record)
-            manager.save(checkpoint_number=epoch + 1)
-            bar.set_postfix({name: f"{record[name]:.4f}" for name in ("test_accuracy",) if name in record})
-            bar.update()
+    schedule = learning_rate(config, trainer.steps_per_epoch)
+    rates = learning_rates or (lambda epoch: schedule(epoch_steps(epoch, trainer.steps_per_epoch)))
+    if run.records:
+        after_epoch(len(run.records), run.records[-1])
+    for epoch in range(len(run.records), config.epochs):
+        started = time.perf_counter()
+        added = dict(before_epoch(epoch))
+        steps = _train_one(trainer, rates(epoch), config.random_seed)
+        due = due_splits(data, config, epoch + 1)
+        evaluated = {name: trainer.evaluate(split) for name, split in due.items()}
+        norm = float(state.cumulative_gradient_norm)
+        record = epoch_record(epoch + 1, steps, evaluated, norm, state.distance_from_start()) | added
+        record["wallclock_time"] = time.perf_counter() - started
+        log_steps(run, steps, config.update_iterations)
+        run.append(record)
+        manager.save(checkpoint_number=epoch + 1)
+        after_epoch(1, record)
 
 
-def _train_one(trainer: Trainer, rates: schedules.LearningRate, seed: int) -> dict[str, np.ndarray]:
+def order(seed: int, epoch: int, examples: int) -> npt.NDArray[np.integer]:
+    """Draws the order in which an epoch takes the training examples."""
+    return seeds.generator(seed, "order", epoch).permutation(examples)
+
+
+def epoch_steps(epoch: int, steps_per_epoch: int) -> npt.NDArray[np.integer]:
+    """Numbers the steps of the epoch after `epoch` finished ones, from 0 at the start of training.
+
+    >>> epoch_steps(2, steps_per_epoch=3)
+    array([6, 7, 8])
+    """
+    return epoch * steps_per_epoch + np.arange(steps_per_epoch)
+
+
+@contextlib.contextmanager
+def progress(epochs: int) -> Iterator[Callable[[int, Mapping[str, Any]], None]]:
+    """Shows a bar over epochs, silent when stderr is no terminal; yields an `after_epoch` for `fit`."""
+    with tqdm(total=epochs, desc="training", unit="epoch", disable=None) as bar:
+
+        def after_epoch(finished: int, record: Mapping[str, Any]) -> None:
+            if "test_accuracy" in record:
+                bar.set_postfix(test_accuracy=f"{record['test_accuracy']:.4f}", refresh=False)
+            bar.update(finished)
+
+        yield after_epoch
+
+
+def _train_one(trainer: Trainer, rates: npt.NDArray[np.floating], seed: int) -> dict[str, np.ndarray]:
     """Trains one epoch and counts it; returns the figures of its steps, the global `step` and `lr` among them."""
     state, epoch = trainer.state, int(trainer.state.epoch)
-    numbers = int(state.step) + np.arange(trainer.steps_per_epoch)
-    order = seeds.generator(seed, "order", epoch).permutation(len(trainer.train))
-    steps = trainer.epoch(order, rates(numbers), seeds.derive(seed, "step", epoch))
+    steps = trainer.epoch(order(seed, epoch, len(trainer.train)), rates, seeds.derive(seed, "step", epoch))
     state.epoch.assign_add(1)
     state.step.assign_add(trainer.steps_per_epoch)
     state.cumulative_gradient_norm.assign_add(float(steps["gradient_norm"].sum(dtype=np.float64)))
-    return steps | {"step": numbers + 1, "lr": rates(numbers)}
+    return steps | {"step": epoch_steps(epoch, trainer.steps_per_epoch) + 1, "lr": rates}
+
+
+def due_splits(data: Mapping[str, Resident], config: TrainingConfig, epoch: int) -> dict[str, Resident]:
+    """Picks what is evaluated once `epoch` epochs are finished: validation, test, and when it is due `full_train`."""
+    due = {name: split for name, split in data.items() if name != "train"}
+    if epoch % config.update_epoch == 0 or epoch == config.epochs:
+        due["full_train"] = data["train"]
+    return due
 
 
 def epoch_record(
-    trainer: Trainer, data: Mapping[str, Resident], steps: Mapping[str, np.ndarray], config: TrainingConfig
+    epoch: int,
+    steps: Mapping[str, np.ndarray],
+    evaluated: Mapping[str, Mapping[str, float]],
+    cumulative_gradient_norm: float,
+    movement: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Describes the epoch that has just been trained.
+    """Describes an epoch.
+
+    Args:
+      epoch: The finished epochs, this one among them.
+      steps: What the trainer's epoch returned, with `step` and `lr`.
+      evaluated: Split -> figures over the whole of it, at the epoch's end.
+      cumulative_gradient_norm: The sum over all steps so far.
+      movement: What `TrainState.distance_from_start` returned.
 
     Returns:
       `epoch` and `step`, both finished;
       `train_*`: figures averaged over the epoch's batches, while the weights moved;
-      `validation_*`, `test_*`, and every `update_epoch` epochs and after the last one `full_train_*`: figures over the
-        whole split, at the epoch's end;
+      `validation_*`, `test_*`, `full_train_*`: those of `evaluated`;
       `lr`: the last step's learning rate; `gradient_norm`: the mean over the epoch's steps;
-      `cumulative_gradient_norm`: the sum over all steps;
-      `cosine_similarity`, `vector_difference_norm`: of the weights to the initial ones.
+      `cumulative_gradient_norm`, `cosine_similarity` and `vector_difference_norm`.
     """
-    state = trainer.state
-    epoch = int(state.epoch)
-    record: dict[str, Any] = {"epoch": epoch, "step": int(state.step)}
+    record: dict[str, Any] = {"epoch": epoch, "step": int(steps["step"][-1])}
     sizes = steps["batch_size"].astype(np.float64)
-    for name in trainer.figures:
+    for name in [name for name in steps if name not in ("batch_size", "gradient_norm", "step", "lr")]:
         record[_key("train", name)] = float(steps[name] @ sizes / sizes.sum())
-    evaluated = {name: split for name, split in data.items() if name != "train"}
-    if epoch % config.update_epoch == 0 or epoch == config.epochs:
-        evaluated["full_train"] = data["train"]
-    for split, resident in evaluated.items():
-        record |= {_key(split, name): value for name, value in trainer.evaluate(resident).items()}
+    for split, figures in evaluated.items():
+        record |= {_key(split, name): value for name, value in figures.items()}
     return record | {
         "lr": float(steps["lr"][-1]),
         "gradient_norm": float(steps["gradient_norm"].mean(dtype=np.float64)),
-        "cumulative_gradient_norm": float(state.cumulative_gradient_norm),
-        **state.distance_from_start(),
+        "cumulative_gradient_norm": cumulative_gradient_norm,
+        **movement,
     }
 
 
@@ -173,7 +229,8 @@ def _key(split: str, figure: str) -> str:
     return f"{split}_avg_loss" if figure == "loss" else f"{split}_{figure}"
 
 
-def _log_steps(run: Run, steps: Mapping[str, np.ndarray], interval: int) -> None:
+def log_steps(run: Run, steps: Mapping[str, np.ndarray], interval: int) -> None:
+    """Writes batch loss and gradient norm of every `interval`-th step to TensorBoard."""
     for index in np.flatnonzero(steps["step"] % interval == 0):
         figures = {
             "training/train_batch_loss": float(steps["loss"][index]),

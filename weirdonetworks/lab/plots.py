@@ -55,5 +55,8 @@ def heat_map(axes: Axes, values: npt.NDArray[Any], title: str) -> None:
 def save(figure: Figure, path: pathlib.Path) -> None:
     """Writes a figure as PNG, whole or not at all."""
     beside = path.with_name(f".{path.name}")
-    figure.savefig(beside, dpi=130, format="png", metadata={"Software": None})
-    beside.replace(path)
+    try:
+        figure.savefig(beside, dpi=130, format="png", metadata={"Software": None})
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -105,18 +105,17 @@ class Run:
     def finish(self, summary: Mapping[str, Any] | None) -> None:
         """Enters the flat record `summary` (none if None) under this run's id in `summary.json`, and closes the run."""
         if summary is not None:
-            update_summary(self.directory.parent, self.id, summary)
+            update_json(self.directory.parent / "summary.json", self.id, dict(summary))
         self.set_status("finished")
 
 
-def update_summary(experiment_dir: pathlib.Path, key: str, record: Mapping[str, Any]) -> None:
-    """Sets one record of `<experiment_dir>/summary.json`; concurrent writers lose nothing."""
-    path = experiment_dir / "summary.json"
-    (experiment_dir / LOCKS).mkdir(exist_ok=True)
-    with files.locked(experiment_dir / LOCKS / path.name):
-        summary = files.read_json(path) if path.exists() else {}
-        summary[key] = dict(record)
-        files.write_json(path, summary)
+def update_json(path: pathlib.Path, key: str, value: Any) -> None:
+    """Sets one key of a JSON file in an experiment's folder; concurrent writers lose nothing."""
+    locks = path.parent / LOCKS
+    locks.mkdir(exist_ok=True)
+    with files.locked(locks / path.name):
+        content = files.read_json(path) if path.exists() else {}
+        files.write_json(path, {**content, key: value})
 
 
 @contextlib.contextmanager
@@ -128,6 +127,7 @@ def open_run(
     unhashed: Mapping[str, Any],
     resume: bool = False,
     overwrite: bool = False,
+    must_exist: bool = True,
 ) -> Iterator[Run]:
     """Opens the run of a configuration: a new one, an unfinished one to resume, or a finished one to look at.
 
@@ -140,6 +140,7 @@ def open_run(
       unhashed: What is recorded beside it without changing the id.
       resume: Whether to go on with an unfinished run.
       overwrite: Whether to start again where there is a run already.
+      must_exist: Whether it is an error that there is nothing to resume; a new run is started otherwise.
 
     Yields:
       The run; `is_finished` tells that there is nothing to do, non-empty `records` that there is something to resume.
@@ -152,7 +153,7 @@ def open_run(
         raise UsageError("--resume and --overwrite exclude each other.")
     folder = pathlib.Path(experiment_dir)
     directory = folder / run_id(driver, config)
-    if resume and not directory.exists():
+    if resume and must_exist and not directory.exists():
         raise UsageError(_nothing_to_resume(folder, driver, config))
     try:
         (folder / LOCKS).mkdir(parents=True, exist_ok=True)

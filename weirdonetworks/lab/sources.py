@@ -91,20 +91,25 @@ def read_cifar10(archive: pathlib.Path) -> Raw:
     Raises:
       OSError: If the archive is truncated or not of that form.
     """
-    parts: dict[str, list[npt.NDArray[np.uint8]]] = {"data_batch": [], "test_batch": []}
+    batches: dict[str, npt.NDArray[np.uint8]] = {}
     try:
-        with tarfile.open(archive) as tar:
-            for member in sorted(tar.getmembers(), key=lambda member: member.name):
-                stem = pathlib.PurePath(member.name).name
-                for kind, batches in parts.items():
-                    stream = tar.extractfile(member) if stem.startswith(kind) and member.isfile() else None
-                    if stream is not None:
-                        batches.append(np.frombuffer(stream.read(), np.uint8).reshape(-1, 1 + 3 * 32 * 32))
+        with gzip.open(archive) as content:
+            with tarfile.open(fileobj=content, mode="r|") as tar:
+                for member in tar:
+                    stream = tar.extractfile(member)
+                    name = pathlib.PurePath(member.name).name
+                    if stream is not None and name.startswith(("data_batch", "test_batch")):
+                        batches[name] = np.frombuffer(stream.read(), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+                        if not len(batches[name]):
+                            raise EOFError(f"{name} is empty")
+            content.read()  # To the end, where gzip's checksum is.
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
-        raise OSError(f"{archive} is damaged or not CIFAR-10's binary version: {error}. Fetch it again.") from error
-    if not all(parts.values()):
+        cause = " ".join(str(error).split())
+        raise OSError(f"{archive} is damaged or not CIFAR-10's binary version: {cause}. Fetch it again.") from error
+    parts = [[batches[name] for name in sorted(batches) if name.startswith(kind)] for kind in ("data", "test")]
+    if not all(parts):
         raise OSError(f"{archive} holds no data_batch*.bin or no test_batch.bin: it is not CIFAR-10's binary version.")
-    train, test = (_split_records(np.concatenate(batches)) for batches in parts.values())
+    train, test = (_split_records(np.concatenate(part)) for part in parts)
     if max(train[1].max(), test[1].max()) >= len(CIFAR10_CLASSES):
         raise OSError(f"{archive} is damaged: it holds a label above {len(CIFAR10_CLASSES) - 1}. Fetch it again.")
     return Raw("CIFAR10", train, test, CIFAR10_CLASSES)
@@ -119,18 +124,20 @@ def _read_tfds(name: str, shown: str, data_dir: str | None) -> Raw:
     import tensorflow_datasets as tfds
 
     download.disable_remote_lookups()
-    if name not in tfds.list_builders(with_community_datasets=False):
+    if name.partition("/")[0] not in tfds.list_builders(with_community_datasets=False):
         raise UsageError(f"dataset (={shown}) must be MNIST, CIFAR10 or an image data set of TensorFlow Datasets.")
     builder = tfds.builder(name, data_dir=data_dir)
     _check_features(builder, shown)
-    if not _is_prepared(name, data_dir):
-        cause = download.prepare(name, pathlib.Path(builder.data_dir).parents[1])
+    if not builder.is_prepared():
+        cause = download.prepare(name, pathlib.Path(builder._data_dir_root))
         if cause:
             content = "cifar-10-binary.tar.gz" if name == "cifar10" else f"{name} prepared by tensorflow_datasets"
             raise OSError(
                 f"{shown} is not on this machine and could not be downloaded: {cause}. "
                 f"Pass --data_dir with {content} in it, or use --dataset=MNIST, which ships with the package."
             )
+        builder = tfds.builder(name, data_dir=data_dir)  # A builder made before the data exist knows no splits.
+        _check_features(builder, shown)
     train, test = (
         tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True)) for split in ("train", "test")
     )

@@ -8,8 +8,11 @@ import tempfile
 from collections.abc import Iterator
 
 
-def import_tensorflow() -> None:
+def import_tensorflow(many_models: bool = False) -> None:
     """Imports TensorFlow and finds its devices, keeping the notes it prints then off the terminal.
+
+    With `many_models`, and no accelerator, each operation is given one thread: models are to be trained side by side,
+    one a core, which beats sharing the cores out inside each operation. Results do not depend on it.
 
     Its C++ parts write about processors and missing GPUs to stderr before any log level is in force. If the import
     fails, what was kept is printed.
@@ -17,6 +20,9 @@ def import_tensorflow() -> None:
     with _kept_stderr() if not logging.getLogger().isEnabledFor(logging.DEBUG) else contextlib.nullcontext():
         import tensorflow as tf
 
+        accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
+        if many_models and not accelerated:
+            tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.list_logical_devices()
 
 

@@ -1,13 +1,13 @@
 """Training over resident data: one compiled function an epoch, one an evaluation."""
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.lab import machine
 from weirdonetworks.lab.datasets import Split
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.objectives import Objective
@@ -30,7 +30,7 @@ def resolve_execution(execution: str, network: snt.Module) -> str:
     if tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"):
         return "xla"
     convolves = any(weight.shape.rank > 2 for weight in network.trainable_variables)
-    return "xla" if len(os.sched_getaffinity(0)) > 1 and not convolves else "graph"
+    return "xla" if len(machine.cores()) > 1 and not convolves else "graph"
 
 
 class Resident:
@@ -74,16 +74,25 @@ class TrainState(tf.Module):
             variable.assign(tf.zeros_like(variable))
 
     def distance_from_start(self) -> dict[str, float]:
-        """Measures how far the weights, as one vector, have moved: `cosine_similarity` and `vector_difference_norm`."""
+        """Measures how far the weights have moved; see `movement`."""
         now, start = (
-            np.concatenate([weight.numpy().ravel() for weight in weights]).astype(np.float64)
-            for weights in (self.network.trainable_variables, self.initial)
+            [weight.numpy() for weight in weights] for weights in (self.network.trainable_variables, self.initial)
         )
-        lengths = np.linalg.norm(now) * np.linalg.norm(start)
-        return {
-            "cosine_similarity": float(now @ start / lengths) if lengths else 0.0,
-            "vector_difference_norm": float(np.linalg.norm(now - start)),
-        }
+        return movement(now, start)
+
+
+def movement(now: Sequence[np.ndarray], start: Sequence[np.ndarray]) -> dict[str, float]:
+    """Compares weights, taken as one vector, with what they were.
+
+    >>> movement([np.array([3.0, 4.0])], [np.array([3.0, 0.0])])
+    {'cosine_similarity': 0.6, 'vector_difference_norm': 4.0}
+    """
+    here, there = (np.concatenate([part.ravel() for part in parts]).astype(np.float64) for parts in (now, start))
+    lengths = np.linalg.norm(here) * np.linalg.norm(there)
+    return {
+        "cosine_similarity": float(here @ there / lengths) if lengths else 0.0,
+        "vector_difference_norm": float(np.linalg.norm(here - there)),
+    }
 
 
 class Trainer:
@@ -139,6 +148,7 @@ class Trainer:
         compiled = {"jit_compile": self.execution == "xla", "autograph": False}
         self._compiled_epoch = tf.function(self._epoch, **compiled)
         self._compiled_evaluation = tf.function(self._evaluation, **compiled)
+        self._traced: dict[tuple[int, ...], Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {}
 
     @property
     def steps_per_epoch(self) -> int:
@@ -171,8 +181,15 @@ class Trainer:
 
     def evaluate(self, data: Resident) -> dict[str, float]:
         """Averages each figure of the objective over a whole split, the network not in training."""
-        sums = self._compiled_evaluation(data.images, data.labels).numpy().astype(np.float64).sum(axis=0)
+        sums = self._evaluation_of(data)(data.images, data.labels).numpy().astype(np.float64).sum(axis=0)
         return dict(zip(self.figures, (sums / len(data)).tolist(), strict=True))
+
+    def _evaluation_of(self, data: Resident) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """Traces the evaluation of a split, once for each shape: TensorFlow warns of a function with so many traces."""
+        shape = tuple(data.images.shape)
+        if shape not in self._traced:
+            self._traced[shape] = self._compiled_evaluation.get_concrete_function(data.images, data.labels)
+        return self._traced[shape]
 
     def _step(self, images: tf.Tensor, labels: tf.Tensor, learning_rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         parameters = self.state.network.trainable_variables
@@ -182,7 +199,7 @@ class Trainer:
             means = {name: tf.reduce_mean(figure) for name, figure in figures.items()}
         gradients = tape.gradient(means["loss"], parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         self.state.optimizer.apply(gradients, parameters, learning_rate)
-        return tf.stack([*means.values(), _norm(gradients)])
+        return tf.stack([*means.values(), gradient_norm(gradients)])
 
     def _epoch(
         self, images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, learning_rates: tf.Tensor, seed: tf.Tensor
@@ -191,7 +208,7 @@ class Trainer:
             step_seed = tf.random.experimental.stateless_fold_in(seed, index, alg="philox")
             return self._step(tf.gather(images, batch), tf.gather(labels, batch), learning_rates[index], step_seed)
 
-        return _over_batches(step, order, self.batch_size, len(self.figures) + 1)
+        return over_batches(step, order, self.batch_size, [len(self.figures) + 1])
 
     def _evaluation(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         def step(index: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
@@ -203,10 +220,10 @@ class Trainer:
             return tf.stack([tf.reduce_sum(figure * tf.ones([batch.shape[0]])) for figure in figures.values()])
 
         examples = labels.shape[0]
-        return _over_batches(step, tf.range(examples), min(self.batch_size_test, examples), len(self.figures))
+        return over_batches(step, tf.range(examples), min(self.batch_size_test, examples), [len(self.figures)])
 
 
-def _norm(tensors: list[tf.Tensor]) -> tf.Tensor:
+def gradient_norm(tensors: list[tf.Tensor]) -> tf.Tensor:
     """Measures the joint Euclidean norm.
 
     A product with ones sums rows in the vectorised matrix kernel; a plain reduction costs XLA on a CPU a fifth of the
@@ -219,20 +236,22 @@ def _norm(tensors: list[tf.Tensor]) -> tf.Tensor:
     return tf.sqrt(tf.add_n(squares))
 
 
-def _over_batches(
-    step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], order: tf.Tensor, batch_size: int, figures: int
+def over_batches(
+    step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], order: tf.Tensor, batch_size: int, shape: Sequence[int]
 ) -> tf.Tensor:
     """Calls `step(index, batch of order)` over the full batches in a loop in the graph, then over the rest.
 
     Returns:
-      The steps' vectors, stacked `[steps, figures]`.
+      The steps' results, each of the given shape, stacked `[steps, ...]`.
     """
     full, rest = divmod(order.shape[0], batch_size)
-    collected = tf.TensorArray(tf.float32, size=full, element_shape=[figures])
+    rest_begin = [0] * (order.shape.rank - 1)
+    collected = tf.TensorArray(tf.float32, size=full, element_shape=shape)
 
     def body(index: tf.Tensor, collected: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
         # `order[a:b]` in a loop has no static shape under XLA; `tf.slice` has.
-        return index + 1, collected.write(index, step(index, tf.slice(order, [index * batch_size], [batch_size])))
+        batch = tf.slice(order, [index * batch_size, *rest_begin], [batch_size, *order.shape[1:]])
+        return index + 1, collected.write(index, step(index, batch))
 
     _, collected = tf.while_loop(lambda index, _: index < full, body, (tf.constant(0), collected))
     outputs = collected.stack()

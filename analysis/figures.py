@@ -1,0 +1,320 @@
+"""Plots of many runs, as matplotlib figures that belong to no window and need no closing.
+
+Every function takes the table that `summaries.load` gives, or a part of it. Where the columns for a plot are missing
+the figure says which. Series are told apart by colour and marker; equal tables give equal colours in every figure.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
+
+from analysis import scales, summaries
+from analysis.quantities import Quantity, label_of, quantity, scale_of
+from weirdonetworks.lab import plots
+
+Names = str | Sequence[str]
+
+# Series beyond these are drawn as one, without means: nobody reads a longer legend.
+MOST_SERIES = 12
+OTHERS = "others"
+_OTHERS_COLOUR = "0.6"
+_NOTE_COLOUR = "0.35"
+_MARKERS = ("o", "s", "^", "D")
+_MOST_CURVE_PANELS = 6
+# Inches.
+_HEIGHT = 3.3
+_WIDTHS = {1: 6.5, 2: 4.6, 3: 3.9}
+_LEAST_WIDTH = 2.1
+_LEGEND_LINE = 0.22
+_ASIDE, _FARTHEST_ASIDE = 0.04, 0.3
+# Points of area, for the densest and the sparsest masks.
+_SIZES = (12.0, 80.0)
+_MEAN_AND_SPREAD = "line and band: mean ± standard deviation"
+
+
+def accuracy_against_sparsity(frame: pd.DataFrame) -> Figure:
+    """Draws the test accuracy of each series over the sparsity: runs, their mean and standard deviation."""
+    return mean_with_spread(frame, "sparsity", "accuracy")
+
+
+def symmetries_against_sparsity(frame: pd.DataFrame, of: str = "mask") -> Figure:
+    """Draws how many symmetries the masks leave over the sparsity, a panel for each way to count them.
+
+    Args:
+      frame: The runs.
+      of: `mask` or `propagated_mask`.
+    """
+    return mean_with_spread(frame, "sparsity", [f"{of}/{count}" for count in summaries.SYMMETRIES])
+
+
+def accuracy_against_symmetries(frame: pd.DataFrame, of: str = "mask") -> Figure:
+    """Draws the test accuracy over the symmetries left, a panel for each way to count them.
+
+    Args:
+      frame: The runs.
+      of: `mask` or `propagated_mask`.
+    """
+    return scatter(frame, [f"{of}/{count}" for count in summaries.SYMMETRIES], "accuracy")
+
+
+def mean_with_spread(frame: pd.DataFrame, x: Names, y: Names) -> Figure:
+    """Draws each run as a point, and for each series a line through the means with a band of one standard deviation.
+
+    Series stand a little aside from each other, so that none hides another at the same x.
+
+    Args:
+      frame: The runs.
+      x: What goes along, see `quantities.quantity`. Runs of equal x are averaged; where nearly all differ, those of
+        each bin (see `summaries.levels`).
+      y: What goes up. Several of x or y make several panels.
+    """
+    everyone = _all_series(frame)
+
+    def draw(axes: Axes, across: Quantity, up: Quantity) -> None:
+        level = summaries.sparsity_level(frame) if across.name == "sparsity" else summaries.levels(across.values)
+        for place, one in enumerate(everyone):
+            step = min(_ASIDE, _FARTHEST_ASIDE / len(everyone))
+            inches = step * (place - (len(everyone) - 1) / 2)
+            aside = axes.transData + ScaledTranslation(inches, 0, axes.figure.dpi_scale_trans)
+            _draw_points(axes, one, across, up, s=16, alpha=0.45, linewidths=0, transform=aside)
+            if one.name != OTHERS:
+                groups = up.values[one.mask].groupby(level[one.mask])
+                _draw_means(axes, one, groups.mean().dropna(), groups.std(), marker=one.marker, transform=aside)
+
+    figure, missing = _panels(frame, x, y, draw)
+    if figure.axes[0].axison:
+        _add_legend(figure, everyone)
+        _add_note(figure, f"{_MEAN_AND_SPREAD}; points: runs{missing}")
+    return figure
+
+
+def scatter(frame: pd.DataFrame, x: Names, y: Names) -> Figure:
+    """Draws each run as a point, the larger the sparser its masks are.
+
+    Args:
+      frame: The runs.
+      x: What goes along, see `quantities.quantity`.
+      y: What goes up. Several of x or y make several panels.
+    """
+    everyone = _all_series(frame)
+    sparsity = summaries.sparsity(frame)
+    sizes = _areas(sparsity, sparsity)
+
+    def draw(axes: Axes, across: Quantity, up: Quantity) -> None:
+        for one in everyone:
+            _draw_points(axes, one, across, up, s=sizes[one.mask], alpha=0.6, edgecolors="white", linewidths=0.5)
+
+    figure, missing = _panels(frame, x, y, draw)
+    if figure.axes[0].axison:
+        _add_legend(figure, everyone, lined=False)
+        _add_size_legend(figure, sparsity, missing)
+    return figure
+
+
+def training_curves(frame: pd.DataFrame, key: str = "test_accuracy", by: str = "series") -> Figure:
+    """Draws how training went, epoch by epoch, a panel for each sparsity.
+
+    It reads the `metrics.jsonl` of each run; a summary that was moved away from its runs has none.
+
+    Args:
+      frame: The runs.
+      key: What goes up, a key of the epochs' records such as `test_accuracy` or `train_avg_loss`.
+      by: `series` for the mean and standard deviation over each series' runs, `run` for the runs themselves.
+
+    Raises:
+      ValueError: If `by` is neither.
+    """
+    if by not in ("series", "run"):
+        raise ValueError(f"by (={by}) must be series or run.")
+    epochs = summaries.epochs(frame)
+    if not summaries.numbers(epochs, key).notna().any():
+        return message(f"There are no training curves: no metrics.jsonl beside the summary holds {key}.")
+    everyone = _all_series(frame)
+    level = summaries.sparsity_level(frame).fillna(-1.0)  # -1 where nothing tells it
+    all_levels = sorted(level[frame.index.isin(epochs["run"])].unique())
+    levels = _spaced(all_levels, _MOST_CURVE_PANELS)
+    figure, panels = _row(len(levels))
+    for axes, here in zip(panels, levels, strict=True):
+        for one in everyone:
+            runs = frame.index[one.mask & (level == here).to_numpy()]
+            curves = epochs[epochs["run"].isin(runs)].pivot_table(index="epoch", columns="run", values=key)
+            if not curves.empty:
+                _draw_curves(axes, one, curves, by)
+        axes.set(title=f"{scales.percent(round(here, 4))} cut" if here >= 0 else "", xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if axes is not panels[0]:
+            axes.sharey(panels[0])
+            axes.tick_params(labelleft=False)
+    panels[0].set_ylabel(label_of(key))
+    scales.apply(panels[0], "y", scale_of(key), summaries.numbers(epochs, key))
+    _add_legend(figure, everyone, marked=False)
+    note = "a line: a run" if by == "run" else f"{_MEAN_AND_SPREAD}; thin lines: runs"
+    if len(levels) < len(all_levels):
+        note += f"; {len(levels)} of {len(all_levels)} sparsities"
+    _add_note(figure, note)
+    return figure
+
+
+def message(text: str) -> Figure:
+    """Makes a figure that says in words why there is nothing to see."""
+    figure, (axes,) = plots.row(1, widths=[4.0], height=1.4)
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", va="center", wrap=True, color=_NOTE_COLOUR, transform=axes.transAxes)
+    return figure
+
+
+@dataclasses.dataclass(frozen=True)
+class _Series:
+    """The runs that are trials of one thing, and how they are drawn; `mask` picks them from the table."""
+
+    name: str
+    colour: str
+    marker: str
+    mask: npt.NDArray[np.bool_]
+
+
+def _all_series(frame: pd.DataFrame) -> list[_Series]:
+    names = summaries.series(frame)
+    sizes = names.value_counts()
+    if len(sizes) > MOST_SERIES:
+        names = names.where(names.isin(sizes.index[: MOST_SERIES - 1]), OTHERS)
+    ordered = [name for name in summaries.in_order(names) if name != OTHERS]
+    found = [
+        _Series(
+            name, plots.COLOURS[index % len(plots.COLOURS)], _MARKERS[index % len(_MARKERS)], names.eq(name).to_numpy()
+        )
+        for index, name in enumerate(ordered)
+    ]
+    others = names.eq(OTHERS).to_numpy()
+    return [*found, _Series(OTHERS, _OTHERS_COLOUR, ".", others)] if others.any() else found
+
+
+def _panels(
+    frame: pd.DataFrame, x: Names, y: Names, draw: Callable[[Axes, Quantity, Quantity], None]
+) -> tuple[Figure, str]:
+    """Makes a figure with a panel for each pair of quantities that the runs have, or of words if they have none.
+
+    Returns:
+      The figure, and a line on what is missing; empty if nothing is.
+    """
+    pairs = [
+        (quantity(frame, across), quantity(frame, up))
+        for across in ([x] if isinstance(x, str) else x)
+        for up in ([y] if isinstance(y, str) else y)
+    ]
+    drawable = [pair for pair in pairs if (pair[0].values.notna() & pair[1].values.notna()).any()]
+    missing = [one.needs for pair in pairs for one in pair if not one.values.notna().any()]
+    if not drawable:
+        return message(f"There is nothing to draw: no run has {', nor '.join(dict.fromkeys(missing)) or 'both'}."), ""
+    figure, panels = _row(len(drawable))
+    for axes, (across, up) in zip(panels, drawable, strict=True):
+        draw(axes, across, up)
+        there = across.values.notna() & up.values.notna()
+        for which, one in (("x", across), ("y", up)):
+            scales.apply(axes, which, one.scale, one.values[there])
+        axes.set_xlabel(across.label)
+        if axes is panels[0] or up.name != drawable[0][1].name:
+            axes.set_ylabel(up.label)
+    return figure, f"\nnot recorded: {', '.join(dict.fromkeys(missing))}" if missing else ""
+
+
+def _row(count: int) -> tuple[Figure, list[Axes]]:
+    width = _WIDTHS.get(count, _LEAST_WIDTH)
+    return plots.row(count, widths=[width / (1.15 * _HEIGHT)] * count, height=_HEIGHT)
+
+
+def _draw_points(axes: Axes, one: _Series, across: Quantity, up: Quantity, **style: Any) -> None:
+    if one.mask.any():
+        axes.scatter(
+            across.values[one.mask], up.values[one.mask], color=one.colour, marker=one.marker, label=one.name, **style
+        )
+
+
+def _draw_means(
+    axes: Axes, one: _Series, mean: pd.Series, deviation: pd.Series, marker: str = "", **placed: Any
+) -> None:
+    at, spread = mean.index.to_numpy(float), deviation.reindex(mean.index)
+    low, high = mean - spread.fillna(0), mean + spread.fillna(0)
+    if len(mean) == 1:
+        axes.errorbar(at, mean, mean - low, color=one.colour, capsize=4, **placed)
+    axes.fill_between(at, mean - spread, mean + spread, color=one.colour, alpha=0.18, linewidth=0, **placed)
+    axes.plot(at, mean, color=one.colour, marker=marker, markeredgecolor="white", label=one.name, zorder=3, **placed)
+    # What is drawn aside has no say in the limits by itself.
+    axes.update_datalim(np.column_stack([[*at, *at], [*low, *high]]))
+
+
+def _draw_curves(axes: Axes, one: _Series, curves: pd.DataFrame, by: str) -> None:
+    alone = by == "run" or one.name == OTHERS or len(curves.columns) == 1
+    axes.plot(curves.index, curves, color=one.colour, linewidth=1.2 if alone else 0.5, alpha=0.85 if alone else 0.35)
+    if not alone:
+        _draw_means(axes, one, curves.mean(axis=1), curves.std(axis=1))
+
+
+def _areas(sparsity: pd.Series, among: pd.Series) -> pd.Series:
+    """Gives the areas of points, rising with sparsity from the least to the greatest among the runs."""
+    place, all_places = (pd.Series(scales.by_rest(values), values.index) for values in (sparsity, among))
+    span = all_places.max() - all_places.min()
+    share = (place - all_places.min()) / span if span > 0 else place * 0
+    return (_SIZES[0] + (_SIZES[1] - _SIZES[0]) * share).fillna(_SIZES[0])
+
+
+def _spaced(values: Sequence[float], most: int) -> list[float]:
+    """Picks at most so many of sorted values, the first and the last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(index)] for index in np.linspace(0, len(values) - 1, most)]
+
+
+def _add_legend(figure: Figure, everyone: Sequence[_Series], lined: bool = True, marked: bool = True) -> None:
+    handles = []
+    for one in everyone:
+        handle = Line2D([], [], color=one.colour, linestyle="-" if lined else "", marker=one.marker if marked else "")
+        handle.set_label(f"{one.name} ({one.mask.sum()})")
+        handles.append(handle)
+    columns = _columns(figure, handles)
+    figure.set_figheight(figure.get_figheight() + _LEGEND_LINE * math.ceil(len(handles) / columns))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _add_note(figure: Figure, text: str) -> None:
+    figure.suptitle(text, fontsize="small", color=_NOTE_COLOUR)
+
+
+def _columns(figure: Figure, handles: Sequence[Line2D]) -> int:
+    """Counts the columns of a legend that fit; a letter takes about a fourteenth of an inch, a handle half of one."""
+    widest = max(len(str(handle.get_label())) for handle in handles)
+    return max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + widest / 14))))
+
+
+def _add_size_legend(figure: Figure, sparsity: pd.Series, missing: str) -> None:
+    levels = pd.Series(_spaced(sorted(summaries.levels(sparsity).dropna().unique()), 5))
+    title = "a point: a run"
+    if len(levels) > 1:
+        title = "a point: a run, the larger the sparser (connections cut)"
+    elif len(levels):
+        title = f"a point: a run, at {scales.percent(round(levels[0], 4))} of the connections cut"
+    handles = [
+        Line2D(
+            [], [], linestyle="", marker="o", color="0.5", markersize=area**0.5, label=scales.percent(round(level, 3))
+        )
+        for level, area in zip(levels, _areas(levels, sparsity), strict=True)
+        if len(levels) > 1
+    ]
+    figure.legend(
+        handles=handles,
+        title=title + missing,
+        loc="outside upper center",
+        ncols=max(len(handles), 1),
+        frameon=False,
+        title_fontproperties={"size": "small"},
+    )

@@ -1,0 +1,193 @@
+"""One HTML page on many runs that holds its pictures, loads nothing and runs no script."""
+
+import base64
+import dataclasses
+import functools
+import io
+import pathlib
+from collections.abc import Callable
+
+import jinja2
+import pandas as pd
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from analysis import figures, scales, summaries
+from weirdonetworks.lab import files
+
+# Dots an inch: two for each pixel of a page, so that pictures are sharp where pixels are small.
+_DPI = 192
+_PIXELS = 96
+_MISSING = "-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """A plot of the page: what draws it, and the words around it."""
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[pd.DataFrame], Figure]
+
+
+PLOTS = (
+    Plot(
+        "accuracy-against-sparsity",
+        "Accuracy against sparsity",
+        "The sparsity's scale is logarithmic in the share of connections that is left.",
+        figures.accuracy_against_sparsity,
+    ),
+    Plot(
+        "accuracy-against-symmetries",
+        "Accuracy against the symmetries left",
+        "A symmetry is a permutation of hidden neurons that leaves the masks unchanged. Layer by layer: those that "
+        "exchange neurons of one layer with equal connections, multiplied over the layers. Exact group: all of them, "
+        "those that need several layers at once too. Dead neurons can be exchanged at will, so two figures are given.",
+        figures.accuracy_against_symmetries,
+    ),
+    Plot(
+        "symmetries-against-sparsity",
+        "Symmetries left against sparsity",
+        "Means and deviations are those of the logarithm.",
+        figures.symmetries_against_sparsity,
+    ),
+    Plot(
+        "training-accuracy",
+        "Test accuracy in training",
+        "Each panel is of one sparsity.",
+        functools.partial(figures.training_curves, key="test_accuracy"),
+    ),
+    Plot(
+        "training-loss",
+        "Loss in training",
+        "Each panel is of one sparsity.",
+        functools.partial(figures.training_curves, key="train_avg_loss"),
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A plot drawn: its size in the page's pixels, and its PNG as base64."""
+
+    plot: Plot
+    width: int
+    height: int
+    data: str
+
+
+def write(frame: pd.DataFrame, path: pathlib.Path, title: str) -> None:
+    """Writes the page, whole or not at all; see `render`."""
+    files.write_text(path, render(frame, title))
+
+
+def render(frame: pd.DataFrame, title: str) -> str:
+    """Makes a page of every plot, the means by series and sparsity, and every run.
+
+    The same runs give the same page.
+
+    Args:
+      frame: The runs, as `summaries.load` gives them.
+      title: What stands above; any text, like all texts of the runs it is escaped.
+
+    Returns:
+      The page as HTML.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(pathlib.Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    return template.render(
+        title=title,
+        facts=_facts(frame),
+        skipped=frame.attrs.get("skipped", []),
+        pictures=[_picture(plot, frame) for plot in tqdm(PLOTS, desc="drawing", unit="plot", disable=None)],
+        accuracy_epoch=summaries.accuracy_epoch(frame),
+        means=means(frame),
+        runs=runs(frame),
+    )
+
+
+def means(frame: pd.DataFrame) -> pd.DataFrame:
+    """Writes out `summaries.statistics`: mean ± standard deviation by series and sparsity, without columns of nothing.
+
+    Returns:
+      A table of texts; accuracies in percent, symmetries as decimal logarithms.
+    """
+    found = summaries.statistics(frame)
+    index = found.index.to_frame(index=False)
+    table = pd.DataFrame({"masks": index["series"], "sparsity": index["sparsity"].map(_percent)})
+    table["runs"] = found["runs"].to_numpy().ravel()
+    shown = {"accuracy": "test accuracy, %"} | {key: f"log₁₀ {text}" for key, text in summaries.SYMMETRIES.items()}
+    for key, header in shown.items():
+        scale = 100 if key == "accuracy" else 1
+        pairs = zip(scale * found[key, "mean"], scale * found[key, "std"], strict=True)
+        if found[key, "mean"].notna().any():
+            table[header] = [_mean(*pair) for pair in pairs]
+    return table
+
+
+def runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Writes out every run, one a row: a table of texts, ordered by series and sparsity."""
+    names = summaries.series(frame)
+    table = pd.DataFrame(
+        {
+            "run": frame.index,
+            "masks": names.to_numpy(),
+            "sparsity": summaries.sparsity(frame).map(_percent).to_numpy(),
+            "measured": summaries.numbers(frame, "mask/sparsity").map(_percent).to_numpy(),
+            "test accuracy, %": (100 * summaries.accuracy(frame)).map(_number).to_numpy(),
+        }
+    )
+    for key, text in summaries.SYMMETRIES.items():
+        table[f"log₁₀ {text}"] = summaries.symmetries(frame, key).map(_number).to_numpy()
+    for header, key in {
+        "dead neurons": "mask/zeroed_neurons",
+        "seed": "random_seed",
+        "mask seed": "mask_randomseed",
+    }.items():
+        table[header] = summaries.numbers(frame, key).map(_whole).to_numpy()
+    order = summaries.in_order(names)
+    keys = pd.DataFrame({"rank": names.map(order.index), "sparsity": summaries.sparsity(frame)}).reset_index(drop=True)
+    table = table.iloc[keys.sort_values(["rank", "sparsity"], kind="stable").index]
+    return table.loc[:, [column for column in table if (table[column] != _MISSING).any()]]
+
+
+def _picture(plot: Plot, frame: pd.DataFrame) -> Picture:
+    figure, buffer = plot.draw(frame), io.BytesIO()
+    figure.savefig(buffer, dpi=_DPI, format="png", metadata={"Software": None})
+    width, height = (round(_PIXELS * inches) for inches in figure.get_size_inches())
+    return Picture(plot, width, height, base64.b64encode(buffer.getvalue()).decode())
+
+
+def _facts(frame: pd.DataFrame) -> dict[str, str]:
+    """Counts the runs and what they cover."""
+    trials = summaries.statistics(frame)["runs"].to_numpy().ravel()
+    least, most = trials.min(), trials.max()
+    facts = {
+        "runs": f"{len(frame)}",
+        "kinds of masks": f"{summaries.mask_type(frame).nunique()}",
+        "sparsities": f"{summaries.sparsity_level(frame).nunique()}",
+        "runs of each": f"{least}" if least == most else f"{least} to {most}",
+    }
+    for header in ("model", "dataset"):
+        if header in frame:
+            facts[header] = ", ".join(sorted(map(str, frame[header].dropna().unique()))) or _MISSING
+    return facts
+
+
+def _percent(share: float) -> str:
+    return _MISSING if pd.isna(share) else scales.percent(round(share, 4))
+
+
+def _number(value: float) -> str:
+    return _MISSING if pd.isna(value) else f"{value:.2f}"
+
+
+def _whole(value: float) -> str:
+    return _MISSING if pd.isna(value) else f"{value:.0f}"
+
+
+def _mean(mean: float, deviation: float) -> str:
+    return _number(mean) if pd.isna(deviation) else f"{mean:.2f} ± {deviation:.2f}"

@@ -1,0 +1,1 @@
+"""The analysis of many runs, on an experiment that is invented."""

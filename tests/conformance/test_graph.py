@@ -1,0 +1,68 @@
+"""Every module runs in `tf.function`, and computes there what it computes eagerly."""
+
+import pytest
+import sonnet as snt
+import tensorflow as tf
+
+from tests import registry
+from tests.conformance.comparison import assert_close
+
+
+def check(entry: registry.Network) -> None:
+    module, inputs = entry.build(), entry.inputs()
+    forward = tf.function(lambda images: entry.call(module, images), autograph=False)
+    expected = entry.call(module, inputs)
+    for _ in range(2):
+        assert_close(forward(inputs), expected)
+    assert forward.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
+def test_network_runs_in_a_function(entry: registry.Network) -> None:
+    check(entry)
+
+
+@pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
+def test_network_makes_its_variables_in_a_function(entry: registry.Network) -> None:
+    module, inputs = entry.construct(), entry.inputs()
+    forward = tf.function(lambda images: entry.call(module, images), autograph=False)
+    outputs = forward(inputs)
+    assert len(module.variables) == len(entry.build().variables)
+    assert_close(outputs, entry.call(module, inputs))
+
+
+@pytest.mark.parametrize("entry", [entry for entry in registry.NETWORKS if entry.float64], ids=registry.name)
+def test_network_computes_in_float64(entry: registry.Network) -> None:
+    module, inputs = entry.construct(), tf.cast(entry.inputs(), tf.float64)
+    assert entry.call(module, inputs).dtype == tf.float64
+    assert {variable.dtype for variable in module.trainable_variables} <= {tf.float64}
+
+
+@pytest.mark.parametrize("entry", registry.OPTIMIZERS, ids=registry.name)
+def test_optimizer_runs_in_a_function(entry: registry.Optimizer) -> None:
+    in_graph, eager = entry.parameters(), entry.parameters()
+    graph_optimizer, eager_optimizer = entry.build(in_graph), entry.build(eager)
+    step = tf.function(lambda *updates: graph_optimizer.apply(updates, in_graph, 0.1), autograph=False)
+    for seed in range(3):
+        step(*entry.updates(seed))
+        eager_optimizer.apply(entry.updates(seed), eager, 0.1)
+    assert step.experimental_get_tracing_count() == 1
+    for one, other in zip(in_graph, eager, strict=True):
+        assert_close(one, other)
+
+
+class Counting(snt.Module):
+    """Counts its calls in Python, which a graph does not see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        self.calls += 1
+        return inputs * self.calls
+
+
+def test_a_module_with_state_in_python_breaks_the_law() -> None:
+    with pytest.raises(AssertionError):
+        check(registry.Network(Counting, (2, 3)))

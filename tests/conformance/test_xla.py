@@ -1,0 +1,81 @@
+"""Every module's forward pass and gradient step compile with XLA, and compute what they compute without."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import sonnet as snt
+import tensorflow as tf
+
+from tests import registry
+from tests.conformance.comparison import assert_close
+
+
+def gradients(entry: registry.Network, module: Any, inputs: tf.Tensor) -> list[tf.Tensor]:
+    """The gradients of the outputs' mean square in training, by the inputs and by each parameter."""
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        loss = tf.reduce_mean(tf.square(entry.call(module, inputs, is_training=True)))
+    return tape.gradient(loss, [inputs, *module.trainable_variables])
+
+
+def check_forward(entry: registry.Network) -> None:
+    module, inputs = entry.build(), entry.inputs()
+    compiled = tf.function(lambda images: entry.call(module, images), jit_compile=True, autograph=False)
+    assert_close(compiled(inputs), entry.call(module, inputs))
+
+
+@pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
+def test_network_compiles(entry: registry.Network) -> None:
+    check_forward(entry)
+
+
+@pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
+def test_gradient_step_compiles(entry: registry.Network) -> None:
+    module, inputs = entry.build(), entry.inputs()
+    parameters = module.trainable_variables
+    before = [parameter.numpy() for parameter in parameters]
+    by_inputs, *expected = gradients(entry, module, inputs)
+    assert all(gradient is not None for gradient in expected)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def step(images: tf.Tensor) -> tf.Tensor:
+        first, *rest = gradients(entry, module, images)
+        for parameter, gradient in zip(parameters, rest, strict=True):
+            parameter.assign_sub(0.5 * gradient)
+        return first
+
+    assert_close(step(inputs), by_inputs)
+    largest = max((float(np.abs(gradient).max()) for gradient in expected), default=0.0)
+    for parameter, start, gradient in zip(parameters, before, expected, strict=True):
+        moved = (start - parameter.numpy()) / 0.5
+        # Scaled by the largest of all gradients: some of a layer's are sums that cancel to nothing.
+        assert np.abs(moved - gradient).max() <= 1e-5 * max(largest, np.abs(start).max())
+
+
+@pytest.mark.parametrize("entry", registry.OPTIMIZERS, ids=registry.name)
+def test_optimizer_compiles(entry: registry.Optimizer) -> None:
+    compiled, eager = entry.parameters(), entry.parameters()
+    compiled_optimizer, eager_optimizer = entry.build(compiled), entry.build(eager)
+    step = tf.function(
+        lambda *updates: compiled_optimizer.apply(updates, compiled, tf.constant(0.1)),
+        jit_compile=True,
+        autograph=False,
+    )
+    for seed in range(3):
+        step(*entry.updates(seed))
+        eager_optimizer.apply(entry.updates(seed), eager, tf.constant(0.1))
+    for one, other in zip(compiled, eager, strict=True):
+        assert_close(one, other)
+
+
+class Interpreted(snt.Module):
+    """Calls back to Python, which XLA cannot."""
+
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(tf.numpy_function(np.sqrt, [tf.abs(inputs)], inputs.dtype), inputs.shape)
+
+
+def test_a_module_that_calls_python_breaks_the_law() -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        check_forward(registry.Network(Interpreted, (2, 3)))

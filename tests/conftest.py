@@ -1,0 +1,53 @@
+"""What all tests stand on: a quiet TensorFlow with two processors, repeatable properties, and a little real data."""
+
+import os
+import sys
+
+import pytest
+from hypothesis import settings
+
+from weirdonetworks.lab import datasets
+
+# Inherited by the processes that tests start.
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+# Shared machines pause at random, so no deadlines; and a run tries the same examples as the one before.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
+
+
+def pytest_collection_finish() -> None:
+    """Splits the processor in two for the tests of distribution, before any test can have used TensorFlow.
+
+    TensorFlow is not imported for it: tests that do without are over in a blink.
+    """
+    tf = sys.modules.get("tensorflow")
+    if tf is not None:
+        processor = tf.config.list_physical_devices("CPU")[0]
+        try:
+            tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+        except RuntimeError as error:
+            raise pytest.UsageError(
+                "A test module makes a tensor while it is imported. Make it in the test."
+            ) from error
+
+
+@pytest.fixture(autouse=True)
+def repeatable() -> None:
+    """Gives layers that draw their own weights the same ones at each run."""
+    tf = sys.modules.get("tensorflow")
+    if tf is not None:
+        tf.random.set_seed(0)
+
+
+@pytest.fixture(scope="session")
+def mnist() -> datasets.Dataset:
+    """The real MNIST, whole."""
+    return datasets.load("MNIST")
+
+
+@pytest.fixture(scope="session")
+def digits(mnist: datasets.Dataset) -> datasets.Dataset:
+    """Real digits, few: 500 to train on, 100 to choose by, 200 to test on."""
+    few = mnist.cut(600).with_validation(100, seed=5)
+    return datasets.Dataset(few.name, few.train, few.test[:200], few.classes, few.standardisation, few.validation)

@@ -1,0 +1,33 @@
+"""Drivers run as processes, and what they leave."""
+
+import json
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+
+def command(driver: str, *flags: str) -> list[str]:
+    return [sys.executable, "-m", f"weight_symmetry.{driver}", *flags]
+
+
+def run(driver: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(driver, *flags), capture_output=True, text=True, timeout=300, check=False)
+
+
+def all_runs(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def only_run(folder: pathlib.Path) -> pathlib.Path:
+    (directory,) = all_runs(folder)
+    return directory
+
+
+def records(directory: pathlib.Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "wallclock_time"} for line in lines]
+
+
+def read(path: pathlib.Path) -> Any:
+    return json.loads(path.read_text())

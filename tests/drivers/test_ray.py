@@ -1,0 +1,28 @@
+"""A sweep on a Ray cluster of two nodes, both on this machine."""
+
+import pathlib
+
+import pytest
+
+from tests.drivers.processes import all_runs, read, run
+
+FLAGS = "--flags=--examples=400 --validation_size=100 --epochs=1 --features=8"
+
+
+@pytest.mark.filterwarnings("default")  # Ray's own warnings are not this project's.
+def test_a_cluster_runs_the_same_cells(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # Else other tests, running beside this one, starve it.
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        wanted = ("--grid=mask_type=symmetric,nonsense;mask_sparsity=0.5,0.9", FLAGS, "shuffled_mask")
+        done = run("sweep", *wanted, f"--ray_address={cluster.address}", f"--experiment_dir={tmp_path}")
+    finally:
+        cluster.shutdown()
+    assert done.returncode == 1
+    assert "2 of 4 combinations failed" in done.stderr
+    assert sorted(read(path / "config.json")["mask_sparsity"] for path in all_runs(tmp_path)) == [0.5, 0.9]
+    assert {entry["status"] for entry in read(tmp_path / "sweep.json").values()} == {0, 2}

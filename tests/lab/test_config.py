@@ -1,0 +1,85 @@
+"""Configurations check themselves."""
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+
+from weirdonetworks.lab.config import Config, RunOptions, TrainingConfig, setting
+from weirdonetworks.lab.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Invented(Config):
+    share: float = setting(0.5, "A share.", minimum=0.0, maximum=1.0)
+    widths: tuple[int, ...] = setting((3, 2), "Some widths.", minimum=1)
+    limit: float | None = setting(None, "A limit.", minimum=2)
+    kind: str = setting("one", "A kind.", choices=("one", "two"))
+
+
+def test_the_defaults_obey_their_own_rules() -> None:
+    assert Invented() == Invented(0.5, (3, 2), None, "one")
+    TrainingConfig()
+    RunOptions()
+
+
+@pytest.mark.parametrize("values", [{"share": 0.0}, {"share": 1}, {"widths": ()}, {"limit": 2}, {"kind": "two"}])
+def test_bounds_are_allowed(values: dict[str, Any]) -> None:
+    Invented(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"share": 1.2}, "share (=1.2) must be in [0, 1]."),
+        ({"share": -1e-9}, "share (=-1e-09) must be in [0, 1]."),
+        ({"share": math.nan}, "share (=nan) must be in [0, 1]."),
+        ({"widths": (3, 0, 5)}, "widths (=0) must be at least 1."),
+        ({"limit": 1.5}, "limit (=1.5) must be at least 2."),
+        ({"limit": math.nan}, "limit (=nan) must be at least 2."),
+        ({"kind": "three"}, "kind (=three) must be one of one, two."),
+    ],
+)
+def test_a_broken_rule_is_told_in_one_line(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Invented(**values)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("validation_size", -1),
+        ("examples", 0),
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("batch_size_test", 0),
+        ("optimizer", "SGD"),
+        ("learning_rate", -0.1),
+        ("weight_decay", -0.1),
+        ("momentum", 1.5),
+        ("lr_schedule", "linear"),
+        ("execution", "eager"),
+        ("update_epoch", 0),
+        ("update_iterations", 0),
+    ],
+)
+def test_training_is_refused_what_it_cannot_do(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=rf"^{name} \(={value}\) must be "):
+        TrainingConfig(**{name: value})
+
+
+def test_each_optimizer_has_its_own_default_weight_decay() -> None:
+    assert TrainingConfig().weight_decay == 0.2
+    assert TrainingConfig(optimizer="Momentum").weight_decay == 0.0
+    assert TrainingConfig(optimizer="Momentum", weight_decay=0.5).weight_decay == 0.5
+    assert TrainingConfig(weight_decay=0.0).weight_decay == 0.0
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainingConfig().epochs = 3  # type: ignore[misc]
+    assert dataclasses.replace(TrainingConfig(), epochs=3).epochs == 3
+    with pytest.raises(UsageError):
+        dataclasses.replace(TrainingConfig(), epochs=0)

@@ -1,0 +1,89 @@
+"""Plots show the numbers that they are given, and appear whole or not at all."""
+
+import pathlib
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from weirdonetworks.lab import plots
+
+RECORDS = [
+    {"epoch": 1, "train_accuracy": 0.5, "validation_accuracy": 0.4, "test_accuracy": 0.3},
+    {"epoch": 2, "train_accuracy": 0.75, "validation_accuracy": 0.6, "test_accuracy": 0.45},
+]
+
+
+def test_accuracy_is_drawn_in_percent_by_epoch() -> None:
+    _, (axes,) = plots.row(1)
+    plots.accuracy_by_epoch(axes, RECORDS)
+    drawn = {line.get_label(): np.asarray(line.get_xydata()).tolist() for line in axes.get_lines()}
+    assert drawn == {
+        "train": [[1, 50], [2, 75]],
+        "validation": [[1, 40], [2, 60]],
+        "test": [[1, 30], [2, 45]],
+    }
+    assert [to_hex(line.get_color()).upper() for line in axes.get_lines()] == list(plots.COLOURS[:3])
+
+
+def test_a_split_that_is_missing_is_not_drawn() -> None:
+    _, (axes,) = plots.row(1)
+    plots.accuracy_by_epoch(axes, [{key: record[key] for key in ("epoch", "test_accuracy")} for record in RECORDS])
+    assert [line.get_label() for line in axes.get_lines()] == ["test"]
+
+
+def test_a_heat_map_holds_its_values() -> None:
+    figure, (axes,) = plots.row(1)
+    values = np.arange(6).reshape(2, 3)
+    plots.heat_map(axes, values, "some counts")
+    (image,) = axes.get_images()
+    np.testing.assert_array_equal(image.get_array(), values)
+    assert axes.get_title() == "some counts"
+    assert len(figure.axes) == 2  # the map, and the bar that tells its colours
+
+
+def test_a_row_shares_its_width(tmp_path: pathlib.Path) -> None:
+    figure, axes = plots.row(2, widths=(3, 1), height=2)
+    assert isinstance(figure, Figure) and len(axes) == 2
+    assert figure.get_size_inches().tolist() == pytest.approx([1.15 * 2 * 4, 2])
+    plots.save(figure, tmp_path / "row.png")
+    widths = [axis.get_position().width for axis in axes]
+    assert widths[0] > 2 * widths[1]
+
+
+def test_a_saved_plot_is_a_picture(tmp_path: pathlib.Path) -> None:
+    figure, (axes,) = plots.row(1)
+    plots.accuracy_by_epoch(axes, RECORDS)
+    path = tmp_path / "accuracy.png"
+    plots.save(figure, path)
+    pixels = matplotlib.image.imread(path)
+    assert pixels.shape[0] == round(3.2 * 130)
+    blue = np.array([int(plots.COLOURS[0][i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    assert (np.abs(pixels[..., :3] - blue).max(axis=-1) < 0.02).sum() > 20
+    assert [file.name for file in tmp_path.iterdir()] == ["accuracy.png"]
+
+
+def test_the_same_plot_has_the_same_bytes(tmp_path: pathlib.Path) -> None:
+    for name in ("one", "other"):
+        figure, (axes,) = plots.row(1)
+        plots.accuracy_by_epoch(axes, RECORDS)
+        plots.save(figure, tmp_path / f"{name}.png")
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "other.png").read_bytes()
+
+
+def test_a_plot_that_fails_leaves_the_old_one(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "accuracy.png"
+    path.write_text("old")
+    figure, _ = plots.row(1)
+
+    def fail(file: pathlib.Path, **options: object) -> None:
+        pathlib.Path(file).write_text("half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(figure, "savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        plots.save(figure, path)
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["accuracy.png"]

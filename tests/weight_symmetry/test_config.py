@@ -1,0 +1,131 @@
+"""What the drivers are told, and what they refuse."""
+
+from typing import Any
+
+import pytest
+
+from weight_symmetry.config import ModelConfig
+from weight_symmetry.prune_config import PruneConfig
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.schedules import CubicSparsity, SteppedSparsity
+
+
+@pytest.mark.parametrize(
+    ("options", "depth", "arguments"),
+    [
+        ({}, 3, {"features": (300, 100)}),
+        ({"features": ()}, 1, {"features": ()}),
+        ({"model": "MNIST_CNN"}, 4, {}),
+        ({"model": "MNIST_CNN", "filters": (8, 8, 8)}, 5, {"filters": (8, 8, 8)}),
+        ({"model": "CIFAR10_CNN"}, 7, {}),
+        ({"model": "CIFAR10_CNN", "filters": (8,)}, 2, {"filters": (8,)}),
+    ],
+)
+def test_a_model_is_described(options: dict[str, Any], depth: int, arguments: dict[str, Any]) -> None:
+    config = ModelConfig(dropout_rate=0.25, **options)
+    assert config.depth == depth
+    assert config.masked_layers == tuple(range(depth))
+    assert config.model_options() == {"dropout_rate": 0.25, **arguments}
+
+
+def test_the_depth_is_that_of_the_model_itself() -> None:
+    from weight_symmetry.models import MODELS
+
+    for name in MODELS:
+        config = ModelConfig(model=name)
+        assert len(MODELS[name](**config.model_options()).layers) == config.depth
+
+
+def test_some_layers_can_be_chosen() -> None:
+    config = PruneConfig(masked_layer_indices=(2, 0))
+    assert config.masked_layers == (2, 0)
+    assert set(config.schedules) == {0, 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "VGG"}, "model (=VGG) must be one of MNIST_FC, MNIST_CNN, CIFAR10_CNN."),
+        ({"features": (3, 0)}, "features (=0) must be at least 1."),
+        ({"filters": (3,)}, "filters (=(3,)) are for a convolutional model; MNIST_FC has --features."),
+        ({"model": "MNIST_CNN", "filters": (3, 0)}, "filters (=0) must be at least 1."),
+        ({"dropout_rate": 1.0}, "dropout_rate (=1.0) must be in [0, 0.99]."),
+        (
+            {"masked_layer_indices": (0, 3)},
+            "masked_layer_indices: layer 3 must be in [0, 3), the layers of MNIST_FC.",
+        ),
+        ({"masked_layer_indices": (-1,)}, "masked_layer_indices (=-1) must be at least 0."),
+        ({"epochs": 0}, "epochs (=0) must be at least 1."),
+    ],
+)
+def test_an_impossible_model_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ModelConfig(**options)
+    assert str(caught.value) == message
+
+
+def test_sparsity_alone_prunes_once_after_half_of_the_epochs() -> None:
+    for epochs, half in ((20, 10), (5, 2), (1, 0)):
+        assert PruneConfig(epochs=epochs, sparsity=0.7).schedules == dict.fromkeys(
+            range(3), SteppedSparsity((half,), (0.7,))
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "schedules"),
+    [
+        ("[(2, 0.3), (5, 0.6)]", dict.fromkeys(range(3), SteppedSparsity((2, 5), (0.3, 0.6)))),
+        (" [[0, 1]] ", dict.fromkeys(range(3), SteppedSparsity((0,), (1,)))),
+        ("{'1': [(2, 0.3)]}", {1: SteppedSparsity((2,), (0.3,))}),
+        ("{0: [(2, 0.3)], '2': [(3, 0.5)]}", {0: SteppedSparsity((2,), (0.3,)), 2: SteppedSparsity((3,), (0.5,))}),
+        ("cubic(2, 8)", dict.fromkeys(range(3), CubicSparsity(0.8, 2, 8))),
+        ("cubic (0,9)", dict.fromkeys(range(3), CubicSparsity(0.8, 0, 9))),
+    ],
+)
+def test_schedules_are_read(text: str, schedules: dict[int, Any]) -> None:
+    assert PruneConfig(epochs=10, sparsity=0.8, pruning_schedule=text).schedules == schedules
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sparsity": 1.2}, "sparsity (=1.2) must be in [0, 1]."),
+        ({"sparsity": float("nan")}, "sparsity (=nan) must be in [0, 1]."),
+        ({"pruning_scope": "neuron"}, "pruning_scope (=neuron) must be one of layer, global."),
+        ({"pruning_schedule": "[(3, 0.5"}, "pruning_schedule (=[(3, 0.5) must be a list such as [(2, 0.3), (5, 0.6)]."),
+        ({"pruning_schedule": "[3, 0.5]"}, "pruning_schedule (=[3, 0.5]) must be a list of pairs"),
+        ({"pruning_schedule": "[]"}, "a pruning schedule must have at least one (epoch, sparsity)."),
+        ({"pruning_schedule": "{}"}, "pruning_schedule (={}) must name at least one layer."),
+        ({"pruning_schedule": "[(1, 1.5)]"}, "sparsity 1.5 must be in [0, 1]."),
+        ({"pruning_schedule": "[(-1, 0.5)]"}, "epoch -1 must be at least 0."),
+        ({"pruning_schedule": "[(1.5, 0.5)]"}, "must name whole epochs."),
+        ({"pruning_schedule": "[(3, 0.5), (2, 0.6)]"}, "must rise: (2, 0.6) follows (3, 0.5)."),
+        ({"pruning_schedule": "[(2, 0.6), (3, 0.5)]"}, "must rise: (3, 0.5) follows (2, 0.6)."),
+        ({"pruning_schedule": "[(10, 0.5)]"}, "pruning_schedule: epoch 10 must be below epochs (=10)"),
+        ({"pruning_schedule": "{'3': [(2, 0.3)]}"}, "pruning_schedule: layer 3 must be in [0, 3)"),
+        ({"pruning_schedule": "{'one': [(2, 0.3)]}"}, "pruning_schedule: layer 'one' must be a number."),
+        ({"pruning_schedule": "cubic(2)"}, "must be cubic(begin, end) with two epochs."),
+        ({"pruning_schedule": "cubic(2, 8.5)"}, "must be cubic(begin, end) with two epochs."),
+        ({"pruning_schedule": "cubic(8, 2)"}, "cubic pruning schedule: begin (=8) must be in [0, end (=2))."),
+        ({"pruning_schedule": "cubic(2, 10)"}, "pruning_schedule: epoch 10 must be below epochs (=10)"),
+        ({"pruning_schedule": "cubic"}, "pruning_schedule (=cubic) must be cubic(begin, end) with two epochs."),
+        (
+            {"masked_layer_indices": (0,), "pruning_schedule": "{'1': [(2, 0.3)]}"},
+            "pruning_schedule: layer 1 must be in masked_layer_indices (0,).",
+        ),
+        (
+            {"pruning_scope": "global", "pruning_schedule": "{'1': [(2, 0.3)], '2': [(2, 0.4)]}"},
+            "pruning_scope (=global) must have one schedule for all layers.",
+        ),
+    ],
+)
+def test_an_impossible_schedule_is_refused_in_one_line(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        PruneConfig(epochs=10, **options)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_global_scope_takes_some_layers_with_one_schedule() -> None:
+    config = PruneConfig(pruning_scope="global", pruning_schedule="{'1': [(2, 0.3)], '2': [(2, 0.3)]}")
+    assert set(config.schedules) == {1, 2}

@@ -1,0 +1,175 @@
+"""Permuted models compute the same, their masks are the permuted masks, and permutations compose."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import packages, sparse_models
+from weight_symmetry import masks, models, permuting, symmetry
+
+KINDS = list(models.MODELS)
+Joint = dict[int, np.ndarray]
+# Batch norm on images is there in float32 only; the other models are tested in float64.
+DTYPES = {"MNIST_FC": tf.float64, "MNIST_CNN": tf.float32, "CIFAR10_CNN": tf.float64}
+TOLERANCES = {tf.float64: 1e-13, tf.float32: 1e-6}
+
+
+def random_joint(model: models.MaskedModel, seed: int) -> Joint:
+    rng = np.random.default_rng(seed)
+    return {index: rng.permutation(layer.output_size) for index, layer in enumerate(model.layers[:-1])}
+
+
+def difference(one: models.MaskedModel, other: models.MaskedModel, kind: str, is_training: bool = False) -> float:
+    """The difference in outputs, in the type of the models."""
+    images = sparse_models.images(kind, dtype=one.layers[0].w.dtype)
+    return sparse_models.difference(one(images, is_training), other(images, is_training))
+
+
+def same(one: models.MaskedModel, other: models.MaskedModel) -> bool:
+    """Whether all variables are equal to the bit."""
+    pairs = zip(sparse_models.values(one), sparse_models.values(other), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("is_training", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=12)
+@given(st.sampled_from(sparse_models.SPARSITIES), st.sampled_from(list(masks.MASK_TYPES)), st.integers(0, 10**6))
+def test_outputs_are_the_same(kind: str, is_training: bool, sparsity: float, mask_type: str, seed: int) -> None:
+    dtype = DTYPES[kind]
+    model = sparse_models.sparse(kind, sparsity, seed, mask_type, dtype)
+    before = sparse_models.values(model)
+    joint = random_joint(model, seed)
+    permuted = symmetry.apply(joint, model)
+    assert type(permuted) is type(model)
+    assert all(np.array_equal(a, b) for a, b in zip(before, sparse_models.values(model), strict=True))
+    assert not {id(v) for v in model.variables} & {id(v) for v in permuted.variables}
+    expected = symmetry.permute(model.masks, joint)
+    assert all(np.array_equal(a, b) for a, b in zip(permuted.masks, expected, strict=True))
+    # The statistics of a batch of five magnify what rounding there is.
+    assert difference(permuted, model, kind, is_training) < TOLERANCES[dtype] * (30 if is_training else 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_units_go_to_their_images(kind: str) -> None:
+    """Unit `i` of the given model is unit `s[i]` of the new one, with its weights, bias and batch norm."""
+    model = sparse_models.sparse(kind, 0.3, seed=4)
+    joint = random_joint(model, 5)
+    new = symmetry.apply(joint, model)
+    identity = np.arange(100)
+    for index, (layer, old) in enumerate(zip(new.layers, model.layers, strict=True)):
+        inputs, units = joint.get(index - 1, identity), joint.get(index, identity)
+        for i in range(old.w.shape[-2]):
+            for j in range(old.w.shape[-1]):
+                for one, other in ((layer.w, old.w), (layer.mask, old.mask)):
+                    np.testing.assert_array_equal(one.numpy()[..., inputs[i], units[j]], other.numpy()[..., i, j])
+        if old.with_bias:
+            np.testing.assert_array_equal(layer.b.numpy()[units[: old.output_size]], old.b.numpy())
+    for index, (norm, old_norm) in enumerate(zip(new.norms, model.norms, strict=True)):
+        for variable, other in zip(norm.variables, old_norm.variables, strict=True):
+            moved = variable.numpy()[..., joint[index]] if other.shape.rank else variable.numpy()
+            np.testing.assert_array_equal(moved, other.numpy())
+        assert old_norm.moving_mean.value.numpy().any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_permutations_compose_and_invert(kind: str) -> None:
+    model = sparse_models.sparse(kind, 0.5, seed=2)
+    first, then = random_joint(model, 3), random_joint(model, 4)
+    both = {index: then[index][first[index]] for index in first}
+    assert same(symmetry.apply(then, symmetry.apply(first, model)), symmetry.apply(both, model))
+    assert not same(symmetry.apply(first, symmetry.apply(then, model)), symmetry.apply(both, model))
+    inverse = {index: np.argsort(images) for index, images in first.items()}
+    assert same(symmetry.apply(inverse, symmetry.apply(first, model)), model)
+    assert same(symmetry.apply({}, model), model)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_leaves_the_connections_behind_is_no_symmetry(kind: str) -> None:
+    """The control: units moved without the weights that read them, or without their batch norm, compute another."""
+    model = sparse_models.sparse(kind, 0.3, seed=8, dtype=DTYPES[kind])
+    joint = {0: np.roll(np.arange(model.layers[0].output_size), 1)}
+    wrong = symmetry.apply(joint, model)
+    wrong.layers[1].set_mask(np.ones(wrong.layers[1].w.shape))
+    wrong.layers[1].set_weight(model.layers[1].w)
+    assert difference(wrong, model, kind) > 1e-3
+    if model.norms:
+        wrong = symmetry.apply(joint, model)
+        wrong.norms[0].moving_mean.average.assign(model.norms[0].moving_mean.average)
+        assert difference(wrong, model, kind) > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_elements_of_the_group_keep_the_masks(kind: str) -> None:
+    model = sparse_models.sparse(kind, 0.5, seed=6, mask_type="symmetric", dtype=DTYPES[kind])
+    model.layers[-1].set_mask(np.ones(model.layers[-1].w.shape))
+    kept = model.masks
+    generators = symmetry.automorphisms(kept).generators
+    assert generators
+    for generator in generators:
+        moved = symmetry.apply(generator, model)
+        assert all(np.array_equal(a, b) for a, b in zip(moved.masks, kept, strict=True))
+        assert not same(moved, model)
+        assert difference(moved, model, kind) < TOLERANCES[DTYPES[kind]]
+
+
+def test_gradients_move_with_their_units() -> None:
+    model = sparse_models.sparse("MNIST_FC", 0.4, seed=3, dtype=tf.float64)
+    joint = random_joint(model, 1)
+    images = sparse_models.images("MNIST_FC", dtype=tf.float64)
+
+    def gradient(of: models.MaskedModel) -> np.ndarray:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(of(images, is_training=True)))
+        return tape.gradient(loss, of.layers[1].w).numpy()
+
+    moved = gradient(symmetry.apply(joint, model))[joint[0]][:, joint[1]]
+    np.testing.assert_allclose(moved, gradient(model), atol=1e-12)
+
+
+def test_options_are_kept() -> None:
+    model = sparse_models.build("CIFAR10_CNN", dropout_rate=0.3, kernel_size=2, name="small")
+    new = permuting.apply({}, model)
+    assert (new.dropout_rate, new.name, new.layers[0].kernel_size) == (0.3, "small", 2)
+    assert [v.name for v in new.variables] == [v.name for v in model.variables]
+
+
+@pytest.mark.parametrize(
+    ("permutation", "message"),
+    [
+        ({0: [0, 0, 1, 2, 3, 4, 5]}, r"permutation\[0\] must hold each of the 7 output units"),
+        ({1: [0, 1]}, r"permutation\[1\]"),
+        ({9: [0]}, "of layer 9"),
+        ({-1: [0, 1, 2]}, "of layer -1"),
+        ({3: [1, 0, 2]}, r"of layer 3\) must leave the outputs in place"),
+    ],
+)
+def test_what_permutes_no_hidden_units_is_refused(permutation: dict[int, list[int]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        symmetry.apply(permutation, sparse_models.build("MNIST_FC"))
+
+
+def test_models_that_cannot_be_rebuilt_are_refused() -> None:
+    class Other(models.MNIST_FC):
+        """A model of which nothing is known."""
+
+    other = Other(features=(3,))
+    with pytest.raises(ValueError, match="must have been called once"):
+        symmetry.apply({}, other)
+    other(tf.ones([1, 4]), is_training=False)
+    with pytest.raises(TypeError, match=r"model \(a Other\) must be one of MNIST_FC, MNIST_CNN, CIFAR10_CNN"):
+        symmetry.apply({}, other)
+
+
+def test_tensorflow_stays_out_of_the_symmetry_of_masks() -> None:
+    program = (
+        "import sys; from weight_symmetry import symmetry; "
+        "found = symmetry.function_symmetries([[[1, 1]], [[1], [1]]], 'tanh'); "
+        "assert found.sign_flips == 4 and symmetry.apply; assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=packages.ROOT, check=True)

@@ -1,0 +1,109 @@
+"""Trials as one batched program, for accelerators."""
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from weight_symmetry.bench import Bench, finish
+from weight_symmetry.config import ModelConfig, TrialOptions
+from weight_symmetry.masking import Masking
+from weight_symmetry.plans import Plan
+from weight_symmetry.prune_config import PruneConfig
+from weirdonetworks.lab import datasets, loop, objectives, runs, seeds
+from weirdonetworks.lab.batched import BatchedTrainer
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.training import Resident, movement
+
+
+def check(config: ModelConfig) -> None:
+    """Raises UsageError for what cannot be batched: networks that are random or change variables, masks that change."""
+    remedy = "pass --trials_backend=threads."
+    if config.dropout_rate:
+        raise UsageError(f"dropout_rate (={config.dropout_rate}) cannot be batched over trials; {remedy}")
+    if config.model == "MNIST_CNN":
+        raise UsageError(f"model (={config.model}) has batch norm, which cannot be batched over trials; {remedy}")
+    if isinstance(config, PruneConfig):
+        raise UsageError(f"pruning differs from trial to trial and cannot be batched; {remedy}")
+
+
+def run(
+    driver: str,
+    configs: Sequence[ModelConfig],
+    plans: Sequence[Plan],
+    options: TrialOptions,
+    data: datasets.Dataset,
+    splits: Mapping[str, Resident],
+) -> list[runs.Run]:
+    """Trains the unfinished trials together, epoch by epoch.
+
+    No checkpoint is kept: trials that were cut off start again.
+    """
+    check(configs[0])
+    bench = Bench(configs[0], data, splits)
+    bench.execution = "batched"
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(bench.open(driver, config, options, must_exist=False)) for config in configs]
+        active = [number for number, the_run in enumerate(opened) if not the_run.is_finished]
+        print(f"Training {len(active)} trials of {driver} in one program: {options.experiment_dir}")
+        if active:
+            _train(bench, [(opened[n], configs[n], plans[n]) for n in active], options, data)
+    return opened
+
+
+def _train(
+    bench: Bench,
+    trials: Sequence[tuple[runs.Run, ModelConfig, Plan]],
+    options: TrialOptions,
+    data: datasets.Dataset,
+) -> None:
+    config = trials[0][1]
+    objective = objectives.classification(bench.model, data.standardisation, takes=("is_training", "seed"))
+    trainer = BatchedTrainer(
+        bench.model,
+        loop.optimizer(config),
+        objective,
+        bench.splits["train"],
+        len(trials),
+        batch_size=config.batch_size,
+        batch_size_test=config.batch_size_test,
+    )
+    tracked = []
+    for index, (the_run, own, plan) in enumerate(trials):
+        the_run.keep_records(0)
+        bench.load(own, plan)
+        trainer.load(index)
+        masking = Masking(plan, bench.model, bench.trainer, bench.splits["test"], the_run, own, options.dump_json)
+        tracked.append(masking.before_epoch(0))
+    start = [trainer.weights(index) for index in range(len(trials))]
+    totals = np.zeros(len(trials))
+    schedule = loop.learning_rate(config, trainer.steps_per_epoch)
+    with loop.progress(config.epochs * len(trials)) as after_epoch:
+        for epoch in range(config.epochs):
+            started = time.perf_counter()
+            numbers = loop.epoch_steps(epoch, trainer.steps_per_epoch)
+            figures = trainer.epoch(
+                np.stack([loop.order(own.random_seed, epoch, len(trainer.train)) for _, own, _ in trials]),
+                schedule(numbers),
+                [seeds.derive(own.random_seed, "step", epoch) for _, own, _ in trials],
+            )
+            due = loop.due_splits(bench.splits, config, epoch + 1)
+            evaluated = {name: trainer.evaluate(split) for name, split in due.items()}
+            for index, (the_run, own, _) in enumerate(trials):
+                steps = figures[index] | {"step": numbers + 1, "lr": schedule(numbers)}
+                totals[index] += steps["gradient_norm"].sum(dtype=np.float64)
+                record = loop.epoch_record(
+                    epoch + 1,
+                    steps,
+                    {name: values[index] for name, values in evaluated.items()},
+                    float(totals[index]),
+                    movement(trainer.weights(index), start[index]),
+                )
+                record |= tracked[index] | {"wallclock_time": (time.perf_counter() - started) / len(trials)}
+                loop.log_steps(the_run, steps, own.update_iterations)
+                the_run.append(record)
+                after_epoch(1, record)
+    for the_run, own, plan in trials:
+        bench.load(own, plan)  # For the masks, which are those that it was trained with.
+        finish(the_run, bench.model.masks, options)

@@ -1,0 +1,245 @@
+"""The symmetries of a network's function beyond permutations: sign flips and rescalings of hidden units."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from weight_symmetry.automorphisms import Automorphisms, automorphisms
+from weight_symmetry.chain import Masks
+from weight_symmetry.propagation import propagate
+
+if TYPE_CHECKING:
+    from weight_symmetry.models import MaskedModel
+
+Floats = npt.NDArray[np.float64]
+Activation = Callable[[Any], Any]
+
+ACTIVATIONS: dict[str, Activation] = {
+    "abs": np.abs,
+    "arctan": np.arctan,
+    "cos": np.cos,
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "gaussian": lambda x: np.exp(-(x**2)),
+    "gelu": lambda x: x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2,
+    "hard_tanh": lambda x: np.clip(x, -1, 1),
+    "identity": lambda x: 1.0 * x,
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.2 * x),
+    "linear": lambda x: 1.0 * x,
+    "relu": lambda x: np.maximum(x, 0),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "scaled_tanh": lambda x: 1.7159 * np.tanh(x * 2 / 3),
+    "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0))),
+    "sigmoid": lambda x: (1 + np.tanh(x / 2)) / 2,
+    "silu": lambda x: x * (1 + np.tanh(x / 2)) / 2,
+    "sin": np.sin,
+    "softplus": lambda x: np.logaddexp(x, 0),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "square": np.square,
+    "tanh": np.tanh,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FunctionSymmetries:
+    """What may be done to the parameters of a network, hidden unit by hidden unit, without changing its function.
+
+    Sign flips and rescalings are those of the live hidden units. They form a normal subgroup next to the permutations:
+    together the group is their semidirect product.
+
+    Attributes:
+      activation: The activation's name.
+      permutations: The joint permutations of hidden units.
+      live_units: The number of hidden units on a path from the inputs to the outputs.
+      normalised_units: How many of them batch norm follows.
+      sign_flips: The exact number of ways to flip signs of weights and biases, the identity among them.
+      rescaling_dimension: In how many independent ways weights and biases may be rescaled by positive factors.
+      norm_sign_flips: The exact number of ways to flip signs that need batch norm's scale or offset to follow.
+      norm_rescaling_dimension: In how many further ways they may be rescaled if those follow.
+    """
+
+    activation: str
+    permutations: Automorphisms
+    live_units: int
+    normalised_units: int
+    sign_flips: int
+    rescaling_dimension: int
+    norm_sign_flips: int
+    norm_rescaling_dimension: int
+
+    def describe(self) -> str:
+        """States the whole group in one line."""
+        line = (
+            f"{self.live_units} live hidden units with {self.activation}: "
+            f"{_written(self.permutations.live_order)} permutations, {_flips(self.sign_flips)} sign flips, "
+            f"{self.rescaling_dimension} dimensions of rescaling"
+        )
+        if self.normalised_units:
+            line += (
+                f"; of these units, {self.normalised_units} with batch norm, whose scales and offsets allow "
+                f"{_flips(self.norm_sign_flips)} sign flips and {self.norm_rescaling_dimension} dimensions more"
+            )
+        return line
+
+
+def function_symmetries(
+    model_or_masks: MaskedModel | Masks,
+    activation: str | Activation,
+    *,
+    batch_norm: Collection[int] | None = None,
+    max_pooling: Collection[int] | None = None,
+) -> FunctionSymmetries:
+    """Finds how hidden units may be permuted, flipped in sign and rescaled with the function unchanged.
+
+    A unit's sign may be flipped if the activation is odd, `f(-x) = -f(x)`: incoming weights, bias and outgoing weights
+    change sign. So tanh gives `2^units` flips (Chen, Lu & Hecht-Nielsen 1993). If it is even, `f(-x) = f(x)`, outgoing
+    weights stay. Maxima do not commute with the sign, so an odd unit followed by max pooling may not be flipped.
+
+    A unit may be rescaled by any `a > 0` if the activation is homogeneous, `f(a x) = a^k f(x)`: incoming weights and
+    bias times `a`, outgoing weights times `a^-k`. So ReLU gives one dimension a unit.
+
+    A unit followed by batch norm is invariant to the scale of its incoming weights instead, whatever the activation,
+    ReLU included: a dimension each, with nothing else to change (in evaluation, but for the moving statistics, which
+    scale along; in training up to the norm's epsilon). Signs are not free. With batch norm's own parameters the group
+    is larger. Incoming weights and scale may change sign together, for any activation. And what the unit itself does
+    with the norm's outputs, scale and offset may do: a flip for odd and even activations, a rescaling for homogeneous
+    ones. These are counted apart, as `norm_sign_flips` and `norm_rescaling_dimension`.
+
+    Only live units count, since a dead one can be given any weights at all. Not counted is what an activation allows
+    beyond single units and their weights: the mixing of several units by the identity, periods of the sine, or a flip
+    about a point other than zero, as of the sigmoid, which the next bias has to make up for.
+
+    >>> found = function_symmetries([np.ones((4, 3)), np.ones((3, 2))], "tanh")
+    >>> found.permutations.order, found.sign_flips, found.rescaling_dimension
+    (6, 8, 0)
+    >>> function_symmetries([np.ones((4, 3)), np.ones((3, 2))], np.positive).describe()
+    '3 live hidden units with positive: 6 permutations, 8 sign flips, 3 dimensions of rescaling'
+
+    Args:
+      model_or_masks: One of the three models, or the masks of any in layer order.
+      activation: What follows every hidden layer: one of `ACTIVATIONS`, or a function of float64 arrays, element by
+        element, which is tested for parity and homogeneity on a grid of numbers up to 100.
+      batch_norm: The layers that batch norm follows, by index; by default those of the model, or for masks none.
+      max_pooling: The layers that max pooling follows, likewise.
+
+    Returns:
+      The counts and dimensions.
+
+    Raises:
+      ValueError: If the activation is unknown or no such function, a layer is not hidden, or the masks do not chain.
+      TypeError: If the model is none of the three.
+      ImportError: If igraph is not installed.
+    """
+    if isinstance(model_or_masks, Mapping | Sequence):
+        masks: Masks = model_or_masks
+        normalised, pooled = set(batch_norm or ()), set(max_pooling or ())
+    else:
+        own_norms, own_pooling = _of_model(model_or_masks)
+        masks = model_or_masks.masks
+        normalised = own_norms if batch_norm is None else set(batch_norm)
+        pooled = own_pooling if max_pooling is None else set(max_pooling)
+    live = [int(mask.any(axis=tuple(range(mask.ndim - 1))).sum()) for mask in propagate(masks)[:-1]]
+    for name, layers in (("batch_norm", normalised), ("max_pooling", pooled)):
+        if layers - set(range(len(live))):
+            raise ValueError(f"{name} (={sorted(layers)}) must hold hidden layers, from 0 to {len(live) - 1}.")
+    name, function = _function(activation)
+    parity, homogeneous = _parity(function), _degree(function) is not None
+    plain = [units for index, units in enumerate(live) if index not in normalised]
+    flipping = [0 if parity == -1 and index in pooled else abs(parity) * units for index, units in enumerate(live)]
+    units_normalised = sum(live[index] for index in normalised)
+    flips_normalised = sum(flipping[index] for index in normalised)
+    return FunctionSymmetries(
+        activation=name,
+        permutations=automorphisms(masks),
+        live_units=sum(live),
+        normalised_units=units_normalised,
+        sign_flips=2 ** (sum(flipping) - flips_normalised),
+        rescaling_dimension=units_normalised + (sum(plain) if homogeneous else 0),
+        norm_sign_flips=2 ** (units_normalised + flips_normalised),
+        norm_rescaling_dimension=units_normalised if homogeneous else 0,
+    )
+
+
+def _of_model(model: MaskedModel) -> tuple[set[int], set[int]]:
+    """The layers of a model that batch norm follows, and those that max pooling follows."""
+    from weight_symmetry import structure
+
+    poolings = structure.poolings(model)
+    return set(range(len(model.norms))), set(np.flatnonzero(np.diff(poolings)).tolist())
+
+
+def _function(activation: str | Activation) -> tuple[str, Callable[[Floats], Floats]]:
+    """Names an activation, and wraps it so that it is checked to map float64 arrays to such of the same shape."""
+    if isinstance(activation, str):
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation (={activation!r}) must be a function or one of {', '.join(ACTIVATIONS)}.")
+        name, given = activation, ACTIVATIONS[activation]
+    else:
+        name, given = getattr(activation, "__name__", type(activation).__name__), activation
+
+    def function(inputs: Floats) -> Floats:
+        with np.errstate(all="ignore"):
+            outputs = np.asarray(given(inputs))
+        if outputs.dtype != np.float64 or outputs.shape != inputs.shape:
+            raise ValueError(
+                f"activation ({name}) must map float64 arrays to float64 arrays of the same shape, and maps "
+                f"{inputs.shape} to {outputs.dtype} {outputs.shape}."
+            )
+        return outputs
+
+    return name, function
+
+
+# Magnitudes from 1e-3 to 100, without round numbers, where a function may be special. A test of finitely many points
+# proves nothing, but no activation in use passes it by chance.
+_GRID: Floats = np.geomspace(1.017e-3, 98.3, 241)
+_FACTORS = (0.37, 1.73, 2.9)
+
+
+def _parity(function: Callable[[Floats], Floats]) -> int:
+    """-1 for an odd function, 1 for an even one, else 0."""
+    inputs = np.append(_GRID, 0.0)
+    here, there = function(inputs), function(-inputs)
+    if _equal(there, -here):
+        return -1
+    return int(_equal(there, here))
+
+
+def _degree(function: Callable[[Floats], Floats]) -> float | None:
+    """The `k` for which `f(a x) = a^k f(x)` for all `a > 0`, or None if there is none."""
+    inputs = np.concatenate([-_GRID, _GRID, [0.0]])
+    outputs = function(inputs)
+    largest = np.argmax(np.abs(outputs))
+    if not outputs[largest] or not np.isfinite(outputs[largest]):
+        return None
+    degree = None
+    for factor in _FACTORS:
+        scaled = function(factor * inputs)
+        if degree is None:
+            ratio = scaled[largest] / outputs[largest]
+            if not 0 < ratio < np.inf:
+                return None
+            degree = float(np.log(ratio) / np.log(factor))
+        if not _equal(scaled, factor**degree * outputs):
+            return None
+    return degree
+
+
+def _equal(one: Floats, other: Floats) -> bool:
+    """Whether two arrays are equal up to rounding, number by number; never where a number is not finite."""
+    return bool(np.isfinite(one).all() and np.allclose(one, other, rtol=1e-9, atol=1e-15))
+
+
+def _written(count: int) -> str:
+    """Writes a count out, or, a large one, as a power of ten."""
+    return f"{count:,}" if count < 10**12 else f"10^{math.log10(count):.1f}"
+
+
+def _flips(count: int) -> str:
+    """Writes a power of two out, or, a large one, as such."""
+    return f"{count:,}" if count < 10**4 else f"2^{count.bit_length() - 1}"

@@ -1,0 +1,104 @@
+"""Grids: every combination of some flags' values, each a command of its own."""
+
+import itertools
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from weirdonetworks.lab import files, runs
+from weirdonetworks.lab.errors import UsageError
+
+RECORD = "sweep.json"
+
+
+class Cell(NamedTuple):
+    """One command of a sweep.
+
+    Attributes:
+      driver: The driver's name.
+      flags: Its flags, those that all cells share first.
+    """
+
+    driver: str
+    flags: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join([self.driver, *self.flags])
+
+
+class Result(NamedTuple):
+    """How a cell ended: its exit status, and the last line it wrote to stderr."""
+
+    status: int
+    message: str
+    seconds: float
+
+
+def cells(driver: str, grid: str, shared: str = "") -> list[Cell]:
+    """Expands a grid.
+
+    >>> [str(cell) for cell in cells("shuffled_mask", "mask_type=random,symmetric;epochs=5")]
+    ['shuffled_mask --mask_type=random --epochs=5', 'shuffled_mask --mask_type=symmetric --epochs=5']
+
+    Args:
+      driver: The driver's name.
+      grid: `flag=value,value,...` for each flag that varies, separated by semicolons.
+      shared: Flags of every cell, as on a command line.
+
+    Returns:
+      The cells, the last flag varying fastest.
+
+    Raises:
+      UsageError: If the grid is malformed, or names a flag twice.
+    """
+    axes: dict[str, list[str]] = {}
+    for part in grid.split(";"):
+        name, equals, values = (piece.strip() for piece in part.partition("="))
+        listed = [value.strip() for value in values.split(",")]
+        if not name or not equals or not all(listed):
+            raise UsageError(f"grid: {part.strip()!r} must be flag=value,value,...; semicolons separate the flags.")
+        if name in axes:
+            raise UsageError(f"grid (={grid}) must name each flag once, and names {name} twice.")
+        axes[name] = listed
+    always = tuple(shlex.split(shared))
+    return [
+        Cell(driver, (*always, *(f"--{name}={value}" for name, value in zip(axes, values, strict=True))))
+        for values in itertools.product(*axes.values())
+    ]
+
+
+def execute(cell: Cell, experiment_dir: str) -> Result:
+    """Runs a cell as a process, from its checkpoint if it has one."""
+    command = [sys.executable, "-m", f"weight_symmetry.{cell.driver}", *cell.flags]
+    started = time.monotonic()
+    child = subprocess.Popen(
+        [*command, f"--experiment_dir={experiment_dir}", "--resume", "--start_missing"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        _, errors = child.communicate()
+    finally:
+        child.terminate()  # Where this process is being ended; one that has finished takes no notice.
+        child.wait()
+    lines = errors.strip().splitlines()
+    return Result(child.returncode, lines[-1] if lines else "", time.monotonic() - started)
+
+
+def finished(experiment_dir: pathlib.Path, cells: Sequence[Cell]) -> set[Cell]:
+    """Finds the cells that a sweep into this folder has finished before."""
+    path = experiment_dir / RECORD
+    record = files.read_json(path) if path.exists() else {}
+    return {cell for cell in cells if record.get(str(cell), {}).get("status") == 0}
+
+
+def enter(experiment_dir: pathlib.Path, cell: Cell, result: Result) -> None:
+    """Writes how a cell ended into the folder's record of sweeps; concurrent sweeps lose nothing."""
+    entry: dict[str, Any] = result._asdict()
+    runs.update_json(experiment_dir / RECORD, str(cell), entry)

@@ -1,0 +1,60 @@
+"""Sparse initialisation: weights whose scale counts only the connections that a neuron still has."""
+
+import numpy as np
+import numpy.typing as npt
+
+from weight_symmetry import masks
+
+SCHEMES = ("he_normal", "he_uniform", "glorot_normal", "glorot_uniform")
+
+
+def draw(mask: npt.ArrayLike, rng: np.random.Generator, scheme: str = "he_normal") -> npt.NDArray[np.float64]:
+    """Draws a layer's weights, each neuron's variance from its own live connections.
+
+    A neuron's weights have variance `2 / fan_in` (He) or `2 / (fan_in + fan_out)` (Glorot). Its fan-in counts its live
+    connections alone, at every kernel position. The fan-out, the same for the whole layer, is the number of live
+    neurons (those with any connection left), times the kernel positions, so that a mask of ones gives the usual
+    Glorot. The uniform schemes reach out to `sqrt(3)` deviations on either side.
+
+    The generator is read once for each entry of the mask, cut or kept: a mask changes the scale of the connections that
+    it keeps, and nothing else. With a mask of ones, `he_normal` gives `rng.normal(0, sqrt(2 / fan_in), shape)` exactly.
+
+    >>> weight = draw([[1, 0, 0], [1, 1, 0]], np.random.default_rng(0), "he_uniform")
+    >>> np.abs(weight) <= np.sqrt([3, 6, 0])  # Neurons with two, one and no inputs.
+    array([[ True,  True,  True],
+           [ True,  True,  True]])
+    >>> (weight != 0).tolist()
+    [[True, False, False], [True, True, False]]
+
+    Sources: He et al., Delving Deep into Rectifiers (2015), equation (10); Glorot & Bengio, Understanding the
+    difficulty of training deep feedforward neural networks (2010), equation (12); with a fan-in for each neuron, Evci
+    et al., Gradient Flow in Sparse Neural Networks and How Lottery Tickets Win (2022).
+
+    Args:
+      mask: Zeros and ones, `[in, out]` or `[height, width, in, out]`; a neuron, or filter, is the last axis.
+      rng: The source of randomness.
+      scheme: One of `SCHEMES`.
+
+    Returns:
+      The weight, shaped like the mask; exactly zero where that is, so a neuron without inputs is zero throughout.
+
+    Raises:
+      ValueError: If the array is no mask, or the scheme is unknown.
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme (={scheme!r}) must be one of {', '.join(SCHEMES)}.")
+    kept = masks.as_mask(mask)
+    connections = kept.reshape(-1, kept.shape[-1]).sum(axis=0)
+    fans = connections
+    if scheme.startswith("glorot"):
+        positions = kept[..., 0, 0].size
+        fans = connections + positions * np.count_nonzero(connections)
+    # A dead neuron's weights are cut, whatever their scale: 1 only avoids a division by zero.
+    deviation = np.sqrt(2.0 / np.maximum(fans, 1))
+    if scheme.endswith("normal"):
+        weight = rng.standard_normal(kept.shape)
+    else:
+        weight = rng.uniform(-np.sqrt(3.0), np.sqrt(3.0), kept.shape)
+    weight *= deviation
+    weight[~kept] = 0.0
+    return weight

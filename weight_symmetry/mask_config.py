@@ -1,0 +1,130 @@
+"""What the drivers with a mask drawn before training are told."""
+
+import abc
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import Self
+
+from weight_symmetry.config import ModelConfig
+from weirdonetworks.lab import seeds
+from weirdonetworks.lab.config import setting
+from weirdonetworks.lab.errors import UsageError
+
+MASK_TYPES = ("symmetric", "random", "per-neuron", "per-neuron-no-input-ablation")
+DISTRIBUTIONS = ("uniform", "erdos-renyi", "erdos-renyi-kernel")
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedMaskConfig(ModelConfig, abc.ABC):
+    """A training configuration with a mask drawn before training."""
+
+    mask_type: str = setting("random", f"The kind of mask: {', '.join(MASK_TYPES)}.")
+    mask_randomseed: int = setting(42, "The seed of the mask.")
+    sparsity_distribution: str = setting("uniform", "How layers share the sparsity.", choices=DISTRIBUTIONS)
+
+    def __post_init__(self) -> None:
+        for name in ("mask_type", "sparsity_distribution"):
+            object.__setattr__(self, name, getattr(self, name).replace("_", "-"))
+        super().__post_init__()
+        if self.mask_type not in MASK_TYPES:
+            raise UsageError(f"mask_type (={self.mask_type}) must be one of {', '.join(MASK_TYPES)}.")
+
+    @property
+    @abc.abstractmethod
+    def drawn_sparsity(self) -> float:
+        """The share of connections to cut."""
+
+    def trial(self, number: int) -> Self:
+        """The configuration of one of several trials: another mask, and other weights."""
+        return dataclasses.replace(super().trial(number), mask_randomseed=self.mask_randomseed + number)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShuffledMaskConfig(FixedMaskConfig):
+    """A mask of a given sparsity."""
+
+    mask_sparsity: float = setting(0.9, "The share of connections to cut.", minimum=0.0, maximum=1.0)
+
+    @property
+    def drawn_sparsity(self) -> float:
+        """The given sparsity."""
+        return self.mask_sparsity
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomMaskConfig(FixedMaskConfig):
+    """A mask of a sparsity drawn from a range."""
+
+    sparsity_range: tuple[float, ...] = setting(
+        (0.5, 0.99), "The sparsity is drawn evenly from between these two.", minimum=0.0, maximum=1.0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.sparsity_range) != 2 or self.sparsity_range[0] > self.sparsity_range[1]:
+            raise UsageError(f"sparsity_range (={self.sparsity_range}) must be two numbers, the lower one first.")
+
+    @property
+    def drawn_sparsity(self) -> float:
+        """The sparsity that the mask's seed draws from the range."""
+        return float(
+            seeds.generator(self.mask_randomseed, "sparsity").uniform(self.sparsity_range[0], self.sparsity_range[1])
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedParamConfig(ShuffledMaskConfig):
+    """A mask of a given sparsity on an MNIST_FC of a given depth and about a given number of weights.
+
+    The hidden widths are l, l a, l a^2, ... for the depth multiplier a, and the first width l the one whose network's
+    number of weights, those to the outputs counted and the masked ones too, comes nearest to `param_count`.
+    """
+
+    param_count: int = setting(100_000, "About how many weights the network is to have, masked ones too.", minimum=1)
+    depth: int = setting(2, "The number of hidden layers.", minimum=1)
+    depth_multiplier: float = setting(2.0, "How much wider each hidden layer is than the one before.", minimum=0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.model != "MNIST_FC":
+            raise UsageError(f"model (={self.model}) must be MNIST_FC, whose widths can be chosen.")
+
+    def fitted(self, image_size: int, classes: int) -> Self:
+        """The configuration with the widths chosen."""
+        return dataclasses.replace(self, features=self.widths(image_size, classes))
+
+    def widths(self, image_size: int, classes: int) -> tuple[int, ...]:
+        """Chooses the hidden widths.
+
+        Raises:
+          UsageError: If even the narrowest network has more than twice as many weights.
+        """
+        grown = [self._widths(first) for first in range(1, self._widest(image_size, classes) + 1)]
+        chosen = min(grown, key=lambda widths: abs(count_weights((image_size, *widths, classes)) - self.param_count))
+        count = count_weights((image_size, *chosen, classes))
+        if count > 2 * self.param_count:
+            raise UsageError(
+                f"param_count (={self.param_count}) is too small: the narrowest network of depth (={self.depth}) "
+                f"has {count} weights."
+            )
+        return chosen
+
+    def _widths(self, first: int) -> tuple[int, ...]:
+        return tuple(max(1, int(first * self.depth_multiplier**layer)) for layer in range(self.depth))
+
+    def _widest(self, image_size: int, classes: int) -> int:
+        """The first width at which the network has too many weights."""
+        first = 1
+        while count_weights((image_size, *self._widths(first), classes)) < self.param_count:
+            first *= 2
+        return first
+
+
+def count_weights(sizes: Sequence[int]) -> int:
+    """Counts the weights of a dense network, from the sizes of its layers, the input's first.
+
+    >>> count_weights((784, 300, 100, 10))
+    266200
+    """
+    return sum(before * after for before, after in itertools.pairwise(sizes))

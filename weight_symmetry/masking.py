@@ -1,0 +1,108 @@
+"""Carrying out a plan between epochs: new masks, rewinding, and the record of both."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from weight_symmetry import statistics, tickets
+from weight_symmetry.config import ModelConfig
+from weight_symmetry.masks import Mask
+from weight_symmetry.models import MaskedModel
+from weight_symmetry.plans import Plan
+from weight_symmetry.prune_config import PruneConfig
+from weirdonetworks.lab import loop, runs
+from weirdonetworks.lab.training import Resident, Trainer
+
+
+class Masking:
+    """Changes a model's masks by a plan, and writes what they are into the run.
+
+    Attributes:
+      also_saved: What a checkpoint must hold beyond the training state.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        model: MaskedModel,
+        trainer: Trainer,
+        test: Resident,
+        run: runs.Run,
+        config: ModelConfig,
+        dump_json: bool = True,
+    ):
+        self._plan = plan
+        self._model = model
+        self._trainer = trainer
+        self._test = test
+        self._run = run
+        self._config = config
+        self._dump_json = dump_json
+        self._rewinds_to = config.rewind_epoch if isinstance(config, PruneConfig) else -1
+        self._snapshot = tickets.Snapshot(model)
+        self._tracked: dict[str, Any] = {}
+
+    @property
+    def also_saved(self) -> Mapping[str, tf.Module]:
+        """What a checkpoint must hold beyond the training state: the weights to rewind to."""
+        return {"snapshot": self._snapshot} if self._rewinds_to >= 0 else {}
+
+    def before_epoch(self, epoch: int) -> dict[str, Any]:
+        """Sets the masks that the plan has for this epoch; returns what the epoch's record says of the masks.
+
+        Where they have just changed, `masked_test_accuracy` is the accuracy before the network is trained on.
+        """
+        if epoch == self._rewinds_to:
+            self._snapshot.take(self._model)
+        weights = [layer.w.numpy() for layer in self._model.layers]
+        masks = self._plan.next_masks(epoch, weights, self._model.masks)
+        if masks is not None:
+            self._change(masks)
+        if masks is not None or not self._tracked:
+            self._tracked = statistics.tracked(self.measure())
+        if masks is None:
+            return self._tracked
+        return self._tracked | {"masked_test_accuracy": self._trainer.evaluate(self._test)["accuracy"]}
+
+    def learning_rates(self, epoch: int) -> npt.NDArray[np.floating]:
+        """Gives the learning rates of an epoch's steps; where pruning rewinds, the schedule starts anew as well."""
+        config, start, rewound = self._config, 0, 0
+        end = config.epochs
+        if isinstance(config, PruneConfig) and self._rewinds_to >= 0:
+            bounds = [0, *config.pruning_epochs, config.epochs]
+            start = max(bound for bound in bounds if bound <= epoch)
+            end = min(bound for bound in bounds if bound > epoch)
+            rewound = self._rewinds_to if start in config.pruning_epochs else 0
+        schedule = loop.learning_rate(config, self._trainer.steps_per_epoch, epochs=end - start + rewound)
+        return schedule(loop.epoch_steps(epoch - start + rewound, self._trainer.steps_per_epoch))
+
+    def measure(self) -> dict[str, Any]:
+        """Writes the statistics of the masks into the run, if JSON is wanted, and returns them."""
+        masks = self._model.masks
+        described = statistics.describe(masks) | self._plan.notes([mask.shape for mask in masks])
+        if self._dump_json:
+            self._run.write_json("mask_stats.json", described)
+            self._run.write_json("propagated_mask_stats.json", statistics.describe_propagated(masks))
+        return described
+
+    def _change(self, masks: list[Mask]) -> None:
+        if not isinstance(self._config, PruneConfig) or self._rewinds_to < 0:
+            set_masks(self._trainer, self._model, masks)
+            return
+        ablation, seed = self._config.ablation, self._config.random_seed
+        self._snapshot.restore(self._model)
+        set_masks(self._trainer, self._model, tickets.ticket_masks(ablation, masks, seed))
+        for variable in self._trainer.state.optimizer.variables:
+            variable.assign(tf.zeros_like(variable))
+        tickets.ablate(ablation, self._model, seed, self._config.init)
+
+
+def set_masks(trainer: Trainer, model: MaskedModel, masks: list[Mask]) -> None:
+    """Sets a model's masks, and clears the optimizer's memory of the weights that are cut."""
+    for layer, mask in zip(model.layers, masks, strict=True):
+        layer.set_mask(mask)
+        for slot in trainer.state.optimizer.slots(layer.w):
+            slot.assign(slot * layer.mask)

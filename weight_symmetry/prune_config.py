@@ -1,0 +1,116 @@
+"""What the pruning driver is told."""
+
+import dataclasses
+
+from weight_symmetry.config import ModelConfig
+from weirdonetworks.lab import literals
+from weirdonetworks.lab.config import setting
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.schedules import CubicSparsity, Sparsity, SteppedSparsity
+
+SCOPES = ("layer", "global")
+ABLATIONS = ("none", "reinit", "shuffle_weights", "shuffle_mask", "symmetric_shuffle", "asymmetric_shuffle")
+
+
+@dataclasses.dataclass(frozen=True)
+class PruneConfig(ModelConfig):
+    """A training configuration with a pruning schedule.
+
+    >>> PruneConfig(epochs=10, pruning_schedule="{'1': [(2, 0.3), (5, 0.6)]}").schedules[1](5)
+    0.6
+    """
+
+    sparsity: float = setting(
+        0.9,
+        "The share of weights to cut, once, after half of the epochs.",
+        minimum=0.0,
+        maximum=1.0,
+        alias="pruning_rate",
+    )
+    pruning_schedule: str = setting(
+        "",
+        "When to cut, in place of that: a rising list of (finished epochs, total sparsity reached there), "
+        "'[(2, 0.3), (5, 0.6), (8, 0.95)]', for all layers, or for some, \"{'1': [(5, 0.9)]}\"; "
+        "or 'cubic(2, 8)': from epoch 2 to 8 up to --sparsity, as in Zhu & Gupta (2017).",
+    )
+    pruning_scope: str = setting("layer", "Rank weights in each layer or over all of them.", choices=SCOPES)
+    rewind_epoch: int = setting(
+        -1,
+        "After each pruning, go back to the weights after so many epochs, and train from there; -1: go on.",
+        minimum=-1,
+    )
+    ablation: str = setting(
+        "none", "What is done to the weights, or to the mask, that pruning rewinds to; see the docs.", choices=ABLATIONS
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        chosen = self.schedules
+        if self.ablation != "none" and self.rewind_epoch < 0:
+            raise UsageError(
+                f"ablation (={self.ablation}) must come with --rewind_epoch=0 or more: it changes a ticket."
+            )
+        if self.rewind_epoch > 0 and any(schedule(self.rewind_epoch - 1) > 0 for schedule in chosen.values()):
+            raise UsageError(f"rewind_epoch (={self.rewind_epoch}) must not come after the first pruning.")
+        if len(set(chosen.values())) > 1 and self.pruning_scope == "global":
+            raise UsageError("pruning_scope (=global) must have one schedule for all layers.")
+
+    @property
+    def schedules(self) -> dict[int, Sparsity]:
+        """The schedule of each layer that is pruned.
+
+        Raises:
+          UsageError: If the schedule is malformed, names a missing layer, or ends after the training does.
+        """
+        text = self.pruning_schedule.strip()
+        if not text:
+            once: Sparsity = SteppedSparsity((self.epochs // 2,), (self.sparsity,))
+            return self._bounded(dict.fromkeys(self.masked_layers, once))
+        if text.startswith("cubic"):
+            span = literals.parse("pruning_schedule", text.removeprefix("cubic") or "()")
+            if not isinstance(span, tuple) or len(span) != 2 or not all(isinstance(epoch, int) for epoch in span):
+                raise UsageError(f"pruning_schedule (={text}) must be cubic(begin, end) with two epochs.")
+            cubic: Sparsity = CubicSparsity(self.sparsity, *span)
+            return self._bounded(dict.fromkeys(self.masked_layers, cubic))
+        value = literals.parse("pruning_schedule", text)
+        if isinstance(value, dict):
+            if not value:
+                raise UsageError("pruning_schedule (={}) must name at least one layer.")
+            return self._bounded({self._layer(key): _stepped(steps) for key, steps in value.items()})
+        return self._bounded(dict.fromkeys(self.masked_layers, _stepped(value)))
+
+    @property
+    def pruning_epochs(self) -> list[int]:
+        """The numbers of finished epochs at which some weights are cut, rising."""
+        chosen = self.schedules.values()
+        return [
+            epoch
+            for epoch in range(self.epochs)
+            if any(schedule(epoch) > (schedule(epoch - 1) if epoch else 0.0) for schedule in chosen)
+        ]
+
+    def _layer(self, key: object) -> int:
+        try:
+            index = int(str(key))
+        except ValueError:
+            raise UsageError(f"pruning_schedule: layer {key!r} must be a number.") from None
+        self.check_layer("pruning_schedule", index)
+        if index not in self.masked_layers:
+            raise UsageError(f"pruning_schedule: layer {index} must be in masked_layer_indices {self.masked_layers}.")
+        return index
+
+    def _bounded(self, chosen: dict[int, Sparsity]) -> dict[int, Sparsity]:
+        for schedule in chosen.values():
+            if schedule.last_change >= self.epochs:
+                raise UsageError(
+                    f"pruning_schedule: epoch {schedule.last_change} must be below epochs (={self.epochs}): "
+                    "it counts the epochs finished before."
+                )
+        return chosen
+
+
+def _stepped(value: object) -> SteppedSparsity:
+    steps = literals.as_pairs("pruning_schedule", value)
+    if any(not isinstance(epoch, int) for epoch, _ in steps):
+        raise UsageError(f"pruning_schedule (={value}) must name whole epochs.")
+    return SteppedSparsity(tuple(int(epoch) for epoch, _ in steps), tuple(level for _, level in steps))

@@ -1,0 +1,53 @@
+"""Writes one HTML page on the runs of an experiment: the plots, the means, and every run.
+
+usage: python -m weight_symmetry.report EXPERIMENT_DIR [--output=FILE]
+
+    python -m weight_symmetry.report runs
+
+The page holds its pictures and loads nothing, so it can be sent by mail or put on any server.
+"""
+
+import dataclasses
+import pathlib
+import sys
+import warnings
+
+from weirdonetworks.lab import flags
+from weirdonetworks.lab.config import REQUIRED, Config, setting
+from weirdonetworks.lab.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportConfig(Config):
+    """What the report is on, and where it goes."""
+
+    experiment_dir: str = setting(REQUIRED, "The folder of the runs, with a summary.json in it.", positional=True)
+    output: str | None = setting(None, "The file to write; none for EXPERIMENT_DIR/report.html.")
+
+
+def main(config: ReportConfig) -> None:
+    """Runs the driver, and prints where the page is."""
+    folder = pathlib.Path(config.experiment_dir)
+    if not folder.is_dir():
+        raise UsageError(f"EXPERIMENT_DIR (={folder}) must be a folder of runs; there is none of that name.")
+    output = pathlib.Path(config.output) if config.output is not None else folder / "report.html"
+    if not output.parent.is_dir() or output.is_dir():
+        raise UsageError(f"output (={output}) must be a file in a folder that exists.")
+    try:
+        # pandas and matplotlib take a second to import; a wrong flag is answered without them.
+        from analysis import page, summaries
+    except ImportError as error:
+        raise ImportError(
+            f"{error.name} is not installed, and reports need it: pip install weirdonetworks[analysis]."
+        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", summaries.SkippedWarning)  # Said in one line below, without its line of code.
+        frame = summaries.load(folder)
+    if skipped := summaries.skipped_line(frame):
+        print(f"warning: {skipped}", file=sys.stderr)
+    page.write(frame, output, title=folder.resolve().name)
+    print(f"{len(frame)} {'run' if len(frame) == 1 else 'runs'}, plots and tables: {output}")
+
+
+if __name__ == "__main__":
+    flags.run(main, ReportConfig)
