@@ -1,0 +1,79 @@
+"""Exact mathematics of groups and their invariants, on NumPy and SymPy; TensorFlow is never imported.
+
+A permutation is an int array `s` with `s[i]` the image of point `i`; it acts by `(s.x)[s[i]] = x[i]`. Images are
+flattened row by row with channels last. The modules `monomials` and `transforms` are used by name.
+"""
+
+from weirdonetworks.algebra import monomials, transforms
+from weirdonetworks.algebra.fundamental import fundamental_invariants
+from weirdonetworks.algebra.groups import (
+    PermutationGroup,
+    alternating_group,
+    cyclic_group,
+    dihedral_group,
+    direct_product,
+    symmetric_group,
+    trivial_group,
+)
+from weirdonetworks.algebra.hironaka import primary_invariants, secondary_invariants
+from weirdonetworks.algebra.image_groups import image_dihedral, image_rotations, image_translations
+from weirdonetworks.algebra.invariants import invariant_basis, is_invariant, reynolds
+from weirdonetworks.algebra.matrix_groups import MatrixGroup
+from weirdonetworks.algebra.molien import cycle_index, cycle_types, molien_series
+from weirdonetworks.algebra.orbits import Orbits
+from weirdonetworks.algebra.permutations import act, as_permutations, compose, inverse
+from weirdonetworks.algebra.point_groups import (
+    cyclic_rotations,
+    dihedral_rotations,
+    icosahedral_rotations,
+    octahedral_rotations,
+    permutation_matrices,
+    quaternion_group,
+    sign_changes,
+    tetrahedral_rotations,
+    trivial_matrix_group,
+)
+from weirdonetworks.algebra.polynomials import exponent_table, polynomial_ring
+from weirdonetworks.algebra.transforms import ImageTransform
+
+__all__ = [
+    "ImageTransform",
+    "MatrixGroup",
+    "Orbits",
+    "PermutationGroup",
+    "act",
+    "alternating_group",
+    "as_permutations",
+    "compose",
+    "cycle_index",
+    "cycle_types",
+    "cyclic_group",
+    "cyclic_rotations",
+    "dihedral_group",
+    "dihedral_rotations",
+    "direct_product",
+    "exponent_table",
+    "fundamental_invariants",
+    "icosahedral_rotations",
+    "image_dihedral",
+    "image_rotations",
+    "image_translations",
+    "invariant_basis",
+    "inverse",
+    "is_invariant",
+    "molien_series",
+    "monomials",
+    "octahedral_rotations",
+    "permutation_matrices",
+    "polynomial_ring",
+    "primary_invariants",
+    "quaternion_group",
+    "reynolds",
+    "secondary_invariants",
+    "sign_changes",
+    "symmetric_group",
+    "tetrahedral_rotations",
+    "transforms",
+    "trivial_group",
+    "trivial_matrix_group",
+]

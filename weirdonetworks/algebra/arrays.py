@@ -1,0 +1,46 @@
+"""Checks and figures that every file here needs once: what counts as an integer, and how a huge one is written."""
+
+import math
+import operator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Ints: TypeAlias = npt.NDArray[np.intp]
+
+
+def at_least(name: str, value: Any, least: int) -> int:
+    """Gives `value` as a Python integer that is at least `least`.
+
+    >>> at_least("degree", np.int64(2), 1)
+    2
+
+    Raises:
+      TypeError: If it is no integer.
+      ValueError: If it is too small.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} (={value!r}) must be an integer.") from None
+    if number < least:
+        raise ValueError(f"{name} (={number}) must be at least {least}.")
+    return number
+
+
+def written(number: int) -> str:
+    """Writes a positive integer out, or its magnitude once it is too long to read.
+
+    >>> written(5040), written(10**2000)
+    ('5040', 'about 1e2000')
+    """
+    if number < 10**18:
+        return str(number)
+    exponent = math.log10(number)  # Exact integers have a logarithm at any size; str() refuses beyond 4300 digits.
+    return f"about {10 ** (exponent % 1):.3g}e{math.floor(exponent)}"
+
+
+def shown(values: npt.ArrayLike) -> str:
+    """Writes an array on one line, its middle left out where it is long."""
+    return np.array2string(np.asarray(values), separator=", ", threshold=16, edgeitems=4).replace("\n", "")

@@ -1,0 +1,137 @@
+"""Fundamental invariants: a minimal set of forms that generates all invariants of a group."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from weirdonetworks.algebra import fields, modular
+from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.algebra.groups import PermutationGroup
+from weirdonetworks.algebra.polynomials import Group, Polynomial, variables
+from weirdonetworks.algebra.quotients import Quotient
+from weirdonetworks.algebra.spaces import Spaces, field_of, places, spaces
+
+
+def fundamental_invariants(group: Group, max_degree: int | None = None) -> list[Polynomial]:
+    """Finds a minimal set of invariant forms of which every invariant is a polynomial.
+
+    Degree by degree, the invariants outside the ideal of those found before are new generators: by Hilbert's argument
+    with the Reynolds operator, invariants that generate that ideal generate the ring (Derksen & Kemper, Computational
+    Invariant Theory, section 2.2; King 2013). The search ends as soon as the ideal holds all monomials of a degree, or
+    n algebraically independent invariants have degrees of product |G| (a reflection group: Humphreys, Reflection Groups
+    and Coxeter Groups, chapter 3); at the latest at Noether's bound |G|, for permutations also at Goebel's
+    max(n, n (n-1) / 2).
+
+    Membership is decided modulo a prime that does not divide |G|. There the Molien series is the same, so generators
+    modulo the prime lift to generators; that none of them is superfluous is proved over the group's own field, where
+    the products of lower ones are compared with all invariants of the degree.
+
+    >>> from weirdonetworks.algebra.groups import symmetric_group
+    >>> fundamental_invariants(symmetric_group(3))
+    [x0 + x1 + x2, x0*x1 + x0*x2 + x1*x2, x0*x1*x2]
+
+    Args:
+      group: The group, permutations or exact matrices.
+      max_degree: The last degree to look at, at least 1; None for all that are needed.
+
+    Returns:
+      The forms, by degree, in `polynomial_ring(group)`. Up to max_degree they generate all invariants.
+
+    Raises:
+      ValueError: If max_degree is below 1; the group is in floating point, or too large for this machine.
+    """
+    limit = _bound(group)
+    if max_degree is not None:
+        limit = min(limit, at_least("max_degree", max_degree, 1))
+    invariants = spaces(group)
+    for prime, root in places(group):
+        try:
+            found = _search(group, invariants, limit, prime, root)
+        except ZeroDivisionError:  # The prime divides a denominator.
+            continue
+        if found is not None:
+            return [polynomial for degree in sorted(found) for polynomial in found[degree]]
+    raise AssertionError("There are primes without end.")
+
+
+def _bound(group: Group) -> int:
+    """Gives a degree up to which generators are sure to suffice: Noether's, and Goebel's for permutations."""
+    if isinstance(group, PermutationGroup):
+        return min(group.order, max(group.degree, math.comb(group.degree, 2)))
+    return group.order
+
+
+def _search(group: Group, invariants: Spaces, limit: int, prime: int, root: int) -> dict[int, list[Polynomial]] | None:
+    """Finds the generators by degree, or None if the prime would give one too many."""
+    found: dict[int, list[Polynomial]] = {}
+    quotient = Quotient(variables(group), prime)
+    for degree in range(1, limit + 1):
+        quotient.advance()
+        if quotient.dimension == 0:
+            break
+        space = invariants(degree)
+        if not len(space):
+            continue
+        # The last first: their monomials spread over the variables, so the symmetric group gets its elementary ones.
+        fresh = len(space) - 1 - quotient.divide(space.images(quotient.normal, prime, root)[::-1])
+        if not len(fresh):
+            continue
+        if len(fresh) != _indecomposable(group, invariants, found, degree):
+            return None
+        found[degree] = [space.polynomial(index) for index in fresh]
+        if _is_free(group, found, prime, root):
+            break
+    return found
+
+
+def _is_free(group: Group, found: dict[int, list[Polynomial]], prime: int, root: int) -> bool:
+    """Tells whether the generators found are n algebraically independent ones with degrees of product |G|.
+
+    They are independent if their Jacobian determinant is not zero at some point modulo the prime.
+    """
+    generators = [generator for forms in found.values() for generator in forms]
+    n = variables(group)
+    if len(generators) != n or math.prod(sum(next(iter(each))) for each in generators) != group.order:
+        return False
+    field = field_of(group)
+    point = np.random.default_rng(0).integers(1, prime, size=n)
+    rows = []
+    for generator in generators:
+        exponents = np.array(list(generator), np.intp)
+        numerators, denominator = field.read(list(generator.values()))
+        coefficients = field.reduce(numerators, prime, root) * modular.inverse(denominator, prime) % prime
+        row = []
+        for variable in range(n):
+            lowered = exponents - (np.arange(n) == variable)
+            values = coefficients * exponents[:, variable] % prime
+            for place, coordinate in enumerate(point.tolist()):
+                powers = [pow(coordinate, max(power, 0), prime) for power in range(exponents.max() + 1)]
+                values = values * np.array(powers)[np.maximum(lowered[:, place], 0)] % prime
+            row.append(int(values.sum()) % prime)
+        rows.append(row)
+    return len(modular.echelon(np.array(rows), prime)[0]) == n
+
+
+def _indecomposable(group: Group, invariants: Spaces, found: dict[int, list[Polynomial]], degree: int) -> int:
+    """Counts, exactly, the dimensions that products of the generators found leave of the invariants of a degree."""
+    field, space = field_of(group), invariants(degree)
+    places = space.leading_exponents()
+    rows: list[Any] = []
+    for lower, generators in found.items():
+        for generator in generators:
+            for other in invariants(degree - lower).polynomials:
+                product = generator * other
+                numerators, _ = field.read([product.get(place, field.domain.zero) for place in places])
+                rows.append(numerators)
+    if not rows:
+        return len(space)
+    products = np.stack(rows)
+    largest = max(map(field.norm, products))
+    leading, _, _ = fields.kernel(
+        field,
+        lambda prime, root: modular.kernel(field.reduce(products, prime, root), prime),
+        lambda vectors, prime, root: not np.any(modular.matmul(vectors, field.reduce(products, prime, root).T, prime)),
+        lambda norm: field.growth * largest * norm,
+    )
+    return len(leading)

@@ -1,0 +1,277 @@
+"""Permutation groups: order, elements, uniform samples, orbits and membership, from generators.
+
+A permutation is an int array `s` with `s[i]` the image of point `i`, and acts on vectors by `(s.x)[s[i]] = x[i]`.
+"""
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.algebra import coordinates as _coordinates
+from weirdonetworks.algebra import monomials
+from weirdonetworks.algebra.arrays import Ints, at_least, shown, written
+from weirdonetworks.algebra.orbits import Orbits, join
+from weirdonetworks.algebra.permutations import as_permutations, compose, inverse
+
+LISTED = 50_000  # Elements that `elements` lists unasked: enough for eight points, 300 MB for 784.
+
+
+class PermutationGroup:
+    """The group of permutations of n points that some of them generate.
+
+    It acts on vectors of n entries by `(s.x)[s[i]] = x[i]`, so `a.(b.x) = compose(a, b).x`. Order, elements and samples
+    come from coordinates that number the elements: in closed form for the groups made by the functions of this package,
+    by the Schreier-Sims algorithm (Sims 1970; Holt, Eick & O'Brien, Handbook of Computational Group Theory, chapter 4)
+    for any other, found when first asked for. Nothing lists the elements but `elements`.
+
+    >>> group = PermutationGroup([[1, 2, 3, 0], [1, 0, 3, 2]])
+    >>> group.order, group.orbits().sizes.tolist(), group.contains([2, 1, 0, 3])
+    (8, [4], True)
+
+    Args:
+      generators: Permutations of the same points, `[generators, n]`, at least one.
+
+    Raises:
+      TypeError: If a generator does not hold integers.
+      ValueError: If there is no generator, one is no permutation, or they differ in size.
+    """
+
+    def __init__(self, generators: npt.ArrayLike | Iterable[npt.ArrayLike]) -> None:
+        self._generators = _checked(generators)
+        self._generators.flags.writeable = False
+
+    @classmethod
+    def _known(cls, generators: npt.ArrayLike, elements: _coordinates.Coordinates) -> "PermutationGroup":
+        """Makes a group whose coordinates are known in closed form."""
+        group = cls(generators)
+        group._elements = elements  # Takes the place of the cached property.
+        return group
+
+    def __repr__(self) -> str:
+        return f"<PermutationGroup on {self.degree} points, {len(self._generators)} generators>"
+
+    @functools.cached_property
+    def _elements(self) -> _coordinates.Coordinates:
+        return _coordinates.find(self._generators)
+
+    @property
+    def degree(self) -> int:
+        """The number n of points."""
+        return len(self._generators[0])
+
+    @property
+    def generators(self) -> Ints:
+        """The generators, `[generators, n]`, read-only."""
+        return self._generators
+
+    @property
+    def order(self) -> int:
+        """The number of elements, exact."""
+        return self._elements.order
+
+    def elements(self, limit: int = LISTED) -> Ints:
+        """Lists all elements, the identity first, in the same order every time.
+
+        >>> PermutationGroup([[1, 2, 0]]).elements().tolist()
+        [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
+
+        Args:
+          limit: The most elements to list.
+
+        Returns:
+          The elements, `[order, n]`. As gathers, `x[..., inverse(elements)]` is the orbit of x.
+
+        Raises:
+          ValueError: If there are more than `limit`.
+        """
+        if self.order > limit:
+            raise ValueError(
+                f"limit (={limit}) must be at least the order of the group (={written(self.order)}). "
+                "Use sample(num, seed) for random elements, or raise limit."
+            )
+        return _coordinates.every(self._elements, 0, self.order)
+
+    def sample(self, num: int, seed: int) -> Ints:
+        """Draws elements uniformly, independently of each other (so with replacement).
+
+        >>> PermutationGroup([[1, 2, 0]]).sample(2, seed=0).shape
+        (2, 3)
+
+        Args:
+          num: How many to draw, at least 1.
+          seed: The seed, at least 0: the same one draws the same elements.
+
+        Returns:
+          The elements, `[num, n]`.
+
+        Raises:
+          ValueError: If an argument is too small.
+        """
+        rng = np.random.default_rng(at_least("seed", seed, 0))
+        return _coordinates.drawn(self._elements, at_least("num", num, 1), rng)
+
+    def contains(self, permutation: npt.ArrayLike) -> bool:
+        """Tells whether a permutation of the n points is an element.
+
+        Raises:
+          TypeError: If it does not hold integers.
+          ValueError: If it is no permutation of the points.
+        """
+        candidate = as_permutations(permutation)
+        if candidate.shape != (self.degree,):
+            raise ValueError(f"permutation (={shown(candidate)}) must permute the group's {self.degree} points.")
+        return self._elements.contains(candidate)
+
+    def __contains__(self, permutation: npt.ArrayLike) -> bool:
+        return self.contains(permutation)
+
+    @staticmethod
+    def compose(first: npt.ArrayLike, second: npt.ArrayLike) -> Ints:
+        """Composes permutations; see the function `compose`."""
+        return compose(first, second)
+
+    @staticmethod
+    def inverse(permutation: npt.ArrayLike) -> Ints:
+        """Inverts permutations; see the function `inverse`."""
+        return inverse(permutation)
+
+    def orbits(self) -> Orbits:
+        """Finds the orbits on the points.
+
+        >>> PermutationGroup([[1, 0, 2]]).orbits().labels.tolist()
+        [0, 0, 1]
+        """
+        return join(list(self._generators), self.degree)
+
+    def orbits_on_pairs(self) -> Orbits:
+        """Finds the orbits on ordered pairs of points.
+
+        A linear map W of R^n is equivariant, `W (s.x) = s.(W x)`, if and only if W[i, j] depends on the orbit of (i, j)
+        alone, so `labels`, of shape `[n, n]`, says which weights are equal.
+
+        >>> PermutationGroup([[1, 2, 0]]).orbits_on_pairs().labels.tolist()
+        [[0, 1, 2], [2, 0, 1], [1, 2, 0]]
+        """
+        pairs = [(row[:, None] * self.degree + row).ravel() for row in self._generators]
+        return Orbits(join(pairs, self.degree**2).labels.reshape(self.degree, self.degree))
+
+    def orbits_on_monomials(self, degree: int) -> Orbits:
+        """Finds the orbits on the monomials of one degree, which are the multisets of so many points.
+
+        >>> PermutationGroup([[1, 2, 0]]).orbits_on_monomials(2).labels.tolist()
+        [0, 1, 1, 0, 1, 0]
+
+        Args:
+          degree: The degree, at least 1.
+
+        Returns:
+          The orbits, items in the order of `monomials`.
+
+        Raises:
+          ValueError: If the degree is below 1.
+        """
+        return monomials.orbits(self._generators, degree)
+
+    def to_sympy(self) -> Any:
+        """Gives the group as a SymPy `PermutationGroup`, for what SymPy knows of groups beyond this class."""
+        from sympy.combinatorics import Permutation
+        from sympy.combinatorics import PermutationGroup as SymPyGroup
+
+        return SymPyGroup([Permutation(row) for row in self._generators.tolist()])
+
+
+def trivial_group(n: int) -> PermutationGroup:
+    """Makes the group of the identity alone on n points, n >= 1."""
+    only = np.arange(at_least("n", n, 1))[None]
+    return PermutationGroup._known(only, _coordinates.Listed(only))
+
+
+def cyclic_group(n: int) -> PermutationGroup:
+    """Makes the group of the n cyclic shifts of n points, n >= 1, generated by i -> i + 1.
+
+    >>> cyclic_group(5).order
+    5
+    """
+    n = at_least("n", n, 1)
+    return PermutationGroup._known([np.roll(np.arange(n), -1)], _coordinates.Polygon(n, reflections=False))
+
+
+def dihedral_group(n: int) -> PermutationGroup:
+    """Makes the group of all symmetries of the regular n-gon on its corners, generated by i -> i + 1 and i -> -i.
+
+    Its order is 2n for n >= 3. On one or two corners reflections move what rotations move, and it is the cyclic group.
+
+    >>> dihedral_group(4).order
+    8
+    """
+    n = at_least("n", n, 1)
+    turn = np.roll(np.arange(n), -1)
+    return PermutationGroup._known([turn, -np.arange(n) % n], _coordinates.Polygon(n, reflections=True))
+
+
+def symmetric_group(n: int) -> PermutationGroup:
+    """Makes the group of all permutations of n points, n >= 1.
+
+    >>> symmetric_group(20).order
+    2432902008176640000
+    """
+    n = at_least("n", n, 1)
+    swap, turn = np.arange(n), np.roll(np.arange(n), -1)
+    swap[:2] = swap[:2][::-1]
+    return PermutationGroup._known([swap, turn], _coordinates.Symmetric(n, even=False))
+
+
+def alternating_group(n: int) -> PermutationGroup:
+    """Makes the group of the even permutations of n points, n >= 1: half of all, for n >= 2.
+
+    >>> alternating_group(4).order
+    12
+    """
+    n = at_least("n", n, 1)
+    three, turn = np.arange(n), np.arange(n)
+    start = 1 - n % 2  # A cycle is even if it has an odd number of points.
+    turn[start:] = np.roll(turn[start:], -1)
+    if n >= 3:
+        three[:3] = [1, 2, 0]
+    return PermutationGroup._known([three, turn], _coordinates.Symmetric(n, even=True))
+
+
+def direct_product(*groups: PermutationGroup) -> PermutationGroup:
+    """Makes the direct product of groups, each on points of its own: those of the first come first.
+
+    >>> direct_product(cyclic_group(2), cyclic_group(3)).elements()[-1].tolist()
+    [1, 0, 4, 2, 3]
+
+    Raises:
+      ValueError: If no group is given.
+    """
+    if not groups:
+        raise ValueError("direct_product must be given at least one group.")
+    generators, start, degree = [], 0, sum(group.degree for group in groups)
+    for group in groups:
+        for generator in group.generators:
+            whole = np.arange(degree)
+            whole[start : start + group.degree] = start + generator
+            generators.append(whole)
+        start += group.degree
+    return PermutationGroup._known(generators, _coordinates.Product([group._elements for group in groups]))
+
+
+def _checked(generators: Any) -> Ints:
+    if isinstance(generators, np.ndarray) and generators.ndim == 2 and len(generators):
+        return as_permutations(generators)
+    rows = [np.asarray(generator) for generator in generators]
+    if not rows:
+        raise ValueError("generators must hold at least one permutation; trivial_group(n) has the identity alone.")
+    if any(row.ndim != 1 for row in rows):
+        raise ValueError(f"generators (={generators!r}) must be a list of permutations, each a list of points.")
+    for index, row in enumerate(rows):
+        if len(row) != len(rows[0]):
+            raise ValueError(
+                f"generators must permute the same points: generator 0 has {len(rows[0])}, "
+                f"generator {index} has {len(row)}."
+            )
+    return as_permutations(np.stack(rows))

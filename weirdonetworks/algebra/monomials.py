@@ -1,0 +1,265 @@
+"""Monomials of one degree as rows of an index table: their order, their ranks in it, and their orbits under a group.
+
+A monomial of degree d in x_0, ..., x_{n-1} is written as its d indices in rising order, `[0, 0, 2]` for x_0^2 x_2, and
+the monomials of a degree are ordered as these rows are, lexicographically:
+
+    x_0^2, x_0 x_1, ..., x_0 x_{n-1}, x_1^2, x_1 x_2, ..., x_{n-1}^2
+
+This is the order of `itertools.combinations_with_replacement`, and at degree 2 that of `numpy.triu_indices`. The place
+of a monomial in it is its rank. There are C(n + d - 1, d), and a rank and its row give each other by binomial
+coefficients (the combinatorial number system), so no table need be held to look one up.
+"""
+
+import functools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.algebra.arrays import Ints, at_least, shown
+from weirdonetworks.algebra.orbits import Orbits, join
+from weirdonetworks.algebra.permutations import as_permutations
+
+CHUNK = 2**18  # Rows worked on at a time: a few megabytes, whatever the number of monomials.
+
+
+def count(n: int, degree: int) -> int:
+    """Counts the monomials of one degree: C(n + degree - 1, degree).
+
+    Those of all degrees up to d number C(n + d, d), which is `count(n + 1, d)`.
+
+    >>> count(784, 2)
+    307720
+
+    Args:
+      n: The number of variables, at least 1.
+      degree: The degree, at least 0.
+
+    Raises:
+      ValueError: If an argument is too small.
+    """
+    n, degree = at_least("n", n, 1), at_least("degree", degree, 0)
+    return math.comb(n + degree - 1, degree)
+
+
+def monomials(n: int, degree: int) -> Ints:
+    """Lists the monomials of one degree.
+
+    >>> monomials(3, 2).tolist()
+    [[0, 0], [0, 1], [0, 2], [1, 1], [1, 2], [2, 2]]
+
+    Args:
+      n: The number of variables, at least 1.
+      degree: The degree, at least 0. Degree 0 has one monomial, the empty row.
+
+    Returns:
+      An index table, `[count(n, degree), degree]`, each row rising, the rows in the order of this module.
+
+    Raises:
+      ValueError: If an argument is too small, or there are too many monomials for 64 bits.
+    """
+    return at(np.arange(_number(n, degree)), n, degree)
+
+
+def at(ranks: npt.ArrayLike, n: int, degree: int) -> Ints:
+    """Finds the monomials of given ranks; the inverse of `index_of`.
+
+    >>> at([0, 307719], 784, 2).tolist()
+    [[0, 0], [783, 783]]
+
+    Args:
+      ranks: Integers in [0, count(n, degree)), of any shape.
+      n: The number of variables.
+      degree: The degree.
+
+    Returns:
+      Their rows, an array `[*ranks.shape, degree]`.
+
+    Raises:
+      ValueError: If a rank is out of range.
+    """
+    number, binomial = _number(n, degree), _binomials(n, degree)
+    rest = number - 1 - _checked("ranks", ranks, number)
+    rows = np.empty((*rest.shape, degree), np.intp)
+    for place in range(degree):
+        column = binomial[degree - place]
+        top = np.searchsorted(column, rest, side="right") - 1
+        rest = rest - column[top]
+        rows[..., place] = n + degree - 2 - place - top
+    return rows
+
+
+def index_of(indices: npt.ArrayLike, n: int) -> Ints:
+    """Finds the ranks of monomials.
+
+    >>> index_of([[0, 0], [2, 1]], 3).tolist()
+    [0, 4]
+
+    Args:
+      indices: Index rows, `[..., degree]`, each in any order.
+      n: The number of variables.
+
+    Returns:
+      The ranks, of shape `[...]`.
+
+    Raises:
+      ValueError: If an index is not in [0, n).
+    """
+    return _ranks(_checked("indices", indices, n), n)
+
+
+def to_exponents(indices: npt.ArrayLike, n: int) -> Ints:
+    """Writes index rows as exponents: the entry of a variable is how often its index occurs.
+
+    >>> to_exponents([[0, 0, 2]], 3).tolist()
+    [[2, 0, 1]]
+
+    Args:
+      indices: Index rows, `[..., degree]`.
+      n: The number of variables, each index below it.
+
+    Returns:
+      The exponents, `[..., n]`.
+
+    Raises:
+      ValueError: If an index is not in [0, n).
+    """
+    rows = _checked("indices", indices, n)
+    exponents = np.zeros((*rows.shape[:-1], n), np.intp)
+    flat = exponents.reshape(-1, n)
+    for column in rows.reshape(len(flat), rows.shape[-1]).T:
+        flat[np.arange(len(flat)), column] += 1
+    return exponents
+
+
+def from_exponents(exponents: npt.ArrayLike) -> Ints:
+    """Writes exponents of one common degree as index rows; the inverse of `to_exponents`.
+
+    >>> from_exponents([[2, 0, 1], [0, 3, 0]]).tolist()
+    [[0, 0, 2], [1, 1, 1]]
+
+    Args:
+      exponents: Non-negative integers, `[monomials, n]`, each row of the same sum.
+
+    Returns:
+      The index rows, `[monomials, degree]`.
+
+    Raises:
+      ValueError: If an exponent is negative or the degrees differ.
+    """
+    table = np.asarray(exponents)
+    if table.ndim != 2 or table.dtype.kind not in "iu" or (table.size and table.min() < 0):
+        raise ValueError(f"exponents (={shown(table)}) must be integers >= 0 in a table [monomials, n].")
+    degrees = table.sum(axis=1)
+    if np.any(degrees != degrees[:1]):
+        raise ValueError(f"exponents must have one common degree, and have {shown(degrees)}.")
+    variables = np.broadcast_to(np.arange(table.shape[1]), table.shape)
+    degree = int(degrees[0]) if len(degrees) else 0
+    return np.repeat(variables.ravel(), table.ravel()).reshape(len(table), degree)
+
+
+@functools.lru_cache(maxsize=256)
+def times(n: int, degree: int, variable: int) -> Ints:
+    """Finds where multiplication by one variable takes the monomials of a degree.
+
+    >>> times(3, 1, 2).tolist()  # x_0 x_2, x_1 x_2 and x_2^2 among the monomials of degree 2
+    [2, 4, 5]
+
+    Returns:
+      For each monomial m of the degree, in order, the rank of x_variable m at degree + 1; read-only.
+    """
+    rows = monomials(n, degree)
+    moved = _ranks(np.concatenate([rows, np.full((len(rows), 1), variable)], axis=1), n)
+    moved.flags.writeable = False
+    return moved
+
+
+def images(permutation: npt.ArrayLike, degree: int) -> Ints:
+    """Finds where a permutation of the variables takes each monomial of one degree.
+
+    >>> images([1, 2, 0], 2).tolist()
+    [3, 4, 1, 5, 2, 0]
+
+    Args:
+      permutation: An int array `s` of n entries; x_i goes to x_{s[i]}.
+      degree: The degree, at least 0.
+
+    Returns:
+      A permutation of the ranks: the image of the monomial of rank r has rank `images[r]`.
+
+    Raises:
+      TypeError: If the permutation does not hold integers.
+      ValueError: If it is no permutation.
+    """
+    points = as_permutations(permutation)
+    n = len(points)
+    moved = np.empty(_number(n, degree), np.intp)
+    for part in _chunks(len(moved)):
+        moved[part] = _ranks(points[at(np.arange(part.start, part.stop), n, degree)], n)
+    return moved
+
+
+def orbits(generators: npt.ArrayLike, degree: int) -> Orbits:
+    """Finds the orbits of a permutation group on the monomials of one degree.
+
+    The sums of these orbits are a basis of the invariant polynomials of the degree, so `labels` is the index of a
+    gather that shares weights among monomials. Neither the group nor the monomials are listed: the cost is a few passes
+    over one integer per monomial for each generator.
+
+    >>> orbits([[1, 2, 0]], 2).labels.tolist()
+    [0, 1, 1, 0, 1, 0]
+
+    Args:
+      generators: Permutations that generate the group, `[generators, n]`.
+      degree: The degree, at least 1.
+
+    Returns:
+      The orbits, their items numbered by the order of this module.
+
+    Raises:
+      TypeError: If a generator does not hold integers.
+      ValueError: If a generator is no permutation, or the degree is below 1.
+    """
+    degree, rows = at_least("degree", degree, 1), as_permutations(generators)
+    return join([images(row, degree) for row in rows], _number(rows.shape[1], degree))
+
+
+def _checked(name: str, values: npt.ArrayLike, stop: int) -> Ints:
+    array = np.asarray(values)
+    if array.size and not (array.dtype.kind in "iu" and array.min() >= 0 and array.max() < stop):
+        raise ValueError(f"{name} (={shown(array)}) must be integers in [0, {stop}).")
+    return array.astype(np.intp, copy=False)
+
+
+def _number(n: int, degree: int) -> int:
+    number = count(n, degree)
+    if number >= 2**62:
+        raise ValueError(f"n (={n}) and degree (={degree}) give more monomials than 64 bits can number.")
+    return number
+
+
+def _ranks(rows: Ints, n: int) -> Ints:
+    degree = rows.shape[-1]
+    number, binomial = _number(n, degree), _binomials(n, degree)
+    rows = np.sort(rows, axis=-1)
+    later = np.zeros(rows.shape[:-1], np.intp)
+    for place in range(degree):
+        later += binomial[degree - place][n + degree - 2 - place - rows[..., place]]
+    return number - 1 - later
+
+
+@functools.lru_cache(maxsize=64)
+def _binomials(n: int, degree: int) -> tuple[Ints, ...]:
+    """For each r up to the degree the column of C(m, r), m = 0, ..., r + n - 2, by sums along Pascal's triangle.
+
+    No rank needs a longer column, and the entries of these stay below `count(n, degree)`.
+    """
+    columns = [np.ones(n - 1, np.intp)]
+    for _ in range(degree):
+        columns.append(np.concatenate([[0], np.cumsum(columns[-1])]))
+    return tuple(columns)
+
+
+def _chunks(size: int) -> Iterator[slice]:
+    return (slice(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK))

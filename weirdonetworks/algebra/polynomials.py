@@ -1,0 +1,158 @@
+"""SymPy polynomials in the variables of a group, to and from coefficient vectors and exponent tables.
+
+A group on n coordinates has its polynomials in x0, ..., x{n-1}, as elements of one SymPy polynomial ring: sparse,
+exact, and quick to add and multiply. `f.as_expr()` makes an expression of one.
+"""
+
+import functools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.algebra import monomials
+from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.fields import Exact, NumberField
+from weirdonetworks.algebra.groups import PermutationGroup
+from weirdonetworks.algebra.matrix_groups import MatrixGroup
+
+Group: TypeAlias = PermutationGroup | MatrixGroup
+Polynomial: TypeAlias = Any  # sympy.polys.rings.PolyElement, which is not imported before it is needed.
+
+
+def variables(group: Group) -> int:
+    """Counts the coordinates that a group acts on."""
+    return group.degree if isinstance(group, PermutationGroup) else group.dimension
+
+
+def polynomial_ring(group: Group) -> Any:
+    """Gives the SymPy ring in which all polynomials of a group are: in x0, ..., x{n-1}, over the field of its entries.
+
+    >>> from weirdonetworks.algebra.groups import cyclic_group
+    >>> ring = polynomial_ring(cyclic_group(3))
+    >>> x0, x1, x2 = ring.gens
+    >>> (x0 + x1) ** 2
+    x0**2 + 2*x0*x1 + x1**2
+
+    Args:
+      group: The group. Permutations have the rational numbers for their field, matrices what `MatrixGroup.domain` says.
+    """
+    from sympy import QQ
+
+    return _ring(variables(group), QQ if isinstance(group, PermutationGroup) else group.domain)
+
+
+def as_polynomial(polynomial: Any, ring: Any) -> Polynomial:
+    """Reads a polynomial into a ring.
+
+    Args:
+      polynomial: A SymPy expression, `Poly`, element of a polynomial ring, or number.
+      ring: The ring to read it into.
+
+    Returns:
+      The element of the ring.
+
+    Raises:
+      TypeError: If it is nothing of SymPy's and no number.
+      ValueError: If it has other variables or coefficients than the ring, or is no polynomial.
+    """
+    from sympy import SympifyError, sympify
+    from sympy.polys.polyerrors import CoercionFailed
+
+    if hasattr(polynomial, "ring") and polynomial.ring == ring:
+        return polynomial
+    try:
+        expression = polynomial.as_expr() if hasattr(polynomial, "as_expr") else sympify(polynomial, strict=True)
+    except SympifyError:
+        raise TypeError(f"polynomial (={polynomial!r}) must be a SymPy expression.") from None
+    names = f"x0, ..., x{len(ring.symbols) - 1}" if len(ring.symbols) > 1 else "x0"
+    if not expression.free_symbols <= set(ring.symbols):
+        raise ValueError(f"polynomial (={polynomial}) must be in the variables {names} of the group.")
+    try:
+        return ring.from_expr(expression.expand())
+    except (ValueError, CoercionFailed):
+        raise ValueError(
+            f"polynomial (={polynomial}) must be one in {names} with coefficients in {ring.domain}."
+        ) from None
+
+
+def exponent_table(polynomials: Iterable[Polynomial]) -> tuple[Ints, npt.NDArray[Any]]:
+    """Writes polynomials as exponents and coefficients, for networks: f_k(x) = sum_m coefficients[k, m] x^exponents[m].
+
+    >>> from weirdonetworks.algebra.groups import cyclic_group
+    >>> x0, x1 = polynomial_ring(cyclic_group(2)).gens
+    >>> exponents, coefficients = exponent_table([x0 + x1, x0 * x1 / 2])
+    >>> exponents.tolist(), coefficients.tolist()
+    ([[1, 0], [0, 1], [1, 1]], [[1.0, 1.0, 0.0], [0.0, 0.0, 0.5]])
+
+    Args:
+      polynomials: Elements of one ring, at least one.
+
+    Returns:
+      The exponents of all monomials that occur, `[monomials, n]`, by degree, then in the order of `monomials`; and the
+      coefficients, float64 or complex128, `[polynomials, monomials]`.
+
+    Raises:
+      ValueError: If there is no polynomial.
+    """
+    listed = list(polynomials)
+    if not listed:
+        raise ValueError("polynomials must hold at least one.")
+    ring = listed[0].ring
+    occurring = sorted({exponents for polynomial in listed for exponents in polynomial}, key=_place)
+    columns = {exponents: column for column, exponents in enumerate(occurring)}
+    value: dict[Any, complex] = {}
+    table = np.zeros((len(listed), len(occurring)), np.complex128)
+    for row, polynomial in enumerate(listed):
+        for exponents, coefficient in polynomial.items():
+            if coefficient not in value:
+                value[coefficient] = complex(ring.domain.to_sympy(coefficient))
+            table[row, columns[exponents]] = value[coefficient]
+    exponents = np.array(occurring, np.intp).reshape(len(occurring), len(ring.symbols))
+    return exponents, table if np.any(table.imag) else table.real.copy()
+
+
+def forms(polynomial: Polynomial) -> dict[int, list[tuple[tuple[int, ...], Any]]]:
+    """Splits a polynomial into its homogeneous parts: degree to terms, each of exponents and coefficient."""
+    parts: dict[int, list[tuple[tuple[int, ...], Any]]] = defaultdict(list)
+    for exponents, coefficient in polynomial.items():
+        parts[sum(exponents)].append((exponents, coefficient))
+    return dict(parts)
+
+
+def to_vector(field: NumberField, terms: Sequence[tuple[tuple[int, ...], Any]], degree: int) -> tuple[Exact, int]:
+    """Writes the terms of a form of one degree as coefficients `[count(n, degree), e]` and their denominator."""
+    exponents = np.array([exponents for exponents, _ in terms], np.intp)
+    numerators, denominator = field.read([coefficient for _, coefficient in terms])
+    n = exponents.shape[1]
+    vector = field.one(monomials.count(n, degree)) * 0
+    vector[monomials.index_of(monomials.from_exponents(exponents), n)] = numerators
+    return vector, denominator
+
+
+def from_vector(ring: Any, field: NumberField, numerators: Exact, denominator: int, degree: int) -> Polynomial:
+    """Makes a polynomial of the coefficients `[count(n, degree), e]` of a form."""
+    n = len(ring.symbols)
+    present = np.flatnonzero(np.any(numerators != 0, axis=1))
+    exponents = monomials.to_exponents(monomials.at(present, n, degree), n)
+    return ring.from_dict(
+        {
+            tuple(row): field.write(numerators[place], denominator)
+            for row, place in zip(exponents.tolist(), present, strict=True)
+        }
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _ring(n: int, domain: Any) -> Any:
+    from sympy import grlex
+    from sympy.polys.rings import PolyRing
+
+    return PolyRing([f"x{index}" for index in range(n)], domain, grlex)
+
+
+def _place(exponents: tuple[int, ...]) -> tuple[Any, ...]:
+    """Sorts by degree, then as `monomials` does: high powers of early variables come first."""
+    return (sum(exponents), *(-exponent for exponent in exponents))

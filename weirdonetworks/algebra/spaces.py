@@ -1,0 +1,173 @@
+"""The space of invariant forms of one degree, with a basis in reduced echelon form, exact and modulo primes.
+
+Two kinds: for permutations the sums of orbits of monomials, held as labels; for matrices coefficient vectors in a
+number field. In both the basis vectors have leading monomials of their own, the first in the order of `monomials`, with
+coefficient 1, so the coefficients of an invariant at the leading monomials are its coordinates.
+"""
+
+import abc
+import functools
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+
+from weirdonetworks.algebra import fields, modular, monomials
+from weirdonetworks.algebra.arrays import Ints, written
+from weirdonetworks.algebra.fields import NumberField
+from weirdonetworks.algebra.groups import PermutationGroup
+from weirdonetworks.algebra.matrix_groups import MatrixGroup, exact_generators, exact_parts
+from weirdonetworks.algebra.orbits import Orbits
+from weirdonetworks.algebra.polynomials import Group, Polynomial, from_vector, polynomial_ring, variables
+from weirdonetworks.algebra.substitution import symmetric_power
+
+WRITTEN = 2 * 10**7  # Exponents in all polynomials of a basis: more take gigabytes as Python objects.
+
+
+class Space(abc.ABC):
+    """The invariant forms of one degree of a group.
+
+    Attributes:
+      group: The group.
+      degree: The degree.
+      leading: The ranks of the leading monomials of the basis, `[dimension]`, rising.
+    """
+
+    group: Group
+    degree: int
+    leading: Ints
+
+    def __len__(self) -> int:
+        return len(self.leading)
+
+    @abc.abstractmethod
+    def images(self, normal: Ints, prime: int, root: int) -> Ints:
+        """Maps the basis, modulo a prime, by a linear map of forms `[monomials, k]`: `[dimension, k]`."""
+
+    @abc.abstractmethod
+    def polynomial(self, index: int) -> Polynomial:
+        """Gives one form of the basis as a SymPy polynomial."""
+
+    @functools.cached_property
+    def polynomials(self) -> list[Polynomial]:
+        """The basis as SymPy polynomials."""
+        return [self.polynomial(index) for index in range(len(self))]
+
+    def leading_exponents(self) -> list[tuple[int, ...]]:
+        """Gives the exponents of the leading monomials."""
+        n = variables(self.group)
+        return [tuple(row) for row in monomials.to_exponents(monomials.at(self.leading, n, self.degree), n).tolist()]
+
+
+class OrbitSums(Space):
+    """The sums of the orbits of a permutation group on the monomials of a degree."""
+
+    def __init__(self, group: PermutationGroup, degree: int) -> None:
+        self.group, self.degree = group, degree
+        self._orbits = group.orbits_on_monomials(degree) if degree else Orbits(np.zeros(1, np.intp))
+        self.leading = self._orbits.representatives
+
+    @functools.cached_property
+    def _members(self) -> Ints:
+        return np.argsort(self._orbits.labels, kind="stable")
+
+    @functools.cached_property
+    def _starts(self) -> Ints:
+        return np.cumsum(self._orbits.sizes) - self._orbits.sizes
+
+    def images(self, normal: Ints, prime: int, root: int) -> Ints:
+        return np.add.reduceat(normal[self._members], self._starts, axis=0) % prime
+
+    def polynomial(self, index: int) -> Polynomial:
+        n, number = variables(self.group), len(self._orbits.labels)
+        if n * number > WRITTEN:
+            raise ValueError(
+                f"degree (={self.degree}) gives {written(number)} monomials in {n} variables, too many to write out. "
+                "group.orbits_on_monomials(degree) holds the same basis as one label a monomial."
+            )
+        rows = monomials.at(self._members[self._starts[index] :][: self._orbits.sizes[index]], n, self.degree)
+        ring = polynomial_ring(self.group)
+        return ring.from_dict(dict.fromkeys(map(tuple, monomials.to_exponents(rows, n).tolist()), ring.domain.one))
+
+
+class Forms(Space):
+    """The invariant forms of an exact matrix group: the kernel of S^T - 1 over its generators' symmetric powers S."""
+
+    def __init__(self, group: MatrixGroup, degree: int) -> None:
+        self.group, self.degree = group, degree
+        self._field = exact_parts(group)[0]
+        self._generators = exact_generators(group)
+        self.leading, self._numerators, self._denominators = fields.kernel(
+            self._field, self._modulo, self._vanishes, self._bound
+        )
+
+    def _differences(self, prime: int, root: int) -> Iterator[Ints]:
+        """Gives S - 1 for each generator, modulo a prime and cleared of denominators: `c @ (S - 1)` is to vanish."""
+        for numerators, denominator in self._generators:
+            matrix = self._field.reduce(numerators, prime, root)
+            moved = symmetric_power(matrix, self.degree, lambda values: values % prime)
+            np.fill_diagonal(moved, (np.diagonal(moved) - pow(denominator, self.degree, prime)) % prime)
+            yield moved
+
+    def _modulo(self, prime: int, root: int) -> tuple[Ints, Ints]:
+        # One generator after the other: the forms invariant under the first are few for the second to work on.
+        first, *others = self._differences(prime, root)
+        _, vectors = modular.kernel(first.T, prime)
+        for difference in others:
+            _, combinations = modular.kernel(modular.matmul(vectors, difference, prime).T, prime)
+            vectors = modular.matmul(combinations, vectors, prime)
+        return modular.echelon(vectors, prime)
+
+    def _vanishes(self, vectors: Ints, prime: int, root: int) -> bool:
+        return not any(np.any(modular.matmul(vectors, each, prime)) for each in self._differences(prime, root))
+
+    def _bound(self, norm: int) -> int:
+        # The norm of f(A x) is at most that of f times (growth times the largest norm of a row of A) ** degree.
+        bounds: list[int] = []
+        for numerators, denominator in self._generators:
+            row = self._field.growth * max(map(self._field.norm, numerators))
+            bounds.append(row**self.degree + denominator**self.degree)
+        return norm * max(bounds)
+
+    def images(self, normal: Ints, prime: int, root: int) -> Ints:
+        inverses = np.array([modular.inverse(each, prime) for each in self._denominators], np.intp)
+        rows = self._field.reduce(self._numerators, prime, root) * inverses[:, None] % prime
+        return modular.matmul(rows, normal, prime)
+
+    def polynomial(self, index: int) -> Polynomial:
+        ring = polynomial_ring(self.group)
+        return from_vector(ring, self._field, self._numerators[index], self._denominators[index], self.degree)
+
+
+Spaces: TypeAlias = Callable[[int], Space]
+
+
+def spaces(group: Group) -> Spaces:
+    """Gives the function that makes the space of a degree, once each.
+
+    Raises:
+      ValueError: If the group is in floating point.
+    """
+    if isinstance(group, PermutationGroup):
+        return functools.cache(lambda degree: OrbitSums(group, degree))
+    exact_parts(group)
+    return functools.cache(lambda degree: Forms(group, degree))
+
+
+def field_of(group: Group) -> NumberField:
+    """Gives the number field of the coefficients of an exact group's invariants."""
+    return NumberField(polynomial_ring(group).domain)
+
+
+def places(group: Group) -> Iterator[tuple[int, int]]:
+    """Gives primes modulo which the invariants of a group are as many as they are in characteristic zero.
+
+    Those are the primes that divide neither the order of the group nor a denominator of its entries. With each comes a
+    root, modulo the prime, of the minimal polynomial of the field's generator.
+    """
+    denominator, order = 1, 1
+    if isinstance(group, MatrixGroup):
+        denominator, order = exact_parts(group)[2], group.order  # Permutation groups: no prime above n divides n!.
+    for prime, roots in field_of(group).places():
+        if denominator % prime and order % prime and prime > variables(group):
+            yield prime, roots[0]

@@ -1,0 +1,91 @@
+"""What a linear change of variables does to the coefficients of a form: f(x) becomes f(A x).
+
+The coefficients of a form of degree d in n variables are a vector in the order of `monomials`. The rows of the
+symmetric power S of A are the coefficients of the monomials of A x, so f(A x) has the coefficients `c @ S`.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.algebra import monomials
+from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.fields import Exact, NumberField
+
+
+def symmetric_power(
+    matrix: npt.NDArray[Any],
+    degree: int,
+    reduce: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] = lambda values: values,
+) -> npt.NDArray[Any]:
+    """Finds the coefficients of all monomials of degree d in the entries of A x.
+
+    >>> symmetric_power(np.array([[1, 1], [0, 2]]), 2).tolist()  # (x + y)^2, (x + y) 2y and (2y)^2
+    [[1, 2, 1], [0, 2, 2], [0, 0, 4]]
+
+    Args:
+      matrix: A, `[n, n]`.
+      degree: The degree d, at least 0.
+      reduce: Applied to each sum of two products: a remainder, or nothing.
+
+    Returns:
+      The symmetric power, `[count(n, d), count(n, d)]`, in the dtype of the matrix.
+    """
+    n = len(matrix)
+    power = np.ones((1, 1), matrix.dtype)
+    for lower in range(degree):
+        shifts = [monomials.times(n, lower, variable) for variable in range(n)]
+        blocks = []
+        for first in range(n):
+            # The monomials whose least index is `first` are it times those in the variables from `first` on, the last.
+            rest = power[len(power) - monomials.count(n - first, lower) :]
+            block = np.zeros((len(rest), monomials.count(n, lower + 1)), matrix.dtype)
+            for variable, shift in enumerate(shifts):
+                block[:, shift] = reduce(block[:, shift] + rest * matrix[first, variable])
+            blocks.append(block)
+        power = np.concatenate(blocks)
+    return power
+
+
+def substitute(field: NumberField, form: Exact, matrix: Exact, degree: int) -> Exact:
+    """Finds the coefficients of f(A x), exactly, by Horner's scheme in the order of the monomials.
+
+    >>> import sympy
+    >>> from weirdonetworks.algebra.fields import exact
+    >>> field = NumberField(sympy.QQ)
+    >>> swap = exact([[[0], [1]], [[1], [0]]])
+    >>> substitute(field, exact([[3], [0], [5]]), swap, 2)[:, 0].tolist()
+    [5, 0, 3]
+
+    Args:
+      field: The field of all coefficients.
+      form: The coefficients of f, integers `[count(n, degree), e]`.
+      matrix: A, integers `[n, n, e]`.
+      degree: The degree of f.
+
+    Returns:
+      The coefficients of f(A x), `[count(n, degree), e]`.
+    """
+    n = len(matrix)
+    # At step k there is, for each beginning of k indices, the polynomial that its continuations make in A x.
+    tails = form[:, None, :]
+    for length in range(degree, 0, -1):
+        last, starts = _continuations(n, length)
+        longer = np.zeros((len(last), monomials.count(n, degree - length + 1), field.degree), object)
+        for variable in range(n):
+            factor = matrix[last, variable][:, None, :]
+            longer[:, monomials.times(n, degree - length, variable)] += field.multiply(factor, tails)
+        tails = np.add.reduceat(longer, starts, axis=0)
+    return np.asarray(tails[0], object)
+
+
+@functools.lru_cache(maxsize=256)
+def _continuations(n: int, length: int) -> tuple[Ints, Ints]:
+    """Gives the last index of each monomial of a degree, and where the monomials start that agree in all others."""
+    rows = monomials.monomials(n, length)
+    changes = np.any(np.diff(rows[:, :-1], axis=0, prepend=-1) != 0, axis=1)
+    changes[0] = True
+    return rows[:, -1], np.flatnonzero(changes)

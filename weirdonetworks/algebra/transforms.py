@@ -1,0 +1,253 @@
+"""Image transformations as sparse linear maps: rotation by any angle, zoom, shear, shift, any affine map.
+
+These maps form no group. A pixel of the result is a mean of a few pixels of the image, so the composition of two such
+maps is in general not one of them: two rotations by 45 degrees blur twice and lose the corners, one by 90 degrees
+neither. Networks built on them are invariant no better than that. Exact groups of pixels are in `image_groups`; the
+only maps here that belong to one are those that move each pixel onto another, such as rotations by 90 degrees of a
+square image.
+
+Points of an image are given as (x, y) in pixels, x to the right, y upwards, the origin at the centre of the image.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.algebra.arrays import Ints, at_least
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Method: TypeAlias = Literal["nearest", "bilinear"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageTransform:
+    """A sparse linear map of images, with a constant for what comes from outside:
+
+        y[p] = sum_t weights[p, t] x[indices[p, t]] + offset[p],    pixels p = row * width + column,
+
+    for each channel. The composition of two such maps is in general none, so they form no group (see the module).
+
+    >>> shift(1, 3, right=1, fill=9.0).apply(np.arange(3.0).reshape(1, 1, 3, 1)).ravel().tolist()
+    [9.0, 0.0, 1.0]
+
+    Attributes:
+      height: Rows of the image.
+      width: Columns of the image.
+      indices: The pixels that each pixel of the result is made of, `[pixels, taps]`: one tap for the nearest pixel,
+        four for bilinear interpolation. Taps outside the image point at pixel 0 with weight 0.
+      weights: Their weights, `[pixels, taps]`, at least 0, summing to at most 1.
+      offset: The fill times the weight that fell outside, `[pixels]`.
+    """
+
+    height: int
+    width: int
+    indices: Ints
+    weights: Floats
+    offset: Floats
+
+    def apply(self, images: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Transforms images.
+
+        Args:
+          images: Images, `[..., height, width, channels]`.
+
+        Returns:
+          The images transformed, of the same shape; in their dtype if that is floating, else in float64.
+
+        Raises:
+          ValueError: If the images have another size.
+        """
+        given = np.asarray(images)
+        if given.ndim < 3 or given.shape[-3:-1] != (self.height, self.width):
+            raise ValueError(
+                f"images (of shape {given.shape}) must have the shape [..., {self.height}, {self.width}, channels]."
+            )
+        dtype = given.dtype if given.dtype.kind == "f" else np.dtype(np.float64)
+        pixels = given.reshape(*given.shape[:-3], -1, given.shape[-1])
+        result = np.broadcast_to(self.offset.astype(dtype)[:, None], pixels.shape).copy()
+        for tap in range(self.indices.shape[1]):
+            result += self.weights[:, tap, None].astype(dtype) * pixels[..., self.indices[:, tap], :]
+        return result.reshape(given.shape)
+
+    def to_dense(self) -> Floats:
+        """Gives the linear part as a matrix `[pixels, pixels]`, mostly zeros: for tests and small images."""
+        pixels = self.height * self.width
+        matrix = np.zeros((pixels, pixels))
+        np.add.at(matrix, (np.arange(pixels)[:, None], self.indices), self.weights)
+        return matrix
+
+
+def affine(
+    height: int,
+    width: int,
+    matrix: npt.ArrayLike,
+    move: Sequence[float] = (0.0, 0.0),
+    *,
+    method: Method = "bilinear",
+    fill: float = 0.0,
+) -> ImageTransform:
+    """Makes the transformation that takes what is at the point p to `matrix @ p + move`.
+
+    >>> mirrored = affine(2, 2, [[-1, 0], [0, 1]], method="nearest")
+    >>> mirrored.indices.ravel().tolist()
+    [1, 0, 3, 2]
+
+    Args:
+      height: Rows of the image, at least 1.
+      width: Columns of the image, at least 1.
+      matrix: The linear part, `[2, 2]`, invertible, on (x, y): x to the right, y upwards, from the centre of the image.
+      move: How far to move after that, to the right and upwards, in pixels.
+      method: `bilinear`, the mean of the four pixels around the point that comes to a pixel, or `nearest`, the one
+        nearest to it (of two as near, the one further right or down). Points are rounded to 1e-9 pixels, so that what
+        the arithmetic leaves open is not decided by its last digit.
+      fill: The value of everything outside the image.
+
+    Returns:
+      The transformation. It is not closed under composition.
+
+    Raises:
+      ValueError: If a size is below 1, a number is not finite, the matrix is not `[2, 2]` or singular, or the method is
+        unknown.
+    """
+    height, width = at_least("height", height, 1), at_least("width", width, 1)
+    linear, moved = np.asarray(matrix, np.float64), np.asarray(move, np.float64)
+    if linear.shape != (2, 2) or moved.shape != (2,):
+        raise ValueError(f"matrix (of shape {linear.shape}) must be [2, 2], and move (of shape {moved.shape}) [2].")
+    if not (np.all(np.isfinite(linear)) and np.all(np.isfinite(moved)) and math.isfinite(fill)):
+        raise ValueError(f"matrix (={linear.tolist()}), move (={moved.tolist()}) and fill (={fill}) must be finite.")
+    (a, b), (c, d) = linear.tolist()
+    determinant = a * d - b * c
+    if abs(determinant) < 1e-12 * max(1.0, np.abs(linear).max() ** 2):
+        raise ValueError(f"matrix (={linear.tolist()}) must be invertible.")
+    if method not in ("nearest", "bilinear"):
+        raise ValueError(f"method (={method!r}) must be nearest or bilinear.")
+
+    rows, columns = np.divmod(np.arange(height * width), width)
+    x, y = columns - (width - 1) / 2 - moved[0], (height - 1) / 2 - rows - moved[1]
+    from_x, from_y = (d * x - b * y) / determinant, (a * y - c * x) / determinant
+    row = np.round((height - 1) / 2 - from_y, 9)
+    column = np.round(from_x + (width - 1) / 2, 9)
+    if method == "nearest":
+        taps = [(np.floor(row + 0.5), np.floor(column + 0.5), np.ones(len(row)))]
+    else:
+        top, left = np.floor(row), np.floor(column)
+        down, right = row - top, column - left
+        taps = [
+            (top, left, (1 - down) * (1 - right)),
+            (top, left + 1, (1 - down) * right),
+            (top + 1, left, down * (1 - right)),
+            (top + 1, left + 1, down * right),
+        ]
+    indices, weights, outside = [], [], np.zeros(height * width)
+    for tap_row, tap_column, weight in taps:
+        inside = (tap_row >= 0) & (tap_row < height) & (tap_column >= 0) & (tap_column < width)
+        indices.append(np.where(inside, tap_row * width + tap_column, 0).astype(np.intp))
+        weights.append(np.where(inside, weight, 0.0))
+        outside += np.where(inside, 0.0, weight)
+    return ImageTransform(height, width, np.stack(indices, axis=1), np.stack(weights, axis=1), fill * outside)
+
+
+def rotation(
+    height: int, width: int, degrees: float, *, method: Method = "bilinear", fill: float = 0.0
+) -> ImageTransform:
+    """Makes the rotation about the centre of the image by any angle, counter-clockwise.
+
+    By multiples of 90 degrees, of a square image, it is exact: the elements of `image_rotations`. By any other angle it
+    interpolates, and such rotations form no group: those by a and b degrees do not make the one by a + b.
+
+    >>> rotation(2, 2, 90).apply([[[1.0], [2.0]], [[3.0], [4.0]]]).ravel().tolist()
+    [2.0, 4.0, 1.0, 3.0]
+
+    Args:
+      height: Rows of the image.
+      width: Columns of the image.
+      degrees: The angle.
+      method: `bilinear` or `nearest`, as for `affine`.
+      fill: The value of everything outside the image.
+
+    Raises:
+      ValueError: As for `affine`.
+    """
+    if not math.isfinite(degrees):
+        raise ValueError(f"degrees (={degrees}) must be finite.")
+    quarters, rest = divmod(degrees, 90)
+    cosine, sine = math.cos(math.radians(rest)), math.sin(math.radians(rest))
+    for _ in range(int(quarters) % 4):  # So quarter turns are exact, and the sines of others depend on no large angle.
+        cosine, sine = -sine, cosine
+    return affine(height, width, [[cosine, -sine], [sine, cosine]], method=method, fill=fill)
+
+
+def zoom(
+    height: int, width: int, factor: float | Sequence[float], *, method: Method = "bilinear", fill: float = 0.0
+) -> ImageTransform:
+    """Makes what is in the image larger by a factor, or smaller if it is below 1, from the centre.
+
+    Like all maps here that interpolate, zooms form no group: zooming in and out again does not give the image back.
+
+    Args:
+      height: Rows of the image.
+      width: Columns of the image.
+      factor: The factor, above 0, or a pair of them: across and upwards.
+      method: `bilinear` or `nearest`, as for `affine`. Where the image shrinks, pixels between the taps are left out.
+      fill: The value of everything outside the image.
+
+    Raises:
+      ValueError: If a factor is not above 0, and as for `affine`.
+    """
+    factors = np.broadcast_to(np.asarray(factor, np.float64), (2,)) if np.ndim(factor) == 0 else np.asarray(factor)
+    if factors.shape != (2,) or not np.all(factors > 0):
+        raise ValueError(f"factor (={factor}) must be above 0, or a pair of such.")
+    return affine(height, width, np.diag(factors), method=method, fill=fill)
+
+
+def shear(
+    height: int,
+    width: int,
+    horizontal: float = 0.0,
+    vertical: float = 0.0,
+    *,
+    method: Method = "bilinear",
+    fill: float = 0.0,
+) -> ImageTransform:
+    """Makes the shear (x, y) to (x + horizontal y, y + vertical x).
+
+    Like all maps here that interpolate, shears form no group.
+
+    Args:
+      height: Rows of the image.
+      width: Columns of the image.
+      horizontal: How many pixels to the right a row moves for each row that it is above the centre.
+      vertical: How many pixels upwards a column moves for each column that it is right of the centre.
+      method: `bilinear` or `nearest`, as for `affine`.
+      fill: The value of everything outside the image.
+
+    Raises:
+      ValueError: If horizontal times vertical is 1, which flattens the image, and as for `affine`.
+    """
+    return affine(height, width, [[1.0, horizontal], [vertical, 1.0]], method=method, fill=fill)
+
+
+def shift(
+    height: int, width: int, right: float = 0.0, up: float = 0.0, *, method: Method = "bilinear", fill: float = 0.0
+) -> ImageTransform:
+    """Makes the shift by any distance; what leaves the image is lost.
+
+    So even shifts by whole pixels form no group; those that bring pixels back at the other side do:
+    `image_translations`.
+
+    Args:
+      height: Rows of the image.
+      width: Columns of the image.
+      right: How many pixels to the right.
+      up: How many pixels upwards.
+      method: `bilinear` or `nearest`, as for `affine`.
+      fill: The value of everything outside the image.
+
+    Raises:
+      ValueError: As for `affine`.
+    """
+    return affine(height, width, np.eye(2), (right, up), method=method, fill=fill)
