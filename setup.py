@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 EXTRAS = {
     # igraph is under the GPL, so it is asked for, not brought along.
     "symmetry": ["igraph>=0.11"],
-    "analysis": ["pandas>=2.2", "jinja2>=3.1", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"],
+    "analysis": ["pandas>=2.2", "seaborn>=0.13", "jinja2>=3.1", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"],
     "sweep": ["ray>=2.40"],
     "test": [
         "build>=1.2",
@@ -17,6 +17,7 @@ EXTRAS = {
         "pytest>=8.3",
         "pytest-xdist>=3.6",
         "ruff==0.17.5",
+        "scikit-learn>=1.5",
         "igraph>=0.11",
         "ipykernel>=6.29",
         "jinja2>=3.1",

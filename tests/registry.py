@@ -14,7 +14,10 @@ import tensorflow as tf
 
 from weight_symmetry.layers import MaskedConv2D, MaskedLinear
 from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC
+from weirdonetworks.algebra import image_rotations
 from weirdonetworks.lab.optimizers import Adam, Momentum
+from weirdonetworks.nets.invariant import InvariantMLP
+from weirdonetworks.nets.polynomial import PolynomialLinear, PolynomialMLP, QuadraticMLP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +122,15 @@ NETWORKS = (
         DROPOUT,
         takes=MODEL,
         float64=False,  # Sonnet's batch norm of images is a kernel for float32.
+    ),
+    Network(PolynomialLinear, (4, 3, 3, 1), {"output_size": 3, "degree": 3}, flattens=True),
+    Network(PolynomialMLP, (4, 3, 2, 1), {"output_sizes": (5, 2), "degree": 4}, flattens=True),
+    Network(QuadraticMLP, (4, 8), {"output_sizes": (5, 2)}, flattens=True),
+    Network(
+        InvariantMLP,
+        (4, 3, 3, 1),
+        {"group": image_rotations(3, 3), "degree": 2, "output_sizes": (5, 2)},
+        flattens=True,
     ),
     Network(CIFAR10_CNN, (4, 8, 8, 3), {"filters": (3, 4, 5, 6)}, DROPOUT, takes=MODEL),
 )

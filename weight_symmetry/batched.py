@@ -17,15 +17,15 @@ from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training import Resident, movement
 
 
-def check(config: ModelConfig) -> None:
-    """Raises UsageError for what cannot be batched: networks that are random or change variables, masks that change."""
-    remedy = "pass --trials_backend=threads."
+def obstacle(config: ModelConfig) -> str | None:
+    """Says what cannot be batched: networks that are random or change variables, masks that change; None if nothing."""
     if config.dropout_rate:
-        raise UsageError(f"dropout_rate (={config.dropout_rate}) cannot be batched over trials; {remedy}")
+        return f"dropout_rate (={config.dropout_rate}) draws for one network at a time"
     if config.model == "MNIST_CNN":
-        raise UsageError(f"model (={config.model}) has batch norm, which cannot be batched over trials; {remedy}")
+        return f"model (={config.model}) has batch norm, which changes variables"
     if isinstance(config, PruneConfig):
-        raise UsageError(f"pruning differs from trial to trial and cannot be batched; {remedy}")
+        return "pruning differs from trial to trial"
+    return None
 
 
 def run(
@@ -40,13 +40,14 @@ def run(
 
     No checkpoint is kept: trials that were cut off start again.
     """
-    check(configs[0])
+    if (reason := obstacle(configs[0])) is not None:
+        raise UsageError(f"trials cannot be batched: {reason}. Pass --trials_backend=threads.")
     bench = Bench(configs[0], data, splits)
     bench.execution = "batched"
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(bench.open(driver, config, options, must_exist=False)) for config in configs]
         active = [number for number, the_run in enumerate(opened) if not the_run.is_finished]
-        print(f"Training {len(active)} trials of {driver} in one program: {options.experiment_dir}")
+        print(f"Training {len(active)} trials of {bench} in one program: {options.experiment_dir}")
         if active:
             _train(bench, [(opened[n], configs[n], plans[n]) for n in active], options, data)
     return opened
@@ -101,9 +102,11 @@ def _train(
                     movement(trainer.weights(index), start[index]),
                 )
                 record |= tracked[index] | {"wallclock_time": (time.perf_counter() - started) / len(trials)}
-                loop.log_steps(the_run, steps, own.update_iterations)
                 the_run.append(record)
+                loop.log_steps(the_run, steps, own.update_iterations)
+                the_run.log(record)
                 after_epoch(1, record)
     for the_run, own, plan in trials:
         bench.load(own, plan)  # For the masks, which are those that it was trained with.
-        finish(the_run, bench.model.masks, options)
+        masking = Masking(plan, bench.model, bench.trainer, bench.splits["test"], the_run, own, options.dump_json)
+        finish(the_run, bench.model.masks, masking.describe(), options)

@@ -89,10 +89,11 @@ class Bench:
             learning_rates=masking.learning_rates,
             also_saved=masking.also_saved,
         )
-        finish(run, self.model.masks, options)
+        masking.measure()
+        finish(run, self.model.masks, masking.describe(), options)
 
 
-def finish(run: runs.Run, masks: Sequence[Mask], options: RunOptions) -> None:
+def finish(run: runs.Run, masks: Sequence[Mask], described: Mapping[str, dict[str, Any]], options: RunOptions) -> None:
     """Writes what is known at the end only; the best epochs are sought among those with the final masks."""
     best = loop.best_records(run.records, since=last_masking(run.records))
     run.scalars(loop.flatten(best), run.records[-1]["step"])
@@ -104,11 +105,10 @@ def finish(run: runs.Run, masks: Sequence[Mask], options: RunOptions) -> None:
     run.write_json("best_metrics.json", best)
     with _PICTURE:
         pictures.save(run.directory / "training.png", run.records, masks)
-    read = {name: files.read_json(run.directory / f"{name}_stats.json") for name in ("mask", "propagated_mask")}
     config = files.read_json(run.directory / "config.json")
     final = {key: value for key, value in run.records[-1].items() if key != "wallclock_time"}
-    described = {name: statistics.flat(values) for name, values in read.items()}
-    run.finish(loop.flatten({**_plain(config), **described, "final": final, **best}))
+    flat = {name: statistics.flat(values) for name, values in described.items()}
+    run.finish(loop.flatten({**_plain(config), **flat, "final": final, **best}))
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

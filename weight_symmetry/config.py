@@ -31,9 +31,12 @@ class ModelConfig(TrainingConfig):
             raise UsageError(f"filters (={self.filters}) are for a convolutional model; MNIST_FC has --features.")
         for index in self.masked_layer_indices:
             self.check_layer("masked_layer_indices", index)
+        if len(set(self.masked_layer_indices)) < len(self.masked_layer_indices):
+            raise UsageError(f"masked_layer_indices (={self.masked_layer_indices}) must name each layer once.")
+        object.__setattr__(self, "masked_layer_indices", tuple(sorted(self.masked_layer_indices)))
 
     @property
-    def depth(self) -> int:
+    def num_layers(self) -> int:
         """The number of layers with weights."""
         if self.model == "MNIST_FC":
             return len(self.features) + 1
@@ -43,12 +46,12 @@ class ModelConfig(TrainingConfig):
     @property
     def masked_layers(self) -> tuple[int, ...]:
         """The indices of the layers to mask."""
-        return self.masked_layer_indices or tuple(range(self.depth))
+        return self.masked_layer_indices or tuple(range(self.num_layers))
 
     def check_layer(self, name: str, index: int) -> None:
         """Raises UsageError unless the model has a layer of that index."""
-        if not 0 <= index < self.depth:
-            raise UsageError(f"{name}: layer {index} must be in [0, {self.depth}), the layers of {self.model}.")
+        if not 0 <= index < self.num_layers:
+            raise UsageError(f"{name}: layer {index} must be in [0, {self.num_layers}), the layers of {self.model}.")
 
     def trial(self, number: int) -> Self:
         """The configuration of one of several trials: the same with every seed of a trial raised by its number."""

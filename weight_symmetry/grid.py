@@ -2,17 +2,19 @@
 
 import itertools
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from weirdonetworks.lab import files, runs
 from weirdonetworks.lab.errors import UsageError
 
 RECORD = "sweep.json"
+_RUNNING: "set[subprocess.Popen[str]]" = set()
 
 
 class Cell(NamedTuple):
@@ -31,11 +33,12 @@ class Cell(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How a cell ended: its exit status, and the last line it wrote to stderr."""
+    """How a cell ended: its exit status, the last line it wrote to stderr, and the ids of its runs."""
 
     status: int
     message: str
     seconds: float
+    runs: tuple[str, ...] = ()
 
 
 def cells(driver: str, grid: str, shared: str = "") -> list[Cell]:
@@ -58,7 +61,9 @@ def cells(driver: str, grid: str, shared: str = "") -> list[Cell]:
     axes: dict[str, list[str]] = {}
     for part in grid.split(";"):
         name, equals, values = (piece.strip() for piece in part.partition("="))
-        listed = [value.strip() for value in values.split(",")]
+        # Commas within brackets belong to the value: `features=[300,100],[50,20]`.
+        listed = [value.strip() for value in re.split(r",(?![^\[\]]*\])", values)]
+        listed = [value[1:-1] if re.fullmatch(r"\[[^\[\]()]*\]", value) else value for value in listed]
         if not name or not equals or not all(listed):
             raise UsageError(f"grid: {part.strip()!r} must be flag=value,value,...; semicolons separate the flags.")
         if name in axes:
@@ -78,24 +83,36 @@ def execute(cell: Cell, experiment_dir: str) -> Result:
     child = subprocess.Popen(
         [*command, f"--experiment_dir={experiment_dir}", "--resume", "--start_missing"],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    _RUNNING.add(child)
     try:
-        _, errors = child.communicate()
+        output, errors = child.communicate()
     finally:
-        child.terminate()  # Where this process is being ended; one that has finished takes no notice.
-        child.wait()
+        _RUNNING.discard(child)
     lines = errors.strip().splitlines()
-    return Result(child.returncode, lines[-1] if lines else "", time.monotonic() - started)
+    ids = sorted(set(re.findall(rf"\b{cell.driver}-[0-9a-f]{{10}}\b", output)))
+    return Result(child.returncode, lines[-1] if lines else "", time.monotonic() - started, tuple(ids))
+
+
+def end_all() -> None:
+    """Ends the processes of all cells that are running; they keep their finished epochs."""
+    for child in tuple(_RUNNING):
+        child.terminate()
 
 
 def finished(experiment_dir: pathlib.Path, cells: Sequence[Cell]) -> set[Cell]:
-    """Finds the cells that a sweep into this folder has finished before."""
+    """Finds the cells that a sweep into this folder has finished before, and whose runs are still there."""
     path = experiment_dir / RECORD
     record = files.read_json(path) if path.exists() else {}
-    return {cell for cell in cells if record.get(str(cell), {}).get("status") == 0}
+
+    def is_there(entry: Mapping[str, Any]) -> bool:
+        ids = entry.get("runs", ())
+        return bool(ids) and all((experiment_dir / name / "config.json").exists() for name in ids)
+
+    return {cell for cell in cells if record.get(str(cell), {}).get("status") == 0 and is_there(record[str(cell)])}
 
 
 def enter(experiment_dir: pathlib.Path, cell: Cell, result: Result) -> None:

@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from weight_symmetry.masks import Mask
 
 Permutation = npt.NDArray[np.intp]
 Bytes = npt.NDArray[np.uint8]
+_LIMIT = threading.Lock()
 
 
 class _Classes:
@@ -199,9 +201,8 @@ def _refine(colours: list[Permutation], labels: list[Permutation]) -> list[Permu
 
 def _count(graph: Any, colours: list[int]) -> int:
     """Counts a graph's automorphisms exactly."""
-    try:
-        return int(graph.count_automorphisms(color=colours))
-    except ValueError:  # The count arrives as a decimal string, which Python reads up to 4300 digits.
+    # The count arrives as a decimal string, which Python reads up to 4300 digits, by a limit that is the process's.
+    with _LIMIT:
         limit = sys.get_int_max_str_digits()
         sys.set_int_max_str_digits(0)
         try:

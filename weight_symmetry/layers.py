@@ -48,8 +48,10 @@ class _Masked(snt.Module):
           mask: Zeros and ones of the weight's shape.
 
         Raises:
-          ValueError: If the shape or a value is another.
+          ValueError: If the shape or a value is another, or the layer has not been called yet and has no weight.
         """
+        if not hasattr(self, "w"):
+            raise ValueError(f"{self.name} has no weight yet: call it once on inputs before setting its mask.")
         values = np.asarray(mask)
         if values.shape != tuple(self.mask.shape):
             raise ValueError(f"mask of shape {values.shape} must have the weight's shape {tuple(self.mask.shape)}.")
@@ -64,7 +66,9 @@ class _Masked(snt.Module):
 
 
 class MaskedLinear(_Masked):
-    """A linear layer `y = x (w * mask) + b` whose masked weights are exactly zero and receive no gradient.
+    """A linear layer `y = x w + b` whose masked weights are exactly zero and receive no gradient.
+
+    `set_mask` and `set_weight` keep the weight masked; whoever assigns `w` itself must.
 
     >>> layer = MaskedLinear(2, name="output")
     >>> _ = layer(tf.ones([1, 3]))
@@ -97,7 +101,9 @@ class MaskedLinear(_Masked):
 
 
 class MaskedConv2D(_Masked):
-    """A convolution `y = conv(x, w * mask) + b`, stride 1, whose masked weights are exactly zero and get no gradient.
+    """A convolution `y = conv(x, w) + b`, stride 1, whose masked weights are exactly zero and receive no gradient.
+
+    `set_mask` and `set_weight` keep the weight masked; whoever assigns `w` itself must.
 
     >>> layer = MaskedConv2D(4, kernel_size=3)
     >>> layer(tf.ones([1, 8, 8, 1])).shape.as_list()

@@ -42,30 +42,29 @@ class Masking:
         self._config = config
         self._dump_json = dump_json
         self._rewinds_to = config.rewind_epoch if isinstance(config, PruneConfig) else -1
-        self._snapshot = tickets.Snapshot(model)
+        self._snapshot = tickets.Snapshot(model) if self._rewinds_to >= 0 else None
         self._tracked: dict[str, Any] = {}
 
     @property
     def also_saved(self) -> Mapping[str, tf.Module]:
         """What a checkpoint must hold beyond the training state: the weights to rewind to."""
-        return {"snapshot": self._snapshot} if self._rewinds_to >= 0 else {}
+        return {} if self._snapshot is None else {"snapshot": self._snapshot}
 
     def before_epoch(self, epoch: int) -> dict[str, Any]:
         """Sets the masks that the plan has for this epoch; returns what the epoch's record says of the masks.
 
         Where they have just changed, `masked_test_accuracy` is the accuracy before the network is trained on.
         """
-        if epoch == self._rewinds_to:
+        if self._snapshot is not None and epoch == self._rewinds_to:
             self._snapshot.take(self._model)
         weights = [layer.w.numpy() for layer in self._model.layers]
         masks = self._plan.next_masks(epoch, weights, self._model.masks)
-        if masks is not None:
-            self._change(masks)
+        changed = {} if masks is None else self._change(masks, epoch)
         if masks is not None or not self._tracked:
             self._tracked = statistics.tracked(self.measure())
         if masks is None:
             return self._tracked
-        return self._tracked | {"masked_test_accuracy": self._trainer.evaluate(self._test)["accuracy"]}
+        return self._tracked | changed | {"masked_test_accuracy": self._trainer.evaluate(self._test)["accuracy"]}
 
     def learning_rates(self, epoch: int) -> npt.NDArray[np.floating]:
         """Gives the learning rates of an epoch's steps; where pruning rewinds, the schedule starts anew as well."""
@@ -80,24 +79,41 @@ class Masking:
         return schedule(loop.epoch_steps(epoch - start + rewound, self._trainer.steps_per_epoch))
 
     def measure(self) -> dict[str, Any]:
-        """Writes the statistics of the masks into the run, if JSON is wanted, and returns them."""
-        masks = self._model.masks
-        described = statistics.describe(masks) | self._plan.notes([mask.shape for mask in masks])
+        """Writes the statistics of the masks into the run, if JSON is wanted, and returns those of the masks as set."""
+        described = self.describe()
         if self._dump_json:
-            self._run.write_json("mask_stats.json", described)
-            self._run.write_json("propagated_mask_stats.json", statistics.describe_propagated(masks))
-        return described
+            for name, values in described.items():
+                self._run.write_json(f"{name}_stats.json", values)
+        return described["mask"]
 
-    def _change(self, masks: list[Mask]) -> None:
-        if not isinstance(self._config, PruneConfig) or self._rewinds_to < 0:
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Measures the masks as set, and as propagated, under the names that records use."""
+        masks = self._model.masks
+        notes = self._plan.notes([mask.shape for mask in masks])
+        return {
+            "mask": statistics.describe(masks) | notes,
+            "propagated_mask": statistics.describe_propagated(masks),
+        }
+
+    def _change(self, masks: list[Mask], epoch: int) -> dict[str, Any]:
+        """Sets masks, rewinding first where that is asked for; returns what the record says of it."""
+        if not isinstance(self._config, PruneConfig) or self._snapshot is None:
             set_masks(self._trainer, self._model, masks)
-            return
+            return {}
         ablation, seed = self._config.ablation, self._config.random_seed
+        masks = tickets.ticket_masks(ablation, masks, seed, epoch)
         self._snapshot.restore(self._model)
-        set_masks(self._trainer, self._model, tickets.ticket_masks(ablation, masks, seed))
+        ticket = [layer.w.numpy() for layer in self._model.layers]
+        tickets.move_units(ablation, self._model, masks, seed, epoch)
+        set_masks(self._trainer, self._model, masks)
+        tickets.ablate(ablation, self._model, seed, self._config.init, epoch)
         for variable in self._trainer.state.optimizer.variables:
             variable.assign(tf.zeros_like(variable))
-        tickets.ablate(ablation, self._model, seed, self._config.init)
+        changed = sum(
+            int(np.count_nonzero((layer.w.numpy() != weight) & mask))
+            for layer, weight, mask in zip(self._model.layers, ticket, masks, strict=True)
+        )
+        return {} if ablation == "none" else {"ablation/weights_changed": changed}
 
 
 def set_masks(trainer: Trainer, model: MaskedModel, masks: list[Mask]) -> None:

@@ -16,6 +16,8 @@ def show(runs: Sequence[Run]) -> None:
         which = "This run was" if len(runs) == 1 else f"{before} of these runs were"
         print(f"{which} finished before; nothing was trained there (--overwrite starts again).")
     print(f"\n{stages(runs[0].records) if len(runs) == 1 else trials(runs)}\n")
+    if any(record.get("ablation/weights_changed") == 0 for run in runs for record in run.records):
+        print("The control changed no weight: the mask leaves no living neurons to exchange.")
     last = runs[0].records[-1]
     if "mask/automorphisms_log10" not in last:
         print("The exact symmetry group was not computed: pip install weirdonetworks[symmetry]")
@@ -47,7 +49,7 @@ def trials(runs: Sequence[Run]) -> str:
 
 
 _ACCURACIES = ("test_accuracy", "validation_accuracy")
-_HEADER = ("test at end", "validation", "sparsity", "dead neurons", "permutations", "all symmetries")
+_HEADER = ("test at end", "validation", "sparsity", "dead neurons", "permutations", "joint, living")
 
 
 def _figures(record: Mapping[str, Any]) -> list[str]:
@@ -55,7 +57,7 @@ def _figures(record: Mapping[str, Any]) -> list[str]:
         *(_percent(record, key) for key in _ACCURACIES),
         f"{record['mask/sparsity']:.2%}",
         str(record["mask/zeroed_neurons"]),
-        *(_power(record, key) for key in ("mask/permutation_log10", "mask/automorphisms_log10")),
+        *(_power(record, key) for key in ("mask/permutation_log10", "mask/live_automorphisms_log10")),
     ]
 
 

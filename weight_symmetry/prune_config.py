@@ -46,6 +46,8 @@ class PruneConfig(ModelConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         chosen = self.schedules
+        # So that the record says what the schedule reaches, and a sparsity that it overrules changes no id.
+        object.__setattr__(self, "sparsity", max(schedule(self.epochs) for schedule in chosen.values()))
         if self.ablation != "none" and self.rewind_epoch < 0:
             raise UsageError(
                 f"ablation (={self.ablation}) must come with --rewind_epoch=0 or more: it changes a ticket."
@@ -67,7 +69,10 @@ class PruneConfig(ModelConfig):
             once: Sparsity = SteppedSparsity((self.epochs // 2,), (self.sparsity,))
             return self._bounded(dict.fromkeys(self.masked_layers, once))
         if text.startswith("cubic"):
-            span = literals.parse("pruning_schedule", text.removeprefix("cubic") or "()")
+            try:
+                span = literals.parse("pruning_schedule", text.removeprefix("cubic") or "()")
+            except UsageError:
+                span = None
             if not isinstance(span, tuple) or len(span) != 2 or not all(isinstance(epoch, int) for epoch in span):
                 raise UsageError(f"pruning_schedule (={text}) must be cubic(begin, end) with two epochs.")
             cubic: Sparsity = CubicSparsity(self.sparsity, *span)
@@ -76,7 +81,10 @@ class PruneConfig(ModelConfig):
         if isinstance(value, dict):
             if not value:
                 raise UsageError("pruning_schedule (={}) must name at least one layer.")
-            return self._bounded({self._layer(key): _stepped(steps) for key, steps in value.items()})
+            layers = [self._layer(key) for key in value]
+            if len(set(layers)) < len(layers):
+                raise UsageError(f"pruning_schedule (={text}) must name each layer once.")
+            return self._bounded(dict(zip(layers, map(_stepped, value.values()), strict=True)))
         return self._bounded(dict.fromkeys(self.masked_layers, _stepped(value)))
 
     @property

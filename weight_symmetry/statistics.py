@@ -7,7 +7,17 @@ from weight_symmetry import propagation, symmetry
 from weight_symmetry.masks import Mask
 
 # The statistics that go into every epoch's record too.
-TRACKED = ("sparsity", "permutation_log10", "automorphisms_log10", "zeroed_neurons")
+TRACKED = (
+    "sparsity",
+    "permutations",
+    "permutation_log10",
+    "permutation_num_digits",
+    "unique_neurons",
+    "zeroed_neurons",
+    "total_neurons",
+    "automorphisms_log10",
+    "live_automorphisms_log10",
+)
 
 
 def describe(masks: Sequence[Mask]) -> dict[str, Any]:
@@ -17,10 +27,11 @@ def describe(masks: Sequence[Mask]) -> dict[str, Any]:
       masks: The masks in layer order.
 
     Returns:
-      What `symmetry.mask_statistics` gives and `automorphisms` (the order of the group of joint permutations of hidden
-      units), `automorphisms_log10`, `live_automorphisms` and `live_automorphisms_log10`.
+      `weights` and `kept_weights`, what `symmetry.mask_statistics` gives, and `automorphisms` (the order of the group
+      of joint permutations of hidden units), `automorphisms_log10`, `live_automorphisms`, `live_automorphisms_log10`.
     """
-    statistics = symmetry.mask_statistics(masks)
+    counts = {"weights": sum(mask.size for mask in masks), "kept_weights": sum(int(mask.sum()) for mask in masks)}
+    statistics = counts | symmetry.mask_statistics(masks)
     try:
         group = symmetry.automorphisms(masks)
     except ImportError:

@@ -1,6 +1,6 @@
 """Runs a driver once for every combination of some flags' values.
 
-usage: python -m weight_symmetry.sweep --grid=GRID DRIVER [--flag=value ...]
+usage: python -m weight_symmetry.sweep --grid=GRID [--flags='--flag=value ...'] DRIVER
 
     python -m weight_symmetry.sweep \\
         --grid='mask_type=symmetric,random,per-neuron;mask_sparsity=0.5,0.9,0.95;num_trials=8' shuffled_mask
@@ -14,6 +14,8 @@ import dataclasses
 import os
 import pathlib
 import queue
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -32,7 +34,9 @@ class SweepConfig(Config):
     """What to run, and where."""
 
     driver: str = setting(REQUIRED, "The driver to run.", choices=DRIVERS, positional=True)
-    grid: str = setting("", "Flags and their values: 'flag=value,value;flag=value,value'.")
+    grid: str = setting(
+        "", "Flags and their values: 'flag=value,value;flag=value,value'; brackets hold commas together."
+    )
     flags: str = setting("", "Flags of every run, as on a command line: '--epochs=5 --features=100,50'.")
     experiment_dir: str = setting("runs", "The folder of all runs.")
     processes: int | None = setting(None, "Runs side by side, each on its share of the cores; none for one a core.")
@@ -47,6 +51,7 @@ def main(config: SweepConfig) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"experiment_dir (={folder}) cannot be written: {error.strerror}.") from error
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that the cells' processes are ended too.
     before = grid.finished(folder, cells)
     waiting = [cell for cell in cells if cell not in before]
     execute = _on_ray(config.ray_address) if config.ray_address else _on_this_machine(config.processes)
@@ -93,7 +98,8 @@ def _on_this_machine(processes: int | None) -> Execute:
                 for future in concurrent.futures.as_completed(futures):
                     yield futures[future], future.result()
             finally:
-                pool.shutdown(cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
+                grid.end_all()
 
     return execute
 

@@ -7,11 +7,11 @@ The controls are those of the literature (Frankle & Carbin 2019; Su et al. 2020)
 - `shuffle_mask`: the ticket's weights and sparsities, the mask of each layer shuffled;
 - `symmetric_shuffle`: the ticket's mask, its weights moved by a permutation of hidden units that leaves the mask as it
   is: the network before training computes the same, and training should not care;
-- `asymmetric_shuffle`: the same with a permutation outside the mask's symmetry group, so that weights are moved away
-  from their connections and lost.
+- `asymmetric_shuffle`: the same with a permutation outside the mask's symmetry group, so that the mask cuts other
+  weights than it did.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from weight_symmetry import automorphisms, permuting
 from weight_symmetry.masks import Mask
 from weight_symmetry.models import MaskedModel
 from weirdonetworks.lab import seeds
+from weirdonetworks.lab.errors import UsageError
 
 Permutation = npt.NDArray[np.intp]
 
@@ -43,34 +44,71 @@ class Snapshot(tf.Module):
             variable.assign(kept)
 
 
-def ticket_masks(ablation: str, masks: Sequence[Mask], seed: int) -> list[Mask]:
+def ticket_masks(ablation: str, masks: Sequence[Mask], seed: int, epoch: int = 0) -> list[Mask]:
     """Returns the masks that a ticket is trained with: its own, or each layer's shuffled by `shuffle_mask`."""
     if ablation != "shuffle_mask":
         return list(masks)
     return [
-        seeds.generator(seed, "shuffle_mask", layer).permutation(mask.ravel()).reshape(mask.shape)
+        seeds.generator(seed, "shuffle_mask", layer, epoch).permutation(mask.ravel()).reshape(mask.shape)
         for layer, mask in enumerate(masks)
     ]
 
 
-def ablate(ablation: str, model: MaskedModel, seed: int, scheme: str) -> None:
-    """Changes the weights of a ticket as a control asks; `none` and `shuffle_mask` leave them.
+def move_units(ablation: str, model: MaskedModel, masks: Sequence[Mask], seed: int, epoch: int = 0) -> None:
+    """Moves the hidden units of a model that is not masked yet, as `symmetric_shuffle` or `asymmetric_shuffle` asks.
+
+    Moved before it is masked, every connection that the masks keep has an early weight, whichever permutation it is.
+
+    Args:
+      ablation: The control; any other changes nothing.
+      model: The model, rewound.
+      masks: The ticket's masks, which stay where they are.
+      seed: The base seed.
+      epoch: The finished epochs, so that each ticket of a run draws its own permutation.
+
+    Raises:
+      UsageError: If `asymmetric_shuffle` finds no permutation outside the masks' group.
+    """
+    if ablation not in ("symmetric_shuffle", "asymmetric_shuffle"):
+        return
+    rng = seeds.generator(seed, ablation, epoch)
+    permutation = random_symmetry(masks, rng) if ablation == "symmetric_shuffle" else random_asymmetry(masks, rng)
+    moved = permuting.apply(permutation, model)
+    for variable, value in zip(model.variables, moved.variables, strict=True):
+        variable.assign(value)
+
+
+def ablate(ablation: str, model: MaskedModel, seed: int, scheme: str, epoch: int = 0) -> None:
+    """Changes the weights of a masked ticket as `reinit` or `shuffle_weights` asks; any other control leaves them.
 
     Args:
       ablation: The control.
       model: The ticket: a model with its masks, rewound.
       seed: The base seed of what is random in the control.
       scheme: How `reinit` draws weights.
+      epoch: The finished epochs, so that each ticket of a run is changed in its own way.
     """
     if ablation == "reinit":
-        model.initialise(seeds.derive(seed, "reinit")[0], scheme=scheme)
+        model.initialise(seeds.derive(seed, "reinit", epoch)[0], scheme=scheme)
     elif ablation == "shuffle_weights":
-        _shuffle_weights(model, seed)
-    elif ablation == "symmetric_shuffle":
-        _move_units(model, random_symmetry(model.masks, seeds.generator(seed, ablation)))
-    elif ablation == "asymmetric_shuffle":
-        rng = seeds.generator(seed, ablation)
-        _move_units(model, {layer: rng.permutation(mask.shape[-1]) for layer, mask in enumerate(model.masks[:-1])})
+        for index, layer in enumerate(model.layers):
+            weight, mask = layer.w.numpy(), layer.mask.numpy() > 0
+            weight[mask] = seeds.generator(seed, "shuffle_weights", index, epoch).permutation(weight[mask])
+            layer.set_weight(weight)
+
+
+def random_asymmetry(masks: Sequence[Mask], rng: np.random.Generator, tries: int = 100) -> dict[int, Permutation]:
+    """Draws a joint permutation of hidden units that changes some mask.
+
+    Raises:
+      UsageError: If none of many is one: the masks let every unit of a layer be exchanged.
+    """
+    for _ in range(tries):
+        drawn = {layer: rng.permutation(mask.shape[-1]) for layer, mask in enumerate(masks[:-1])}
+        moved = automorphisms.permute(masks, drawn)
+        if any((before != after).any() for before, after in zip(masks, moved, strict=True)):
+            return drawn
+    raise UsageError("ablation (=asymmetric_shuffle) must have a permutation outside the mask's group, which is all.")
 
 
 def random_symmetry(masks: Sequence[Mask], rng: np.random.Generator) -> dict[int, Permutation]:
@@ -89,20 +127,3 @@ def random_symmetry(masks: Sequence[Mask], rng: np.random.Generator) -> dict[int
         for layer, images in generators[choice].items():
             product[layer] = images[product[layer]]
     return product
-
-
-def _shuffle_weights(model: MaskedModel, seed: int) -> None:
-    for index, layer in enumerate(model.layers):
-        weight, mask = layer.w.numpy(), layer.mask.numpy() > 0
-        weight[mask] = seeds.generator(seed, "shuffle_weights", index).permutation(weight[mask])
-        layer.set_weight(weight)
-
-
-def _move_units(model: MaskedModel, permutation: Mapping[int, Permutation]) -> None:
-    """Permutes hidden units, the masks staying where they are; weights that leave their connections are lost."""
-    masks = model.masks
-    moved = permuting.apply(permutation, model)
-    for variable, value in zip(model.variables, moved.variables, strict=True):
-        variable.assign(value)
-    for layer, mask in zip(model.layers, masks, strict=True):
-        layer.set_mask(mask)

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from weight_symmetry import batched
 from weight_symmetry.bench import Bench
 from weight_symmetry.config import ModelConfig, TrialOptions
 from weight_symmetry.plans import Plan
@@ -34,10 +35,8 @@ def run(
     backend = options.trials_backend
     if backend == "auto":
         accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
-        backend = "batched" if accelerated else "threads"
+        backend = "batched" if accelerated and batched.obstacle(configs[0]) is None else "threads"
     if backend == "batched":
-        from weight_symmetry import batched
-
         return batched.run(driver, configs, plans, options, data, splits)
     return _threads(driver, configs, plans, options, data, splits)
 
@@ -68,8 +67,7 @@ def _threads(
             if stopped.is_set():
                 raise KeyboardInterrupt
 
-        def work() -> None:
-            bench = Bench(configs[0], data, splits)
+        def work(bench: Bench) -> None:
             while not stopped.is_set():
                 try:
                     number = waiting.get_nowait()
@@ -83,9 +81,10 @@ def _threads(
                         bench.train(opened, config, plans[number], options, after_epoch)
                 finished[number] = opened
 
-        print(f"Training {len(configs)} trials of {driver}, {workers} at a time: {options.experiment_dir}")
+        benches = [Bench(configs[0], data, splits) for _ in range(workers)]
+        print(f"Training {len(configs)} trials of {benches[0]}, {workers} at a time: {options.experiment_dir}")
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            futures = [pool.submit(work) for _ in range(workers)]
+            futures = [pool.submit(work, bench) for bench in benches]
             try:
                 for future in concurrent.futures.as_completed(futures):
                     future.result()

@@ -37,7 +37,7 @@ def test_prune_says_what_it_found(pruned: tuple[pathlib.Path, subprocess.Complet
     folder, done = pruned
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "all symmetries" in done.stdout
+    assert "joint, living" in done.stdout
     assert "90.0" in done.stdout
     assert str(only_run(folder)) in done.stdout
 
@@ -121,7 +121,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: pathlib.Path) ->
     directory = only_run(cut)
     finished = len(records(directory))
     assert child.returncode == 130, errors
-    assert errors == "error: interrupted. What was finished is on disk; go on with --resume.\n"
+    assert errors == "error: interrupted. Finished epochs are on disk; --resume goes on from them.\n"
     assert 0 < finished < 40
     assert json.loads((directory / "status.json").read_text())["status"] == "interrupted"
     unasked = run("prune", *flags, f"--experiment_dir={cut}")

@@ -61,6 +61,9 @@ def test_fixed_param_reports_widths_near_the_count(tmp_path: pathlib.Path) -> No
     step = 784 + 2 * (2 * first + 1) + 8 * (2 * first + 1) + 40  # one unit more in the first layer
     assert abs(count - 20_000) <= step / 2
     assert f"{count:,}" in done.stdout
+    statistics = read(only_run(tmp_path) / "mask_stats.json")
+    assert statistics["weights"] == count
+    assert [layer["sparsity"] for layer in statistics["layers"]] == pytest.approx([0.5] * 4, abs=0.01)
 
 
 @pytest.fixture(scope="module")

@@ -94,10 +94,11 @@ def test_a_stalled_download_is_given_up(start: Start, tmp_path: pathlib.Path, mo
 
 def test_a_slow_download_is_waited_for(start: Start, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "STALL_SECONDS", 1.0)
-    writes = "open(sys.argv[-1] + '/part', 'ab').write(b'x'); time.sleep(0.3)"
-    start(f"import sys, time\nfor _ in range(7): {writes}")
+    (tmp_path / "downloads").mkdir()
+    writes = "open(sys.argv[-1] + '/downloads/part', 'ab').write(b'x'); time.sleep(0.3)"
+    start(f"import sys, time\nfor _ in range(3): {writes}\ntime.sleep(1.5)")  # Bytes, then silent work on them.
     assert download.prepare("some_set", tmp_path) is None
-    assert (tmp_path / "part").stat().st_size == 7
+    assert (tmp_path / "downloads" / "part").stat().st_size == 3
 
 
 def test_without_a_network_the_real_download_ends_in_seconds(

@@ -111,8 +111,9 @@ def test_numbers_go_to_tensorboard(tmp_path: pathlib.Path) -> None:
     from tensorboard.util.tensor_util import make_ndarray
 
     with open_run(tmp_path) as run:
-        run.append(record(1) | {"name": "x", "flag": True, "nothing": None, "loss": float("nan")})
-        run.append(record(2))
+        for written in (record(1) | {"name": "x", "flag": True, "nothing": None, "loss": float("nan")}, record(2)):
+            run.append(written)
+            run.log(written)
         run.scalars({"training/batch_loss": 0.25}, 5)
         run.finish(None)
     events = EventAccumulator(str(run.directory))

@@ -23,7 +23,7 @@ from weirdonetworks.lab.schedules import CubicSparsity, SteppedSparsity
 )
 def test_a_model_is_described(options: dict[str, Any], depth: int, arguments: dict[str, Any]) -> None:
     config = ModelConfig(dropout_rate=0.25, **options)
-    assert config.depth == depth
+    assert config.num_layers == depth
     assert config.masked_layers == tuple(range(depth))
     assert config.model_options() == {"dropout_rate": 0.25, **arguments}
 
@@ -33,12 +33,12 @@ def test_the_depth_is_that_of_the_model_itself() -> None:
 
     for name in MODELS:
         config = ModelConfig(model=name)
-        assert len(MODELS[name](**config.model_options()).layers) == config.depth
+        assert len(MODELS[name](**config.model_options()).layers) == config.num_layers
 
 
 def test_some_layers_can_be_chosen() -> None:
     config = PruneConfig(masked_layer_indices=(2, 0))
-    assert config.masked_layers == (2, 0)
+    assert config.masked_layers == (0, 2)
     assert set(config.schedules) == {0, 2}
 
 
@@ -90,7 +90,7 @@ def test_schedules_are_read(text: str, schedules: dict[int, Any]) -> None:
     ("options", "message"),
     [
         ({"sparsity": 1.2}, "sparsity (=1.2) must be in [0, 1]."),
-        ({"sparsity": float("nan")}, "sparsity (=nan) must be in [0, 1]."),
+        ({"sparsity": float("nan")}, "sparsity (=nan) must be finite."),
         ({"pruning_scope": "neuron"}, "pruning_scope (=neuron) must be one of layer, global."),
         ({"pruning_schedule": "[(3, 0.5"}, "pruning_schedule (=[(3, 0.5) must be a list such as [(2, 0.3), (5, 0.6)]."),
         ({"pruning_schedule": "[3, 0.5]"}, "pruning_schedule (=[3, 0.5]) must be a list of pairs"),

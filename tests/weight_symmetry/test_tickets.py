@@ -40,7 +40,9 @@ def assert_masked(model: models.MaskedModel) -> None:
 def test_symmetric_shuffle_moves_weights_and_keeps_outputs() -> None:
     model = ticket("symmetric")
     before, masks_before, moved_from = outputs(model), model.masks, weights(model)
-    tickets.ablate("symmetric_shuffle", model, seed=1, scheme="he_normal")
+    tickets.move_units("symmetric_shuffle", model, model.masks, seed=1)
+    for layer, mask in zip(model.layers, masks_before, strict=True):
+        layer.set_mask(mask)
     assert not all((a == b).all() for a, b in zip(weights(model), moved_from, strict=True))
     assert all((a == b).all() for a, b in zip(model.masks, masks_before, strict=True))
     np.testing.assert_allclose(outputs(model), before, rtol=0, atol=1e-6 * np.abs(before).max())
@@ -48,12 +50,39 @@ def test_symmetric_shuffle_moves_weights_and_keeps_outputs() -> None:
 
 
 def test_asymmetric_shuffle_is_the_control_that_changes_outputs() -> None:
-    model = ticket("random")
-    before, masks_before = outputs(model), model.masks
-    tickets.ablate("asymmetric_shuffle", model, seed=1, scheme="he_normal")
-    assert all((a == b).all() for a, b in zip(model.masks, masks_before, strict=True))
-    assert np.abs(outputs(model) - before).max() > 0.1 * np.abs(before).max()
+    model, masked = ticket("random"), ticket("random")
+    ticket_masks = masked.masks
+    for layer in model.layers:  # As rewinding leaves it: early weights everywhere.
+        layer.set_mask(np.ones(layer.mask.shape))
+    model.initialise(0)
+    tickets.move_units("asymmetric_shuffle", model, ticket_masks, seed=1)
+    for layer, mask in zip(model.layers, ticket_masks, strict=True):
+        layer.set_mask(mask)
+    assert np.abs(outputs(model) - outputs(masked)).max() > 0.1 * np.abs(outputs(masked)).max()
+    for layer, mask in zip(model.layers, ticket_masks, strict=True):
+        assert (layer.w.numpy()[mask] != 0).all()  # Every kept connection has a weight.
     assert_masked(model)
+
+
+def test_an_asymmetry_changes_a_mask_or_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    masks_with_one_symmetry = [np.eye(3, dtype=bool)[:, :2], np.ones((2, 1), bool)]
+    drawn = tickets.random_asymmetry(masks_with_one_symmetry, rng)
+    assert drawn[0].tolist() == [1, 0]
+    with pytest.raises(ValueError, match="outside the mask's group"):
+        tickets.random_asymmetry([np.ones((2, 3), bool), np.ones((3, 1), bool)], rng)
+
+
+def test_each_ticket_of_a_run_is_changed_in_its_own_way() -> None:
+    for ablation in ("reinit", "shuffle_weights"):
+        changed = []
+        for epoch in (2, 4):
+            model = ticket("random")
+            tickets.ablate(ablation, model, seed=1, scheme="he_normal", epoch=epoch)
+            changed.append(weights(model)[0])
+        assert (changed[0] != changed[1]).any(), ablation
+    first, second = (tickets.ticket_masks("shuffle_mask", ticket("random").masks, 1, epoch) for epoch in (2, 4))
+    assert (first[0] != second[0]).any()
 
 
 def test_a_random_symmetry_leaves_every_mask_as_it_is() -> None:

@@ -4,9 +4,12 @@ A driver's flags, the checks on them, the run's id and `config.json` all come fr
 """
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from weirdonetworks.lab import literals
 from weirdonetworks.lab.errors import UsageError
 
 # The default of a field that has none.
@@ -94,9 +97,29 @@ class TrainingConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.weight_decay is None:
-            # Written into the field, so that records show the number that was used.
-            object.__setattr__(self, "weight_decay", DEFAULT_WEIGHT_DECAY[self.optimizer])
+        if self.lr_schedule == "stepped":
+            self.learning_rate_steps()
+
+    @property
+    def decay(self) -> float:
+        """The weight decay, where none is given the optimizer's own."""
+        return DEFAULT_WEIGHT_DECAY[self.optimizer] if self.weight_decay is None else self.weight_decay
+
+    def learning_rate_steps(self) -> list[tuple[float, float]]:
+        """Reads `lr_schedule_steps`.
+
+        Raises:
+          UsageError: If it is no rising list of (epoch, scale), the epochs above 0 and the scales 0 or more.
+        """
+        steps = literals.pairs("lr_schedule_steps", self.lr_schedule_steps)
+        epochs = [0.0, *(epoch for epoch, _ in steps)]
+        rising = all(early < late < math.inf for early, late in itertools.pairwise(epochs))
+        if not steps or not rising or not all(0 <= scale < math.inf for _, scale in steps):
+            raise UsageError(
+                f"lr_schedule_steps (={self.lr_schedule_steps}) must be a rising list of (epoch, scale), "
+                "epochs above 0 and scales at least 0."
+            )
+        return steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +141,8 @@ def _check(name: str, value: Any, rule: Any) -> None:
     for item in value if isinstance(value, tuple) else (value,):
         if item is None or not isinstance(item, int | float):
             continue
-        # A comparison written so that NaN fails it too.
+        if not math.isfinite(item):
+            raise UsageError(f"{name} (={item}) must be finite.")
         if not ((minimum is None or item >= minimum) and (maximum is None or item <= maximum)):
             bounds = f"at least {minimum}" if maximum is None else f"in [{minimum:g}, {maximum:g}]"
             raise UsageError(f"{name} (={item}) must be {bounds}.")

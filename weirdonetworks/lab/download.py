@@ -15,7 +15,8 @@ from typing import IO
 
 from tqdm import tqdm
 
-# A download that has brought nothing for this long is given up; one that cannot connect, much sooner.
+# A download of which nothing has arrived after this long is given up; one that cannot connect, much sooner. Once bytes
+# have come, silence can also be work on them, and TensorFlow Datasets itself ends what fails.
 STALL_SECONDS = 30.0
 UNREACHABLE_SECONDS = 5.0
 UNREACHABLE_TRIES = 3
@@ -56,14 +57,18 @@ def prepare(name: str, data_dir: pathlib.Path) -> str | None:
 
 def _watch(child: "subprocess.Popen[str]", name: str, data_dir: pathlib.Path, causes: Sequence[str]) -> str | None:
     """Shows the bytes that arrive until the child ends; returns why not to wait for that, if there is a reason."""
-    size, since = -1, time.monotonic()
+    parts = [data_dir / "downloads", data_dir / name.partition("/")[0]]
+    before = size = sum(map(_bytes_in, parts))
+    started = time.monotonic()
     with tqdm(desc=f"downloading {name}", unit="B", unit_scale=True, disable=None, leave=False) as bar:
         while child.poll() is None:
             time.sleep(0.2)
-            if (now := _bytes_in(data_dir)) != size:
-                bar.update(now - max(size, 0))
-                size, since = now, time.monotonic()
-            stalled = time.monotonic() - since
+            now = sum(map(_bytes_in, parts))
+            bar.update(now - size)
+            size = now
+            if size != before:
+                continue
+            stalled = time.monotonic() - started
             unreachable = stalled > UNREACHABLE_SECONDS and len(causes) >= UNREACHABLE_TRIES
             if unreachable or stalled > STALL_SECONDS:
                 return f"nothing arrived for {stalled:.0f} s"
@@ -79,7 +84,7 @@ def _bytes_in(folder: pathlib.Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         try:
-            total += path.stat().st_size
+            total += path.stat().st_size if path.is_file() else 0
         except FileNotFoundError:  # Renamed between the listing and the look.
             continue
     return total

@@ -129,11 +129,11 @@ def _with_underscores(argument: str) -> str:
 
 def _guarded(main: Callable[..., None], configs: tuple[type[Config], ...], placed: Mapping[str, str]) -> int:
     if not FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)
+        logging.set_verbosity(logging.ERROR)
     try:
         main(*(_read(config, placed) for config in configs))
     except KeyboardInterrupt:
-        _say(f"interrupted. What was finished is on disk{'; go on with --resume' if 'resume' in FLAGS else ''}.")
+        _say(f"interrupted.{' Finished epochs are on disk; --resume goes on from them.' if 'resume' in FLAGS else ''}")
         return 130
     except Exception as error:
         if FLAGS.verbosity >= 1:

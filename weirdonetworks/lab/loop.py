@@ -1,6 +1,7 @@
 """The training loop: epochs, records, checkpoints, and going on where a run was cut off."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
 
-from weirdonetworks.lab import literals, schedules, seeds
+from weirdonetworks.lab import schedules, seeds
 from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.datasets import Dataset
 from weirdonetworks.lab.optimizers import Adam, Momentum, Optimizer
@@ -27,15 +28,14 @@ BEST: dict[str, tuple[str, Callable[[Sequence[float]], float]]] = {
 
 def optimizer(config: TrainingConfig) -> Optimizer:
     """Makes the optimizer that a configuration names."""
-    assert config.weight_decay is not None  # The configuration fills it in.
     if config.optimizer == "Adam":
-        return Adam(weight_decay=config.weight_decay)
-    return Momentum(config.momentum, weight_decay=config.weight_decay)
+        return Adam(weight_decay=config.decay)
+    return Momentum(config.momentum, weight_decay=config.decay)
 
 
 def learning_rate(config: TrainingConfig, steps_per_epoch: int, epochs: int | None = None) -> schedules.LearningRate:
     """Makes the learning-rate schedule that a configuration names, over `epochs` if not its own."""
-    steps = literals.pairs("lr_schedule_steps", config.lr_schedule_steps) if config.lr_schedule == "stepped" else ()
+    steps = config.learning_rate_steps() if config.lr_schedule == "stepped" else ()
     return schedules.learning_rate(
         config.lr_schedule,
         config.learning_rate,
@@ -65,8 +65,8 @@ def fit(
     """Trains to the configured number of epochs, from the run's checkpoint if it has one.
 
     After every epoch one record goes to the run (see `epoch_record`), and then the state to a
-    checkpoint. What was written of an epoch whose checkpoint is missing is taken back, so a run that was cut off ends
-    with the same records as one that was not.
+    checkpoint. A record whose checkpoint is missing is taken back, so a run that was cut off ends with the same records
+    as one that was not.
 
     Args:
       trainer: The network with its optimizer, at its initial weights.
@@ -85,7 +85,7 @@ def fit(
     checkpoint = tf.train.Checkpoint(state=state, **(also_saved or {}))
     manager = tf.train.CheckpointManager(checkpoint, str(run.directory / "checkpoints"), max_to_keep=1)
     if manager.latest_checkpoint:
-        checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+        _restore(checkpoint, manager.latest_checkpoint)
     run.keep_records(int(state.epoch))
     schedule = learning_rate(config, trainer.steps_per_epoch)
     rates = learning_rates or (lambda epoch: schedule(epoch_steps(epoch, trainer.steps_per_epoch)))
@@ -100,10 +100,21 @@ def fit(
         norm = float(state.cumulative_gradient_norm)
         record = epoch_record(epoch + 1, steps, evaluated, norm, state.distance_from_start()) | added
         record["wallclock_time"] = time.perf_counter() - started
-        log_steps(run, steps, config.update_iterations)
+        if not math.isfinite(record["train_avg_loss"]):
+            raise ValueError(f"the loss became {record['train_avg_loss']} in epoch {epoch + 1}: lower --learning_rate.")
         run.append(record)
         manager.save(checkpoint_number=epoch + 1)
+        # After the checkpoint: an epoch that has to be trained again is not yet in TensorBoard, where it would stay.
+        log_steps(run, steps, config.update_iterations)
+        run.log(record)
         after_epoch(1, record)
+
+
+def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
+    try:
+        checkpoint.restore(path).assert_consumed()
+    except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
+        raise OSError(f"{path} is damaged or of another version. Pass --overwrite to start again.") from error
 
 
 def order(seed: int, epoch: int, examples: int) -> npt.NDArray[np.integer]:

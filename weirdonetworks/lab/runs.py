@@ -69,11 +69,15 @@ class Run:
         files.write_json(self.directory / name, value)
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Adds one epoch's record to `metrics.jsonl` and, its numbers, to TensorBoard under `training/`."""
+        """Adds one epoch's record to `metrics.jsonl`."""
         kept = files.to_json(dict(record))
         with open(self.directory / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(kept) + "\n")
         self.records.append(kept)
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Writes the numbers of an epoch's record to TensorBoard, under `training/`."""
+        kept = files.to_json(dict(record))
         self.scalars({f"training/{key}": value for key, value in kept.items() if key != "step"}, kept["step"])
 
     def keep_records(self, count: int) -> None:
@@ -139,7 +143,7 @@ def open_run(
       config: What determines the result, and so the run's id.
       unhashed: What is recorded beside it without changing the id.
       resume: Whether to go on with an unfinished run.
-      overwrite: Whether to start again where there is a run already.
+      overwrite: Whether to start again where there is a run already; it is kept until the new one has a record.
       must_exist: Whether it is an error that there is nothing to resume; a new run is started otherwise.
 
     Yields:
@@ -164,8 +168,12 @@ def open_run(
     except OSError as error:
         raise OSError(f"experiment_dir (={folder}) cannot be written: {error.strerror}.") from error
     with lock:
+        replaced = folder / LOCKS / f"{directory.name}.replaced"
+        if replaced.exists() and not directory.exists():
+            replaced.rename(directory)  # What a killed --overwrite left.
         if directory.exists() and overwrite:
-            shutil.rmtree(directory)
+            shutil.rmtree(replaced, ignore_errors=True)
+            directory.rename(replaced)
         if directory.exists():
             run = Run(directory)
             if not run.is_finished and not resume:
@@ -185,7 +193,12 @@ def open_run(
                 run.set_status("interrupted")
             else:
                 shutil.rmtree(directory)
+                if replaced.exists():
+                    replaced.rename(directory)
             raise
+        finally:
+            if directory.exists():
+                shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _create(directory: pathlib.Path, driver: str, config: Mapping[str, Any], unhashed: Mapping[str, Any]) -> Run:
@@ -193,10 +206,12 @@ def _create(directory: pathlib.Path, driver: str, config: Mapping[str, Any], unh
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-    directory.mkdir()
-    run = Run(directory)
-    run.write_json("config.json", {"driver": driver, **unhashed, **config, "versions": versions})
-    return run
+    beside = directory.parent / LOCKS / f"{directory.name}.new"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    files.write_json(beside / "config.json", {"driver": driver, **unhashed, **config, "versions": versions})
+    beside.rename(directory)
+    return Run(directory)
 
 
 def _nothing_to_resume(folder: pathlib.Path, driver: str, config: Mapping[str, Any]) -> str:

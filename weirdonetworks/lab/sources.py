@@ -82,7 +82,7 @@ def _find_archive(data_dir: str | None) -> pathlib.Path | None:
 
 def _is_prepared(name: str, data_dir: str | None) -> bool:
     directory = pathlib.Path(data_dir or "~/tensorflow_datasets").expanduser() / name
-    return any(directory.glob("**/dataset_info.json"))
+    return any("incomplete" not in path.parent.name for path in directory.glob("*/dataset_info.json"))
 
 
 def read_cifar10(archive: pathlib.Path) -> Raw:
