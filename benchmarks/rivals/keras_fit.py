@@ -1,0 +1,66 @@
+"""Keras: `Model.fit` on arrays; a mask is a constraint that each update is projected on."""
+
+import math
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks import harness
+from benchmarks.rivals import Finished, Problem
+
+
+def fit(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:
+    """Trains by `fit` as it comes."""
+    return _fit(problem, finished, steps_per_execution=1)
+
+
+def fit_epoch_per_execution(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:
+    """Trains by `fit` with `steps_per_execution` set to an epoch, so that Python is entered once an epoch."""
+    return _fit(problem, finished, steps_per_execution=math.ceil(len(problem.train) / problem.batch_size))
+
+
+def _fit(problem: Problem, finished: Finished, steps_per_execution: int) -> Sequence[npt.NDArray[np.floating]]:
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    harness.tensorflow_threads(problem.threads)
+    import keras
+
+    class Masked(keras.constraints.Constraint):
+        def __init__(self, mask: npt.NDArray[np.bool_]):
+            self.mask = keras.ops.convert_to_tensor(mask, "float32")
+
+        def __call__(self, w: keras.KerasTensor) -> keras.KerasTensor:
+            return w * self.mask
+
+    keras.utils.set_random_seed(problem.seed)
+
+    def dense(mask: npt.NDArray[np.bool_], activation: str | None) -> keras.layers.Layer:
+        return keras.layers.Dense(
+            mask.shape[1], activation, kernel_initializer="he_normal", kernel_constraint=Masked(mask)
+        )
+
+    *hidden, last = problem.masks
+    pixels = len(problem.masks[0])
+    network = keras.Sequential(
+        [keras.Input([pixels]), *(dense(mask, "relu") for mask in hidden), dense(last, activation=None)]
+    )
+    for layer in network.layers:
+        layer.kernel.assign(layer.kernel_constraint(layer.kernel))
+    network.compile(
+        optimizer=keras.optimizers.Adam(problem.learning_rate),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        steps_per_execution=steps_per_execution,
+    )
+    network.fit(
+        problem.inputs(problem.train),
+        problem.train.labels,
+        batch_size=problem.batch_size,
+        epochs=problem.epochs,
+        validation_data=(problem.inputs(problem.test), problem.test.labels),
+        validation_batch_size=problem.batch_size_test,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: finished(logs["val_accuracy"]))],
+        verbose=0,
+    )
+    return [layer.kernel.numpy() for layer in network.layers]

@@ -1,0 +1,92 @@
+"""PyTorch: the usual loop over a DataLoader with `torch.nn.utils.prune`, and the same work done as fast as it goes."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks import harness
+from benchmarks.rivals import Finished, Problem
+from weirdonetworks.lab.datasets import Split
+
+if TYPE_CHECKING:
+    import torch
+
+
+def prune_and_data_loader(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:
+    """Trains with masks set by `prune.custom_from_mask`, on batches from a `DataLoader`."""
+    harness.pytorch_threads(problem.threads)
+    import torch
+    from torch.nn.utils import prune
+    from torch.utils.data import DataLoader, TensorDataset
+
+    torch.manual_seed(problem.seed)
+    layers, network = _network(problem)
+    for layer, mask in zip(layers, problem.masks, strict=True):
+        prune.custom_from_mask(layer, "weight", torch.from_numpy(mask.T))
+    train = DataLoader(TensorDataset(*_tensors(problem, problem.train)), problem.batch_size, shuffle=True)
+    test = DataLoader(TensorDataset(*_tensors(problem, problem.test)), problem.batch_size_test)
+    optimizer = torch.optim.Adam(network.parameters(), problem.learning_rate)
+    for _ in range(problem.epochs):
+        network.train()
+        for images, labels in train:
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network(images), labels).backward()
+            optimizer.step()
+        network.eval()
+        with torch.no_grad():
+            right = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in test)
+        finished(right / len(problem.test))
+    for layer in layers:
+        prune.remove(layer, "weight")
+    return _weights(layers)
+
+
+def resident(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:
+    """Trains on tensors held whole, with the fused Adam; weights are kept masked and their gradients masked."""
+    harness.pytorch_threads(problem.threads)
+    import torch
+
+    torch.manual_seed(problem.seed)
+    layers, network = _network(problem)
+    masks = [torch.from_numpy(mask.T.astype(np.float32)).contiguous() for mask in problem.masks]
+    with torch.no_grad():
+        for layer, mask in zip(layers, masks, strict=True):
+            layer.weight.mul_(mask)
+    train_images, train_labels = _tensors(problem, problem.train)
+    test_images, test_labels = _tensors(problem, problem.test)
+    optimizer = torch.optim.Adam(network.parameters(), problem.learning_rate, fused=True)
+    for _ in range(problem.epochs):
+        for batch in torch.randperm(len(train_labels)).split(problem.batch_size):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network(train_images[batch]), train_labels[batch]).backward()
+            for layer, mask in zip(layers, masks, strict=True):
+                assert layer.weight.grad is not None
+                layer.weight.grad.mul_(mask)
+            optimizer.step()
+        with torch.inference_mode():
+            right = int((network(test_images).argmax(1) == test_labels).sum())
+        finished(right / len(problem.test))
+    return _weights(layers)
+
+
+def _network(problem: Problem) -> "tuple[list[torch.nn.Linear], torch.nn.Sequential]":
+    import torch
+
+    layers = [torch.nn.Linear(*mask.shape) for mask in problem.masks]
+    for layer in layers:
+        torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        torch.nn.init.zeros_(layer.bias)
+    *hidden, last = layers
+    return layers, torch.nn.Sequential(*(part for layer in hidden for part in (layer, torch.nn.ReLU())), last)
+
+
+def _tensors(problem: Problem, split: Split) -> "tuple[torch.Tensor, torch.Tensor]":
+    import torch
+
+    return torch.from_numpy(problem.inputs(split)), torch.from_numpy(split.labels).long()
+
+
+def _weights(layers: "Sequence[torch.nn.Linear]") -> Sequence[npt.NDArray[np.floating]]:
+    return [layer.weight.detach().numpy().T for layer in layers]
