@@ -1,10 +1,13 @@
 """The sweep over a grid, as a process."""
 
 import pathlib
+import signal
+import subprocess
+import time
 
 import pytest
 
-from tests.drivers.processes import all_runs, read, run
+from tests.drivers.processes import all_runs, command, read, run
 from weight_symmetry import grid
 from weirdonetworks.lab.errors import UsageError
 
@@ -59,3 +62,28 @@ def test_the_grid_is_the_product_in_order() -> None:
     ]
     with pytest.raises(UsageError, match="semicolons"):
         grid.cells("prune", "sparsity=0.5;;epochs=1")
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_an_ended_sweep_ends_its_cells_and_goes_on_where_they_were(
+    ending: signal.Signals, tmp_path: pathlib.Path
+) -> None:
+    flags = ("--flags=--examples=400 --validation_size=100 --epochs=300 --features=8", f"--experiment_dir={tmp_path}")
+    wanted = ("sweep", "--grid=mask_sparsity=0.5", *flags, "shuffled_mask")
+    child = subprocess.Popen(command(*wanted), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*/checkpoints/checkpoint")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(ending)
+    child.communicate(timeout=60)
+    assert child.returncode not in (0, None)
+    lines = tmp_path.glob("*/metrics.jsonl")
+    (finished,) = (len(path.read_text().splitlines()) for path in lines)
+    assert 0 < finished < 300
+    time.sleep(1.0)
+    (later,) = (len(path.read_text().splitlines()) for path in tmp_path.glob("*/metrics.jsonl"))
+    assert later == finished  # Nobody trains on behind the sweep's back.
+    again = run(*wanted)
+    assert again.returncode == 0, again.stderr
+    (path,) = tmp_path.glob("*/metrics.jsonl")
+    assert len(path.read_text().splitlines()) == 300
