@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from weirdonetworks.lab.objectives import Objective
 from weirdonetworks.lab.optimizers import Optimizer
-from weirdonetworks.lab.training import Resident, gradient_norm, over_batches
+from weirdonetworks.lab.training import Resident, batch_sizes, gradient_norm, over_batches
 
 
 class BatchedTrainer:
@@ -100,8 +100,7 @@ class BatchedTrainer:
             tf.constant(learning_rates, tf.float32),
             tf.constant(seeds, tf.int32),
         ).numpy()
-        sizes = np.full(self.steps_per_epoch, self.batch_size, np.float32)
-        sizes[-1] = len(self.train) - self.batch_size * (self.steps_per_epoch - 1)
+        sizes = batch_sizes(len(self.train), self.batch_size)
         names = (*self.figures, "gradient_norm")
         return [dict(zip(names, own.T, strict=True)) | {"batch_size": sizes} for own in figures.transpose(1, 0, 2)]
 

@@ -175,8 +175,7 @@ class Trainer:
             tf.constant(learning_rates, tf.float32),
             tf.constant(seed, tf.int32),
         ).numpy()
-        sizes = np.full(self.steps_per_epoch, self.batch_size, np.float32)
-        sizes[-1] = len(self.train) - self.batch_size * (self.steps_per_epoch - 1)
+        sizes = batch_sizes(len(self.train), self.batch_size)
         return dict(zip((*self.figures, "gradient_norm"), figures.T, strict=True)) | {"batch_size": sizes}
 
     def evaluate(self, data: Resident) -> dict[str, float]:
@@ -234,6 +233,15 @@ def gradient_norm(tensors: list[tf.Tensor]) -> tf.Tensor:
         rows = tf.reshape(tf.square(tensor), [-1, tensor.shape[-1] if tensor.shape.rank else 1])
         squares.append(tf.reduce_sum(tf.linalg.matvec(rows, tf.ones([rows.shape[-1]], rows.dtype))))
     return tf.sqrt(tf.add_n(squares))
+
+
+def batch_sizes(examples: int, batch_size: int) -> npt.NDArray[np.float32]:
+    """Lists the sizes of an epoch's batches, the short last one among them.
+
+    >>> batch_sizes(10, 4).tolist()
+    [4.0, 4.0, 2.0]
+    """
+    return np.diff([*range(0, examples, batch_size), examples]).astype(np.float32)
 
 
 def over_batches(
