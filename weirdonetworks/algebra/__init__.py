@@ -1,10 +1,16 @@
 """Exact mathematics of groups and their invariants, on NumPy and SymPy; TensorFlow is never imported.
 
 A permutation is an int array `s` with `s[i]` the image of point `i`; it acts by `(s.x)[s[i]] = x[i]`. Images are
-flattened row by row with channels last. The modules `monomials` and `transforms` are used by name.
+flattened row by row with channels last. The modules `constraints`, `monomials` and `transforms` are used by name.
 """
 
-from weirdonetworks.algebra import monomials, transforms
+from weirdonetworks.algebra import constraints, monomials, transforms
+from weirdonetworks.algebra.constraints import (
+    PolynomialLayer,
+    PolynomialNetwork,
+    WeightOrbits,
+    equivariant_weight_orbits,
+)
 from weirdonetworks.algebra.fundamental import fundamental_invariants
 from weirdonetworks.algebra.groups import (
     PermutationGroup,
@@ -41,10 +47,14 @@ __all__ = [
     "MatrixGroup",
     "Orbits",
     "PermutationGroup",
+    "PolynomialLayer",
+    "PolynomialNetwork",
+    "WeightOrbits",
     "act",
     "alternating_group",
     "as_permutations",
     "compose",
+    "constraints",
     "cycle_index",
     "cycle_types",
     "cyclic_group",
@@ -52,6 +62,7 @@ __all__ = [
     "dihedral_group",
     "dihedral_rotations",
     "direct_product",
+    "equivariant_weight_orbits",
     "exponent_table",
     "fundamental_invariants",
     "icosahedral_rotations",

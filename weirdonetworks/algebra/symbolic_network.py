@@ -1,0 +1,219 @@
+"""Polynomial networks with named weights, expanded exactly into polynomials of their inputs."""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.algebra import monomials
+from weirdonetworks.algebra.arrays import Ints, at_least, written
+from weirdonetworks.algebra.polynomials import Polynomial
+from weirdonetworks.algebra.weight_orbits import index_rows, inputs_of
+
+EXPANDED = 10**8  # Exponents in all products of weights of a network: ten seconds, and up to two gigabytes.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PolynomialLayer:
+    """A layer whose outputs are polynomials of one degree in its inputs, each weight a name.
+
+        y_k = sum w[k, i_1, ..., i_d] x_{i_1} ... x_{i_d},    i_1 <= ... <= i_d if ordered
+
+    >>> PolynomialLayer(2, 1, degree=2).names("w")
+    ['w_0_0_0', 'w_0_0_1', 'w_0_1_1']
+    >>> PolynomialLayer(2, 2, degree=1, shared=[[0, 1], [1, 0]]).names("w")
+    ['w_class0', 'w_class1']
+
+    Attributes:
+      inputs: The number n of inputs.
+      outputs: The number of outputs.
+      degree: The degree d, at least 1.
+      ordered: Whether there is one weight a monomial, or one a row of indices.
+      include_lower: Whether a constant input 1 comes before all others, so that the lower degrees are there too.
+      shared: Which weights are one and the same: a label from 0 on for each, in the shape of the weights, as
+        `equivariant_weight_orbits(...).orbits.labels` is; None if all are free.
+
+    Raises:
+      TypeError: If a size or label is no integer.
+      ValueError: If a size or the degree is below 1, or the labels have another shape or leave one out.
+    """
+
+    inputs: int
+    outputs: int
+    degree: int
+    ordered: bool = True
+    include_lower: bool = False
+    shared: npt.ArrayLike | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("inputs", "outputs", "degree"):
+            at_least(name, getattr(self, name), 1)
+        if self.shared is None:
+            return
+        labels = self.labels
+        if labels.dtype.kind not in "iu":
+            raise TypeError(f"shared (of type {labels.dtype}) must hold integers.")
+        if labels.shape != self.weight_shape:
+            raise ValueError(f"shared (of shape {labels.shape}) must have the weights' shape {self.weight_shape}.")
+        if not np.array_equal(np.unique(labels), np.arange(labels.max() + 1)):
+            raise ValueError(f"shared must hold each label from 0 to the highest (={labels.max()}).")
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """The shape of the weights: `[outputs, monomials]` if ordered, else `[outputs, n, ..., n]`."""
+        inputs = self.inputs + self.include_lower
+        if self.ordered:
+            return (self.outputs, monomials.count(inputs, self.degree))
+        return (self.outputs, *[inputs] * self.degree)
+
+    @functools.cached_property
+    def labels(self) -> Ints:
+        """The class of each weight, in the shape of the weights; classes of one if they are free."""
+        if self.shared is None:
+            return np.arange(math.prod(self.weight_shape)).reshape(self.weight_shape)
+        return np.asarray(self.shared)
+
+    @property
+    def parameters_shape(self) -> tuple[int, ...]:
+        """The shape of what is to be given for the weights: theirs if they are free, `[classes]` if they are shared."""
+        return self.weight_shape if self.shared is None else (int(self.labels.max()) + 1,)
+
+    @functools.cached_property
+    def indices(self) -> Ints:
+        """The row of indices of each weight of an output, `[weights, degree]`; 0 is the constant if there is one."""
+        return index_rows(self.inputs + self.include_lower, self.degree, self.ordered)
+
+    def names(self, prefix: str) -> list[str]:
+        """Names the parameters, flattened: a free weight by its output and indices, a shared one by its class.
+
+        The constant input is written `c`, and left out where it comes first.
+        """
+        if self.shared is not None:
+            return [f"{prefix}_class{label}" for label in range(*self.parameters_shape)]
+        named = []
+        for output, row in itertools.product(range(self.outputs), self.indices.tolist()):
+            letters = ["c" if index < self.include_lower else str(index - self.include_lower) for index in row]
+            rest = itertools.dropwhile("c".__eq__, letters)
+            named.append("_".join([prefix, str(output), *rest]))
+        return named
+
+
+class PolynomialNetwork:
+    """Polynomial layers one after the other, as polynomials of the inputs whose coefficients are such of the weights.
+
+    The weights of layer number l, from 1 on, have names that begin with `w{l}_`; see `PolynomialLayer.names`.
+
+    >>> network = PolynomialNetwork([PolynomialLayer(2, 1, degree=2, ordered=False)])
+    >>> network.outputs
+    [w1_0_0_0*x0**2 + (w1_0_0_1 + w1_0_1_0)*x0*x1 + w1_0_1_1*x1**2]
+
+    Args:
+      layers: The layers, at least one; each has as many inputs as the one before has outputs.
+
+    Raises:
+      ValueError: If there is no layer, they do not chain, or the expansion is too large to write out.
+    """
+
+    def __init__(self, layers: Sequence[PolynomialLayer]) -> None:
+        self.layers = tuple(layers)
+        if not self.layers:
+            raise ValueError("layers must hold at least one.")
+        for place, (first, second) in enumerate(itertools.pairwise(self.layers)):
+            if first.outputs != second.inputs:
+                raise ValueError(
+                    f"layers must chain: layer {place} has {first.outputs} outputs, "
+                    f"layer {place + 1} {second.inputs} inputs."
+                )
+        products, weights = 1, 0
+        for layer in self.layers:
+            products = math.prod(layer.weight_shape[1:]) * products**layer.degree
+            weights += math.prod(layer.parameters_shape)
+        products *= self.layers[-1].outputs
+        if products * weights > EXPANDED:
+            raise ValueError(
+                f"layers give {written(products)} products of {weights:,} weights: these numbers must have a product "
+                f"of at most {EXPANDED:,}. Use fewer or smaller layers, shared weights, or ordered indices."
+            )
+
+    @property
+    def inputs(self) -> int:
+        """The number of inputs of the first layer."""
+        return self.layers[0].inputs
+
+    @functools.cached_property
+    def weights_ring(self) -> Any:
+        """The SymPy ring of the integer polynomials in the weights, layer after layer."""
+        from sympy import ZZ, grevlex
+        from sympy.polys.rings import PolyRing
+
+        names = [name for place, layer in enumerate(self.layers, 1) for name in layer.names(f"w{place}")]
+        return PolyRing(names, ZZ, grevlex)
+
+    @functools.cached_property
+    def ring(self) -> Any:
+        """The SymPy ring of the outputs: polynomials in x0, ..., x{n-1} over those in the weights."""
+        from sympy import grlex
+        from sympy.polys.rings import PolyRing
+
+        return PolyRing([f"x{index}" for index in range(self.inputs)], self.weights_ring.to_domain(), grlex)
+
+    @functools.cached_property
+    def outputs(self) -> list[Polynomial]:
+        """The outputs of the last layer, in `ring`: for each monomial of the inputs its coefficient."""
+        values, weights = list(self.ring.gens), iter(self.weights_ring.gens)
+        for layer in self.layers:
+            mine = list(itertools.islice(weights, math.prod(layer.parameters_shape)))
+            values = list(_applied(layer, mine, values, self.ring))
+        return values
+
+    def written(self) -> str:
+        """Writes the outputs out, a line for each monomial of the inputs.
+
+        >>> print(PolynomialNetwork([PolynomialLayer(2, 1, degree=2, ordered=False)]).written())
+        y0
+          x0**2: w1_0_0_0
+          x0*x1: w1_0_0_1 + w1_0_1_0
+          x1**2: w1_0_1_1
+        """
+        lines = []
+        for output, polynomial in enumerate(self.outputs):
+            lines.append(f"y{output}")
+            for exponents, coefficient in polynomial.terms():
+                monomial = self.ring({exponents: self.ring.domain.one})
+                lines.append(f"  {monomial}: {coefficient}")
+        return "\n".join(lines)
+
+    def flat_parameters(self, weights: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float64]:
+        """Puts the weights of all layers into one array, in the order of `weights_ring`.
+
+        Raises:
+          ValueError: If they are not one array of `parameters_shape` for each layer, or not finite.
+        """
+        arrays = [np.asarray(each, np.float64) for each in weights]
+        given, needed = [each.shape for each in arrays], [layer.parameters_shape for layer in self.layers]
+        if given != needed:
+            raise ValueError(f"weights (of shapes {given}) must have the shapes {needed}.")
+        flat = np.concatenate([each.ravel() for each in arrays])
+        if not np.all(np.isfinite(flat)):
+            raise ValueError("weights must be finite.")
+        return flat
+
+
+def _applied(
+    layer: PolynomialLayer, weights: Sequence[Any], values: Sequence[Polynomial], ring: Any
+) -> Iterator[Polynomial]:
+    """Applies a layer to polynomials."""
+
+    @functools.cache
+    def product(factors: tuple[int, ...]) -> Polynomial:
+        return product(factors[:-1]) * values[factors[-1]] if factors else ring.one
+
+    products = [product(tuple(sorted(inputs_of(row, layer.include_lower)))) for row in layer.indices]
+    for labels in layer.labels.reshape(layer.outputs, -1).tolist():
+        terms = zip(labels, products, strict=True)
+        yield sum((term.mul_ground(weights[label]) for label, term in terms), ring.zero)

@@ -1,0 +1,1 @@
+"""Experiments, one a file: `python -m weirdonetworks.experiments.NAME`."""
