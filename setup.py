@@ -8,6 +8,7 @@ EXTRAS = {
     # igraph is under the GPL, so it is asked for, not brought along.
     "symmetry": ["igraph>=0.11"],
     "analysis": ["pandas>=2.2", "seaborn>=0.13", "jinja2>=3.1", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"],
+    "experiments": ["scikit-learn>=1.5"],
     "sweep": ["ray>=2.40"],
     "test": [
         "build>=1.2",

@@ -5,7 +5,7 @@ A new module needs one entry here and a golden file (`python -m tests.conformanc
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,47 @@ import tensorflow as tf
 
 from weight_symmetry.layers import MaskedConv2D, MaskedLinear
 from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC
-from weirdonetworks.algebra import image_rotations
+from weirdonetworks.algebra import cyclic_group, image_rotations, image_translations
 from weirdonetworks.lab.optimizers import Adam, Momentum
+from weirdonetworks.nets.activations import ScaledTanh
+from weirdonetworks.nets.all_activations import AllActivations
+from weirdonetworks.nets.autoencoder import Autoencoder
+from weirdonetworks.nets.comparative import ComparativeMLP
+from weirdonetworks.nets.convolution import ConvolutionNetwork
+from weirdonetworks.nets.frames import Canonicalise, FrameAverage, TurnFrame
+from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
 from weirdonetworks.nets.invariant import InvariantMLP
+from weirdonetworks.nets.lenet import LeNet
+from weirdonetworks.nets.local_pool import LocalPool
+from weirdonetworks.nets.parallel import Parallel
+from weirdonetworks.nets.permutation import (
+    PermutationEquivariantLinear,
+    PermutationEquivariantPolynomial,
+    PermutationEquivariantQuadratic,
+    PermutationInvariantLinear,
+    PermutationInvariantPolynomial,
+    PermutationInvariantQuadratic,
+)
+from weirdonetworks.nets.pixel_attention import PixelAttention, PixelTransformer
 from weirdonetworks.nets.polynomial import PolynomialLinear, PolynomialMLP, QuadraticMLP
+from weirdonetworks.nets.quadratic import ConstrainedQuadratic, QuadraticLayer
+from weirdonetworks.nets.quantised import QuantisedMLP
+from weirdonetworks.nets.sets import (
+    DeepSets,
+    FourierSetEncoder,
+    FreeAbelianEncoder,
+    PointNet,
+    RelationNetwork,
+    SetAttention,
+    SetTransformer,
+    Symmetrized,
+)
+from weirdonetworks.nets.shared import EquivariantLinear
+from weirdonetworks.nets.soft_equivariant import SoftEquivariant
+from weirdonetworks.nets.softfloor import SoftFloor
+from weirdonetworks.nets.staged import ExpansionParallel, ExpansionSerial, RandomSample, Residual
+from weirdonetworks.nets.synchronous import OrbitAverage, SynchronousMLP
+from weirdonetworks.nets.unit_activations import GroupedSoftmax, UnitConvolution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +65,14 @@ class Network:
       module: Its class.
       shape: The shape of its inputs, batch first.
       options: The constructor's arguments; small sizes make fast tests.
-      randomness: Further arguments, with which it is random in training.
+      randomness: Further arguments, or others in their place, with which it is random in training.
       dtype: The type of its inputs.
       takes: Which of `is_training` and `seed` its call takes beside the inputs, as keywords.
       free_axes: The axes after the first whose size it need not know.
       flattens: Whether it takes inputs of every rank from 2 on.
+      elementwise: Whether it takes inputs of every shape.
       float64: Whether it computes in float64 too.
+      wraps: Makes the network, new each time, that the constructor takes first.
     """
 
     module: type[Any]
@@ -44,7 +83,9 @@ class Network:
     takes: tuple[str, ...] = ()
     free_axes: tuple[int, ...] = ()
     flattens: bool = False
+    elementwise: bool = False
     float64: bool = True
+    wraps: Callable[[], Any] | None = None
 
     @property
     def name(self) -> str:
@@ -53,7 +94,8 @@ class Network:
 
     def construct(self, is_random: bool = False) -> snt.Module:
         """Constructs the module; it has no variables before its first call."""
-        return self.module(**self.options, **(self.randomness if is_random else {}))
+        wrapped = () if self.wraps is None else (self.wraps(),)
+        return self.module(*wrapped, **{**self.options, **(self.randomness if is_random else {})})
 
     def build(self, is_random: bool = False) -> snt.Module:
         """Constructs the module and creates its variables."""
@@ -131,6 +173,131 @@ NETWORKS = (
         (4, 3, 3, 1),
         {"group": image_rotations(3, 3), "degree": 2, "output_sizes": (5, 2)},
         flattens=True,
+    ),
+    Network(
+        ConvolutionNetwork,
+        (4, 8, 7, 2),
+        {"num_classes": 3, "filters": (2, 3), "dense_size": 5, "dropout_rates": (0.0, 0.0)},
+        {"dropout_rates": (0.4, 0.3)},
+        takes=MODEL,
+    ),
+    Network(Autoencoder, (4, 8, 5, 2), {"code_size": 3}),
+    Network(LeNet, (4, 12, 13, 2), {"num_classes": 3}),
+    Network(PixelAttention, (3, 4, 3, 2), {"size": 4, "window": 1}),
+    Network(PixelTransformer, (3, 4, 3, 2), {"num_classes": 3, "size": 4}),
+    Network(ScaledTanh, (4, 3), elementwise=True),
+    Network(SoftFloor, (4, 3), {"factor": 0.3}, elementwise=True),
+    Network(
+        QuantisedMLP, (4, 3, 2, 1), {"output_sizes": (5, 4, 2), "levels": 3}, takes=("is_training",), flattens=True
+    ),
+    Network(ComparativeMLP, (4, 2, 3, 3, 1), {"code_sizes": (6, 5), "head_sizes": (4,)}, flattens=True),
+    Network(GroupedSoftmax, (4, 6), {"group_size": 3, "seed": 1}),
+    Network(UnitConvolution, (4, 6), {"width": 3, "seed": 1}),
+    Network(Parallel, (4, 6), {"branches": {"same": tf.identity, "softmax": GroupedSoftmax(3)}, "reduce": "sum"}),
+    Network(AllActivations, (4, 3, 2, 1), {"hidden_sizes": (8, 16), "num_classes": 3}, flattens=True),
+    *(
+        Network(
+            module,
+            (4, 5, 4, 1),
+            {"num_classes": 3, "stages": 2, "size": 5, "dropout_rate": 0.0, **sampling},
+            {"dropout_rate": 0.4},
+            takes=MODEL,
+            flattens=True,
+        )
+        for module, sampling in (
+            (ExpansionSerial, {}),
+            (ExpansionParallel, {}),
+            (Residual, {}),
+            (RandomSample, {"branches": 2, "sample_size": 7}),
+        )
+    ),
+    Network(PermutationEquivariantLinear, (4, 5, 3), {"output_size": 2}, free_axes=(1,)),
+    Network(PermutationEquivariantQuadratic, (4, 5, 3), {"output_size": 2}, free_axes=(1,)),
+    Network(PermutationEquivariantPolynomial, (4, 5, 3), {"output_size": 2, "degree": 4}, free_axes=(1,)),
+    Network(PermutationInvariantLinear, (4, 5, 3), {"output_size": 2}, free_axes=(1,)),
+    Network(PermutationInvariantQuadratic, (4, 5, 3), {"output_size": 2}, free_axes=(1,)),
+    Network(PermutationInvariantPolynomial, (4, 5, 3), {"output_size": 2, "degree": 4}, free_axes=(1,)),
+    Network(QuadraticLayer, (4, 2, 2), {"output_size": 3}, flattens=True),
+    Network(ConstrainedQuadratic, (4, 2), {"output_size": 2, "constraints": [[1, 0, 0, 0, 1, 1]]}, flattens=True),
+    Network(DeepSets, (4, 5, 3), {"item_sizes": (6, 5), "head_sizes": (4, 2)}, free_axes=(1,)),
+    Network(
+        PointNet,
+        (4, 5, 3),
+        {
+            "item_sizes": (4,),
+            "feature_sizes": (6,),
+            "head_sizes": (4, 2),
+            "input_transform": True,
+            "feature_transform": True,
+            "transform_item_sizes": (5,),
+            "transform_head_sizes": (4,),
+        },
+        free_axes=(1,),
+    ),
+    Network(RelationNetwork, (4, 5, 3), {"pair_sizes": (6, 5), "head_sizes": (4, 2)}, free_axes=(1,)),
+    Network(
+        SetAttention,
+        (4, 5, 3),
+        # After a norm the outputs' mean square is a constant, whose gradient is rounding alone.
+        {"size": 6, "num_heads": 2, "num_inducing": 2, "with_norm": False},
+        free_axes=(1,),
+    ),
+    Network(
+        SetTransformer,
+        (4, 5, 3),
+        {"size": 6, "head_sizes": (4, 2), "num_blocks": 2, "num_heads": 2},
+        free_axes=(1,),
+    ),
+    Network(
+        Symmetrized,
+        (4, 3, 2),
+        wraps=lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP([6, 2])]),
+    ),
+    Network(FourierSetEncoder, (4, 5, 2), {"num_frequencies": 6, "input_size": 2, "kind": "wavelet"}, free_axes=(1,)),
+    Network(FreeAbelianEncoder, (4, 5, 2), {"generators": 4, "output_size": 3}, free_axes=(1,)),
+    Network(
+        OrbitAverage,
+        (4, 3, 3, 1),
+        {"group_or_transforms": image_rotations(3, 3), "pooling": "moments"},
+        {"limit": 2, "samples": 2, "resample": True},
+        takes=MODEL,
+        flattens=True,
+        wraps=lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP([6, 2])]),
+    ),
+    Network(
+        SynchronousMLP,
+        (4, 3, 3, 1),
+        {"group_or_transforms": image_rotations(3, 3), "shared_sizes": (4, 3), "head_sizes": (5, 2)},
+        {"limit": 2, "samples": 2, "resample": True},
+        takes=MODEL,
+        flattens=True,
+    ),
+    Network(EquivariantLinear, (4, 6, 2), {"group_in": cyclic_group(6), "channels": 3}, flattens=True),
+    Network(LiftingConv2D, (2, 5, 5, 2), {"filters": 2, "kernel_size": 3, "group": "D4", "stride": 2}),
+    Network(GroupConv2D, (2, 5, 5, 4, 2), {"filters": 2, "kernel_size": 3}),
+    Network(GroupPool, (2, 3, 3, 4, 2), {"over": "all"}),
+    Network(
+        SoftEquivariant,
+        (4, 3, 3, 1),
+        {"strength": 0.1},
+        flattens=True,
+        wraps=lambda: EquivariantLinear(image_rotations(3, 3), channels=2),
+    ),
+    Network(
+        LocalPool,
+        (4, 3, 3, 1),
+        {"group": image_translations(3, 3), "radius": 1},
+        flattens=True,
+        wraps=lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP([6, 2])]),
+    ),
+    *(
+        Network(
+            module,
+            (4, 4, 4, 1),
+            {"frame": TurnFrame("D4")},
+            wraps=lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP([6, 2])]),
+        )
+        for module in (Canonicalise, FrameAverage)
     ),
     Network(CIFAR10_CNN, (4, 8, 8, 3), {"filters": (3, 4, 5, 6)}, DROPOUT, takes=MODEL),
 )

@@ -28,10 +28,7 @@ def run(driver: str, config: C, options: TrialOptions, make_plan: Callable[[C], 
       UsageError: If the request is impossible (see `runs.open_run`, `datasets.load`, `Trainer`).
       OSError: If data cannot be had or a run not written.
     """
-    data = datasets.load(config.dataset, options.data_dir)
-    if config.examples:
-        data = data.cut(config.examples)
-    data = data.with_validation(config.validation_size, config.data_seed)
+    data = datasets.configured(config, options.data_dir)
     config = config.fitted(data.train.images[0].size, len(data.classes))
     splits = loop.residents(data)
     chosen = [config.trial(number) for number in range(options.num_trials)]

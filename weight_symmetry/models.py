@@ -10,6 +10,7 @@ import tensorflow as tf
 from weight_symmetry import initialisation
 from weight_symmetry.layers import MaskedConv2D, MaskedLinear
 from weirdonetworks.lab import seeds
+from weirdonetworks.nets.dropout import checked_rate, dropout
 
 MaskedLayer = MaskedLinear | MaskedConv2D
 
@@ -27,9 +28,7 @@ class MaskedModel(snt.Module):
 
     def __init__(self, dropout_rate: float, name: str | None):
         super().__init__(name=name)
-        if not 0 <= dropout_rate < 1:
-            raise ValueError(f"dropout_rate (={dropout_rate}) must be in [0, 1).")
-        self.dropout_rate = dropout_rate
+        self.dropout_rate = checked_rate("dropout_rate", dropout_rate)
 
     @property
     def masks(self) -> list[npt.NDArray[np.bool_]]:
@@ -67,12 +66,7 @@ class MaskedModel(snt.Module):
             norm.moving_variance.reset()
 
     def _dropout(self, hidden: tf.Tensor, is_training: bool, seed: tf.Tensor | None, index: int) -> tf.Tensor:
-        if not is_training or self.dropout_rate == 0:
-            return hidden
-        if seed is None:
-            raise ValueError("seed (=None) must be given in training with dropout: int32 [2], new at each step.")
-        own = tf.random.experimental.stateless_fold_in(seed, index, alg="philox")
-        return tf.nn.experimental.stateless_dropout(hidden, self.dropout_rate, own, rng_alg="philox")
+        return dropout(hidden, self.dropout_rate, is_training=is_training, seed=seed, index=index)
 
 
 class MNIST_FC(MaskedModel):  # noqa: N801 - the name that the experiments' flags and records use

@@ -8,16 +8,59 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from weirdonetworks.nets.invariant import InvariantMLP
+    from weirdonetworks.nets.permutation import (
+        PermutationEquivariantLinear,
+        PermutationEquivariantPolynomial,
+        PermutationEquivariantQuadratic,
+        PermutationInvariantLinear,
+        PermutationInvariantPolynomial,
+        PermutationInvariantQuadratic,
+    )
     from weirdonetworks.nets.polynomial import PolynomialLinear, PolynomialMLP, QuadraticMLP
+    from weirdonetworks.nets.quadratic import ConstrainedQuadratic, QuadraticLayer
+    from weirdonetworks.nets.sets import (
+        DeepSets,
+        FourierSetEncoder,
+        FreeAbelianEncoder,
+        PointNet,
+        RelationNetwork,
+        SetAttention,
+        SetTransformer,
+        Symmetrized,
+    )
+    from weirdonetworks.nets.shared import (
+        Canonicalise,
+        EquivariantLinear,
+        FrameAverage,
+        GroupConv2D,
+        GroupPool,
+        LiftingConv2D,
+        LocalPool,
+        SoftEquivariant,
+    )
+    from weirdonetworks.nets.synchronous import OrbitAverage, SynchronousMLP
 
-_HOMES = {
-    "InvariantMLP": "weirdonetworks.nets.invariant",
-    "PolynomialLinear": "weirdonetworks.nets.polynomial",
-    "PolynomialMLP": "weirdonetworks.nets.polynomial",
-    "QuadraticMLP": "weirdonetworks.nets.polynomial",
+_NAMES = {
+    "invariant": ("InvariantMLP",),
+    "permutation": (
+        *(f"PermutationEquivariant{kind}" for kind in ("Linear", "Polynomial", "Quadratic")),
+        *(f"PermutationInvariant{kind}" for kind in ("Linear", "Polynomial", "Quadratic")),
+    ),
+    "polynomial": ("PolynomialLinear", "PolynomialMLP", "QuadraticMLP"),
+    "quadratic": ("ConstrainedQuadratic", "QuadraticLayer"),
+    "sets": (
+        *("DeepSets", "FourierSetEncoder", "FreeAbelianEncoder", "PointNet"),
+        *("RelationNetwork", "SetAttention", "SetTransformer", "Symmetrized"),
+    ),
+    "shared": (
+        *("Canonicalise", "EquivariantLinear", "FrameAverage", "GroupConv2D"),
+        *("GroupPool", "LiftingConv2D", "LocalPool", "SoftEquivariant"),
+    ),
+    "synchronous": ("OrbitAverage", "SynchronousMLP"),
 }
+_HOMES = {name: f"weirdonetworks.nets.{module}" for module, names in _NAMES.items() for name in names}
 
-__all__ = ["InvariantMLP", "PolynomialLinear", "PolynomialMLP", "QuadraticMLP"]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,8 @@ Shape = tuple[int | None, ...]
 
 def refused_shapes(entry: registry.Network) -> list[Shape]:
     """The shapes that an entry's network must refuse: other ranks, and each size unknown that it must know."""
+    if entry.elementwise:
+        return []
     ranks = [entry.shape[:1]] if entry.flattens else [entry.shape[:-1], (*entry.shape, 2)]
     axes = [axis for axis in range(1, len(entry.shape)) if axis not in entry.free_axes]
     return [*ranks, *(with_unknown(entry.shape, axis) for axis in axes)]
@@ -28,6 +30,7 @@ def trace(entry: registry.Network, shape: Shape) -> tf.TensorShape:
 
 
 REFUSED = [(entry, shape) for entry in registry.NETWORKS for shape in refused_shapes(entry)]
+ELEMENTWISE = [entry for entry in registry.NETWORKS if entry.elementwise]
 FREE = [(entry, axis) for entry in registry.NETWORKS for axis in entry.free_axes]
 
 
@@ -43,8 +46,16 @@ def test_free_axis_may_be_unknown(entry: registry.Network, axis: int) -> None:
     assert shape[0] == entry.shape[0] and shape[-1] is not None
 
 
+@pytest.mark.parametrize("entry", ELEMENTWISE, ids=registry.name)
+def test_an_elementwise_network_takes_every_shape(entry: registry.Network) -> None:
+    for shape in ((), (3,), (2, None), (2, 3, 1, 2)):
+        assert trace(entry, shape).as_list() == list(shape)
+
+
 def test_the_law_asks_for_a_rank_and_a_size_of_each_network() -> None:
     for entry in registry.NETWORKS:
+        if entry.elementwise:
+            continue
         shapes = refused_shapes(entry)
         assert any(None in shape for shape in shapes), entry.name
         assert any(len(shape) != len(entry.shape) for shape in shapes), entry.name

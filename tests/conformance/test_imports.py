@@ -8,6 +8,8 @@ import pytest
 
 from tests import packages
 
+# What experiments import once their flags have been read.
+HEAVY = ("weirdonetworks.experiments.classifiers", "weirdonetworks.experiments.set_networks")
 # A driver answers `--help` and wrong flags at once because none of these imports TensorFlow.
 LIGHT = [
     "weirdonetworks",
@@ -25,6 +27,7 @@ LIGHT = [
     "weight_symmetry.symmetry",
     "weight_symmetry.train",
     *packages.module_names("weirdonetworks.algebra"),
+    *(name for name in packages.module_names("weirdonetworks.experiments") if name not in HEAVY),
 ]
 REPORT = """
 import importlib, json, sys

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from weirdonetworks.lab.config import Config, RunOptions, TrainingConfig, setting
+from weirdonetworks.lab.config import Config, RunOptions, StudyConfig, TrainingConfig, setting
 from weirdonetworks.lab.errors import UsageError
 
 
@@ -84,3 +84,24 @@ def test_a_configuration_cannot_be_changed() -> None:
     assert dataclasses.replace(TrainingConfig(), epochs=3).epochs == 3
     with pytest.raises(UsageError):
         dataclasses.replace(TrainingConfig(), epochs=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class InventedStudy(StudyConfig):
+    size: int = setting(3, "A size.", minimum=1)
+
+
+def test_trials_differ_in_their_seed_alone() -> None:
+    trials = InventedStudy(num_trials=3, random_seed=7, size=5).trials()
+    assert [trial.random_seed for trial in trials] == [7, 8, 9]
+    assert all(dataclasses.replace(trial, random_seed=7) == trials[0] for trial in trials)
+    assert {type(trial) for trial in trials} == {InventedStudy} and trials[0].size == 5
+
+
+def test_one_trial_is_the_configuration_itself() -> None:
+    assert StudyConfig().trials() == [StudyConfig()]
+
+
+def test_there_is_at_least_one_trial() -> None:
+    with pytest.raises(UsageError, match=r"^num_trials \(=0\) must be at least 1\.$"):
+        StudyConfig(num_trials=0)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weirdonetworks.lab import datasets, download, sources
+from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.errors import UsageError
 
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -156,3 +157,34 @@ def test_without_a_network_there_is_one_clear_line(
     assert f"Pass --data_dir with {remedy}" in message
     assert message.endswith("or use --dataset=MNIST, which ships with the package.")
     assert "\n" not in message
+
+
+def test_a_configuration_is_cut_then_split(mnist: datasets.Dataset) -> None:
+    data = datasets.configured(TrainingConfig(examples=600, validation_size=100, data_seed=5))
+    expected = mnist.cut(600).with_validation(100, seed=5)
+    for split in ("train", "validation", "test"):
+        np.testing.assert_array_equal(getattr(data, split).images, getattr(expected, split).images)
+        np.testing.assert_array_equal(getattr(data, split).labels, getattr(expected, split).labels)
+    assert [len(split) for split in (data.train, data.test)] == [500, 600]
+    other = datasets.configured(TrainingConfig(examples=600, validation_size=100, data_seed=6))
+    assert not np.array_equal(other.train.images, data.train.images)
+
+
+def test_a_configuration_without_a_cut_is_the_whole_less_a_twelfth() -> None:
+    data = datasets.configured(TrainingConfig())
+    assert data.validation is not None
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [55_000, 5_000, 10_000]
+
+
+def test_a_configuration_names_its_data_and_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load(name: str, data_dir: str | None) -> datasets.Dataset:
+        asked.append((name, data_dir))
+        return invented(10, 5)
+
+    monkeypatch.setattr(datasets, "load", load)
+    assert datasets.configured(TrainingConfig(dataset="kmnist", validation_size=0), "there").validation is None
+    assert asked == [("kmnist", "there")]
+    with pytest.raises(UsageError, match=r"validation_size \(=10\) must be in \[0, 10\)"):
+        datasets.configured(TrainingConfig(validation_size=10))

@@ -1,4 +1,4 @@
-"""The objective of a classifier, against NumPy."""
+"""The objectives, against NumPy."""
 
 from typing import Any
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from weirdonetworks.algebra import image_rotations
 from weirdonetworks.lab import objectives
+from weirdonetworks.lab.augmentation import RandomTransform
 
 IMAGES = np.arange(2 * 2 * 2 * 1, dtype=np.uint8).reshape(2, 2, 2, 1)
 LABELS = np.array([1, 0], np.int32)
@@ -41,6 +43,43 @@ def test_images_are_preprocessed() -> None:
     np.testing.assert_array_equal(seen[0], IMAGES / 2)
 
 
+def test_images_are_augmented_in_training_alone_before_they_are_preprocessed() -> None:
+    def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        seeds.append(seed.numpy().tolist())
+        return tf.cast(images, tf.float32) + 1
+
+    def network(inputs: tf.Tensor) -> tf.Tensor:
+        seen.append(inputs)
+        return tf.zeros([2, 3])
+
+    seeds: list[list[int]] = []
+    seen: list[tf.Tensor] = []
+    objective = objectives.classification(network, lambda images: 2 * tf.cast(images, tf.float32), augment=augment)
+    for is_training, seed in ((False, [3, 4]), (True, [3, 4]), (True, [3, 4]), (True, [3, 5])):
+        objective(tf.constant(IMAGES), tf.constant(LABELS), is_training=is_training, seed=tf.constant(seed))
+    np.testing.assert_array_equal(seen[0], IMAGES * 2.0)
+    np.testing.assert_array_equal(seen[1], (IMAGES + 1.0) * 2)
+    assert len(seeds) == 3 and seeds[0] == seeds[1] != seeds[2]
+    assert [3, 4] not in seeds  # The network draws from that one.
+
+
+def test_a_random_transform_moves_images_by_the_seed_of_the_step() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (30, 4, 4, 1)).astype(np.uint8)
+    seen: list[tf.Tensor] = []
+
+    def network(inputs: tf.Tensor) -> tf.Tensor:
+        seen.append(tf.cast(inputs, tf.float32).numpy())
+        return tf.zeros([30, 3])
+
+    objective = objectives.classification(network, augment=RandomTransform(image_rotations(4, 4)))
+    for is_training, seed in ((False, [3, 4]), (True, [3, 4]), (True, [3, 4]), (True, [3, 5])):
+        objective(tf.constant(images), tf.zeros([30], tf.int32), is_training=is_training, seed=tf.constant(seed))
+    np.testing.assert_array_equal(seen[0], images)
+    np.testing.assert_array_equal(np.sort(seen[1].reshape(30, 16)), np.sort(images.reshape(30, 16)))
+    np.testing.assert_array_equal(seen[1], seen[2])
+    assert not np.array_equal(seen[1], seen[0]) and not np.array_equal(seen[1], seen[3])
+
+
 @pytest.mark.parametrize("takes", [(), ("is_training",), ("seed",), ("is_training", "seed")])
 def test_the_network_gets_what_it_takes(takes: tuple[str, ...]) -> None:
     seen: dict[str, Any] = {}
@@ -60,3 +99,26 @@ def test_the_network_gets_what_it_takes(takes: tuple[str, ...]) -> None:
 def test_nothing_else_can_be_taken() -> None:
     with pytest.raises(ValueError, match=r"takes \(=\('seed', 'step'\)\) must hold is_training and seed only"):
         objectives.classification(lambda images: images, takes=("seed", "step"))
+
+
+def test_regression_counts_an_example_as_right_if_all_its_numbers_are() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.normal(size=(50, 2))
+    predictions = labels + rng.uniform(-0.3, 0.3, (50, 2))
+    objective = objectives.regression(lambda inputs: tf.constant(predictions), tolerance=0.2)
+    figures = objective(tf.zeros([50, 3]), tf.constant(labels), is_training=True, seed=tf.constant(SEED))
+    np.testing.assert_allclose(figures["loss"], ((predictions - labels) ** 2).mean(axis=1), rtol=1e-12)
+    np.testing.assert_array_equal(figures["accuracy"], np.abs(predictions - labels).max(axis=1) < 0.2)
+    assert 0 < np.sum(figures["accuracy"]) < 50
+
+
+def test_propositions_are_right_if_all_are() -> None:
+    rng = np.random.default_rng(2)
+    logits, labels = rng.normal(size=(50, 2)), rng.integers(0, 2, (50, 2)).astype(float)
+    objective = objectives.propositions(lambda inputs: tf.constant(logits))
+    figures = objective(tf.zeros([50, 3]), tf.constant(labels), is_training=True, seed=tf.constant(SEED))
+    shares = 1 / (1 + np.exp(-logits))
+    losses = -(labels * np.log(shares) + (1 - labels) * np.log(1 - shares))
+    np.testing.assert_allclose(figures["loss"], losses.mean(axis=1), rtol=1e-9)
+    np.testing.assert_array_equal(figures["accuracy"], ((shares > 0.5) == (labels == 1)).all(axis=1))
+    assert 0 < np.sum(figures["accuracy"]) < 50

@@ -53,6 +53,17 @@ def test_a_row_shares_its_width(tmp_path: pathlib.Path) -> None:
     assert widths[0] > 2 * widths[1]
 
 
+def test_tiles_are_square_and_bare(tmp_path: pathlib.Path) -> None:
+    figure, axes = plots.tiles(2, 3, side=1.0)
+    assert axes.shape == (2, 3)
+    assert all(not each.get_xticks().size and not each.get_yticks().size for each in axes.flat)
+    for each in axes.flat:
+        each.imshow(np.zeros((4, 4)))
+    plots.save(figure, tmp_path / "tiles.png")
+    boxes = [each.get_window_extent() for each in axes.flat]
+    assert all(abs(box.width - box.height) < 1 for box in boxes)
+
+
 def test_a_saved_plot_is_a_picture(tmp_path: pathlib.Path) -> None:
     figure, (axes,) = plots.row(1)
     plots.accuracy_by_epoch(axes, RECORDS)

@@ -11,7 +11,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.lab import objectives, training
-from weirdonetworks.lab.datasets import Dataset
+from weirdonetworks.lab.datasets import Dataset, Examples
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.optimizers import Adam, Momentum
 from weirdonetworks.lab.training import Resident, Trainer
@@ -359,3 +359,23 @@ def test_auto_needs_no_word_of_the_system_on_affinity(monkeypatch: pytest.Monkey
 def test_another_execution_is_refused() -> None:
     with pytest.raises(UsageError, match=r"execution \(=eager\) must be one of auto, xla, graph"):
         training.resolve_execution("eager", Dense())
+
+
+def test_inputs_and_answers_may_be_numbers() -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(200, 3)).astype(np.float32)
+    data = Resident(Examples(inputs, (inputs @ [[1.0], [2.0], [-1.0]]).astype(np.float32)))
+    network = snt.Linear(1)
+    objective = objectives.regression(network, tolerance=0.01)
+    trainer = Trainer(network, Momentum(0.9), objective, data, batch_size=30, execution="graph")
+    before = trainer.evaluate(data)
+    for epoch in range(20):
+        trainer.epoch(rng.permutation(200), np.full(trainer.steps_per_epoch, 0.05), (epoch, 0))
+    after = trainer.evaluate(data)
+    assert before["loss"] > 0.1 and after["loss"] < 1e-6 and after["accuracy"] == 1
+    np.testing.assert_allclose(network.w, [[1], [2], [-1]], atol=1e-3)
+
+
+def test_inputs_and_answers_must_be_as_many() -> None:
+    with pytest.raises(ValueError, match=r"images of shape \(3, 2\) and labels of shape \(4,\) must be as many"):
+        Examples(np.zeros((3, 2)), np.zeros(4))

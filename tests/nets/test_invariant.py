@@ -134,5 +134,10 @@ def test_bad_options_are_refused() -> None:
         InvariantMLP(sign_changes(2), 1, [1])
     with pytest.raises(ValueError, match="complex"):
         InvariantMLP(MatrixGroup([[[0.0, 1j], [-1j, 0.0]]]), 1, [1])
+    for kind in ("orbit_sums", "fundamental"):
+        with pytest.raises(ValueError, match=r"degree \(=3\) gives 80622640 monomials in 784.*at most 33333333\."):
+            InvariantMLP(image_rotations(28, 28), 3, [1], invariants=kind)
+    with pytest.raises(TypeError, match=r"output_sizes \(=8\) must be a list of integers"):
+        InvariantMLP(group, 2, 8)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"shape \(1, 4\) must have width 3"):
         InvariantMLP(group, 2, [1])(tf.zeros([1, 4]))

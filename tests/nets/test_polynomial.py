@@ -16,6 +16,7 @@ import weirdonetworks
 from tests.conformance.comparison import assert_close
 from weirdonetworks.algebra import monomials
 from weirdonetworks.nets import monomial_parts
+from weirdonetworks.nets.monomial_layout import Layout
 from weirdonetworks.nets.polynomial import PolynomialLinear, PolynomialMLP, QuadraticMLP
 
 # Variables, degree, outputs: fewer variables than the degree, few outputs and many, several blocks and one.
@@ -251,11 +252,66 @@ def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
         PolynomialLinear(**{"output_size": 1, "degree": 2, **options})
 
 
+@pytest.mark.parametrize("chosen", [[(1.7, 1.2), (0.0,)], [3, 4], ["ab"], [(0,), None], 3, [np.array([0.0, 1.0])]])
+def test_monomials_that_are_no_integers_are_refused(chosen: Any) -> None:
+    with pytest.raises(TypeError, match=r"monomials must be tuples of integers such as \(0, 0, 2\)") as caught:
+        PolynomialLinear(1, 2, monomials=chosen)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("index", [int, np.int64, np.uint8])
+def test_integers_of_every_kind_are_indices(index: Any) -> None:
+    layer = PolynomialLinear(1, 2, monomials=[(index(2), index(0)), [index(1)]], with_bias=False)
+    layer(tf.zeros([1, 3]))
+    assert layer.monomials() == [(1,), (0, 2)]
+
+
 @pytest.mark.parametrize("chosen", [[(0, 4)], [(-1, 2)], np.eye(5, dtype=int)], ids=["index", "negative", "table"])
 def test_monomials_in_other_variables_are_refused(chosen: Any) -> None:
     layer = PolynomialLinear(1, 2, monomials=chosen)
     with pytest.raises(ValueError, match="width 4"):
         layer(tf.zeros([1, 4]))
+
+
+@pytest.mark.parametrize("interaction_only", [False, True])
+@pytest.mark.parametrize("lowest", [1, 2, 4])
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_monomials_are_counted_as_they_are_listed(n: int, lowest: int, interaction_only: bool) -> None:
+    layout = Layout(range(lowest, 5), interaction_only)
+    number = layout.count(n)
+    if number:
+        layout.cut(n)
+        assert number == sum(map(layout.size, layout.parts))
+    else:
+        assert interaction_only and n < lowest
+
+
+@pytest.mark.parametrize(
+    ("outputs", "degree", "options", "count"),
+    [
+        (1, 4, {}, "gives 15943435564 monomials in 784 variables"),
+        (1, 6, {"interaction_only": True}, "gives 318851718533740 monomials in"),
+        (1, 12, {"include_lower": False}, "gives about 1.22e26 monomials in"),
+        (100, 3, {}, "with 32372457600 bytes of weights, and must give at most"),
+    ],
+)
+def test_more_monomials_than_fit_in_memory_are_refused_at_once(
+    outputs: int, degree: int, options: dict[str, Any], count: str
+) -> None:
+    layer = PolynomialLinear(outputs, degree, **options)
+    with pytest.raises(ValueError, match=count) as caught:
+        layer(tf.zeros([1, 784]))
+    assert "Take a lower degree, chosen monomials, or smaller inputs." in str(caught.value)
+    if not layer.interaction_only:  # The refused call has left no trace.
+        assert layer(tf.zeros([1, 2])).shape == (1, outputs)
+
+
+def test_inputs_need_not_be_tensors() -> None:
+    inputs = np.random.default_rng(0).normal(size=(2, 2, 2, 1)).astype(np.float32)
+    network = PolynomialMLP([3, 2], 2)
+    expected = network(tf.constant(inputs))
+    np.testing.assert_array_equal(network(inputs), expected)
+    np.testing.assert_array_equal(network(inputs.tolist()), expected)
 
 
 def test_bad_use_is_refused() -> None:
@@ -277,3 +333,7 @@ def test_bad_use_is_refused() -> None:
         PolynomialLinear.from_polynomial([sympy.Integer(3)], 2)
     with pytest.raises(ValueError, match="output_sizes must hold"):
         PolynomialMLP([], 2)
+    with pytest.raises(TypeError, match=r"output_sizes \(=8\) must be a list of integers"):
+        PolynomialMLP(8, 2)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"output_sizes \(=1.5\) must be an integer"):
+        PolynomialMLP([1.5], 2)  # type: ignore[list-item]

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from weirdonetworks.lab import literals
 from weirdonetworks.lab.errors import UsageError
@@ -90,7 +90,7 @@ class TrainingConfig(Config):
         "[(10, 0.1), (15, 0.01)]", "For --lr_schedule=stepped: a list of (epoch, scale of the learning rate)."
     )
     random_seed: int = setting(42, "The base of the seeds of the weights, the order of the images, and dropout.")
-    data_seed: int = setting(0, "The seed that draws the validation images.")
+    data_seed: int = setting(0, "The seed that draws the validation images, and whatever else is done to the data.")
     execution: str = setting("auto", "How an epoch is compiled; auto is the fastest.", choices=("auto", "xla", "graph"))
     update_epoch: int = setting(10, "Evaluate on the whole training data every so many epochs.", minimum=1)
     update_iterations: int = setting(100, "Log batch loss and gradient norm every so many steps.", minimum=1)
@@ -120,6 +120,21 @@ class TrainingConfig(Config):
                 "epochs above 0 and scales at least 0."
             )
         return steps
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig(TrainingConfig):
+    """A training configuration of a study, which can repeat each of its trainings with other seeds."""
+
+    num_trials: int = setting(1, "Repeat each training so many times, raising the seed by one for each.", minimum=1)
+
+    def trials(self) -> list[Self]:
+        """Lists the configurations of the repetitions.
+
+        >>> [trial.random_seed for trial in StudyConfig(num_trials=3).trials()]
+        [42, 43, 44]
+        """
+        return [dataclasses.replace(self, random_seed=self.random_seed + number) for number in range(self.num_trials)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 import dataclasses
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks.lab import seeds, sources
+from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +35,23 @@ class Split:
 
     def __getitem__(self, index: slice | npt.NDArray[np.integer]) -> "Split":
         return Split(self.images[index], self.labels[index])
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Inputs of any kind and what is asked of them, under a split's names: arrays, examples first."""
+
+    images: npt.NDArray[Any]
+    labels: npt.NDArray[Any]
+
+    def __post_init__(self) -> None:
+        if self.images.shape[:1] != self.labels.shape[:1]:
+            raise ValueError(
+                f"images of shape {self.images.shape} and labels of shape {self.labels.shape} must be as many."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +153,18 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
         classes=raw.classes,
         standardisation=_standardisation(raw),
     )
+
+
+def configured(config: TrainingConfig, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    """Loads the data set that a configuration names, cut and with the validation split as it says.
+
+    Raises:
+      UsageError, OSError: As `load`, and as `Dataset.with_validation`.
+    """
+    data = load(config.dataset, data_dir)
+    if config.examples:
+        data = data.cut(config.examples)
+    return data.with_validation(config.validation_size, config.data_seed)
 
 
 def _standardisation(raw: sources.Raw) -> Standardisation:

@@ -132,9 +132,9 @@ def epoch_steps(epoch: int, steps_per_epoch: int) -> npt.NDArray[np.integer]:
 
 
 @contextlib.contextmanager
-def progress(epochs: int) -> Iterator[Callable[[int, Mapping[str, Any]], None]]:
+def progress(epochs: int, description: str = "training") -> Iterator[Callable[[int, Mapping[str, Any]], None]]:
     """Shows a bar over epochs, silent when stderr is no terminal; yields an `after_epoch` for `fit`."""
-    with tqdm(total=epochs, desc="training", unit="epoch", disable=None) as bar:
+    with tqdm(total=epochs, desc=description, unit="epoch", disable=None) as bar:
 
         def after_epoch(finished: int, record: Mapping[str, Any]) -> None:
             if "test_accuracy" in record:

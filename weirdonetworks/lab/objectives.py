@@ -29,6 +29,7 @@ def classification(
     network: Callable[..., tf.Tensor],
     preprocess: Callable[[tf.Tensor], tf.Tensor] = lambda images: images,
     takes: Collection[str] = (),
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
 ) -> Objective:
     """Makes the objective of a classifier: cross-entropy `loss`, and `accuracy`.
 
@@ -36,6 +37,7 @@ def classification(
       network: Maps preprocessed images to logits `[batch, classes]`.
       preprocess: Maps uint8 images to what the network takes, e.g. a `datasets.Standardisation`.
       takes: Which of `is_training` and `seed` the network takes beside the images, as keywords.
+      augment: Changes images in training, before `preprocess`, given a seed, e.g. an `augmentation.RandomTransform`.
 
     Returns:
       The objective, with the figures `loss` and `accuracy`.
@@ -50,6 +52,8 @@ def classification(
         images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
     ) -> Mapping[str, tf.Tensor]:
         options = {"is_training": is_training, "seed": seed}
+        if augment and is_training:
+            images = augment(images, tf.random.experimental.stateless_fold_in(seed, 1, alg="philox"))
         logits = network(preprocess(images), **{name: options[name] for name in takes})
         guesses = tf.argmax(logits, axis=-1, output_type=labels.dtype)
         return {
@@ -58,3 +62,51 @@ def classification(
         }
 
     return objective
+
+
+def regression(network: Callable[[tf.Tensor], tf.Tensor], tolerance: float) -> Objective:
+    """Makes the objective of a network that predicts numbers: squared error `loss`, and `accuracy`.
+
+    Args:
+      network: Maps inputs to predictions `[batch, numbers]`, the shape of the labels, which are floating point.
+      tolerance: The error below which a number counts as right.
+
+    Returns:
+      The objective, with the figures `loss`, the mean over an example's numbers, and `accuracy`, the share of examples
+      all of whose numbers are right.
+    """
+
+    def objective(
+        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
+    ) -> Mapping[str, tf.Tensor]:
+        errors = tf.abs(network(images) - labels)
+        return {"loss": tf.reduce_mean(errors**2, axis=-1), "accuracy": _all_right(errors < tolerance, errors.dtype)}
+
+    return objective
+
+
+def propositions(network: Callable[[tf.Tensor], tf.Tensor]) -> Objective:
+    """Makes the objective of a network that says which of some propositions hold: cross-entropy `loss`, and `accuracy`.
+
+    Args:
+      network: Maps inputs to logits `[batch, propositions]`, the shape of the labels, which are 1 or 0 in floating
+        point.
+
+    Returns:
+      The objective, with the figures `loss`, the mean over propositions, and `accuracy`, the share of examples all of
+      whose propositions are right.
+    """
+
+    def objective(
+        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
+    ) -> Mapping[str, tf.Tensor]:
+        logits = network(images)
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+        right = tf.equal(logits > 0, labels > 0)
+        return {"loss": tf.reduce_mean(losses, axis=-1), "accuracy": _all_right(right, logits.dtype)}
+
+    return objective
+
+
+def _all_right(right: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    return tf.cast(tf.reduce_all(right, axis=-1), dtype)

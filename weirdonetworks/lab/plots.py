@@ -35,6 +35,18 @@ def row(count: int, widths: Sequence[float] | None = None, height: float = 3.2) 
     return figure, list(axes)
 
 
+def tiles(rows: int, columns: int, side: float = 1.25) -> tuple[Figure, npt.NDArray[Any]]:
+    """Makes a figure of square axes without frames, for images; returns them as an array `[rows, columns]`."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(side * columns + 0.25, side * rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(rows, columns, squeeze=False)
+    for each in axes.flat:
+        each.set(xticks=[], yticks=[])
+        each.spines[:].set_visible(False)
+    return figure, axes
+
+
 def accuracy_by_epoch(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
     """Draws the accuracy of each split that the records have."""
     epochs = [record["epoch"] for record in records]

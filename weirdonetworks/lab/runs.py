@@ -135,7 +135,8 @@ def open_run(
 ) -> Iterator[Run]:
     """Opens the run of a configuration: a new one, an unfinished one to resume, or a finished one to look at.
 
-    Leaving the context by an exception marks an unfinished run as interrupted, and removes one without any record.
+    Leaving the context by an exception marks an unfinished run as interrupted, and removes one without any record (of
+    its own or of a run inside it).
 
     Args:
       experiment_dir: The folder of all runs; made if missing.
@@ -189,7 +190,7 @@ def open_run(
         try:
             yield run
         except BaseException:
-            if run.records:
+            if _holds_records(directory):
                 run.set_status("interrupted")
             else:
                 shutil.rmtree(directory)
@@ -212,6 +213,10 @@ def _create(directory: pathlib.Path, driver: str, config: Mapping[str, Any], unh
     files.write_json(beside / "config.json", {"driver": driver, **unhashed, **config, "versions": versions})
     beside.rename(directory)
     return Run(directory)
+
+
+def _holds_records(directory: pathlib.Path) -> bool:
+    return any(path.stat().st_size for path in directory.rglob("metrics.jsonl"))
 
 
 def _nothing_to_resume(folder: pathlib.Path, driver: str, config: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.lab import machine
-from weirdonetworks.lab.datasets import Split
+from weirdonetworks.lab.datasets import Examples, Split
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.objectives import Objective
 from weirdonetworks.lab.optimizers import Optimizer
@@ -36,7 +36,7 @@ def resolve_execution(execution: str, network: snt.Module) -> str:
 class Resident:
     """A split on the device, whole."""
 
-    def __init__(self, split: Split):
+    def __init__(self, split: Split | Examples):
         self.images = tf.constant(split.images)
         self.labels = tf.constant(split.labels)
 

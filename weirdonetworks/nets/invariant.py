@@ -8,7 +8,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra import exponent_table, fundamental_invariants, invariant_basis, monomials
-from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.matrix_groups import MatrixGroup
 from weirdonetworks.nets.monomial_layout import indices
@@ -16,6 +16,7 @@ from weirdonetworks.nets.monomial_parts import cut, gaussian_moments, products
 from weirdonetworks.nets.polynomial import checked_sizes, flattened
 
 TERMS = 2**14  # Monomials multiplied out at a time.
+ENTRIES = 10**8  # Indices in the largest table of monomials: 0.8 GB, and to find orbits several times that and minutes.
 INVARIANTS = ("orbit_sums", "fundamental")
 
 
@@ -64,7 +65,7 @@ class InvariantMLP(snt.Module):
         Raises:
           TypeError: If the group is none, or a number no integer.
           ValueError: If a number is below 1, there is no layer, the choice is unknown, an invariant has complex
-            coefficients, or the group has no invariant up to the degree.
+            coefficients, the group has no invariant up to the degree, or there are too many monomials of that degree.
         """
         super().__init__(name=name)
         if not isinstance(group, PermutationGroup | MatrixGroup):
@@ -74,8 +75,14 @@ class InvariantMLP(snt.Module):
         degree = at_least("degree", degree, 1)
         self.input_size = group.degree if isinstance(group, PermutationGroup) else group.dimension
         self.activation = activation
+        number = monomials.count(self.input_size, degree)
+        if number * degree > ENTRIES:
+            raise ValueError(
+                f"degree (={degree}) gives {written(number)} monomials in {self.input_size} variables, and must give "
+                f"at most {ENTRIES // degree}. Take a lower degree, or smaller inputs."
+            )
+        sizes = checked_sizes("output_sizes", output_sizes)
         self._features = _features(group, degree, invariants)
-        sizes = checked_sizes(output_sizes)
         self.layers = [snt.Linear(size, with_bias, name=f"linear_{i}") for i, size in enumerate(sizes)]
 
     @property
@@ -89,6 +96,7 @@ class InvariantMLP(snt.Module):
         Raises:
           ValueError: If the inputs' shape is not known after the batch, or has another width than the group.
         """
+        inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         if flat.shape[1] != self.input_size:
             raise ValueError(

@@ -1,5 +1,7 @@
 """Which monomials a polynomial layer has, where the weight of each is, and how they are written for SymPy."""
 
+import math
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,6 +30,7 @@ class Layout:
       chosen: The only monomials, as index tuples; None for all.
 
     Raises:
+      TypeError: If a chosen monomial is no list of integers.
       ValueError: If a chosen monomial has another degree or a square that it may not have, or occurs twice.
     """
 
@@ -48,7 +51,7 @@ class Layout:
             self._width = chosen.shape[1]
             rows = [indices(row) for row in chosen.tolist()]
         else:
-            rows = [tuple(sorted(row)) for row in chosen]
+            rows = _sorted_rows(chosen)
         if not rows:
             raise ValueError("monomials must hold at least one.")
         seen = set()
@@ -66,6 +69,15 @@ class Layout:
             for degree in self.degrees
             if any(len(row) == degree for row in rows)
         }
+
+    def count(self, n: int) -> int:
+        """Counts the monomials in n variables without making them."""
+        if self._chosen is not None:
+            return sum(map(len, self._chosen.values()))
+        lowest, highest = self.degrees[0], self.degrees[-1]
+        if self.interaction_only:
+            return sum(math.comb(n, degree) for degree in range(lowest, min(highest, n) + 1))
+        return math.comb(n + highest, n) - math.comb(n + lowest - 1, n)  # Those up to a degree d number C(n + d, n).
 
     def cut(self, n: int) -> None:
         """Cuts the monomials in n variables into parts.
@@ -109,6 +121,19 @@ class Layout:
         if self._chosen is None:
             return orders.index_of(rows - np.arange(degree), self.n - degree + 1)
         return np.searchsorted(orders.index_of(self._chosen[degree], self.n), orders.index_of(rows, self.n))
+
+
+def _sorted_rows(chosen: Iterable[Sequence[int]]) -> list[tuple[int, ...]]:
+    """Reads index tuples, each in rising order."""
+    rows = []
+    for row in chosen if np.iterable(chosen) else [chosen]:
+        try:
+            rows.append(tuple(sorted(map(operator.index, row))))
+        except TypeError:
+            raise TypeError(
+                f"monomials must be tuples of integers such as (0, 0, 2) for x0^2 x2, and {row!r} is none."
+            ) from None
+    return rows
 
 
 def indices(exponents: Sequence[int]) -> tuple[int, ...]:

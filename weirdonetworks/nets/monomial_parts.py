@@ -55,7 +55,7 @@ class Rectangle:
             prefixes = inputs[:, self.prefixes[0, 0] : self.prefixes[-1, 0] + 1]
         else:
             prefixes = tf.transpose(products(transposed, self.prefixes))
-        return _bilinear(prefixes, tail, weights)
+        return _bilinear(prefixes, tail, transposed[self.start :], weights)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -201,10 +201,13 @@ def _weighted_products(transposed: tf.Tensor, weights: tf.Tensor, rows: Ints) ->
 
 
 @tf.custom_gradient
-def _bilinear(prefixes: tf.Tensor, tail: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, object]:
+def _bilinear(
+    prefixes: tf.Tensor, tail: tf.Tensor, transposed_tail: tf.Tensor, weights: tf.Tensor
+) -> tuple[tf.Tensor, object]:
     """Computes y[b, o] = sum_pm prefixes[b, p] tail[b, m] weights[m, p o]; keeps its arguments alone for later.
 
-    The derivatives by prefixes and by tail are two sums of one product, of the upstream and the weights.
+    The derivatives by prefixes and by tail are two sums of one product, of the upstream and the weights. The tail comes
+    transposed as well because XLA is faster forward from that one, and backward from the other.
     """
     p, m = prefixes.shape[1], tail.shape[1]
     outputs = weights.shape[1] // p
@@ -217,10 +220,10 @@ def _bilinear(prefixes: tf.Tensor, tail: tf.Tensor, weights: tf.Tensor) -> tuple
     if m < outputs:  # The smaller of two tables: the block's monomials, or a sum for each prefix and output.
         values = tf.matmul(table(), flat)
     else:
-        sums = tf.reshape(tf.matmul(tail, weights), [-1, p, outputs])
+        sums = tf.reshape(tf.matmul(transposed_tail, weights, transpose_a=True), [-1, p, outputs])
         values = tf.einsum("bp,bpo->bo", prefixes, sums)
 
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         both = tf.reshape(tf.matmul(upstream, flat, transpose_b=True), [-1, m, p])
         if m < outputs:
             by_weights = tf.matmul(table(after=upstream), upstream, transpose_a=True)
@@ -228,7 +231,8 @@ def _bilinear(prefixes: tf.Tensor, tail: tf.Tensor, weights: tf.Tensor) -> tuple
             spread = tf.reshape(prefixes[:, :, None] * upstream[:, None, :], [-1, p * outputs])
             by_weights = tf.matmul(tail, spread, transpose_a=True)
         by_weights = tf.reshape(by_weights, [m, p * outputs])
-        return tf.einsum("bmp,bm->bp", both, tail), tf.einsum("bmp,bp->bm", both, prefixes), by_weights
+        by_prefixes, by_tail = tf.einsum("bmp,bm->bp", both, tail), tf.einsum("bmp,bp->bm", both, prefixes)
+        return by_prefixes, by_tail, None, by_weights  # The whole derivative by the tail goes through one of the two.
 
     return values, gradient
 

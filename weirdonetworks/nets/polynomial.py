@@ -11,10 +11,13 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.polynomials import as_polynomial
 from weirdonetworks.nets.monomial_layout import Layout, exponents, indices, real_ring
 from weirdonetworks.nets.monomial_parts import gaussian_moments
+
+MONOMIALS = 10**8  # More take minutes to list.
+WEIGHTS = 2**33  # Bytes: with their gradient and the two averages of Adam 32 GB.
 
 
 class PolynomialLinear(snt.Module):
@@ -71,7 +74,7 @@ class PolynomialLinear(snt.Module):
           name: The module's name.
 
         Raises:
-          TypeError: If a size or degree is no integer.
+          TypeError: If a size or degree is no integer, or a monomial no list of them.
           ValueError: If a size or degree is below 1, or the monomials are no such list or not distinct.
         """
         super().__init__(name=name)
@@ -86,6 +89,7 @@ class PolynomialLinear(snt.Module):
     @snt.once
     def _initialize(self, inputs: tf.Tensor) -> None:
         self.input_size = inputs.shape[1]
+        self._need_memory(inputs.dtype.size)
         self._layout.cut(self.input_size)
         weights = []
         for degree, parts in self._layout.parts.items():
@@ -107,8 +111,9 @@ class PolynomialLinear(snt.Module):
 
         Raises:
           ValueError: If the inputs' shape is not known after the batch, their width is another than at the first call,
-            the monomials are in other variables than x0, ..., x{n-1}, or there is no monomial.
+            the monomials are in other variables than x0, ..., x{n-1}, or there is none or too many to fit in memory.
         """
+        inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         self._initialize(flat)
         if flat.shape[1] != self.input_size:
@@ -221,6 +226,15 @@ class PolynomialLinear(snt.Module):
         layer.set_polynomial(read)
         return layer
 
+    def _need_memory(self, item_size: int) -> None:
+        number = self._layout.count(self.input_size)
+        if number > MONOMIALS or number * self.output_size * item_size > WEIGHTS:
+            raise ValueError(
+                f"degree (={self.degree}) gives {written(number)} monomials in {self.input_size} variables, with "
+                f"{written(number * self.output_size * item_size)} bytes of weights, and must give at most {MONOMIALS} "
+                f"and {WEIGHTS}. Take a lower degree, chosen monomials, or smaller inputs."
+            )
+
     def _need_variables(self) -> int:
         if not hasattr(self, "weights"):
             raise ValueError("The layer must be called once before it has weights.")
@@ -263,10 +277,11 @@ class PolynomialMLP(snt.Module):
           name: The module's name.
 
         Raises:
+          TypeError: As in `PolynomialLinear`, or if the widths are no list of integers.
           ValueError: If there is no layer, or as in `PolynomialLinear`.
         """
         super().__init__(name=name)
-        first, *rest = checked_sizes(output_sizes)
+        first, *rest = checked_sizes("output_sizes", output_sizes)
         self.activation = activation
         self.polynomial = PolynomialLinear(
             first, degree, include_lower, interaction_only, monomials, with_bias, w_init, name="polynomial"
@@ -300,11 +315,12 @@ class QuadraticMLP(PolynomialMLP):
 
 
 def flattened(inputs: tf.Tensor) -> tf.Tensor:
-    """Flattens `[batch, ...]` to `[batch, n]`.
+    """Flattens `[batch, ...]`, a tensor or what can be made one, to `[batch, n]`.
 
     Raises:
       ValueError: If a size after the batch is not known, or the numbers are no floating-point ones.
     """
+    inputs = tf.convert_to_tensor(inputs)
     if inputs.shape.rank is None or inputs.shape.rank < 2 or not inputs.shape[1:].is_fully_defined():
         raise ValueError(f"inputs of shape {inputs.shape} must be [batch, ...], all sizes after the batch known.")
     if not inputs.dtype.is_floating:
@@ -312,12 +328,19 @@ def flattened(inputs: tf.Tensor) -> tf.Tensor:
     return tf.reshape(inputs, [-1, math.prod(inputs.shape[1:])])
 
 
-def checked_sizes(output_sizes: Iterable[int]) -> list[int]:
-    """Reads the widths of layers; raises a `ValueError` unless there is one and all are at least 1."""
-    sizes = [at_least("output_sizes", size, 1) for size in output_sizes]
-    if not sizes:
-        raise ValueError("output_sizes must hold at least one.")
-    return sizes
+def checked_sizes(argument: str, sizes: Iterable[int], can_be_empty: bool = False) -> list[int]:
+    """Reads the widths of layers from an argument of that name.
+
+    Raises:
+      TypeError: If they are no list, or one is no integer.
+      ValueError: If there is none though there must be, or one is below 1.
+    """
+    if not np.iterable(sizes):
+        raise TypeError(f"{argument} (={sizes!r}) must be a list of integers, one a layer.")
+    checked = [at_least(argument, size, 1) for size in sizes]
+    if not (checked or can_be_empty):
+        raise ValueError(f"{argument} must hold at least one.")
+    return checked
 
 
 def _normal(rows: Ints, number: int, outputs: int, dtype: tf.DType) -> tf.Tensor:

@@ -1,0 +1,60 @@
+"""A quadratic layer as users of PyTorch would write it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from benchmarks import harness
+from benchmarks.rivals.quadratic import Floats, Prepared, Problem
+
+if TYPE_CHECKING:
+    import torch
+
+
+def gather(problem: Problem) -> Prepared:
+    """Gathers both factors of all monomials, and maps their products by `nn.Linear`."""
+    harness.pytorch_threads(problem.threads)
+    import torch
+
+    lower, upper = map(torch.from_numpy, problem.pairs)
+    layer = torch.nn.Linear(*problem.weights.shape, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(problem.weights.T))
+    return _prepared(
+        problem, layer, lambda inputs: layer(inputs[:, lower] * inputs[:, upper]), lambda gradient: gradient.T
+    )
+
+
+def bilinear(problem: Problem) -> Prepared:
+    """Gives `nn.Bilinear` the inputs twice."""
+    harness.pytorch_threads(problem.threads)
+    import torch
+
+    n, outputs = problem.inputs.shape[1], problem.weights.shape[1]
+    layer = torch.nn.Bilinear(n, n, outputs, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(problem.matrices().transpose(2, 0, 1)))
+    return _prepared(
+        problem,
+        layer,
+        lambda inputs: layer(inputs, inputs),
+        lambda gradient: gradient.transpose(1, 2, 0)[problem.pairs],
+    )
+
+
+def _prepared(
+    problem: Problem,
+    layer: "torch.nn.Module",
+    run: "Callable[[torch.Tensor], torch.Tensor]",
+    read: Callable[[Floats], Floats],
+) -> Prepared:
+    import torch
+
+    inputs, upstream = torch.from_numpy(problem.inputs), torch.from_numpy(problem.upstream)
+
+    def step() -> "tuple[torch.Tensor, torch.Tensor]":
+        layer.weight.grad = None
+        outputs = run(inputs)
+        outputs.backward(upstream)
+        return outputs, layer.weight.grad
+
+    return Prepared(step, lambda done: (done[0].detach().numpy(), read(done[1].numpy())))

@@ -1,0 +1,59 @@
+"""The experiments that train one classifier, as processes on real data cut short."""
+
+import pathlib
+import subprocess
+
+import pytest
+
+from tests.drivers.processes import all_runs, only_run, read, records
+from tests.experiments.processes import run
+
+SHORT = {
+    "lenet": ("--examples=500", "--epochs=2", "--num_trials=2", "--execution=graph"),
+    "convolution": ("--examples=300", "--epochs=1", "--num_trials=1"),
+}
+PARAMETERS = {"lenet": 61_706, "convolution": 1_199_882}
+Done = tuple[str, pathlib.Path, subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module", params=SHORT)
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("runs")
+    return request.param, folder, run(request.param, *SHORT[request.param], f"--experiment_dir={folder}")
+
+
+def test_it_says_what_it_found(finished: Done) -> None:
+    name, folder, done = finished
+    assert (done.returncode, done.stderr) == (0, "")
+    study = only_run(folder)
+    found = read(study / "results.json")
+    assert found["parameters"] == PARAMETERS[name] and f"{PARAMETERS[name]:,}" in done.stdout
+    assert f"{found['test_accuracy']['mean']:.2%}" in done.stdout and str(study) in done.stdout
+
+
+def test_results_are_those_of_the_trainings(finished: Done) -> None:
+    name, folder, _ = finished
+    study = only_run(folder)
+    found = read(study / "results.json")
+    trainings = [records(directory) for directory in all_runs(study)]
+    accuracies = [lines[-1]["test_accuracy"] for lines in trainings]
+    assert sorted(found["test_accuracy"]["values"]) == sorted(accuracies)
+    assert found["epochs"] in trainings and all(accuracy > 0.15 for accuracy in accuracies)
+    assert len(accuracies) == (2 if name == "lenet" else 1)
+    assert list(study.glob("*/events.out.*"))
+    assert (study / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_finished_study_trains_nothing(finished: Done) -> None:
+    name, folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()}
+    again = run(name, *SHORT[name], f"--experiment_dir={folder}")
+    assert again.returncode == 0 and "finished before" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_bad_input_is_one_clear_line(name: str, tmp_path: pathlib.Path) -> None:
+    done = run(name, "--num_trials=0", f"--experiment_dir={tmp_path}/runs")
+    assert (done.returncode, done.stderr) == (2, "error: num_trials (=0) must be at least 1.\n")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,59 @@
+"""The experiment on attention over pixels, as a process on real data cut short."""
+
+import pathlib
+import subprocess
+
+import numpy as np
+import pytest
+
+from tests.drivers.processes import only_run, read
+from tests.experiments.processes import run
+from weirdonetworks.experiments.self_attention import central_pixel
+
+SHORT = ("--examples=110", "--epochs=1", "--size=4", "--window=1")
+Done = tuple[pathlib.Path, subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("runs")
+    return folder, run("self_attention", *SHORT, f"--experiment_dir={folder}")
+
+
+def test_it_leaves_results_and_a_picture(finished: Done) -> None:
+    folder, done = finished
+    assert (done.returncode, done.stderr) == (0, "")
+    study = only_run(folder)
+    found = read(study / "results.json")
+    assert found["epochs"][-1]["test_accuracy"] == found["test_accuracy"]["mean"]
+    assert 0.1 < found["peak_memory_gib"] < 4
+    assert f"{found['peak_memory_gib']:.1f} GiB" in done.stdout
+    assert (study / "self_attention.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_finished_study_trains_nothing(finished: Done) -> None:
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()}
+    again = run("self_attention", *SHORT, f"--experiment_dir={folder}")
+    assert again.returncode == 0 and "finished before" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("flag", "status", "message"),
+    [
+        ("--window=-1", 2, "window (=-1) must be at least 0."),
+        ("--size=5", 2, "size (=5) must be divisible by num_heads (=2)."),
+    ],
+)
+def test_bad_input_is_one_clear_line(flag: str, status: int, message: str, tmp_path: pathlib.Path) -> None:
+    done = run("self_attention", flag, f"--experiment_dir={tmp_path}/runs")
+    assert (done.returncode, done.stderr) == (status, f"error: {message}\n")
+
+
+def test_the_central_pixel_is_inked_and_nearest_to_the_centre() -> None:
+    image = np.zeros((7, 7), np.uint8)
+    image[0, 0], image[5, 2], image[3, 3] = 200, 150, 99
+    assert central_pixel(image) == (5, 2)
+    image[3, 3] = 100
+    assert central_pixel(image) == (3, 3)

@@ -1,0 +1,122 @@
+"""The experiment on functions of sets: its networks, and the command as a process on real data cut short."""
+
+import pathlib
+import subprocess
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.drivers.processes import all_runs, only_run, read
+from tests.experiments.processes import run
+from weirdonetworks.experiments import set_functions, set_networks
+from weirdonetworks.lab import set_tasks
+from weirdonetworks.lab.datasets import Dataset
+
+SHORT = (
+    "--examples=300",
+    "--sets=150",
+    "--epochs=1",
+    "--examined=5",
+    "--points=60",
+    "--parameters=2000",
+    "--execution=graph",
+    "--tasks=median,points",
+    "--networks=plain,deep_sets,relation",
+    "--widths=1,2",
+)
+VARIANT = {"plain", "symmetrized_sampled", "symmetrized_adjacent"}
+Done = tuple[pathlib.Path, subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("runs")
+    return folder, run("set_functions", *SHORT, f"--experiment_dir={folder}")
+
+
+def task(name: str, digits: Dataset) -> set_tasks.Task:
+    return set_tasks.make(name, digits, sets=20, items=4, points=30, seed=0)
+
+
+@pytest.mark.parametrize("network", set_networks.MAKERS)
+@pytest.mark.parametrize("name", ["median", "points"])
+def test_order_matters_to_the_networks_without_the_law_alone(name: str, network: str, digits: Dataset) -> None:
+    asked = task(name, digits)
+    if set_networks.left_out(network, asked):
+        assert network == "symmetrized_exact" and name == "points"
+        return
+    made = set_networks.make(network, 3, asked)
+    assert made(tf.constant(asked.test.images)).shape == (4, asked.outputs)
+    config = set_functions.SetFunctionsConfig(examined=2)
+    error = set_functions._invariance_error(made, asked, config)
+    assert error > 1e-4 if network in VARIANT else error < 1e-12
+
+
+@pytest.mark.parametrize(
+    "network",
+    sorted(
+        set(set_networks.MAKERS) - {"plain"} - {name for name in set_networks.MAKERS if name.startswith("symmetrized")}
+    ),
+)
+def test_absent_points_count_for_nothing(network: str, digits: Dataset) -> None:
+    asked = task("points", digits)
+    made = set_networks.make(network, 3, asked)
+    sets = asked.test.images[:2].copy()
+    sets[:, 20:, 2] = 0
+    outputs = made(tf.constant(sets)).numpy()
+    sets[:, 20:, :2] = 7
+    np.testing.assert_array_equal(made(tf.constant(sets)), outputs)
+    sets[:, 20:, 2] = 1
+    assert np.abs(made(tf.constant(sets)) - outputs).max() > 1e-6
+
+
+def test_large_sets_are_left_out_with_a_reason(digits: Dataset) -> None:
+    large = set_tasks.make("points", digits, sets=20, items=4, points=200, seed=0)
+    reasons = {name: set_networks.left_out(name, large) for name in set_networks.MAKERS}
+    given = {name for name, reason in reasons.items() if reason}
+    assert given == {"symmetrized_exact", "symmetrized_adjacent", "relation"}
+    assert reasons["relation"] == "a set of 200 items has 40,000 pairs"
+
+
+def test_it_leaves_results_and_a_picture(finished: Done) -> None:
+    folder, done = finished
+    assert (done.returncode, done.stderr) == (0, "")
+    study = only_run(folder)
+    found = read(study / "results.json")
+    assert list(found["tasks"]) == ["median", "points"] and list(found["widths"]) == ["median"]
+    assert {pooling: list(each) for pooling, each in found["widths"]["median"].items()} == {
+        "mean": ["1", "2"],
+        "max": ["1", "2"],
+    }
+    for networks in found["tasks"].values():
+        assert list(networks) == ["plain", "deep_sets", "relation"]
+        for each in networks.values():
+            assert "left_out" in each or 1000 < each["parameters"] <= 2000
+        assert networks["plain"]["invariance_error"]["mean"] > 1e-3
+        assert networks["deep_sets"]["invariance_error"]["mean"] < 1e-12
+    assert "- points, relation: left out, as a set of 60 items has 3,600 pairs." in done.stdout
+    assert len(all_runs(study)) == 3 + 2 + 4
+    assert (study / "set_functions.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_finished_study_trains_nothing(finished: Done) -> None:
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()}
+    again = run("set_functions", *SHORT, f"--experiment_dir={folder}")
+    assert again.returncode == 0 and "finished before" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--tasks=minimum", "tasks: minimum must be one of maximum, median"),
+        ("--networks=lstm", "networks: lstm must be one of plain, equivariant_linear"),
+        ("--items=1", "items (=1) must be at least 2"),
+    ],
+)
+def test_bad_input_is_one_clear_line(flag: str, words: str, tmp_path: pathlib.Path) -> None:
+    done = run("set_functions", flag, "--examples=300", f"--experiment_dir={tmp_path}/runs")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert words in done.stderr

@@ -1,0 +1,78 @@
+"""The experiment on staged networks, as a process on real data cut short, and interrupted between stages."""
+
+import pathlib
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.drivers.processes import all_runs, only_run, read, records
+from tests.experiments.processes import run
+from weirdonetworks.experiments import staged
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.study import Study, Trained
+
+SHORT = ("--network=Residual", "--stages=2", "--examples=500", "--epochs=2", "--execution=graph")
+CONFIG = staged.StagedConfig(network="ExpansionSerial", stages=2, examples=300, epochs=1, execution="graph")
+Done = tuple[pathlib.Path, subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("runs")
+    return folder, run("staged", *SHORT, f"--experiment_dir={folder}")
+
+
+def test_it_leaves_results_and_a_picture(finished: Done) -> None:
+    folder, done = finished
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "stage 2" in done.stdout and "at once" in done.stdout
+    study = only_run(folder)
+    (found,) = read(study / "results.json").values()
+    assert len(found["stages"]) == 2
+    assert found["parameters"] > max(found["trained"])
+    assert found["at_once"]["mean"] == found["curves"]["at_once"][-1]
+    assert (study / "staged.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_stages_and_the_network_at_once_have_as_many_epochs(finished: Done) -> None:
+    study = only_run(finished[0])
+    lengths = {directory.name.rsplit("-", 1)[0]: len(records(directory)) for directory in all_runs(study)}
+    assert lengths == {"Residual_stage_1": 2, "Residual_stage_2": 2, "Residual_at_once": 4}
+
+
+def test_a_finished_study_trains_nothing(finished: Done) -> None:
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()}
+    again = run("staged", *SHORT, f"--experiment_dir={folder}")
+    assert again.returncode == 0 and "finished before" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()} == before
+
+
+def test_bad_input_is_one_clear_line(tmp_path: pathlib.Path) -> None:
+    done = run("staged", "--network=Serial", f"--experiment_dir={tmp_path}/runs")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "network (=Serial) must be one of all, ExpansionSerial" in done.stderr
+
+
+def test_interrupted_between_stages_and_resumed_equals_uninterrupted(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    staged.main(CONFIG, RunOptions(experiment_dir=str(whole)))
+    train = Study.train
+
+    def interrupted(self: Study, name: str, *arguments: Any, **options: Any) -> Trained:
+        if name.endswith("stage_2"):
+            raise KeyboardInterrupt
+        return train(self, name, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Study, "train", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            staged.main(CONFIG, RunOptions(experiment_dir=str(cut)))
+    (first,) = all_runs(only_run(cut))
+    metrics = (first / "metrics.jsonl").read_bytes()
+    staged.main(CONFIG, RunOptions(experiment_dir=str(cut), resume=True))
+    assert (first / "metrics.jsonl").read_bytes() == metrics  # Not trained again.
+    assert read(only_run(cut) / "results.json") == read(only_run(whole) / "results.json")

@@ -1,0 +1,70 @@
+"""The topology experiment as a process, on real data cut short."""
+
+import json
+import pathlib
+import subprocess
+
+import numpy as np
+import pytest
+
+from tests.experiments.processes import run
+
+SHORT = ("--examples=1500", "--epochs=4", "--batch_size=32", "--execution=graph")
+Done = tuple[pathlib.Path, subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("runs")
+    return folder, run("topology", *SHORT, "--regulariser=ridge", f"--experiment_dir={folder}")
+
+
+def only(folder: pathlib.Path) -> pathlib.Path:
+    (directory,) = folder.glob("topology-*")
+    return directory
+
+
+def test_it_finds_neighbours_among_shuffled_pixels(done: Done) -> None:
+    folder, process = done
+    assert (process.returncode, process.stderr) == (0, "")
+    assert "regulariser: ridge\n" in process.stdout
+    assert str(only(folder)) in process.stdout
+    found = json.loads((only(folder) / "results.json").read_text())
+    assert 0 < found["pixels"] < 784 and 0 < found["edges"] < 2 * 28 * 27
+    for name in ("trained", "closed_form"):
+        each = found[name]
+        precision, recall = (np.array(each[f"{key}_curve"]) for key in ("precision", "recall"))
+        assert len(found["thresholds"]) == len(precision) == len(recall)
+        assert (np.diff(recall) <= 0).all()
+        index = found["thresholds"].index(found["threshold"])
+        assert each["precision"]["values"] == [precision[index]] and each["recall"]["values"] == [recall[index]]
+        # Of all pairs of pixels, half a percent are neighbours.
+        assert each["best_f1"]["mean"] > (0.5 if name == "trained" else 0.8)
+        weights = {offset: mean["mean"] for offset, mean in each["mean_weights"].items()}
+        assert min(weights["1,0"], weights["0,1"]) > 2 * max(weights["2,0"], weights["0,2"], 0)
+        if name == "closed_form":  # The trained weights come to it later than here.
+            assert max(weights["2,0"], weights["0,2"]) < 0
+    assert (only(folder) / "topology.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / "summary.json").read_text())[only(folder).name]["pixels"] == found["pixels"]
+
+
+def test_a_finished_study_trains_nothing(done: Done) -> None:
+    folder, _ = done
+    before = {path: path.stat().st_mtime_ns for path in only(folder).rglob("*") if path.is_file()}
+    again = run("topology", *SHORT, "--regulariser=ridge", f"--experiment_dir={folder}")
+    assert again.returncode == 0 and "nothing was trained" in again.stdout and "closed_form" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in only(folder).rglob("*") if path.is_file()} == before
+
+
+def test_a_regulariser_that_there_is_not_is_refused(tmp_path: pathlib.Path) -> None:
+    refused = run("topology", "--regulariser=dropout", f"--experiment_dir={tmp_path}")
+    assert refused.returncode == 2
+    assert refused.stderr == "error: regulariser (=dropout) must be one of noise, ridge, early_stopping.\n"
+
+
+def test_a_graph_without_edges_is_drawn_all_the_same(tmp_path: pathlib.Path) -> None:
+    flags = ("--examples=300", "--epochs=1", "--threshold=1", "--regulariser=early_stopping", "--execution=graph")
+    process = run("topology", *flags, f"--experiment_dir={tmp_path}")
+    assert (process.returncode, process.stderr) == (0, "")
+    assert json.loads((only(tmp_path) / "results.json").read_text())["trained"]["recall"]["mean"] == 0
+    assert (only(tmp_path) / "topology.png").exists()

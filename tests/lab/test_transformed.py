@@ -1,0 +1,52 @@
+"""Data sets made smaller and turned, against NumPy."""
+
+import numpy as np
+import pytest
+
+from weirdonetworks.lab import transformed
+from weirdonetworks.lab.datasets import Dataset, Standardisation
+from weirdonetworks.lab.errors import UsageError
+
+
+def test_shrunk_pixels_are_block_means(digits: Dataset) -> None:
+    small = transformed.shrunk(digits, 2)
+    assert small.train.images.shape == (500, 14, 14, 1) and small.test.images.shape == (200, 14, 14, 1)
+    expected = digits.train.images.astype(float)[7, 10:12, 12:14, 0].mean()
+    assert abs(int(small.train.images[7, 5, 6, 0]) - expected) <= 0.5
+    assert small.standardisation == Standardisation.of(small.train.images) != digits.standardisation
+    np.testing.assert_array_equal(small.train.labels, digits.train.labels)
+
+
+@pytest.mark.parametrize("factor", [0, 3])
+def test_factor_must_divide(digits: Dataset, factor: int) -> None:
+    with pytest.raises(UsageError, match="must divide"):
+        transformed.shrunk(digits, factor)
+
+
+def test_quarter_turns_are_exact_and_all_occur(digits: Dataset) -> None:
+    quarter = transformed.turned(digits, 90, seed=3)
+    turns = [
+        [turns for turns in range(4) if np.array_equal(np.rot90(before, turns), after)]
+        for before, after in zip(digits.train.images, quarter.train.images, strict=True)
+    ]
+    assert all(turns) and {turn for (turn, *_) in turns} == {0, 1, 2, 3}
+
+
+def test_turns_are_drawn_by_seed_and_split(digits: Dataset) -> None:
+    one, same, other = (transformed.turned(digits, 1, seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one.train.images, same.train.images)
+    assert not np.array_equal(one.train.images, other.train.images)
+    twins = Dataset("twins", digits.train, digits.train, digits.classes, digits.standardisation)
+    turned = transformed.turned(twins, 1, seed=3)
+    assert not np.array_equal(turned.train.images, turned.test.images)
+
+
+def test_a_whole_turn_changes_nothing(digits: Dataset) -> None:
+    np.testing.assert_array_equal(transformed.turned(digits, 360, seed=0).test.images, digits.test.images)
+    assert not np.array_equal(transformed.turned(digits, 359, seed=0).test.images, digits.test.images)
+
+
+@pytest.mark.parametrize("step", [0, 361])
+def test_step_must_be_an_angle(digits: Dataset, step: int) -> None:
+    with pytest.raises(UsageError, match="must be in"):
+        transformed.turned(digits, step, seed=0)

@@ -1,0 +1,48 @@
+"""Nearest neighbours vote as scikit-learn's do, and ties fall to the nearest."""
+
+import numpy as np
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+from weirdonetworks.lab import datasets
+from weirdonetworks.measure import neighbours
+from weirdonetworks.measure.neighbours import nearest_labels
+
+
+def test_nearest_neighbour_is_that_of_scikit_learn(digits: datasets.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "QUERIES", 64)  # Several parts, the last one short.
+    stored, queries = digits.train.images / 255, digits.test.images / 255
+    oracle = KNeighborsClassifier(1).fit(stored.reshape(len(stored), -1), digits.train.labels)
+    found = nearest_labels(stored, digits.train.labels, queries)
+    np.testing.assert_array_equal(found, oracle.predict(queries.reshape(len(queries), -1)))
+    assert 0.7 < np.mean(found == digits.test.labels) < 1
+
+
+@pytest.mark.parametrize("k", [2, 5, 10])
+def test_votes_are_those_of_scikit_learn_and_ties_fall_to_the_nearest(k: int) -> None:
+    generator = np.random.default_rng(k)
+    stored, labels, queries = (
+        generator.normal(size=(60, 3)),
+        generator.integers(0, 4, 60),
+        generator.normal(size=(80, 3)),
+    )
+    oracle = KNeighborsClassifier(k).fit(stored, labels)
+    _, indices = oracle.kneighbors(queries)
+    tied = 0
+    for guess, ranked in zip(nearest_labels(stored, labels, queries, k), labels[indices], strict=True):
+        votes = np.bincount(ranked, minlength=4)
+        winners = np.flatnonzero(votes == votes.max())
+        tied += len(winners) > 1
+        assert guess == next(label for label in ranked if label in winners)
+    assert 0 < tied < 80
+
+
+def test_bad_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"k \(=4\) must be at most the 3 stored examples"):
+        nearest_labels(np.eye(3), [0, 1, 2], np.eye(3), 4)
+    with pytest.raises(ValueError, match=r"k \(=0\) must be at least 1"):
+        nearest_labels(np.eye(3), [0, 1, 2], np.eye(3), 0)
+    with pytest.raises(ValueError, match="must be"):
+        nearest_labels(np.eye(3), [0, 1], np.eye(3))
+    with pytest.raises(ValueError, match="must be"):
+        nearest_labels(np.eye(3), [0, 1, 2], np.ones((2, 4)))

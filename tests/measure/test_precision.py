@@ -1,0 +1,85 @@
+"""A module in another type computes from the same numbers, and the one it was made of stays as it was."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import sonnet as snt
+import tensorflow as tf
+
+from tests import registry
+from tests.conformance.comparison import assert_close
+from weirdonetworks.measure.precision import in_dtype
+
+FLOAT64 = [entry for entry in registry.NETWORKS if entry.float64]
+
+
+@pytest.mark.parametrize("entry", FLOAT64, ids=registry.name)
+def test_a_network_in_float64_computes_the_same(entry: registry.Network) -> None:
+    network = entry.build()
+    inputs = entry.inputs()
+    if not inputs.dtype.is_floating:
+        pytest.skip("takes integers")
+    outputs = entry.call(network, inputs)
+    copied = in_dtype(network, tf.float64)
+    again = entry.call(copied, tf.cast(inputs, tf.float64))
+    assert again.dtype == tf.float64
+    assert_close(tf.cast(again, tf.float32), outputs, 1e-4)
+    assert [each.dtype for each in network.variables] == [tf.float32] * len(network.variables)
+    assert [(each.name, each.shape, each.trainable) for each in copied.variables] == [
+        (each.name, each.shape, each.trainable) for each in network.variables
+    ]
+
+
+def test_a_variable_that_is_shared_stays_shared() -> None:
+    linear = snt.Linear(3)
+    network = snt.Sequential([linear, linear])
+    network(tf.ones([1, 3]))
+    copied = in_dtype(network, tf.float64)
+    assert len(copied.variables) == 2
+    inputs = np.random.default_rng(0).normal(size=(4, 3))
+    w, b = linear.w.numpy().astype(np.float64), linear.b.numpy()
+    np.testing.assert_allclose(copied(tf.constant(inputs)), (inputs @ w + b) @ w + b, rtol=1e-12)
+
+
+def test_changing_the_copy_leaves_the_module_alone() -> None:
+    linear = snt.Linear(2)
+    linear(tf.ones([1, 3]))
+    before = linear.w.numpy()
+    in_dtype(linear, tf.float64).w.assign(tf.zeros([3, 2], tf.float64))
+    np.testing.assert_array_equal(linear.w.numpy(), before)
+
+
+def test_a_module_of_the_type_is_itself() -> None:
+    linear = snt.Linear(2)
+    linear(tf.ones([1, 3]))
+    assert in_dtype(linear, tf.float32) is linear
+
+
+def test_integers_stay_integers() -> None:
+    class Counter(snt.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.count, self.scale = tf.Variable(3), tf.Variable(0.5)
+
+        def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+            return inputs * self.scale + tf.cast(self.count, inputs.dtype)
+
+    copied = in_dtype(Counter(), tf.float64)
+    assert (copied.count.dtype, copied.scale.dtype) == (tf.int32, tf.float64)
+    assert copied(tf.constant([2.0], tf.float64)).numpy().tolist() == [4.0]
+
+
+def test_bad_use_is_refused() -> None:
+    class Fixed(snt.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = tf.Variable(1.0)
+
+        def __deepcopy__(self, memo: dict[int, Any]) -> None:
+            raise TypeError("no copies")
+
+    with pytest.raises(ValueError, match=r"dtype \(=int32\) must be floating point"):
+        in_dtype(Fixed(), tf.int32)
+    with pytest.raises(TypeError, match=r"can be copied \(no copies\)"):
+        in_dtype(Fixed(), tf.float64)

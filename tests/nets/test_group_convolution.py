@@ -1,0 +1,242 @@
+"""Group convolutions commute exactly with turning the image by hand, or refuse its size; plain ones do not commute."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import sonnet as snt
+import tensorflow as tf
+
+from tests.conformance.comparison import assert_close
+from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
+from weirdonetworks.nets.turns import quotients, turns
+
+Images = npt.NDArray[np.float64]
+Layer = Callable[[tf.Tensor], tf.Tensor]
+ORDERS = {"C4": 4, "D4": 8}
+
+
+def draw(*shape: int, seed: int = 0) -> Images:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def turned(images: Images, element: int) -> Images:
+    """Turns images `[batch, height, width, ...]` by hand: first mirrored, for elements from 4 on, then turned."""
+    return np.rot90(images[:, :, ::-1] if element >= 4 else images, element % 4, axes=(1, 2))
+
+
+def product(first: int, second: int) -> int:
+    """Finds the element that turns as the second does and then the first, by turning."""
+    marks = draw(1, 2, 2)
+    both = turned(turned(marks, second), first)
+    (found,) = [each for each in range(8) if np.array_equal(turned(marks, each), both)]
+    return found
+
+
+def turned_maps(maps: Images, element: int, group: str) -> Images:
+    """Turns maps `[batch, height, width, |G|, channels]` and their order by hand."""
+    moved = np.empty_like(turned(maps, element))
+    for other in range(ORDERS[group]):
+        moved[:, :, :, product(element, other)] = turned(maps[:, :, :, other], element)
+    return moved
+
+
+def disturbed(layer: snt.Module, inputs: Images) -> snt.Module:
+    layer(tf.constant(inputs))
+    rng = np.random.default_rng(1)
+    for variable in layer.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+    return layer
+
+
+def worst_error(layer: Layer, inputs: Images, group: str, acts_on_maps: bool = True) -> float:
+    """The largest difference of f(s.x) and s.f(x), over the size of f(x)."""
+    outputs = layer(tf.constant(inputs)).numpy()
+    act = (lambda maps, s: turned_maps(maps, s, group)) if acts_on_maps else turned
+    move = act if inputs.ndim == 5 else turned
+    errors = [np.abs(layer(tf.constant(move(inputs, s))).numpy() - act(outputs, s)).max() for s in range(ORDERS[group])]
+    return max(errors) / np.abs(outputs).max()
+
+
+def make(name: str, group: str, **options: object) -> tuple[snt.Module, tuple[int, ...]]:
+    """Makes a layer; gives it with the last axes of its inputs."""
+    if name == "lifting":
+        return LiftingConv2D(2, group=group, **options), (2,)  # type: ignore[arg-type]
+    return GroupConv2D(2, group=group, **options), (ORDERS[group], 2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("group", ORDERS)
+@pytest.mark.parametrize("name", ["lifting", "group"])
+@pytest.mark.parametrize("padding", ["SAME", "VALID", 1, 2])
+def test_every_size_commutes_or_is_refused(name: str, group: str, padding: str | int) -> None:
+    done = refused = 0
+    for stride in (1, 2, 3):
+        for kernel_size in (1, 2, 3, 4, 5):
+            for size in range(5, 9):
+                layer, last = make(name, group, kernel_size=kernel_size, stride=stride, padding=padding)
+                inputs = draw(1, size, size, *last)
+                try:
+                    disturbed(layer, inputs)
+                except ValueError as error:
+                    assert f"a side of {size}" in str(error)
+                    assert not commutes_unchecked(kernel_size, stride, padding, size)
+                    refused += 1
+                    continue
+                assert commutes_unchecked(kernel_size, stride, padding, size)
+                if size <= 6 or stride == 2:
+                    assert worst_error(layer, inputs, group) < 1e-10
+                    done += 1
+    assert done >= 10 and refused >= 10
+
+
+def commutes_unchecked(kernel_size: int, stride: int, padding: str | int, size: int) -> bool:
+    """Whether TensorFlow's own convolution with a filter that no turn changes commutes with a quarter turn."""
+    filters = np.ones((kernel_size, kernel_size, 1, 1))
+    pads = padding if isinstance(padding, str) else [[0, 0], [padding] * 2, [padding] * 2, [0, 0]]
+    images = draw(1, size, size, 1)
+    if isinstance(padding, int) and size + 2 * padding < kernel_size:
+        return False
+    convolve = lambda x: tf.nn.conv2d(tf.constant(x), filters, stride, pads).numpy()  # noqa: E731
+    return np.allclose(convolve(turned(images, 1)), turned(convolve(images), 1), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["lifting", "group"])
+def test_images_that_are_no_squares_commute(name: str) -> None:
+    layer, last = make(name, "D4", kernel_size=3, stride=2)
+    inputs = draw(2, 5, 9, *last)
+    assert worst_error(disturbed(layer, inputs), inputs, "D4") < 1e-10
+
+
+def test_a_plain_convolution_does_not_commute() -> None:
+    convolution = snt.Conv2D(2, 3)
+    assert worst_error(lambda x: convolution(tf.cast(x, tf.float64)), draw(1, 5, 5, 1), "C4", acts_on_maps=False) > 1e-2
+
+
+def test_layers_for_turns_do_not_commute_with_mirrors() -> None:
+    inputs = draw(1, 5, 5, 2)
+    pooled = snt.Sequential([disturbed(LiftingConv2D(2, 3), inputs), GroupPool("max")])
+    assert worst_error(pooled, inputs, "C4", acts_on_maps=False) < 1e-10
+    assert worst_error(pooled, inputs, "D4", acts_on_maps=False) > 1e-2
+
+
+def test_maps_in_another_order_are_seen_to_be_wrong() -> None:
+    inputs = draw(1, 5, 5, 4, 2)
+    layer = disturbed(GroupConv2D(2, 3), inputs)
+    swapped = lambda maps: layer(tf.gather(maps, [0, 2, 1, 3], axis=3))  # noqa: E731
+    assert worst_error(swapped, inputs, "C4") > 1e-2
+
+
+@pytest.mark.parametrize("group", ORDERS)
+def test_lifting_is_a_convolution_with_turned_filters(group: str) -> None:
+    inputs = draw(2, 6, 7, 3)
+    layer = disturbed(LiftingConv2D(2, 3, group), inputs)
+    outputs, filters = layer(tf.constant(inputs)).numpy(), layer.w.numpy()
+    for element in range(ORDERS[group]):
+        expected = tf.nn.conv2d(tf.constant(inputs), turned(filters[None], element)[0], 1, "SAME") + layer.b
+        assert_close(outputs[:, :, :, element], expected, 1e-10)
+
+
+@pytest.mark.parametrize("group", ORDERS)
+def test_a_group_convolution_turns_filters_and_their_order(group: str) -> None:
+    inputs = draw(2, 5, 5, ORDERS[group], 3)
+    layer = disturbed(GroupConv2D(2, 3, group), inputs)
+    outputs, filters = layer(tf.constant(inputs)).numpy(), layer.w.numpy()
+    for element in range(ORDERS[group]):
+        moved = turned_maps(filters[None].reshape(1, 3, 3, ORDERS[group], -1), element, group)
+        bank = moved.reshape(3, 3, -1, 2)
+        expected = tf.nn.conv2d(tf.constant(inputs.reshape(2, 5, 5, -1)), bank, 1, "SAME") + layer.b
+        assert_close(outputs[:, :, :, element], expected, 1e-10)
+
+
+def test_elements_multiply_as_turns_do() -> None:
+    for group, order in ORDERS.items():
+        table = quotients(group)
+        for g in range(order):
+            for h in range(order):
+                assert product(g, table[g, h]) == h
+    marks = draw(1, 3, 3)
+    for element, gather in enumerate(turns("D4", 3)):
+        np.testing.assert_array_equal(marks.ravel()[gather], turned(marks, element).ravel())
+
+
+@pytest.mark.parametrize("group", ORDERS)
+@pytest.mark.parametrize("pooling", ["mean", "max", "moments"])
+def test_a_network_is_invariant(group: str, pooling: str) -> None:
+    layers = [
+        LiftingConv2D(3, 3, group, stride=2),
+        tf.nn.relu,
+        GroupConv2D(4, 3, group, padding="VALID"),
+        tf.tanh,
+        GroupPool(pooling, over="all"),
+        snt.nets.MLP([5, 2]),
+    ]
+    inputs = draw(2, 11, 11, 1)
+    network = snt.Sequential(layers)
+    outputs = network(tf.constant(inputs)).numpy()
+    for element in range(ORDERS[group]):
+        assert_close(network(tf.constant(turned(inputs, element))), outputs, 1e-10)
+    layers[4] = lambda maps: tf.reduce_mean(maps, axis=[1, 2])[:, 0]  # One element alone is not invariant.
+    broken = snt.Sequential(layers[:5])
+    assert np.abs(broken(tf.constant(turned(inputs, 1))) - broken(tf.constant(inputs))).max() > 1e-3
+
+
+def test_pooled_over_elements_turned_maps_give_turned_images() -> None:
+    inputs = draw(1, 7, 7, 2)
+    network = snt.Sequential([disturbed(LiftingConv2D(3, 3, "D4"), inputs), GroupPool("max")])
+    assert worst_error(network, inputs, "D4", acts_on_maps=False) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["lifting", "group"])
+def test_number_of_weights(name: str) -> None:
+    layer, last = make(name, "D4", kernel_size=3)
+    layer(tf.zeros([1, 5, 5, *last]))
+    assert layer.w.shape.num_elements() == 9 * np.prod(last) * 2 and layer.b.shape == [2]
+
+
+@pytest.mark.parametrize("name", ["lifting", "group"])
+def test_variance_at_the_start(name: str) -> None:
+    layer = {"lifting": LiftingConv2D, "group": GroupConv2D}[name](300, 3, padding="VALID")
+    inputs = draw(2, 9, 9, *((3,) if name == "lifting" else (4, 3)))
+    outputs = layer(tf.constant(inputs, tf.float32)).numpy()
+    assert abs((outputs**2).mean() - 1) < 0.1
+
+
+def test_an_error_names_sizes_that_work() -> None:
+    with pytest.raises(ValueError, match="side of 27 or 29"):
+        LiftingConv2D(1, 3, stride=2)(tf.zeros([1, 28, 28, 1]))
+    with pytest.raises(ValueError, match="odd kernel_size"):
+        LiftingConv2D(1, 2)(tf.zeros([1, 28, 28, 1]))
+    with pytest.raises(ValueError, match="smaller kernel_size"):
+        LiftingConv2D(1, 41, padding="VALID")(tf.zeros([1, 28, 28, 1]))
+    for size in (27, 29):
+        LiftingConv2D(1, 3, stride=2)(tf.zeros([1, size, size, 1]))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: LiftingConv2D(0, 3), ValueError, "filters"),
+        (lambda: LiftingConv2D(2, 2.5), TypeError, "kernel_size"),
+        (lambda: LiftingConv2D(2, 3, "C8"), ValueError, "group"),
+        (lambda: LiftingConv2D(2, 3, stride=0), ValueError, "stride"),
+        (lambda: LiftingConv2D(2, 3, padding="FULL"), ValueError, "padding"),
+        (lambda: LiftingConv2D(2, 3, padding=-1), ValueError, "padding"),
+        (lambda: LiftingConv2D(2, 5, padding="VALID")(tf.zeros([1, 4, 4, 1])), ValueError, "a side of 4"),
+        (lambda: GroupConv2D(2, 3)(tf.zeros([1, 4, 4, 8, 1])), ValueError, "4 elements of C4"),
+        (lambda: GroupConv2D(2, 3)(tf.zeros([1, 4, 4, 4])), ValueError, "elements"),
+        (lambda: GroupConv2D(2, 3)(tf.zeros([1, 4, 4, 4, 1], tf.int32)), ValueError, "floating"),
+        (lambda: GroupPool(over="space"), ValueError, "over"),
+        (lambda: GroupPool("median"), ValueError, "pooling"),
+    ],
+)
+def test_what_cannot_be_is_refused(call: Callable[[], object], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_other_channels_are_refused() -> None:
+    layer = LiftingConv2D(2, 3)
+    layer(tf.zeros([1, 5, 5, 1]))
+    with pytest.raises(ValueError, match="channels"):
+        layer(tf.zeros([1, 5, 5, 2]))

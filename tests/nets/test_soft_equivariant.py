@@ -1,0 +1,112 @@
+"""A soft layer starts with the law of its layer, keeps it where the data obey it, and reports how far it departs."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.algebra import cyclic_group
+from weirdonetworks.measure.stability import equivariance_error
+from weirdonetworks.nets.shared import EquivariantLinear
+from weirdonetworks.nets.soft_equivariant import SoftEquivariant
+
+GROUP = cyclic_group(6)
+
+
+def soft_layer(strength: float) -> SoftEquivariant:
+    return SoftEquivariant(EquivariantLinear(GROUP), strength)
+
+
+def inputs_and_targets(breaking: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """Inputs, and a circular convolution of them plus so much of a map that is none."""
+    rng = np.random.default_rng(0)
+    inputs, filters = rng.normal(size=(64, 6)), rng.normal(size=6)
+    circular = filters[(np.arange(6) - np.arange(6)[:, None]) % 6]
+    return tf.constant(inputs), tf.constant((inputs @ (circular + breaking * rng.normal(size=(6, 6))))[..., None])
+
+
+def trained(strength: float, breaking: float) -> tuple[SoftEquivariant, tf.Tensor]:
+    layer = soft_layer(strength)
+    inputs, targets = inputs_and_targets(breaking)
+    layer(inputs)
+    variables = layer.trainable_variables
+
+    @tf.function(autograph=False)
+    def step() -> None:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(layer(inputs) - targets)) + layer.penalty()
+        for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+            variable.assign_sub(0.04 * gradient)
+
+    for _ in range(800):
+        step()
+    return layer, inputs
+
+
+def broken(layer: SoftEquivariant, inputs: tf.Tensor) -> float:
+    return equivariance_error(lambda x: layer(x)[..., 0], inputs.numpy(), GROUP, dtype=tf.float64).overall_relative
+
+
+def test_at_first_it_is_the_layer() -> None:
+    layer, (inputs, _) = soft_layer(1.0), inputs_and_targets(0)
+    np.testing.assert_array_equal(layer(inputs), layer.layer(inputs))
+    assert broken(layer, inputs) < 1e-10
+    assert layer.penalty() == 0 and layer.free_share(inputs) == 0
+
+
+def test_a_free_part_breaks_the_law_and_is_counted() -> None:
+    layer, (inputs, _) = soft_layer(0.5), inputs_and_targets(0)
+    kept = layer(inputs)
+    weights = np.random.default_rng(1).normal(size=(6, 6))
+    layer.free.assign(weights)
+    np.testing.assert_allclose(layer(inputs)[..., 0], kept[..., 0] + inputs @ weights, rtol=1e-12)
+    assert broken(layer, inputs) > 1e-2
+    np.testing.assert_allclose(layer.penalty(), 0.5 * (weights**2).sum())
+    free, whole = ((inputs.numpy() @ weights) ** 2).sum(), (kept.numpy() ** 2).sum()
+    np.testing.assert_allclose(layer.free_share(inputs), free / (free + whole))
+
+
+def test_a_free_part_that_obeys_the_law_does_not_break_it() -> None:
+    layer, (inputs, _) = soft_layer(0.5), inputs_and_targets(0)
+    layer(inputs)
+    layer.free.assign(np.eye(6))
+    assert broken(layer, inputs) < 1e-10 and layer.free_share(inputs) > 0.01
+
+
+def test_training_departs_as_far_as_the_data_pay_for_it() -> None:
+    shares, errors = {}, {}
+    for strength, breaking in ((0.1, 0.0), (0.1, 1.0), (10.0, 1.0), (0.0, 1.0)):
+        layer, inputs = trained(strength, breaking)
+        shares[strength, breaking], errors[strength, breaking] = layer.free_share(inputs), broken(layer, inputs)
+    assert shares[0.1, 0.0] < 0.02 and errors[0.1, 0.0] < 0.05
+    assert shares[0.1, 1.0] > 0.1 and errors[0.1, 1.0] > 0.2
+    assert shares[10.0, 1.0] < 0.01 and errors[10.0, 1.0] < 0.1
+    assert errors[0.0, 1.0] > errors[0.1, 1.0] > errors[10.0, 1.0]
+
+
+def test_layers_of_other_shapes_may_be_soft() -> None:
+    layer = SoftEquivariant(snt.Conv2D(3, 3), strength=0.1)
+    assert layer(tf.ones([2, 5, 4, 1])).shape.as_list() == [2, 5, 4, 3]
+    assert layer.free.shape.as_list() == [20, 60]
+
+
+def called(layer: SoftEquivariant, shape: list[int]) -> SoftEquivariant:
+    layer(tf.zeros(shape))
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: SoftEquivariant(3, 0.1), TypeError, "layer"),
+        (lambda: soft_layer(-0.1), ValueError, "strength"),
+        (lambda: soft_layer(float("nan")), ValueError, "strength"),
+        (lambda: soft_layer(0.1).penalty(), ValueError, "called"),
+        (lambda: called(SoftEquivariant(snt.Flatten(), 0.1), [2, 3])(tf.zeros([2, 4])), ValueError, "width"),
+    ],
+)
+def test_what_cannot_be_is_refused(call: Callable[[], object], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        call()

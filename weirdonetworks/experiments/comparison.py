@@ -1,0 +1,263 @@
+"""What `polynomial_mnist` and `synchronous_mnist` share: networks side by side, trained upright and turned, and their
+accuracy and stability on turned test digits and on images unlike digits.
+
+Every network has as many parameters as the budget allows; its width is the greatest that fits.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from weirdonetworks.experiments import digits
+from weirdonetworks.lab.config import RunOptions, setting
+from weirdonetworks.lab.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from matplotlib.figure import Figure
+
+    from weirdonetworks.lab.datasets import Dataset
+
+# What the networks are trained and tested on, and by multiples of how many degrees it is turned.
+TURNS = {"upright": digits.UPRIGHT, "quarter turns": 90, "any angle": 1}
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonConfig(digits.DigitsConfig):
+    """What a comparison of networks is told."""
+
+    parameters: int = setting(200_000, "The most parameters a network may have.", minimum=1)
+    step: int = setting(15, "Degrees between the angles at which stability is measured.", minimum=1, maximum=180)
+    examined: int = setting(1000, "Images of each sort on which stability is measured.", minimum=1)
+    unlike: str = setting(
+        "noise,letters",
+        "Where else stability is measured: noise, letters, or names of data sets such as fashion_mnist.",
+    )
+
+
+C = TypeVar("C", bound=ComparisonConfig)
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """A network to compare.
+
+    Attributes:
+      name: What tables and plots call it.
+      of_width: Returns what makes the network, given the width of its first layer.
+      augment: Moves training images, as `objectives.classification` takes it; None to leave them.
+    """
+
+    name: str
+    of_width: Callable[[int], Callable[[], Any]]
+    augment: Any = None
+
+
+def of_kind(kind: str, data: "Dataset", degree: int = 1, name: str = "", augment: Any = None) -> Contestant:
+    """Makes the contestant of one of `digits.KINDS`, named after its kind unless a name is given."""
+
+    def of_width(width: int) -> Callable[[], Any]:
+        return digits.maker(kind, data.train.images.shape[1], degree, [width, 64, len(data.classes)])
+
+    return Contestant(name or kind, of_width, augment)
+
+
+def plain(data: "Dataset") -> list[Contestant]:
+    """Lists the plain networks to compare with: without augmentation, with quarter turns, with turns by any angle."""
+    from weirdonetworks.algebra import image_rotations
+    from weirdonetworks.algebra.transforms import rotation
+    from weirdonetworks.lab.augmentation import RandomTransform
+
+    side = data.train.images.shape[1]
+    any_angle = [rotation(side, side, angle) for angle in range(0, 360, 5)]
+    return [
+        of_kind("plain", data),
+        of_kind("plain", data, name="plain + quarter turns", augment=RandomTransform(image_rotations(side, side))),
+        of_kind("plain", data, name="plain + any turns", augment=RandomTransform(any_angle)),
+    ]
+
+
+def run(
+    name: str,
+    contestants: Callable[["Dataset", C], Sequence[Contestant]],
+    config: C,
+    options: RunOptions,
+) -> None:
+    """Trains the networks on each sort of data, measures them, and prints what was found.
+
+    Args:
+      name: The study's name.
+      contestants: Lists the networks to compare on a data set.
+      config: What the comparison is told.
+      options: Where it is kept.
+    """
+    from weirdonetworks.lab import study
+
+    with study.opened(name, config, options) as opened:
+        if not opened.is_finished:
+            opened.finish(_find(opened, contestants, config, options), draw)
+        for turns, networks in opened.results["trained_on"].items():
+            print(f"\ntrained on digits {described(turns)}\n{table(networks)}")
+
+
+def described(turns: str) -> str:
+    """Says how digits stand: `upright`, or `turned by ...`."""
+    return turns if turns == "upright" else f"turned by {turns}"
+
+
+def table(networks: Mapping[str, Any]) -> str:
+    """Lays out what was found of the networks trained on one sort of data."""
+    from weirdonetworks.lab import study, tables
+
+    some = next(iter(networks.values()))
+    header = ["network", "parameters", *(f"accuracy, {turns}" for turns in some["accuracy"]), "invariance error"]
+    header += [f"variance on {sort}" for sort in some["variance"]]
+    rows = []
+    for name, each in networks.items():
+        accuracies = [study.percent(accuracy) for accuracy in each["accuracy"].values()]
+        variances = [f"{variance['mean']:.1e}" for variance in each["variance"].values()]
+        error = f"{each['invariance_error']['mean']:.1e}"
+        rows.append([name, f"{each['parameters']:,}", *accuracies, error, *variances])
+    return tables.table(header, rows)
+
+
+def _find(
+    opened: Any,
+    contestants: Callable[["Dataset", C], Sequence[Contestant]],
+    config: C,
+    options: RunOptions,
+) -> dict[str, Any]:
+    from weirdonetworks.lab import loop, transformed
+
+    upright = digits.load(config, options)
+    side = upright.train.images.shape[1]
+    sorts = {turns: transformed.turned(upright, step, config.data_seed) for turns, step in TURNS.items()}
+    splits = {turns: loop.residents(data) for turns, data in sorts.items()}
+    unlike = _unlike(side, config, options)
+    trained_on: dict[str, dict[str, Any]] = {turns: {} for turns in TURNS}
+    for contestant in contestants(upright, config):
+        width = digits.fitting_width(contestant.of_width, side, config.parameters)
+        for turns, data in sorts.items():
+            trained = [
+                opened.train(
+                    f"{contestant.name}_{turns}".replace(" ", "_"),
+                    contestant.of_width(width),
+                    digits.classifier(data, contestant.augment),
+                    splits[turns],
+                    trial,
+                )
+                for trial in config.trials()
+            ]
+            tests = {name: each["test"] for name, each in splits.items()}
+            measured = [_measure(each, upright, tests, unlike, config) for each in trained]
+            trained_on[turns][contestant.name] = {
+                "width": width,
+                "parameters": trained[0].parameters,
+                **_summarised(measured),
+            }
+    angles = list(range(0, 360, config.step))
+    return {"angles": angles, "trained_on": trained_on}
+
+
+def _unlike(side: int, config: ComparisonConfig, options: RunOptions) -> dict[str, "npt.NDArray[np.uint8]"]:
+    """Makes or loads images of the sorts that no network is trained on; a data set that cannot be had is left out."""
+    from weirdonetworks.lab import letters
+
+    found = {}
+    for sort in filter(None, (sort.strip() for sort in config.unlike.split(","))):
+        if sort in ("noise", "letters"):
+            found[sort] = getattr(letters, sort)(config.examined, side, config.data_seed)
+            continue
+        try:
+            other = digits.load(dataclasses.replace(config, dataset=sort), options)
+        except OSError as error:
+            print(f"{sort} is left out: {error}")
+            continue
+        if other.test.images.shape[1] != side:
+            raise UsageError(f"unlike: the images of {sort} must be of the size of those of {config.dataset}.")
+        found[sort] = other.test.images[: config.examined]
+    return found
+
+
+def _measure(
+    trained: Any,
+    upright: "Dataset",
+    tests: Mapping[str, Any],
+    unlike: Mapping[str, "npt.NDArray[np.uint8]"],
+    config: ComparisonConfig,
+) -> dict[str, Any]:
+    """Measures one trained network."""
+    import numpy as np
+    import tensorflow as tf
+
+    from weirdonetworks.algebra import image_rotations
+    from weirdonetworks.algebra.transforms import rotation
+    from weirdonetworks.measure.stability import invariance_error, measure_stability
+
+    side = upright.train.images.shape[1]
+    sweep = [rotation(side, side, angle) for angle in range(0, 360, config.step)]
+
+    def probabilities(images: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(trained.network(upright.standardisation(images)))
+
+    shown = upright.test[: config.examined]
+    quarters = image_rotations(side, side)
+    stability = measure_stability(probabilities, shown.images, sweep, shown.labels, cyclic=True)
+    swept = {sort: measure_stability(probabilities, images, sweep, cyclic=True) for sort, images in unlike.items()}
+    turned = {sort: measure_stability(probabilities, images, quarters, cyclic=True) for sort, images in unlike.items()}
+    swept = {"digits": stability, **swept}
+    turned = {"digits": measure_stability(probabilities, shown.images, quarters, cyclic=True), **turned}
+    return {
+        "accuracy": {turns: trained.trainer.evaluate(test)["accuracy"] for turns, test in tests.items()},
+        "accuracy_by_angle": np.asarray(stability.accuracy).tolist(),
+        "invariance_error": invariance_error(probabilities, shown.images, quarters).overall_relative,
+        "variance": {sort: float(each.variance.mean()) for sort, each in swept.items()},
+        "variance_over_quarter_turns": {sort: float(each.variance.mean()) for sort, each in turned.items()},
+        "difference": {sort: float(each.difference.mean()) for sort, each in swept.items()},
+    }
+
+
+def _summarised(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Joins what was measured in each trial: a `spread` for each number, a mean for each curve."""
+    import numpy as np
+
+    from weirdonetworks.lab import study
+
+    joined: dict[str, Any] = {}
+    for key, first in measured[0].items():
+        values = [each[key] for each in measured]
+        if isinstance(first, Mapping):
+            joined[key] = _summarised(values)
+        else:
+            joined[key] = np.mean(values, axis=0).tolist() if isinstance(first, list) else study.spread(values)
+    return joined
+
+
+def draw(found: Any) -> "Figure":
+    """Draws the accuracy by angle, for each sort of training data, and the variance of those trained upright."""
+    import numpy as np
+
+    from weirdonetworks.lab import plots
+
+    trained_on = found["trained_on"]
+    figure, panels = plots.row(len(trained_on) + 1, widths=[1.2] * len(trained_on) + [1.3], height=3.6)
+    for axes, (turns, networks) in zip(panels, trained_on.items(), strict=False):
+        for name, each in networks.items():
+            axes.plot(found["angles"], [100 * accuracy for accuracy in each["accuracy_by_angle"]], label=name)
+        axes.set(title=f"trained on digits {described(turns)}", xlabel="test digits turned by, degrees", ylim=(0, 102))
+        axes.set_xticks(range(0, 361, 90))
+    panels[0].set_ylabel("accuracy, %")
+    networks = trained_on["upright"]
+    sorts = list(next(iter(networks.values()))["variance"])
+    height = 0.8 / len(networks)
+    for index, each in enumerate(networks.values()):
+        places = np.arange(len(sorts)) + index * height
+        panels[-1].barh(places, [each["variance"][sort]["mean"] for sort in sorts], height)
+    panels[-1].set_yticks(np.arange(len(sorts)) + 0.4 - height / 2, sorts)
+    panels[-1].invert_yaxis()
+    panels[-1].set(
+        title="variance over the turn, trained upright", xlabel="variance of the probabilities", xscale="log"
+    )
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(networks))
+    return figure

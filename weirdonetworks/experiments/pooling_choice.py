@@ -1,0 +1,114 @@
+"""Symmetric functions first, or dense layers first?
+
+usage: python -m weirdonetworks.experiments.pooling_choice [--flag=value ...]
+
+Trains synchronous networks over the quarter turns with every pooling, applied to the turned images themselves (first)
+or to what shared dense layers make of them (inside):
+
+    python -m weirdonetworks.experiments.pooling_choice --num_trials=3
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from weirdonetworks.experiments import digits
+from weirdonetworks.lab import flags, startup
+from weirdonetworks.lab.config import RunOptions, setting
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclasses.dataclass(frozen=True)
+class PoolingChoiceConfig(digits.DigitsConfig):
+    """What the experiment is told."""
+
+    parameters: int = setting(100_000, "The most parameters a network may have.", minimum=1)
+    poolings: str = setting("", "The poolings to try, separated by commas; all if empty.")
+    turn: int = digits.turn(90)
+
+
+def main(config: PoolingChoiceConfig, options: RunOptions) -> None:
+    """Runs the experiment, and prints what it found."""
+    startup.import_tensorflow()
+    from weirdonetworks.lab import study, tables
+
+    with study.opened("pooling_choice", config, options) as opened:
+        if not opened.is_finished:
+            opened.finish(find(opened, config, options), draw)
+        rows = []
+        for each in opened.results["networks"]:
+            figures = [f"{each['parameters']:,}", study.percent(each["test_accuracy"])]
+            rows.append([each["pooling"], each["position"], *figures, f"{each['invariance_error']['mean']:.1e}"])
+        header = ["pooling", "position", "parameters", "test accuracy", "invariance error"]
+        print(f"\n{tables.table(header, rows)}")
+
+
+def find(opened: Any, config: PoolingChoiceConfig, options: RunOptions) -> dict[str, Any]:
+    """Trains the networks."""
+    from weirdonetworks.algebra import image_rotations
+    from weirdonetworks.lab import loop, study, transformed
+    from weirdonetworks.lab.errors import UsageError
+    from weirdonetworks.measure.stability import invariance_error
+    from weirdonetworks.nets.pooling import POOLINGS
+    from weirdonetworks.nets.synchronous import POSITIONS, SynchronousMLP
+
+    chosen = [name.strip() for name in config.poolings.split(",") if name.strip()] or list(POOLINGS)
+    if unknown := [name for name in chosen if name not in POOLINGS]:
+        raise UsageError(f"poolings: {unknown[0]} must be one of {', '.join(POOLINGS)}.")
+    data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
+    side, classes = data.train.images.shape[1], len(data.classes)
+    group = image_rotations(side, side)
+    splits = loop.residents(data)
+    images = data.standardisation(data.test.images[:1000])
+    networks = []
+    for pooling in chosen:
+        for position in POSITIONS:
+
+            def of_width(width: int, pooling: str = pooling, position: str = position) -> Callable[[], Any]:
+                return lambda: SynchronousMLP(group, [width], [64, classes], pooling, position)
+
+            width = digits.fitting_width(of_width, side, config.parameters)
+            trained = [
+                opened.train(f"{pooling}_{position}", of_width(width), digits.classifier(data), splits, trial)
+                for trial in config.trials()
+            ]
+            errors = [invariance_error(each.network, images, group).overall_relative for each in trained]
+            networks.append(
+                {
+                    "pooling": pooling,
+                    "position": position,
+                    "width": width,
+                    **digits.accuracies(trained),
+                    "invariance_error": study.spread(errors),
+                }
+            )
+    return {"networks": networks}
+
+
+def draw(found: Any) -> "Figure":
+    """Draws the accuracy of each pooling at both positions."""
+    from weirdonetworks.lab import plots
+
+    figure, (axes,) = plots.row(1, widths=(1.7,), height=3.6)
+    for offset, position in ((-0.12, "inside"), (0.12, "first")):
+        chosen = [each for each in found["networks"] if each["position"] == position]
+        axes.errorbar(
+            [100 * each["test_accuracy"]["mean"] for each in chosen],
+            [index + offset for index in range(len(chosen))],
+            xerr=[100 * each["test_accuracy"]["deviation"] for each in chosen],
+            fmt="o",
+            capsize=3,
+            label={"inside": "dense layers first", "first": "symmetric functions first"}[position],
+        )
+    names = [each["pooling"].replace("_", " ") for each in found["networks"] if each["position"] == "inside"]
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set(title="accuracy by pooling", xlabel="test accuracy, %")
+    axes.legend()
+    return figure
+
+
+if __name__ == "__main__":
+    flags.run(main, PoolingChoiceConfig, RunOptions)

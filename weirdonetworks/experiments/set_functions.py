@@ -1,0 +1,296 @@
+"""Networks on sets side by side: what they learn, how far they are from invariance, and how wide h must be.
+
+usage: python -m weirdonetworks.experiments.set_functions [--flag=value ...]
+
+    python -m weirdonetworks.experiments.set_functions --num_trials=3
+    python -m weirdonetworks.experiments.set_functions --tasks=median --networks=deep_sets,set_transformer --widths=
+
+Every network has as many parameters as the budget allows; its width is the greatest that fits. The tasks are those of
+`lab.set_tasks`, the networks those of `experiments.set_networks`. Beside them g(h(x_1), ..., h(x_n)) is trained with h
+of several widths, pooled by the mean and by the maximum.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from weirdonetworks.experiments import digits
+from weirdonetworks.lab import flags, startup
+from weirdonetworks.lab.config import RunOptions, StudyConfig, setting
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from weirdonetworks.lab.set_tasks import Task
+    from weirdonetworks.lab.study import Trained
+
+POOLINGS = ("mean", "max")
+INNER = 64  # The width of h before its last layer, and of g.
+
+
+@dataclasses.dataclass(frozen=True)
+class SetFunctionsConfig(StudyConfig):
+    """What the experiment is told."""
+
+    epochs: int = setting(10, "Passes over the training sets.", minimum=1)
+    learning_rate: float = setting(0.005, "The learning rate at the start.", minimum=0.0, short="lr")
+    weight_decay: float | None = setting(0.0, "Weight decay.", minimum=0.0, short="wd")
+    # So many short trainings: XLA would compile for longer than it trains.
+    execution: str = setting("graph", "How an epoch is compiled.", choices=("auto", "xla", "graph"))
+    tasks: str = setting("", "The tasks, separated by commas; all if empty.")
+    networks: str = setting("", "The networks, separated by commas; all if empty.")
+    parameters: int = setting(10_000, "The most parameters a network may have.", minimum=1)
+    sets: int = setting(10_000, "Training sets of a task; a fifth as many are tested on.", minimum=5)
+    items: int = setting(5, "Items of a set, but of points.", minimum=2)
+    points: int = setting(200, "The most points of an image.", minimum=1)
+    shrink: int = setting(4, "Make images by this factor smaller for sums of digits; 1 leaves them.", minimum=1)
+    examined: int = setting(200, "Test sets on which invariance is measured.", minimum=1)
+    widths: tuple[int, ...] = setting(
+        (1, 2, 3, 5, 8, 16, 32), "The widths of h to try on maximum, median and variance.", minimum=1
+    )
+
+
+def main(config: SetFunctionsConfig, options: RunOptions) -> None:
+    """Runs the experiment, and prints what it found."""
+    startup.import_tensorflow()
+    from weirdonetworks.lab import study
+
+    with study.opened("set_functions", config, options) as opened:
+        if not opened.is_finished:
+            opened.finish(_find(opened, config, options), draw)
+        _print(opened.results)
+
+
+def _find(opened: Any, config: SetFunctionsConfig, options: RunOptions) -> dict[str, Any]:
+    from weirdonetworks.experiments import set_networks
+    from weirdonetworks.lab import datasets, set_tasks, transformed
+
+    names = _chosen("tasks", config.tasks, set_tasks.TASKS)
+    networks = _chosen("networks", config.networks, tuple(set_networks.MAKERS))
+    images = datasets.configured(config, options.data_dir)
+    small = transformed.shrunk(images, config.shrink) if config.shrink > 1 else images
+    tasks: dict[str, Any] = {}
+    widths: dict[str, Any] = {}
+    for name in names:
+        source = small if name == "digit_sum" else images
+        task = set_tasks.make(name, source, config.sets, config.items, config.points, config.data_seed)
+        tasks[name] = {network: _compare(opened, network, task, config) for network in networks}
+        if name in set_tasks.STATISTICS and config.widths:
+            widths[name] = _by_width(opened, task, config)
+    return {"items": config.items, "tasks": tasks, "widths": widths}
+
+
+def _chosen(flag: str, text: str, known: Sequence[str]) -> Sequence[str]:
+    from weirdonetworks.lab.errors import UsageError
+
+    chosen = [name.strip() for name in text.split(",") if name.strip()] or list(known)
+    if unknown := [name for name in chosen if name not in known]:
+        raise UsageError(f"{flag}: {unknown[0]} must be one of {', '.join(known)}.")
+    return chosen
+
+
+def _compare(opened: Any, name: str, task: "Task", config: SetFunctionsConfig) -> dict[str, Any]:
+    """Trains a network for a task, and measures it."""
+    from weirdonetworks.experiments import set_networks
+    from weirdonetworks.lab import study
+
+    if reason := set_networks.left_out(name, task):
+        return {"left_out": reason}
+
+    def of_width(width: int) -> Any:
+        return set_networks.make(name, width, task)
+
+    width = digits.widest(lambda width: _count(of_width(width), task), config.parameters)
+    trained = _trained(opened, f"{task.name}_{name}", lambda: of_width(width), task, config)
+    return {
+        "width": width,
+        "parameters": trained[0].parameters,
+        **_errors(trained),
+        "invariance_error": study.spread([_invariance_error(each.network, task, config) for each in trained]),
+        "seconds": study.spread([each.seconds for each in trained]),
+    }
+
+
+def _by_width(opened: Any, task: "Task", config: SetFunctionsConfig) -> dict[str, Any]:
+    """Trains g(pool h(x_i)) for each pooling and width of h."""
+    import tensorflow as tf
+
+    from weirdonetworks.nets.sets import DeepSets
+
+    found: dict[str, Any] = {}
+    for pooling in POOLINGS:
+        found[pooling] = {}
+        for width in config.widths:
+
+            def make(width: int = width, pooling: str = pooling) -> Any:
+                return DeepSets([INNER, width], [INNER, task.outputs], pooling, tf.nn.leaky_relu)
+
+            trained = _trained(opened, f"{task.name}_{pooling}_of_width_{width}", make, task, config)
+            found[pooling][str(width)] = _errors(trained)
+    return found
+
+
+def _trained(
+    opened: Any, name: str, make: Callable[[], Any], task: "Task", config: SetFunctionsConfig
+) -> "list[Trained]":
+    from weirdonetworks.lab import objectives
+    from weirdonetworks.lab.training import Resident
+
+    objective = {
+        "number": lambda network: objectives.regression(network, task.tolerance),
+        "class": objectives.classification,
+        "propositions": objectives.propositions,
+    }[task.kind]
+    splits = {"train": Resident(task.train), "test": Resident(task.test)}
+    return [opened.train(name, make, objective, splits, trial) for trial in config.trials()]
+
+
+def _errors(trained: "Sequence[Trained]") -> dict[str, Any]:
+    """Gives what is right on test sets, and the root of the loss: of numbers the error in standard deviations."""
+    from weirdonetworks.lab import study
+
+    return {
+        "accuracy": study.spread([each.final["test_accuracy"] for each in trained]),
+        "root_loss": study.spread([each.final["test_avg_loss"] ** 0.5 for each in trained]),
+    }
+
+
+def _count(network: Any, task: "Task") -> int:
+    """Counts a network's parameters, calling it once."""
+    import tensorflow as tf
+
+    from weirdonetworks.lab.study import count_parameters
+
+    network(tf.constant(task.train.images[:1]))
+    return count_parameters(network)
+
+
+def _invariance_error(network: Any, task: "Task", config: SetFunctionsConfig) -> float:
+    """Measures in float64 how far outputs change with the order of the items, in proportion to the largest."""
+    import numpy as np
+    import tensorflow as tf
+
+    from weirdonetworks.algebra import symmetric_group
+    from weirdonetworks.measure.precision import in_dtype
+    from weirdonetworks.measure.stability import invariance_error
+
+    sets = task.test.images[: config.examined]
+    items = tf.constant(sets.reshape(-1, sets.shape[2]), tf.float64)
+    exact = in_dtype(network, tf.float64)
+
+    def outputs(numbers: tf.Tensor) -> tf.Tensor:
+        # A bare cast TensorFlow moves before the orbit's transposition, whose kernel for integers prints an error.
+        return exact(tf.gather(items, tf.cast(numbers + 0.5, tf.int32)))
+
+    # A group permutes numbers, so the items are numbered.
+    numbers = np.arange(len(items)).reshape(sets.shape[:2])
+    group = symmetric_group(task.items)
+    return invariance_error(outputs, numbers, group, dtype=tf.float64).overall_relative
+
+
+def _print(found: Any) -> None:
+    from weirdonetworks.lab import study, tables
+
+    tasks = found["tasks"]
+    header, rows = ["network", *map(_words, tasks), "invariance error"], []
+    for network in next(iter(tasks.values())):
+        cells = [each[network] for each in tasks.values()]
+        accuracies = ["-" if "left_out" in cell else study.percent(cell["accuracy"]) for cell in cells]
+        rows.append([_words(network), *accuracies, *_largest_error(cells)])
+    print(f"\naccuracy on test sets, and the largest invariance error\n{tables.table(header, rows)}")
+    for name, networks in tasks.items():
+        for network, cell in networks.items():
+            if "left_out" in cell:
+                print(f"- {_words(name)}, {_words(network)}: left out, as {cell['left_out']}.")
+    for name, poolings in found["widths"].items():
+        header = ["pooling", *(f"h of width {width}" for width in next(iter(poolings.values())))]
+        rows = [[pooling, *map(_root_loss, each.values())] for pooling, each in poolings.items()]
+        print(f"\nerror in standard deviations, {name}\n{tables.table(header, rows)}")
+
+
+def _largest_error(cells: Sequence[Any]) -> list[str]:
+    errors = [max(cell["invariance_error"]["values"]) for cell in cells if "left_out" not in cell]
+    return [f"{max(errors):.0e}" if errors else "-"]
+
+
+def _root_loss(cell: Any) -> str:
+    return f"{cell['root_loss']['mean']:.3f}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def draw(found: Any) -> "Figure":
+    """Draws the accuracy and the invariance error of all networks, and the error by the width of h."""
+    from weirdonetworks.lab import plots
+
+    networks = list(next(iter(found["tasks"].values())))
+    height = 1.6 + 0.25 * len(networks)
+    figure, panels = plots.row(
+        3 if found["widths"] else 2, [5 / height, 3 / height, 4 / height][: 2 + bool(found["widths"])], height
+    )
+    _draw_accuracies(panels[0], found["tasks"], networks)
+    _draw_invariance(panels[1], found["tasks"], networks)
+    if found["widths"]:
+        _draw_widths(panels[2], found)
+    return figure
+
+
+def _draw_accuracies(axes: "Axes", tasks: Any, networks: Sequence[str]) -> None:
+    import numpy as np
+
+    shares = np.array(
+        [[each[network].get("accuracy", {"mean": np.nan})["mean"] for each in tasks.values()] for network in networks]
+    )
+    axes.imshow(100 * shares, cmap="YlGn", vmin=0, vmax=130, aspect="auto")  # Dark text is to be read on all of it.
+    for (row, column), share in np.ndenumerate(shares):
+        axes.text(
+            column, row, "left out" if np.isnan(share) else f"{100 * share:.1f}", ha="center", va="center", size=8
+        )
+    axes.set_yticks(range(len(networks)), map(_words, networks))
+    axes.set_xticks(range(len(tasks)), [_words(name).replace(" ", "\n") for name in tasks])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_title("accuracy on test sets, %")
+
+
+def _draw_invariance(axes: "Axes", tasks: Any, networks: Sequence[str]) -> None:
+    for name, each in tasks.items():
+        trained = [(row, each[network]) for row, network in enumerate(networks) if "left_out" not in each[network]]
+        # An error of 0 has no logarithm.
+        errors = [max(*cell["invariance_error"]["values"], 1e-17) for _, cell in trained]
+        axes.plot(errors, [row for row, _ in trained], "o", markersize=4, alpha=0.8, label=_words(name))
+    axes.set(xscale="log", xlim=(5e-18, 10), ylim=(len(networks) - 0.5, -0.5), yticks=range(len(networks)))
+    axes.set_yticklabels([])
+    axes.grid(axis="y", color="0.9")
+    axes.set(title="invariance error, float64", xlabel="of the largest output")
+    axes.legend(fontsize=8, loc="lower right")
+
+
+def _draw_widths(axes: "Axes", found: Any) -> None:
+    from weirdonetworks.lab import plots
+
+    for index, (name, poolings) in enumerate(found["widths"].items()):
+        for style, (pooling, by_width) in zip(("o-", "s--"), poolings.items(), strict=True):
+            errors = [cell["root_loss"]["mean"] for cell in by_width.values()]
+            axes.plot(
+                list(map(int, by_width)),
+                errors,
+                style,
+                color=plots.COLOURS[index],
+                markersize=4,
+                label=f"{name}, {pooling}",
+            )
+    axes.axvline(found["items"], color="0.8", linewidth=1, zorder=0)
+    axes.set(xscale="log", yscale="log", title=r"g(pool h($x_i$)) by the width of h", xlabel="width of h")
+    axes.set(ylabel="error, standard deviations")
+    widths = list(map(int, next(iter(next(iter(found["widths"].values())).values()))))
+    axes.set_xticks(widths, map(str, widths), minor=False)
+    axes.minorticks_off()
+    axes.legend(fontsize=8)
+
+
+if __name__ == "__main__":
+    flags.run(main, SetFunctionsConfig, RunOptions)

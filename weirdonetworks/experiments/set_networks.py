@@ -1,0 +1,192 @@
+"""The networks that `set_functions` compares: each made from one width and the task it is for.
+
+All end in dense layers of that width and of the task's outputs.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.lab.set_tasks import Task
+from weirdonetworks.nets import permutation, pooling, sets
+from weirdonetworks.nets.set_inputs import on_items
+
+LARGE = 50  # Items; of more the pairs of all sets of a batch no longer fit.
+ORDERS = 720  # Most orders over which a network is averaged exactly.
+SAMPLES = 16  # Orders where they are drawn.
+HEADS = 4
+
+
+class _Pooled(snt.Module):
+    """Layers that commute with permutations of the items, their mean over the items, and dense layers."""
+
+    def __init__(self, layers: list[Any], head: list[int]):
+        """Constructs the network.
+
+        Args:
+          layers: Each maps sets and a mask to sets.
+          head: The widths of the dense layers.
+        """
+        super().__init__(name="pooled")
+        self.layers = layers
+        self.head = snt.nets.MLP(head, name="head")
+
+    def __call__(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """Maps `[batch, items, features]` to `[batch, head[-1]]`."""
+        for layer in self.layers:
+            inputs = tf.tanh(layer(inputs, mask))
+        return self.head(pooling.mean(inputs, mask))
+
+
+class _Encoded(snt.Module):
+    """A dense layer on each item or none, an encoder of sets, and dense layers."""
+
+    def __init__(self, item: Callable[[tf.Tensor], tf.Tensor], encoder: Any, head: list[int]):
+        """Constructs the network.
+
+        Args:
+          item: Maps items `[batch, features]`.
+          encoder: Maps sets and a mask to vectors.
+          head: The widths of the dense layers.
+        """
+        super().__init__(name="encoded")
+        self.item = item
+        self.encoder = encoder
+        self.head = snt.nets.MLP(head, name="head")
+
+    def __call__(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """Maps `[batch, items, features]` to `[batch, head[-1]]`."""
+        return self.head(tf.tanh(self.encoder(on_items(self.item, inputs), mask)))
+
+
+class _WithPresence(snt.Module):
+    """A network on sets that is told by the last feature which items are present."""
+
+    def __init__(self, network: Any):
+        """Constructs the network from one that takes a mask."""
+        super().__init__(name="with_presence")
+        self.network = network
+
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, items, features + 1]` to what the network gives."""
+        return self.network(inputs[:, :, :-1], inputs[:, :, -1] > 0)
+
+
+def _plain(width: int, task: Task) -> snt.Module:
+    return snt.Sequential([snt.Flatten(), snt.nets.MLP([width, width, task.outputs])])
+
+
+def _symmetrized(method: str) -> Callable[[int, Task], snt.Module]:
+    return lambda width, task: sets.Symmetrized(
+        _plain(width, task), method=method, limit=ORDERS, samples=SAMPLES, name=f"symmetrized_{method}"
+    )
+
+
+def _equivariant(degree: int) -> Callable[[int, Task], snt.Module]:
+    def made(width: int, task: Task) -> snt.Module:
+        # Of the items' own features, which may be many, the linear maps alone.
+        first = permutation.PermutationEquivariantLinear(width)
+        second = permutation.PermutationEquivariantPolynomial(width, degree)
+        return _Pooled([first, second], [width, task.outputs])
+
+    return made
+
+
+def _invariant(degree: int) -> Callable[[int, Task], snt.Module]:
+    def made(width: int, task: Task) -> snt.Module:
+        item = snt.nets.MLP([width], activation=tf.tanh, activate_final=True, name="item")
+        return _Encoded(item, permutation.PermutationInvariantPolynomial(width, degree), [width, task.outputs])
+
+    return made
+
+
+def _deep_sets(width: int, task: Task) -> snt.Module:
+    return sets.DeepSets([width, width], [width, task.outputs])
+
+
+def _point_net(width: int, task: Task) -> snt.Module:
+    return sets.PointNet([width], [width], [width, task.outputs])
+
+
+def _relation(width: int, task: Task) -> snt.Module:
+    return sets.RelationNetwork([width, width], [width, task.outputs])
+
+
+def _inducing(task: Task) -> int | None:
+    return 16 if task.items > LARGE else None
+
+
+def _set_attention(width: int, task: Task) -> snt.Module:
+    blocks = [
+        sets.SetAttention(HEADS * width, HEADS, _inducing(task), with_norm=False, name=f"block_{index}")
+        for index in range(2)
+    ]
+    return _Pooled(blocks, [HEADS * width, task.outputs])
+
+
+def _set_transformer(width: int, task: Task) -> snt.Module:
+    # The layer norm would hide the size of numbers.
+    head = [HEADS * width, task.outputs]
+    return sets.SetTransformer(HEADS * width, head, 2, HEADS, _inducing(task), with_norm=False)
+
+
+def _fourier(width: int, task: Task) -> snt.Module:
+    features = task.train.images.shape[2] - task.has_absent
+    # So that the phases of the items are about two radians.
+    encoder = sets.FourierSetEncoder(width, features, scale=2 / task.length)
+    return _Encoded(tf.identity, encoder, [width, task.outputs])
+
+
+def _free_abelian(width: int, task: Task) -> snt.Module:
+    item = snt.nets.MLP([width, 4], name="item")
+    return _Encoded(item, sets.FreeAbelianEncoder(width, width), [width, task.outputs])
+
+
+MAKERS: dict[str, Callable[[int, Task], snt.Module]] = {
+    "plain": _plain,
+    "equivariant_linear": _equivariant(1),
+    "equivariant_quadratic": _equivariant(2),
+    "equivariant_cubic": _equivariant(3),
+    "invariant_linear": _invariant(1),
+    "invariant_quadratic": _invariant(2),
+    "invariant_cubic": _invariant(3),
+    "symmetrized_exact": _symmetrized("exact"),
+    "symmetrized_sampled": _symmetrized("sampled"),
+    "symmetrized_canonical": _symmetrized("canonical"),
+    "symmetrized_adjacent": _symmetrized("adjacent"),
+    "deep_sets": _deep_sets,
+    "point_net": _point_net,
+    "relation": _relation,
+    "set_attention": _set_attention,
+    "set_transformer": _set_transformer,
+    "fourier": _fourier,
+    "free_abelian": _free_abelian,
+}
+
+
+def make(name: str, width: int, task: Task) -> snt.Module:
+    """Makes a network.
+
+    Args:
+      name: One of `MAKERS`.
+      width: Its width, at least 1.
+      task: What it is for.
+    """
+    network = MAKERS[name](width, task)
+    # The dense layers see who is present as any other feature.
+    is_dense = name == "plain" or name.startswith("symmetrized")
+    return _WithPresence(network) if task.has_absent and not is_dense else network
+
+
+def left_out(name: str, task: Task) -> str | None:
+    """Says why a network is not trained for a task; None if it is."""
+    if name == "symmetrized_exact" and math.factorial(min(task.items, 20)) > ORDERS:
+        return f"a set of {task.items} items has more than {ORDERS} orders"
+    if name == "symmetrized_adjacent" and task.items > LARGE:
+        return f"it would run {task.items} copies of the dense network on each set"
+    if name == "relation" and task.items > LARGE:
+        return f"a set of {task.items} items has {task.items**2:,} pairs"
+    return None

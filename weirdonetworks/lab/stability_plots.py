@@ -1,0 +1,86 @@
+"""The picture of how stable models are: their accuracy over a sweep, and how their variance is spread over inputs."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from weirdonetworks.lab import plots
+
+if TYPE_CHECKING:
+    from weirdonetworks.measure.stability import Stability
+
+LEAST = 1e-16  # Variances below are drawn as this: rounding, which zero would keep off a logarithmic axis.
+MARKED = 24  # Of more transformations no one is marked.
+STYLES = ("-", "--", ":", "-.")
+
+
+def save(
+    path: pathlib.Path,
+    models: Mapping[str, "Stability"],
+    at: npt.ArrayLike | None = None,
+    sweep: str = "transformation",
+) -> None:
+    """Draws models side by side: accuracy by transformation, and for each variance the share of inputs up to it.
+
+    Args:
+      path: Where the PNG goes.
+      models: Name -> what was measured of the model; at least one.
+      at: Where each transformation is on the axis, such as its angle; their numbers from 0 if None.
+      sweep: What the axis says, such as `rotation (degrees)`.
+
+    Raises:
+      ValueError: If there is no model, or a model's accuracy is not of as many transformations as `at`.
+    """
+    if not models:
+        raise ValueError("models must hold at least one.")
+    places = None if at is None else np.asarray(at, np.float64)
+    with_accuracy = any(each.accuracy is not None for each in models.values())
+    figure, axes = plots.row(2, widths=(1.4, 1.2)) if with_accuracy else plots.row(1, widths=(1.5,))
+    if with_accuracy:
+        _draw_accuracy(axes[0], models, places)
+        axes[0].set(xlabel=sweep)
+    _draw_variance(axes[-1], models)
+    handles, names = axes[-1].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 4), frameon=False)
+    plots.save(figure, path)
+
+
+def _draw_accuracy(axes: Axes, models: Mapping[str, "Stability"], places: npt.NDArray[Any] | None) -> None:
+    for index, (name, each) in enumerate(models.items()):
+        if each.accuracy is None:
+            continue
+        across = np.arange(len(each.accuracy)) if places is None else places
+        if across.shape != each.accuracy.shape:
+            raise ValueError(
+                f"at of shape {across.shape} must have a place for each of the {len(each.accuracy)} transformations "
+                f"of {name}."
+            )
+        axes.plot(across, 100 * each.accuracy, marker="." if len(across) <= MARKED else None, **_style(index))
+    axes.set(title="accuracy", ylabel="%")
+    if places is None:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 1.5, 3, 4.5, 9, 10]))
+
+
+def _draw_variance(axes: Axes, models: Mapping[str, "Stability"]) -> None:
+    curves = {name: np.sort(np.maximum(each.variance, LEAST)) for name, each in models.items()}
+    for index, (name, rising) in enumerate(curves.items()):
+        shares = 100 * np.arange(len(rising) + 1) / len(rising)
+        axes.step(np.concatenate([rising[:1], rising]), shares, where="post", label=name, **_style(index))
+    axes.set(title="transformation variance", xlabel="variance", ylabel="% of inputs up to it", xscale="log")
+    # The last stragglers to the left, which no share tells from 0, would take most of the axis.
+    axes.set_xlim(left=min(np.quantile(rising, 0.01) for rising in curves.values()) / 2)
+
+
+def _style(index: int) -> dict[str, Any]:
+    """Tells lines apart by colour, and once the colours are used up by dashes too."""
+    return {
+        "color": plots.COLOURS[index % len(plots.COLOURS)],
+        "linestyle": STYLES[index // len(plots.COLOURS) % len(STYLES)],
+    }

@@ -1,0 +1,57 @@
+"""Classification by the nearest stored examples."""
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.algebra.arrays import Ints, at_least
+
+QUERIES = 1000  # So many at a time, to keep the table of distances small.
+
+
+def nearest_labels(stored: npt.ArrayLike, labels: npt.ArrayLike, queries: npt.ArrayLike, k: int = 1) -> Ints:
+    """Classifies queries by the vote of their k nearest stored examples, in Euclidean distance.
+
+    Of labels with as many votes, the one with the nearest example wins; of examples as near, the first.
+
+    >>> nearest_labels([[0.0], [1.0], [1.2]], [4, 7, 7], [[0.1], [0.9]], k=1).tolist()
+    [4, 7]
+    >>> nearest_labels([[0.0], [1.0], [1.2]], [4, 7, 7], [[0.1], [0.9]], k=3).tolist()
+    [7, 7]
+
+    Args:
+      stored: Examples, `[examples, ...]`, flattened.
+      labels: Their labels, integers of at least 0, `[examples]`.
+      queries: What is to be classified, `[queries, ...]`, likewise.
+      k: How many vote, at least 1 and at most as many as are stored.
+
+    Returns:
+      A label for each query.
+
+    Raises:
+      TypeError: If k is no integer.
+      ValueError: If k is out of range, or the shapes do not fit.
+    """
+    known, asked = (np.asarray(each, np.float64).reshape(len(np.asarray(each)), -1) for each in (stored, queries))
+    classes = np.asarray(labels)
+    if classes.shape != (len(known),) or known.shape[1] != asked.shape[1]:
+        raise ValueError(
+            f"stored (of shape {np.shape(stored)}), labels (of shape {classes.shape}) and queries (of shape "
+            f"{np.shape(queries)}) must be [examples, ...], [examples] and [queries, ...]."
+        )
+    if at_least("k", k, 1) > len(known):
+        raise ValueError(f"k (={k}) must be at most the {len(known)} stored examples.")
+    parts = range(0, len(asked), QUERIES)
+    return np.concatenate([_voted(known, classes, asked[start : start + QUERIES], k) for start in parts])
+
+
+def _voted(known: npt.NDArray[np.float64], classes: Ints, asked: npt.NDArray[np.float64], k: int) -> Ints:
+    # The square of the query's own length is the same for all that are stored.
+    distances = np.square(known).sum(axis=1) - 2 * asked @ known.T
+    ranked = classes[np.argsort(distances, axis=1, kind="stable")[:, :k]]
+    rows, shape = np.arange(len(asked)), (len(asked), int(classes.max()) + 1)
+    votes, best = np.zeros(shape), np.full(shape, k)
+    for rank in reversed(range(k)):
+        chosen = rows, ranked[:, rank]
+        votes[chosen] += 1
+        best[chosen] = rank
+    return (votes - best / (k + 1)).argmax(axis=1)

@@ -1,0 +1,78 @@
+"""An autoencoder of images."""
+
+import math
+
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.images import checked_images
+
+
+class Autoencoder(snt.Module):
+    """Squeezes images through a code of a few numbers, and makes them again from it.
+
+        code = dense code_size(flatten(relu(conv 8(relu(conv 4(x))))))        both 2 x 2, stride 2
+        output = dense height * width * channels(relu(dense flattened(code)))
+
+    with x and the output `[batch, height, width, channels]` and the code `[batch, code_size]`. The first dense layer of
+    the decoder is as wide as what the encoder flattened: from 28 x 28 pixels, 7 * 7 * 8 = 392.
+
+    >>> network = Autoencoder(32)
+    >>> network.encode(tf.zeros([2, 28, 28, 1])).shape.as_list(), network(tf.zeros([2, 28, 28, 1])).shape.as_list()
+    ([2, 32], [2, 28, 28, 1])
+    """
+
+    def __init__(self, code_size: int = 32, name: str | None = None):
+        """Constructs the network.
+
+        Args:
+          code_size: How many numbers stand for an image.
+          name: The module's name.
+
+        Raises:
+          TypeError: If it is no integer.
+          ValueError: If it is below 1.
+        """
+        super().__init__(name=name)
+        self.convolutions = [
+            snt.Conv2D(channels, 2, stride=2, padding="VALID", name=f"conv_{i}") for i, channels in enumerate((4, 8))
+        ]
+        self.to_code = snt.Linear(at_least("code_size", code_size, 1), name="code")
+
+    @snt.once
+    def _initialize(self, images: tf.Tensor, flattened: tf.Tensor) -> None:
+        self.image_shape = images.shape[1:]
+        sizes = (flattened.shape[1], math.prod(self.image_shape))
+        self.layers = [snt.Linear(size, name=f"linear_{i}") for i, size in enumerate(sizes)]
+
+    def encode(self, images: tf.Tensor) -> tf.Tensor:
+        """Maps images `[batch, height, width, channels]`, of 4 pixels and more a side, to codes `[batch, code_size]`.
+
+        Raises:
+          ValueError: If the images have another rank, a size that is not known or another than at the first call, or a
+            side below 4.
+        """
+        hidden = checked_images(images, minimum=4)
+        for convolution in self.convolutions:
+            hidden = tf.nn.relu(convolution(hidden))
+        hidden = snt.flatten(hidden)
+        self._initialize(images, hidden)
+        if images.shape[1:] != self.image_shape:
+            raise ValueError(f"images of shape {images.shape} must be {self.image_shape} each, as at the first call.")
+        return self.to_code(hidden)
+
+    def decode(self, codes: tf.Tensor) -> tf.Tensor:
+        """Maps codes `[batch, code_size]` to images of the size that was encoded first.
+
+        Raises:
+          ValueError: If nothing was encoded yet.
+        """
+        if not hasattr(self, "layers"):
+            raise ValueError("codes can be decoded only once images were encoded: they tell the size.")
+        first, second = self.layers
+        return tf.reshape(second(tf.nn.relu(first(codes))), [-1, *self.image_shape])
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Maps images to their reconstructions, of the same shape; errors as in `encode`."""
+        return self.decode(self.encode(images))

@@ -1,0 +1,202 @@
+"""Attention among the pixels of images that never holds the map of all pixels by all pixels."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import at_least
+
+
+def attend(
+    queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, window: int | None = None, rows: int = 2
+) -> tf.Tensor:
+    """Lets each pixel attend to all of its image, or to those near it: softmax(Q K^T / sqrt(size)) V, head by head.
+
+    The queries come in chunks of some rows of the image, one after the other, each with the keys that it may see; the
+    gradient computes each chunk's map again. So of each map, `height * width` squared, only `rows / height` exists at a
+    time, forwards and backwards.
+
+    >>> queries = keys = tf.zeros([1, 1, 2, 2, 1])
+    >>> values = tf.reshape([1.0, 2.0, 3.0, 6.0], [1, 1, 2, 2, 1])
+    >>> attend(queries, keys, values).numpy().ravel().tolist()
+    [3.0, 3.0, 3.0, 3.0]
+
+    Args:
+      queries: `[batch, heads, height, width, size]`, all but the batch known.
+      keys: Of the same shape.
+      values: Of the same shape.
+      window: Attend only to pixels at most so many rows and columns away, which also costs less; None for all.
+      rows: The most rows of the image in a chunk. All chunks are alike, so it is the largest divisor of the height up
+        to this. Changes memory and speed, and the result by rounding only.
+
+    Returns:
+      What the pixels attended to, of the same shape.
+
+    Raises:
+      TypeError: If a number is no integer.
+      ValueError: If the window is below 0, the rows below 1, or the tensors are no such ones.
+    """
+    _check(queries, keys, values)
+    _, heads, height, width, size = queries.shape
+    chunks = _Chunks(height, width, window, rows)
+    scaled = queries / math.sqrt(size)
+    flat = (tf.reshape(each, [-1, heads, height * width, size]) for each in (scaled, keys, values))
+    return tf.reshape(_chunked(chunks)(*flat), [-1, heads, height, width, size])
+
+
+def attention_map(queries: tf.Tensor, keys: tf.Tensor, pixel: tuple[int, int], window: int | None = None) -> tf.Tensor:
+    """Gives the weights with which one pixel attends to all of its image; they add up to 1.
+
+    Args:
+      queries: As in `attend`.
+      keys: As in `attend`.
+      pixel: The row and the column of the pixel.
+      window: As in `attend`.
+
+    Returns:
+      `[batch, heads, height, width]`.
+
+    Raises:
+      ValueError: If the pixel is outside the image, or the tensors are no such ones.
+    """
+    _check(queries, keys)
+    heads, height, width, size = queries.shape[1:]
+    row, column = pixel
+    if not (0 <= row < height and 0 <= column < width):
+        raise ValueError(f"pixel (={pixel}) must be a row and a column of images of {height} x {width} pixels.")
+    logits = tf.einsum("bhd,bhrcd->bhrc", queries[:, :, row, column], keys) / math.sqrt(size)
+    if window is not None:
+        rows, columns = np.ogrid[:height, :width]
+        logits = _hidden_unless((abs(rows - row) <= window) & (abs(columns - column) <= window), logits)
+    weights = tf.nn.softmax(tf.reshape(logits, [-1, heads, height * width]))
+    return tf.reshape(weights, [-1, heads, height, width])
+
+
+class _Chunks:
+    """How the pixels of an image fall into chunks of queries, and what each chunk sees.
+
+    Tensors are `[batch, heads, pixels, size]`, the pixels row by row.
+    """
+
+    def __init__(self, height: int, width: int, window: int | None, rows: int):
+        most = min(at_least("rows", rows, 1), height)
+        self.window = None if window is None else at_least("window", window, 0)
+        self.height, self.width = height, width
+        self.rows = max(number for number in range(1, most + 1) if height % number == 0)
+        self.seen_rows = height if self.window is None else min(height, self.rows + 2 * self.window)
+
+    def own(self, tensor: tf.Tensor, chunk: tf.Tensor) -> tf.Tensor:
+        """Cuts out a chunk's pixels."""
+        return self._cut(tensor, chunk * self.rows, self.rows)
+
+    def seen(self, tensor: tf.Tensor, chunk: tf.Tensor) -> tf.Tensor:
+        """Cuts out the rows that a chunk sees, those within its window and where the image ends a few more."""
+        return self._cut(tensor, self._first_seen(chunk), self.seen_rows)
+
+    def put_back(self, seen: tf.Tensor, chunk: tf.Tensor) -> tf.Tensor:
+        """Puts what `seen` cut out where it was, among zeros."""
+        missing = (self.height - self.seen_rows) * self.width
+        if missing == 0:
+            return seen
+        padded = tf.pad(seen, [[0, 0], [0, 0], [0, missing], [0, 0]])
+        return tf.roll(padded, self._first_seen(chunk) * self.width, axis=2)
+
+    def weights(self, queries: tf.Tensor, keys: tf.Tensor, chunk: tf.Tensor) -> tf.Tensor:
+        """Gives the map of a chunk, `[batch, heads, own pixels, seen pixels]`, from what `own` and `seen` cut out."""
+        logits = tf.matmul(queries, keys, transpose_b=True)
+        return tf.nn.softmax(logits if self.window is None else _hidden_unless(self._near(chunk), logits))
+
+    def each(self, step: Callable[..., Any], *start: Any) -> list[Any]:
+        """Calls `step(chunk, *state)`, which gives the next state, for one chunk after the other."""
+
+        def body(chunk: tf.Tensor, *state: Any) -> tuple[Any, ...]:
+            return chunk + 1, *step(chunk, *state)
+
+        count = self.height // self.rows
+        loop = tf.while_loop(lambda chunk, *_: chunk < count, body, (tf.constant(0), *start), parallel_iterations=1)
+        return list(loop[1:])
+
+    def pieces(self, dtype: tf.DType) -> tf.TensorArray:
+        """Makes room for a tensor of each chunk."""
+        return tf.TensorArray(dtype, size=self.height // self.rows)
+
+    def joined(self, pieces: tf.TensorArray) -> tf.Tensor:
+        """Joins the chunks' own pixels."""
+        stacked = tf.transpose(pieces.stack(), [1, 2, 0, 3, 4])
+        return tf.reshape(stacked, [-1, stacked.shape[1], self.height * self.width, stacked.shape[-1]])
+
+    def _cut(self, tensor: tf.Tensor, first: tf.Tensor, rows: int) -> tf.Tensor:
+        sizes = [-1, tensor.shape[1], rows * self.width, tensor.shape[3]]
+        return tf.ensure_shape(tf.slice(tensor, [0, 0, first * self.width, 0], sizes), [tensor.shape[0], *sizes[1:]])
+
+    def _first_seen(self, chunk: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(chunk * self.rows - (self.window or 0), 0, self.height - self.seen_rows)
+
+    def _near(self, chunk: tf.Tensor) -> tf.Tensor:
+        """Says which of the seen pixels are in the window of which own one."""
+        own_rows = chunk * self.rows + tf.range(self.rows)
+        seen_rows = self._first_seen(chunk) + tf.range(self.seen_rows)
+        columns = tf.range(self.width)
+        by_row = tf.abs(own_rows[:, None] - seen_rows) <= self.window
+        by_column = tf.abs(columns[:, None] - columns) <= self.window
+        near = by_row[:, None, :, None] & by_column[None, :, None, :]
+        return tf.reshape(near, [self.rows * self.width, self.seen_rows * self.width])
+
+
+def _chunked(chunks: _Chunks) -> Callable[..., tf.Tensor]:
+    @tf.custom_gradient
+    def attended(queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+        def step(chunk: tf.Tensor, pieces: tf.TensorArray) -> tuple[tf.TensorArray]:
+            weights = chunks.weights(chunks.own(queries, chunk), chunks.seen(keys, chunk), chunk)
+            return (pieces.write(chunk, tf.matmul(weights, chunks.seen(values, chunk))),)
+
+        outputs = chunks.joined(*chunks.each(step, chunks.pieces(queries.dtype)))
+        return outputs, lambda upstream: _gradients(chunks, queries, keys, values, outputs, upstream)
+
+    return attended
+
+
+def _gradients(
+    chunks: _Chunks, queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, outputs: tf.Tensor, upstream: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+    """Gives the gradients by queries, keys and values, given that by the outputs."""
+    # The gradient by a logit is its weight times (the gradient by the weight - the row's sum over both). That sum needs
+    # no map, for the outputs are sums over keys too; and as one more column it is subtracted by the matrix product.
+    sums = tf.reduce_sum(upstream * outputs, axis=-1, keepdims=True)
+    extended_upstream = tf.concat([upstream, -sums], axis=-1)
+    extended_values = tf.concat([values, tf.ones_like(values[..., :1])], axis=-1)
+
+    def step(chunk: tf.Tensor, pieces: tf.TensorArray, by_keys: tf.Tensor, by_values: tf.Tensor) -> tuple[Any, ...]:
+        own_queries, own_upstream = chunks.own(queries, chunk), chunks.own(upstream, chunk)
+        seen_keys = chunks.seen(keys, chunk)
+        weights = chunks.weights(own_queries, seen_keys, chunk)
+        by_logits = weights * tf.matmul(
+            chunks.own(extended_upstream, chunk), chunks.seen(extended_values, chunk), transpose_b=True
+        )
+        return (
+            pieces.write(chunk, tf.matmul(by_logits, seen_keys)),
+            by_keys + chunks.put_back(tf.matmul(by_logits, own_queries, transpose_a=True), chunk),
+            by_values + chunks.put_back(tf.matmul(weights, own_upstream, transpose_a=True), chunk),
+        )
+
+    zeros = tf.zeros_like(keys)
+    pieces, by_keys, by_values = chunks.each(step, chunks.pieces(queries.dtype), zeros, zeros)
+    return chunks.joined(pieces), by_keys, by_values
+
+
+def _check(queries: tf.Tensor, *others: tf.Tensor) -> None:
+    if queries.shape.rank != 5 or not queries.shape[1:].is_fully_defined():
+        raise ValueError(
+            f"queries of shape {queries.shape} must be [batch, heads, height, width, size], all but the batch known."
+        )
+    for other in others:
+        if not other.shape.is_compatible_with(queries.shape):
+            raise ValueError(f"keys and values (of shape {other.shape}) must have the queries' shape {queries.shape}.")
+
+
+def _hidden_unless(seen: Any, logits: tf.Tensor) -> tf.Tensor:
+    # The lowest finite number has the exponential 0; each pixel sees itself, so that is never all there is.
+    return tf.where(seen, logits, tf.constant(logits.dtype.min, logits.dtype))

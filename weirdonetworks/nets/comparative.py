@@ -1,0 +1,77 @@
+"""Networks that compare two inputs: are they of the same class?"""
+
+from collections.abc import Iterable
+
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.nets.polynomial import checked_sizes, flattened
+
+
+class ComparativeMLP(snt.Module):
+    """Two multilayer perceptrons: one writes a code of each input, the other scores how well two codes match.
+
+        f(x, y) = head(e(x), e(y)),    x and y of shape [batch, ...], f [batch], a logit: above 0 for "the same"
+
+    The head reads |e(x) - e(y)| and e(x) e(y), so that f(x, y) = f(y, x) exactly, whatever the weights. Without that
+    symmetry it reads e(x) and e(y) side by side.
+
+    Each input is encoded once, so to compare m inputs with n others takes m + n encodings: see `encode` and `compare`.
+    One network for both inputs: Bromley et al., Signature verification using a siamese time delay neural network, 1993.
+
+    >>> network = ComparativeMLP([16, 8], [4])
+    >>> one, other = tf.ones([3, 28, 28, 1]), tf.zeros([3, 28, 28, 1])
+    >>> forth, back = network(tf.stack([one, other], axis=1)), network(tf.stack([other, one], axis=1))
+    >>> forth.shape.as_list(), bool(tf.reduce_all(forth == back))
+    ([3], True)
+    """
+
+    def __init__(
+        self,
+        code_sizes: Iterable[int],
+        head_sizes: Iterable[int] = (),
+        is_symmetric: bool = True,
+        name: str | None = None,
+    ):
+        """Constructs the network.
+
+        Args:
+          code_sizes: The width of each layer that encodes, at least one; the last is that of the code.
+          head_sizes: The width of each hidden layer of the head.
+          is_symmetric: Whether the order of the two inputs is of no account.
+          name: The module's name.
+
+        Raises:
+          TypeError: If widths are no list, or one is no integer.
+          ValueError: If a width is below 1, or nothing encodes.
+        """
+        super().__init__(name=name)
+        self.is_symmetric = is_symmetric
+        hidden = checked_sizes("head_sizes", head_sizes, can_be_empty=True)
+        self.encoder = snt.nets.MLP(checked_sizes("code_sizes", code_sizes), activate_final=True, name="encoder")
+        self.head = snt.nets.MLP([*hidden, 1], name="head")
+
+    def encode(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Maps inputs `[batch, ...]`, flattened, to their codes `[batch, code_sizes[-1]]`."""
+        return self.encoder(flattened(inputs))
+
+    def compare(self, codes: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+        """Maps two tensors of codes `[..., code_sizes[-1]]`, whose shapes broadcast, to logits `[...]`."""
+        if self.is_symmetric:
+            features = tf.concat([tf.abs(codes - others), codes * others], axis=-1)
+        else:
+            blank = tf.zeros_like(codes * others)
+            features = tf.concat([codes + blank, others + blank], axis=-1)
+        return tf.squeeze(snt.BatchApply(self.head, features.shape.rank - 1)(features), axis=-1)
+
+    def __call__(self, pairs: tf.Tensor) -> tf.Tensor:
+        """Maps pairs `[batch, 2, ...]` to logits `[batch]`.
+
+        Raises:
+          ValueError: If the pairs have another shape, or a size that is not known.
+        """
+        pairs = tf.convert_to_tensor(pairs)
+        if pairs.shape.rank is None or pairs.shape.rank < 3 or pairs.shape[1] != 2:
+            raise ValueError(f"pairs of shape {pairs.shape} must be [batch, 2, ...].")
+        one, other = tf.unstack(pairs, axis=1)
+        return self.compare(self.encode(one), self.encode(other))

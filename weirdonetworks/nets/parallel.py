@@ -1,0 +1,69 @@
+"""Branches side by side on the same inputs."""
+
+from collections.abc import Callable, Mapping
+
+import sonnet as snt
+import tensorflow as tf
+
+REDUCTIONS = ("concat", "sum")
+
+
+class Parallel(snt.Module):
+    """Branches on the same inputs, their outputs joined or added.
+
+        concat: y = [b_1(x), ..., b_k(x)], along the last axis;    sum: y = g_1 b_1(x) + ... + g_k b_k(x)
+
+    The gates g of a sum are learned, one number a branch; at the start each is 1 / k, so that y is the mean.
+
+    >>> branches = {"same": tf.identity, "square": tf.square}
+    >>> Parallel(branches)(tf.constant([[2.0, 4.0]])).numpy().tolist()
+    [[2.0, 4.0, 4.0, 16.0]]
+    >>> Parallel(branches, reduce="sum")(tf.constant([[2.0, 4.0]])).numpy().tolist()
+    [[3.0, 10.0]]
+    """
+
+    def __init__(
+        self,
+        branches: Mapping[str, Callable[[tf.Tensor], tf.Tensor]],
+        reduce: str = "concat",
+        name: str | None = None,
+    ):
+        """Constructs the combinator.
+
+        Args:
+          branches: Modules or functions of one tensor by name, at least one.
+          reduce: `concat` or `sum`.
+          name: The module's name.
+
+        Raises:
+          ValueError: If there is no branch, or the reduction is unknown.
+        """
+        super().__init__(name=name)
+        if not branches:
+            raise ValueError("branches must hold at least one.")
+        if reduce not in REDUCTIONS:
+            raise ValueError(f"reduce (={reduce!r}) must be one of {', '.join(REDUCTIONS)}.")
+        self.branches = dict(branches)
+        self.reduce = reduce
+
+    @snt.once
+    def _initialize(self, dtype: tf.DType) -> None:
+        if self.reduce == "sum":
+            count = len(self.branches)
+            self.gates = tf.Variable(tf.fill([count], tf.constant(1 / count, dtype)), name="gates")
+
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Maps what the branches take.
+
+        Raises:
+          ValueError: If outputs that are to be added differ in shape.
+        """
+        outputs = {name: branch(inputs) for name, branch in self.branches.items()}
+        first, *others = outputs.values()
+        self._initialize(first.dtype)
+        if self.reduce == "concat":
+            return tf.concat([first, *others], axis=-1) if others else first
+        if any(other.shape.as_list() != first.shape.as_list() for other in others):
+            shapes = ", ".join(f"{name} {output.shape}" for name, output in outputs.items())
+            raise ValueError(f"branches to be added must have outputs of one shape, and have {shapes}.")
+        return tf.add_n([self.gates[index] * output for index, output in enumerate(outputs.values())])

@@ -1,0 +1,46 @@
+"""Sets of unequal size: ragged batches as dense ones with a mask and back, and the number of items present."""
+
+from typing import Any
+
+import tensorflow as tf
+
+
+def as_dense(inputs: tf.Tensor | tf.RaggedTensor, mask: Any = None) -> tuple[tf.Tensor, Any, tf.Tensor | None]:
+    """Fills a ragged batch up to a dense one; passes a dense one on.
+
+    >>> dense, mask, lengths = as_dense(tf.ragged.constant([[[1.0], [2.0]], [[3.0]]], ragged_rank=1))
+    >>> mask.numpy().tolist(), lengths.numpy().tolist()
+    ([[True, True], [True, False]], [2, 1])
+
+    Args:
+      inputs: Sets, `[batch, items, features]`, perhaps ragged in the items.
+      mask: Which items are present, `[batch, items]`; None with ragged inputs, and where all are.
+
+    Returns:
+      The sets; the mask; and the number of items of each ragged set, `[batch]`, None if they are not ragged.
+
+    Raises:
+      ValueError: If ragged inputs come with a mask, or are ragged in another axis.
+    """
+    if not isinstance(inputs, tf.RaggedTensor):
+        return inputs, mask, None
+    if mask is not None:
+        raise ValueError("mask must be None with ragged inputs, whose rows hold the items that are present.")
+    if inputs.ragged_rank != 1:
+        raise ValueError(f"inputs of shape {inputs.shape} must be ragged in the items alone.")
+    dense, lengths = inputs.to_tensor(), inputs.row_lengths()
+    return dense, tf.sequence_mask(lengths, tf.shape(dense)[1]), lengths
+
+
+def restored(outputs: tf.Tensor, mask: tf.Tensor | None, lengths: tf.Tensor | None) -> tf.Tensor | tf.RaggedTensor:
+    """Makes outputs `[batch, items, features]` ragged if the inputs were, else 0 at absent items."""
+    if lengths is not None:
+        return tf.RaggedTensor.from_tensor(outputs, lengths)
+    return outputs if mask is None else tf.where(mask[:, :, None], outputs, tf.zeros([], outputs.dtype))
+
+
+def count_items(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Counts the items present in each set, `[batch]`, or `[1]` where all are, in the values' type; none as one."""
+    if mask is None:
+        return tf.cast(tf.shape(values)[1:2], values.dtype)
+    return tf.maximum(tf.reduce_sum(tf.cast(mask, values.dtype), axis=1), tf.ones([], values.dtype))

@@ -1,0 +1,234 @@
+"""Symmetric functions of items: what is left of an orbit or a set when its order is forgotten.
+
+Each maps values `[..., items, features]` to `[..., k * features]`, feature by feature, and does not change when items
+are permuted. A mask `[..., items]` says which items are there (True); the others are as if dropped. Each gives 0 of no
+item at all; where it is known beforehand that there is none, it raises a `ValueError`.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import at_least
+
+Pooling: TypeAlias = Callable[..., tf.Tensor]
+
+
+def mean(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Averages the items, `sum_i x_i / items`.
+
+    >>> mean(tf.constant([[1.0], [2.0], [6.0]])).numpy().tolist()
+    [3.0]
+    """
+    return _mean(values, _present(values, mask))
+
+
+def sum_(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Adds the items up.
+
+    >>> sum_(tf.constant([[1.0], [2.0], [6.0]]), mask=tf.constant([True, False, True])).numpy().tolist()
+    [7.0]
+    """
+    return tf.reduce_sum(_kept(values, _present(values, mask)), axis=-2)
+
+
+def maximum(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Takes the largest of the items. Those that tie for it have equal shares of the gradient.
+
+    >>> maximum(tf.constant([[-1.0], [-2.0]])).numpy().tolist()
+    [-1.0]
+    """
+    present = _present(values, mask)
+    largest = tf.reduce_max(_kept(values, present, -np.inf), axis=-2)
+    return largest if present is None else tf.where(tf.reduce_any(present, axis=-2), largest, 0)
+
+
+def variance(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Averages the squared distances from the mean, `sum_i (x_i - mean)^2 / items`.
+
+    >>> variance(tf.constant([[1.0], [2.0], [3.0], [6.0]])).numpy().tolist()
+    [3.5]
+    """
+    present = _present(values, mask)
+    return _mean(tf.square(_centred(values, present)), present)
+
+
+def moments(values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2) -> tf.Tensor:
+    """Gives the mean, then the central moments `sum_i (x_i - mean)^k / items` for k = 2, ..., order.
+
+    >>> moments(tf.constant([[1.0], [2.0], [3.0], [6.0]]), order=3).numpy().tolist()
+    [3.0, 3.5, 4.5]
+    """
+    present = _present(values, mask)
+    powers = _powers(_centred(values, present), order)
+    return tf.concat([_mean(each, present) for each in (values, *powers[1:])], axis=-1)
+
+
+def power_sums(values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2) -> tf.Tensor:
+    """Gives `p_k = sum_i x_i^k` for k = 1, ..., order.
+
+    >>> power_sums(tf.constant([[1.0], [2.0], [6.0]]), order=3).numpy().tolist()
+    [9.0, 41.0, 225.0]
+    """
+    powers = _powers(_kept(values, _present(values, mask)), order)
+    return tf.concat([tf.reduce_sum(power, axis=-2) for power in powers], axis=-1)
+
+
+def elementary_symmetric(
+    values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2, normalised: bool = False
+) -> tf.Tensor:
+    """Gives `e_k = sum_{i_1 < ... < i_k} x_{i_1} ... x_{i_k}` for k = 1, ..., order.
+
+    One item is added after another, `e_k <- e_k + x e_{k-1}`, which is stable; Newton's identities from the power sums
+    are not. A sum has C(items, k) terms, so dense layers had rather be given the mean of the products.
+
+    >>> elementary_symmetric(tf.constant([[1.0], [2.0], [6.0]]), order=3).numpy().tolist()
+    [9.0, 20.0, 12.0]
+
+    Args:
+      values: Items, `[..., items, features]`.
+      mask: Which of them are there, `[..., items]`.
+      order: The highest k, at least 1. Where there are fewer items than k, e_k is 0.
+      normalised: Whether to divide e_k by C(items, k), which gives the mean of the products: of the size of the k-th
+        power of an item, however many there are.
+    """
+    present = _present(values, mask)
+    order = at_least("order", order, 1)
+    items, count = _kept(values, present), _count(values, present)
+    if normalised:
+        items /= count[..., None]  # Or e_k and C(items, k) would both leave the range of the numbers.
+    zeros = tf.zeros_like(items[..., :1, :])
+    none = tf.concat([tf.ones_like(zeros), *[zeros] * order], axis=-2)
+
+    def add(sums: tf.Tensor, item: tf.Tensor) -> tf.Tensor:
+        return sums + tf.concat([zeros, item[..., None, :] * sums[..., :-1, :]], axis=-2)
+
+    rank = items.shape.rank
+    sums = tf.foldl(add, tf.transpose(items, [rank - 2, *range(rank - 2), rank - 1]), none)
+    parts, factor = tf.unstack(sums, axis=-2)[1:], tf.ones_like(count)
+    for k in range(1, order + 1 if normalised else 1):
+        factor *= tf.math.divide_no_nan(k * count, tf.maximum(count - (k - 1), 0))  # In all count^k / C(count, k).
+        parts[k - 1] *= factor
+    return tf.concat(parts, axis=-1)
+
+
+def sorted_items(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Gives the items, each feature sorted by itself, the largest first; then 0 for each that the mask leaves out.
+
+    >>> sorted_items(tf.constant([[1.0], [6.0], [2.0]]), mask=tf.constant([True, True, False])).numpy().tolist()
+    [6.0, 1.0, 0.0]
+
+    Raises:
+      ValueError: If the number of items is not known: it is the size of the result.
+    """
+    present = _present(values, mask)
+    if values.shape[-2] is None:
+        raise ValueError(f"values of shape {values.shape} must have a known number of items, to be sorted.")
+    by_feature = tf.linalg.matrix_transpose(_kept(values, present, -np.inf))
+    rows = tf.linalg.matrix_transpose(tf.sort(by_feature, direction="DESCENDING"))
+    if present is not None:
+        places = tf.range(values.shape[-2], dtype=tf.int32)[:, None]
+        rows = tf.where(places < tf.reduce_sum(tf.cast(present, tf.int32), axis=-2, keepdims=True), rows, 0)
+    return tf.reshape(rows, tf.concat([tf.shape(values)[:-2], [values.shape[-2] * values.shape[-1]]], axis=0))
+
+
+def log_mean_exp(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Gives `log(sum_i exp(x_i) / items)`, a smooth maximum, without overflow.
+
+    >>> log_mean_exp(tf.constant([[1000.0], [1000.0]])).numpy().tolist()
+    [1000.0]
+    """
+    present = _present(values, mask)
+    largest = tf.stop_gradient(tf.reduce_max(_kept(values, present, -np.inf), axis=-2, keepdims=True))
+    largest = tf.where(tf.math.is_finite(largest), largest, 0)
+    average = _mean(tf.exp(_kept(values - largest, present, -np.inf)), present)
+    if present is not None:
+        average = tf.where(tf.reduce_any(present, axis=-2), average, 1)
+    return tf.math.log(average) + tf.squeeze(largest, axis=-2)
+
+
+POOLINGS: dict[str, Pooling] = {
+    "mean": mean,
+    "sum": sum_,
+    "max": maximum,
+    "variance": variance,
+    "moments": moments,
+    "power_sums": power_sums,
+    "elementary_symmetric": elementary_symmetric,
+    "sort": sorted_items,
+    "log_mean_exp": log_mean_exp,
+}
+
+
+def named(pooling: str | Pooling, **options: Any) -> Pooling:
+    """Finds a symmetric function by its name.
+
+    >>> named("moments", order=3)(tf.constant([[1.0], [2.0], [3.0], [6.0]])).numpy().tolist()
+    [3.0, 3.5, 4.5]
+
+    Args:
+      pooling: A name in `POOLINGS`, or a function like them, which is returned as it is.
+      **options: Further arguments for it, such as `order`.
+
+    Raises:
+      TypeError: If it is no name and no function.
+      ValueError: If the name is unknown.
+    """
+    if isinstance(pooling, str):
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling (={pooling!r}) must be one of {', '.join(POOLINGS)}, or a function.")
+        pooling = POOLINGS[pooling]
+    elif not callable(pooling):
+        raise TypeError(f"pooling (={pooling!r}) must be a name or a function.")
+    return functools.partial(pooling, **options) if options else pooling
+
+
+def _present(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
+    """Checks values and mask; gives the mask as `[..., items, 1]`."""
+    if values.shape.rank is None or values.shape.rank < 2 or values.shape[-1] is None:
+        raise ValueError(f"values of shape {values.shape} must be [..., items, features], the features known.")
+    if not values.dtype.is_floating:
+        raise ValueError(f"values of type {values.dtype.name} must be floating point.")
+    if values.shape[-2] == 0:
+        raise ValueError(f"values of shape {values.shape} must have at least one item.")
+    if mask is None:
+        return None
+    mask = tf.convert_to_tensor(mask)
+    if mask.dtype != tf.bool:
+        raise TypeError(f"mask of type {mask.dtype.name} must be bool, True for an item that is there.")
+    if mask.shape.rank is None or not mask.shape.is_compatible_with(values.shape[:-1]):
+        raise ValueError(f"mask of shape {mask.shape} must have shape {values.shape[:-1]}, that of the items.")
+    known = tf.get_static_value(mask)
+    if known is not None and not known.any(axis=-1).all():
+        raise ValueError("mask must leave at least one item of each set, and leaves none of one.")
+    return mask[..., None]
+
+
+def _kept(values: tf.Tensor, present: tf.Tensor | None, other: float = 0.0) -> tf.Tensor:
+    """Puts another value in the place of items that are not there; no gradient goes to those."""
+    return values if present is None else tf.where(present, values, tf.constant(other, values.dtype))
+
+
+def _count(values: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+    """Counts the items that are there, `[..., 1]`; 1 if there are none, so that what is divided by it stays 0."""
+    if present is None:
+        return tf.cast(tf.shape(values)[-2:-1], values.dtype)
+    return tf.maximum(tf.reduce_sum(tf.cast(present, values.dtype), axis=-2), 1)
+
+
+def _mean(values: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+    return tf.reduce_sum(_kept(values, present), axis=-2) / _count(values, present)
+
+
+def _centred(values: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+    return _kept(values - _mean(values, present)[..., None, :], present)
+
+
+def _powers(values: tf.Tensor, order: int) -> list[tf.Tensor]:
+    powers = [values]
+    for _ in range(at_least("order", order, 1) - 1):
+        powers.append(powers[-1] * values)
+    return powers

@@ -1,0 +1,104 @@
+"""Recovers a small set of vectors from samples of its Fourier transform."""
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+STEPS = 200  # Most steps of a refinement; it ends sooner where nothing gets better.
+CELLS = 2**22  # Numbers of the matched filter at a time.
+
+
+def recover(
+    spectrum: npt.ArrayLike, frequencies: Floats, num_items: int, low: Floats, high: Floats
+) -> tuple[Floats, Floats, float]:
+    """Finds vectors x_j and truth values t_j with sum_j t_j exp(i w.x_j) closest to a spectrum.
+
+    The vectors are found one after another, where the waves of the spectrum not explained yet agree best on a grid
+    (the matched filter), and after each all are refined together (Levenberg 1944, Marquardt 1963). After
+    Newtonised orthogonal matching pursuit: Mamandipoor, Ramasamy & Madhow, 2016.
+
+    Args:
+      spectrum: Complex, `[frequencies]`.
+      frequencies: The w, `[frequencies, d]`.
+      num_items: How many vectors to find.
+      low: The lowest corner of the box to look in, `[d]`.
+      high: Its highest, `[d]`.
+
+    Returns:
+      The vectors `[num_items, d]`, their truth values `[num_items]`, and an estimate of the largest error in any of
+      these numbers: what is not explained, or rounding if that is more, over the smallest singular value of the
+      derivative. A vector may lie outside the box, where the same waves come again.
+    """
+    samples = np.asarray(spectrum, np.complex128)
+    grid = _grid(frequencies, low, high)
+    vectors, truth = np.empty((0, len(low))), np.empty(0)
+    for _ in range(num_items):
+        rest = samples - _waves(vectors, frequencies) @ truth
+        place, strength = _matched(rest, frequencies, grid)
+        vectors, truth = np.concatenate([vectors, place[None]]), np.append(truth, strength)
+        vectors, truth = _refined(samples, frequencies, vectors, truth)
+    missing = np.linalg.norm(samples - _waves(vectors, frequencies) @ truth)
+    least = np.linalg.svd(_derivative(frequencies, vectors, truth), compute_uv=False)[-1]
+    rounding = np.finfo(np.asarray(spectrum).dtype).eps * np.linalg.norm(samples)
+    error = max(missing, rounding) / least if least else np.inf
+    return vectors, truth, float(error)
+
+
+def _waves(vectors: Floats, frequencies: Floats) -> npt.NDArray[np.complex128]:
+    return np.exp(1j * (frequencies @ vectors.T))
+
+
+def _grid(frequencies: Floats, low: Floats, high: Floats) -> Floats:
+    """Lays four points or more on the shortest wave along each axis, so that one is near every peak."""
+    fastest = np.abs(frequencies).max(axis=0)
+    counts = np.ceil(2 * fastest * (high - low) / np.pi).astype(int) + 1
+    axes = [np.linspace(start, end, count) for start, end, count in zip(low, high, counts, strict=True)]
+    return np.stack([each.ravel() for each in np.meshgrid(*axes, indexing="ij")], axis=1)
+
+
+def _matched(rest: npt.NDArray[np.complex128], frequencies: Floats, grid: Floats) -> tuple[Floats, float]:
+    """Finds the point of the grid whose waves agree best with a spectrum, and the truth value there."""
+    pieces = np.array_split(grid, len(grid) * len(frequencies) // CELLS + 1)
+    strengths = np.concatenate([(rest.conj() @ _waves(piece, frequencies)).real for piece in pieces])
+    best = np.argmax(np.abs(strengths))
+    return grid[best], strengths[best] / len(frequencies)
+
+
+def _derivative(frequencies: Floats, vectors: Floats, truth: Floats) -> Floats:
+    """Differentiates real and imaginary parts by all vectors, then all truth values: `[2 frequencies, n (d + 1)]`."""
+    waves = _waves(vectors, frequencies)
+    by_vectors = 1j * waves[:, :, None] * truth[:, None] * frequencies[:, None, :]
+    table = np.concatenate([by_vectors.reshape(len(frequencies), -1), waves], axis=1)
+    return np.concatenate([table.real, table.imag])
+
+
+def _refined(
+    samples: npt.NDArray[np.complex128], frequencies: Floats, vectors: Floats, truth: Floats
+) -> tuple[Floats, Floats]:
+    """Goes downhill to where the spectrum is closest."""
+
+    def missing(vectors: Floats, truth: Floats) -> Floats:
+        rest = samples - _waves(vectors, frequencies) @ truth
+        return np.concatenate([rest.real, rest.imag])
+
+    damping, rest = 1e-3, missing(vectors, truth)
+    for _ in range(STEPS):
+        table = _derivative(frequencies, vectors, truth)
+        normal = table.T @ table
+        scale = np.diag(normal) + 1e-12 * len(frequencies)
+        while damping < 1e12:
+            step = np.linalg.solve(normal + damping * np.diag(scale), table.T @ rest)
+            moved = vectors + step[: vectors.size].reshape(vectors.shape), truth + step[vectors.size :]
+            closer = missing(*moved)
+            if np.linalg.norm(closer) < np.linalg.norm(rest):
+                break
+            damping *= 10
+        else:
+            break
+        (vectors, truth), rest, damping = moved, closer, max(damping / 10, 1e-15)
+        if np.abs(step).max() < 1e-15:
+            break
+    return vectors, truth

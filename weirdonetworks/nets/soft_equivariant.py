@@ -1,0 +1,99 @@
+"""A layer that keeps a symmetry as far as the data do."""
+
+import math
+from collections.abc import Callable
+
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.nets.polynomial import flattened
+
+
+class SoftEquivariant(snt.Module):
+    """An equivariant layer plus a free linear map, whose size is penalised.
+
+        f(x) = layer(x) + A x,    penalty = strength * sum of A^2
+
+    A starts at 0, so at first f obeys the law that the layer obeys. Trained on the loss plus the penalty, it departs
+    from that law as far as the data pay for it: a Gaussian prior on A of variance 1 / (2 strength), the loss being a
+    negative log-likelihood. `free_share` reports how far. A has a weight for each pair of an input and an output
+    number, whatever the layer shares.
+
+    >>> from weirdonetworks.algebra import cyclic_group
+    >>> from weirdonetworks.nets.shared import EquivariantLinear
+    >>> soft = SoftEquivariant(EquivariantLinear(cyclic_group(4)), strength=0.1)
+    >>> inputs = tf.constant([[1.0, 2.0, 3.0, 4.0]])
+    >>> soft(inputs).shape.as_list(), float(soft.penalty()), float(soft.free_share(inputs))
+    ([1, 4, 1], 0.0, 0.0)
+
+    Source: Finzi, Benton & Wilson, Residual pathway priors for soft equivariance constraints, 2021.
+    """
+
+    def __init__(self, layer: Callable[[tf.Tensor], tf.Tensor], strength: float, name: str | None = None):
+        """Constructs the layer.
+
+        Args:
+          layer: A module or function from `[batch, ...]` to `[batch, ...]`, all sizes after the batch known.
+          strength: What the sum of squares is weighed with, at least 0.
+          name: The module's name.
+
+        Raises:
+          TypeError: If the layer cannot be called.
+          ValueError: If the strength is negative, or not finite.
+        """
+        super().__init__(name=name)
+        if not callable(layer):
+            raise TypeError(f"layer (={layer!r}) must be a module or a function.")
+        if not 0 <= strength < math.inf:
+            raise ValueError(f"strength (={strength}) must be at least 0, and finite.")
+        self.layer = layer
+        self.strength = strength
+
+    @snt.once
+    def _initialize(self, flat: tf.Tensor, outputs: tf.Tensor) -> None:
+        size = flattened(outputs).shape[1]
+        self.free = tf.Variable(tf.zeros([flat.shape[1], size], flat.dtype), name="free")
+
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, ...]` to what the layer gives, in shape.
+
+        Raises:
+          ValueError: If a size after the batch of inputs or outputs is not known, or the inputs have another width than
+            at the first call.
+        """
+        kept, freed = self._parts(inputs)
+        return kept + freed
+
+    def penalty(self) -> tf.Tensor:
+        """Computes what is to be added to the loss.
+
+        Raises:
+          ValueError: If the layer has not been called.
+        """
+        if not hasattr(self, "free"):
+            raise ValueError("The layer must be called once before it has weights.")
+        return self.strength * tf.reduce_sum(tf.square(self.free))
+
+    def free_share(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Measures the share of the free map in the outputs for some inputs, in [0, 1].
+
+            |A x|^2 / (|A x|^2 + |layer(x)|^2),    sums of squares over all inputs and outputs; 0 where both are
+
+        Args:
+          inputs: As in a call.
+
+        Raises:
+          ValueError: As in a call.
+        """
+        kept, freed = (tf.reduce_sum(tf.square(part)) for part in self._parts(inputs))
+        return tf.math.divide_no_nan(freed, freed + kept)
+
+    def _parts(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        inputs = tf.convert_to_tensor(inputs)
+        flat, kept = flattened(inputs), self.layer(inputs)
+        self._initialize(flat, kept)
+        if flat.shape[1] != self.free.shape[0]:
+            raise ValueError(
+                f"inputs of shape {inputs.shape} must have width {self.free.shape[0]}, as at the first call."
+            )
+        return kept, tf.reshape(tf.matmul(flat, self.free), [-1, *kept.shape[1:]])
