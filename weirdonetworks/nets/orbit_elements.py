@@ -76,15 +76,22 @@ class Taps:
     def gather(self, rows: tf.Tensor, indices: Table, elements_first: bool = True) -> tf.Tensor:
         """Adds up rows `[..., m]` at indices like its own, to `[elements, rows, m]` or `[rows, elements, m]`."""
         axes = [2, 0, 1] if elements_first else [2, 1, 0]
-        values = [tf.gather(rows, each) for each in tf.unstack(tf.transpose(indices, axes))]
+        values = [tf.gather(rows, each) for each in _unstacked(indices, axes)]
         if self.weights is not None:
-            weights = tf.unstack(tf.transpose(tf.cast(self.weights, rows.dtype), axes))
+            weights = [tf.cast(each, rows.dtype) for each in _unstacked(self.weights, axes)]
             values = [value * weight[..., None] for value, weight in zip(values, weights, strict=True)]
         return functools.reduce(operator.add, values)
 
     def take(self, chosen: Table) -> "Taps":
         """Takes some of the elements."""
         return Taps(_picked(self.indices, chosen), _picked(self.weights, chosen))
+
+
+def _unstacked(table: Table, axes: list[int]) -> list[Table]:
+    """Transposes a table and takes its layers; what is known already not in the graph."""
+    if isinstance(table, np.ndarray):
+        return list(table.transpose(axes))
+    return tf.unstack(tf.transpose(table, axes))
 
 
 def _spread(rows: tf.Tensor, matrices: Taps, transposed: Taps, elements_first: bool) -> tf.Tensor:
