@@ -35,6 +35,13 @@ class ComparisonConfig(digits.DigitsConfig):
         "Where else stability is measured: noise, letters, or names of data sets such as fashion_mnist.",
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 360 % self.step:
+            raise UsageError(
+                f"step (={self.step}) must divide 360 degrees, so that the last angle is next to the first."
+            )
+
 
 C = TypeVar("C", bound=ComparisonConfig)
 
