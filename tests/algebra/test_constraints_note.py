@@ -147,3 +147,25 @@ def test_bad_arguments_are_refused(write: Callable[[int], LinearEquations]) -> N
         write(0)
     with pytest.raises(ValueError, match=r"degree \(=0\) must be at least 1"):
         definition_equations(3, 0, ordered=True)
+
+
+@pytest.mark.parametrize("n", range(1, 6))
+def test_matrix_has_the_same_solutions(n: int) -> None:
+    for equations in (linear_equations(n), quadratic_equations(n), definition_equations(n, 2, ordered=False)):
+        matrix, basis = equations.matrix(), solutions(equations).reshape(equations.dimension(), -1)
+        assert matrix.dtype.kind == "i" and matrix.shape[1] == equations.classes.labels.size
+        assert nullity(list(matrix), matrix.shape[1]) == len(basis)
+        np.testing.assert_allclose(matrix @ basis.T, 0, atol=1e-12)
+
+
+def test_equations_too_large_to_write_out_are_refused() -> None:
+    message = "coefficients, and must have at most 100,000,000: use fewer inputs or a lower degree"
+    with pytest.raises(ValueError, match=f"65600 equations of 64000 weights have 4198400000 {message}"):
+        definition_equations(40, 2, ordered=False)
+    with pytest.raises(ValueError, match=message):
+        definition_equations(3, 10**6, ordered=False)
+    for write in (linear_equations, quadratic_equations, ordered_quadratic_equations):
+        with pytest.raises(ValueError, match=message):
+            write(1000)
+    with pytest.raises(ValueError, match=message):
+        quadratic_equations(22).matrix()

@@ -36,6 +36,16 @@ GROUPS = {
 }
 
 
+def test_generators_that_make_no_homomorphism_join_too_much() -> None:
+    small, large = symmetric_group(3), symmetric_group(4)
+    assert equivariant_weight_orbits(small, large, 1).orbits.sizes.tolist() == [12]
+    assert len(pairs(small, large)) > small.order
+    # The control: with a homomorphism there is a pair for each element.
+    fixing = direct_product(small, trivial_group(1)).generators[: len(small.generators)]
+    assert len(equivariant_weight_orbits(small, PermutationGroup(fixing), 1)) == 3
+    assert len(pairs(small, PermutationGroup(fixing))) == small.order
+
+
 def coefficients(factors: list[int], top: int) -> list[int]:
     """Writes out 1 / prod (1 - t^f)."""
     values = [1] + [0] * top

@@ -175,6 +175,24 @@ def test_broken_weights_fail(n: int, ordered: bool) -> None:
         assert found.satisfies(weights, tolerance=0.5)
 
 
+def test_each_equation_is_measured_by_its_own_terms() -> None:
+    found = constraints(PolynomialNetwork([LINEAR]), symmetric_group(2))
+    for large in (1.0, 1e10, 1e20):
+        assert found.satisfies([[[large, 1], [1, large]]])
+        assert not found.satisfies([[[large, 1], [2, large]]])
+    assert found.satisfies([[[1, 1e-17], [-1e-17, 1]]])  # Zeros up to rounding.
+    assert not found.satisfies([[[1, 1e-8], [-1e-8, 1]]])
+
+
+def test_matrix_has_the_equations_as_rows() -> None:
+    network = quadratic(3, 1, ordered=False)
+    found, weights = constraints(network, symmetric_group(3)), np.random.default_rng(0).integers(-99, 100, 27)
+    expected = [int(each(*weights.tolist())) for each in found.equations]
+    assert np.array_equal(found.matrix() @ weights, expected) and np.any(expected)
+    with pytest.raises(ValueError, match="equations must be linear, as one layer's are, and one has degree"):
+        constraints(quadratic(2, 2), symmetric_group(2)).matrix()
+
+
 def test_invariant_networks() -> None:
     network = PolynomialNetwork([PolynomialLayer(3, 2, degree=2), PolynomialLayer(2, 1, degree=2)])
     group = symmetric_group(3)

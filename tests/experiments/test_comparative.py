@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests.experiments.processes import run
-from weirdonetworks.experiments.comparative import comparison, draw_partners
+from weirdonetworks.experiments.comparative import _by_comparison, _classified, comparison, draw_partners
 from weirdonetworks.lab import datasets
 from weirdonetworks.nets.comparative import ComparativeMLP
 
@@ -59,6 +59,32 @@ def test_objective_measures_the_pairs_that_are_drawn(digits: datasets.Dataset) -
     np.testing.assert_allclose(figures["loss"], np.log1p(np.exp(np.where(is_same, -forth, forth))), rtol=1e-4)
     np.testing.assert_array_equal(figures["accuracy"], (forth > 0) == is_same)
     np.testing.assert_array_equal(figures["swapped"], (forth > 0) != (back > 0))
+
+
+class Distances:
+    """Compares images by their distance, as a trained network might."""
+
+    def encode(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(images, [images.shape[0], -1])
+
+    def compare(self, codes: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+        return -tf.reduce_mean(tf.square(codes - others), axis=-1)
+
+
+def test_each_class_is_judged_by_its_own_stored_examples(digits: datasets.Dataset) -> None:
+    k, network = 3, Distances()
+    stored = digits.train[np.concatenate([np.flatnonzero(digits.train.labels == each)[:k] for each in range(10)])]
+    codes, others = (
+        network.encode(digits.standardisation(tf.constant(split.images))).numpy().astype(np.float64)
+        for split in (digits.test, stored)
+    )
+    logits = -np.square(codes[:, np.newaxis] - others).mean(axis=2)
+    expected = np.stack([logits[:, stored.labels == each].mean(axis=1) for each in range(10)]).argmax(axis=0)
+    np.testing.assert_array_equal(_by_comparison(network, digits, stored, k), expected)
+    # Grouped the other way round, they would say something else.
+    assert (logits.reshape(-1, k, 10).mean(axis=1).argmax(axis=1) != expected).mean() > 0.5
+    found = _classified({"network": network}, digits, k, 0, 0)
+    assert 0.5 < found["network"] < 1 and set(found) == {"network", "k_nearest", "nearest"}
 
 
 @pytest.fixture(scope="module")

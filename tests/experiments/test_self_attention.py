@@ -2,11 +2,12 @@
 
 import pathlib
 import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from tests.drivers.processes import only_run, read
+from tests.drivers.processes import only_run, read, records
 from tests.experiments.processes import run
 from weirdonetworks.experiments.self_attention import central_pixel
 
@@ -27,6 +28,8 @@ def test_it_leaves_results_and_a_picture(finished: Done) -> None:
     found = read(study / "results.json")
     assert found["epochs"][-1]["test_accuracy"] == found["test_accuracy"]["mean"]
     assert 0.1 < found["peak_memory_gib"] < 4
+    assert found["peak_memory_gib"] == max(record["peak_memory_gib"] for record in records(only_run(study)))
+    assert "peak_memory_gib" not in found["epochs"][-1]
     assert f"{found['peak_memory_gib']:.1f} GiB" in done.stdout
     assert (study / "self_attention.png").read_bytes().startswith(b"\x89PNG")
 
@@ -37,6 +40,40 @@ def test_a_finished_study_trains_nothing(finished: Done) -> None:
     again = run("self_attention", *SHORT, f"--experiment_dir={folder}")
     assert again.returncode == 0 and "finished before" in again.stdout
     assert {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()} == before
+
+
+STEP = """
+import tensorflow as tf
+from weirdonetworks.experiments.self_attention import SelfAttentionConfig
+from weirdonetworks.lab import machine
+from weirdonetworks.nets.pixel_attention import PixelTransformer
+
+config = SelfAttentionConfig()
+
+def step(batch, **options):
+    network = PixelTransformer(10, config.size, config.num_blocks, config.num_heads, config.window, **options)
+    images = tf.ones([batch, 28, 28, 1])
+    network(images[:1])
+
+    @tf.function
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(network(images) ** 2)
+        return tape.gradient(loss, network.trainable_variables)
+
+    gradients()
+    return machine.peak_memory()
+
+print(step(1), step(64), step(64, rows=28))
+"""
+
+
+def test_a_step_holds_no_whole_map() -> None:
+    """All pixels by all, in both heads of 64 images, would take 0.29 GiB, more than once."""
+    done = subprocess.run([sys.executable, "-c", STEP], capture_output=True, text=True, timeout=300, check=True)
+    start, chunked, whole = map(float, done.stdout.split())
+    assert chunked - start < 0.29
+    assert whole - start > 2 * 0.29
 
 
 @pytest.mark.parametrize(

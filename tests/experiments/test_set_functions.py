@@ -2,9 +2,11 @@
 
 import pathlib
 import subprocess
+import time
 
 import numpy as np
 import pytest
+import sonnet as snt
 import tensorflow as tf
 
 from tests.drivers.processes import all_runs, only_run, read
@@ -24,6 +26,7 @@ SHORT = (
     "--tasks=median,points",
     "--networks=plain,deep_sets,relation",
     "--widths=1,2",
+    "--sizes=60,4",
 )
 VARIANT = {"plain", "symmetrized_sampled", "symmetrized_adjacent"}
 Done = tuple[pathlib.Path, subprocess.CompletedProcess[str]]
@@ -79,6 +82,42 @@ def test_large_sets_are_left_out_with_a_reason(digits: Dataset) -> None:
     assert reasons["relation"] == "a set of 200 items has 40,000 pairs"
 
 
+def test_a_step_is_timed_warm_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced, ran = [], []
+
+    class Slow(snt.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = tf.Variable([[1.0]] * set_networks.FEATURES)
+
+        def __call__(self, sets: tf.Tensor) -> tf.Tensor:
+            traced.append(sets)
+            return tf.matmul(tf.numpy_function(self.delayed, [sets], tf.float32), self.weight)
+
+        def delayed(self, sets: np.ndarray) -> np.ndarray:
+            ran.append(sets.shape)
+            time.sleep(0.5 if len(ran) <= 1 + set_networks.WARM_UP else 0.02)
+            return sets.mean(axis=1)
+
+    monkeypatch.setattr(set_networks, "REPETITIONS", 3)
+    monkeypatch.setitem(set_networks.MAKERS, "slow", lambda width, task: Slow())
+    milliseconds = set_networks.step_milliseconds("slow", 1, set_networks.random_task(7, seed=0))
+    assert 20 <= milliseconds < 400
+    assert len(traced) == 2  # To make the variables, and to compile.
+    assert ran == [(set_networks.BATCH, 7, set_networks.FEATURES)] * (1 + set_networks.WARM_UP + 3)
+
+
+def test_what_was_not_asked_for_has_no_panel() -> None:
+    cell = {"accuracy": {"mean": 0.5}, "invariance_error": {"values": [0.0]}}
+    found = {"tasks": {"median": {"plain": cell}}, "widths": {}, "times": {}}
+    assert len(set_functions.draw(found).axes) == 2
+    found["times"] = {"plain": {"width": 3, "sizes": {"10": {"milliseconds": 1.0}, "30": {"left_out": "of the test"}}}}
+    axes = set_functions.draw(found).axes
+    assert len(axes) == 3 and [line.get_xydata().tolist() for line in axes[2].lines] == [[[10.0, 1.0]]]
+    found["times"]["plain"]["sizes"].pop("10")
+    assert not set_functions.draw(found).axes[2].lines
+
+
 def test_it_leaves_results_and_a_picture(finished: Done) -> None:
     folder, done = finished
     assert (done.returncode, done.stderr) == (0, "")
@@ -95,6 +134,14 @@ def test_it_leaves_results_and_a_picture(finished: Done) -> None:
             assert "left_out" in each or 1000 < each["parameters"] <= 2000
         assert networks["plain"]["invariance_error"]["mean"] > 1e-3
         assert networks["deep_sets"]["invariance_error"]["mean"] < 1e-12
+    times = found["times"]
+    assert list(times) == ["plain", "deep_sets", "relation"]
+    for each in times.values():
+        assert list(each["sizes"]) == ["4", "60"] and each["width"] > 1
+        assert each["sizes"]["4"]["milliseconds"] > 0
+    assert times["deep_sets"]["sizes"]["60"]["milliseconds"] > 0
+    assert times["relation"]["sizes"]["60"] == {"left_out": "a set of 60 items has 3,600 pairs"}
+    assert "- 60 items, relation: left out, as a set of 60 items has 3,600 pairs." in done.stdout
     assert "- points, relation: left out, as a set of 60 items has 3,600 pairs." in done.stdout
     assert len(all_runs(study)) == 3 + 2 + 4
     assert (study / "set_functions.png").read_bytes().startswith(b"\x89PNG")
@@ -113,6 +160,7 @@ def test_a_finished_study_trains_nothing(finished: Done) -> None:
     [
         ("--tasks=minimum", "tasks: minimum must be one of maximum, median"),
         ("--networks=lstm", "networks: lstm must be one of plain, equivariant_linear"),
+        ("--sizes=10,1", "sizes (=1) must be at least 2"),
         ("--items=1", "items (=1) must be at least 2"),
     ],
 )

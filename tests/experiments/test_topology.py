@@ -1,4 +1,4 @@
-"""The topology experiment as a process, on real data cut short."""
+"""The topology experiment: its objective, and the command as a process on real data cut short."""
 
 import json
 import pathlib
@@ -6,11 +6,46 @@ import subprocess
 
 import numpy as np
 import pytest
+import sonnet as snt
+import tensorflow as tf
 
 from tests.experiments.processes import run
+from weirdonetworks.experiments.topology import _Pixels, reproduction
+from weirdonetworks.measure.topology import denoiser
 
 SHORT = ("--examples=1500", "--epochs=4", "--batch_size=32", "--execution=graph")
 Done = tuple[pathlib.Path, subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize("regulariser", ["noise", "ridge"])
+def test_the_objective_is_least_at_the_closed_form(regulariser: str) -> None:
+    strength, images = 0.1, np.random.default_rng(0).integers(0, 256, (200, 2, 3, 1), np.uint8)
+    pixels = images.reshape(len(images), -1)
+    standardise, layer = _Pixels(pixels), snt.Linear(pixels.shape[1], with_bias=False)
+    layer(tf.zeros([1, pixels.shape[1]]))
+    objective = reproduction(layer, standardise, regulariser, strength)
+    repeated = tf.constant(np.tile(images, (2000, 1, 1, 1)))  # Each with its own noise.
+    labels = tf.zeros([len(repeated)], tf.int32)
+
+    def steepness(at: float) -> float:
+        layer.w.assign(denoiser(standardise(pixels), at))
+        with tf.GradientTape() as tape:
+            figures = objective(repeated, labels, is_training=True, seed=tf.constant([1, 2]))
+            loss = tf.reduce_mean(figures["loss"])
+        return float(tf.norm(tape.gradient(loss, layer.w)))
+
+    assert steepness(strength) < 0.003
+    for other in (strength**2, strength / 2, strength * 2, strength**0.5):
+        assert steepness(other) > 0.02
+
+
+def test_there_is_no_noise_outside_training() -> None:
+    images = np.random.default_rng(1).integers(0, 256, (20, 2, 3, 1), np.uint8)
+    layer = snt.Linear(6, with_bias=False, w_init=snt.initializers.Identity())
+    objective = reproduction(layer, _Pixels(images.reshape(20, -1)), "noise", 0.1)
+    labels, seed = tf.zeros([20], tf.int32), tf.constant([1, 2])
+    quiet, noisy = (objective(tf.constant(images), labels, is_training=each, seed=seed) for each in (False, True))
+    assert quiet["loss"].numpy().max() < 1e-10 and noisy["loss"].numpy().min() > 1e-3
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +62,10 @@ def only(folder: pathlib.Path) -> pathlib.Path:
 def test_it_finds_neighbours_among_shuffled_pixels(done: Done) -> None:
     folder, process = done
     assert (process.returncode, process.stderr) == (0, "")
-    assert "regulariser: ridge\n" in process.stdout
+    assert "regulariser: ridge\n" in process.stdout and "closed_form, ridge" not in process.stdout
     assert str(only(folder)) in process.stdout
     found = json.loads((only(folder) / "results.json").read_text())
+    assert (found["regulariser"], found["strength"]) == ("ridge", 0.03)
     assert 0 < found["pixels"] < 784 and 0 < found["edges"] < 2 * 28 * 27
     for name in ("trained", "closed_form"):
         each = found[name]
@@ -66,5 +102,6 @@ def test_a_graph_without_edges_is_drawn_all_the_same(tmp_path: pathlib.Path) -> 
     flags = ("--examples=300", "--epochs=1", "--threshold=1", "--regulariser=early_stopping", "--execution=graph")
     process = run("topology", *flags, f"--experiment_dir={tmp_path}")
     assert (process.returncode, process.stderr) == (0, "")
+    assert "closed_form, ridge of 0.03" in process.stdout
     assert json.loads((only(tmp_path) / "results.json").read_text())["trained"]["recall"]["mean"] == 0
     assert (only(tmp_path) / "topology.png").exists()

@@ -206,6 +206,28 @@ def test_a_network_that_was_trained_before_comes_with_its_weights(
     assert trained.directory.parent == whole.directory
 
 
+def test_what_an_epoch_cost_is_in_its_record_and_not_in_the_curves(
+    digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
+) -> None:
+    costs = iter([{"peak_memory_gib": 3.5}, {"peak_memory_gib": 2.5}])
+    with study.opened("invented", CONFIG, RunOptions(experiment_dir=str(tmp_path))) as opened:
+        trained = opened.train(
+            "first", make, lambda made: objective(made, digits), splits, CONFIG, costs=lambda: next(costs)
+        )
+        again = opened.train("first", make, lambda made: objective(made, digits), splits, CONFIG)
+        opened.finish({})
+    for each in (trained, again):
+        assert [record["peak_memory_gib"] for record in each.records] == [3.5, 2.5]
+        assert not any("peak_memory_gib" in record for record in each.curves)
+
+
+def test_two_things_before_an_epoch_are_refused(
+    digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
+) -> None:
+    with pytest.raises(ValueError, match="follow and before_epoch must not both be given"):
+        conduct(tmp_path, digits, splits, follow=lambda network: {}, before_epoch=lambda epoch: {})
+
+
 def test_without_json_there_is_no_summary_and_no_picture(
     digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
 ) -> None:

@@ -46,3 +46,10 @@ def test_bad_arguments_are_refused() -> None:
         nearest_labels(np.eye(3), [0, 1], np.eye(3))
     with pytest.raises(ValueError, match="must be"):
         nearest_labels(np.eye(3), [0, 1, 2], np.ones((2, 4)))
+    for labels in ([0, -1, 2], [0.0, 1.0, 2.0]):
+        with pytest.raises(ValueError, match=r"labels \(=\[.*\]\) must be integers of at least 0"):
+            nearest_labels(np.eye(3), labels, np.eye(3))
+    with pytest.raises(ValueError, match=r"queries \(of shape \(0, 3\)\) must hold one example at least"):
+        nearest_labels(np.eye(3), [0, 1, 2], np.empty((0, 3)))
+    with pytest.raises(ValueError, match=r"stored \(of shape \(0,\)\) must hold one example at least"):
+        nearest_labels([], [], np.eye(3))

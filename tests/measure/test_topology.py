@@ -32,6 +32,13 @@ def test_denoiser_is_the_optimum() -> None:
     assert np.square(restored - noisy).sum(axis=1).mean() == pytest.approx(loss(best), rel=5e-3)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_denoiser_takes_pixels_of_any_type(dtype: type) -> None:
+    pixels = np.random.default_rng(6).integers(0, 256, (50, N))
+    expected = topology.denoiser(pixels.astype(np.float64), 30.0)
+    np.testing.assert_allclose(topology.denoiser(pixels.astype(dtype), 30.0), expected, rtol=1e-12)
+
+
 def test_partial_correlations_are_those_of_regressions() -> None:
     examples, noise = chain_examples(2000), 0.2
     found = topology.partial_correlations(topology.denoiser(examples, noise))
@@ -98,6 +105,13 @@ def test_recovery_counts_what_the_sets_do() -> None:
         assert found.balanced[index] == pytest.approx(2 * both / (len(true) + len(graph)))
 
 
+def test_true_edges_count_once_in_whatever_direction() -> None:
+    weights, edges = np.random.default_rng(7).normal(size=(12, 12)), topology.grid_edges(3, 4)
+    once = topology.recovery(weights, edges, [-0.5, 0.5])
+    again = topology.recovery(weights, np.concatenate([edges, edges[:5], edges[::-1, ::-1]]), [-0.5, 0.5])
+    assert again.precision.tolist() == once.precision.tolist() and again.recall.tolist() == once.recall.tolist()
+
+
 def test_bad_arguments_are_refused() -> None:
     square = np.eye(3)
     with pytest.raises(ValueError, match=r"noise \(=0\) must be above 0"):
@@ -110,6 +124,8 @@ def test_bad_arguments_are_refused() -> None:
     for edges in ([], [[0, 3]], [[-1, 0]], [0, 1]):
         with pytest.raises(ValueError, match="must be pairs of the 3 vertices"):
             topology.recovery(square, edges, [0.0])
+    with pytest.raises(ValueError, match="edges must join different vertices, and not 2 with itself"):
+        topology.recovery(square, [[0, 1], [2, 2]], [0.0])
     with pytest.raises(ValueError, match=r"kept \(of shape \(3,\)\) must hold a boolean for each of the 4 pixels"):
         topology.grid_edges(2, 2, [True] * 3)
     with pytest.raises(ValueError, match=r"height \(=0\) must be at least 1"):

@@ -115,6 +115,20 @@ def test_bad_options_are_refused(options: dict[str, Any], error_type: type[Excep
     queries, keys, values, _ = drawn()
     with pytest.raises(error_type, match=message):
         attend(queries, keys, values, **options)
+    options.pop("rows", None)
+    if options:
+        with pytest.raises(error_type, match=message):
+            attention_map(queries, keys, (0, 0), **options)
+
+
+def test_bad_types_are_refused() -> None:
+    queries, keys, values, _ = drawn()
+    whole_numbers, single = tf.cast(queries, tf.int32), tf.cast(keys, tf.float32)
+    for call in (lambda *two: attend(*two, values), lambda *two: attention_map(*two, (0, 0))):
+        with pytest.raises(ValueError, match="queries of type int32 must be floating point"):
+            call(whole_numbers, keys)
+        with pytest.raises(ValueError, match=r"\(of type float32\) must have the queries' type float64"):
+            call(queries, single)
 
 
 def test_bad_shapes_are_refused() -> None:

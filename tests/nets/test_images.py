@@ -1,14 +1,44 @@
 """Images are checked in one line."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from weirdonetworks.nets.autoencoder import Autoencoder
+from weirdonetworks.nets.convolution import ConvolutionNetwork
+from weirdonetworks.nets.frames import TurnFrame
+from weirdonetworks.nets.group_convolution import LiftingConv2D
 from weirdonetworks.nets.images import checked_images
+from weirdonetworks.nets.lenet import LeNet
+from weirdonetworks.nets.pixel_attention import PixelAttention, PixelTransformer
 
 
 def test_good_images_are_returned_as_they_are() -> None:
     images = tf.zeros([2, 3, 4, 1])
     assert checked_images(images, minimum=3) is images
+
+
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [
+        (Autoencoder(4), {}),
+        (ConvolutionNetwork(3), {"is_training": False}),
+        (TurnFrame("C4").canonical, {}),
+        (TurnFrame("C4").images, {}),
+        (LeNet(3), {}),
+        (LiftingConv2D(2, 3), {}),
+        (PixelAttention(4), {}),
+        (PixelTransformer(3, size=4), {}),
+    ],
+)
+def test_arrays_will_do_for_tensors(network: Any, options: dict[str, Any]) -> None:
+    images = np.random.default_rng(0).normal(size=(2, 12, 12, 1)).astype(np.float32)
+    found = network(images, **options)
+    np.testing.assert_array_equal(found, network(tf.constant(images), **options))
+    with pytest.raises(ValueError, match="must be"):
+        network(images[0], **options)
 
 
 @pytest.mark.parametrize(

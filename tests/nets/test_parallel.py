@@ -213,3 +213,22 @@ def test_bad_options_are_refused() -> None:
         AllActivations([8], activations=[])
     with pytest.raises(ValueError, match=r"name \(='relu'\) must be among sigmoid"):
         AllActivations([8], activations=["sigmoid"]).silence("relu", tf.zeros([1, 4]))
+    with pytest.raises(ValueError, match=r"activations \(=.*\) must name each once, and name 'relu' 2 times"):
+        AllActivations([8], activations=["relu", "sigmoid", "relu"])
+
+
+@pytest.mark.parametrize("reduce", ["concat", "sum"])
+def test_a_network_without_weights_has_none_to_measure_or_silence(reduce: str) -> None:
+    made = AllActivations([8], activations=["relu", "sigmoid"], reduce=reduce)
+    with pytest.raises(ValueError, match="no weights yet: call it on inputs first"):
+        made.given_weights()
+    with pytest.raises(ValueError, match="no weights yet: call it on inputs first"):
+        made.silence("relu", tf.zeros([1, 4]))
+
+
+@pytest.mark.parametrize("layer", [GroupedSoftmax(4, 3), UnitConvolution(5, 3)], ids=["softmax", "convolution"])
+def test_arrays_will_do_for_tensors(layer: snt.Module) -> None:
+    inputs = numbers(2, 8)
+    np.testing.assert_array_equal(layer(inputs), layer(tf.constant(inputs)))
+    with pytest.raises(ValueError, match=r"must be \[batch, units\]"):
+        layer(inputs[0])

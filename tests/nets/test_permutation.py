@@ -315,6 +315,15 @@ def test_a_set_found_empty_once_the_graph_runs_is_refused() -> None:
     assert outputs[0].any() and not outputs[1].any()  # As of means 0; the bias is 0.
 
 
+def test_a_refused_call_leaves_no_trace() -> None:
+    for cls in (PermutationEquivariantPolynomial, PermutationInvariantPolynomial):
+        layer = cls(1, 4)
+        with pytest.raises(ValueError, match="Take a lower degree, or fewer channels"):
+            layer(tf.zeros([1, 2, 64]))
+        layer(tf.zeros([1, 2, 3], tf.float64))
+        assert layer.input_size == 3
+
+
 def test_bad_options_are_refused() -> None:
     for cls in (PermutationEquivariantPolynomial, PermutationInvariantPolynomial):
         with pytest.raises(ValueError, match=r"degree \(=0\) must be at least 1"):

@@ -12,7 +12,13 @@ import tensorflow as tf
 
 from tests.conformance.comparison import assert_close
 from weirdonetworks.algebra import symmetric_group
-from weirdonetworks.algebra.constraints import equivariant_weight_orbits
+from weirdonetworks.algebra.constraints import (
+    PolynomialLayer,
+    PolynomialNetwork,
+    constraints,
+    equivariant_weight_orbits,
+    quadratic_equations,
+)
 from weirdonetworks.nets.quadratic import ConstrainedQuadratic, QuadraticLayer, tie
 
 ORDERED = pytest.mark.parametrize("ordered", [True, False], ids=["ordered", "redundant"])
@@ -187,6 +193,39 @@ def test_additive_constraints_leave_the_weights_of_equivariant_functions(n: int,
     if n > 2:
         weights = layer.weights().numpy()
         assert np.abs(weights - weights.swapaxes(1, 2)).max() > 1e-2  # The sums are constrained, not each weight.
+
+
+def trained(layer: ConstrainedQuadratic, n: int) -> ConstrainedQuadratic:
+    """Trains a layer for a few steps on targets that are not equivariant."""
+    inputs, targets, optimizer = tf.constant(draw(20, n)), tf.constant(draw(20, n, seed=1)), snt.optimizers.Adam(0.1)
+    start = built(layer, n).coordinates.numpy()
+    for _ in range(10):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((layer(inputs) - targets) ** 2)
+        optimizer.apply(tape.gradient(loss, layer.trainable_variables), layer.trainable_variables)
+    assert np.abs(layer.coordinates.numpy() - start).max() > 0.1
+    return layer
+
+
+def test_the_families_of_the_note_with_the_additive_one() -> None:
+    n, equations = 3, quadratic_equations(3)
+    layer = trained(ConstrainedQuadratic(n, equations.matrix(), ordered=False), n)
+    assert layer.dimension == equations.dimension() == 7
+    assert equivariance_error(layer, n) < 1e-12
+    # The control: the seven families without the additive one.
+    equalities = equations.matrix()[: -len(equations.additive)]
+    without = trained(ConstrainedQuadratic(n, equalities, ordered=False), n)
+    assert without.dimension == len(equations.classes) == 9
+    assert equivariance_error(without, n) > 1e-3
+
+
+@ORDERED
+def test_symbolic_constraints_are_those_of_the_layer(ordered: bool) -> None:
+    network = PolynomialNetwork([PolynomialLayer(3, 3, degree=2, ordered=ordered)])
+    matrix = constraints(network, symmetric_group(3)).matrix()
+    layer = trained(ConstrainedQuadratic(3, matrix, ordered=ordered), 3)
+    assert layer.dimension == (4 if ordered else 13)
+    assert equivariance_error(layer, 3) < 1e-12
 
 
 def test_constraints_hold_after_training() -> None:

@@ -209,10 +209,37 @@ def test_bad_spectra_are_refused() -> None:
         encoder.decode(np.zeros([1, 8]), 1, (-4, 4))
     with pytest.raises(ValueError, match=r"num_items \(=0\)"):
         encoder.decode(np.zeros([1, 8]), 0, (-1, 1))
+    vectors, truth = encoder.decode(np.zeros([0, 8]), 2, (-1, 1))
+    assert vectors.shape == (0, 2, 1) and truth.shape == (0, 2)
     for other in (FourierSetEncoder(4, 1, kind="wavelet"), FourierSetEncoder(4, 4)):
         other(tf.zeros([1, 1, other.input_size]))
         with pytest.raises(ValueError, match="decode is for waves"):
             other.decode(np.zeros([1, 8]), 1, (-1, 1))
+
+
+def test_a_box_of_too_many_wavelengths_is_refused() -> None:
+    encoder = FourierSetEncoder(40, 3, "random", scale=1000)
+    outputs = encoder(tf.zeros([1, 1, 3]))
+    with pytest.raises(ValueError, match=r"bounds .* points, and must take at most .*smaller scale"):
+        encoder.decode(outputs, 1, (-3, 3))
+
+
+@pytest.mark.parametrize("kind", ["wave", "wavelet"])
+def test_a_grid_of_too_many_cells_is_refused(kind: str) -> None:
+    message = r"num_frequencies \(=60\) of a grid in input_size \(=49\) .*frequencies='random'"
+    with pytest.raises(ValueError, match=message):
+        FourierSetEncoder(60, 49, "grid", kind)
+    FourierSetEncoder(60, 49, "random", kind)
+    FourierSetEncoder(1, 100, "grid", kind)  # The frequency 0 alone takes one cell in any dimension.
+
+
+@pytest.mark.parametrize("bad", [1.5, float("nan")])
+def test_truth_out_of_range_is_refused_as_a_graph_runs(bad: float) -> None:
+    encoder = FourierSetEncoder(4, 2)
+    forward = tf.function(lambda truth: encoder(tf.zeros([1, 3, 2]), truth=truth), autograph=False)
+    assert forward(tf.constant([[1.0, -1.0, 0.0]])).shape == (1, 8)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"truth must hold values in \[-1, 1\]"):
+        forward(tf.constant([[1.0, bad, 0.0]]))
 
 
 def test_bad_sets_of_waves_are_refused() -> None:
@@ -278,6 +305,13 @@ def test_items_can_be_taken_away() -> None:
     nothing = encoder.counts(twice, multiplicities=[[1] * 4 + [-1] * 4] * 2).numpy()
     assert not nothing.any()
     np.testing.assert_array_equal(encoder(inputs, multiplicities=[[3] * 4] * 2), 3 * encoder(inputs))
+
+
+def test_counts_to_embed_may_be_integers() -> None:
+    encoder = FreeAbelianEncoder(2, 3)
+    counts = encoder.counts(tf.constant(draw(1, 4, 2)))
+    for same in (tf.cast(counts, tf.int64), counts.numpy().astype(int).tolist()):
+        np.testing.assert_array_equal(encoder.embed(same), encoder.embed(counts))
 
 
 def test_gradient_goes_straight_through() -> None:

@@ -147,6 +147,11 @@ def test_items_are_sorted_as_rows() -> None:
     np.testing.assert_array_equal(sorted_lexicographically(tf.constant(rows)).numpy(), expected)
 
 
+def test_only_sets_are_sorted() -> None:
+    with pytest.raises(ValueError, match=r"items of shape \(2, 3\) must be \[batch, items, features\]"):
+        sorted_lexicographically(tf.zeros([2, 3]))
+
+
 def test_bad_input_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"limit \(=5040\) must be at least the number of orders \(=40320\).*sampled.*"

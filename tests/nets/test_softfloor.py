@@ -206,3 +206,21 @@ def test_bad_arguments_are_refused() -> None:
             SoftFloor(factor)
         with pytest.raises(ValueError, match=r"factor \(=.*\) must be above 0 and finite"):
             softfloor(tf.constant([0.5]), factor)
+
+
+@pytest.mark.parametrize("factor", [np.float32(-1), np.float16(0), np.int64(-2), 1e39, np.float64(1e39), 1e-60])
+def test_a_number_is_checked_in_the_type_of_the_input(factor: float) -> None:
+    x = tf.constant([0.3, 0.5])
+    with pytest.raises(ValueError, match=r"factor \(=.*\) must be above 0 and finite in float32\.$"):
+        softfloor(x, factor)
+    if factor > 0:
+        assert np.isfinite(softfloor(tf.cast(x, tf.float64), factor)).all()
+        with pytest.raises(ValueError, match=r"factor \(=.*\) must be above 0 and finite in float32\.$"):
+            SoftFloor(factor)(x)
+
+
+def test_types_that_numpy_lacks_are_refused() -> None:
+    x = tf.constant([0.5], tf.bfloat16)
+    for function in (SoftFloor(), lambda values: softfloor(values, 0.5)):
+        with pytest.raises(ValueError, match=r"x of type bfloat16 must be .* float16, float32 or float64"):
+            function(x)

@@ -148,6 +148,37 @@ def test_frozen_stages_among_the_trained_ones_would_change(digits: Dataset) -> N
     assert changed(Thawed, digits, Adam(weight_decay=0.5)) == (True, True)
 
 
+class Around(snt.Module):
+    """A module that holds a staged network."""
+
+    def __init__(self, network: StagedNetwork):
+        super().__init__()
+        self.network = network
+
+
+def reached(network: StagedNetwork) -> set[str]:
+    """The names of the variables, among all that a module around the network would train, with a gradient."""
+    around = Around(network)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(around.network(inputs(), is_training=False) ** 2)
+    assert {each.ref() for each in around.trainable_variables} == {each.ref() for each in network.variables}
+    gradients = tape.gradient(loss, around.trainable_variables)
+    return {
+        variable.name
+        for variable, slope in zip(around.trainable_variables, gradients, strict=True)
+        if slope is not None
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_gradient_reaches_what_is_frozen_in_a_module_around_it(kind: type[StagedNetwork]) -> None:
+    network = built(kind, stages=2, base=built(kind, base=built(kind)))
+    assert len(network.frozen) == 2
+    assert reached(network) == {variable.name for variable in network.trainable_variables}
+    free = built(kind, stages=4)
+    assert reached(free) == {variable.name for variable in free.variables}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_frozen_network_comes_back_from_a_checkpoint(kind: type[StagedNetwork], tmp_path: pathlib.Path) -> None:
     network, other = (built(kind, base=built(kind, base=built(kind))) for _ in range(2))

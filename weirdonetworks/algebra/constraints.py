@@ -43,6 +43,8 @@ __all__ = [
     "quadratic_equations",
 ]
 
+ROUNDING = 1e-15  # Among weights of size 1 a zero may be 1e-17, and a difference of two such as large as they are.
+
 
 @dataclasses.dataclass(frozen=True)
 class GroebnerBasis:
@@ -78,13 +80,14 @@ class Constraints:
     equations: tuple[Polynomial, ...]
 
     def satisfies(self, weights: Sequence[npt.ArrayLike], tolerance: float = 1e-9) -> bool:
-        """Tells whether numbers for the weights satisfy all equations, to a tolerance.
+        """Tells whether numbers for the weights satisfy all equations, each to a tolerance of its own size.
+
+        An equation within 1e-15 of zero counts as satisfied, so weights should not be small throughout.
 
         Args:
           weights: An array for each layer, of the shape `layer.parameters_shape`: that of the weights if they are free,
             `[classes]` if they are shared.
-          tolerance: How far from zero an equation may be, as a fraction of the sum of the absolute values of its terms,
-            the largest of any equation.
+          tolerance: How far from zero an equation may be, as a fraction of the sum of the absolute values of its terms.
 
         Raises:
           ValueError: If the arrays are not of these shapes, or not finite.
@@ -96,7 +99,28 @@ class Constraints:
         terms = coefficients * values[factors].prod(axis=1)
         errors = np.abs(np.add.reduceat(terms, starts))
         sizes = np.add.reduceat(np.abs(terms), starts)
-        return bool(errors.max() <= tolerance * sizes.max())
+        return bool(np.all(errors <= np.maximum(tolerance * sizes, ROUNDING)))
+
+    def matrix(self) -> Ints:
+        """Writes linear equations as a matrix of integers, `[equations, weights]`, of weights as in `weights_ring`.
+
+        >>> from weirdonetworks.algebra.groups import symmetric_group
+        >>> network = PolynomialNetwork([PolynomialLayer(2, 2, degree=1)])
+        >>> constraints(network, symmetric_group(2)).matrix().tolist()
+        [[0, 1, -1, 0], [1, 0, 0, -1]]
+
+        Raises:
+          ValueError: If an equation is not linear, as with two layers.
+        """
+        found = np.zeros((len(self.equations), self.network.weights_ring.ngens), np.intp)
+        for row, equation in enumerate(self.equations):
+            for exponents, value in equation.terms():
+                if sum(exponents) != 1:
+                    raise ValueError(
+                        f"equations must be linear, as one layer's are, and one has degree {sum(exponents)}."
+                    )
+                found[row, exponents.index(1)] = int(value)
+        return found
 
     def groebner(self, seconds: float = 10.0) -> GroebnerBasis:
         """Finds the reduced Groebner basis of the equations in graded reverse lexicographic order, if time allows.

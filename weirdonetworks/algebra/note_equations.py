@@ -16,15 +16,18 @@ as the note's table (22) has. The seven families are also those of the author's 
 import collections
 import dataclasses
 import itertools
+import math
 from typing import Any
 
 import numpy as np
 
 from weirdonetworks.algebra import monomials
-from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups import symmetric_group
 from weirdonetworks.algebra.orbits import Orbits, join
 from weirdonetworks.algebra.weight_orbits import images, index_numbers, index_rows
+
+ENTRIES = 10**8  # Entries of a dense matrix of equations: 800 MB, and a few copies while it is made.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,6 +52,27 @@ class LinearEquations:
             rows[row][column] = QQ(int(self.additive[row, column]))
         return len(self.classes) - DomainMatrix.from_dod(rows, self.additive.shape, QQ).rank()
 
+    def matrix(self) -> Ints:
+        """Writes all equations as a matrix of integers, `[equations, weights]`, of weights flattened.
+
+        First come the equalities of each weight to the first of its class, then the additive equations.
+
+        >>> linear_equations(2).matrix().tolist()
+        [[0, 1, -1, 0], [1, 0, 0, -1]]
+
+        Raises:
+          ValueError: If it is too large to write out.
+        """
+        labels, first = self.classes.labels.ravel(), self.classes.representatives
+        others = np.setdiff1d(np.arange(labels.size), first)
+        _check_entries(len(others) + len(self.additive), labels.size)
+        equal = np.zeros((len(others), labels.size), np.intp)
+        equal[np.arange(len(others)), first[labels[others]]] = 1
+        equal[np.arange(len(others)), others] = -1
+        sums = np.zeros((len(self.additive), labels.size), np.intp)
+        sums[:, first] = self.additive
+        return np.concatenate([equal, sums])
+
 
 def linear_equations(n: int) -> LinearEquations:
     """Writes equation (15), of the linear layer `y_k = sum_i w[k, i] x_i`.
@@ -62,7 +86,7 @@ def linear_equations(n: int) -> LinearEquations:
       n: The number of inputs and of outputs, at least 1.
 
     Raises:
-      ValueError: If n is below 1.
+      ValueError: If n is below 1, or the equations are too large to write out.
     """
     return _transposition_equations(n, 1, ordered=True)
 
@@ -85,7 +109,7 @@ def quadratic_equations(n: int) -> LinearEquations:
       n: The number of inputs and of outputs, at least 1.
 
     Raises:
-      ValueError: If n is below 1.
+      ValueError: If n is below 1, or the equations are too large to write out.
     """
     return _transposition_equations(n, 2, ordered=False)
 
@@ -100,7 +124,7 @@ def ordered_quadratic_equations(n: int) -> LinearEquations:
       n: The number of inputs and of outputs, at least 1.
 
     Raises:
-      ValueError: If n is below 1.
+      ValueError: If n is below 1, or the equations are too large to write out.
     """
     return _transposition_equations(n, 2, ordered=True)
 
@@ -119,20 +143,24 @@ def definition_equations(n: int, degree: int, ordered: bool) -> LinearEquations:
       ordered: Whether there is one weight a monomial, or one a row of indices.
 
     Raises:
-      ValueError: If n or the degree is below 1.
+      ValueError: If n or the degree is below 1, or the equations are too large to write out.
     """
     n, degree = at_least("n", n, 1), at_least("degree", degree, 1)
+    generators = symmetric_group(n).generators
+    _check_entries(len(generators) * n * monomials.count(n, degree), _weights(n, degree, ordered))
     rows = index_rows(n, degree, ordered)
     summed = (monomials.index_of(rows, n) == np.arange(monomials.count(n, degree))[:, None]).astype(np.intp)
     coefficients = np.kron(np.eye(n, dtype=np.intp), summed)  # [outputs * monomials, outputs * weights]
-    moved = [coefficients[images(s, s, degree)] for s in symmetric_group(n).generators]
+    moved = [coefficients[images(s, s, degree)] for s in generators]
     each = Orbits(np.arange(n * len(rows)).reshape(n, -1))
     return LinearEquations(each, np.concatenate([image - coefficients for image in moved]))
 
 
 def _transposition_equations(n: int, degree: int, ordered: bool) -> LinearEquations:
     """Compares the weights of outputs h and k under the transposition of h and k, for all h < k; degree 1 or 2."""
-    rows = index_rows(at_least("n", n, 1), degree, ordered)
+    n = at_least("n", n, 1)
+    _check_entries(math.comb(n, 2), _weights(n, degree, ordered))
+    rows = index_rows(n, degree, ordered)
     number = len(rows)
     maps, sums = [np.arange(n * number)], [np.zeros((0, n * number), np.intp)]
     for h, k in itertools.combinations(range(n), 2):
@@ -153,3 +181,16 @@ def _transposition_equations(n: int, degree: int, ordered: bool) -> LinearEquati
     classes = join(maps, n * number)
     member = classes.labels[:, None] == np.arange(len(classes))
     return LinearEquations(Orbits(classes.labels.reshape(n, -1)), np.concatenate(sums) @ member)
+
+
+def _weights(n: int, degree: int, ordered: bool) -> int:
+    """Counts the weights of a layer of n inputs and n outputs."""
+    return n * (monomials.count(n, degree) if ordered else n**degree)
+
+
+def _check_entries(equations: int, weights: int) -> None:
+    if equations * weights > ENTRIES:
+        raise ValueError(
+            f"{written(equations)} equations of {written(weights)} weights have {written(equations * weights)} "
+            f"coefficients, and must have at most {ENTRIES:,}: use fewer inputs or a lower degree."
+        )

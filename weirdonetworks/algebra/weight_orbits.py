@@ -69,6 +69,10 @@ def equivariant_weight_orbits(
     the dimension. With redundant indices equal weights are one way to be equivariant that loses no function; any
     others whose sums over each monomial are the same give the same functions. The group is not listed.
 
+    Generators are paired by their places alone. Whether the pairs make a homomorphism is not checked: if not, the law
+    asks for more than was meant. The generators of `symmetric_group(3)` and `symmetric_group(4)` make none, and at
+    degree 1 all 12 weights become one class.
+
     >>> from weirdonetworks.algebra.groups import symmetric_group, trivial_group
     >>> found = equivariant_weight_orbits(symmetric_group(3), symmetric_group(3), 1)
     >>> found.orbits.labels.tolist()

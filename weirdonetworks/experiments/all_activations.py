@@ -106,15 +106,13 @@ def _train(
 
     names = config.activations if name in ALL.values() else (name,)
     reduce = "sum" if name == ALL["sum"] else "concat"
-    # Its weights are drawn at its first call, which the study makes.
-    network = AllActivations(hidden_sizes, len(data.classes), names, reduce, config.random_seed)
     return opened.train(
         name,
-        lambda: network,
+        lambda: AllActivations(hidden_sizes, len(data.classes), names, reduce, config.random_seed),
         lambda made: objectives.classification(made, data.standardisation),
         splits,
         config,
-        before_epoch=lambda epoch: {f"weight/{key}": size for key, size in network.given_weights().items()},
+        follow=lambda made: {f"weight/{key}": size for key, size in made.given_weights().items()},
     )
 
 

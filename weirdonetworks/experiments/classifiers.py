@@ -48,14 +48,14 @@ def run(
             }
             opened.finish(results, draw)
         found = opened.results
-        row = [name, f"{found['parameters']:,}", study.percent(found["test_accuracy"])]
+        row = [
+            name,
+            f"{found['parameters']:,}",
+            study.percent(found["test_accuracy"]),
+            f"{found['seconds']['mean']:.0f}",
+        ]
         print()
-        print(tables.table(["network", "parameters", "test accuracy", "seconds"], [[*row, seconds(found)]]))
-
-
-def seconds(found: Mapping[str, Any]) -> str:
-    """Writes the mean time of a training."""
-    return f"{found['seconds']['mean']:.0f}"
+        print(tables.table(["network", "parameters", "test accuracy", "seconds"], [row]))
 
 
 def draw(found: Mapping[str, Any]) -> Figure:

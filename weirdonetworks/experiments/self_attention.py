@@ -70,6 +70,7 @@ def main(config: SelfAttentionConfig, options: RunOptions) -> None:
                     lambda made: objectives.classification(made, data.standardisation),
                     splits,
                     trial,
+                    costs=lambda: {"peak_memory_gib": machine.peak_memory()},
                 )
                 for trial in config.trials()
             ]
@@ -78,7 +79,7 @@ def main(config: SelfAttentionConfig, options: RunOptions) -> None:
                 "training_images": len(data.train),
                 "test_accuracy": study.spread([each.final["test_accuracy"] for each in trained]),
                 "seconds": study.spread([each.seconds for each in trained]),
-                "peak_memory_gib": machine.peak_memory(),
+                "peak_memory_gib": max(record["peak_memory_gib"] for each in trained for record in each.records),
                 "epochs": trained[0].curves,
             }
             opened.finish(results, functools.partial(draw, looked_at(trained[0], data)))

@@ -1,4 +1,4 @@
-"""Networks on sets side by side: what they learn, how far they are from invariance, and how wide h must be.
+"""Networks on sets side by side: what they learn, how far from invariance, how wide h must be, and a step's time.
 
 usage: python -m weirdonetworks.experiments.set_functions [--flag=value ...]
 
@@ -7,7 +7,8 @@ usage: python -m weirdonetworks.experiments.set_functions [--flag=value ...]
 
 Every network has as many parameters as the budget allows; its width is the greatest that fits. The tasks are those of
 `lab.set_tasks`, the networks those of `experiments.set_networks`. Beside them g(h(x_1), ..., h(x_n)) is trained with h
-of several widths, pooled by the mean and by the maximum.
+of several widths, pooled by the mean and by the maximum. A step of training is timed on random sets of several sizes,
+each network as wide as the budget allows for the least of them.
 """
 
 import dataclasses
@@ -49,6 +50,7 @@ class SetFunctionsConfig(StudyConfig):
     widths: tuple[int, ...] = setting(
         (1, 2, 3, 5, 8, 16, 32), "The widths of h to try on maximum, median and variance.", minimum=1
     )
+    sizes: tuple[int, ...] = setting((10, 30, 100, 300), "Items of the sets on which a step is timed.", minimum=2)
 
 
 def main(config: SetFunctionsConfig, options: RunOptions) -> None:
@@ -70,6 +72,7 @@ def _find(opened: Any, config: SetFunctionsConfig, options: RunOptions) -> dict[
     networks = _chosen("networks", config.networks, tuple(set_networks.MAKERS))
     images = datasets.configured(config, options.data_dir)
     small = transformed.shrunk(images, config.shrink) if config.shrink > 1 else images
+    times = {network: _times(network, config) for network in networks} if config.sizes else {}
     tasks: dict[str, Any] = {}
     widths: dict[str, Any] = {}
     for name in names:
@@ -78,7 +81,7 @@ def _find(opened: Any, config: SetFunctionsConfig, options: RunOptions) -> dict[
         tasks[name] = {network: _compare(opened, network, task, config) for network in networks}
         if name in set_tasks.STATISTICS and config.widths:
             widths[name] = _by_width(opened, task, config)
-    return {"items": config.items, "tasks": tasks, "widths": widths}
+    return {"items": config.items, "tasks": tasks, "widths": widths, "times": times}
 
 
 def _chosen(flag: str, text: str, known: Sequence[str]) -> Sequence[str]:
@@ -90,6 +93,22 @@ def _chosen(flag: str, text: str, known: Sequence[str]) -> Sequence[str]:
     return chosen
 
 
+def _times(name: str, config: SetFunctionsConfig) -> dict[str, Any]:
+    """Times a training step of a network on sets of each size; its width is the same for all."""
+    from weirdonetworks.experiments import set_networks
+
+    width = None
+    found: dict[str, Any] = {}
+    for size in sorted(set(config.sizes)):
+        task = set_networks.random_task(size, config.data_seed)
+        if reason := set_networks.left_out(name, task):
+            found[str(size)] = {"left_out": reason}
+            continue
+        width = width or _widest(name, task, config.parameters)
+        found[str(size)] = {"milliseconds": set_networks.step_milliseconds(name, width, task)}
+    return {"width": width, "sizes": found}
+
+
 def _compare(opened: Any, name: str, task: "Task", config: SetFunctionsConfig) -> dict[str, Any]:
     """Trains a network for a task, and measures it."""
     from weirdonetworks.experiments import set_networks
@@ -98,11 +117,8 @@ def _compare(opened: Any, name: str, task: "Task", config: SetFunctionsConfig) -
     if reason := set_networks.left_out(name, task):
         return {"left_out": reason}
 
-    def of_width(width: int) -> Any:
-        return set_networks.make(name, width, task)
-
-    width = digits.widest(lambda width: _count(of_width(width), task), config.parameters)
-    trained = _trained(opened, f"{task.name}_{name}", lambda: of_width(width), task, config)
+    width = _widest(name, task, config.parameters)
+    trained = _trained(opened, f"{task.name}_{name}", lambda: set_networks.make(name, width, task), task, config)
     return {
         "width": width,
         "parameters": trained[0].parameters,
@@ -156,6 +172,13 @@ def _errors(trained: "Sequence[Trained]") -> dict[str, Any]:
     }
 
 
+def _widest(name: str, task: "Task", budget: int) -> int:
+    """Finds the greatest width at which a network has no more parameters than the budget."""
+    from weirdonetworks.experiments import set_networks
+
+    return digits.widest(lambda width: _count(set_networks.make(name, width, task), task), budget)
+
+
 def _count(network: Any, task: "Task") -> int:
     """Counts a network's parameters, calling it once."""
     import tensorflow as tf
@@ -207,6 +230,26 @@ def _print(found: Any) -> None:
         header = ["pooling", *(f"h of width {width}" for width in next(iter(poolings.values())))]
         rows = [[pooling, *map(_root_loss, each.values())] for pooling, each in poolings.items()]
         print(f"\nerror in standard deviations, {name}\n{tables.table(header, rows)}")
+    if found["times"]:
+        _print_times(found["times"])
+
+
+def _print_times(times: Any) -> None:
+    from weirdonetworks.lab import tables
+
+    sizes = list(next(iter(times.values()))["sizes"])
+    rows = []
+    for network, each in times.items():
+        milliseconds = [
+            f"{cell['milliseconds']:.1f}" if "milliseconds" in cell else "-" for cell in each["sizes"].values()
+        ]
+        rows.append([_words(network), str(each["width"] or "-"), *milliseconds])
+    header = ["network", "width", *(f"{size} items" for size in sizes)]
+    print(f"\nmilliseconds of a training step\n{tables.table(header, rows)}")
+    for network, each in times.items():
+        for size, cell in each["sizes"].items():
+            if "left_out" in cell:
+                print(f"- {size} items, {_words(network)}: left out, as {cell['left_out']}.")
 
 
 def _largest_error(cells: Sequence[Any]) -> list[str]:
@@ -223,18 +266,18 @@ def _words(name: str) -> str:
 
 
 def draw(found: Any) -> "Figure":
-    """Draws the accuracy and the invariance error of all networks, and the error by the width of h."""
+    """Draws the accuracy and invariance error of all networks, the error by the width of h, and a step's time."""
     from weirdonetworks.lab import plots
 
     networks = list(next(iter(found["tasks"].values())))
     height = 1.6 + 0.25 * len(networks)
-    figure, panels = plots.row(
-        3 if found["widths"] else 2, [5 / height, 3 / height, 4 / height][: 2 + bool(found["widths"])], height
-    )
+    further = [(part, each) for part, each in (("widths", _draw_widths), ("times", _draw_times)) if found[part]]
+    widths = [5 / height, 3 / height, *(4 / height for _ in further)]
+    figure, panels = plots.row(len(widths), widths, height)
     _draw_accuracies(panels[0], found["tasks"], networks)
     _draw_invariance(panels[1], found["tasks"], networks)
-    if found["widths"]:
-        _draw_widths(panels[2], found)
+    for axes, (_, draw_part) in zip(panels[2:], further, strict=True):
+        draw_part(axes, found)
     return figure
 
 
@@ -290,6 +333,31 @@ def _draw_widths(axes: "Axes", found: Any) -> None:
     axes.set_xticks(widths, map(str, widths), minor=False)
     axes.minorticks_off()
     axes.legend(fontsize=8)
+
+
+def _draw_times(axes: "Axes", found: Any) -> None:
+    from weirdonetworks.lab import plots
+
+    for index, (network, each) in enumerate(found["times"].items()):
+        timed = {int(size): cell["milliseconds"] for size, cell in each["sizes"].items() if "milliseconds" in cell}
+        if timed:
+            # More networks than colours: the line's style tells those of one colour apart.
+            line, colour = divmod(index, len(plots.COLOURS))
+            style = ("o-", "s--", "^:")[line % 3]
+            axes.plot(
+                list(timed),
+                list(timed.values()),
+                style,
+                color=plots.COLOURS[colour],
+                markersize=4,
+                label=_words(network),
+            )
+    axes.set(xscale="log", yscale="log", title="a training step", xlabel="items", ylabel="milliseconds")
+    sizes = list(map(int, next(iter(found["times"].values()))["sizes"]))
+    axes.set_xticks(sizes, map(str, sizes), minor=False)
+    axes.minorticks_off()
+    if axes.lines:
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,21 @@
-"""The networks that `set_functions` compares: each made from one width and the task it is for.
+"""The networks that `set_functions` compares: each made from one width and the task it is for; and a step's time.
 
-All end in dense layers of that width and of the task's outputs.
+All end in dense layers, of that width and of the task's outputs; in the two networks with attention, whose four heads
+each have that width, the first of them is four times as wide.
 """
 
 import math
+import statistics
+import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.lab import seeds
+from weirdonetworks.lab.datasets import Examples
 from weirdonetworks.lab.set_tasks import Task
 from weirdonetworks.nets import permutation, pooling, sets
 from weirdonetworks.nets.set_inputs import on_items
@@ -18,6 +24,8 @@ LARGE = 50  # Items; of more the pairs of all sets of a batch no longer fit.
 ORDERS = 720  # Most orders over which a network is averaged exactly.
 SAMPLES = 16  # Orders where they are drawn.
 HEADS = 4
+BATCH, FEATURES = 16, 3  # Of the random sets.
+WARM_UP, REPETITIONS = 3, 31  # Steps that are not timed, and steps that are.
 
 
 class _Pooled(snt.Module):
@@ -182,7 +190,7 @@ def make(name: str, width: int, task: Task) -> snt.Module:
 
 
 def left_out(name: str, task: Task) -> str | None:
-    """Says why a network is not trained for a task; None if it is."""
+    """Says why a network is not tried on a task's sets; None if it is."""
     if name == "symmetrized_exact" and math.factorial(min(task.items, 20)) > ORDERS:
         return f"a set of {task.items} items has more than {ORDERS} orders"
     if name == "symmetrized_adjacent" and task.items > LARGE:
@@ -190,3 +198,43 @@ def left_out(name: str, task: Task) -> str | None:
     if name == "relation" and task.items > LARGE:
         return f"a set of {task.items} items has {task.items**2:,} pairs"
     return None
+
+
+def random_task(items: int, seed: int) -> Task:
+    """Makes a task of one batch of random sets and numbers, to time a step on.
+
+    Args:
+      items: The items of a set, at least 1.
+      seed: What they are drawn by.
+    """
+    rng = seeds.generator(seed, "sets", "times", str(items))
+    sets, numbers = (rng.standard_normal((BATCH, *shape), np.float32) for shape in ((items, FEATURES), (1,)))
+    batch = Examples(sets, numbers)
+    return Task("random", "number", 1, batch, batch)
+
+
+def step_milliseconds(name: str, width: int, task: Task) -> float:
+    """Gives the median time of a compiled training step, forward and gradient, on all training sets of a task.
+
+    Args:
+      name: One of `MAKERS`.
+      width: The network's width, at least 1.
+      task: What it is for; its answers are numbers.
+    """
+    network = make(name, width, task)
+
+    @tf.function(autograph=False)
+    def step(sets: tf.Tensor, answers: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((network(sets) - answers) ** 2)
+        # One number that needs every gradient: none is left out, and to read it is to wait for all.
+        return tf.linalg.global_norm(tape.gradient(loss, network.trainable_variables))
+
+    sets, answers = tf.constant(task.train.images), tf.constant(task.train.labels)
+    network(sets)  # Makes its variables.
+    seconds = []
+    for _ in range(WARM_UP + REPETITIONS):
+        start = time.perf_counter()
+        step(sets, answers).numpy()
+        seconds.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(seconds[WARM_UP:])

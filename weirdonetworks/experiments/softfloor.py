@@ -123,7 +123,7 @@ def _train(
 
     def sharpen(epoch: int) -> dict[str, float]:
         network.factor.assign(config.factor(epoch))
-        return {"factor": config.factor(epoch)}
+        return {"factor": float(network.factor)}
 
     return opened.train(
         rounding if rounding == "none" else f"{rounding}_{levels}",

@@ -66,9 +66,11 @@ def main(config: TopologyConfig, options: RunOptions) -> None:
             trials = [_Trial(opened, data, trial) for trial in config.trials()]
             opened.finish(_results(trials, config), lambda found: draw(found, trials[0]))
         found = opened.results
+        # Early stopping has no closed form of its own.
+        suffix = f", ridge of {config.strength:g}" if config.regulariser == "early_stopping" else ""
         rows = [
-            [name, *(study.percent(found[name][key]) for key in ("precision", "recall", "best_f1"))]
-            for name in ("trained", "closed_form")
+            [label, *(study.percent(found[name][key]) for key in ("precision", "recall", "best_f1"))]
+            for name, label in (("trained", "trained"), ("closed_form", f"closed_form{suffix}"))
         ]
         print(f"\nregulariser: {config.regulariser}")
         print(f"{found['pixels']} pixels ever carry ink; they have {found['edges']} pairs of neighbours.\n")
@@ -193,6 +195,8 @@ def _results(trials: list[_Trial], config: TopologyConfig) -> dict[str, Any]:
 
     first = trials[0]
     return {
+        "regulariser": config.regulariser,
+        "strength": config.strength,
         "pixels": int(first.has_ink.sum()),
         "edges": len(first.edges),
         "threshold": config.threshold,

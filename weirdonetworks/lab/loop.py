@@ -25,6 +25,9 @@ BEST: dict[str, tuple[str, Callable[[Sequence[float]], float]]] = {
     "best_test_acc": ("test_accuracy", max),
 }
 
+# The figures of a record that say what an epoch took of the machine.
+BY_MACHINE = ("wallclock_time", "peak_memory_gib")
+
 
 def optimizer(config: TrainingConfig) -> Optimizer:
     """Makes the optimizer that a configuration names."""
@@ -58,6 +61,7 @@ def fit(
     config: TrainingConfig,
     *,
     before_epoch: Callable[[int], Mapping[str, Any]] = lambda epoch: {},
+    costs: Callable[[], Mapping[str, Any]] = lambda: {},
     after_epoch: Callable[[int, Mapping[str, Any]], None] = lambda epochs, record: None,
     learning_rates: Callable[[int], npt.NDArray[np.floating]] | None = None,
     also_saved: Mapping[str, tf.Module] | None = None,
@@ -75,6 +79,7 @@ def fit(
       config: How long and how.
       before_epoch: Called with the number of finished epochs before each epoch is trained; may change the network.
         What it returns is added to the epoch's record.
+      costs: Measures, at the end of each epoch, what it took of the machine, of `BY_MACHINE`; added to its record too.
       after_epoch: Called with the number of epochs that have just become finished (one, or those of the checkpoint)
         and the last record.
       learning_rates: Gives the rate of each step of an epoch, by the number of finished epochs; the configuration's
@@ -99,6 +104,7 @@ def fit(
         evaluated = {name: trainer.evaluate(split) for name, split in due.items()}
         norm = float(state.cumulative_gradient_norm)
         record = epoch_record(epoch + 1, steps, evaluated, norm, state.distance_from_start()) | added
+        record |= costs()
         record["wallclock_time"] = time.perf_counter() - started
         if not math.isfinite(record["train_avg_loss"]):
             raise ValueError(f"the loss became {record['train_avg_loss']} in epoch {epoch + 1}: lower --learning_rate.")
@@ -211,7 +217,7 @@ def best_records(records: Sequence[Mapping[str, Any]], since: int = 0) -> dict[s
       since: Only epochs after that many finished ones are looked at, e.g. those after the last pruning.
 
     Returns:
-      For each name in `BEST` whose key the records have, the chosen record without its wall time.
+      For each name in `BEST` whose key the records have, the chosen record as `reproducible` leaves it.
     """
     later = [record for record in records if record["epoch"] > since]
     chosen = {}
@@ -219,8 +225,17 @@ def best_records(records: Sequence[Mapping[str, Any]], since: int = 0) -> dict[s
         values = [record[key] for record in later if record.get(key) is not None]
         if values:
             record = next(record for record in later if record.get(key) == choose(values))
-            chosen[name] = {field: value for field, value in record.items() if field != "wallclock_time"}
+            chosen[name] = reproducible(record)
     return chosen
+
+
+def reproducible(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves out of a record what differs from one machine to the next.
+
+    >>> reproducible({"epoch": 1, "wallclock_time": 2.5})
+    {'epoch': 1}
+    """
+    return {key: value for key, value in record.items() if key not in BY_MACHINE}
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Trained:
     @property
     def curves(self) -> list[dict[str, Any]]:
         """The records without what differs from one machine to the next."""
-        return [{key: value for key, value in record.items() if key != "wallclock_time"} for record in self.records]
+        return list(map(loop.reproducible, self.records))
 
     @property
     def parameters(self) -> int:
@@ -111,7 +111,12 @@ class Study:
 
         Returns:
           The trained network.
+
+        Raises:
+          ValueError: If both `follow` and `before_epoch` are given.
         """
+        if follow and "before_epoch" in fitting:
+            raise ValueError("follow and before_epoch must not both be given: let before_epoch measure too.")
         tf.random.set_seed(seeds.derive(config.random_seed, "weights")[0])
         network = make()
         trainer = Trainer(
@@ -133,7 +138,7 @@ class Study:
             loop.fit(trainer, run, data, config, after_epoch=after_epoch, **fitting)
             if not run.found_finished:
                 best = loop.best_records(run.records)
-                final = {key: value for key, value in run.records[-1].items() if key != "wallclock_time"}
+                final = loop.reproducible(run.records[-1])
                 record = {"training": name, "parameters": count_parameters(network), "final": final, **best}
                 run.finish(loop.flatten(settings | record) if self._options.dump_json else None)
         return Trained(network, trainer, run.records, run.directory)

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.algebra.arrays import Ints, at_least, shown
 
 QUERIES = 1000  # So many at a time, to keep the table of distances small.
 
@@ -21,7 +21,7 @@ def nearest_labels(stored: npt.ArrayLike, labels: npt.ArrayLike, queries: npt.Ar
     Args:
       stored: Examples, `[examples, ...]`, flattened.
       labels: Their labels, integers of at least 0, `[examples]`.
-      queries: What is to be classified, `[queries, ...]`, likewise.
+      queries: What is to be classified, `[queries, ...]`, likewise, one at least.
       k: How many vote, at least 1 and at most as many as are stored.
 
     Returns:
@@ -29,19 +29,29 @@ def nearest_labels(stored: npt.ArrayLike, labels: npt.ArrayLike, queries: npt.Ar
 
     Raises:
       TypeError: If k is no integer.
-      ValueError: If k is out of range, or the shapes do not fit.
+      ValueError: If k is out of range, a label is no integer of at least 0, there is nothing to classify or to classify
+        by, or the shapes do not fit.
     """
-    known, asked = (np.asarray(each, np.float64).reshape(len(np.asarray(each)), -1) for each in (stored, queries))
+    known, asked = _rows("stored", stored), _rows("queries", queries)
     classes = np.asarray(labels)
     if classes.shape != (len(known),) or known.shape[1] != asked.shape[1]:
         raise ValueError(
             f"stored (of shape {np.shape(stored)}), labels (of shape {classes.shape}) and queries (of shape "
             f"{np.shape(queries)}) must be [examples, ...], [examples] and [queries, ...]."
         )
+    if not np.issubdtype(classes.dtype, np.integer) or classes.min() < 0:
+        raise ValueError(f"labels (={shown(classes)}) must be integers of at least 0.")
     if at_least("k", k, 1) > len(known):
         raise ValueError(f"k (={k}) must be at most the {len(known)} stored examples.")
     parts = range(0, len(asked), QUERIES)
     return np.concatenate([_voted(known, classes, asked[start : start + QUERIES], k) for start in parts])
+
+
+def _rows(name: str, examples: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    values = np.asarray(examples, np.float64)
+    if not values.ndim or not len(values):
+        raise ValueError(f"{name} (of shape {values.shape}) must hold one example at least.")
+    return values.reshape(len(values), -1)
 
 
 def _voted(known: npt.NDArray[np.float64], classes: Ints, asked: npt.NDArray[np.float64], k: int) -> Ints:

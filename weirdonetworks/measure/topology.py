@@ -57,12 +57,12 @@ def denoiser(examples: npt.ArrayLike, noise: float) -> Floats:
     Raises:
       ValueError: If the examples are no such table, or the noise is not above 0.
     """
-    rows = np.asarray(examples)
+    rows = np.asarray(examples, np.float64)  # The products of bytes would overflow.
     if rows.ndim != 2 or not len(rows):
         raise ValueError(f"examples (of shape {rows.shape}) must be [examples, n], one at least.")
     if not noise > 0:
         raise ValueError(f"noise (={noise}) must be above 0: without it the identity is the solution.")
-    moments = (rows.T @ rows).astype(np.float64) / len(rows)
+    moments = rows.T @ rows / len(rows)
     solved = np.linalg.solve(moments + noise * np.eye(len(moments)), moments)
     return (solved + solved.T) / 2
 
@@ -148,11 +148,11 @@ def recovery(weights: npt.ArrayLike, edges: npt.ArrayLike, thresholds: npt.Array
 
     Args:
       weights: `[n, n]`. To leave a vertex out, leave out its row and column, or make them 0.
-      edges: The true edges, `[edges, 2]`, one at least.
+      edges: The true edges, `[edges, 2]`, one at least, in either direction; what is repeated counts once.
       thresholds: The thresholds; they are sorted.
 
     Raises:
-      ValueError: If the weights are not square, or the edges are no pairs of vertices.
+      ValueError: If the weights are not square, or the edges are no pairs of different vertices.
     """
     values = _square(weights)
     pairs = np.asarray(edges)
@@ -163,6 +163,10 @@ def recovery(weights: npt.ArrayLike, edges: npt.ArrayLike, thresholds: npt.Array
         or not 0 <= pairs.min() <= pairs.max() < len(values)
     ):
         raise ValueError(f"edges (of shape {pairs.shape}) must be pairs of the {len(values)} vertices, one at least.")
+    loops = pairs[pairs[:, 0] == pairs[:, 1]]
+    if len(loops):
+        raise ValueError(f"edges must join different vertices, and not {loops[0, 0]} with itself.")
+    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
     means = (values + values.T) / 2
     levels = np.sort(np.asarray(thresholds, np.float64).ravel())
     found = _above(means[np.triu_indices(len(values), 1)], levels)

@@ -53,20 +53,25 @@ class AllActivations(snt.Module):
         Args:
           hidden_sizes: The units of each hidden layer, at least one; multiples of the sizes of the softmax's groups.
           num_classes: The width of the last layer.
-          activations: Names in `ACTIVATIONS`, at least one.
+          activations: Names in `ACTIVATIONS`, at least one, each once.
           reduce: `concat` or `sum`, see `Parallel`.
           seed: Draws the orders of the units.
           name: The module's name.
 
         Raises:
           TypeError: If a size is no integer.
-          ValueError: If a size is below 1, or a name or the reduction is unknown.
+          ValueError: If a size is below 1, a name or the reduction is unknown, or a name given twice.
         """
         super().__init__(name=name)
         names = tuple(activations)
         unknown = [each for each in names if each not in ACTIVATIONS]
         if unknown:
             raise ValueError(f"activations (={unknown[0]!r}) must be among {', '.join(ACTIVATIONS)}.")
+        twice = [each for each in names if names.count(each) > 1]
+        if twice:
+            raise ValueError(
+                f"activations (={names}) must name each once, and name {twice[0]!r} {names.count(twice[0])} times."
+            )
         sizes = [*checked_sizes("hidden_sizes", hidden_sizes), at_least("num_classes", num_classes, 1)]
         self.layers = [snt.Linear(size, name=f"linear_{i}") for i, size in enumerate(sizes)]
         self.activations = []
@@ -89,7 +94,11 @@ class AllActivations(snt.Module):
         Where outputs are concatenated it is the Frobenius norm of the next layer's weights on the activation's units,
         over the square root of their number: the root mean square length of the weights that leave a unit. Where they
         are summed it is the size of the gate.
+
+        Raises:
+          ValueError: If the network has not been called, and so has no weights.
         """
+        self._check_called()
         found: dict[str, float] = {}
         for index, (activation, after) in enumerate(zip(self.activations, self.layers[1:], strict=True)):
             if activation.reduce == "sum":
@@ -112,10 +121,11 @@ class AllActivations(snt.Module):
           inputs: `[batch, ...]`; the means are those in the network as it was.
 
         Raises:
-          ValueError: If the network has no such activation.
+          ValueError: If the network has no such activation, or has not been called, and so has no weights.
         """
         if name not in self.activations[0].branches:
             raise ValueError(f"name (={name!r}) must be among {', '.join(self.activations[0].branches)}.")
+        self._check_called()
         place = list(self.activations[0].branches).index(name)
         means, hidden = [], flattened(inputs)
         for layer, activation in zip(self.layers, self.activations, strict=False):
@@ -124,6 +134,10 @@ class AllActivations(snt.Module):
             hidden = activation(units)
         for mean, activation, after in zip(means, self.activations, self.layers[1:], strict=True):
             _silence(mean, activation, after, place)
+
+    def _check_called(self) -> None:
+        if not hasattr(self.layers[-1], "w"):
+            raise ValueError("the network has no weights yet: call it on inputs first.")
 
 
 def _silence(mean: tf.Tensor, activation: Parallel, after: Any, place: int) -> None:

@@ -53,7 +53,7 @@ class Autoencoder(snt.Module):
           ValueError: If the images have another rank, a size that is not known or another than at the first call, or a
             side below 4.
         """
-        hidden = checked_images(images, minimum=4)
+        hidden = images = checked_images(images, minimum=4)
         for convolution in self.convolutions:
             hidden = tf.nn.relu(convolution(hidden))
         hidden = snt.flatten(hidden)

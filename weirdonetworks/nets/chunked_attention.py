@@ -1,4 +1,4 @@
-"""Attention among the pixels of images that never holds the map of all pixels by all pixels."""
+"""Attention among the pixels of images that holds the map of all pixels by all pixels some rows at a time."""
 
 import math
 from collections.abc import Callable
@@ -25,9 +25,9 @@ def attend(
     [3.0, 3.0, 3.0, 3.0]
 
     Args:
-      queries: `[batch, heads, height, width, size]`, all but the batch known.
-      keys: Of the same shape.
-      values: Of the same shape.
+      queries: `[batch, heads, height, width, size]`, floating point, all but the batch known.
+      keys: Of the same shape and type.
+      values: Of the same shape and type.
       window: Attend only to pixels at most so many rows and columns away, which also costs less; None for all.
       rows: The most rows of the image in a chunk. All chunks are alike, so it is the largest divisor of the height up
         to this. Changes memory and speed, and the result by rounding only.
@@ -39,7 +39,7 @@ def attend(
       TypeError: If a number is no integer.
       ValueError: If the window is below 0, the rows below 1, or the tensors are no such ones.
     """
-    _check(queries, keys, values)
+    window = _check(window, queries, keys, values)
     _, heads, height, width, size = queries.shape
     chunks = _Chunks(height, width, window, rows)
     scaled = queries / math.sqrt(size)
@@ -60,9 +60,10 @@ def attention_map(queries: tf.Tensor, keys: tf.Tensor, pixel: tuple[int, int], w
       `[batch, heads, height, width]`.
 
     Raises:
-      ValueError: If the pixel is outside the image, or the tensors are no such ones.
+      TypeError: If the window is no integer.
+      ValueError: If the pixel is outside the image, the window below 0, or the tensors are no such ones.
     """
-    _check(queries, keys)
+    window = _check(window, queries, keys)
     heads, height, width, size = queries.shape[1:]
     row, column = pixel
     if not (0 <= row < height and 0 <= column < width):
@@ -83,7 +84,7 @@ class _Chunks:
 
     def __init__(self, height: int, width: int, window: int | None, rows: int):
         most = min(at_least("rows", rows, 1), height)
-        self.window = None if window is None else at_least("window", window, 0)
+        self.window = window
         self.height, self.width = height, width
         self.rows = max(number for number in range(1, most + 1) if height % number == 0)
         self.seen_rows = height if self.window is None else min(height, self.rows + 2 * self.window)
@@ -187,14 +188,22 @@ def _gradients(
     return chunks.joined(pieces), by_keys, by_values
 
 
-def _check(queries: tf.Tensor, *others: tf.Tensor) -> None:
+def _check(window: int | None, queries: tf.Tensor, *others: tf.Tensor) -> int | None:
+    """Checks tensors and a window, and returns the window."""
     if queries.shape.rank != 5 or not queries.shape[1:].is_fully_defined():
         raise ValueError(
             f"queries of shape {queries.shape} must be [batch, heads, height, width, size], all but the batch known."
         )
+    if not queries.dtype.is_floating:
+        raise ValueError(f"queries of type {queries.dtype.name} must be floating point.")
     for other in others:
+        if other.dtype != queries.dtype:
+            raise ValueError(
+                f"keys and values (of type {other.dtype.name}) must have the queries' type {queries.dtype.name}."
+            )
         if not other.shape.is_compatible_with(queries.shape):
             raise ValueError(f"keys and values (of shape {other.shape}) must have the queries' shape {queries.shape}.")
+    return None if window is None else at_least("window", window, 0)
 
 
 def _hidden_unless(seen: Any, logits: tf.Tensor) -> tf.Tensor:

@@ -8,13 +8,14 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.nets.set_decoding import recover
 from weirdonetworks.nets.set_inputs import SetNetwork, on_items
 
 FREQUENCIES = ("learned", "random", "grid")
 KINDS = ("wave", "wavelet")
 WIDTH = 5.0  # Radians of a wavelet in a standard deviation of its envelope: its mean, exp(-WIDTH^2 / 2), is next to 0.
+ENTRIES = 2**24  # Most numbers in the table of cells from which the frequencies of a grid are taken.
 
 
 @snt.allow_empty_variables
@@ -45,7 +46,7 @@ class FourierSetEncoder(SetNetwork):
     ([[-2.0], [0.5]], [1.0, 1.0])
 
     Random frequencies: Rahimi & Recht, Random features for large-scale kernel machines, 2007: the scalar product of two
-    spectra estimates a sum of Gaussian kernels over pairs.
+    spectra of `random` waves, divided by num_frequencies, estimates a sum of Gaussian kernels over pairs.
     """
 
     def __init__(
@@ -69,7 +70,8 @@ class FourierSetEncoder(SetNetwork):
 
         Raises:
           TypeError: If a number is no integer.
-          ValueError: If a number is too small, or a choice unknown.
+          ValueError: If a number is too small, a choice unknown, or a grid takes too many cells, as it soon does in
+            many dimensions.
         """
         super().__init__(name=name)
         if frequencies not in FREQUENCIES:
@@ -83,21 +85,21 @@ class FourierSetEncoder(SetNetwork):
         self.sampled = frequencies
         self.kind = kind
         self.scale = scale
+        if frequencies == "grid":
+            shape = self.num_frequencies, self.input_size
+            self._grid = np.stack([half_lattice(*shape)] if kind == "wave" else octaves(*shape))
 
     @snt.once
     def _initialize(self, inputs: tf.Tensor) -> None:
         shape, dtype = (self.num_frequencies, self.input_size), inputs.dtype
-        if self.sampled != "grid":
-            values, centres = self.scale * tf.random.normal(shape, dtype=dtype), tf.random.normal(shape, dtype=dtype)
-        elif self.kind == "wave":
-            values = self.scale * tf.constant(half_lattice(*shape), dtype)
+        if self.sampled == "grid":
+            units = [tf.constant(each, dtype) for each in self._grid]
         else:
-            directions, places = octaves(*shape)
-            values, centres = self.scale * tf.constant(directions, dtype), tf.constant(places, dtype)
+            units = [tf.random.normal(shape, dtype=dtype) for _ in range(2)]
         trained = self.sampled == "learned"
-        self.frequencies = tf.Variable(values, trainable=trained, name="frequencies")
+        self.frequencies = tf.Variable(self.scale * units[0], trainable=trained, name="frequencies")
         if self.kind == "wavelet":
-            self.centres = tf.Variable(centres / self.scale, trainable=trained, name="centres")
+            self.centres = tf.Variable(units[1] / self.scale, trainable=trained, name="centres")
 
     def __call__(self, inputs: tf.Tensor, mask: Any = None, truth: Any = None) -> tf.Tensor:
         """Maps `[batch, items, input_size]` to `[batch, 2 num_frequencies]`.
@@ -109,10 +111,10 @@ class FourierSetEncoder(SetNetwork):
 
         Raises:
           TypeError: If the mask is not boolean.
-          ValueError: If an argument is not as above otherwise, or a set is known to have no item.
+          ValueError: If an argument is not as above otherwise, or a set is known to have no item. Truth values out of
+            range that show only as a graph runs are an `InvalidArgumentError`; XLA, which has no assertions, goes on.
         """
         values, present = self._checked(inputs, mask)
-        self._initialize(values)
         weights = _truth(values, present, truth)
         waves = self._wavelets(values) if self.kind == "wavelet" else self._waves(values)
         return tf.concat([tf.reduce_sum(weights * wave, axis=1) for wave in waves], axis=1)
@@ -158,8 +160,8 @@ class FourierSetEncoder(SetNetwork):
         Raises:
           TypeError: If the number of items is no integer.
           ValueError: If the encoder has not been called yet, is of wavelets or in more than three dimensions, an
-            argument is not as above, there are more numbers to find than in the spectrum, or the vectors are not found
-            to the tolerance.
+            argument is not as above, there are more numbers to find than in the spectrum, the bounds hold too many
+            wavelengths, or the vectors are not found to the tolerance.
         """
         if not hasattr(self, "frequencies"):
             raise ValueError("The encoder must be called once before it has frequencies.")
@@ -197,7 +199,7 @@ class FourierSetEncoder(SetNetwork):
             order = np.lexsort(places.T[::-1])
             vectors.append(places[order])
             truth.append(values[order])
-        return np.stack(vectors), np.stack(truth)
+        return np.reshape(vectors, [-1, num_items, self.input_size]), np.reshape(truth, [-1, num_items])
 
     @property
     def _period(self) -> float:
@@ -225,11 +227,14 @@ def half_lattice(number: int, dimension: int) -> Ints:
 
     Returns:
       The vectors, `[number, dimension]`, by length, then lexicographically.
+
+    Raises:
+      ValueError: If the search takes too many cells.
     """
     radius = 0
     while True:
         # The cube of this radius holds all vectors of this length and less.
-        cube = np.indices([2 * radius + 1] * dimension).reshape(dimension, -1).T - radius
+        cube = _cells(2 * radius + 1, number, dimension) - radius
         half = cube[len(cube) // 2 :]
         squares = (half**2).sum(axis=1)
         short = half[squares <= radius**2]
@@ -246,15 +251,29 @@ def octaves(number: int, dimension: int) -> tuple[npt.NDArray[np.float64], npt.N
 
     Returns:
       The frequencies and the centres, each `[number, dimension]`.
+
+    Raises:
+      ValueError: If there are too many cells.
     """
     frequencies, centres, level = [np.zeros((1, dimension))], [np.zeros((1, dimension))], 0
     while sum(map(len, centres)) < number:
-        cells = np.indices([2**level] * dimension).reshape(dimension, -1).T
+        cells = _cells(2**level, number, dimension)
         places = (2 * cells + 1 - 2**level) * (np.pi / 2**level)
         centres.append(np.repeat(places, dimension, axis=0))
         frequencies.append(np.tile(2.0**level * np.eye(dimension), (len(cells), 1)))
         level += 1
     return np.concatenate(frequencies)[:number], np.concatenate(centres)[:number]
+
+
+def _cells(side: int, number: int, dimension: int) -> Ints:
+    """Lists the integer vectors of entries from 0 to side - 1, lexicographically, if they are not too many."""
+    cells = side**dimension
+    if cells * dimension > ENTRIES:
+        raise ValueError(
+            f"num_frequencies (={number}) of a grid in input_size (={dimension}) dimensions take {written(cells)} "
+            "cells, too many to list: use frequencies='random', or fewer of them."
+        )
+    return np.arange(cells)[:, None] // side ** np.arange(dimension)[::-1] % side
 
 
 def _truth(items: tf.Tensor, mask: tf.Tensor | None, truth: Any) -> tf.Tensor:
@@ -265,9 +284,11 @@ def _truth(items: tf.Tensor, mask: tf.Tensor | None, truth: Any) -> tf.Tensor:
         values = tf.cast(tf.convert_to_tensor(truth), items.dtype)
         if values.shape.rank != 2 or not values.shape.is_compatible_with(items.shape[:2]):
             raise ValueError(f"truth of shape {values.shape} must be [batch, items], as inputs of shape {items.shape}.")
-        known = tf.get_static_value(values)
-        if known is not None and not np.all(np.abs(known) <= 1):
-            raise ValueError("truth must hold values in [-1, 1] only.")
+        known, rule = tf.get_static_value(values), "truth must hold values in [-1, 1] only."
+        if known is None:
+            tf.debugging.Assert(tf.reduce_all(tf.abs(values) <= 1), [rule])
+        elif not np.all(np.abs(known) <= 1):
+            raise ValueError(rule)
     if mask is not None:
         values = tf.where(mask, values, tf.zeros([], values.dtype))
     return values[:, :, None]

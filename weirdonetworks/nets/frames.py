@@ -62,7 +62,7 @@ class TurnFrame:
         Raises:
           ValueError: If the inputs are no square images.
         """
-        side, channels = _checked_square(inputs)
+        inputs, side, channels = _checked_square(inputs)
         pixels = tf.reshape(inputs, [-1, side * side, channels])
         images = tf.gather(pixels, turns(self.group, side), axis=1)
         # An image's moments come from it alone, so that rounding breaks no tie one way for x and another for s.x.
@@ -77,7 +77,7 @@ class TurnFrame:
         Raises:
           ValueError: If the inputs are no square images.
         """
-        side, channels = _checked_square(inputs)
+        inputs, side, channels = _checked_square(inputs)
         gathers = turns(self.group, side)[AXES[self.group]]
         pixels = tf.reshape(self.canonical(inputs), [-1, side * side, channels])
         images = tf.transpose(tf.gather(pixels, gathers, axis=1), [1, 0, 2, 3])
@@ -190,11 +190,12 @@ class FrameAverage(_Framed):
         return tf.reduce_mean(by_element, axis=0)
 
 
-def _checked_square(images: tf.Tensor) -> tuple[int, int]:
-    _, height, width, channels = checked_images(images).shape
+def _checked_square(images: tf.Tensor) -> tuple[tf.Tensor, int, int]:
+    images = checked_images(images)
+    _, height, width, channels = images.shape
     if height != width:
         raise ValueError(f"images of shape {images.shape} must be square, to be turned. Crop or pad them.")
-    return height, channels
+    return images, height, channels
 
 
 def _moments(images: tf.Tensor) -> tf.Tensor:

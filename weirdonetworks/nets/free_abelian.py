@@ -25,6 +25,8 @@ class FreeAbelianEncoder(SetNetwork):
     - embeddings are rounded to multiples of a unit, 2^-12 in float32 and 2^-27 in float64, so sums of them are exact
       while their sizes add up to less than 2^12 or 2^26, on hardware that multiplies in full precision.
 
+    A vector with NaN or infinity is counted too, to a codeword that means nothing.
+
     A vector as far from one codeword as from another, but for rounding, may fall to one in A and to the other in A + B.
     Gradients go straight through: to vectors and codewords as if each vector fell to all codewords, by
     softmax(-squared distance / temperature); to the embeddings as if they were not rounded.
@@ -104,7 +106,6 @@ class FreeAbelianEncoder(SetNetwork):
             another number of features.
         """
         items, present = self._checked(inputs, mask)
-        self._initialize(items)
         # Without the squares of the vectors, which are the same for all codewords.
         flat = tf.reshape(items, [-1, items.shape[2]])
         distances = tf.reduce_sum(self.codewords**2, axis=1) - 2 * tf.matmul(flat, self.codewords, transpose_b=True)
@@ -117,14 +118,15 @@ class FreeAbelianEncoder(SetNetwork):
             chosen = tf.where(present[:, :, None], chosen, tf.zeros([], chosen.dtype))
         return tf.reduce_sum(chosen, axis=1)
 
-    def embed(self, counts: tf.Tensor) -> tf.Tensor:
-        """Maps elements of Z^n, `[batch, n]`, to `[batch, output_size]`, a homomorphism.
+    def embed(self, counts: Any) -> tf.Tensor:
+        """Maps elements of Z^n, `[batch, n]`, of any type of number, to `[batch, output_size]`, a homomorphism.
 
         Raises:
           ValueError: If the encoder has not been called yet, or the counts have another width.
         """
         if not hasattr(self, "embeddings"):
             raise ValueError("The encoder must be called once before it has embeddings.")
+        counts = tf.cast(tf.convert_to_tensor(counts), self.embeddings.dtype)
         if counts.shape.rank != 2 or counts.shape[1] != self.num_generators:
             raise ValueError(f"counts of shape {counts.shape} must be [batch, {self.num_generators}].")
         embeddings = tf.convert_to_tensor(self.embeddings)

@@ -135,7 +135,8 @@ class LiftingConv2D(_GroupConvolution):
           ValueError: If the images are no such, have other channels than at the first call, or are of a size at which
             the layer would not commute with turns.
         """
-        self._initialize(checked_images(images))
+        images = checked_images(images)
+        self._initialize(images)
         _check_channels(images, self.w)
         return self._convolve(images)
 

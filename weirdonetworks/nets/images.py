@@ -4,12 +4,13 @@ import tensorflow as tf
 
 
 def checked_images(images: tf.Tensor, minimum: int = 1) -> tf.Tensor:
-    """Returns images `[batch, height, width, channels]` as they are.
+    """Returns images `[batch, height, width, channels]` as they are, as a tensor.
 
     Raises:
       ValueError: If they have another rank, a size after the batch is not known, a side is below `minimum`, or the
         numbers are no floating-point ones.
     """
+    images = tf.convert_to_tensor(images)
     if images.shape.rank != 4 or not images.shape[1:].is_fully_defined():
         raise ValueError(f"images of shape {images.shape} must be [batch, height, width, channels], all sizes known.")
     if min(images.shape[1:3]) < minimum:

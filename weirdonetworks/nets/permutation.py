@@ -85,7 +85,6 @@ class PermutationEquivariantPolynomial(SetNetwork):
         """
         dense, mask, lengths = as_dense(inputs, mask)
         values, present = self._checked(dense, mask)
-        self._initialize(values)
         tables = item_monomials(values, max(self.degree - 1, 1))
         products = self._products(tables, count_items(values, present))
         # The coefficients of an item's monomials depend on the set alone: made once a set, not once an item.
@@ -189,7 +188,6 @@ class PermutationInvariantPolynomial(SetNetwork):
         """
         dense, mask, _ = as_dense(inputs, mask)
         values, present = self._checked(dense, mask)
-        self._initialize(values)
         products = self._products(item_monomials(values, -(-self.degree // 2)), count_items(values, present))
         outputs = tf.squeeze(_combine(products, self.weights[0]), axis=1)
         return outputs + self.b if self.with_bias else outputs

@@ -18,8 +18,8 @@ class PixelAttention(snt.Module):
         y = concat_h(softmax(Q_h K_h^T / sqrt(size / num_heads)) V_h) W + b,    Q, K, V linear in each pixel
 
     with images `[batch, height, width, channels]` in and `[batch, height, width, size]` out. Without a window it knows
-    nothing of the places of pixels: F(s.x) = s.F(x) for each permutation s of them. The map of all pixels by all is
-    never held, see `chunked_attention`.
+    nothing of the places of pixels: F(s.x) = s.F(x) for each permutation s of them. Of the map of all pixels by all, no
+    more than that of `rows` rows of the image is held at a time, see `chunked_attention`.
 
     >>> PixelAttention(8, num_heads=2)(tf.ones([2, 5, 4, 3])).shape.as_list()
     [2, 5, 4, 8]
@@ -72,7 +72,8 @@ class PixelAttention(snt.Module):
 
     def _heads(self, layer: snt.Linear, images: tf.Tensor) -> tf.Tensor:
         """Gives `[batch, heads, height, width, size / heads]`."""
-        projected = on_items(layer, checked_images(images))
+        images = checked_images(images)
+        projected = on_items(layer, images)
         shape = [-1, *images.shape[1:3], self.num_heads, self.size // self.num_heads]
         return tf.transpose(tf.reshape(projected, shape), [0, 3, 1, 2, 4])
 
@@ -169,7 +170,8 @@ class PixelTransformer(snt.Module):
         return tf.stack(maps, axis=1)
 
     def _embedded(self, images: tf.Tensor) -> tf.Tensor:
-        hidden = on_items(self.embedding, checked_images(images))
+        images = checked_images(images)
+        hidden = on_items(self.embedding, images)
         self._initialize(images)
         if not self.with_positions:
             return hidden

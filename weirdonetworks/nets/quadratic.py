@@ -169,7 +169,7 @@ class ConstrainedQuadratic(QuadraticLayer):
         Args:
           output_size: The number of outputs.
           constraints: The matrix A, `[equations, weights]`, of integers or fractions. The weights are in the order of
-            `QuadraticLayer.weights`, flattened.
+            `QuadraticLayer.weights`, flattened. The equations of `algebra.constraints` give it as `matrix()`.
           right_sides: The numbers b, `[equations]`, integers or fractions; None for zeros.
           ordered: As in `QuadraticLayer`.
           name: The module's name.
@@ -182,7 +182,9 @@ class ConstrainedQuadratic(QuadraticLayer):
         super().__init__(output_size, ordered, name=name)
         matrix = np.asarray(constraints)
         if matrix.ndim != 2:
-            raise ValueError(f"constraints of shape {matrix.shape} must be [equations, weights].")
+            raise ValueError(
+                f"constraints of shape {matrix.shape} must be [equations, weights], as `equations.matrix()` is."
+            )
         right = np.zeros(len(matrix), int) if right_sides is None else np.asarray(right_sides)
         if right.shape != (len(matrix),):
             raise ValueError(f"right_sides of shape {right.shape} must have shape {(len(matrix),)}, one an equation.")

@@ -44,7 +44,8 @@ class SetAttention(SetNetwork):
           size: The number of features that come out, a multiple of the number of heads.
           num_heads: The number of attention heads.
           num_inducing: The number m of learned points through which the items attend; None for directly.
-          with_norm: Whether there is the layer norm LN. It gives each item that comes out the same mean square.
+          with_norm: Whether there is the layer norm LN. At the start it gives each item that comes out the same mean
+            square.
           activation: The function s.
           name: The module's name.
 

@@ -9,6 +9,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 STEPS = 200  # Most steps of a refinement; it ends sooner where nothing gets better.
 CELLS = 2**22  # Numbers of the matched filter at a time.
+POINTS = 2**24  # Most points of the grid to look on.
 
 
 def recover(
@@ -31,6 +32,9 @@ def recover(
       The vectors `[num_items, d]`, their truth values `[num_items]`, and an estimate of the largest error in any of
       these numbers: what is not explained, or rounding if that is more, over the smallest singular value of the
       derivative. A vector may lie outside the box, where the same waves come again.
+
+    Raises:
+      ValueError: If the box takes a grid of too many points.
     """
     samples = np.asarray(spectrum, np.complex128)
     grid = _grid(frequencies, low, high)
@@ -54,8 +58,13 @@ def _waves(vectors: Floats, frequencies: Floats) -> npt.NDArray[np.complex128]:
 def _grid(frequencies: Floats, low: Floats, high: Floats) -> Floats:
     """Lays four points or more on the shortest wave along each axis, so that one is near every peak."""
     fastest = np.abs(frequencies).max(axis=0)
-    counts = np.ceil(2 * fastest * (high - low) / np.pi).astype(int) + 1
-    axes = [np.linspace(start, end, count) for start, end, count in zip(low, high, counts, strict=True)]
+    counts = np.ceil(2 * fastest * (high - low) / np.pi) + 1
+    if counts.prod() > POINTS:
+        raise ValueError(
+            f"bounds (={[low.tolist(), high.tolist()]}) take a grid of {counts.prod():.3g} points, and must take "
+            f"at most {POINTS}: use narrower bounds, or an encoder of smaller scale."
+        )
+    axes = [np.linspace(start, end, count) for start, end, count in zip(low, high, counts.astype(int), strict=True)]
     return np.stack([each.ravel() for each in np.meshgrid(*axes, indexing="ij")], axis=1)
 
 

@@ -16,25 +16,36 @@ class SetNetwork(snt.Module):
     """Base of the networks on sets: `[batch, items, features]`, any number of items, one number of features.
 
     Attributes:
-      input_size: The number of features: that of the first call, unless the constructor knows it.
+      input_size: The number of features: that of the first call that is not refused, unless the constructor knows it.
     """
 
     input_size: int
 
+    def _initialize(self, values: tf.Tensor) -> None:
+        """Makes, once, what depends on the number of features and their type."""
+
     def _checked(self, inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Gives a checked batch and its mask, absent items 0, so that what stands there (NaN too) has no effect.
 
+        At the first call it makes the weights, and notes the features only then: a call refused here leaves no trace.
+
         Raises:
           TypeError: As `checked_set`.
-          ValueError: As `checked_set`, or if the network was made for another number of features.
+          ValueError: As `checked_set` and `_initialize`, or if the network was made for another number of features or
+            another type.
         """
         values, present = checked_set(inputs, mask)
-        if not hasattr(self, "input_size"):
-            self.input_size = values.shape[2]
-        if values.shape[2] != self.input_size:
+        if values.shape[2] != getattr(self, "input_size", values.shape[2]):
             raise ValueError(
                 f"inputs of shape {values.shape} must have {self.input_size} features, as the network was made for."
             )
+        # Sonnet's own property raises an error where there is none yet.
+        types = {each.dtype for each in tf.Module.variables.fget(self) if each.dtype.is_floating}
+        if types and values.dtype not in types:
+            (weights, *_) = types
+            raise ValueError(f"inputs of type {values.dtype.name} must be {weights.name}, as the weights are.")
+        self._initialize(values)
+        self.input_size = values.shape[2]
         return values, present
 
 
@@ -55,6 +66,8 @@ def checked_set(inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, tf.Tens
       TypeError: If the mask is not boolean.
       ValueError: If one is not as above otherwise, or a set is known to have no item.
     """
+    if isinstance(inputs, tf.RaggedTensor):
+        raise ValueError("inputs must not be ragged: pass inputs.to_tensor() and a mask of the items present.")
     inputs = tf.convert_to_tensor(inputs)
     if inputs.shape.rank != 3 or inputs.shape[2] is None:
         raise ValueError(f"inputs of shape {inputs.shape} must be [batch, items, features], the features known.")

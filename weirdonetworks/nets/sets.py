@@ -1,7 +1,7 @@
 """Networks on sets of vectors, `[batch, items, features]`, to which the order of the items makes no difference.
 
 All that is public on sets is here by name. A mask `[batch, items]`, True where an item is present, gives the result of
-the set without the others, and one set of weights serves every number of items.
+the set without the others, and one set of weights serves every number of items, with every pooling but `sort`.
 """
 
 import math
@@ -61,7 +61,7 @@ class DeepSets(SetNetwork):
           item_sizes: The width of each dense layer of h, at least one.
           head_sizes: The width of each dense layer of g, at least one.
           pooling: A symmetric function of the items, or its name; see `nets.pooling`. The mean is of one size for every
-            number of items.
+            number of items; `sort` is for the number of items of the first call alone.
           activation: Applied after each layer but the last of g.
           name: The module's name.
 
@@ -224,7 +224,6 @@ class RelationNetwork(SetNetwork):
     def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
         """Maps `[batch, items, features]` to `[batch, head_sizes[-1]]`; arguments and errors as in `DeepSets`."""
         items, present = self._checked(inputs, mask)
-        self._initialize(items)
         left, right = on_items(self.left, items), on_items(self.right, items)
         batch, number, width = sizes(left)
         pairs = tf.reshape(left[:, :, None] + right[:, None], [batch, number * number, width])

@@ -40,13 +40,13 @@ def softfloor(x: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
       The rounded numbers, in the shape of the two broadcast.
 
     Raises:
-      ValueError: If x is not floating point, or the factor is a number that is not above 0 or not finite.
+      ValueError: If x is not float16, float32 or float64, or the factor is a number that is not above 0 or not
+        finite in the type of x.
     """
     x = tf.convert_to_tensor(x)
-    if not x.dtype.is_floating:
-        raise ValueError(f"x of type {x.dtype.name} must be floating point.")
-    if isinstance(factor, int | float):
-        _check(factor)
+    _check_type(x.dtype)
+    if isinstance(factor, int | float | np.integer | np.floating):
+        _check(float(factor), x.dtype)
     return _softfloor(x, tf.convert_to_tensor(factor, x.dtype))
 
 
@@ -72,15 +72,19 @@ class SoftFloor(snt.Module):
           name: The module's name.
 
         Raises:
-          ValueError: If the factor is not above 0 or not finite.
+          ValueError: If the factor is not above 0 or not finite; at the first call, if it is not so in the type of the
+            inputs.
         """
         super().__init__(name=name)
-        _check(factor)
-        self._start = math.log(factor)
+        _check(factor, tf.float64)
+        self._start = factor
 
     @snt.once
     def _initialize(self, inputs: tf.Tensor) -> None:
-        self.log_factor = tf.Variable(tf.constant(self._start, inputs.dtype), name="log_factor")
+        dtype = tf.as_dtype(inputs.dtype)
+        _check_type(dtype)
+        _check(self._start, dtype)
+        self.log_factor = tf.Variable(tf.constant(math.log(self._start), dtype), name="log_factor")
 
     @property
     def factor(self) -> tf.Tensor:
@@ -142,6 +146,13 @@ def _summed(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.reduce_sum(values, axes), tf.shape(like))
 
 
-def _check(factor: float) -> None:
-    if not 0 < factor < math.inf:
-        raise ValueError(f"factor (={factor}) must be above 0 and finite.")
+def _check_type(dtype: tf.DType) -> None:
+    if dtype not in (tf.float16, tf.float32, tf.float64):
+        raise ValueError(f"x of type {dtype.name} must be floating point that NumPy has: float16, float32 or float64.")
+
+
+def _check(factor: float, dtype: tf.DType) -> None:
+    with np.errstate(over="ignore", under="ignore"):
+        number = np.asarray(factor).astype(dtype.as_numpy_dtype)
+    if not 0 < number < math.inf:
+        raise ValueError(f"factor (={factor}) must be above 0 and finite in {dtype.name}.")

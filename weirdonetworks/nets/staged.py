@@ -23,9 +23,11 @@ class StagedNetwork(snt.Module, abc.ABC):
         h_1 = B_1(x),    h_k = attach(B_k, h_{k-1}, x),    f(x) = W h_K + b,    x flattened, of shape [batch, n]
 
     Each block B is a dense layer of `size` units, layer norm, ReLU and dropout. How a block is attached is what the
-    classes differ in. Frozen blocks are no part of `trainable_variables`, so neither gradients nor weight decay reach
-    them, and nothing is dropped in them; the read-out W is always new. Frozen blocks are shared with the network they
-    come from.
+    classes differ in. No gradient passes through frozen blocks, neither to their weights nor to the inputs, and nothing
+    is dropped in them; the read-out W is always new. Frozen blocks are shared with the network they come from.
+
+    They are no part of the network's `trainable_variables`, so weight decay does not reach them either. A module around
+    the network does list them in its own; to train by that one, do without weight decay.
 
     >>> first = ExpansionSerial()
     >>> first(tf.zeros([2, 28, 28, 1]), is_training=False).shape.as_list()
@@ -83,6 +85,8 @@ class StagedNetwork(snt.Module, abc.ABC):
         """
         flat = features = flattened(inputs)
         for index, stage in enumerate((*self.frozen, *self.stages)):
+            if index == len(self.frozen):
+                features = tf.stop_gradient(features)
             dropped = is_training and index >= len(self.frozen)
             block = functools.partial(self._run, stage, is_training=dropped, seed=seed, index=index)
             features = self._attach(block, features, flat) if index else block(flat)
@@ -102,7 +106,7 @@ class StagedNetwork(snt.Module, abc.ABC):
 class ExpansionSerial(StagedNetwork):
     """A staged network whose blocks read all features so far and add their own: h_k = [h_{k-1}, B_k(h_{k-1})].
 
-    From the second stage on it sees the inputs through what is frozen alone. See `StagedNetwork`.
+    From the second on, a block sees the inputs through the blocks before it alone. See `StagedNetwork`.
 
     >>> ExpansionSerial(stages=2)(tf.zeros([2, 784]), is_training=False).shape.as_list()
     [2, 10]

@@ -154,7 +154,12 @@ def sorted_lexicographically(items: tf.Tensor) -> tf.Tensor:
 
     Returns:
       The sets sorted, of the same shape.
+
+    Raises:
+      ValueError: If they are no sets, or the number of features is not known.
     """
+    if items.shape.rank != 3 or items.shape[2] is None:
+        raise ValueError(f"items of shape {items.shape} must be [batch, items, features], the features known.")
     # Stable sorts, the last feature first: the smallest by `top_k`, which gives equal entries in their order.
     for feature in reversed(range(items.shape[2])):
         order = tf.math.top_k(-items[:, :, feature], tf.shape(items)[1]).indices

@@ -46,7 +46,7 @@ class GroupedSoftmax(snt.Module):
         Raises:
           ValueError: If the inputs have another rank, or units that are not known or cannot be grouped.
         """
-        units = _checked_units(inputs)
+        inputs, units = _checked_units(inputs)
         if units % self.group_size:
             raise ValueError(f"inputs of shape {inputs.shape} must have units divisible by {self.group_size}.")
         order = unit_order(units, self.seed)
@@ -96,7 +96,7 @@ class UnitConvolution(snt.Module):
         Raises:
           ValueError: If the inputs have another rank, or units that are not known or fewer than the width.
         """
-        units = _checked_units(inputs)
+        inputs, units = _checked_units(inputs)
         if units < self.width:
             raise ValueError(f"inputs of shape {inputs.shape} must have at least {self.width} units, the width.")
         self._initialize(inputs)
@@ -127,9 +127,10 @@ def _permuted(values: tf.Tensor, order: Ints) -> tf.Tensor:
     return gathered(values)
 
 
-def _checked_units(inputs: tf.Tensor) -> int:
+def _checked_units(inputs: tf.Tensor) -> tuple[tf.Tensor, int]:
+    inputs = tf.convert_to_tensor(inputs)
     if inputs.shape.rank != 2 or inputs.shape[1] is None:
         raise ValueError(f"inputs of shape {inputs.shape} must be [batch, units], the units known.")
     if not inputs.dtype.is_floating:
         raise ValueError(f"inputs of type {inputs.dtype.name} must be floating point.")
-    return int(inputs.shape[1])
+    return inputs, int(inputs.shape[1])
