@@ -241,7 +241,7 @@ def test_bad_sets_are_refused(name: str) -> None:
         (tf.zeros([2, 4, 5], tf.float64), None, "must have 3 features, as the network was made for"),
         (tf.zeros([2, 0, 3], tf.float64), None, "at least one item"),
         (tf.zeros([2, 4, 3], tf.int32), None, "int32 must be floating point"),
-        (tf.zeros([2, 4, 3], tf.float32), None, "float32 must be float64, as at the first call"),
+        (tf.zeros([2, 4, 3], tf.float32), None, "float32 must be float64, as the weights are"),
         (tf.RaggedTensor.from_tensor(tf.zeros([2, 4, 3], tf.float64)), None, "must not be ragged"),
         (tf.zeros([2, 4, 3], tf.float64), np.ones([2, 3], bool), r"mask of shape \(2, 3\)"),
         (tf.zeros([2, 4, 3], tf.float64), np.ones([2, 4, 1], bool), r"mask of shape \(2, 4, 1\)"),
