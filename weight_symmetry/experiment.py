@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from weight_symmetry import trials
-from weight_symmetry.bench import Bench
+import tensorflow as tf
+
+from weight_symmetry import batched, threads
 from weight_symmetry.config import ModelConfig, TrialOptions
 from weight_symmetry.plans import Plan
+from weight_symmetry.trials import Trials
 from weirdonetworks.lab import datasets, loop, runs
 
 C = TypeVar("C", bound=ModelConfig)
@@ -32,14 +34,22 @@ def run(driver: str, config: C, options: TrialOptions, make_plan: Callable[[C], 
     config = config.fitted(data.train.images[0].size, len(data.classes))
     splits = loop.residents(data)
     chosen = [config.trial(number) for number in range(options.num_trials)]
-    plans = [make_plan(trial) for trial in chosen]
-    if len(chosen) > 1:
-        return trials.run(driver, chosen, plans, options, data, splits)
-    bench = Bench(config, data, splits)
-    with bench.open(driver, config, options, must_exist=not options.start_missing) as opened:
+    trials = Trials(driver, chosen, [make_plan(trial) for trial in chosen], options, data, splits)
+    if len(trials) > 1:
+        return batched.run(trials) if _backend(trials) == "batched" else threads.run(trials)
+    bench = trials.bench()
+    with trials.open(bench, 0, must_exist=not options.start_missing) as opened:
         if not opened.is_finished:
             examples = f"{len(data.train):,} images of {data.name}"
             print(f"Training {bench} on {examples} for {config.epochs} epochs: {opened.directory}")
             with loop.progress(config.epochs) as after_epoch:
-                bench.train(opened, config, plans[0], options, after_epoch)
+                trials.train(bench, opened, 0, after_epoch)
     return [opened]
+
+
+def _backend(trials: Trials) -> str:
+    """Chooses how trials share the machine, which is all in which the back ends differ: the records are the same."""
+    if trials.options.trials_backend != "auto":
+        return trials.options.trials_backend
+    accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
+    return "batched" if accelerated and batched.obstacle(trials.configs[0]) is None else "threads"

@@ -1,93 +1,47 @@
-"""Many trials in one process: one a core on a processor, all in one program on an accelerator."""
+"""Trials: what is to be trained, of one architecture, on the same data, with seeds and masks of each one's own."""
 
-import concurrent.futures
+import contextlib
 import dataclasses
-import queue
-import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import tensorflow as tf
-
-from weight_symmetry import batched
-from weight_symmetry.bench import Bench
+from weight_symmetry.bench import AfterEpoch, Bench
 from weight_symmetry.config import ModelConfig, TrialOptions
 from weight_symmetry.plans import Plan
-from weirdonetworks.lab import datasets, loop, machine, runs
+from weirdonetworks.lab import datasets, runs
 from weirdonetworks.lab.training import Resident
 
 
-def run(
-    driver: str,
-    configs: Sequence[ModelConfig],
-    plans: Sequence[Plan],
-    options: TrialOptions,
-    data: datasets.Dataset,
-    splits: Mapping[str, Resident],
-) -> list[runs.Run]:
-    """Runs trials of one architecture by the back end that `options` names.
+@dataclasses.dataclass(frozen=True)
+class Trials:
+    """The trials that a driver was asked for, by number.
 
-    Each trial has the run, with the same records, that its configuration gives alone under the same execution.
-
-    Returns:
-      The finished runs, in the order of the configurations.
+    Attributes:
+      driver: The name that a run's id begins with.
+      configs: What determines the result of each.
+      plans: When the masks of each change.
+      options: Where the runs go, and how they share the machine.
+      data: The data.
+      splits: The same, on the device.
     """
-    backend = options.trials_backend
-    if backend == "auto":
-        accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
-        backend = "batched" if accelerated and batched.obstacle(configs[0]) is None else "threads"
-    if backend == "batched":
-        return batched.run(driver, configs, plans, options, data, splits)
-    return _threads(driver, configs, plans, options, data, splits)
 
+    driver: str
+    configs: Sequence[ModelConfig]
+    plans: Sequence[Plan]
+    options: TrialOptions
+    data: datasets.Dataset
+    splits: Mapping[str, Resident]
 
-def _threads(
-    driver: str,
-    configs: Sequence[ModelConfig],
-    plans: Sequence[Plan],
-    options: TrialOptions,
-    data: datasets.Dataset,
-    splits: Mapping[str, Resident],
-) -> list[runs.Run]:
-    """Trains one model a core, each by functions of its own traced once, and takes the next trial when one ends."""
-    # With one thread a model TensorFlow's own executor is the faster one; see `training.resolve_execution`.
-    configs = [
-        dataclasses.replace(config, execution="graph") if config.execution == "auto" else config for config in configs
-    ]
-    workers = min(len(configs), len(machine.cores()))
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in range(len(configs)):
-        waiting.put(number)
-    finished: dict[int, runs.Run] = {}
-    stopped = threading.Event()
-    with loop.progress(sum(config.epochs for config in configs)) as show:
+    def __len__(self) -> int:
+        return len(self.configs)
 
-        def after_epoch(epochs: int, record: Mapping[str, Any]) -> None:
-            show(epochs, record)
-            if stopped.is_set():
-                raise KeyboardInterrupt
+    def bench(self) -> Bench:
+        """Makes a bench on which each of them can run."""
+        return Bench(self.configs[0], self.data, self.splits)
 
-        def work(bench: Bench) -> None:
-            while not stopped.is_set():
-                try:
-                    number = waiting.get_nowait()
-                except queue.Empty:
-                    return
-                config = configs[number]
-                with bench.open(driver, config, options, must_exist=False) as opened:
-                    if opened.is_finished:
-                        show(config.epochs, {})
-                    else:
-                        bench.train(opened, config, plans[number], options, after_epoch)
-                finished[number] = opened
+    def open(self, bench: Bench, number: int, must_exist: bool = False) -> contextlib.AbstractContextManager[runs.Run]:
+        """Opens the run of one; see `runs.open_run`."""
+        return bench.open(self.driver, self.configs[number], self.options, must_exist)
 
-        benches = [Bench(configs[0], data, splits) for _ in range(workers)]
-        print(f"Training {len(configs)} trials of {benches[0]}, {workers} at a time: {options.experiment_dir}")
-        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            futures = [pool.submit(work, bench) for bench in benches]
-            try:
-                for future in concurrent.futures.as_completed(futures):
-                    future.result()
-            finally:
-                stopped.set()
-    return [finished[number] for number in range(len(configs))]
+    def train(self, bench: Bench, run: runs.Run, number: int, after_epoch: AfterEpoch) -> None:
+        """Trains one to its end, and records it in its open run."""
+        bench.train(run, self.configs[number], self.plans[number], self.options, after_epoch)
