@@ -125,7 +125,8 @@ def pytorch_threads(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    torch.set_num_interop_threads(threads)
+    if torch.get_num_interop_threads() != threads:  # It can be set but once.
+        torch.set_num_interop_threads(threads)
 
 
 def jax_threads(threads: int) -> None:

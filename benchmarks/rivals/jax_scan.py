@@ -1,4 +1,4 @@
-"""JAX: one compiled step called from Python, and the epoch as one `lax.scan`.
+"""JAX: one compiled step called from Python, the epoch as one `lax.scan`, and many models by `vmap` or `lax.map`.
 
 The optimizer is written out in the few lines it takes; weights are kept masked and their gradients masked.
 """
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from benchmarks import harness
 from benchmarks.rivals import Finished, Problem
+from weirdonetworks.lab.datasets import Split
 
 
 def jit_step(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:
@@ -34,15 +35,96 @@ def scan_epoch(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.
     harness.jax_threads(problem.threads)
     import jax
 
-    step = _step(problem)
+    return _train(problem, finished, jax.jit(_scan(problem, _step(problem)), donate_argnums=0))
+
+
+def models_in_turn(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    """Trains many models one after another by one compiled epoch."""
+    harness.jax_threads(problems[0].threads)
+    import jax
+
+    epoch = jax.jit(_scan(problems[0], _step(problems[0])), donate_argnums=0)
+    accuracy = jax.jit(_accuracy(problems[0]))
+    train, test = _arrays(problems[0].train), _arrays(problems[0].test)
+    state = epoch(_initial(problems[0], np.random.default_rng(0)), *train, np.arange(len(train[1]), dtype=np.int32))
+    jax.block_until_ready(accuracy(state[0], *test))
+    ready()
+    accuracies = []
+    for problem in problems:
+        rng = np.random.default_rng(problem.seed)
+        state = _initial(problem, rng)
+        for _ in range(problem.epochs):
+            state = epoch(state, *train, rng.permutation(len(train[1])).astype(np.int32))
+            last = float(accuracy(state[0], *test))
+        accuracies.append(last)
+    return accuracies
+
+
+def vmap_models(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    """Trains many models together: a `lax.scan` over steps that `vmap` makes one of all models."""
+    harness.jax_threads(problems[0].threads)
+    import jax
+
+    step = jax.vmap(_step(problems[0]), in_axes=(0, None, None, 0))
+    scan = _scan(problems[0], step)
+    return _together(problems, ready, scan, jax.vmap(_accuracy(problems[0]), in_axes=(0, None, None)))
+
+
+def map_models(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    """Trains many models in one program, a `lax.map` over them of a `lax.scan` over the steps of each."""
+    harness.jax_threads(problems[0].threads)
+    import jax
+
+    scan = _scan(problems[0], _step(problems[0]))
+
+    def epoch(states: Any, images: Any, labels: Any, orders: Any) -> Any:
+        return jax.lax.map(lambda model: scan(model[0], images, labels, model[1]), (states, orders.T))
+
+    return _together(problems, ready, epoch, jax.vmap(_accuracy(problems[0]), in_axes=(0, None, None)))
+
+
+def _together(
+    problems: Sequence[Problem],
+    ready: Callable[[], None],
+    epoch: Callable[[Any, Any, Any, Any], Any],
+    accuracy: Callable[[Any, Any, Any], Any],
+) -> Sequence[float]:
+    """Trains by an epoch of all models, given their states stacked and their orders, `[examples, models]`."""
+    import jax
+    import jax.numpy as jnp
+
+    epoch, accuracy = jax.jit(epoch, donate_argnums=0), jax.jit(accuracy)
+    train, test = _arrays(problems[0].train), _arrays(problems[0].test)
+
+    def start() -> tuple[list[np.random.Generator], Any]:
+        rngs = [np.random.default_rng(problem.seed) for problem in problems]
+        states = [_initial(problem, rng) for problem, rng in zip(problems, rngs, strict=True)]
+        return rngs, jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+
+    def trained(states: Any, rngs: Sequence[np.random.Generator]) -> Any:
+        return epoch(states, *train, np.stack([rng.permutation(len(train[1])) for rng in rngs], 1).astype(np.int32))
+
+    rngs, states = start()
+    jax.block_until_ready(accuracy(trained(states, rngs)[0], *test))
+    rngs, states = start()
+    ready()
+    for _ in range(problems[0].epochs):
+        states = trained(states, rngs)
+        accuracies = np.asarray(accuracy(states[0], *test)).tolist()
+    return accuracies
+
+
+def _scan(problem: Problem, step: Callable[[Any, Any, Any, Any], Any]) -> Callable[[Any, Any, Any, Any], Any]:
+    """Makes an epoch of a step: over the full batches, then the short one. The examples are the order's first axis."""
+    import jax
 
     def epoch(state: Any, images: Any, labels: Any, order: Any) -> Any:
         full = len(order) // problem.batch_size * problem.batch_size
-        batches = order[:full].reshape(-1, problem.batch_size)
-        state, _ = jax.lax.scan(lambda state, batch: (step(state, images, labels, batch), None), state, batches)
-        return step(state, images, labels, order[full:]) if full < len(order) else state
+        batches = order[:full].reshape(-1, problem.batch_size, *order.shape[1:])
+        state, _ = jax.lax.scan(lambda state, batch: (step(state, images, labels, batch.T), None), state, batches)
+        return step(state, images, labels, order[full:].T) if full < len(order) else state
 
-    return _train(problem, finished, jax.jit(epoch, donate_argnums=0))
+    return epoch
 
 
 def _step(problem: Problem) -> Callable[[Any, Any, Any, Any], Any]:
@@ -82,13 +164,11 @@ def _logits(problem: Problem, parameters: Any, images: Any) -> Any:
     return hidden @ w + b
 
 
-def _train(
-    problem: Problem, finished: Finished, epoch: Callable[[Any, Any, Any, Any], Any]
-) -> Sequence[npt.NDArray[np.floating]]:
+def _initial(problem: Problem, rng: np.random.Generator) -> Any:
+    """Draws the state that training starts from: parameters, Adam's two moments, its count, and the masks."""
     import jax
     import jax.numpy as jnp
 
-    rng = np.random.default_rng(problem.seed)
     masks = [jnp.asarray(mask, jnp.float32) for mask in problem.masks]
     scales = [np.sqrt(2 / len(mask)) for mask in masks]
     parameters = [
@@ -96,15 +176,34 @@ def _train(
         for mask, scale in zip(masks, scales, strict=True)
     ]
     m, v = (jax.tree.map(jnp.zeros_like, parameters) for _ in range(2))
-    state = (parameters, m, v, jnp.zeros([], jnp.int32), masks)
-    train, train_labels = jnp.asarray(problem.train.images), jnp.asarray(problem.train.labels)
-    test, test_labels = jnp.asarray(problem.test.images), jnp.asarray(problem.test.labels)
+    return parameters, m, v, jnp.zeros([], jnp.int32), masks
 
-    @jax.jit
+
+def _arrays(split: Split) -> tuple[Any, Any]:
+    import jax.numpy as jnp
+
+    return jnp.asarray(split.images), jnp.asarray(split.labels)
+
+
+def _accuracy(problem: Problem) -> Callable[[Any, Any, Any], Any]:
+    import jax.numpy as jnp
+
     def accuracy(parameters: Any, images: Any, labels: Any) -> Any:
         return jnp.mean(_logits(problem, parameters, images).argmax(axis=1) == labels)
 
+    return accuracy
+
+
+def _train(
+    problem: Problem, finished: Finished, epoch: Callable[[Any, Any, Any, Any], Any]
+) -> Sequence[npt.NDArray[np.floating]]:
+    import jax
+
+    rng = np.random.default_rng(problem.seed)
+    state = _initial(problem, rng)
+    train, test = _arrays(problem.train), _arrays(problem.test)
+    accuracy = jax.jit(_accuracy(problem))
     for _ in range(problem.epochs):
-        state = epoch(state, train, train_labels, rng.permutation(len(train_labels)).astype(np.int32))
-        finished(float(accuracy(state[0], test, test_labels)))
+        state = epoch(state, *train, rng.permutation(len(train[1])).astype(np.int32))
+        finished(float(accuracy(state[0], *test)))
     return [np.asarray(w) for w, _ in state[0]]

@@ -1,6 +1,6 @@
 """PyTorch: the usual loop over a DataLoader with `torch.nn.utils.prune`, and the same work done as fast as it goes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,6 +69,45 @@ def resident(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.fl
             right = int((network(test_images).argmax(1) == test_labels).sum())
         finished(right / len(problem.test))
     return _weights(layers)
+
+
+def vmap_models(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    """Trains many models together by `torch.func`: their parameters stacked, `vmap` over the gradient of each."""
+    harness.pytorch_threads(problems[0].threads)
+    import torch
+    from torch.func import functional_call, grad, stack_module_state, vmap
+
+    networks = []
+    for problem in problems:
+        torch.manual_seed(problem.seed)
+        networks.append(_network(problem)[1])
+    pattern = networks[0]
+    parameters = {name: value.detach() for name, value in stack_module_state(networks)[0].items()}
+    masks = {
+        f"{2 * layer}.weight": torch.stack([torch.from_numpy(p.masks[layer].T.astype(np.float32)) for p in problems])
+        for layer in range(len(problems[0].masks))
+    }
+    for name, mask in masks.items():
+        parameters[name] *= mask
+    train_images, train_labels = _tensors(problems[0], problems[0].train)
+    test_images, test_labels = _tensors(problems[0], problems[0].test)
+
+    def loss(own: dict[str, torch.Tensor], images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(functional_call(pattern, own, (images,)), labels)
+
+    gradients = vmap(grad(loss))
+    outputs = vmap(lambda own: functional_call(pattern, own, (test_images,)))
+    optimizer = torch.optim.Adam(list(parameters.values()), problems[0].learning_rate, fused=True)
+    ready()
+    for _ in range(problems[0].epochs):
+        orders = torch.stack([torch.randperm(len(train_labels)) for _ in problems])
+        for batch in orders.split(problems[0].batch_size, dim=1):
+            for name, gradient in gradients(parameters, train_images[batch], train_labels[batch]).items():
+                parameters[name].grad = gradient * masks[name] if name in masks else gradient
+            optimizer.step()
+        with torch.inference_mode():
+            accuracies = (outputs(parameters).argmax(2) == test_labels).float().mean(1).tolist()
+    return accuracies
 
 
 def _network(problem: Problem) -> "tuple[list[torch.nn.Linear], torch.nn.Sequential]":

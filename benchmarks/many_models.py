@@ -1,0 +1,257 @@
+"""Many masked models, trained at once: ours and what a user would pick instead, side by side.
+
+    python -m benchmarks.many_models --models=16 --json=many_models.json
+
+The models are those of `benchmarks.training_step`, each with its own mask, initial weights and order of the examples.
+What is timed is the training of all of them, with an evaluation on the test images after each epoch, after everything
+is compiled; the seconds are those of one epoch of one model.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import multiprocessing
+import os
+import queue
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+
+from benchmarks import harness
+from benchmarks.rivals import Problem, jax_scan, pytorch
+from benchmarks.training_step import SPARSITY, WIDTHS
+from weight_symmetry import masks
+from weirdonetworks.lab import datasets, seeds
+
+HERE = "benchmarks.many_models"
+VARIANTS = (
+    harness.Variant("ours", "ours, a model a core in threads", f"{HERE}:threads"),
+    harness.Variant("batched", "ours, all in one program", f"{HERE}:batched"),
+    harness.Variant("jax_vmap", "JAX: vmap, lax.scan", "benchmarks.rivals.jax_scan:vmap_models", needs=("jax",)),
+    harness.Variant("jax_map", "JAX: lax.map, lax.scan", "benchmarks.rivals.jax_scan:map_models", needs=("jax",)),
+    harness.Variant("jax_processes", "JAX: lax.scan, a process a core", f"{HERE}:jax_processes", needs=("jax",)),
+    harness.Variant("pytorch_vmap", "PyTorch: vmap", "benchmarks.rivals.pytorch:vmap_models", needs=("torch",)),
+    harness.Variant(
+        "pytorch_processes",
+        "PyTorch: resident, a process a core",
+        f"{HERE}:pytorch_processes",
+        needs=("torch",),
+    ),
+    harness.Variant("pytorch", "PyTorch: prune, DataLoader, in turn", f"{HERE}:pytorch_in_turn", needs=("torch",)),
+)
+
+
+class Contender(Protocol):
+    """Trains many models.
+
+    Args:
+      problems: The models' problems, alike but for masks and seeds.
+      ready: To be called once, when all is compiled and the training begins.
+
+    Returns:
+      Each model's test accuracy at the end.
+    """
+
+    def __call__(self, problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]: ...
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; see the top of this module."""
+    return harness.main(
+        "Many masked models, 784-300-100-10, trained on MNIST: seconds an epoch of one model",
+        VARIANTS,
+        run=f"{HERE}:run",
+        add_options=_add_options,
+        caption=_caption,
+        arguments=arguments,
+    )
+
+
+def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harness.Sample:
+    """Trains by one contender, and times it from when it is ready."""
+    data = datasets.load("MNIST")
+    shapes = list(itertools.pairwise(WIDTHS))
+    problems = [
+        Problem(
+            train=data.train,
+            test=data.test,
+            standardisation=data.standardisation,
+            masks=masks.create("random", shapes, SPARSITY, seed=options["round"] * options["models"] + number),
+            epochs=options["epochs"],
+            seed=options["round"] * options["models"] + number,
+            threads=threads,
+        )
+        for number in range(options["models"])
+    ]
+    started = []
+    accuracies = contender(problems, lambda: started.append(time.perf_counter()))
+    seconds = time.perf_counter() - started[0]
+    if len(accuracies) != len(problems):
+        raise RuntimeError(f"{len(accuracies)} models were trained, {len(problems)} asked for.")
+    figures = {"lowest_test_accuracy": min(accuracies), "mean_test_accuracy": statistics.fmean(accuracies)}
+    return harness.Sample([seconds / (len(problems) * options["epochs"])], figures)
+
+
+def threads(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    """Trains as the trials of a driver are trained: a trainer a core, each traced once, taking the next model."""
+    harness.tensorflow_threads(problems[0].threads)
+    from weirdonetworks.lab.training import Resident, Trainer
+
+    splits = Resident(problems[0].train), Resident(problems[0].test)
+
+    def bench() -> tuple[Any, Any]:
+        network, settings = _ours(problems[0])
+        trainer = Trainer(train=splits[0], execution="graph", **settings)
+        trainer.epoch(np.arange(len(splits[0])), np.zeros(trainer.steps_per_epoch), (0, 0))
+        trainer.evaluate(splits[1])
+        return network, trainer
+
+    benches = [bench() for _ in range(problems[0].threads)]
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in range(len(problems)):
+        waiting.put(number)
+    accuracies = [0.0] * len(problems)
+
+    def work(network: Any, trainer: Any) -> None:
+        while True:
+            try:
+                number = waiting.get_nowait()
+            except queue.Empty:
+                return
+            problem = problems[number]
+            _start(network, problem)
+            trainer.state.restart()
+            rates = np.full(trainer.steps_per_epoch, problem.learning_rate)
+            for epoch in range(problem.epochs):
+                order = seeds.generator(problem.seed, "shuffle", epoch).permutation(len(splits[0]))
+                trainer.epoch(order, rates, seeds.derive(problem.seed, "dropout", epoch))
+                accuracies[number] = trainer.evaluate(splits[1])["accuracy"]
+
+    ready()
+    with ThreadPoolExecutor(len(benches)) as pool:
+        for future in [pool.submit(work, *bench) for bench in benches]:
+            future.result()
+    return accuracies
+
+
+def batched(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    """Trains all in one program, which is for accelerators."""
+    harness.tensorflow_threads(problems[0].threads)
+    import tensorflow as tf
+
+    from weirdonetworks.lab.batched import BatchedTrainer
+    from weirdonetworks.lab.training import Resident
+
+    train, test = Resident(problems[0].train), Resident(problems[0].test)
+    network, settings = _ours(problems[0])
+    trainer = BatchedTrainer(train=train, count=len(problems), **settings)
+    rates = np.full(trainer.steps_per_epoch, problems[0].learning_rate)
+    orders = np.tile(np.arange(len(train)), (len(problems), 1))
+    trainer.epoch(orders, np.zeros_like(rates), [(0, 0)] * len(problems))
+    trainer.evaluate(test)
+    ready()
+    for index, problem in enumerate(problems):
+        _start(network, problem)
+        trainer.load(index)
+    for variable in settings["optimizer"].variables:
+        variable.assign(tf.zeros_like(variable))
+    for epoch in range(problems[0].epochs):
+        orders = np.stack([seeds.generator(p.seed, "shuffle", epoch).permutation(len(train)) for p in problems])
+        trainer.epoch(orders, rates, [seeds.derive(problem.seed, "dropout", epoch) for problem in problems])
+        accuracies = [figures["accuracy"] for figures in trainer.evaluate(test)]
+    return accuracies
+
+
+def pytorch_in_turn(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    """Trains one after another by the usual loop over a `DataLoader`, which has nothing to compile."""
+    ready()
+    return [_last(pytorch.prune_and_data_loader, problem) for problem in problems]
+
+
+def pytorch_processes(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    """Trains one after another in each of as many processes as there are cores, on resident tensors."""
+    return _processes(_pytorch_resident, problems, ready)
+
+
+def jax_processes(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    """Trains one after another in each of as many processes as there are cores, an epoch a `lax.scan`."""
+    return _processes(jax_scan.models_in_turn, problems, ready)
+
+
+def _pytorch_resident(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    harness.pytorch_threads(problems[0].threads)
+    ready()
+    return [_last(pytorch.resident, problem) for problem in problems]
+
+
+def _last(train: Callable[[Problem, Callable[[float], None]], Any], problem: Problem) -> float:
+    accuracies: list[float] = []
+    train(problem, accuracies.append)
+    return accuracies[-1]
+
+
+def _ours(problem: Problem) -> tuple[Any, dict[str, Any]]:
+    """Makes our network, and what both of our trainers take."""
+    from weight_symmetry import models
+    from weirdonetworks.lab import objectives, optimizers
+
+    network = models.MNIST_FC(features=[mask.shape[1] for mask in problem.masks[:-1]])
+    return network, {
+        "network": network,
+        "optimizer": optimizers.Adam(),
+        "objective": objectives.classification(network, problem.standardisation, takes=("is_training", "seed")),
+        "batch_size": problem.batch_size,
+        "batch_size_test": problem.batch_size_test,
+    }
+
+
+def _start(network: Any, problem: Problem) -> None:
+    for layer, mask in zip(network.layers, problem.masks, strict=True):
+        layer.set_mask(mask)
+    network.initialise(problem.seed)
+
+
+def _processes(train: Contender, problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    """Shares the problems out to processes of one thread each, which begin together."""
+    context = multiprocessing.get_context("spawn")
+    count = min(problems[0].threads, len(problems))
+    barrier = context.Barrier(count + 1)
+    answers = context.Queue()
+    alone = [dataclasses.replace(problem, threads=1) for problem in problems]
+    processes = [
+        context.Process(target=_work, args=(train, alone[number::count], number, barrier, answers), daemon=True)
+        for number in range(count)
+    ]
+    for process in processes:
+        process.start()
+    barrier.wait(timeout=600)
+    ready()
+    accuracies = [accuracy for _ in processes for accuracy in answers.get(timeout=3600)]
+    for process in processes:
+        process.join()
+    return accuracies
+
+
+def _work(train: Contender, problems: Sequence[Problem], number: int, barrier: Any, answers: Any) -> None:
+    os.sched_setaffinity(0, [sorted(os.sched_getaffinity(0))[number]])
+    answers.put(train(problems, lambda: barrier.wait(timeout=600)))
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models", type=harness.positive, default=16, help="how many models (%(default)s)")
+    parser.add_argument("--epochs", type=harness.positive, default=1, help="epochs of each (%(default)s)")
+
+
+def _caption(options: Mapping[str, Any]) -> str:
+    return (
+        f"Seconds an epoch of one model, {options['models']} models, {SPARSITY:.0%} masked, {options['epochs']} epochs"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
