@@ -19,11 +19,13 @@ from weirdonetworks.lab.optimizers import Adam, Momentum
 from weirdonetworks.nets.activations import ScaledTanh
 from weirdonetworks.nets.all_activations import AllActivations
 from weirdonetworks.nets.autoencoder import Autoencoder
+from weirdonetworks.nets.bottleneck import VariationalBottleneck
 from weirdonetworks.nets.comparative import ComparativeMLP
 from weirdonetworks.nets.convolution import ConvolutionNetwork
 from weirdonetworks.nets.frames import Canonicalise, FrameAverage, TurnFrame
 from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
 from weirdonetworks.nets.invariant import InvariantMLP
+from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
 from weirdonetworks.nets.lenet import LeNet
 from weirdonetworks.nets.local_pool import LocalPool
 from weirdonetworks.nets.parallel import Parallel
@@ -190,6 +192,14 @@ NETWORKS = (
     Network(
         QuantisedMLP, (4, 3, 2, 1), {"output_sizes": (5, 4, 2), "levels": 3}, takes=("is_training",), flattens=True
     ),
+    Network(
+        VariationalBottleneck,
+        (4, 3, 2),
+        {"output_size": 3, "with_noise": False},
+        {"with_noise": True},
+        takes=MODEL,
+        flattens=True,
+    ),
     Network(ComparativeMLP, (4, 2, 3, 3, 1), {"code_sizes": (6, 5), "head_sizes": (4,)}, flattens=True),
     Network(GroupedSoftmax, (4, 6), {"group_size": 3, "seed": 1}),
     Network(UnitConvolution, (4, 6), {"width": 3, "seed": 1}),
@@ -282,6 +292,14 @@ NETWORKS = (
         {"strength": 0.1},
         flattens=True,
         wraps=lambda: EquivariantLinear(image_rotations(3, 3), channels=2),
+    ),
+    Network(
+        LearnedAugmentation,
+        (4, 4, 5, 2),
+        {"strength": 0.1, "generators": ("up", "rotation", "zoom"), "width": 0.3, "samples": 3, "resample": False},
+        {"resample": True},
+        takes=MODEL,
+        wraps=lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP([6, 2])]),
     ),
     Network(
         LocalPool,

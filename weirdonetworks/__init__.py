@@ -7,7 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from weirdonetworks.nets.bottleneck import VariationalBottleneck
     from weirdonetworks.nets.invariant import InvariantMLP
+    from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
     from weirdonetworks.nets.permutation import (
         PermutationEquivariantLinear,
         PermutationEquivariantPolynomial,
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
     from weirdonetworks.nets.synchronous import OrbitAverage, SynchronousMLP
 
 _NAMES = {
+    "bottleneck": ("VariationalBottleneck",),
     "invariant": ("InvariantMLP",),
+    "learned_augmentation": ("LearnedAugmentation",),
     "permutation": (
         *(f"PermutationEquivariant{kind}" for kind in ("Linear", "Polynomial", "Quadratic")),
         *(f"PermutationInvariant{kind}" for kind in ("Linear", "Polynomial", "Quadratic")),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from weirdonetworks.algebra.transforms import rotation
 from weirdonetworks.lab import transformed
 from weirdonetworks.lab.datasets import Dataset, Standardisation
 from weirdonetworks.lab.errors import UsageError
@@ -50,3 +51,26 @@ def test_a_whole_turn_changes_nothing(digits: Dataset) -> None:
 def test_step_must_be_an_angle(digits: Dataset, step: int) -> None:
     with pytest.raises(UsageError, match="must be in"):
         transformed.turned(digits, step, seed=0)
+
+
+def test_turns_within_a_range_fill_it_and_leave_it_never(digits: Dataset) -> None:
+    within = transformed.turned_within(digits, 2, seed=3)
+    height, width = digits.train.images.shape[1:3]
+    candidates = {
+        angle: np.rint(rotation(height, width, angle).apply(digits.train.images)).astype(np.uint8)
+        for angle in range(-3, 4)
+    }
+    found = [
+        {angle for angle, images in candidates.items() if np.array_equal(images[index], after)}
+        for index, after in enumerate(within.train.images)
+    ]
+    assert set.union(*found) == {-2, -1, 0, 1, 2} and all(len(angles) == 1 for angles in found)
+    np.testing.assert_array_equal(within.train.labels, digits.train.labels)
+    np.testing.assert_array_equal(transformed.turned_within(digits, 2, seed=3).test.images, within.test.images)
+    np.testing.assert_array_equal(transformed.turned_within(digits, 0, seed=3).test.images, digits.test.images)
+
+
+@pytest.mark.parametrize("degrees", [-1, 181])
+def test_range_of_turns_must_be_an_angle(digits: Dataset, degrees: int) -> None:
+    with pytest.raises(UsageError, match="must be in"):
+        transformed.turned_within(digits, degrees, seed=0)

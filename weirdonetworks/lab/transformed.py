@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.algebra.transforms import rotation
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.datasets import Dataset, Split, Standardisation
@@ -48,8 +49,28 @@ def turned(data: Dataset, step: int, seed: int) -> Dataset:
     if not 1 <= step <= 360:
         raise UsageError(f"step (={step}) must be in [1, 360] degrees.")
 
+    return _turned(data, lambda rng, number: rng.integers(0, -(-360 // step), number) * step, seed)
+
+
+def turned_within(data: Dataset, degrees: int, seed: int) -> Dataset:
+    """Turns each image about its centre by a whole number of degrees in [-degrees, degrees], drawn for each.
+
+    Args:
+      data: The data set.
+      degrees: How far at most, either way, in [0, 180].
+      seed: What the angles are drawn by, for each split anew.
+
+    Raises:
+      UsageError: If the degrees are out of range.
+    """
+    if not 0 <= degrees <= 180:
+        raise UsageError(f"degrees (={degrees}) must be in [0, 180].")
+    return _turned(data, lambda rng, number: rng.integers(-degrees, degrees + 1, number), seed)
+
+
+def _turned(data: Dataset, draw: Callable[[np.random.Generator, int], Ints], seed: int) -> Dataset:
     def turn(name: str, images: Images) -> Images:
-        angles = seeds.generator(seed, "turn", name).integers(0, -(-360 // step), len(images)) * step
+        angles = draw(seeds.generator(seed, "turn", name), len(images))
         result = np.empty_like(images)
         for angle in np.unique(angles):
             chosen = angles == angle

@@ -331,7 +331,7 @@ def _pieces(
     values, orbit = np.asarray(inputs), _orbit(transforms)
     if values.ndim < 2 or not len(values):
         raise ValueError(f"inputs of shape {values.shape} must be [inputs, ...], at least one.")
-    run = _ready(model, values[:1], dtype)
+    run = ready(model, values[:1], dtype)
 
     @tf.function(input_signature=[tf.TensorSpec([None, *values.shape[1:]], dtype)], autograph=False)
     def step(batch: tf.Tensor) -> tf.Tensor:
@@ -355,7 +355,7 @@ def _orbit(transforms: Sweep) -> Orbit:
     return Orbit(listed, limit=max(len(listed), 1))
 
 
-def _ready(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
+def ready(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
     """Makes sure that a model has its variables and computes in a type."""
     if isinstance(model, snt.Module):
         if not variables_of(model):

@@ -1,0 +1,187 @@
+"""Products with the Jacobian are those of the dense one, and what counts as invariant is its null space."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import sonnet as snt
+import tensorflow as tf
+
+from tests import registry
+from weirdonetworks.measure import jacobian
+from weirdonetworks.measure.precision import in_dtype
+
+SIZE = 7
+
+
+def draw(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def sonnet_network(folder: pathlib.Path) -> Any:
+    del folder
+    return snt.nets.MLP([9, 3], activation=tf.tanh)
+
+
+def keras_network(folder: pathlib.Path) -> Any:
+    del folder
+    import keras
+
+    hidden = keras.layers.Dense(9, "tanh", dtype="float64")
+    return keras.Sequential([keras.Input([SIZE], dtype="float64"), hidden, keras.layers.Dense(3, dtype="float64")])
+
+
+def saved_network(folder: pathlib.Path) -> Any:
+    keras_network(folder).export(str(folder), verbose=False)
+    loaded = tf.saved_model.load(str(folder))
+    return lambda batch: loaded.serve(batch)
+
+
+def function(folder: pathlib.Path) -> Any:
+    del folder
+    return lambda batch: tf.stack([tf.reduce_prod(batch, axis=1), tf.sin(batch[:, 0])], axis=1)
+
+
+MODELS: dict[str, Callable[[pathlib.Path], Any]] = {
+    "function": function,
+    "Sonnet": sonnet_network,
+    "Keras": keras_network,
+    "SavedModel": saved_network,
+}
+
+
+def dense_jacobian(model: Any, inputs: np.ndarray) -> np.ndarray:
+    """Forms the Jacobians, `[inputs, outputs, entries]`, backwards output by output."""
+    run = in_dtype(model, tf.float64) if isinstance(model, snt.Module) else model
+    batch = tf.constant(inputs)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(batch)
+        outputs = tf.reshape(run(batch), [len(inputs), -1])
+        columns = tf.unstack(outputs, axis=1)
+    rows = [tape.gradient(column, batch, unconnected_gradients=jacobian.ZERO) for column in columns]
+    return np.stack(rows, axis=1).reshape(len(inputs), len(rows), -1)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_any_model_is_differentiated_and_its_null_space_is_that_of_the_dense_jacobian(
+    kind: str, tmp_path: pathlib.Path
+) -> None:
+    model, inputs, turn = MODELS[kind](tmp_path), draw(2, SIZE), draw(SIZE, SIZE, seed=1)
+    generators = [tf.ones_like, lambda batch: tf.matmul(batch, tf.cast(turn, batch.dtype))]
+    found = jacobian.jacobian_along(model, inputs, generators, batch_size=1, dtype=tf.float64)
+    dense = dense_jacobian(model, inputs)
+    tangents = np.stack([np.ones_like(inputs), inputs @ turn])
+    np.testing.assert_allclose(found, np.einsum("ion,gin->gio", dense, tangents), rtol=1e-10, atol=1e-12)
+
+    directions = jacobian.invariant_directions(model, inputs, dtype=tf.float64)
+    _, singular, rows = np.linalg.svd(np.concatenate(dense) / np.sqrt(2))
+    rank = int((singular > 1e-3 * singular[0]).sum())  # 3 of 4 for the function, one of whose outputs is of x_0 alone.
+    assert directions.dimension == SIZE - rank > 0 and directions.bound < 1e-7
+    np.testing.assert_allclose(directions.singular_values, singular[:rank], rtol=1e-8)
+    np.testing.assert_allclose(directions.share(rows), [0] * rank + [1] * (SIZE - rank), atol=1e-8)
+
+
+def planted(size: int, rank: int, outputs: int) -> tuple[Callable[[tf.Tensor], tf.Tensor], np.ndarray]:
+    """Makes a model that sees its inputs through a projection only, and the rows of that."""
+    seen = np.linalg.qr(draw(size, rank))[0].T
+    weights = np.geomspace(1, 0.05, rank)[:, None] * draw(rank, outputs, seed=1)
+
+    def model(batch: tf.Tensor) -> tf.Tensor:
+        flat = tf.reshape(batch, [-1, size])
+        return tf.tanh(tf.matmul(tf.matmul(flat, tf.cast(seen.T, batch.dtype)), tf.cast(weights, batch.dtype)))
+
+    return model, seen
+
+
+def test_invariant_directions_of_a_wide_input_are_found_without_the_jacobian() -> None:
+    # The Jacobians of all inputs have 10 x 40 rows of 2,000 numbers; the first sketch is too small for their rank.
+    model, seen = planted(2000, rank=40, outputs=40)
+    inputs = draw(10, 40, 50)
+    found = jacobian.invariant_directions(model, inputs, batch_size=500)
+    assert found.dimension == 2000 - 40 and found.bound < 1e-4 * found.singular_values[0]
+    assert found.sensitive.shape == (40, 40, 50)
+    np.testing.assert_allclose(found.share(seen.reshape(40, 40, 50)), 0, atol=1e-4)
+    vectors = draw(3, 40, 50, seed=2)
+    moved = model(tf.constant(inputs[:3] + found.projected(vectors)))
+    np.testing.assert_allclose(moved, model(tf.constant(inputs[:3])), atol=1e-4)
+    control = model(tf.constant(inputs[:3] + vectors - found.projected(vectors)))
+    assert np.abs(control - model(tf.constant(inputs[:3]))).max() > 0.1
+    np.testing.assert_allclose(found.share(vectors), 1 - 40 / 2000, atol=2e-2)
+
+
+def test_leading_directions_alone_leave_a_bound() -> None:
+    model, _ = planted(30, rank=12, outputs=12)
+    inputs = draw(6, 30)
+    _, singular, rows = np.linalg.svd(np.concatenate(dense_jacobian(model, inputs)) / np.sqrt(6))
+    found = jacobian.invariant_directions(model, inputs, max_rank=4, dtype=tf.float64)
+    np.testing.assert_allclose(found.singular_values, singular[:4], rtol=1e-6)
+    assert found.bound == pytest.approx(singular[4], rel=1e-3) and found.dimension == 30 - 4
+    loose = jacobian.invariant_directions(model, inputs, tolerance=0.2, dtype=tf.float64)
+    kept = int((singular > 0.2 * singular[0]).sum())
+    assert 1 < len(loose.sensitive) == kept < 12
+    assert loose.bound == pytest.approx(singular[kept], rel=1e-6)
+    np.testing.assert_allclose(loose.share(rows[:kept]), 0, atol=1e-8)
+
+
+def test_the_basis_is_orthonormal_and_invariant() -> None:
+    model, seen = planted(12, rank=3, outputs=5)
+    found = jacobian.invariant_directions(model, draw(4, 3, 4), dtype=tf.float64)
+    basis = found.basis()
+    assert basis.shape == (9, 3, 4)
+    flat = basis.reshape(9, 12)
+    np.testing.assert_allclose(flat @ flat.T, np.eye(9), atol=1e-12)
+    np.testing.assert_allclose(flat @ seen.T, 0, atol=1e-7)
+
+
+def test_a_constant_model_ignores_every_direction() -> None:
+    found = jacobian.invariant_directions(lambda batch: tf.ones([tf.shape(batch)[0], 2]), draw(3, 4))
+    assert found.dimension == 4 and found.bound == 0 and found.singular_values.size == 0
+    np.testing.assert_allclose(found.projected(np.ones(4)), np.ones(4))
+    assert found.basis().shape == (4, 4) and found.share(np.zeros((2, 4))).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["PixelAttention", "LeNet"])  # Forward accumulation fails on the first.
+def test_networks_of_the_project_are_differentiated(name: str) -> None:
+    (entry,) = (each for each in registry.NETWORKS if each.name == name)
+    network = in_dtype(entry.build(), tf.float64)
+    inputs, step = tf.cast(entry.inputs(), tf.float64), 1e-6
+    _, (found,) = jacobian.jvp(network, inputs, [tf.sin(inputs)])
+    ahead, back = (network(inputs + sign * step * tf.sin(inputs)).numpy() for sign in (1, -1))
+    np.testing.assert_allclose(found, (ahead - back) / (2 * step), rtol=1e-4, atol=1e-7)
+    assert np.abs(found).max() > 1e-3
+
+
+def test_a_gradient_of_its_own_counts() -> None:
+    def straight_through(batch: tf.Tensor) -> tf.Tensor:
+        return batch + tf.stop_gradient(tf.floor(batch) - batch)
+
+    assert jacobian.jacobian_along(straight_through, draw(2, 3), [tf.ones_like]).tolist() == [[[1.0] * 3] * 2]
+    assert jacobian.jacobian_along(tf.floor, draw(2, 3), [tf.ones_like]).tolist() == [[[0.0] * 3] * 2]
+
+
+def test_bad_use_is_refused() -> None:
+    inputs = draw(2, 3)
+    for use, error, message in (
+        (lambda: jacobian.jacobian_along(tf.tanh, inputs, []), ValueError, "generators must hold at least one"),
+        (lambda: jacobian.jacobian_along(tf.tanh, inputs[0], [tf.tanh]), ValueError, r"inputs of shape \(3,\) must"),
+        (
+            lambda: jacobian.jacobian_along(tf.tanh, inputs, [lambda batch: batch[:, :2]]),
+            ValueError,
+            r"must give tangents of the shape of the inputs, \(None, 3\), not \(None, 2\)",
+        ),
+        (lambda: jacobian.jacobian_along(tf.reduce_sum, inputs, [tf.tanh]), ValueError, "an output for each input"),
+        (lambda: jacobian.invariant_directions(tf.tanh, inputs, tolerance=1.0), ValueError, r"tolerance \(=1.0\)"),
+        (lambda: jacobian.invariant_directions(tf.sqrt, 0 * inputs), ValueError, "finite derivatives"),
+        (lambda: jacobian.invariant_directions(tf.tanh, inputs, max_rank=0), ValueError, r"max_rank \(=0\)"),
+        (lambda: jacobian.invariant_directions(tf.tanh, inputs, seed=0.5), TypeError, r"seed \(=0.5\)"),
+        (lambda: jacobian.invariant_directions(tf.tanh, inputs, batch_size=0), ValueError, r"batch_size \(=0\)"),
+        (
+            lambda: jacobian.invariant_directions(tf.tanh, inputs).share(np.ones((2, 4))),
+            ValueError,
+            r"vectors of shape \(2, 4\) must end in \(3,\)",
+        ),
+    ):
+        with pytest.raises(error, match=message):
+            use()

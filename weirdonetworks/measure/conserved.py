@@ -1,0 +1,301 @@
+"""What training conserves: Noether's theorem for the symmetries that a loss has in a network's parameters.
+
+Gradient flow, dw/dt = -grad L(w), moves at a right angle to every direction that leaves the loss L as it is. Where a
+symmetry moves the parameters w along M w with a symmetric matrix M, it so conserves w M w; where along a fixed u, u w:
+
+    rescaling     a unit of degree k, f(a z) = a^k f(z) for a > 0         |in|^2 - k |out|^2, a number a unit
+    mixing        linear units, f(z A) = f(z) A for every matrix A        in^T in - out out^T, a symmetric matrix
+    scale         weights whose size a norm takes away                    |in|^2, a number a unit, or one for a layer
+    translation   classes of a softmax, L(z + c) = L(z)                   the sum over classes, a number an input
+    permutation   units f treats alike, f(z P) = f(z) P                   which units are equal
+
+with `in` the weights into a unit and its bias (or, where a norm comes before the unit, that norm's scale and offset),
+and `out` those out of it. The units of a convolution are its channels, in all their places at once, and pooling and
+flattening leave them apart. A permutation is no motion and has no such quantity. But the flow is the same for units
+that are the same, so units with equal `in` and equal `out` stay equal, and where the loss is smooth, so that the flow
+can be run backwards, others never become equal.
+
+Gradient descent is not the flow. A step of the rate h down the gradient g changes w M w by exactly h^2 g M g, so over a
+fixed time, h times the number of steps, the drift is in proportion to h. It keeps u w exactly, and equal units equal.
+All this holds for every batch by itself, so for stochastic gradients too. With momentum u w and equal units are kept,
+with Adam or weight decay equal units alone. The epsilon in a norm breaks the symmetry of scale a little, and rounding
+can set equal units apart where training does not hold them together.
+
+Kunin, Sagastuy-Brena, Ganguli, Yamins & Tanaka, Neural mechanics: symmetry and broken conservation laws in deep
+learning dynamics, 2021. Du, Hu & Lee, Algorithmic regularization in learning deep homogeneous models: layers are
+automatically balanced, 2018.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from weirdonetworks.measure.layer_chain import Layer, Map, Model, layers_of
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Loss: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+RESCALING = "rescaling of homogeneous units"
+MIXING = "mixing of linear units"
+SCALE = "scale of normalised weights"
+TRANSLATION = "translation of softmax classes"
+PERMUTATION = "permutation of units"
+
+DEGREES = (1, 2, 3)  # Of activations: ReLU has the first, the square the second.
+TRIED = 64  # Random inputs on which a symmetry is looked for,
+AGREEMENT = 1e-4  # and how well it must hold there, in proportion to the largest output, in float32.
+SIDES = (8, *range(1, 65))  # Of the images on which what follows a convolution is tried.
+EQUAL = 1e-5  # Units closer than that, in proportion to the largest, count as equal.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Value:
+    """The value of a conserved quantity.
+
+    Attributes:
+      numbers: The quantity.
+      size: The Euclidean norms of its terms, summed: what a change has to be compared with, for a difference of terms
+        may be 0.
+    """
+
+    numbers: Floats
+    size: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Conserved:
+    """A quantity that gradient flow conserves.
+
+    Attributes:
+      name: Its name, such as `layer_0/balance`.
+      symmetry: The symmetry of the loss that it belongs to.
+      value: Computes it from the variables as they are at the time.
+    """
+
+    name: str
+    symmetry: str
+    value: Callable[[], Value]
+
+
+def drift(before: Value, after: Value) -> float:
+    """Measures how far a quantity has moved, in proportion to the size it had; 0 where that was 0 and it has not moved.
+
+    >>> drift(Value(np.array([0.0]), 4.0), Value(np.array([1.0]), 5.0))
+    0.25
+
+    Raises:
+      ValueError: If the values are not of one quantity.
+    """
+    if before.numbers.shape != after.numbers.shape:
+        raise ValueError(
+            f"before (of shape {before.numbers.shape}) and after (of shape {after.numbers.shape}) must be values of "
+            "one quantity."
+        )
+    moved = float(np.linalg.norm(after.numbers - before.numbers))
+    if not moved:
+        return 0.0
+    return moved / before.size if before.size else math.inf
+
+
+def conserved_quantities(model: Model, loss: Loss) -> list[Conserved]:
+    """Finds what gradient flow on a loss conserves of a model's dense and convolutional layers.
+
+    Whether activations and loss have a symmetry is tried out on random numbers. Quantities that other symmetries bring
+    may be missing.
+
+    >>> network = snt.nets.MLP([3, 2])
+    >>> _ = network(tf.zeros([1, 4]))
+    >>> found = conserved_quantities(network, tf.nn.sparse_softmax_cross_entropy_with_logits)
+    >>> [quantity.name for quantity in found]
+    ['layer_0/balance', 'layer_0/equal_units', 'layer_1/class_sums']
+    >>> found[0].symmetry, found[0].value().numbers.shape
+    ('rescaling of homogeneous units', (3,))
+
+    Args:
+      model: As in `layer_chain.layers_of`.
+      loss: Maps labels and the model's outputs `[batch, n]` to losses, as the functions of `tf.nn` and the losses of
+        Keras do. The labels are one-hot, `[batch, n]`, or, where these are refused, integers `[batch]`.
+
+    Returns:
+      The quantities, layer by layer.
+
+    Raises:
+      TypeError: As `layers_of`.
+      ValueError: As `layers_of`; or if layers share variables, do not fit each other, or a variable is not trained, all
+        of which break the symmetries; or the loss takes neither kind of labels.
+    """
+    layers = layers_of(model)
+    _check(layers)
+    found = []
+    for index, layer in enumerate(layers):
+        name = f"layer_{index}"
+        if layer.norm:
+            found.append(Conserved(f"{name}/length", SCALE, functools.partial(_length, layer)))
+        if index + 1 < len(layers):
+            found += _of_hidden_units(name, layer, layers[index + 1])
+        elif (layer.norm is None or layer.norm.offset is not None) and _is_translated(layer, loss):
+            found.append(Conserved(f"{name}/class_sums", TRANSLATION, functools.partial(_class_sums, layer)))
+    return found
+
+
+def _check(layers: Sequence[Layer]) -> None:
+    seen: set[int] = set()
+    for index, layer in enumerate(layers):
+        if len(layer.weights.shape) < 2:
+            raise ValueError(
+                f"model: the weights of layer {index}, of shape {layer.weights.shape}, must be [..., inputs, units]."
+            )
+        if layer.norm and layer.norm.kind == "weight" and layer.bias is not None:
+            raise ValueError(f"model: layer {index} must have no bias but the offset of its weight normalisation.")
+        for variable in layer.variables:
+            if id(variable) in seen:
+                raise ValueError(f"model: layer {index} must not share variables with another.")
+            if not getattr(variable, "trainable", True):
+                raise ValueError(f"model: the variables of layer {index} must be trainable.")
+            seen.add(id(variable))
+        if index and layer.weights.shape[-2] % layers[index - 1].weights.shape[-1]:
+            raise ValueError(
+                f"model: layer {index} must take the {layers[index - 1].weights.shape[-1]} units of the layer before, "
+                f"once or at so many places, and takes {layer.weights.shape[-2]}."
+            )
+
+
+def _of_hidden_units(name: str, layer: Layer, following: Layer) -> list[Conserved]:
+    units = layer.weights.shape[-1]
+    tried = _Tried(layer, following.weights.shape[-2])
+    found = []
+    # Weights that are divided by their length cannot make up for the scale of the units they start from.
+    if following.norm is None or following.norm.kind != "weight":
+        # Below zero, since with one unit ReLU commutes with all above.
+        mixing = -tf.abs(_random([units, units], 1))
+        if layer.norm is None and tried.commutes(lambda z: z @ mixing):
+            found.append(Conserved(f"{name}/balance", MIXING, functools.partial(_matrix_balance, layer, following)))
+        elif (degree := _degree(tried, units)) and _incoming(layer):
+            value = functools.partial(_balance, layer, following, degree)
+            found.append(Conserved(f"{name}/balance", RESCALING, value))
+    if tried.commutes(lambda z: z[..., ::-1]):
+        found.append(Conserved(f"{name}/equal_units", PERMUTATION, functools.partial(_equal_units, layer, following)))
+    return found
+
+
+class _Tried:
+    """The map between two layers, tried out on random numbers in the units of the first."""
+
+    def __init__(self, layer: Layer, outputs: int):
+        """Draws `[examples, *places, units]` at so many places that the map gives as many numbers as are taken."""
+        self._activation = layer.activation or tf.identity
+        self._units = layer.weights.shape[-1]
+        self._inputs = None
+        window = layer.weights.shape[:-2]
+        for side in SIDES if window else (1,):
+            shape = [*[side] * len(window), self._units]
+            try:
+                if self._activation(tf.zeros([1, *shape])).shape[-1] == outputs:
+                    self._inputs = 3 * _random([TRIED, *shape], 0)
+                    return
+            except (ValueError, tf.errors.InvalidArgumentError):
+                continue  # Too few places for a pooling window.
+
+    def commutes(self, before: Map, after: Map | None = None) -> bool:
+        """Tells whether map(before(z)) = after(map(z)), at each place; `after` is `before` if None."""
+        if self._inputs is None:
+            return False
+        one, other = (
+            tf.reshape(self._activation(z), [TRIED, -1, self._units]) for z in (before(self._inputs), self._inputs)
+        )
+        return _agree(one, (after or before)(other))
+
+
+def _degree(tried: _Tried, units: int) -> int:
+    """Finds the degree to which a map is homogeneous in each unit by itself; 0 if it is not."""
+    scales = tf.exp(_random([units], 1))
+    for degree in DEGREES:
+        powers = scales**degree
+        if tried.commutes(lambda z: z * scales, functools.partial(tf.multiply, powers)):
+            return degree
+    return 0
+
+
+def _is_translated(last: Layer, loss: Loss) -> bool:
+    """Tells whether the loss does not see a number that is added to all outputs of the last layer."""
+    places = [8] * (len(last.weights.shape) - 2)
+    outputs = 3 * _random([TRIED, *places, last.weights.shape[-1]], 0)
+    shifts = _random([TRIED, *[1] * len(places), 1], 1)
+    classes = tf.range(TRIED) % outputs.shape[-1]
+    activation = last.activation or tf.identity
+    causes = []
+    for labels in (tf.one_hot(classes, outputs.shape[-1]), classes):
+        try:
+            one, other = (tf.convert_to_tensor(loss(labels, activation(z))) for z in (outputs, outputs + shifts))
+            return _agree(one, other)
+        except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+            causes.append(str(error).partition("\n")[0])
+    raise ValueError(f"loss (={loss!r}) must take one-hot or integer labels, and outputs: {' '.join(causes)}")
+
+
+def _agree(one: tf.Tensor, other: tf.Tensor) -> bool:
+    size = max(float(tf.reduce_max(tf.abs(each))) for each in (one, other))
+    return float(tf.reduce_max(tf.abs(one - other))) <= AGREEMENT * size
+
+
+def _random(shape: Sequence[int], seed: int) -> tf.Tensor:
+    return tf.random.stateless_normal(shape, (0, seed))
+
+
+def _incoming(layer: Layer) -> list[tf.Variable]:
+    """Lists what the units of a layer are made with: weights and bias, or the scale and offset of a norm."""
+    return layer.norm.variables if layer.norm else layer.affine
+
+
+def _length(layer: Layer) -> Value:
+    squares = np.square(_rows(layer.affine)).sum(axis=0)
+    numbers = squares.sum(keepdims=True) if layer.norm and layer.norm.kind == "layer" else squares
+    return Value(numbers, float(np.linalg.norm(numbers)))
+
+
+def _balance(layer: Layer, following: Layer, degree: int) -> Value:
+    inward = np.square(_rows(_incoming(layer))).sum(axis=0)
+    return _difference(inward, degree * np.square(_outward(layer, following)).sum(axis=1))
+
+
+def _matrix_balance(layer: Layer, following: Layer) -> Value:
+    inward, outward = _rows(_incoming(layer)), _outward(layer, following)
+    return _difference(inward.T @ inward, outward @ outward.T)
+
+
+def _difference(one: Floats, other: Floats) -> Value:
+    return Value(one - other, float(np.linalg.norm(one) + np.linalg.norm(other)))
+
+
+def _class_sums(last: Layer) -> Value:
+    # The norm before a translation hides all but its offset from it.
+    weights = _rows(last.affine if last.norm is None else [last.norm.offset])
+    return Value(weights.sum(axis=1), float(np.linalg.norm(weights)))
+
+
+def _equal_units(layer: Layer, following: Layer) -> Value:
+    units = np.concatenate([_rows(layer.variables), _outward(layer, following).T])
+    products = units.T @ units
+    squares = np.diag(products)
+    distances = squares[:, None] + squares - 2 * products
+    equal = (distances <= EQUAL**2 * squares.max()).astype(np.float64)
+    return Value(equal, float(np.linalg.norm(equal)))
+
+
+def _rows(variables: Sequence[tf.Variable]) -> Floats:
+    """Puts variables `[..., units]` one below the other, in float64: a column a unit."""
+    arrays = [np.asarray(each, np.float64) for each in variables]
+    return np.concatenate([array.reshape(-1, array.shape[-1]) for array in arrays])
+
+
+def _outward(layer: Layer, following: Layer) -> Floats:
+    """Gathers the weights out of each unit, at all places and in all of the window, in float64: a row a unit."""
+    weights, units = np.asarray(following.weights, np.float64), layer.weights.shape[-1]
+    by_unit = weights.reshape(-1, units, weights.shape[-1])
+    return np.moveaxis(by_unit, 1, 0).reshape(units, -1)

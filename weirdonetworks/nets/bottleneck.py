@@ -1,0 +1,82 @@
+"""A layer that lets little through: its codes are drawn, and how much they tell is measured."""
+
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.polynomial import flattened
+
+
+class VariationalBottleneck(snt.Module):
+    """A dense layer to a normal distribution, from which codes are drawn in training.
+
+        z = m + exp(v / 2) e,    (m, v) = x W + b,    e standard normal, x of shape [batch, n], z [batch, output_size]
+
+    Its rate, the divergence of that distribution from the standard normal one,
+
+        R(x) = 1/2 sum_k (m_k^2 + exp(v_k) - v_k - 1)    nats,
+
+    is, averaged over x, at least what z tells of x. So a network around the layer that is trained for its loss plus
+    beta R compresses the more, the larger beta is: Alemi, Fischer, Dillon & Murphy, Deep variational information
+    bottleneck, 2017. Outside training codes are their means m.
+
+    >>> layer = VariationalBottleneck(2)
+    >>> x = tf.constant([[1.0, 2.0, 3.0]])
+    >>> layer(x, is_training=True, seed=(1, 2)).shape.as_list(), layer.rate(x).shape.as_list()
+    ([1, 2], [1])
+    >>> bool(tf.reduce_all(layer(x, is_training=False) == layer.moments(x)[0]))
+    True
+    """
+
+    def __init__(self, output_size: int, with_noise: bool = True, name: str | None = None):
+        """Constructs the layer.
+
+        Args:
+          output_size: The numbers of a code.
+          with_noise: Whether codes are drawn in training; without, they are their means there too, as a control.
+          name: The module's name.
+
+        Raises:
+          TypeError: If the size is no integer.
+          ValueError: If it is below 1.
+        """
+        super().__init__(name=name)
+        self.output_size = at_least("output_size", output_size, 1)
+        self.with_noise = with_noise
+        self.linear = snt.Linear(2 * self.output_size, name="linear")
+
+    def moments(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Maps `[batch, ...]`, flattened, to the means of the codes and the logarithms of their variances.
+
+        Returns:
+          Both of the shape `[batch, output_size]`.
+        """
+        means, log_variances = tf.split(self.linear(flattened(inputs)), 2, axis=1)
+        return means, log_variances
+
+    def rate(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Computes the rate of each input in nats, `[batch]`, from inputs `[batch, ...]`."""
+        means, log_variances = self.moments(inputs)
+        # expm1 loses nothing where a code is near to standard normal.
+        return 0.5 * tf.reduce_sum(tf.square(means) + (tf.math.expm1(log_variances) - log_variances), axis=1)
+
+    def __call__(
+        self, inputs: tf.Tensor, is_training: bool, seed: tf.Tensor | tuple[int, int] | None = None
+    ) -> tf.Tensor:
+        """Maps `[batch, ...]`, flattened, to codes `[batch, output_size]`.
+
+        Args:
+          inputs: The inputs.
+          is_training: Whether codes are drawn.
+          seed: int32 `[2]`, new at each step; None will do where nothing is drawn.
+
+        Raises:
+          ValueError: If codes are to be drawn and there is no seed.
+        """
+        means, log_variances = self.moments(inputs)
+        if not (is_training and self.with_noise):
+            return means
+        if seed is None:
+            raise ValueError("seed (=None) must be given in training with noise: int32 [2], new at each step.")
+        noise = tf.random.stateless_normal(tf.shape(means), seed, dtype=means.dtype, alg="philox")
+        return means + tf.exp(0.5 * log_variances) * noise

@@ -1,0 +1,200 @@
+"""Augmentation whose extent is learned with the network: how far it may turn, shift and stretch its images."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.images import checked_images
+
+# What moves the point (x, y, 1): x to the right, y upwards, the origin in the middle, 1 half the longer side.
+GENERATORS = {
+    "right": ((0, 0, 1), (0, 0, 0), (0, 0, 0)),
+    "up": ((0, 0, 0), (0, 0, 1), (0, 0, 0)),
+    "rotation": ((0, -1, 0), (1, 0, 0), (0, 0, 0)),
+    "zoom": ((1, 0, 0), (0, 1, 0), (0, 0, 0)),
+    "stretch": ((1, 0, 0), (0, -1, 0), (0, 0, 0)),
+    "shear": ((0, 1, 0), (1, 0, 0), (0, 0, 0)),
+}
+TERMS, SQUARINGS = 8, 6  # Of the exponential series; good to 1e-8 for matrices of a norm below 20.
+
+
+class LearnedAugmentation(snt.Module):
+    """A network averaged over random affine maps of its images, whose widths are learned as its weights are.
+
+        f(x) = mean of network(T(exp(sum_i e_i w_i G_i)) x) over draws of e, each e_i uniform in [-1, 1]
+
+    with the generators G_i of affine maps, T the map of images that they make, bilinear, and widths w_i > 0. In
+    training each image is moved by one draw of its own; else all are by the same few, which are evenly spread.
+
+    The training loss alone would shrink the widths, since what was moved is harder to tell. To the loss is added
+    `width_penalty`, which rewards them, and they grow until moving costs more than that. So a width depends on
+    `strength`, and what costs the network nothing grows without bound, whether or not the data contain it.
+
+    >>> network = snt.Sequential([snt.Flatten(), snt.Linear(3)])
+    >>> augmented = LearnedAugmentation(network, strength=0.1, generators=["rotation"])
+    >>> images = tf.ones([2, 4, 4, 1])
+    >>> augmented(images, is_training=False).shape.as_list(), augmented.widths.numpy().round(3)
+    ([2, 3], array([0.1], dtype=float32))
+
+    Source: Benton et al., Learning invariances in neural networks from training data, 2020.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[tf.Tensor], tf.Tensor],
+        strength: float,
+        generators: Sequence[str] = tuple(GENERATORS),
+        width: float = 0.1,
+        samples: int = 8,
+        fill: float = 0.0,
+        resample: bool = True,
+        name: str | None = None,
+    ):
+        """Wraps a network.
+
+        Args:
+          network: A module or function from images `[batch, height, width, channels]` to `[batch, ...]`.
+          strength: What the length of the vector of widths is rewarded with, at least 0.
+          generators: Which maps are drawn: `right` and `up`, shifts, a width of 1 being half the image's longer side;
+            `rotation`, in radians; `zoom`, `stretch` across against upwards, and `shear`, the same along the diagonals,
+            as logarithms of a factor.
+          width: Each width at first, above 0.
+          samples: How many draws are averaged outside training.
+          fill: The value of everything outside the image.
+          resample: Whether training draws anew; else it averages the draws of evaluation too.
+          name: The module's name.
+
+        Raises:
+          TypeError: If the network cannot be called, or samples is no integer.
+          ValueError: If a number is out of range, or the generators are not different ones of these, one at least.
+        """
+        super().__init__(name=name)
+        if not callable(network):
+            raise TypeError(f"network (={network!r}) must be a module or a function.")
+        if not 0 <= strength < math.inf:
+            raise ValueError(f"strength (={strength}) must be at least 0, and finite.")
+        if not 0 < width < math.inf:
+            raise ValueError(f"width (={width}) must be above 0, and finite.")
+        if not generators or len({*generators} & {*GENERATORS}) != len(generators):
+            raise ValueError(f"generators (={generators!r}) must be different ones of {', '.join(GENERATORS)}.")
+        self.network = network
+        self.strength = strength
+        self.fill = fill
+        self.resample = resample
+        self._generators = np.array([GENERATORS[each] for each in generators], np.float64)
+        self._width = width
+        self._draws = _evenly_spread(at_least("samples", samples, 1), len(self._generators))
+
+    @snt.once
+    def _initialize(self, dtype: tf.DType) -> None:
+        start = self._width + math.log(-math.expm1(-self._width))  # What softplus takes to the width.
+        self.raw_widths = tf.Variable(tf.constant(start, dtype, [len(self._generators)]), name="raw_widths")
+
+    @property
+    def widths(self) -> tf.Tensor:
+        """The widths w, in the order of the generators.
+
+        Raises:
+          ValueError: If the module has not been called.
+        """
+        if not hasattr(self, "raw_widths"):
+            raise ValueError("The module must be called once before it has widths.")
+        return tf.math.softplus(self.raw_widths)
+
+    def width_penalty(self) -> tf.Tensor:
+        """Computes what is to be added to the loss, `-strength * |w|`: the wider, the less.
+
+        Raises:
+          ValueError: If the module has not been called.
+        """
+        return -self.strength * tf.norm(self.widths)
+
+    def __call__(self, inputs: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Maps images to what the network gives, averaged.
+
+        Args:
+          inputs: Images, `[batch, height, width, channels]`.
+          is_training: Whether transformations are drawn, one for each image.
+          seed: What they are drawn by: two integers, new at each step.
+
+        Raises:
+          ValueError: If the inputs are no images, a seed is needed and there is none, or a size after the batch of the
+            network's outputs is not known.
+        """
+        images = checked_images(inputs)
+        self._initialize(images.dtype)
+        moved = self.fill + move(images - self.fill, _exponential(-self._drawn(images, is_training, seed)))
+        outputs = self.network(tf.reshape(moved, [-1, *images.shape[1:]]))
+        if not outputs.shape[1:].is_fully_defined():
+            raise ValueError(
+                f"network gives outputs of shape {outputs.shape}, whose sizes after the batch must be known."
+            )
+        return tf.reduce_mean(tf.reshape(outputs, [-1, moved.shape[1], *outputs.shape[1:]]), axis=1)
+
+    def _drawn(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None) -> tf.Tensor:
+        """Draws from the algebra, `[batch, 1, 3, 3]`, or takes the fixed draws, `[samples, 3, 3]`."""
+        if not (is_training and self.resample):
+            draws = tf.constant(self._draws, images.dtype)
+        elif seed is None:
+            raise ValueError("seed (=None) must be given in training: int32 [2], new at each step.")
+        else:
+            shape = [tf.shape(images)[0], 1, len(self._generators)]
+            draws = tf.random.stateless_uniform(shape, seed, -1, 1, images.dtype, alg="philox")
+        return tf.tensordot(draws * self.widths, tf.constant(self._generators, images.dtype), axes=1)
+
+
+def move(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+    """Moves images by affine maps, bilinearly, differentiable in both; what comes from outside is 0.
+
+    To the point p comes what is at `matrix @ p`; see `GENERATORS` for the points.
+
+    >>> half_a_turn = tf.constant([[[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]]])
+    >>> move(tf.constant([[[[1.0], [2.0]], [[3.0], [4.0]]]]), half_a_turn).numpy().round(3).ravel().tolist()
+    [4.0, 3.0, 2.0, 1.0]
+
+    Args:
+      images: `[batch, height, width, channels]`.
+      matrices: `[maps, 3, 3]` for all images, or `[batch, maps, 3, 3]` for each its own; the last row (0, 0, 1).
+
+    Returns:
+      The images moved, `[batch, maps, height, width, channels]`.
+    """
+    _, height, width, channels = images.shape
+    rows, columns = np.divmod(np.arange(height * width), width)
+    unit, middle, centre = max(height, width) / 2, (height - 1) / 2, (width - 1) / 2
+    points = np.stack([(columns - centre) / unit, (middle - rows) / unit, np.ones(height * width)])
+    sources = tf.tensordot(matrices, tf.constant(points, images.dtype), axes=1)
+    row, column = middle - unit * sources[..., 1, :], unit * sources[..., 0, :] + centre
+    top, left = tf.floor(row), tf.floor(column)
+    flat = tf.reshape(images, [-1, height * width, channels])
+    moved = tf.zeros([], images.dtype)
+    for tap_row, down in ((top, top + 1 - row), (top + 1, row - top)):
+        for tap_column, across in ((left, left + 1 - column), (left + 1, column - left)):
+            inside = (tap_row >= 0) & (tap_row < height) & (tap_column >= 0) & (tap_column < width)
+            places = tf.cast(tf.where(inside, tap_row * width + tap_column, 0), tf.int32)
+            values = tf.gather(flat, places, axis=1, batch_dims=matrices.shape.rank - 3)
+            moved += tf.where(inside, down * across, 0)[..., None] * values
+    return tf.reshape(moved, [-1, matrices.shape[-3], height, width, channels])
+
+
+def _exponential(matrices: tf.Tensor) -> tf.Tensor:
+    """Computes the exponentials of square matrices, `[..., n, n]`."""
+    one, scaled = tf.eye(matrices.shape[-1], dtype=matrices.dtype), matrices / 2**SQUARINGS
+    result = one + scaled / TERMS  # Not by a product: of ranks 4 and 2, oneDNN writes outside its memory.
+    for term in range(TERMS - 1, 0, -1):
+        result = one + tf.matmul(scaled, result) / term
+    for _ in range(SQUARINGS):
+        result = tf.matmul(result, result)
+    return result
+
+
+def _evenly_spread(samples: int, dimensions: int) -> npt.NDArray[np.float64]:
+    """Spreads points over the cube [-1, 1]^dimensions so that each coordinate takes evenly spaced values."""
+    values = (2 * np.arange(samples) + 1) / samples - 1
+    rng = np.random.default_rng(0)
+    return np.stack([rng.permutation(values) for _ in range(dimensions)], axis=1)
