@@ -1,0 +1,43 @@
+"""The symmetries of the graph of pixels: the command as a process on real data cut short."""
+
+import json
+import pathlib
+
+import pytest
+
+from tests.experiments.processes import run
+from weirdonetworks.experiments.discover_symmetries import DiscoverSymmetriesConfig, find
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.errors import UsageError
+
+
+def test_it_tells_the_symmetries_of_the_grid_and_of_shuffled_images(tmp_path: pathlib.Path) -> None:
+    done = run("discover_symmetries", "--examples=3000", f"--experiment_dir={tmp_path}")
+    assert (done.returncode, done.stderr) == (0, "")
+    (directory,) = tmp_path.glob("discover_symmetries-*")
+    found = json.loads((directory / "results.json").read_text())
+    grid, inked, learned = found["graphs"].values()
+    assert (grid["edges"], grid["symmetries"], grid["moved"]) == (2 * 28 * 27, "8", 784)
+    names = list(grid["kept"])
+    assert names[0] == "identity" and names[-1] == "at random" and len(names) == 12
+    assert [grid["kept"][name] for name in names[:8]] == 8 * [1.0]
+    shifted = 1 - 28 / grid["edges"]  # The edges that a shift tears apart at the border.
+    assert [grid["kept"][name] for name in names[8:11]] == 3 * [shifted]
+    assert 0.003 < grid["kept"]["at random"] < 0.007
+    assert 500 < found["pixels"] < 784 and learned["edges"] > 500 and learned["kept"]["identity"] == 1
+    for graph in (inked, learned):
+        # A permutation keeps as many edges as its inverse.
+        assert graph["kept"]["quarter turn"] == graph["kept"]["three quarter turns"]
+        assert all(0.6 < graph["kept"][name] < 1 for name in names[1:8])
+        assert graph["kept"]["at random"] < 0.02
+    edges = [each["edges"] for each in found["by_threshold"]]
+    assert len(edges) > 20 and edges == sorted(edges, reverse=True)
+    (same,) = (each for each in found["by_threshold"] if each["threshold"] == found["threshold"])
+    assert same["kept"] == learned["kept"] and same["edges"] == learned["edges"]
+    assert "1,512" in done.stdout and f"{learned['kept']['half turn']:.1%}" in done.stdout
+    assert (directory / "discover_symmetries.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_threshold_above_every_correlation_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"threshold \(=1.5\) must be lower: no two pixels are joined"):
+        find(DiscoverSymmetriesConfig(examples=50, threshold=1.5), RunOptions())

@@ -1,0 +1,237 @@
+"""Does compressing a representation make it more invariant?
+
+usage: python -m weirdonetworks.experiments.bottleneck [--flag=value ...]
+
+Trains classifiers around a variational bottleneck of stronger and stronger compression, on digits upright and on digits
+turned by any angle, and measures how much of what the codes of test images tell is the angle the images are turned by:
+
+    python -m weirdonetworks.experiments.bottleneck --num_trials=3
+
+The control is the same network without noise and without a price on the rate.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.experiments import digits
+from weirdonetworks.lab import flags, startup
+from weirdonetworks.lab.config import RunOptions, setting
+from weirdonetworks.lab.errors import UsageError
+
+if TYPE_CHECKING:
+    import sonnet as snt
+    import tensorflow as tf
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from weirdonetworks.lab.datasets import Dataset
+    from weirdonetworks.lab.objectives import Objective
+    from weirdonetworks.lab.study import Study, Trained
+    from weirdonetworks.lab.training import Resident
+
+TURNS = {"upright": digits.UPRIGHT, "turned": 1}  # By multiples of how many degrees the digits are turned.
+CONTROL = "no noise"
+SHARES = (1, 2, 5, 10, 20, 50, 100)  # Marked on the axes, in percent.
+
+
+@dataclasses.dataclass(frozen=True)
+class BottleneckConfig(digits.DigitsConfig):
+    """What the experiment is told."""
+
+    epochs: int = setting(10, "Passes over the training data.", minimum=1)
+    betas: tuple[float, ...] = setting((0.0, 1e-4, 1e-3, 0.01, 0.1), "Prices of a nat of the rate.", minimum=0.0)
+    hidden_sizes: tuple[int, ...] = setting((256, 128), "The widths of the layers before the bottleneck.", minimum=1)
+    code_size: int = setting(16, "The numbers of a code.", minimum=1)
+    step: int = setting(15, "Degrees between the angles at which codes are measured.", minimum=1, maximum=180)
+    examined: int = setting(1000, "Test images on which they are measured.", minimum=2)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.betas or not self.hidden_sizes:
+            raise UsageError("betas and hidden_sizes must hold at least one number each.")
+
+    def prices(self) -> dict[str, float | None]:
+        """Lists the prices, None for the control, by what tables call them.
+
+        >>> BottleneckConfig(betas=(0.0, 0.001)).prices()
+        {'no noise': None, '0': 0.0, '0.001': 0.001}
+        """
+        return {CONTROL: None, **{f"{beta:g}": beta for beta in self.betas}}
+
+
+def main(config: BottleneckConfig, options: RunOptions) -> None:
+    """Runs the experiment, and prints what it found."""
+    startup.import_tensorflow()
+    from weirdonetworks.lab import study, tables
+
+    with study.opened("bottleneck", config, options) as opened:
+        if not opened.is_finished:
+            opened.finish(find(opened, config, options), draw)
+        found = opened.results
+        for turns, networks in found["trained_on"].items():
+            rows = [
+                [
+                    name,
+                    study.percent(each["test_accuracy"]),
+                    "-" if name == CONTROL else f"{each['test_rate']['mean']:.2f}",
+                    *(study.percent(each[f"{layer}_share"]) for layer in ("code", "probability")),
+                ]
+                for name, each in networks.items()
+            ]
+            header = ["beta", "accuracy", "rate, nats", "share of the angle in codes", "in probabilities"]
+            print(f"\ntrained on digits {turns}\n{tables.table(header, rows)}")
+        print(f"\nShare of the angle in pixels: {found['pixel_share']:.1%}")
+
+
+def find(opened: "Study", config: BottleneckConfig, options: RunOptions) -> dict[str, Any]:
+    """Trains the networks on each sort of digits."""
+    from weirdonetworks.lab import loop, study, transformed
+
+    upright = digits.load(config, options)
+    pixel_share, shares = measures(upright, config)
+    trained_on: dict[str, Any] = {}
+    for turns, step in TURNS.items():
+        data = transformed.turned(upright, step, config.data_seed)
+        splits = loop.residents(data)
+        trained_on[turns] = {}
+        for name, beta in config.prices().items():
+            training = f"{name}_{turns}".replace(" ", "_")
+            trained = [_train(opened, training, data, splits, beta, trial) for trial in config.trials()]
+            measured = [{**each.final, **shares(each.network)} for each in trained]
+            trained_on[turns][name] = {
+                key: study.spread([each[key] for each in measured])
+                for key in ("test_accuracy", "test_rate", "code_share", "probability_share")
+            }
+    return {"pixel_share": pixel_share, "trained_on": trained_on}
+
+
+def _train(
+    opened: "Study",
+    name: str,
+    data: "Dataset",
+    splits: "Mapping[str, Resident]",
+    beta: float | None,
+    config: BottleneckConfig,
+) -> "Trained":
+    return opened.train(
+        name,
+        lambda: network(config, len(data.classes), with_noise=beta is not None),
+        lambda made: objective(made, data.standardisation, beta or 0.0),
+        splits,
+        config,
+    )
+
+
+def network(config: BottleneckConfig, classes: int, with_noise: bool) -> "snt.Module":
+    """Makes a classifier: an `encoder`, a `bottleneck` and a `head`, one after the other."""
+    import sonnet as snt
+
+    from weirdonetworks.nets.bottleneck import VariationalBottleneck
+
+    made = snt.Module(name="classifier")
+    layers = snt.nets.MLP(config.hidden_sizes, activate_final=True)
+    made.encoder = snt.Sequential([snt.Flatten(), layers], name="encoder")
+    made.bottleneck = VariationalBottleneck(config.code_size, with_noise, name="bottleneck")
+    made.head = snt.Linear(classes, name="head")
+    return made
+
+
+def objective(made: Any, preprocess: "Callable[[tf.Tensor], tf.Tensor]", beta: float) -> "Objective":
+    """Makes the objective of such a classifier: cross-entropy plus beta times the rate, its `loss`, and each alone."""
+    import tensorflow as tf
+
+    from weirdonetworks.lab import objectives
+
+    def logits(hidden: tf.Tensor, is_training: bool, seed: tf.Tensor) -> tf.Tensor:
+        return made.head(made.bottleneck(hidden, is_training, seed))
+
+    classification = objectives.classification(logits, takes=("is_training", "seed"))
+
+    def measured(
+        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
+    ) -> Mapping[str, tf.Tensor]:
+        hidden = made.encoder(preprocess(images))
+        found = classification(hidden, labels, is_training=is_training, seed=seed)
+        rate = made.bottleneck.rate(hidden)
+        return {**found, "cross_entropy": found["loss"], "rate": rate, "loss": found["loss"] + beta * rate}
+
+    return measured
+
+
+def measures(data: "Dataset", config: BottleneckConfig) -> tuple[float, "Callable[[Any], dict[str, float]]"]:
+    """Returns the share of the angle in the pixels of turned test images, and what measures it in a classifier."""
+    import tensorflow as tf
+
+    from weirdonetworks.algebra.transforms import rotation
+    from weirdonetworks.measure.stability import outputs_over
+
+    images = data.test.images[: config.examined]
+    height, width = images.shape[1:3]
+    sweep = [rotation(height, width, angle) for angle in range(0, 360, config.step)]
+
+    def share(of: "Callable[[tf.Tensor], tf.Tensor]") -> float:
+        return angle_share(outputs_over(lambda turned: of(data.standardisation(turned)), images, sweep))
+
+    def shares(made: Any) -> dict[str, float]:
+        def code(inputs: tf.Tensor) -> tf.Tensor:
+            return made.bottleneck(made.encoder(inputs), is_training=False)
+
+        return {
+            "code_share": share(code),
+            "probability_share": share(lambda inputs: tf.nn.softmax(made.head(code(inputs)))),
+        }
+
+    return share(tf.identity), shares
+
+
+def angle_share(outputs: npt.ArrayLike) -> float:
+    """Gives the share of the outputs' variance over angles and images that is the one over angles alone.
+
+        mean over x of sum_k var_g f(g x)_k  /  sum_k var_(g, x) f(g x)_k
+
+    It is 0 for what is invariant, and 1 for what tells the angle alone. Noise and scale are of no account.
+
+    >>> angle_share([[[1.0], [3.0]], [[1.0], [3.0]]]), angle_share([[[1.0], [1.0]], [[3.0], [3.0]]])
+    (0.0, 1.0)
+
+    Args:
+      outputs: `[angles, images, ...]`.
+    """
+    values = np.asarray(outputs, np.float64)
+    total = values.var(axis=(0, 1)).sum()
+    return float(values.var(axis=0).mean(axis=0).sum() / total) if total else 0.0
+
+
+def draw(found: Any) -> "Figure":
+    """Draws accuracy, rate, and the share of the angle in codes and probabilities, against beta."""
+    from weirdonetworks.lab import plots
+
+    figure, (accuracy, rate, codes, probabilities) = plots.row(4, height=3.4)
+    for turns, networks in found["trained_on"].items():
+        label = f"trained on digits {turns}"
+        _curve(accuracy, networks, "test_accuracy", 100, label=label)
+        _curve(rate, {name: each for name, each in networks.items() if name != CONTROL}, "test_rate", label=label)
+        _curve(codes, networks, "code_share", 100, label=label)
+        _curve(probabilities, networks, "probability_share", 100, label=label)
+    accuracy.set(title="test accuracy", ylabel="%", xlabel="beta")
+    rate.set(title="rate", ylabel="nats", xlabel="beta", yscale="log")
+    for axes, title in ((codes, "codes"), (probabilities, "probabilities")):
+        axes.axhline(100 * found["pixel_share"], color="0.6", linestyle=":", label="in the pixels")
+        axes.set(title=f"share of the angle in {title}", ylabel="%", xlabel="beta", yscale="log")
+        axes.minorticks_off()
+        axes.set_yticks(SHARES, list(map(str, SHARES)))
+    figure.legend(*codes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def _curve(axes: "Axes", networks: Mapping[str, Any], key: str, scale: float = 1.0, **style: Any) -> None:
+    means, deviations = ([scale * each[key][figure] for each in networks.values()] for figure in ("mean", "deviation"))
+    axes.errorbar(list(networks), means, yerr=deviations, marker="o", markersize=4, **style)
+
+
+if __name__ == "__main__":
+    flags.run(main, BottleneckConfig, RunOptions)

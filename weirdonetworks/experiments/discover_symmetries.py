@@ -1,0 +1,166 @@
+"""Finds the symmetries of the graph of pixels: of the grid exactly, and those that shuffled images leave of them.
+
+usage: python -m weirdonetworks.experiments.discover_symmetries [--flag=value ...]
+
+    python -m weirdonetworks.experiments.discover_symmetries
+
+The pixels of all images are shuffled in one way. The linear map that best restores such images from themselves with
+noise is solved for, not trained, and its partial correlations above a threshold are a graph (see `measure.topology`).
+The symmetries of the square, shuffled likewise, are each measured by the share of this graph's edges that they keep;
+shifts and random permutations stand beside them.
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.experiments.topology import LEAST_DEVIATION
+from weirdonetworks.lab import flags, startup
+from weirdonetworks.lab.config import Config, RunOptions, setting
+from weirdonetworks.lab.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from weirdonetworks.algebra.arrays import Ints
+
+Floats = npt.NDArray[np.float64]
+
+# The elements of `image_dihedral`, in its order.
+SQUARE = (
+    *("identity", "quarter turn", "half turn", "three quarter turns"),
+    *("left and right", "main diagonal", "top and bottom", "other diagonal"),
+)
+SHIFTS = ("one pixel right", "one pixel down", "half the width right")  # What leaves at one side comes back.
+RANDOM = 100  # Permutations drawn at random, over which the mean is taken.
+GRAPHS = ("grid", "grid of inked pixels", "found in the images")
+THRESHOLDS = np.linspace(0.02, 0.3, 29).round(2).tolist()
+CURVES = ("quarter turn", "half turn", "left and right", "top and bottom", "one pixel right", "at random")
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscoverSymmetriesConfig(Config):
+    """What the experiment is told."""
+
+    dataset: str = setting("MNIST", "MNIST, or the name of a TensorFlow Datasets data set of grey square images.")
+    examples: int | None = setting(None, "Take only the first so many training images.", minimum=1)
+    strength: float = setting(0.03, "The variance of the noise, where pixels have variance 1.", minimum=1e-6)
+    threshold: float = setting(0.13, "The partial correlation from which on two pixels are joined.", minimum=0.0)
+    random_seed: int = setting(42, "The seed of the shuffle, and of the permutations drawn at random.")
+
+
+def main(config: DiscoverSymmetriesConfig, options: RunOptions) -> None:
+    """Runs the experiment, and prints what it found."""
+    startup.import_tensorflow()
+    from weirdonetworks.lab import study, tables
+
+    with study.opened("discover_symmetries", config, options) as opened:
+        if not opened.is_finished:
+            opened.finish(find(config, options), draw)
+        found = opened.results
+        rows = [
+            [name, f"{each['edges']:,}", each["symmetries"], f"{each['moved']:,}"]
+            for name, each in found["graphs"].items()
+        ]
+        print(f"\n{tables.table(['graph', 'edges', 'symmetries', 'pixels they move'], rows)}\n")
+        shares = [each["kept"] for each in found["graphs"].values()]
+        rows = [[name, *(f"{kept[name]:.1%}" for kept in shares)] for name in shares[0]]
+        print(tables.table(["share of edges kept by", *found["graphs"]], rows))
+
+
+def find(config: DiscoverSymmetriesConfig, options: RunOptions) -> dict[str, Any]:
+    """Makes the graphs, and measures them.
+
+    Raises:
+      UsageError: If the images are not square and grey, or no edge is above the threshold.
+      ImportError: If igraph is not installed.
+    """
+    from weirdonetworks.algebra.arrays import written
+    from weirdonetworks.algebra.permutations import compose, inverse
+    from weirdonetworks.lab import datasets, seeds
+    from weirdonetworks.measure import topology
+    from weirdonetworks.measure.discovery import Graph, discover_symmetries, kept_shares
+
+    images = datasets.load(config.dataset, options.data_dir).train.images[: config.examples]
+    side = images.shape[1]
+    if images.shape[1:] != (side, side, 1):
+        raise UsageError(f"dataset (={config.dataset}) must have square images of one channel.")
+    rng = seeds.generator(config.random_seed, "pixels")
+    order = rng.permutation(side * side)
+    pixels = images.reshape(len(images), -1)[:, order]
+    has_ink = pixels.max(axis=0) > 0
+    weights = topology.denoiser(_standardised(pixels), config.strength)
+
+    # What is known of the true places is used from here on alone: `place` says where the shuffle put each pixel.
+    place = inverse(order)
+    named = {name: compose(compose(place, each), order) for name, each in _permutations(side).items()}
+    named["at random"] = np.stack([rng.permutation(side * side) for _ in range(RANDOM)])
+
+    def kept(graph: Graph) -> dict[str, float]:
+        return {name: float(kept_shares(graph, np.atleast_2d(each)).mean()) for name, each in named.items()}
+
+    def measured(graph: Graph) -> dict[str, Any]:
+        group = discover_symmetries(graph)
+        moved = int((group.generators != np.arange(graph.vertices)).any(axis=0).sum())
+        return {"edges": len(graph.edges), "symmetries": written(group.order), "moved": moved, "kept": kept(graph)}
+
+    edges = [topology.grid_edges(side, side), topology.grid_edges(side, side, has_ink[place])]
+    graphs = [*(Graph(place[each], side * side) for each in edges), Graph.of_weights(weights, config.threshold)]
+    if not len(graphs[-1].edges):
+        raise UsageError(f"threshold (={config.threshold:g}) must be lower: no two pixels are joined.")
+    by_threshold = [(threshold, Graph.of_weights(weights, threshold)) for threshold in THRESHOLDS]
+    return {
+        "pixels": int(has_ink.sum()),
+        "threshold": config.threshold,
+        "graphs": {name: measured(graph) for name, graph in zip(GRAPHS, graphs, strict=True)},
+        "by_threshold": [
+            {"threshold": threshold, "edges": len(graph.edges), "kept": kept(graph)}
+            for threshold, graph in by_threshold
+            if len(graph.edges)
+        ],
+    }
+
+
+def _standardised(pixels: npt.NDArray[np.uint8]) -> Floats:
+    values = pixels / 255
+    return (values - values.mean(axis=0)) / np.sqrt(values.var(axis=0) + LEAST_DEVIATION**2)
+
+
+def _permutations(side: int) -> dict[str, "Ints"]:
+    """Names the permutations of pixels in order whose shares are taken."""
+    from weirdonetworks.algebra import image_dihedral
+    from weirdonetworks.algebra.permutations import inverse
+
+    points = np.arange(side * side).reshape(side, side)
+    shifted = (np.roll(points, 1, axis=1), np.roll(points, 1, axis=0), np.roll(points, side // 2, axis=1))
+    square = dict(zip(SQUARE, image_dihedral(side, side).elements(), strict=True))
+    return square | {name: inverse(each.ravel()) for name, each in zip(SHIFTS, shifted, strict=True)}
+
+
+def draw(found: Any) -> "Figure":
+    """Draws what each permutation keeps of each graph, and of the graphs found at other thresholds."""
+    from weirdonetworks.lab import plots
+
+    figure, (bars, curves) = plots.row(2, widths=(1.6, 1.4), height=3.8)
+    names = list(found["graphs"][GRAPHS[0]]["kept"])
+    thickness = 0.8 / len(GRAPHS)
+    for index, (graph, each) in enumerate(found["graphs"].items()):
+        places = np.arange(len(names)) + (index + 0.5) * thickness - 0.4
+        bars.barh(places, [100 * each["kept"][name] for name in names], thickness, label=graph)
+    bars.set_yticks(range(len(names)), names)
+    bars.invert_yaxis()
+    bars.set(title="edges kept", xlabel="%", xlim=(0, 100))
+    figure.legend(*bars.get_legend_handles_labels(), loc="outside lower left", ncols=len(GRAPHS))
+    thresholds = [each["threshold"] for each in found["by_threshold"]]
+    for name in CURVES:
+        curves.plot(thresholds, [100 * each["kept"][name] for each in found["by_threshold"]], label=name)
+    curves.axvline(found["threshold"], color="0.8", zorder=0)
+    curves.set(title="edges kept of the graph found", xlabel="threshold", ylabel="%", ylim=(0, 102))
+    curves.legend()
+    return figure
+
+
+if __name__ == "__main__":
+    flags.run(main, DiscoverSymmetriesConfig, RunOptions)

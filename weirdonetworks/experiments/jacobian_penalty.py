@@ -1,0 +1,181 @@
+"""Does a penalty on its derivative make a plain network invariant?
+
+usage: python -m weirdonetworks.experiments.jacobian_penalty [--flag=value ...]
+
+Trains a plain perceptron on digits, upright or turned anew each time by any angle (augmentation), with a penalty on the
+derivative of its logits along the rotation of its input, of several strengths, and without; and measures accuracy, the
+variance of the probabilities as the image turns, and their Lie derivatives along rotation and, as a control, along
+motions that nothing was said of:
+
+    python -m weirdonetworks.experiments.jacobian_penalty --num_trials=3
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from weirdonetworks.experiments import digits
+from weirdonetworks.lab import flags, startup
+from weirdonetworks.lab.config import RunOptions, setting
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from weirdonetworks.lab.datasets import Dataset
+
+NEAR = range(-30, 31, 5)  # Degrees.
+WHOLE = range(-180, 180, 15)
+
+
+@dataclasses.dataclass(frozen=True)
+class JacobianPenaltyConfig(digits.DigitsConfig):
+    """What the experiment is told."""
+
+    shrink: int = setting(1, "Make images smaller by this factor; 1 leaves them.", minimum=1)
+    width: int = setting(300, "The width of the first hidden layer.", minimum=1)
+    strengths: tuple[float, ...] = setting((0.01, 0.1, 1.0), "Strengths of the penalty beside 0.", minimum=0.0)
+    examined: int = setting(1000, "Test images on which variance and derivatives are measured.", minimum=1)
+
+
+def main(config: JacobianPenaltyConfig, options: RunOptions) -> None:
+    """Runs the experiment, and prints what it found."""
+    startup.import_tensorflow()
+    from weirdonetworks.lab import study, tables
+
+    with study.opened("jacobian_penalty", config, options) as opened:
+        if not opened.is_finished:
+            opened.finish(find(opened, config, options), draw)
+        networks = opened.results["networks"]
+        rows = [
+            [
+                name,
+                *(study.percent(accuracy) for accuracy in each["accuracy"].values()),
+                *(f"{variance['mean']:.1e}" for variance in each["variance"].values()),
+            ]
+            for name, each in networks.items()
+        ]
+        some = next(iter(networks.values()))
+        header = ["network", *(f"accuracy, {turns}" for turns in some["accuracy"])]
+        header += [f"variance, {turns}" for turns in some["variance"]]
+        print(f"\n{tables.table(header, rows)}")
+        rows = [
+            [name, *(f"{error['mean']:.1e}" for error in each["lie_derivative"].values())]
+            for name, each in networks.items()
+        ]
+        print(f"\n{tables.table(['squared Lie derivative', *some['lie_derivative']], rows)}")
+
+
+def find(opened: Any, config: JacobianPenaltyConfig, options: RunOptions) -> dict[str, Any]:
+    """Trains the networks and measures them."""
+    from weirdonetworks.algebra.transforms import rotation
+    from weirdonetworks.lab import loop, transformed
+    from weirdonetworks.lab.augmentation import RandomTransform
+
+    data = digits.load(config, options)
+    side = data.train.images.shape[1]
+    splits = loop.residents(data)
+    turned = loop.residents(transformed.turned(data, 1, config.data_seed))["test"]
+    make = digits.maker("plain", side, 1, [config.width, 100, len(data.classes)])
+    turns = RandomTransform([rotation(side, side, angle) for angle in range(0, 360, 5)])
+    networks = {}
+    for (shown, augment), strength in itertools.product(
+        {"upright": None, "turned": turns}.items(), (0.0, *config.strengths)
+    ):
+        name = f"{shown}, penalty {strength:g}" if strength else shown
+        trained = [
+            opened.train(
+                name.replace(",", "").replace(" ", "_"), make, objective(data, strength, augment), splits, trial
+            )
+            for trial in config.trials()
+        ]
+        networks[name] = summarised([measured(each, data, turned, config.examined) for each in trained])
+    return {"networks": networks}
+
+
+def objective(data: "Dataset", strength: float, augment: Any) -> Callable[[Any], Any]:
+    """Returns what makes the objective of a network: to classify, and to stay the same as the image turns."""
+    from weirdonetworks.lab.penalties import JacobianPenalty
+    from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS
+
+    if not strength:
+        return digits.classifier(data, augment)
+
+    def make(network: Any) -> Any:
+        def logits(images: Any) -> Any:
+            return network(data.standardisation(images))
+
+        classify = digits.classifier(data)(network)
+        return JacobianPenalty(classify, logits, [IMAGE_GENERATORS["rotation"]], strength, augment)
+
+    return make
+
+
+def measured(trained: Any, data: "Dataset", turned: Any, examined: int) -> dict[str, dict[str, float]]:
+    """Measures one trained network."""
+    import tensorflow as tf
+
+    from weirdonetworks.algebra.transforms import rotation
+    from weirdonetworks.measure import stability
+    from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative, local_equivariance_error
+
+    def probabilities(images: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(trained.network(data.standardisation(images)))
+
+    few, side = data.test[:examined], data.test.images.shape[1]
+    turns = [rotation(side, side, angle) for angle in (*NEAR, *WHOLE)]
+    outputs = stability.outputs_over(probabilities, few.images, turns)
+    near, whole = outputs[: len(NEAR)], outputs[len(NEAR) :]
+    by_angle = stability.accuracy_over(whole, few.labels)
+    errors = local_equivariance_error(lie_derivative(probabilities, few.images)).mean(axis=1)
+    return {
+        "accuracy": {
+            "upright": trained.final["test_accuracy"],
+            "within 30 degrees": float(stability.accuracy_over(near, few.labels).mean()),
+            "any angle": trained.trainer.evaluate(turned)["accuracy"],
+        },
+        "variance": {
+            name: float(stability.transformation_variance(each).mean())
+            for name, each in (("within 30 degrees", near), ("any angle", whole))
+        },
+        "lie_derivative": dict(zip(IMAGE_GENERATORS, errors.tolist(), strict=True)),
+        "accuracy_by_angle": dict(zip(map(str, WHOLE), by_angle.tolist(), strict=True)),
+    }
+
+
+def summarised(trials: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """Joins what was measured in each trial to a `spread` of each figure."""
+    from weirdonetworks.lab import study
+
+    return {
+        kind: {name: study.spread([trial[kind][name] for trial in trials]) for name in figures}
+        for kind, figures in trials[0].items()
+    }
+
+
+def draw(found: Any) -> "Figure":
+    """Draws the accuracy by angle, and the Lie derivatives: squares for networks trained on turned digits."""
+    from weirdonetworks.lab import plots
+
+    figure, (accuracy, derivative) = plots.row(2, widths=[1.3, 1.3], height=3.8)
+    networks: Mapping[str, Any] = found["networks"]
+    half = len(networks) // 2  # Those shown upright come first; the same strengths have the same colour.
+    for index, (name, each) in enumerate(networks.items()):
+        colour, is_turned = plots.COLOURS[index % half % len(plots.COLOURS)], index >= half
+        by_angle = {int(angle): 100 * spread["mean"] for angle, spread in each["accuracy_by_angle"].items()}
+        line = ":" if is_turned else "-"
+        accuracy.plot(list(by_angle), list(by_angle.values()), color=colour, linestyle=line, label=name)
+        errors = [spread["mean"] for spread in each["lie_derivative"].values()]
+        derivative.plot(errors, range(len(errors)), "s" if is_turned else "o", color=colour, fillstyle="none")
+    accuracy.set(xlabel="test digits turned by, degrees", ylabel="%", title="accuracy", ylim=(0, 102))
+    accuracy.set_xticks(range(-180, 181, 90))
+    names = list(next(iter(networks.values()))["lie_derivative"])
+    derivative.set_yticks(range(len(names)), names)
+    derivative.invert_yaxis()
+    derivative.set(xscale="log", title="squared Lie derivative of the probabilities")
+    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower center", ncols=half, frameon=False)
+    return figure
+
+
+if __name__ == "__main__":
+    flags.run(main, JacobianPenaltyConfig, RunOptions)

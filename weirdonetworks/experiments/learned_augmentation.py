@@ -1,0 +1,177 @@
+"""Does a network learn how far its images are turned?
+
+usage: python -m weirdonetworks.experiments.learned_augmentation [--flag=value ...]
+
+Turns each digit by an angle drawn from a range that is hidden from the network, and trains the network together with
+the width of its own random rotations:
+
+    python -m weirdonetworks.experiments.learned_augmentation --num_trials=3
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from weirdonetworks.experiments import digits
+from weirdonetworks.lab import flags, startup
+from weirdonetworks.lab.config import RunOptions, setting
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from matplotlib.figure import Figure
+
+    from weirdonetworks.lab.datasets import Dataset
+    from weirdonetworks.lab.objectives import Objective
+    from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
+
+STYLES = (":", "-.", "--", "-")  # Of lines, by range.
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnedAugmentationConfig(digits.DigitsConfig):
+    """What the experiment is told."""
+
+    learning_rate: float = setting(0.005, "The learning rate at the start.", minimum=0.0, short="lr")
+    weight_decay: float | None = setting(0.0, "Weight decay; it would draw the widths too.", minimum=0.0, short="wd")
+    hidden_size: int = setting(32, "The width of the hidden layer.", minimum=1)
+    ranges: tuple[int, ...] = setting(
+        (0, 30, 60, 90), "By how many degrees, either way, images are turned at most.", minimum=0, maximum=180
+    )
+    strengths: tuple[float, ...] = setting(
+        (0.0, 0.2, 0.25, 0.3), "What a radian of width is rewarded with.", minimum=0.0
+    )
+
+
+def main(config: LearnedAugmentationConfig, options: RunOptions) -> None:
+    """Runs the experiment, and prints what it found."""
+    startup.import_tensorflow()
+    from weirdonetworks.lab import study, tables
+
+    with study.opened("learned_augmentation", config, options) as opened:
+        if not opened.is_finished:
+            opened.finish(find(opened, config, options), draw)
+        rows = [
+            [
+                f"{each['strength']:g}",
+                f"{each['range']}",
+                f"{each['width']['mean']:.1f} ({each['width']['deviation']:.1f})",
+                study.percent(each["test_accuracy"]),
+            ]
+            for each in opened.results["networks"]
+        ]
+        header = ["strength", "turned within, degrees", "learned width, degrees", "test accuracy"]
+        print(f"\n{tables.table(header, rows)}")
+
+
+def find(opened: Any, config: LearnedAugmentationConfig, options: RunOptions) -> dict[str, Any]:
+    """Trains the networks."""
+    import numpy as np
+
+    from weirdonetworks.lab import loop, study, transformed
+
+    upright = digits.load(config, options)
+    networks = []
+    for degrees in config.ranges:
+        data = transformed.turned_within(upright, degrees, config.data_seed)
+        splits = loop.residents(data)
+        for strength in config.strengths:
+            trained = [
+                opened.train(
+                    f"within_{degrees}_strength_{strength:g}",
+                    maker(data, config.hidden_size, strength),
+                    lambda network, data=data: rewarded(network, data),
+                    splits,
+                    trial,
+                    follow=_width,
+                )
+                for trial in config.trials()
+            ]
+            ends = [_width(each.network)["width"] for each in trained]
+            paths = [
+                [*(record["width"] for record in each.records), end] for each, end in zip(trained, ends, strict=True)
+            ]
+            networks.append(
+                {
+                    "strength": strength,
+                    "range": degrees,
+                    "width": study.spread(ends),
+                    "by_epoch": np.mean(paths, axis=0).tolist(),
+                    **digits.accuracies(trained),
+                }
+            )
+    return {"networks": networks}
+
+
+def maker(data: "Dataset", hidden_size: int, strength: float) -> Callable[[], "LearnedAugmentation"]:
+    """Returns what makes the network, a dense one behind rotations of learned width."""
+    import sonnet as snt
+
+    from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
+
+    (mean,), (deviation,) = data.standardisation.mean, data.standardisation.deviation
+
+    def make() -> LearnedAugmentation:
+        network = snt.Sequential([snt.Flatten(), snt.nets.MLP([hidden_size, len(data.classes)])])
+        return LearnedAugmentation(network, strength, ["rotation"], fill=-mean / deviation)
+
+    return make
+
+
+def rewarded(network: "LearnedAugmentation", data: "Dataset") -> "Objective":
+    """Makes the objective of a classifier that is rewarded for its widths while it is trained."""
+    from weirdonetworks.lab import objectives
+
+    classifier = objectives.classification(network, data.standardisation, takes=("is_training", "seed"))
+
+    def objective(
+        images: "tf.Tensor", labels: "tf.Tensor", *, is_training: bool, seed: "tf.Tensor"
+    ) -> Mapping[str, "tf.Tensor"]:
+        figures = classifier(images, labels, is_training=is_training, seed=seed)
+        return {**figures, "loss": figures["loss"] + network.width_penalty()} if is_training else figures
+
+    return objective
+
+
+def _width(network: "LearnedAugmentation") -> dict[str, float]:
+    """Reads off the width of the rotations, in degrees."""
+    return {"width": math.degrees(float(network.widths[0]))}
+
+
+def draw(found: Any) -> "Figure":
+    """Draws the learned width against the hidden range, and over the epochs."""
+    from weirdonetworks.lab import plots
+
+    figure, (against, epochs) = plots.row(2, widths=(1.1, 1.3), height=3.6)
+    strengths = list(dict.fromkeys(each["strength"] for each in found["networks"]))
+    styles = dict(
+        zip(dict.fromkeys(each["range"] for each in found["networks"]), itertools.cycle(STYLES), strict=False)
+    )
+    widest = max(styles)
+    against.plot([0, widest], [0, widest], color="0.7", zorder=0, label="equal")
+    for strength, colour in zip(strengths, plots.COLOURS * len(strengths), strict=False):
+        chosen = [each for each in found["networks"] if each["strength"] == strength]
+        ranges, widths = [each["range"] for each in chosen], [each["width"] for each in chosen]
+        against.errorbar(
+            ranges,
+            [width["mean"] for width in widths],
+            yerr=[width["deviation"] for width in widths],
+            fmt="o-",
+            capsize=3,
+            color=colour,
+            label=f"strength {strength:g}",
+        )
+        for each in chosen:
+            epochs.plot(range(len(each["by_epoch"])), each["by_epoch"], styles[each["range"]], color=colour)
+    against.set(title="learned width of rotations", xlabel="images turned within, degrees", ylabel="degrees")
+    against.legend()
+    for degrees, style in styles.items():
+        epochs.plot([], [], style, color="0.3", label=f"turned within {degrees}")
+    epochs.legend()
+    epochs.set(title="the same over the epochs", xlabel="epoch", ylabel="degrees")
+    return figure
+
+
+if __name__ == "__main__":
+    flags.run(main, LearnedAugmentationConfig, RunOptions)
