@@ -8,7 +8,7 @@ EXTRAS = {
     # igraph is under the GPL, so it is asked for, not brought along.
     "symmetry": ["igraph>=0.11"],
     "analysis": ["pandas>=2.2", "seaborn>=0.13", "jinja2>=3.1", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"],
-    "experiments": ["scikit-learn>=1.5"],
+    "experiments": ["scikit-learn>=1.5", "jinja2>=3.1"],
     "sweep": ["ray>=2.40"],
     "test": [
         "build>=1.2",
@@ -42,9 +42,9 @@ setup(
     ),
     package_data={
         "weirdonetworks": ["py.typed"],
-        "weirdonetworks.lab": ["data/mnist/*.gz", "data/mnist/SOURCE.md"],
+        "weirdonetworks.lab": ["data/mnist/*.gz", "data/mnist/SOURCE.md", "page.html"],
         "weight_symmetry": ["py.typed"],
-        "analysis": ["page.html", "plot_summary_json.ipynb"],
+        "analysis": ["plot_summary_json.ipynb"],
     },
     install_requires=[
         "absl-py>=2.1",

@@ -1,23 +1,18 @@
 """One HTML page on many runs that holds its pictures, loads nothing and runs no script."""
 
-import base64
 import dataclasses
 import functools
-import io
 import pathlib
 from collections.abc import Callable
 
-import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from analysis import figures, scales, summaries
 from weirdonetworks.lab import files
+from weirdonetworks.lab import page as pages
 
-# Dots an inch: two for each pixel of a page, so that pictures are sharp where pixels are small.
-_DPI = 192
-_PIXELS = 96
 _MISSING = "-"
 
 
@@ -67,16 +62,6 @@ PLOTS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """A plot drawn: its size in the page's pixels, and its PNG as base64."""
-
-    plot: Plot
-    width: int
-    height: int
-    data: str
-
-
 def write(frame: pd.DataFrame, path: pathlib.Path, title: str) -> None:
     """Writes the page, whole or not at all; see `render`."""
     files.write_text(path, render(frame, title))
@@ -94,19 +79,15 @@ def render(frame: pd.DataFrame, title: str) -> str:
     Returns:
       The page as HTML.
     """
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(pathlib.Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
-    return template.render(
-        title=title,
-        facts=_facts(frame),
-        skipped=frame.attrs.get("skipped", []),
-        pictures=[_picture(plot, frame) for plot in tqdm(PLOTS, desc="drawing", unit="plot", disable=None)],
-        accuracy_epoch=summaries.accuracy_epoch(frame),
-        means=means(frame),
-        runs=runs(frame),
-    )
+    sections: list[pages.Picture | pages.Table] = [
+        pages.picture(plot.draw(frame), plot.name, plot.title, plot.caption)
+        for plot in tqdm(PLOTS, desc="drawing", unit="plot", disable=None)
+    ]
+    caption = "Mean ± standard deviation over runs that differ in their seeds only."
+    if chosen := summaries.accuracy_epoch(frame):
+        caption += f" Test accuracy {chosen}."
+    sections += [_table("Means", caption, means(frame)), _table("All runs", "", runs(frame), is_long=True)]
+    return pages.render(f"{title}: symmetry and sparsity", _facts(frame), sections, frame.attrs.get("skipped", []))
 
 
 def means(frame: pd.DataFrame) -> pd.DataFrame:
@@ -154,11 +135,8 @@ def runs(frame: pd.DataFrame) -> pd.DataFrame:
     return table.loc[:, [column for column in table if (table[column] != _MISSING).any()]]
 
 
-def _picture(plot: Plot, frame: pd.DataFrame) -> Picture:
-    figure, buffer = plot.draw(frame), io.BytesIO()
-    figure.savefig(buffer, dpi=_DPI, format="png", metadata={"Software": None})
-    width, height = (round(_PIXELS * inches) for inches in figure.get_size_inches())
-    return Picture(plot, width, height, base64.b64encode(buffer.getvalue()).decode())
+def _table(title: str, caption: str, table: pd.DataFrame, is_long: bool = False) -> pages.Table:
+    return pages.Table(title, caption, list(table), list(table.itertuples(index=False)), is_long)
 
 
 def _facts(frame: pd.DataFrame) -> dict[str, str]:

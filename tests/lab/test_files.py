@@ -37,6 +37,20 @@ def test_a_written_file_is_all_there_is(tmp_path: pathlib.Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_written_array_is_read_back(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "features.npy"
+    values = np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)
+    files.write_array(path, np.zeros(4))
+    files.write_array(path, values)
+    read = np.load(path)
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read, values)
+    with pytest.raises(TypeError):
+        files.write_array(path, threading.Lock())  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.load(path), values)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_failed_write_leaves_the_old_file(step: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "record.json"

@@ -90,3 +90,23 @@ def test_what_cannot_be_drawn_is_refused(drawn: list[Figure]) -> None:
         ValueError, match=r"at of shape \(2,\) must have a place for each of the 3 transformations of d"
     ):
         draw(drawn, MODELS, [0.0, 1.0])
+
+
+OUTPUTS = np.array([[[0.9, 0.1], [0.6, 0.4]], [[0.4, 0.6], [0.7, 0.3]], [[0.8, 0.2], [0.8, 0.2]]])
+
+
+def test_one_classifier_is_drawn_input_by_input() -> None:
+    figure = stability_plots.input_by_input(OUTPUTS, np.array([0, 1]), ANGLES, "rotation (degrees)")
+    error, right, each = figure.axes[:3]
+    assert np.asarray(error.get_lines()[0].get_xydata()).tolist() == [[0, 50], [90, 100], [180, 50]]
+    (mesh,) = right.collections
+    np.testing.assert_allclose(np.ravel(mesh.get_array()), [0.4, 0.3, 0.2, 0.9, 0.4, 0.8])  # The worst image first.
+    (points,) = each.collections
+    np.testing.assert_allclose(points.get_offsets(), [[0.14 / 3, 1 / 3], [0.02 / 3, 0.4 / 3]])
+    np.testing.assert_allclose(points.get_array(), [100 / 3, 100])
+
+
+def test_one_input_can_be_drawn() -> None:
+    figure = stability_plots.input_by_input(OUTPUTS[:2, :1], np.array([0]), ANGLES[:2], "rotation (degrees)")
+    figure.canvas.draw()
+    assert len(figure.axes) == 5

@@ -8,7 +8,10 @@ import math
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # JSON readers that hold numbers as doubles (JavaScript, some pandas paths) lose digits of integers above this.
 LARGEST_EXACT_INTEGER = 2**53
@@ -16,10 +19,24 @@ LARGEST_EXACT_INTEGER = 2**53
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes `text` beside `path`, then renames: a reader sees the old file or the new one, never a part."""
+    with _replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_array(path: pathlib.Path, values: "npt.NDArray[Any]") -> None:
+    """Writes an array in NumPy's format (`.npy`), whole or not at all."""
+    import numpy as np
+
+    with _replacing(path) as file:
+        np.save(file, values)
+
+
+@contextlib.contextmanager
+def _replacing(path: pathlib.Path) -> Iterator[IO[bytes]]:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(beside, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

@@ -5,6 +5,7 @@ import hashlib
 import pathlib
 import tarfile
 import zlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,21 +124,9 @@ def _split_records(records: npt.NDArray[np.uint8]) -> Arrays:
 def _read_tfds(name: str, shown: str, data_dir: str | None) -> Raw:
     import tensorflow_datasets as tfds
 
-    download.disable_remote_lookups()
-    if name.partition("/")[0] not in tfds.list_builders(with_community_datasets=False):
-        raise UsageError(f"dataset (={shown}) must be MNIST, CIFAR10 or an image data set of TensorFlow Datasets.")
-    builder = tfds.builder(name, data_dir=data_dir)
-    _check_features(builder, shown)
-    if not builder.is_prepared():
-        cause = download.prepare(name, pathlib.Path(builder._data_dir_root))
-        if cause:
-            content = "cifar-10-binary.tar.gz" if name == "cifar10" else f"{name} prepared by tensorflow_datasets"
-            raise OSError(
-                f"{shown} is not on this machine and could not be downloaded: {cause}. "
-                f"Pass --data_dir with {content} in it, or use --dataset=MNIST, which ships with the package."
-            )
-        builder = tfds.builder(name, data_dir=data_dir)  # A builder made before the data exist knows no splits.
-        _check_features(builder, shown)
+    content = "cifar-10-binary.tar.gz" if name == "cifar10" else f"{name} prepared by tensorflow_datasets"
+    remedy = f"Pass --data_dir with {content} in it, or use --dataset=MNIST, which ships with the package."
+    builder = _prepared(name, shown, data_dir, remedy, _check_features)
     train, test = (
         tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True)) for split in ("train", "test")
     )
@@ -147,6 +136,72 @@ def _read_tfds(name: str, shown: str, data_dir: str | None) -> Raw:
         (test[0], test[1].astype(np.int32)),
         tuple(builder.info.features["label"].names),
     )
+
+
+def read_cats_vs_dogs(data_dir: str | None, side: int, examples: int | None = None) -> Raw:
+    """Reads TensorFlow Datasets' `cats_vs_dogs` (Elson et al. 2007), photographs of all sizes in one split.
+
+    Args:
+      data_dir: As for `read_named`.
+      side: What each photograph is made: the square in its middle, so many pixels a side.
+      examples: The most of train and of test to read; None for all.
+
+    Returns:
+      The first four fifths to train on, and the last fifth to test on.
+
+    Raises:
+      OSError: If the data cannot be had.
+    """
+    import tensorflow as tf
+    from tqdm import tqdm
+
+    remedy = "Pass --data_dir with cats_vs_dogs prepared by tensorflow_datasets in it, or use --dataset=CIFAR10."
+    builder = _prepared("cats_vs_dogs", "cats_vs_dogs", data_dir, remedy, lambda builder, shown: None)
+
+    def squared(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        shortest = tf.reduce_min(tf.shape(image)[:2])
+        middle = tf.image.resize_with_crop_or_pad(image, shortest, shortest)
+        resized = tf.image.resize(middle, [side, side], antialias=True)
+        return tf.saturate_cast(tf.round(resized), tf.uint8), tf.cast(label, tf.int32)
+
+    def read(split: str) -> Arrays:
+        photographs = builder.as_dataset(split=split, as_supervised=True).take(-1 if examples is None else examples)
+        reading = tqdm(photographs.map(squared, num_parallel_calls=2), desc=f"reading {split}", disable=None)
+        images, labels = zip(*((image.numpy(), label.numpy()) for image, label in reading), strict=True)
+        return np.stack(images), np.stack(labels)
+
+    train, test = read("train[:80%]"), read("train[80%:]")
+    return Raw("cats_vs_dogs", train, test, tuple(builder.info.features["label"].names))
+
+
+def _prepared(name: str, shown: str, data_dir: str | None, remedy: str, check: Callable[[Any, str], None]) -> Any:
+    """Returns the builder of a data set that is on this machine, if need be after its download.
+
+    Args:
+      name: Its name in TensorFlow Datasets.
+      shown: What errors call it.
+      data_dir: Where it is looked for.
+      remedy: What an error advises where it cannot be had.
+      check: Called with the builder and the shown name before and after the download, to refuse a data set.
+
+    Raises:
+      UsageError: If there is no such data set, or it is refused.
+      OSError: If it cannot be had.
+    """
+    import tensorflow_datasets as tfds
+
+    download.disable_remote_lookups()
+    if name.partition("/")[0] not in tfds.list_builders(with_community_datasets=False):
+        raise UsageError(f"dataset (={shown}) must be MNIST, CIFAR10 or an image data set of TensorFlow Datasets.")
+    builder = tfds.builder(name, data_dir=data_dir)
+    check(builder, shown)
+    if not builder.is_prepared():
+        cause = download.prepare(name, pathlib.Path(builder._data_dir_root))
+        if cause:
+            raise OSError(f"{shown} is not on this machine and could not be downloaded: {cause}. {remedy}")
+        builder = tfds.builder(name, data_dir=data_dir)  # A builder made before the data exist knows no splits.
+        check(builder, shown)
+    return builder
 
 
 def _check_features(builder: Any, shown: str) -> None:

@@ -1,4 +1,4 @@
-"""The picture of how stable models are: their accuracy over a sweep, and how their variance is spread over inputs."""
+"""Pictures of how stable models are: several side by side, and one input by input."""
 
 import pathlib
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from weirdonetworks.lab import plots
@@ -25,10 +26,16 @@ def save(
     at: npt.ArrayLike | None = None,
     sweep: str = "transformation",
 ) -> None:
+    """Writes the picture that `compared` draws as a PNG."""
+    plots.save(compared(models, at, sweep), path)
+
+
+def compared(
+    models: Mapping[str, "Stability"], at: npt.ArrayLike | None = None, sweep: str = "transformation"
+) -> Figure:
     """Draws models side by side: accuracy by transformation, and for each variance the share of inputs up to it.
 
     Args:
-      path: Where the PNG goes.
       models: Name -> what was measured of the model; at least one.
       at: Where each transformation is on the axis, such as its angle; their numbers from 0 if None.
       sweep: What the axis says, such as `rotation (degrees)`.
@@ -47,7 +54,47 @@ def save(
     _draw_variance(axes[-1], models)
     handles, names = axes[-1].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 4), frameon=False)
-    plots.save(figure, path)
+    return figure
+
+
+def input_by_input(outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], at: npt.ArrayLike, sweep: str) -> Figure:
+    """Draws one classifier: its error by transformation, what it thinks of each input, and how much that changes.
+
+    Args:
+      outputs: Probabilities, `[transforms, inputs, classes]`.
+      labels: The right class of each input, `[inputs]`.
+      at: Where each transformation is on the axis, such as its angle.
+      sweep: What the axis says, such as `rotation (degrees)`.
+    """
+    from weirdonetworks.measure.stability import transformation_difference, transformation_variance
+
+    places = np.asarray(at, np.float64)
+    right = outputs[:, np.arange(len(labels)), labels]
+    wrong = outputs.argmax(axis=2) != labels
+    figure, axes = plots.row(3, widths=(1.2, 1.4, 1.4))
+    axes[0].plot(places, 100 * wrong.mean(axis=1), color=plots.COLOURS[0])
+    chance = 1 - 1 / outputs.shape[2]
+    axes[0].set(title="error", xlabel=sweep, ylabel="%", ylim=(0, 102 * max(chance, wrong.mean(axis=1).max())))
+    rows = right[:, np.argsort(right.mean(axis=0))].T
+    image = axes[1].pcolormesh(places, np.arange(len(labels)), rows, cmap="RdBu", vmin=0, vmax=1, rasterized=True)
+    axes[1].set(title="probability of the right class", xlabel=sweep, ylabel="image, by the mean")
+    for each in axes[:2]:
+        _mark_angles(each)
+    figure.colorbar(image, ax=axes[1])
+    points = axes[2].scatter(
+        transformation_variance(outputs),
+        transformation_difference(outputs, cyclic=True),
+        c=100 * wrong.mean(axis=0),
+        cmap="viridis_r",
+        vmin=0,
+        vmax=100,
+        s=10,
+    )
+    axes[2].xaxis.set_major_locator(MaxNLocator(5))
+    axes[2].set(title="each image", xlabel="transformation variance", ylabel="transformation difference")
+    figure.colorbar(points, ax=axes[2], label="error over the sweep, %")
+    figure.set_layout_engine("constrained", wspace=0.05)
+    return figure
 
 
 def _draw_accuracy(axes: Axes, models: Mapping[str, "Stability"], places: npt.NDArray[Any] | None) -> None:
@@ -65,7 +112,12 @@ def _draw_accuracy(axes: Axes, models: Mapping[str, "Stability"], places: npt.ND
     if places is None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 1.5, 3, 4.5, 9, 10]))
+        _mark_angles(axes)
+
+
+def _mark_angles(axes: Axes) -> None:
+    """Lets the marks of an axis of angles divide a quarter turn."""
+    axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 1.5, 3, 4.5, 9, 10]))
 
 
 def _draw_variance(axes: Axes, models: Mapping[str, "Stability"]) -> None:

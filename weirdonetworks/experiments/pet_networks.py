@@ -1,0 +1,273 @@
+"""What `transfer_stability` trains on cats and dogs, and shows the test images turned: heads on frozen backbones, and
+networks from scratch.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from weirdonetworks.lab.config import StudyConfig, setting
+from weirdonetworks.lab.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from weirdonetworks.algebra.transforms import ImageTransform
+    from weirdonetworks.lab.augmentation import RandomTransform
+    from weirdonetworks.lab.backbones import Backbone
+    from weirdonetworks.lab.datasets import Dataset, Split
+
+HIDDEN = 512  # Hidden units of a head.
+FILTERS = (16, 32)  # Of the networks from scratch.
+POOL = 64  # Deformations to draw from, one for each copy of each image.
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferStabilityConfig(StudyConfig):
+    """What the experiment is told."""
+
+    backbones: str = setting(
+        "VGG16,ResNet50,MobileNetV3Large,EfficientNetB7",
+        "Names of keras.applications, or paths of saved Keras models, separated by commas.",
+    )
+    weights: str = setting(
+        "imagenet",
+        "Weights of the named backbones: imagenet, none for random ones, or a file; one for all or for each.",
+    )
+    preprocess: str = setting(
+        "none",
+        "How saved models want their images: caffe (BGR minus ImageNet's means), tf ([-1, 1]), torch (ImageNet's mean "
+        "0 and deviation 1) or none ([0, 255]); one for all or for each. Named backbones know theirs.",
+    )
+    dataset: str = setting("cats_vs_dogs", "Where the cats and dogs come from.", choices=("cats_vs_dogs", "CIFAR10"))
+    epochs: int = setting(20, "Passes over the training data of the heads.", minimum=1)
+    image_size: int = setting(96, "Pixels a side that backbones are shown, but saved models of one size.", minimum=1)
+    copies: int = setting(4, "Deformed copies of each training image, beside itself.", minimum=0)
+    max_turn: float = setting(30, "Deformations turn by at most so many degrees either way.", minimum=0, maximum=180)
+    step: int = setting(10, "Degrees between the angles at which stability is measured.", minimum=1, maximum=180)
+    examined: int = setting(200, "Test images on which stability is measured.", minimum=1)
+    cnn_size: int = setting(32, "Pixels a side that networks from scratch are shown; 0 leaves them out.", minimum=0)
+    cnn_epochs: int = setting(60, "Passes over the training data of networks from scratch.", minimum=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 360 % self.step:
+            raise UsageError(f"step (={self.step}) must divide 360 degrees.")
+        if 0 < self.cnn_size < 6:
+            raise UsageError(f"cnn_size (={self.cnn_size}) must be 0 or at least 6.")
+        if not self.cnn_size and not listed(self.backbones):
+            raise UsageError("backbones must name one at least where cnn_size is 0.")
+
+    def angles(self) -> list[int]:
+        """Lists the angles at which stability is measured."""
+        return list(range(0, 360, self.step))
+
+
+def listed(text: str) -> list[str]:
+    """Reads names separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def file_name(network: str) -> str:
+    """Writes a network's name as that of its files.
+
+    >>> file_name("cnn, any turn")
+    'cnn_any_turn'
+    """
+    return network.replace(",", "").replace(" ", "_")
+
+
+@dataclasses.dataclass(frozen=True)
+class Turned:
+    """A network, trained with each seed and shown images at each angle.
+
+    Attributes:
+      side: Pixels a side that it is shown.
+      parameters: The number of its weights.
+      trained: How many of them were trained here.
+      test_accuracy: The accuracy on all test images, upright, of each seed.
+      outputs: Probabilities, `[angles, images, classes]`, of each seed.
+    """
+
+    side: int
+    parameters: int
+    trained: int
+    test_accuracy: Sequence[float]
+    outputs: Sequence["npt.NDArray[np.floating]"]
+
+
+def transferred(
+    opened: Any, backbone: "Backbone", data: "Dataset", shown: "Split", config: TransferStabilityConfig
+) -> Turned:
+    """Trains heads on a backbone's features of images as they are and deformed.
+
+    Args:
+      opened: The study.
+      backbone: The backbone; its features are computed once, and kept in the study's directory.
+      data: The images to train and test on.
+      shown: Those to turn.
+      config: How.
+    """
+    import sonnet as snt
+    import tensorflow as tf
+
+    from weirdonetworks.lab import objectives
+    from weirdonetworks.lab.training import Resident
+
+    splits, turned = _features(opened, backbone, data, shown, config)
+    scaled = _scaling(splits["train"].images)
+    residents = {name: Resident(split) for name, split in splits.items()}
+    trained = [
+        opened.train(
+            f"head_{backbone.name}",
+            lambda: snt.nets.MLP([HIDDEN, len(data.classes)], name="head"),
+            lambda head: objectives.classification(head, scaled),
+            residents,
+            trial,
+        )
+        for trial in config.trials()
+    ]
+
+    def probabilities(head: Any) -> "npt.NDArray[np.floating]":
+        flat = scaled(turned.reshape(-1, turned.shape[-1]))
+        return tf.nn.softmax(head(flat)).numpy().reshape(*turned.shape[:2], -1)
+
+    return Turned(
+        backbone.side,
+        backbone.parameters + trained[0].parameters,
+        trained[0].parameters,
+        [each.final["test_accuracy"] for each in trained],
+        [probabilities(each.network) for each in trained],
+    )
+
+
+def from_scratch(
+    opened: Any,
+    name: str,
+    max_turn: float | None,
+    data: "Dataset",
+    shown: "Split",
+    config: TransferStabilityConfig,
+) -> Turned:
+    """Trains the basic convolution network.
+
+    Args:
+      opened: The study.
+      name: The network's name.
+      max_turn: The greatest angle of the deformations of training images; None to leave the images as they are.
+      data: The images to train and test on; they are resized.
+      shown: Those to turn.
+      config: How.
+    """
+    import tensorflow as tf
+
+    from weirdonetworks.lab import objectives
+    from weirdonetworks.lab.training import Resident
+    from weirdonetworks.measure.stability import outputs_over
+    from weirdonetworks.nets.convolution import ConvolutionNetwork
+
+    side = config.cnn_size
+    residents = {name: Resident(_resized(split, side)) for name, split in _splits(data).items()}
+    augment = None if max_turn is None else _random_deformation(data, side, max_turn, config)
+
+    def objective(network: Any) -> objectives.Objective:
+        return objectives.classification(network, data.standardisation, ("is_training", "seed"), augment)
+
+    trained = [
+        opened.train(
+            file_name(name),
+            lambda: ConvolutionNetwork(len(data.classes), FILTERS),
+            objective,
+            residents,
+            dataclasses.replace(trial, epochs=config.cnn_epochs),
+        )
+        for trial in config.trials()
+    ]
+
+    def probabilities(each: Any, images: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(each.network(data.standardisation(images), is_training=False))
+
+    upright, turns = _resized(shown, side).images, _turns(data, side, config)
+    return Turned(
+        side,
+        trained[0].parameters,
+        trained[0].parameters,
+        [each.final["test_accuracy"] for each in trained],
+        [outputs_over(functools.partial(probabilities, each), upright, turns) for each in trained],
+    )
+
+
+def _features(
+    opened: Any, backbone: "Backbone", data: "Dataset", shown: "Split", config: TransferStabilityConfig
+) -> tuple[dict[str, Any], "npt.NDArray[np.float32]"]:
+    """Computes, or reads, the features of each split, and those of `shown` at each angle."""
+    import numpy as np
+
+    from weirdonetworks.lab import features, runs
+    from weirdonetworks.lab.datasets import Examples
+
+    deform = _random_deformation(data, backbone.side, config.max_turn, config)
+    identity = {"backbone": backbone.name, "image_size": backbone.side}
+    with runs.open_run(opened.directory, "features", identity, unhashed={}, resume=True, must_exist=False) as run:
+        found = {
+            name: Examples(
+                features.kept(run, name, functools.partial(features.extract, backbone, split.images)), split.labels
+            )
+            for name, split in _splits(data).items()
+        }
+        copies = [
+            features.kept(
+                run,
+                f"train_deformed_{copy}",
+                functools.partial(features.extract, backbone, data.train.images, deform, config.data_seed, copy),
+            )
+            for copy in range(config.copies)
+        ]
+        turns = _turns(data, backbone.side, config)
+        turned = features.kept(run, "turned", functools.partial(features.over, backbone, shown.images, turns))
+        run.finish(None)
+    labels = np.tile(data.train.labels, 1 + config.copies)
+    return found | {"train": Examples(np.concatenate([found["train"].images, *copies]), labels)}, turned
+
+
+def _splits(data: "Dataset") -> dict[str, "Split"]:
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {name: split for name, split in splits.items() if split is not None}
+
+
+def _scaling(values: "npt.NDArray[np.float32]") -> Any:
+    """Returns what brings each feature to the mean 0 and the deviation 1 that it has in some examples."""
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    deviation[deviation == 0] = 1  # A feature that never varies carries nothing; dividing by one keeps it at zero.
+    return lambda features: (features - mean) / deviation
+
+
+def _resized(split: "Split", side: int) -> "Split":
+    import numpy as np
+
+    from weirdonetworks.lab import features
+
+    images = np.rint(features.resized(split.images, side)).clip(0, 255).astype(np.uint8)
+    return dataclasses.replace(split, images=images)
+
+
+def _random_deformation(
+    data: "Dataset", side: int, max_turn: float, config: TransferStabilityConfig
+) -> "RandomTransform":
+    from weirdonetworks.lab.augmentation import RandomTransform
+    from weirdonetworks.lab.deformations import deformations
+
+    return RandomTransform(deformations(side, POOL, max_turn, config.data_seed, _grey(data)))
+
+
+def _turns(data: "Dataset", side: int, config: TransferStabilityConfig) -> list["ImageTransform"]:
+    from weirdonetworks.algebra.transforms import rotation
+
+    return [rotation(side, side, angle, fill=_grey(data)) for angle in config.angles()]
+
+
+def _grey(data: "Dataset") -> float:
+    """The mean byte of the training images: what is outside an image is to stand out little."""
+    return 255 * sum(data.standardisation.mean) / len(data.standardisation.mean)
