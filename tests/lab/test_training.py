@@ -376,6 +376,30 @@ def test_inputs_and_answers_may_be_numbers() -> None:
     np.testing.assert_allclose(network.w, [[1], [2], [-1]], atol=1e-3)
 
 
+def test_a_step_descends_along_the_direction_asked_for() -> None:
+    data = Resident(Examples(np.array([[1.0], [3.0]], np.float32), np.array([[1.0], [2.0]], np.float32)))
+
+    def step(**options: Any) -> float:
+        network = snt.Linear(1, with_bias=False, w_init=snt.initializers.Constant(2.0))
+        objective = objectives.regression(network, tolerance=0.01)
+
+        def and_size(images: tf.Tensor, labels: tf.Tensor, **rest: Any) -> dict[str, tf.Tensor]:
+            return {**objective(images, labels, **rest), "size": tf.reduce_sum(network.w**2)}
+
+        trainer = Trainer(network, Momentum(0.0), and_size, data, batch_size=2, execution="graph", **options)
+        figures = trainer.epoch(np.arange(2), np.array([0.1]), (0, 0))
+        moved = 2.0 - float(network.w.numpy().item())
+        assert figures["gradient_norm"] == pytest.approx(abs(moved) / 0.1, rel=1e-5)
+        return moved
+
+    # The loss ((w - 1)^2 + (3 w - 2)^2) / 2 has the derivative 13 at w = 2, the size w^2 has 4.
+    assert step() == pytest.approx(1.3, rel=1e-5)
+    both = step(direction=lambda gradient: [gradient("loss")[0] - 2 * gradient("size")[0]])
+    assert both == pytest.approx(0.5, rel=1e-5)
+    with pytest.raises(ValueError, match=r"figure \(='width'\) must be one of the objective's: loss, accuracy, size"):
+        step(direction=lambda gradient: gradient("width"))
+
+
 def test_inputs_and_answers_must_be_as_many() -> None:
     with pytest.raises(ValueError, match=r"images of shape \(3, 2\) and labels of shape \(4,\) must be as many"):
         Examples(np.zeros((3, 2)), np.zeros(4))

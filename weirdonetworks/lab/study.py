@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from weirdonetworks.lab import files, loop, plots, runs, seeds
 from weirdonetworks.lab.config import Config, RunOptions, TrainingConfig
 from weirdonetworks.lab.objectives import Objective
-from weirdonetworks.lab.training import Resident, Trainer
+from weirdonetworks.lab.training import Direction, Resident, Trainer, of_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +96,7 @@ class Study:
         data: Mapping[str, Resident],
         config: TrainingConfig,
         follow: Callable[[Any], Mapping[str, Any]] | None = None,
+        direction: Direction = of_loss,
         **fitting: Any,
     ) -> Trained:
         """Trains a network in a run directory of its own, or takes it from there if it was trained before.
@@ -107,6 +108,7 @@ class Study:
           data: The splits, as `loop.residents` makes them.
           config: How long and how.
           follow: Measures the network at the start of each epoch; what it returns is added to the epoch's record.
+          direction: What a step descends along, as `Trainer` takes it.
           **fitting: Further arguments of `loop.fit`.
 
         Returns:
@@ -127,6 +129,7 @@ class Study:
             batch_size=config.batch_size,
             batch_size_test=config.batch_size_test,
             execution=config.execution,
+            direction=direction,
         )
         if follow:
             fitting["before_epoch"] = lambda epoch: follow(network)

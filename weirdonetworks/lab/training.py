@@ -1,6 +1,7 @@
 """Training over resident data: one compiled function an epoch, one an evaluation."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,14 @@ from weirdonetworks.lab.objectives import Objective
 from weirdonetworks.lab.optimizers import Optimizer
 
 EXECUTIONS = ("auto", "xla", "graph")
+
+# Makes what a step descends along from the gradients of the objective's figures, each averaged over the batch, by name.
+Direction: TypeAlias = Callable[[Callable[[str], list[tf.Tensor]]], list[tf.Tensor]]
+
+
+def of_loss(gradient: Callable[[str], list[tf.Tensor]]) -> list[tf.Tensor]:
+    """Takes the gradient of the loss as it is: the direction of ordinary training."""
+    return gradient("loss")
 
 
 def resolve_execution(execution: str, network: snt.Module) -> str:
@@ -118,6 +127,7 @@ class Trainer:
         batch_size: int = 128,
         batch_size_test: int = 1000,
         execution: str = "auto",
+        direction: Direction = of_loss,
     ):
         """Builds the network on one example and prepares the compiled functions.
 
@@ -129,6 +139,7 @@ class Trainer:
           batch_size: Examples a step, at most as many as there are.
           batch_size_test: Examples an evaluation step; changes speed and memory, not the result.
           execution: See `resolve_execution`.
+          direction: What a step descends along, of the parameters' shapes, e.g. `projection.keeping(figure)`.
 
         Raises:
           UsageError: If the batch is larger than the data.
@@ -145,6 +156,7 @@ class Trainer:
         self.figures = tuple(objective(train.images[:1], train.labels[:1], is_training=False, seed=no_seed))
         self.state = TrainState(network, optimizer)
         self.execution = resolve_execution(execution, network)
+        self._direction = direction
         compiled = {"jit_compile": self.execution == "xla", "autograph": False}
         self._compiled_epoch = tf.function(self._epoch, **compiled)
         self._compiled_evaluation = tf.function(self._evaluation, **compiled)
@@ -166,7 +178,8 @@ class Trainer:
           seed: The epoch's seed for what is random in the network.
 
         Returns:
-          Each figure of the objective (averaged over its batch), `gradient_norm` and `batch_size`, a value a step.
+          Each figure of the objective (averaged over its batch), `gradient_norm` (of what the step descends along) and
+          `batch_size`, a value a step.
         """
         figures = self._compiled_epoch(
             self.train.images,
@@ -192,11 +205,18 @@ class Trainer:
 
     def _step(self, images: tf.Tensor, labels: tf.Tensor, learning_rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         parameters = self.state.network.trainable_variables
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        # A direction may ask for several gradients; in the graph, a tape for one and a tape for several are the same.
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(parameters)
             figures = self.objective(images, labels, is_training=True, seed=seed)
             means = {name: tf.reduce_mean(figure) for name, figure in figures.items()}
-        gradients = tape.gradient(means["loss"], parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+        def gradient(figure: str) -> list[tf.Tensor]:
+            if figure not in means:
+                raise ValueError(f"figure (={figure!r}) must be one of the objective's: {', '.join(means)}.")
+            return tape.gradient(means[figure], parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+        gradients = self._direction(gradient)
         self.state.optimizer.apply(gradients, parameters, learning_rate)
         return tf.stack([*means.values(), gradient_norm(gradients)])
 
@@ -223,16 +243,21 @@ class Trainer:
 
 
 def gradient_norm(tensors: list[tf.Tensor]) -> tf.Tensor:
-    """Measures the joint Euclidean norm.
+    """Measures the joint Euclidean norm."""
+    return tf.sqrt(inner_product(tensors, tensors))
+
+
+def inner_product(one: Sequence[tf.Tensor], other: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Multiplies two lists of tensors of the same shapes, each taken as one vector.
 
     A product with ones sums rows in the vectorised matrix kernel; a plain reduction costs XLA on a CPU a fifth of the
     whole step.
     """
-    squares = []
-    for tensor in tensors:
-        rows = tf.reshape(tf.square(tensor), [-1, tensor.shape[-1] if tensor.shape.rank else 1])
-        squares.append(tf.reduce_sum(tf.linalg.matvec(rows, tf.ones([rows.shape[-1]], rows.dtype))))
-    return tf.sqrt(tf.add_n(squares))
+    products = []
+    for a, b in zip(one, other, strict=True):
+        rows = tf.reshape(tf.multiply(a, b), [-1, a.shape[-1] if a.shape.rank else 1])
+        products.append(tf.reduce_sum(tf.linalg.matvec(rows, tf.ones([rows.shape[-1]], rows.dtype))))
+    return tf.add_n(products)
 
 
 def batch_sizes(examples: int, batch_size: int) -> npt.NDArray[np.float32]:
