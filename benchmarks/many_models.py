@@ -8,6 +8,7 @@ is compiled; the seconds are those of one epoch of one model.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import multiprocessing
@@ -15,22 +16,24 @@ import os
 import queue
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
 
-from benchmarks import harness
+from benchmarks import harness, rivals
 from benchmarks.rivals import Problem, jax_scan, pytorch
 from benchmarks.training_step import SPARSITY, WIDTHS
 from weight_symmetry import masks
 from weirdonetworks.lab import datasets, seeds
 
 HERE = "benchmarks.many_models"
+_barrier: Any = None  # At which a process waits until all are ready; set in processes made for it.
 VARIANTS = (
-    harness.Variant("ours", "ours, a model a core in threads", f"{HERE}:threads"),
+    harness.Variant("ours", "ours, a model a core in threads", f"{HERE}:a_model_a_core"),
     harness.Variant("batched", "ours, all in one program", f"{HERE}:batched"),
     harness.Variant("jax_vmap", "JAX: vmap, lax.scan", "benchmarks.rivals.jax_scan:vmap_models", needs=("jax",)),
     harness.Variant("jax_map", "JAX: lax.map, lax.scan", "benchmarks.rivals.jax_scan:map_models", needs=("jax",)),
@@ -76,17 +79,19 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
     """Trains by one contender, and times it from when it is ready."""
     data = datasets.load("MNIST")
     shapes = list(itertools.pairwise(WIDTHS))
+    first = options["round"] * options["models"]
+    problem = Problem(
+        train=data.train,
+        test=data.test,
+        standardisation=data.standardisation,
+        masks=[],
+        epochs=options["epochs"],
+        seed=first,
+        threads=threads,
+    )
     problems = [
-        Problem(
-            train=data.train,
-            test=data.test,
-            standardisation=data.standardisation,
-            masks=masks.create("random", shapes, SPARSITY, seed=options["round"] * options["models"] + number),
-            epochs=options["epochs"],
-            seed=options["round"] * options["models"] + number,
-            threads=threads,
-        )
-        for number in range(options["models"])
+        dataclasses.replace(problem, masks=masks.create("random", shapes, SPARSITY, seed=seed), seed=seed)
+        for seed in range(first, first + options["models"])
     ]
     started = []
     accuracies = contender(problems, lambda: started.append(time.perf_counter()))
@@ -97,7 +102,7 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
     return harness.Sample([seconds / (len(problems) * options["epochs"])], figures)
 
 
-def threads(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+def a_model_a_core(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
     """Trains as the trials of a driver are trained: a trainer a core, each traced once, taking the next model."""
     harness.tensorflow_threads(problems[0].threads)
     from weirdonetworks.lab.training import Resident, Trainer
@@ -168,9 +173,8 @@ def batched(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[
 
 
 def pytorch_in_turn(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
-    """Trains one after another by the usual loop over a `DataLoader`, which has nothing to compile."""
-    ready()
-    return [_last(pytorch.prune_and_data_loader, problem) for problem in problems]
+    """Trains one after another by the usual loop over a `DataLoader`."""
+    return _in_turn(pytorch.prune_and_data_loader, problems, ready)
 
 
 def pytorch_processes(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
@@ -184,15 +188,21 @@ def jax_processes(problems: Sequence[Problem], ready: Callable[[], None]) -> Seq
 
 
 def _pytorch_resident(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    return _in_turn(pytorch.resident, problems, ready)
+
+
+def _in_turn(train: rivals.Contender, problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    """Trains one after another by what trains one, and has nothing to compile."""
     harness.pytorch_threads(problems[0].threads)
+    for split in (problems[0].train, problems[0].test):
+        problems[0].inputs(split)
     ready()
-    return [_last(pytorch.resident, problem) for problem in problems]
-
-
-def _last(train: Callable[[Problem, Callable[[float], None]], Any], problem: Problem) -> float:
-    accuracies: list[float] = []
-    train(problem, accuracies.append)
-    return accuracies[-1]
+    last = []
+    for problem in problems:
+        accuracies: list[float] = []
+        train(problem, accuracies.append)
+        last.append(accuracies[-1])
+    return last
 
 
 def _ours(problem: Problem) -> tuple[Any, dict[str, Any]]:
@@ -221,25 +231,30 @@ def _processes(train: Contender, problems: Sequence[Problem], ready: Callable[[]
     context = multiprocessing.get_context("spawn")
     count = min(problems[0].threads, len(problems))
     barrier = context.Barrier(count + 1)
-    answers = context.Queue()
     alone = [dataclasses.replace(problem, threads=1) for problem in problems]
-    processes = [
-        context.Process(target=_work, args=(train, alone[number::count], number, barrier, answers), daemon=True)
-        for number in range(count)
-    ]
-    for process in processes:
-        process.start()
-    barrier.wait(timeout=600)
-    ready()
-    accuracies = [accuracy for _ in processes for accuracy in answers.get(timeout=3600)]
-    for process in processes:
-        process.join()
+    accuracies = [0.0] * len(problems)
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_share, initargs=(barrier,)) as pool:
+        futures = [pool.submit(_work, train, alone[number::count], number) for number in range(count)]
+        with contextlib.suppress(threading.BrokenBarrierError):  # What broke it is raised with the results.
+            barrier.wait()
+            ready()
+        for number, future in enumerate(futures):
+            accuracies[number::count] = future.result()
     return accuracies
 
 
-def _work(train: Contender, problems: Sequence[Problem], number: int, barrier: Any, answers: Any) -> None:
+def _share(barrier: Any) -> None:
+    global _barrier
+    _barrier = barrier
+
+
+def _work(train: Contender, problems: Sequence[Problem], number: int) -> Sequence[float]:
     os.sched_setaffinity(0, [sorted(os.sched_getaffinity(0))[number]])
-    answers.put(train(problems, lambda: barrier.wait(timeout=600)))
+    try:
+        return train(problems, _barrier.wait)
+    except BaseException:
+        _barrier.abort()
+        raise
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

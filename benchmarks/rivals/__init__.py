@@ -32,6 +32,7 @@ class Problem:
       epochs: How many epochs to train.
       seed: The seed of the initial weights and of the order of the examples.
       threads: How many threads to use.
+      prepared: The inputs made so far, which problems on the same data can share.
     """
 
     train: Split
@@ -44,12 +45,15 @@ class Problem:
     batch_size: int = 128
     batch_size_test: int = 1000
     learning_rate: float = 1e-3
+    prepared: dict[int, npt.NDArray[np.float32]] = dataclasses.field(default_factory=dict, repr=False)
 
     def inputs(self, split: Split) -> npt.NDArray[np.float32]:
         """Standardises and flattens a split's images, `[examples, pixels]`, for who holds floats."""
-        (mean,), (deviation,) = self.standardisation.mean, self.standardisation.deviation
-        flat = split.images.reshape(len(split), -1).astype(np.float32)
-        return (flat / np.float32(255) - np.float32(mean)) / np.float32(deviation)
+        if id(split) not in self.prepared:
+            (mean,), (deviation,) = self.standardisation.mean, self.standardisation.deviation
+            flat = split.images.reshape(len(split), -1).astype(np.float32)
+            self.prepared[id(split)] = (flat / np.float32(255) - np.float32(mean)) / np.float32(deviation)
+        return self.prepared[id(split)]
 
 
 class Contender(Protocol):

@@ -212,7 +212,7 @@ def test_what_an_epoch_cost_is_in_its_record_and_not_in_the_curves(
     costs = iter([{"peak_memory_gib": 3.5}, {"peak_memory_gib": 2.5}])
     with study.opened("invented", CONFIG, RunOptions(experiment_dir=str(tmp_path))) as opened:
         trained = opened.train(
-            "first", make, lambda made: objective(made, digits), splits, CONFIG, costs=lambda: next(costs)
+            "first", make, lambda made: objective(made, digits), splits, CONFIG, measure=lambda: next(costs)
         )
         again = opened.train("first", make, lambda made: objective(made, digits), splits, CONFIG)
         opened.finish({})

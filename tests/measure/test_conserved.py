@@ -348,8 +348,13 @@ def test_twins_set_apart_are_seen_to_drift() -> None:
         (lambda z: z * tf.range(1.0, 6.0), {"balance"}),
         (lambda z: z[:, :2], set()),
         (lambda z: tf.nn.dropout(tf.nn.relu(z), 0.5), set()),
+        (lambda z: tf.minimum(tf.nn.relu(z), 20.0), {"equal_units"}),
+        (lambda z: z / (1 + tf.nn.avg_pool1d(z[..., None] ** 2, 3, 1, "SAME")[..., 0]), set()),
     ],
-    ids=["elu", "relu6", "softmax", "sign", "abs", "mixed", "a factor each", "fewer units", "dropout"],
+    ids=[
+        *("elu", "relu6", "softmax", "sign", "abs", "mixed", "a factor each", "fewer units", "dropout"),
+        *("a late cap", "neighbours"),
+    ],
 )
 def test_symmetries_of_activations_are_found_out(activation: Activation, names: set[str]) -> None:
     layers = [Layer(tf.Variable(tf.ones([3, 5])), activation=activation), Layer(tf.Variable(tf.ones([5, 2])))]
@@ -373,14 +378,31 @@ def test_losses_are_found_out() -> None:
     assert has_class_sums(CROSS_ENTROPY) and has_class_sums(tf.nn.softmax_cross_entropy_with_logits)
     assert has_class_sums(keras.SparseCategoricalCrossentropy(), tf.nn.softmax)
     assert has_class_sums(squared_error, tf.nn.softmax)
-    for loss in (squared_error, keras.MeanSquaredError(), tf.nn.sigmoid_cross_entropy_with_logits):
+
+    def almost(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        return CROSS_ENTROPY(labels, outputs) + 1e-5 * tf.reduce_logsumexp(outputs, axis=-1) ** 2
+
+    for loss in (squared_error, keras.MeanSquaredError(), tf.nn.sigmoid_cross_entropy_with_logits, almost):
         assert not has_class_sums(loss)
+
+
+def test_classes_at_each_place_have_sums() -> None:
+    layers = [Layer(tf.Variable(tf.ones([3, 3, 2, 4])))]
+    assert by_name(conserved_quantities(layers, CROSS_ENTROPY)) == {"layer_0/class_sums": TRANSLATION}
+
+
+@pytest.mark.parametrize("kind", ["batch", "layer"])
+def test_units_that_a_norm_leaves_without_a_scale_are_in_no_balance(kind: str) -> None:
+    layers = Chain(tf.nn.relu, kind).layers
+    layers[0] = dataclasses.replace(layers[0], norm=Norm(kind, offset=layers[0].norm.offset))
+    names = [each.name for each in conserved_quantities(layers, CROSS_ENTROPY) if each.symmetry == RESCALING]
+    assert names == ["layer_1/balance"]
 
 
 def test_drift_is_in_proportion_to_the_terms() -> None:
     nothing = Value(np.zeros(2), 0.0)
     assert drift(nothing, nothing) == 0
-    assert drift(nothing, Value(np.ones(2), 1.0)) == np.inf
+    assert drift(nothing, Value(np.array([1e-7, 0.0]), 10.0)) == pytest.approx(1e-8)
     assert drift(Value(np.zeros(2), 10.0), Value(np.array([3.0, 4.0]), 1.0)) == 0.5
     with pytest.raises(ValueError, match=r"before \(of shape \(2,\)\) and after \(of shape \(3,\)\) must be values of"):
         drift(nothing, Value(np.zeros(3), 0.0))

@@ -12,6 +12,9 @@ from weirdonetworks.measure.conserved import conserved_quantities, drift
 from weirdonetworks.measure.layer_chain import Layer, layers_of
 
 
+SPARSE = tf.nn.sparse_softmax_cross_entropy_with_logits
+
+
 def described(layers: Sequence[Layer]) -> list[tuple[Any, ...]]:
     """What layers are made of: shape, whether there is a bias, the activation at -2 and 2, and the norm."""
     return [
@@ -45,7 +48,7 @@ def test_sonnet_networks_are_read() -> None:
     ]
     dropping = snt.nets.MLP([4, 3], dropout_rate=0.5)
     dropping(tf.zeros([1, 2]), is_training=False)
-    found = conserved_quantities(dropping, tf.nn.sparse_softmax_cross_entropy_with_logits)
+    found = conserved_quantities(dropping, SPARSE)
     assert [each.name for each in found] == ["layer_1/class_sums"]
 
 
@@ -80,3 +83,30 @@ def test_keras_networks_are_read() -> None:
     before = [each.value() for each in found]
     network.layers[-1].kernel.assign_add(np.eye(3, 2))
     assert [drift(one, each.value()) > 0 for one, each in zip(before, found, strict=True)] == [False] * 7 + [True]
+
+
+def test_norms_along_other_axes_and_frozen_ones_are_maps() -> None:
+    kinds = tf.keras.layers
+    for norm in (
+        kinds.BatchNormalization(axis=1),
+        kinds.LayerNormalization(axis=(1, 2)),
+        kinds.BatchNormalization(scale=False, center=False, trainable=False),
+    ):
+        network = tf.keras.Sequential([kinds.Conv2D(4, 1), norm, kinds.Flatten(), kinds.Dense(3)])
+        network(np.zeros([1, 4, 4, 2], np.float32))
+        layers = layers_of(network)
+        assert [layer.norm for layer in layers] == [None, None]
+        assert "length" not in str([each.name for each in conserved_quantities(layers, SPARSE)])
+
+
+def test_images_of_any_shape_and_types_of_weights_are_taken() -> None:
+    kinds = tf.keras.layers
+    with_flattening = tf.keras.Sequential([kinds.Conv2D(4, 1, activation="relu"), kinds.Flatten(), kinds.Dense(3)])
+    with_flattening(np.zeros([1, 6, 3, 2], np.float32))
+    double = tf.keras.Sequential(
+        [kinds.Dense(4, dtype="float64"), kinds.ReLU(dtype="float64"), kinds.Dense(3, dtype="float64")]
+    )
+    double(np.zeros([1, 2]))
+    for network in (with_flattening, double):
+        names = [each.name for each in conserved_quantities(network, SPARSE)]
+        assert names == ["layer_0/balance", "layer_0/equal_units", "layer_1/class_sums"]

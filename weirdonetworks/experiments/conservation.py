@@ -129,7 +129,7 @@ def _train(opened: "Study", kind: str, halving: int, data: Any, splits: Any, con
         return made
 
     name = f"{kind}_{halving}".replace(" ", "_")
-    opened.train(name, make, digits.classifier(data), splits, config, follow=lambda made: monitors[-1]())
+    opened.train(name, make, digits.classifier(data), splits, config, measure=lambda: monitors[-1]())
     return monitors[-1]
 
 

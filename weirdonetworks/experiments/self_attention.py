@@ -70,7 +70,7 @@ def main(config: SelfAttentionConfig, options: RunOptions) -> None:
                     lambda made: objectives.classification(made, data.standardisation),
                     splits,
                     trial,
-                    costs=lambda: {"peak_memory_gib": machine.peak_memory()},
+                    measure=lambda: {"peak_memory_gib": machine.peak_memory()},
                 )
                 for trial in config.trials()
             ]

@@ -144,7 +144,9 @@ class RunOptions(Config):
     experiment_dir: str = setting("runs", "The folder of all runs.")
     data_dir: str | None = setting(None, "Where data sets other than MNIST are kept.")
     resume: bool = setting(False, "Go on with the unfinished run of these flags.")
-    start_missing: bool = setting(False, "With --resume, start the run if there is none, rather than refuse.")
+    start_missing: bool = setting(
+        False, "With --resume, start the run if there is none, rather than refuse; of several trials it always is."
+    )
     overwrite: bool = setting(False, "Start again, deleting the run of these flags.")
     dump_json: bool = setting(True, "Write the JSON records and the picture beside metrics.jsonl.")
 

@@ -1,7 +1,6 @@
 """A monitor of what training ought to conserve."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from weirdonetworks.measure.conserved import Conserved, drift
 
@@ -9,8 +8,7 @@ from weirdonetworks.measure.conserved import Conserved, drift
 class DriftMonitor:
     """Measures how far quantities have drifted since the monitor was made, for the records of a training.
 
-    It is what `Study.train` takes as `follow` and `loop.fit` as `before_epoch`, and is made once the network has its
-    initial weights:
+    It is what `loop.fit` and `Study.train` take as `measure`, and is made once the network has its initial weights:
 
     >>> from weirdonetworks.measure.conserved import conserved_quantities
     >>> network = snt.nets.MLP([3, 2])
@@ -25,15 +23,11 @@ class DriftMonitor:
         self.quantities = tuple(quantities)
         self._before = [each.value() for each in self.quantities]
 
-    def __call__(self, moment: Any = None) -> dict[str, float]:
+    def __call__(self) -> dict[str, float]:
         """Measures the quantities as they are now.
-
-        Args:
-          moment: The network or the number of finished epochs, which the training loop tells and nobody needs here.
 
         Returns:
           The drift of each quantity, as `measure.conserved.drift`, under `drift/` and its name.
         """
-        del moment
         pairs = zip(self.quantities, self._before, strict=True)
         return {f"drift/{each.name}": drift(before, each.value()) for each, before in pairs}

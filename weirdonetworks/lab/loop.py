@@ -61,7 +61,7 @@ def fit(
     config: TrainingConfig,
     *,
     before_epoch: Callable[[int], Mapping[str, Any]] = lambda epoch: {},
-    costs: Callable[[], Mapping[str, Any]] = lambda: {},
+    measure: Callable[[], Mapping[str, Any]] = lambda: {},
     after_epoch: Callable[[int, Mapping[str, Any]], None] = lambda epochs, record: None,
     learning_rates: Callable[[int], npt.NDArray[np.floating]] | None = None,
     also_saved: Mapping[str, tf.Module] | None = None,
@@ -79,7 +79,8 @@ def fit(
       config: How long and how.
       before_epoch: Called with the number of finished epochs before each epoch is trained; may change the network.
         What it returns is added to the epoch's record.
-      costs: Measures, at the end of each epoch, what it took of the machine, of `BY_MACHINE`; added to its record too.
+      measure: Measures at the end of each epoch; what it returns is added to the epoch's record too. What depends on
+        the machine must be of `BY_MACHINE`.
       after_epoch: Called with the number of epochs that have just become finished (one, or those of the checkpoint)
         and the last record.
       learning_rates: Gives the rate of each step of an epoch, by the number of finished epochs; the configuration's
@@ -104,7 +105,7 @@ def fit(
         evaluated = {name: trainer.evaluate(split) for name, split in due.items()}
         norm = float(state.cumulative_gradient_norm)
         record = epoch_record(epoch + 1, steps, evaluated, norm, state.distance_from_start()) | added
-        record |= costs()
+        record |= measure()
         record["wallclock_time"] = time.perf_counter() - started
         if not math.isfinite(record["train_avg_loss"]):
             raise ValueError(f"the loss became {record['train_avg_loss']} in epoch {epoch + 1}: lower --learning_rate.")

@@ -49,7 +49,8 @@ PERMUTATION = "permutation of units"
 
 DEGREES = (1, 2, 3)  # Of activations: ReLU has the first, the square the second.
 TRIED = 64  # Random inputs on which a symmetry is looked for,
-AGREEMENT = 1e-4  # and how well it must hold there, in proportion to the largest output, in float32.
+SCALES = (0.1, 3.0, 100.0)  # of each of these sizes,
+AGREEMENT = 1e-4  # and how well it must hold there, in proportion to the largest output.
 SIDES = (8, *range(1, 65))  # Of the images on which what follows a convolution is tried.
 EQUAL = 1e-5  # Units closer than that, in proportion to the largest, count as equal.
 
@@ -84,10 +85,10 @@ class Conserved:
 
 
 def drift(before: Value, after: Value) -> float:
-    """Measures how far a quantity has moved, in proportion to the size it had; 0 where that was 0 and it has not moved.
+    """Measures how far a quantity has moved, in proportion to the larger of its sizes before and after.
 
     >>> drift(Value(np.array([0.0]), 4.0), Value(np.array([1.0]), 5.0))
-    0.25
+    0.2
 
     Raises:
       ValueError: If the values are not of one quantity.
@@ -98,16 +99,15 @@ def drift(before: Value, after: Value) -> float:
             "one quantity."
         )
     moved = float(np.linalg.norm(after.numbers - before.numbers))
-    if not moved:
-        return 0.0
-    return moved / before.size if before.size else math.inf
+    return moved / max(before.size, after.size) if moved else 0.0
 
 
 def conserved_quantities(model: Model, loss: Loss) -> list[Conserved]:
     """Finds what gradient flow on a loss conserves of a model's dense and convolutional layers.
 
-    Whether activations and loss have a symmetry is tried out on random numbers. Quantities that other symmetries bring
-    may be missing.
+    Whether activations and loss have a symmetry is tried out on random numbers of several sizes, a map with variables
+    of its own as these are now. Quantities that other symmetries bring may be missing, and so are those of units after
+    which stands what cannot be tried.
 
     >>> network = snt.nets.MLP([3, 2])
     >>> _ = network(tf.zeros([1, 4]))
@@ -168,53 +168,70 @@ def _check(layers: Sequence[Layer]) -> None:
 
 def _of_hidden_units(name: str, layer: Layer, following: Layer) -> list[Conserved]:
     units = layer.weights.shape[-1]
-    tried = _Tried(layer, following.weights.shape[-2])
+    tried = _Tried(layer)
     found = []
-    # Weights that are divided by their length cannot make up for the scale of the units they start from.
-    if following.norm is None or following.norm.kind != "weight":
+    # Weights that are divided by their length cannot make up for the scale of the units they start from, and units that
+    # a norm leaves without a scale have none to be made up for.
+    if (following.norm is None or following.norm.kind != "weight") and _has_scale(layer):
         # Below zero, since with one unit ReLU commutes with all above.
-        mixing = -tf.abs(_random([units, units], 1))
+        mixing = -tf.abs(tried.random([units, units]))
         if layer.norm is None and tried.commutes(lambda z: z @ mixing):
             found.append(Conserved(f"{name}/balance", MIXING, functools.partial(_matrix_balance, layer, following)))
-        elif (degree := _degree(tried, units)) and _incoming(layer):
+        elif degree := _degree(tried, units):
             value = functools.partial(_balance, layer, following, degree)
             found.append(Conserved(f"{name}/balance", RESCALING, value))
-    if tried.commutes(lambda z: z[..., ::-1]):
+    if all(tried.commutes(functools.partial(tf.gather, indices=order, axis=-1)) for order in _generators(units)):
         found.append(Conserved(f"{name}/equal_units", PERMUTATION, functools.partial(_equal_units, layer, following)))
     return found
 
 
 class _Tried:
-    """The map between two layers, tried out on random numbers in the units of the first."""
+    """The map between a layer and the next, tried out on random numbers in its units."""
 
-    def __init__(self, layer: Layer, outputs: int):
-        """Draws `[examples, *places, units]` at so many places that the map gives as many numbers as are taken."""
+    def __init__(self, layer: Layer):
+        """Draws `[examples, *places, units]`, at so many places as the map can take."""
         self._activation = layer.activation or tf.identity
         self._units = layer.weights.shape[-1]
-        self._inputs = None
+        self._dtype = tf.as_dtype(layer.weights.dtype)
+        self._inputs: tf.Tensor | None = None
         window = layer.weights.shape[:-2]
         for side in SIDES if window else (1,):
             shape = [*[side] * len(window), self._units]
             try:
-                if self._activation(tf.zeros([1, *shape])).shape[-1] == outputs:
-                    self._inputs = 3 * _random([TRIED, *shape], 0)
-                    return
+                (examples, *_, numbers) = self._activation(tf.zeros([1, *shape], self._dtype)).shape
             except (ValueError, tf.errors.InvalidArgumentError):
-                continue  # Too few places for a pooling window.
+                continue  # Of another rank, or with too few places for a pooling window.
+            if examples == 1 and numbers % self._units == 0:
+                self._inputs = self.random([TRIED, *shape])
+                return
+
+    def random(self, shape: Sequence[int]) -> tf.Tensor:
+        """Draws what is always the same for a shape, in the layer's type."""
+        return tf.cast(_random(shape, 1), self._dtype)
 
     def commutes(self, before: Map, after: Map | None = None) -> bool:
         """Tells whether map(before(z)) = after(map(z)), at each place; `after` is `before` if None."""
         if self._inputs is None:
             return False
-        one, other = (
-            tf.reshape(self._activation(z), [TRIED, -1, self._units]) for z in (before(self._inputs), self._inputs)
-        )
-        return _agree(one, (after or before)(other))
+        for scale in SCALES:
+            inputs = tf.cast(scale, self._dtype) * self._inputs
+            one, other = (
+                tf.reshape(tf.cast(self._activation(z), self._dtype), [TRIED, -1, self._units])
+                for z in (before(inputs), inputs)
+            )
+            if not _agree(one, (after or before)(other)):
+                return False
+        return True
+
+
+def _generators(units: int) -> list[list[int]]:
+    """Lists two permutations that make all others: the exchange of the first two, and the shift by one."""
+    return [[1, 0, *range(2, units)], [*range(1, units), 0]] if units > 1 else [[0]]
 
 
 def _degree(tried: _Tried, units: int) -> int:
     """Finds the degree to which a map is homogeneous in each unit by itself; 0 if it is not."""
-    scales = tf.exp(_random([units], 1))
+    scales = tf.exp(tried.random([units]))
     for degree in DEGREES:
         powers = scales**degree
         if tried.commutes(lambda z: z * scales, functools.partial(tf.multiply, powers)):
@@ -224,17 +241,27 @@ def _degree(tried: _Tried, units: int) -> int:
 
 def _is_translated(last: Layer, loss: Loss) -> bool:
     """Tells whether the loss does not see a number that is added to all outputs of the last layer."""
+    dtype = tf.as_dtype(last.weights.dtype)
     places = [8] * (len(last.weights.shape) - 2)
-    outputs = 3 * _random([TRIED, *places, last.weights.shape[-1]], 0)
-    shifts = _random([TRIED, *[1] * len(places), 1], 1)
-    classes = tf.range(TRIED) % outputs.shape[-1]
+    drawn = tf.cast(_random([TRIED, *places, last.weights.shape[-1]], 0), dtype)
+    shifts = tf.cast(_random([TRIED, *[1] * len(places), 1], 1), dtype)
     activation = last.activation or tf.identity
+    for scale in SCALES:
+        one, other = (activation(tf.cast(scale, dtype) * z) for z in (drawn, drawn + shifts))
+        if not _agree(*_losses(loss, one, other)):
+            return False
+    return True
+
+
+def _losses(loss: Loss, *outputs: tf.Tensor) -> list[tf.Tensor]:
+    """Computes the losses of outputs `[..., classes]`, with labels of the kind that the loss takes."""
+    shape = outputs[0].shape
+    classes = tf.reshape(tf.range(math.prod(shape[:-1])) % shape[-1], shape[:-1])
     causes = []
-    for labels in (tf.one_hot(classes, outputs.shape[-1]), classes):
+    for labels in (tf.one_hot(classes, shape[-1], dtype=outputs[0].dtype), classes):
         try:
-            one, other = (tf.convert_to_tensor(loss(labels, activation(z))) for z in (outputs, outputs + shifts))
-            return _agree(one, other)
-        except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+            return [tf.convert_to_tensor(loss(labels, each)) for each in outputs]
+        except Exception as error:  # Whatever a loss raises that was given labels it does not take.
             causes.append(str(error).partition("\n")[0])
     raise ValueError(f"loss (={loss!r}) must take one-hot or integer labels, and outputs: {' '.join(causes)}")
 
@@ -246,6 +273,10 @@ def _agree(one: tf.Tensor, other: tf.Tensor) -> bool:
 
 def _random(shape: Sequence[int], seed: int) -> tf.Tensor:
     return tf.random.stateless_normal(shape, (0, seed))
+
+
+def _has_scale(layer: Layer) -> bool:
+    return layer.norm is None or layer.norm.scale is not None
 
 
 def _incoming(layer: Layer) -> list[tf.Variable]:

@@ -10,7 +10,7 @@ import tensorflow as tf
 Map: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 NORMS = ("batch", "layer", "weight")
-FEATURES: tuple[Any, ...] = ((1,), (-1,), slice(1, None))  # What `snt.LayerNorm` calls the axis of features.
+FEATURES: tuple[Any, ...] = ((-1,), slice(1, None))  # What `snt.LayerNorm` calls the axes of features.
 CONVOLUTIONS = (snt.Conv1D, snt.Conv2D, snt.Conv3D)
 CHANNELS_LAST = ("NWC", "NHWC", "NDHWC", "channels_last")
 
@@ -175,7 +175,7 @@ def _keras_steps(model: Any) -> Iterator[Any]:
         yield Layer(model.kernel, model.bias)
         if model.activation is not tf.keras.activations.linear:
             yield model.activation
-    elif isinstance(model, kinds.BatchNormalization | kinds.LayerNormalization):
+    elif isinstance(model, kinds.BatchNormalization | kinds.LayerNormalization) and _is_norm_of_units(model):
         kind = "batch" if isinstance(model, kinds.BatchNormalization) else "layer"
         yield Norm(kind, model.gamma, model.beta)
     else:
@@ -188,3 +188,9 @@ def _is_keras_convolution(layer: Any) -> bool:
     # The transposed ones are among their subclasses.
     known = type(layer) in (kinds.Conv1D, kinds.Conv2D, kinds.Conv3D)
     return known and layer.groups == 1 and layer.data_format in CHANNELS_LAST
+
+
+def _is_norm_of_units(layer: Any) -> bool:
+    """Tells whether a norm of Keras goes along the last axis, and is none of those that are frozen to constants."""
+    axes = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis)
+    return axes == [-1] and layer.trainable
