@@ -2,16 +2,18 @@
 
 usage: python -m weirdonetworks.experiments.projected_gradient [--flag=value ...]
 
-Trains a small network on upright digits by gradient descent, in these ways, and measures accuracy and stability while
-the digits are turned through 360 degrees:
+Trains a small network on upright digits by gradient descent, in these ways, each at each of --rates, and measures
+accuracy and stability while the digits are turned through 360 degrees:
 
-    plain         nothing is done for stability, as a control at each of --rates
+    plain         nothing is done for stability: the control
+    projected     steps go along the gradient of the loss less its component along that of the variance
     augmentation  digits are turned at random in training
     penalty       the transformation variance counts in the loss, --penalties times
-    projected     steps go along the gradient of the loss less its component along that of the variance, at each of
-                  --rates and from each of three starts: random weights; a constant network, its last layer zero; an
-                  invariant one, the weights of its first layer averaged over the rotations (under quarter turns it is
-                  invariant exactly, under others as far as turning pixels lets it)
+
+The first two start from random weights, from a constant network, its last layer zero, and from an invariant one, the
+weights of its first layer averaged over the rotations (under quarter turns it is invariant exactly, under others as far
+as turning pixels lets it); so what the start does and what the projection does can be told apart. The others start from
+random weights.
 
     python -m weirdonetworks.experiments.projected_gradient --num_trials=3
 
@@ -20,12 +22,15 @@ network is invariant the variance is least, its gradient zero, and the first ste
 """
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weirdonetworks.experiments import digits
 from weirdonetworks.lab import flags, startup
 from weirdonetworks.lab.config import RunOptions, setting
+from weirdonetworks.lab.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,23 +39,32 @@ if TYPE_CHECKING:
     from weirdonetworks.lab.datasets import Dataset
 
 STARTS = ("random", "constant", "invariant")
+FROM_EACH_START = ("plain", "projected")
 
 
 @dataclasses.dataclass(frozen=True)
 class ProjectedGradientConfig(digits.DigitsConfig):
     """What the experiment is told."""
 
+    epochs: int = setting(4, "Passes over the training data.", minimum=1)
     # Plain gradient descent: what Adam and momentum make of a projected gradient is not orthogonal any more.
     optimizer: str = setting("Momentum", "The optimizer.", choices=("Adam", "Momentum"))
     momentum: float = setting(0.0, "Momentum, for --optimizer=Momentum.", minimum=0.0, maximum=1.0)
-    learning_rate: float = setting(
-        0.3, "The learning rate at the start, with augmentation or a penalty.", minimum=0.0, short="lr"
+    learning_rate: float = setting(1.0, "What --rates are multiplied by.", minimum=0.0, short="lr")
+    rates: tuple[float, ...] = setting(
+        (0.3, 0.1, 0.03), "Learning rates at the start; every training is done at each.", minimum=0.0
     )
-    rates: tuple[float, ...] = setting((0.3, 0.1, 0.03), "Those of plain and projected trainings.", minimum=0.0)
-    penalties: tuple[float, ...] = setting((1.0, 10.0, 100.0), "What the variance counts in the loss.", minimum=0.0)
+    penalties: tuple[float, ...] = setting((10.0, 100.0), "What the variance counts in the loss.", minimum=0.0)
     width: int = setting(128, "Units in the first of two hidden layers; the second has 64.", minimum=1)
     turns: int = setting(12, "The rotations trained with, evenly over 360 degrees.", minimum=2, maximum=360)
     examined: int = setting(1000, "Test images on which stability is measured.", minimum=1)
+    # On a processor epochs of this kind take as long with XLA, and it compiles every training anew.
+    execution: str = setting("graph", "How an epoch is compiled.", choices=("auto", "xla", "graph"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.rates:
+            raise UsageError("rates must hold at least one number.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,18 +73,22 @@ class Arm:
 
     Attributes:
       method: What is done for stability.
+      rate: The learning rate at the start.
       start: One of `STARTS`.
-      strength: The penalty, or the learning rate of a plain or projected training.
+      penalty: What the variance counts in the loss.
     """
 
     method: str
+    rate: float
     start: str = "random"
-    strength: float | None = None
+    penalty: float = 0.0
 
     @property
     def series(self) -> str:
-        """Names it, its strength aside."""
-        return f"projected, {self.start} start" if self.method == "projected" else self.method
+        """Names it, its rate aside."""
+        if self.method in FROM_EACH_START:
+            return f"{self.method}, {self.start} start"
+        return f"penalty {self.penalty:g}" if self.method == "penalty" else self.method
 
 
 def main(config: ProjectedGradientConfig, options: RunOptions) -> None:
@@ -84,27 +102,26 @@ def main(config: ProjectedGradientConfig, options: RunOptions) -> None:
         rows = []
         for each in opened.results["networks"]:
             accuracies = [study.percent(each[f"{sort}_accuracy"]) for sort in ("test", "turned")]
-            spoken = "" if each["strength"] is None else f"{each['strength']:g}"
             sizes = [f"{each[figure]['mean']:.1e}" for figure in ("variance", "difference")]
-            rows.append([each["series"], spoken, *accuracies, *sizes])
-        header = ["training", "penalty or rate", "accuracy, upright", "accuracy, turned", "variance", "difference"]
+            rows.append([each["series"], f"{each['rate']:g}", *accuracies, *sizes])
+        header = ["training", "rate", "accuracy, upright", "accuracy, turned", "variance", "difference"]
         print(f"\n{tables.table(header, rows)}")
 
 
 def arms(config: ProjectedGradientConfig) -> Iterator[Arm]:
-    """Lists the ways to train."""
-    for rate in config.rates:
-        yield Arm("plain", strength=rate)
-    yield Arm("augmentation")
-    for penalty in config.penalties:
-        yield Arm("penalty", strength=penalty)
-    for start in STARTS:
-        for rate in config.rates:
-            yield Arm("projected", start, rate)
+    """Lists the ways to train, each at each rate."""
+    for rate in (config.learning_rate * share for share in config.rates):
+        for start, method in itertools.product(STARTS, FROM_EACH_START):
+            yield Arm(method, rate, start)
+        yield Arm("augmentation", rate)
+        for penalty in config.penalties:
+            yield Arm("penalty", rate, penalty=penalty)
 
 
 def find(opened: Any, config: ProjectedGradientConfig, options: RunOptions) -> dict[str, Any]:
     """Trains and measures the networks."""
+    import numpy as np
+
     from weirdonetworks.algebra.transforms import rotation
     from weirdonetworks.lab import loop, study
 
@@ -123,7 +140,9 @@ def find(opened: Any, config: ProjectedGradientConfig, options: RunOptions) -> d
                 "series": arm.series,
                 **digits.accuracies(trained),
                 **{figure: study.spread([each[figure] for each in measured]) for figure in measured[0]},
-                "variance_by_epoch": [each["test_variance"] for each in trained[0].records],
+                "variance_by_epoch": np.mean(
+                    [[record["test_variance"] for record in each.records] for each in trained], axis=0
+                ).tolist(),
             }
         )
     return {"networks": networks}
@@ -145,23 +164,21 @@ def _train(
     from weirdonetworks.lab.training import of_loss
 
     augment = RandomTransform(sweep) if arm.method == "augmentation" else None
-    strength = arm.strength or 0.0
-    rate = strength if arm.method in ("plain", "projected") else config.learning_rate
 
     def objective(network: Any) -> Any:
         return projection.with_variance(
             digits.classifier(data, augment)(network),
             lambda images: tf.nn.softmax(network(data.standardisation(images))),
             sweep,
-            penalty=strength if arm.method == "penalty" else 0.0,
+            penalty=arm.penalty,
         )
 
     return opened.train(
-        "_".join(map(str, filter(None, dataclasses.astuple(arm)))),
+        f"{arm.series}_{arm.rate:g}".replace(",", "").replace(" ", "_"),
         started(arm.start, [config.width, 64, len(data.classes)], sweep),
         objective,
         splits,
-        dataclasses.replace(config, learning_rate=rate),
+        dataclasses.replace(config, learning_rate=arm.rate),
         direction=projection.keeping("variance") if arm.method == "projected" else of_loss,
     )
 
@@ -216,31 +233,35 @@ def _measure(network: Any, data: "Dataset", angles: Sequence[float], examined: i
 
 
 def draw(found: Any) -> "Figure":
-    """Draws accuracy against stability, and the variance over the epochs, the trainings of a kind in one colour."""
+    """Draws accuracy against stability, a line over the rates for each training, and the variance over the epochs."""
     from matplotlib.ticker import MaxNLocator
 
     from weirdonetworks.lab import plots
 
     figure, (left, middle, right) = plots.row(3, widths=(1.1, 1.1, 1.1))
+    least = min(each["rate"] for each in found["networks"])
     series: dict[str, list[Any]] = {}
     for each in found["networks"]:
         series.setdefault(each["series"], []).append(each)
-    for (name, trainings), colour in zip(series.items(), plots.COLOURS, strict=False):
+    # Plain and projected trainings from one start are in one colour, plain ones dashed.
+    kinds = [each[0]["start"] if each[0]["method"] in FROM_EACH_START else name for name, each in series.items()]
+    colours = dict(zip(dict.fromkeys(kinds), itertools.cycle(plots.COLOURS), strict=False))
+    for kind, (name, trainings) in zip(kinds, series.items(), strict=True):
+        line = "--" if trainings[0]["method"] == "plain" else "-"
+        style: Any = {"color": colours[kind], "linestyle": line, "label": name}
         upright = [100 * each["test_accuracy"]["mean"] for each in trainings]
-        for axes, figures in (
-            (left, [each["variance"]["mean"] for each in trainings]),
-            (middle, [100 * each["turned_accuracy"]["mean"] for each in trainings]),
-        ):
-            axes.plot(figures, upright, marker="o", color=colour, label=name)
+        left.plot([each["variance"]["mean"] for each in trainings], upright, marker="o", **style)
+        middle.plot([100 * each["turned_accuracy"]["mean"] for each in trainings], upright, marker="o", **style)
         for each in trainings:
-            epochs = range(1, len(each["variance_by_epoch"]) + 1)
-            right.plot(epochs, each["variance_by_epoch"], color=colour)
+            if each["rate"] == least and each["method"] in FROM_EACH_START:
+                right.plot(range(1, len(each["variance_by_epoch"]) + 1), each["variance_by_epoch"], **style)
     left.set(title="accuracy and variance", xlabel="variance of the probabilities", xscale="log")
     left.set_ylabel("test accuracy, upright, %")
     middle.set(title="accuracy upright and turned", xlabel="test accuracy, turned, %")
-    right.set(title="variance while training", xlabel="epoch", ylabel="variance", yscale="log")
+    right.set(title=f"variance while training at rate {least:g}", xlabel="epoch", ylabel="variance", yscale="log")
     right.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(series), frameon=False)
+    columns = math.ceil(len(series) / 2)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
     return figure
 
 
