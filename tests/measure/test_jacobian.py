@@ -1,5 +1,6 @@
 """Products with the Jacobian are those of the dense one, and what counts as invariant is its null space."""
 
+import functools
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,8 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests import registry
-from weirdonetworks.measure import jacobian
+from weirdonetworks.algebra import cyclic_group
+from weirdonetworks.measure import jacobian, lie_derivative, stability
 from weirdonetworks.measure.precision import in_dtype
 
 SIZE = 7
@@ -161,16 +163,65 @@ def test_a_gradient_of_its_own_counts() -> None:
     assert jacobian.jacobian_along(tf.floor, draw(2, 3), [tf.ones_like]).tolist() == [[[0.0] * 3] * 2]
 
 
-def test_bad_use_is_refused() -> None:
+KEPT: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "constant": tf.zeros_like,
+    "sum of probabilities": lambda batch: tf.reduce_sum(tf.nn.softmax(batch), axis=1),
+    "sign": tf.sign,
+    "floor": tf.floor,
+    "mean of steps": lambda batch: tf.reduce_mean(tf.round(batch), axis=1),
+    "class": lambda batch: tf.cast(tf.argmax(batch, axis=1), batch.dtype)[:, None],
+    "flat at 0": tf.square,
+    "kink at 0": tf.nn.relu,
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_derivative_of_zero_is_taken_where_outputs_stand_still_or_jump(name: str) -> None:
+    for inputs in (np.zeros((1, 300)), np.arange(300.0)[None], draw(1, 300)):
+        for dtype in (tf.float32, tf.float64):
+            assert jacobian.differentiable(KEPT[name], inputs, dtype) is KEPT[name]
+
+
+LOST: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "numpy_function": lambda batch: tf.numpy_function(np.tanh, [batch], batch.dtype),
+    "numpy_function with a kink at 0": lambda batch: tf.numpy_function(np.abs, [batch], batch.dtype),
+    "mean": lambda batch: tf.reduce_mean(tf.numpy_function(np.sin, [batch], batch.dtype), axis=1),
+    "py_function": lambda batch: tf.py_function(tf.tanh, [batch], batch.dtype),
+    "py_function of arrays": lambda batch: tf.py_function(lambda x: np.tanh(x.numpy()), [batch], batch.dtype),
+    "stop_gradient": lambda batch: tf.stop_gradient(tf.tanh(batch)),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_a_gradient_that_is_lost_is_refused(name: str) -> None:
+    for inputs in (np.zeros((1, 300)), draw(1, 300)):
+        for dtype in (tf.float32, tf.float64):
+            with pytest.raises(ValueError, match=r"TensorFlow can differentiate.* tf.numpy_function"):
+                jacobian.differentiable(LOST[name], inputs, dtype)
+
+
+def test_bad_use_is_refused_in_one_line(tmp_path: pathlib.Path) -> None:
     inputs = draw(2, 3)
+    tf.saved_model.save(tf.Module(), str(tmp_path))
+    loaded, turn = tf.saved_model.load(str(tmp_path)), lie_derivative.IMAGE_GENERATORS["rotation"]
+    along = functools.partial(jacobian.jacobian_along, tf.tanh, inputs)
     for use, error, message in (
         (lambda: jacobian.jacobian_along(tf.tanh, inputs, []), ValueError, "generators must hold at least one"),
         (lambda: jacobian.jacobian_along(tf.tanh, inputs[0], [tf.tanh]), ValueError, r"inputs of shape \(3,\) must"),
         (
             lambda: jacobian.jacobian_along(tf.tanh, inputs, [lambda batch: batch[:, :2]]),
             ValueError,
-            r"must give tangents of the shape of the inputs, \(None, 3\), not \(None, 2\)",
+            r"must give tangents of the shape of the inputs, \(2, 3\), not \(2, 2\)",
         ),
+        (lambda: along([lambda batch: batch[:1]]), ValueError, r"the shape of the inputs, \(2, 3\), not \(1, 3\)"),
+        (lambda: along([lambda batch: None]), ValueError, r"the shape of the inputs, \(2, 3\), not None"),
+        (lambda: along(["rotation"]), TypeError, r"generators \(=\['rotation'\]\) must be a list of functions"),
+        (lambda: along({"rotation": turn}), TypeError, r"generators \(={'rotation': .* must be a list of functions"),
+        (lambda: along(turn), TypeError, r"generators \(=ImageGenerator\(.* must be a list of functions"),
+        (lambda: jacobian.jacobian_along(None, inputs, [tf.tanh]), TypeError, r"model \(=None\) must be a function"),
+        (lambda: jacobian.jacobian_along(loaded, inputs, [tf.tanh]), TypeError, r"such as `model.serve`"),
+        (lambda: stability.invariance_error(loaded, inputs, cyclic_group(3)), TypeError, r"such as `model.serve`"),
+        (lambda: jacobian.invariant_directions(tf.tanh, inputs, tolerance="a"), ValueError, r"tolerance \(='a'\)"),
         (lambda: jacobian.jacobian_along(tf.reduce_sum, inputs, [tf.tanh]), ValueError, "an output for each input"),
         (lambda: jacobian.invariant_directions(tf.tanh, inputs, tolerance=1.0), ValueError, r"tolerance \(=1.0\)"),
         (lambda: jacobian.invariant_directions(tf.sqrt, 0 * inputs), ValueError, "finite derivatives"),
@@ -183,5 +234,6 @@ def test_bad_use_is_refused() -> None:
             r"vectors of shape \(2, 4\) must end in \(3,\)",
         ),
     ):
-        with pytest.raises(error, match=message):
+        with pytest.raises(error, match=message) as caught:
             use()
+        assert "\n" not in str(caught.value)

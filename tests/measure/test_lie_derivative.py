@@ -210,7 +210,13 @@ def test_bad_use_is_refused() -> None:
     images = draw(2, SIDE, SIDE, 1)
     for layers, given, generators, message in (
         ([tf.tanh], images[0, 0, 0], None, r"inputs of shape \(1,\) must be"),
-        ([tf.tanh], images[:, 0], None, r"images .* must be floating point, \[batch, height, width, channels\]"),
+        (
+            [lambda batch: pytest.fail("A convolution would end the process.")],
+            images[..., 0],
+            None,
+            r"images of shape \(2, 8, 8\) must be \[images, height, width, channels\]",
+        ),
+        ([tf.tanh], images, [lambda batch: batch[:1]], r"inputs, \(2, 8, 8, 1\), not \(1, 8, 8, 1\)"),
         ([tf.tanh], images, [], "generators must hold at least one"),
         ([], images, None, "layers must hold at least one"),
         ([tf.reduce_mean], images, None, "an output for each input"),
@@ -220,6 +226,13 @@ def test_bad_use_is_refused() -> None:
             lie.lie_derivative_by_layer(layers, given, moves)
     with pytest.raises(ValueError, match="whose gradients TensorFlow can differentiate; bilinear"):
         lie.lie_derivative(lambda batch: tf.image.resize(batch, [4, 4]) + batch[:, :4, :4], images)
+    for whole in (convolution_network(), keras_network()):
+        with pytest.raises(TypeError, match=r"layers \(=.*Sequential.*\) must be a list"):
+            lie.lie_derivative_by_layer(whole, images)
+    with pytest.raises(TypeError, match=r"generators \(=\['rotation'\]\) must be a list of functions"):
+        lie.lie_derivative(tf.tanh, images, ["rotation"])
+    with pytest.raises(TypeError, match=r"model \(=None\) must be a function of a batch"):
+        lie.lie_derivative(None, images)
     with pytest.raises(ValueError, match="batch_size"):
         lie.lie_derivative(tf.tanh, images, batch_size=0)
     with pytest.raises(ValueError, match=r"move \(=\(1.0, nan\)\) \[2\], all finite"):

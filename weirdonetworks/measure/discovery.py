@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.algebra.arrays import Ints, at_least, finite
 from weirdonetworks.algebra.groups import PermutationGroup, trivial_group
 from weirdonetworks.algebra.permutations import as_permutations
-from weirdonetworks.measure.topology import denoiser, partial_correlations, recovered_edges
+from weirdonetworks.measure.topology import denoiser, partial_correlations, recovered_edges, standardised
+
+NOISE, THRESHOLD = 0.03, 0.13
 
 
 class Graph:
@@ -64,13 +66,17 @@ class Graph:
     def of_weights(cls, weights: npt.ArrayLike, threshold: float) -> "Graph":
         """Reads the graph off a linear map that restores its inputs: partial correlations above a threshold are edges.
 
+        Negative ones are none, however large.
+
         Args:
           weights: `[n, n]`, those of a denoiser or a linear autoencoder; of other maps they say nothing of neighbours.
-          threshold: What a partial correlation must exceed.
+          threshold: What a partial correlation must exceed, at least 0.
 
         Raises:
-          ValueError: If the weights are not square.
+          TypeError: If the threshold is no number.
+          ValueError: If the weights are not square, a number is not finite, or the threshold is negative.
         """
+        finite("threshold", threshold, least=0)
         links = partial_correlations(weights)
         return cls(recovered_edges(links, threshold), len(links))
 
@@ -78,72 +84,124 @@ class Graph:
     def of_data(cls, examples: npt.ArrayLike, *, noise: float, threshold: float) -> "Graph":
         """Estimates the graph of data: that of the linear map that best restores examples from themselves with noise.
 
+        Each variable is first scaled to mean 0 and variance 1, so that neither its offset nor its unit counts.
+
         Args:
-          examples: `[examples, n]`, each variable of mean 0, all of like size.
+          examples: `[examples, n]`.
           noise: The variance of the noise, above 0; see `topology.denoiser`.
-          threshold: What a partial correlation must exceed.
+          threshold: As in `of_weights`.
 
         Raises:
-          ValueError: As `topology.denoiser`.
+          TypeError: If the examples, the noise or the threshold are no real numbers.
+          ValueError: As `topology.denoiser` and `of_weights`.
         """
-        return cls.of_weights(denoiser(examples, noise), threshold)
+        return cls.of_weights(denoiser(standardised(examples), noise), threshold)
+
+    @classmethod
+    def of_model(cls, model: Any, threshold: float) -> "Graph":
+        """Reads the graph off a linear layer that has learned to restore its inputs, as `of_weights`.
+
+        Args:
+          model: A linear layer of Sonnet or Keras with as many outputs as inputs, or a chain of such a layer alone,
+            what comes before it left aside; it has been called. Its bias does not count.
+          threshold: As in `of_weights`.
+
+        Raises:
+          TypeError: If the model is no Sonnet or Keras one.
+          ValueError: If it is no such layer or has not been called, or as in `of_weights`.
+        """
+        import sonnet as snt
+        import tensorflow as tf
+
+        from weirdonetworks.measure.layer_chain import layers_of
+
+        remedy = "Of another give Graph.of_weights(weights, threshold)."
+        if not isinstance(model, snt.Module | tf.keras.layers.Layer):
+            raise TypeError(f"model (={model!r}) must be a linear layer of Sonnet or Keras. {remedy}")
+        layer, *others = layers_of(model)
+        if others or layer.activation or layer.norm or layer.weights.shape.rank != 2:
+            raise ValueError(f"model (={model!r}) must be one linear layer and nothing after it. {remedy}")
+        return cls.of_weights(layer.weights.numpy(), threshold)
 
 
-def discover_symmetries(graph: Graph | npt.ArrayLike) -> PermutationGroup:
-    """Finds the group of all permutations of a graph's vertices that take each edge to an edge.
+def discover_symmetries(source: Any, *, noise: float = NOISE, threshold: float = THRESHOLD) -> PermutationGroup:
+    """Finds the permutation symmetries of data or of a model, as those of the graph of their variables; or of a graph.
 
-        {s(i), s(j)} is an edge for each edge {i, j}
+        {s(i), s(j)} is an edge for each edge {i, j}, and s(i) = i for each vertex i without an edge
 
-    Of data and of a model it is the group of their graph: `Graph.of_data`, `Graph.of_weights`. A vertex without an edge
-    stays in place, though any two such could be exchanged: nothing is known of it.
+    They are the group of all such permutations s. Any two vertices without an edge could be exchanged, but nothing is
+    known of them, so they stay in place.
+
+    The defaults are those at which `experiments.topology` recovers the grid from shuffled images: the threshold lies
+    between the partial correlations of neighbours and those of most other pixels. By chance alone one is some
+    1 / sqrt(examples) in size, so of a few hundred examples the threshold should be higher.
 
     >>> from weirdonetworks.measure.topology import grid_edges
-    >>> discover_symmetries(grid_edges(28, 28)).order  # The turns and mirror images of a square.
+    >>> discover_symmetries(Graph(grid_edges(28, 28))).order  # The turns and mirror images of a square.
     8
+    >>> walks = np.random.default_rng(0).normal(size=(2000, 4)).cumsum(axis=1)
+    >>> discover_symmetries(walks).elements().tolist()  # Each step depends on the one before: a path, or its reverse.
+    [[0, 1, 2, 3], [3, 2, 1, 0]]
 
     Args:
-      graph: A graph, or its edges, `[edges, 2]`.
+      source: A `Graph`; examples, `[examples, n]`, of which `Graph.of_data` makes one; or a linear layer that has
+        learned to restore its inputs, of which `Graph.of_model` does. Edges are given as `Graph(edges)`.
+      noise: Of examples, the variance of the noise, where each variable has variance 1.
+      threshold: Of examples or a model, what a partial correlation must exceed to be an edge.
 
     Returns:
       The group on the vertices, exact; found by BLISS (Junttila & Kaski 2007), in igraph.
 
     Raises:
       ImportError: If igraph is not installed.
-      TypeError, ValueError: As `Graph`.
+      TypeError, ValueError: As the methods of `Graph`, or if the examples are pairs of integers, as edges are.
     """
-    known = graph if isinstance(graph, Graph) else Graph(graph)
-    colours = 1 + np.arange(known.vertices)  # A vertex of a colour of its own cannot move.
-    colours[known.edges] = 0
-    searched = _igraph().Graph(n=known.vertices, edges=known.edges.tolist())
+    if isinstance(source, Graph):
+        graph = source
+    elif callable(source):
+        graph = Graph.of_model(source, threshold)
+    else:
+        examples = np.asarray(source)
+        if examples.ndim == 2 and examples.shape[1] == 2 and examples.dtype.kind in "iu":
+            raise ValueError(
+                f"source (integers of shape {examples.shape}) may be edges or examples. Give Graph(edges), or examples "
+                "in floating point."
+            )
+        graph = Graph.of_data(examples, noise=noise, threshold=threshold)
+    colours = 1 + np.arange(graph.vertices)  # A vertex of a colour of its own cannot move.
+    colours[graph.edges] = 0
+    searched = _igraph().Graph(n=graph.vertices, edges=graph.edges.tolist())
     generators = searched.automorphism_group(color=colours.tolist())
-    return PermutationGroup(generators) if generators else trivial_group(known.vertices)
+    return PermutationGroup(generators) if generators else trivial_group(graph.vertices)
 
 
-def kept_shares(graph: Graph | npt.ArrayLike, permutations: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def kept_shares(graph: Graph, permutations: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Measures the share of a graph's edges that each of some permutations takes to edges.
 
-    It is 1 for the symmetries of the graph and for no other permutation.
+    Of the permutations that leave vertices without an edge in place, it is 1 for the symmetries of the graph and for no
+    other.
 
-    >>> kept_shares([[0, 1], [1, 2]], [[2, 1, 0], [1, 0, 2]]).tolist()
+    >>> kept_shares(Graph([[0, 1], [1, 2]]), [[2, 1, 0], [1, 0, 2]]).tolist()
     [1.0, 0.5]
 
     Args:
-      graph: A graph, or its edges; one edge at least.
+      graph: A graph with an edge at least.
       permutations: Permutations of its vertices, `[permutations, vertices]`.
 
     Raises:
-      TypeError: If a permutation does not hold integers.
+      TypeError: If the graph is none, or a permutation does not hold integers.
       ValueError: If one is no permutation of the vertices, or there is no edge.
     """
-    known = graph if isinstance(graph, Graph) else Graph(graph)
+    if not isinstance(graph, Graph):
+        raise TypeError("graph must be a Graph. Give edges as Graph(edges).")
     elements = as_permutations(permutations)
-    if elements.ndim != 2 or elements.shape[1] != known.vertices:
-        raise ValueError(f"permutations (of shape {elements.shape}) must be [permutations, {known.vertices}].")
-    if not len(known.edges):
+    if elements.ndim != 2 or elements.shape[1] != graph.vertices:
+        raise ValueError(f"permutations (of shape {elements.shape}) must be [permutations, {graph.vertices}].")
+    if not len(graph.edges):
         raise ValueError("graph must have an edge, for there to be a share.")
-    is_edge = np.zeros((known.vertices, known.vertices), bool)
-    is_edge[tuple(known.edges.T)] = is_edge[tuple(known.edges.T[::-1])] = True
-    one, other = elements[:, known.edges[:, 0]], elements[:, known.edges[:, 1]]
+    is_edge = np.zeros((graph.vertices, graph.vertices), bool)
+    is_edge[tuple(graph.edges.T)] = is_edge[tuple(graph.edges.T[::-1])] = True
+    one, other = elements[:, graph.edges[:, 0]], elements[:, graph.edges[:, 1]]
     return is_edge[one, other].mean(axis=1)
 
 

@@ -9,7 +9,7 @@ straight through a step, that counts.
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +17,28 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.measure.stability import BATCH, Floats, Model, ready
+from weirdonetworks.measure.models import Model, named, ready
+from weirdonetworks.measure.stability import BATCH, Floats
 
 VectorField: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
+Field = TypeVar("Field", bound=VectorField)
 
 ZERO = tf.UnconnectedGradients.ZERO
 SKETCH = 32  # Directions in the first sketch of a Jacobian; each further one has twice as many.
 OVERSAMPLING = 8  # Directions in a sketch beyond those asked for: the last ones are the least exact.
 ITERATIONS = 3  # Of the subspace, so that singular values close to one another are told apart.
+LINES = 4  # Along which outputs are watched where all derivatives are 0: on one of them they may have a kink.
+PROBE = 2.0**-12  # The steps along these, in proportion to the largest entry of the input.
+ROUNDING = 1e-6  # Of derivatives, in proportion to the outputs.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InvariantDirections:
     """Which directions of the input a model ignores: all those orthogonal to the ones it is sensitive to.
+
+    Where `max_rank` ended the search, sensitive directions may be left among those that count as invariant here. Then
+    `dimension` and `share` are upper bounds, `basis` and `projected` are of a space that only contains the invariant
+    directions, and `bound` tells how sensitive the model may be to the rest of it.
 
     Attributes:
       singular_values: Those of the sensitive directions, falling, `[rank]`. Along such a direction, of length 1, the
@@ -44,7 +53,7 @@ class InvariantDirections:
 
     @property
     def dimension(self) -> int:
-        """The dimension of the space of invariant directions."""
+        """The dimension of the space of invariant directions; an upper bound where `max_rank` ended the search."""
         return math.prod(self.sensitive.shape[1:]) - len(self.sensitive)
 
     def projected(self, vectors: npt.ArrayLike) -> Floats:
@@ -97,7 +106,8 @@ def jvp(model: Model, inputs: tf.Tensor, tangents: Sequence[tf.Tensor]) -> tuple
 
     Returns:
       The outputs, and for each tangent a derivative of their shape. TensorFlow takes the gradient of
-      `tf.image.resize(method="bilinear")` for a constant, and so derivatives through it for 0; the measures refuse it.
+      `tf.image.resize(method="bilinear")` for a constant, and so derivatives through it for 0, and
+      `tf.numpy_function` has no gradient, so that derivatives are 0 too; the measures refuse both.
     """
     # J v is the gradient of (J^T u) v by u, whatever u is. Forward accumulation fails on attention in chunks, and in a
     # penalty, its epoch compiled with XLA, was seen to be five times slower and to spoil the training.
@@ -144,21 +154,21 @@ def jacobian_along(
       The derivatives, `[generators, inputs, ...]`, each of the shape of an output.
 
     Raises:
-      TypeError: If the model cannot be copied into the type.
+      TypeError: If the model or a generator cannot be called, or the model cannot be copied into the type.
       ValueError: If there is no input or generator, a generator gives another shape than that of the inputs, or the
-        model does not compute in the type, does not give an output for each input, or cannot be differentiated.
+        model does not compute in the type, does not give an output for each input, or cannot be differentiated, as
+        `differentiable` tells.
     """
-    values, fields = checked_inputs(inputs), list(generators)
-    if not fields:
-        raise ValueError("generators must hold at least one vector field.")
+    values, length = checked_inputs(inputs), at_least("batch_size", batch_size, 1)
+    fields = checked_fields(generators, tf.cast(values[:length], dtype))
     run = differentiable(model, values[:1], dtype)
 
     @tf.function(input_signature=[tf.TensorSpec([None, *values.shape[1:]], dtype)], autograph=False)
     def compute(batch: tf.Tensor) -> tf.Tensor:
-        return tf.stack(jvp(run, batch, [_tangent(field, batch) for field in fields])[1])
+        return tf.stack(jvp(run, batch, [tf.convert_to_tensor(field(batch), dtype) for field in fields])[1])
 
     # Called as it is, it is not counted among the retracings of one function that TensorFlow warns of.
-    pieces = in_pieces(compute.get_concrete_function(), values, at_least("batch_size", batch_size, 1), dtype)
+    pieces = in_pieces(compute.get_concrete_function(), values, length, dtype)
     return np.concatenate(list(pieces), axis=1)
 
 
@@ -190,19 +200,20 @@ def invariant_directions(
       inputs: `[inputs, ...]`, at least one.
       tolerance: Directions count as invariant if their singular values are at most this share of the largest, in
         [0, 1). In float32 rounding is about 1e-6 of it.
-      max_rank: The most directions to look for; the `bound` tells what was left. None for as many as there are.
+      max_rank: The most sensitive directions to look for; what is left of them counts as invariant, and the `bound`
+        tells how sensitive it is. None for as many as there are.
       seed: What the first sketch is drawn from.
       batch_size: How many inputs times directions there may be at a time; all directions of one input at the least.
       dtype: The type to compute in, as for `stability.outputs_over`.
 
     Raises:
-      TypeError: If a number is no integer, or the model cannot be copied into the type.
+      TypeError: If a number is no integer, or the model cannot be called or copied into the type.
       ValueError: If a number is out of range, there is no input, a derivative is not finite, or the model does not fit,
         as in `jacobian_along`.
     """
     values = checked_inputs(inputs)
-    if not 0 <= tolerance < 1:
-        raise ValueError(f"tolerance (={tolerance}) must be in [0, 1).")
+    if not isinstance(tolerance, int | float | np.floating) or not 0 <= tolerance < 1:
+        raise ValueError(f"tolerance (={tolerance!r}) must be a number in [0, 1).")
     batch_size, rng = at_least("batch_size", batch_size, 1), np.random.default_rng(at_least("seed", seed, 0))
     run = differentiable(model, values[:1], dtype)
     shape = values.shape[1:]
@@ -226,26 +237,26 @@ def invariant_directions(
 def differentiable(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
     """Makes sure that a model has its variables, computes in a type, and can be differentiated by `jvp`.
 
+    Derivatives of 0 are taken as they are where outputs stand still or jump, as those of a constant, `tf.sign` or
+    `tf.floor` do. They are lost where outputs move nonetheless, as through `tf.numpy_function`, or `tf.stop_gradient`
+    around a whole model; steps far below a thousandth of the largest entry count as movement. What is lost of some
+    part of a model, beside another that has its gradient, is not seen.
+
     Raises:
-      TypeError: If the model cannot be copied into the type.
+      TypeError: If the model cannot be called, or copied into the type.
       ValueError: If it does not compute in the type or give an output for each input, or derivatives are lost.
     """
     run = ready(model, example, dtype)
-    rng = np.random.default_rng(0)
-    inputs = tf.cast(example, dtype)
-    tangent = tf.constant(rng.normal(size=example.shape), dtype)
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(inputs)
-        outputs, (derivative,) = jvp(run, inputs, [tangent])
-    covector = tf.constant(rng.normal(size=outputs.shape), dtype)
-    pulled = tape.gradient(outputs, inputs, output_gradients=covector, unconnected_gradients=ZERO)
-    forwards, backwards = covector * derivative, pulled * tangent
-    size = tf.reduce_sum(tf.abs(forwards)) + tf.reduce_sum(tf.abs(backwards))
-    if tf.abs(tf.reduce_sum(forwards) - tf.reduce_sum(backwards)) > 1e-2 * size:
-        raise ValueError(
-            f"model (={model!r}) must be made of operations whose gradients TensorFlow can differentiate; bilinear "
-            "tf.image.resize is none (a convolution can take its place)."
-        )
+    refusal = ValueError(
+        f"model (={named(model)}) must be made of operations whose gradients TensorFlow can differentiate; bilinear "
+        "tf.image.resize (a convolution can take its place), tf.numpy_function and tf.py_function are none."
+    )
+    try:
+        lost = _loses_derivatives(run, tf.cast(example, dtype))
+    except (LookupError, tf.errors.UnknownError) as error:  # What `tf.py_function` keeps serves one gradient only.
+        raise refusal from error
+    if lost:
+        raise refusal
     return run
 
 
@@ -261,6 +272,28 @@ def checked_inputs(inputs: npt.ArrayLike) -> npt.NDArray[Any]:
     return values
 
 
+def checked_fields(generators: Iterable[Field], batch: tf.Tensor) -> list[Field]:
+    """Lists vector fields, each tried on a batch of inputs.
+
+    Raises:
+      TypeError: If they are no list of functions.
+      ValueError: If there is none, or one gives another shape than that of the inputs.
+    """
+    if not np.iterable(generators) or not all(map(callable, fields := list(generators))):
+        raise TypeError(
+            f"generators (={named(generators)}) must be a list of functions, such as [IMAGE_GENERATORS['rotation']]."
+        )
+    if not fields:
+        raise ValueError("generators must hold at least one vector field.")
+    for field in fields:
+        tangents = field(batch)
+        if (shape := getattr(tangents, "shape", tangents)) != batch.shape:
+            raise ValueError(
+                f"generators: {field!r} must give tangents of the shape of the inputs, {batch.shape}, not {shape}."
+            )
+    return fields
+
+
 def in_pieces(
     compute: Callable[..., Any], values: npt.NDArray[Any], length: int, dtype: tf.DType, *others: tf.Tensor
 ) -> Iterator[Any]:
@@ -269,13 +302,36 @@ def in_pieces(
         yield compute(tf.cast(values[start : start + length], dtype), *others)
 
 
-def _tangent(field: VectorField, batch: tf.Tensor) -> tf.Tensor:
-    tangent = tf.convert_to_tensor(field(batch), batch.dtype)
-    if not tangent.shape.is_compatible_with(batch.shape):
-        raise ValueError(
-            f"generators: {field!r} must give tangents of the shape of the inputs, {batch.shape}, not {tangent.shape}."
-        )
-    return tangent
+def _loses_derivatives(run: Model, inputs: tf.Tensor) -> bool:
+    """Tells whether derivatives are not those that the gradient gives, or both are 0 though the outputs move."""
+    rng = np.random.default_rng(0)
+    tangent = tf.constant(rng.normal(size=inputs.shape), inputs.dtype)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(inputs)
+        outputs, (derivative,) = jvp(run, inputs, [tangent])
+    covector = tf.constant(rng.normal(size=outputs.shape), inputs.dtype)
+    pulled = tape.gradient(outputs, inputs, output_gradients=covector, unconnected_gradients=ZERO)
+    forwards, backwards = covector * derivative, pulled * tangent
+    size = tf.reduce_sum(tf.abs(forwards)) + tf.reduce_sum(tf.abs(backwards))
+    if size == 0:
+        largest = tf.reduce_max(tf.abs(inputs))
+        scale = tf.where(largest > 0, largest, tf.ones_like(largest))
+        lines = tf.constant(rng.normal(size=[LINES, *inputs.shape]), inputs.dtype)
+        return any(_moves_without_derivatives(run, inputs, scale * each) for each in lines)
+    # A constant such as the sum of probabilities has rounding for a derivative, another one each way.
+    rounding = ROUNDING * tf.reduce_sum(tf.abs(covector * outputs))
+    return bool(tf.abs(tf.reduce_sum(forwards) - tf.reduce_sum(backwards)) > 1e-2 * size + rounding)
+
+
+def _moves_without_derivatives(run: Model, inputs: tf.Tensor, tangent: tf.Tensor) -> bool:
+    """Tells whether outputs move in proportion along a short line, at whose points derivatives along it are 0."""
+    # Not from the inputs themselves: zeros in an image are where ReLU has a kink, a square is flat, and a sign jumps.
+    line = tf.concat([inputs + number * PROBE * tangent for number in range(1, 6)], axis=0)
+    outputs, (derivatives,) = jvp(run, line, [tf.repeat(tangent, 5, axis=0)])
+    moves = outputs[1:] - outputs[:-1]
+    mean = tf.reduce_mean(moves, axis=0)
+    even = tf.reduce_max(tf.abs(moves - mean)) < 0.1 * tf.reduce_max(tf.abs(mean))
+    return bool(even and not tf.reduce_any(derivatives != 0))
 
 
 def _leading(products: "_Products", sketch: Floats) -> tuple[Floats, Floats]:

@@ -23,8 +23,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.measure.jacobian import checked_inputs, differentiable, in_pieces, jvp
-from weirdonetworks.measure.stability import BATCH, Floats, Model, ready
+from weirdonetworks.measure.jacobian import checked_fields, checked_inputs, differentiable, in_pieces, jvp
+from weirdonetworks.measure.models import Model, named, ready
+from weirdonetworks.measure.stability import BATCH, Floats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,9 +118,9 @@ def lie_derivative(
       The derivatives, `[generators, images, ...]`, each of the shape of an output.
 
     Raises:
-      TypeError: If the model cannot be copied into the type.
-      ValueError: If there is no image or generator, or the model does not compute in the type, does not give an output
-        for each image, or cannot be differentiated.
+      TypeError: If the model or a generator cannot be called, or the model cannot be copied into the type.
+      ValueError: If there is no image or generator, the images have other axes, or the model does not compute in the
+        type, does not give an output for each image, or cannot be differentiated.
     """
     (whole,) = lie_derivative_by_layer([model], images, generators, batch_size=batch_size, dtype=dtype)
     return whole
@@ -159,12 +160,15 @@ def lie_derivative_by_layer(
       For each layer what it adds, `[generators, images, ...]`, of the shape of the outputs.
 
     Raises:
-      TypeError: As in `lie_derivative`.
+      TypeError: As in `lie_derivative`, or if the layers are no list.
       ValueError: As in `lie_derivative`, or if there is no layer.
     """
-    values, moves = checked_inputs(images), list(generators)
-    if not moves:
-        raise ValueError("generators must hold at least one.")
+    values, length = checked_inputs(images), at_least("batch_size", batch_size, 1)
+    if values.ndim != 4:  # A convolution that has its weights ends the whole process on others.
+        raise ValueError(f"images of shape {values.shape} must be [images, height, width, channels].")
+    moves = checked_fields(generators, tf.cast(values[:length], dtype))
+    if not np.iterable(layers):
+        raise TypeError(f"layers (={named(layers)}) must be a list; give the layers that a Sequential is made of.")
     if not layers:
         raise ValueError("layers must hold at least one.")
     run, features = [], values[:1]
@@ -191,7 +195,7 @@ def lie_derivative_by_layer(
         return added
 
     # Called as it is, it is not counted among the retracings of one function that TensorFlow warns of.
-    pieces = list(in_pieces(compute.get_concrete_function(), values, at_least("batch_size", batch_size, 1), dtype))
+    pieces = list(in_pieces(compute.get_concrete_function(), values, length, dtype))
     return [np.concatenate([each.numpy() for each in layer], axis=1) for layer in zip(*pieces, strict=True)]
 
 

@@ -14,17 +14,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import sonnet as snt
 import tensorflow as tf
 from tqdm import tqdm
 
 from weirdonetworks.algebra.arrays import at_least, shown
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.matrix_groups import MatrixGroup
-from weirdonetworks.measure.precision import in_dtype, variables_of
+from weirdonetworks.measure.models import Model, ready
 from weirdonetworks.nets.orbits import Orbit, Transforms
 
-Model: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 Sweep: TypeAlias = Transforms | Orbit
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -353,29 +351,6 @@ def _orbit(transforms: Sweep) -> Orbit:
     # Each of a list was asked for, so none is left to a sample.
     listed = list(transforms) if np.iterable(transforms) else [transforms]
     return Orbit(listed, limit=max(len(listed), 1))
-
-
-def ready(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
-    """Makes sure that a model has its variables and computes in a type."""
-    if isinstance(model, snt.Module):
-        if not variables_of(model):
-            model(tf.cast(example, tf.float32))
-        model = in_dtype(model, dtype)
-    remedy = (
-        "Give a Sonnet module, a function of precision.in_dtype(module, dtype), or a Keras model built in that dtype."
-    )
-    try:
-        outputs = model(tf.cast(example, dtype))
-    except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
-        if dtype == tf.float32:
-            raise
-        cause = str(error).partition("\n")[0]
-        raise ValueError(f"model (={model!r}) must compute in {dtype.name}, and fails: {cause} {remedy}") from error
-    if not tf.is_tensor(outputs) or outputs.shape[:1] != [1]:
-        raise ValueError(f"model (={model!r}) must give a tensor [inputs, ...], an output for each input.")
-    if outputs.dtype != dtype:
-        raise ValueError(f"model (={model!r}) must compute in {dtype.name}, and gives {outputs.dtype.name}. {remedy}")
-    return model
 
 
 def _flat(outputs: npt.ArrayLike, transforms: int) -> Floats:

@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.algebra.arrays import Ints, at_least, finite
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,6 +39,25 @@ class Recovery:
         return np.divide(2 * self.precision * self.recall, total, out=np.zeros_like(total), where=total > 0)
 
 
+def standardised(examples: npt.ArrayLike) -> Floats:
+    """Scales each variable to mean 0 and variance 1 over the examples; one that never changes becomes 0.
+
+    >>> standardised([[1.0, 5.0], [3.0, 5.0]]).tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
+
+    Args:
+      examples: `[examples, n]`.
+
+    Raises:
+      TypeError: If they are no real numbers.
+      ValueError: If they are no such table, or not finite.
+    """
+    rows = _table(examples)
+    centred = rows - rows.mean(axis=0)
+    changes = np.ptp(rows, axis=0) > 0  # Rounding alone would be scaled up.
+    return np.where(changes, centred, 0) / np.where(changes, centred.std(axis=0), 1)
+
+
 def denoiser(examples: npt.ArrayLike, noise: float) -> Floats:
     """Solves for the linear map that best restores examples from themselves with noise: `C (C + noise)^-1`.
 
@@ -55,12 +74,11 @@ def denoiser(examples: npt.ArrayLike, noise: float) -> Floats:
       The symmetric weights, `[n, n]`.
 
     Raises:
-      ValueError: If the examples are no such table, or the noise is not above 0.
+      TypeError: If the examples are no real numbers, or the noise is none.
+      ValueError: If the examples are no such table, the noise is not above 0, or a number is not finite.
     """
-    rows = np.asarray(examples, np.float64)  # The products of bytes would overflow.
-    if rows.ndim != 2 or not len(rows):
-        raise ValueError(f"examples (of shape {rows.shape}) must be [examples, n], one at least.")
-    if not noise > 0:
+    rows = _table(examples)
+    if finite("noise", noise) <= 0:
         raise ValueError(f"noise (={noise}) must be above 0: without it the identity is the solution.")
     moments = rows.T @ rows / len(rows)
     solved = np.linalg.solve(moments + noise * np.eye(len(moments)), moments)
@@ -80,7 +98,7 @@ def partial_correlations(weights: npt.ArrayLike) -> Floats:
       weights: `[n, n]`.
 
     Raises:
-      ValueError: If the weights are not square.
+      ValueError: If the weights are not square, or not finite.
     """
     values = _square(weights)
     residues = np.sqrt(np.maximum(1 - np.diag(values), LEAST_RESIDUE))
@@ -103,9 +121,11 @@ def recovered_edges(weights: npt.ArrayLike, threshold: float) -> Ints:
       The edges, `[edges, 2]`, the smaller vertex first, in lexicographic order.
 
     Raises:
-      ValueError: If the weights are not square.
+      ValueError: If the weights are not square, a weight is not finite, or the threshold is NaN.
     """
     values = _square(weights)
+    if np.isnan(threshold):
+        raise ValueError(f"threshold (={threshold}) must be a number.")
     return np.argwhere(np.triu((values + values.T) / 2 > threshold, 1))
 
 
@@ -152,7 +172,7 @@ def recovery(weights: npt.ArrayLike, edges: npt.ArrayLike, thresholds: npt.Array
       thresholds: The thresholds; they are sorted.
 
     Raises:
-      ValueError: If the weights are not square, or the edges are no pairs of different vertices.
+      ValueError: If the weights are not square, or not finite, or the edges are no pairs of different vertices.
     """
     values = _square(weights)
     pairs = np.asarray(edges)
@@ -180,8 +200,22 @@ def _above(values: Floats, levels: Floats) -> npt.NDArray[np.intp]:
     return len(values) - np.searchsorted(np.sort(values), levels, side="right")
 
 
+def _table(examples: npt.ArrayLike) -> Floats:
+    rows = np.asarray(examples)
+    if rows.dtype.kind not in "biuf":
+        raise TypeError(f"examples (of type {rows.dtype}) must hold real numbers.")
+    if rows.ndim != 2 or not rows.size:
+        raise ValueError(f"examples (of shape {rows.shape}) must be [examples, n], one at least.")
+    values = rows.astype(np.float64, copy=False)  # The products of bytes would overflow.
+    if not np.isfinite(values).all():
+        raise ValueError("examples must be finite.")
+    return values
+
+
 def _square(weights: npt.ArrayLike) -> Floats:
     values = np.asarray(weights, np.float64)
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
         raise ValueError(f"weights (of shape {values.shape}) must be [n, n].")
+    if not np.isfinite(values).all():
+        raise ValueError("weights must be finite.")
     return values

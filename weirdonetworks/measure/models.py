@@ -1,0 +1,54 @@
+"""The models that are measured: any function of a batch, made ready to compute in a type."""
+
+import textwrap
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy.typing as npt
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.measure.precision import in_dtype, variables_of
+
+Model: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
+
+
+def ready(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
+    """Makes sure that a model has its variables and computes in a type.
+
+    Raises:
+      TypeError: If it cannot be called, or cannot be copied into the type.
+      ValueError: If it does not compute in the type or give an output for each input.
+    """
+    if not callable(model):
+        raise TypeError(
+            f"model (={named(model)}) must be a function of a batch. Of a SavedModel give one, such as `model.serve`."
+        )
+    if isinstance(model, snt.Module):
+        if not variables_of(model):
+            model(tf.cast(example, tf.float32))
+        model = in_dtype(model, dtype)
+    remedy = (
+        "Give a Sonnet module, a function of precision.in_dtype(module, dtype), or a Keras model built in that dtype."
+    )
+    try:
+        outputs = model(tf.cast(example, dtype))
+    except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
+        if dtype == tf.float32:
+            raise
+        cause = str(error).partition("\n")[0]
+        raise ValueError(
+            f"model (={named(model)}) must compute in {dtype.name}, and fails: {cause} {remedy}"
+        ) from error
+    if not tf.is_tensor(outputs) or outputs.shape[:1] != [1]:
+        raise ValueError(f"model (={named(model)}) must give a tensor [inputs, ...], an output for each input.")
+    if outputs.dtype != dtype:
+        raise ValueError(
+            f"model (={named(model)}) must compute in {dtype.name}, and gives {outputs.dtype.name}. {remedy}"
+        )
+    return model
+
+
+def named(model: object) -> str:
+    """Writes a model, or what was given for one, on one short line; Sonnet's own writing may take many."""
+    return textwrap.shorten(repr(model), 200, placeholder=" ...")
