@@ -5,6 +5,11 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests import registry
+from weirdonetworks.nets.group_convolution import GroupConv2D, LiftingConv2D
+from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
+from weirdonetworks.nets.set_inputs import SetNetwork
+from weirdonetworks.nets.shared import EquivariantLinear
+from weirdonetworks.nets.soft_equivariant import SoftEquivariant
 
 Shape = tuple[int | None, ...]
 
@@ -30,6 +35,8 @@ def trace(entry: registry.Network, shape: Shape) -> tf.TensorShape:
 
 
 REFUSED = [(entry, shape) for entry in registry.NETWORKS for shape in refused_shapes(entry)]
+TYPED = EquivariantLinear | GroupConv2D | LearnedAugmentation | LiftingConv2D | SetNetwork | SoftEquivariant
+OF_ONE_TYPE = [entry for entry in registry.NETWORKS if issubclass(entry.module, TYPED)]
 ELEMENTWISE = [entry for entry in registry.NETWORKS if entry.elementwise]
 FREE = [(entry, axis) for entry in registry.NETWORKS for axis in entry.free_axes]
 
@@ -38,6 +45,13 @@ FREE = [(entry, axis) for entry in registry.NETWORKS for axis in entry.free_axes
 def test_bad_shape_is_refused(entry: registry.Network, shape: Shape) -> None:
     with pytest.raises(ValueError, match="shape"):
         trace(entry, shape)
+
+
+@pytest.mark.parametrize("entry", OF_ONE_TYPE, ids=registry.name)
+def test_another_type_than_at_the_first_call_is_refused(entry: registry.Network) -> None:
+    module = entry.build()
+    with pytest.raises(ValueError, match="inputs of type float64 must be float32, as the weights are"):
+        entry.call(module, tf.cast(entry.inputs(), tf.float64))
 
 
 @pytest.mark.parametrize(("entry", "axis"), FREE, ids=[f"{entry.name}-{axis}" for entry, axis in FREE])

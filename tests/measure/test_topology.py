@@ -32,6 +32,15 @@ def test_denoiser_is_the_optimum() -> None:
     assert np.square(restored - noisy).sum(axis=1).mean() == pytest.approx(loss(best), rel=5e-3)
 
 
+def test_standardised_variables_have_mean_0_and_variance_1() -> None:
+    examples = np.random.default_rng(8).integers(0, 256, (50, N)).astype(np.uint8)
+    examples[:, 2] = 77
+    found = topology.standardised(examples * 0.1)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-14)
+    np.testing.assert_allclose(found.var(axis=0), [1, 1, 0, 1, 1, 1])
+    assert not found[:, 2].any()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
 def test_denoiser_takes_pixels_of_any_type(dtype: type) -> None:
     pixels = np.random.default_rng(6).integers(0, 256, (50, N))
@@ -118,9 +127,17 @@ def test_bad_arguments_are_refused() -> None:
         topology.denoiser(square, 0)
     with pytest.raises(ValueError, match=r"examples \(of shape \(3,\)\)"):
         topology.denoiser([1.0, 2.0, 3.0], 1.0)
+    with pytest.raises(ValueError, match=r"noise \(=inf\) must be finite"):
+        topology.denoiser(square, np.inf)
+    with pytest.raises(ValueError, match="examples must be finite"):
+        topology.denoiser([[1.0, np.inf]], 1.0)
+    with pytest.raises(ValueError, match=r"threshold \(=nan\)"):
+        topology.recovered_edges(square, np.nan)
     for refused in (topology.partial_correlations, lambda weights: topology.recovered_edges(weights, 0.0)):
         with pytest.raises(ValueError, match=r"weights \(of shape \(2, 3\)\) must be \[n, n\]"):
             refused(np.zeros((2, 3)))
+        with pytest.raises(ValueError, match="weights must be finite"):
+            refused([[1.0, np.nan], [0.0, 1.0]])
     for edges in ([], [[0, 3]], [[-1, 0]], [0, 1]):
         with pytest.raises(ValueError, match="must be pairs of the 3 vertices"):
             topology.recovery(square, edges, [0.0])

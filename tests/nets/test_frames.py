@@ -167,6 +167,21 @@ def test_averages_jump_only_where_height_and_width_are_spread_alike(group: str) 
     assert jump(canonical, image + 1.0 * top, row * column) < 1e-5
 
 
+def test_sorted_sets_jump_where_features_tie() -> None:
+    items, step = draw(4, 2), np.zeros((4, 2))
+    step[0] = 1
+    canonical, average = (wrapper(mlp(), SortFrame()) for wrapper in (Canonicalise, FrameAverage))
+    ties = [items.copy(), items.copy()]
+    for feature, tied in enumerate(ties):
+        tied[0, feature] = tied[1, feature]
+    assert jump(canonical, ties[0], step) > 1e-3 and jump(canonical, ties[1], step) < 1e-5
+    assert jump(average, ties[0], step) > 1e-3 and jump(average, ties[1], step) > 1e-3
+    assert jump(average, items, step) < 1e-5
+    # One feature alone: items that tie are equal. And an invariant network jumps nowhere.
+    assert jump(FrameAverage(mlp(), SortFrame()), ties[0][:, :1], step[:, :1]) < 1e-5
+    assert jump(Canonicalise(lambda x: tf.reduce_sum(x, axis=1), SortFrame()), ties[0], step) < 1e-5
+
+
 def test_gradients_go_through_the_chosen_image() -> None:
     inputs = tf.constant(draw(2, 4, 4, 1))
     network = Canonicalise(mlp(), TurnFrame("D4"))

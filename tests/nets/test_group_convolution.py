@@ -225,6 +225,8 @@ def test_an_error_names_sizes_that_work() -> None:
         (lambda: LiftingConv2D(2, 5, padding="VALID")(tf.zeros([1, 4, 4, 1])), ValueError, "a side of 4"),
         (lambda: GroupConv2D(2, 3)(tf.zeros([1, 4, 4, 8, 1])), ValueError, "4 elements of C4"),
         (lambda: GroupConv2D(2, 3)(tf.zeros([1, 4, 4, 4])), ValueError, "elements"),
+        (lambda: GroupConv2D(2, 3)(tf.zeros([1, 4, 4, 4, 0])), ValueError, "all sizes known and above 0"),
+        (lambda: LiftingConv2D(2, 3)(tf.zeros([1, 4, 4, 0])), ValueError, "at least one channel"),
         (lambda: GroupConv2D(2, 3)(tf.zeros([1, 4, 4, 4, 1], tf.int32)), ValueError, "floating"),
         (lambda: GroupPool(over="space"), ValueError, "over"),
         (lambda: GroupPool("median"), ValueError, "pooling"),
@@ -240,3 +242,20 @@ def test_other_channels_are_refused() -> None:
     layer(tf.zeros([1, 5, 5, 1]))
     with pytest.raises(ValueError, match="channels"):
         layer(tf.zeros([1, 5, 5, 2]))
+
+
+def test_other_elements_are_refused_at_every_call() -> None:
+    layer = GroupConv2D(2, 3)
+    layer(tf.zeros([1, 5, 5, 4, 1]))
+    with pytest.raises(ValueError, match="4 elements of C4"):
+        layer(tf.zeros([1, 5, 5, 8, 1]))
+
+
+@pytest.mark.parametrize("name", ["lifting", "group"])
+def test_a_size_refused_leaves_no_variables(name: str) -> None:
+    layer, last = make(name, "C4", kernel_size=3, stride=2)
+    with pytest.raises(ValueError, match="a side of 28"):
+        layer(tf.zeros([1, 28, 28, *last]))
+    assert not hasattr(layer, "w")
+    layer(tf.zeros([1, 5, 5, *last[:-1], 3]))
+    assert layer.w.shape[-2] == 3

@@ -54,6 +54,8 @@ def test_exponential_is_the_limit_of_its_definition() -> None:
         expected = ((vectors * np.exp(values)[:, None]) @ np.linalg.inv(vectors)).real
         found = _exponential(tf.constant(matrix)).numpy()
         assert np.abs(found - expected).max() < 1e-9 * np.abs(expected).max()
+        single = _exponential(tf.constant(matrix, tf.float32)).numpy()
+        assert np.abs(single - expected).max() < 3e-5 * np.abs(expected).max()
 
 
 def test_draws_are_spread_evenly_in_each_direction() -> None:
@@ -173,6 +175,10 @@ def test_widths_grow_where_what_is_learned_is_invariant_and_nowhere_else() -> No
     assert rotation < 0.2 and shift > 0.5
 
 
+def called_with_seed(seed: object) -> tf.Tensor:
+    return LearnedAugmentation(tf.identity, 0.1)(tf.ones([1, 2, 2, 1]), True, seed)
+
+
 def traced(network: Callable[[tf.Tensor], tf.Tensor]) -> object:
     augmented = LearnedAugmentation(network, 0.1)
     forward = tf.function(lambda inputs: augmented(inputs, False), autograph=False)
@@ -185,14 +191,22 @@ def traced(network: Callable[[tf.Tensor], tf.Tensor]) -> object:
         (lambda: LearnedAugmentation(3, 0.1), TypeError, r"network \(=3\) must be"),
         (lambda: LearnedAugmentation(tf.identity, -0.1), ValueError, r"strength \(=-0.1\)"),
         (lambda: LearnedAugmentation(tf.identity, float("nan")), ValueError, "strength"),
+        (lambda: LearnedAugmentation(tf.identity, "0.1"), TypeError, r"strength \(='0.1'\) must be a number"),
         (lambda: LearnedAugmentation(tf.identity, 0.1, width=0.0), ValueError, r"width \(=0.0\) must be above 0"),
+        (lambda: LearnedAugmentation(tf.identity, 0.1, width=float("inf")), ValueError, "width .* finite"),
+        (lambda: LearnedAugmentation(tf.identity, 0.1, fill=float("nan")), ValueError, r"fill \(=nan\) must be finite"),
         (lambda: LearnedAugmentation(tf.identity, 0.1, samples=0), ValueError, r"samples \(=0\)"),
         (lambda: LearnedAugmentation(tf.identity, 0.1, []), ValueError, "generators .* right, up, rotation, zoom"),
         (lambda: LearnedAugmentation(tf.identity, 0.1, ["turn"]), ValueError, "generators"),
+        (lambda: LearnedAugmentation(tf.identity, 0.1, 3), ValueError, r"generators \(=3\)"),
+        (lambda: LearnedAugmentation(tf.identity, 0.1, [0, 1]), ValueError, r"generators \(=\[0, 1\]\)"),
         (lambda: LearnedAugmentation(tf.identity, 0.1, ["up", "up"]), ValueError, "generators"),
         (lambda: LearnedAugmentation(tf.identity, 0.1).widths, ValueError, "called once"),
         (lambda: LearnedAugmentation(tf.identity, 0.1).width_penalty(), ValueError, "called once"),
         (lambda: LearnedAugmentation(tf.identity, 0.1)(tf.ones([1, 2, 2, 1]), True), ValueError, r"seed \(=None\)"),
+        (lambda: called_with_seed(3), ValueError, r"seed of shape \(\) and type int32 must be int32 \[2\]"),
+        (lambda: called_with_seed([1, 2, 3]), ValueError, r"seed of shape \(3,\)"),
+        (lambda: called_with_seed([0.5, 1.0]), ValueError, "seed .* type float32"),
         (lambda: traced(lambda moved: moved[:, : tf.shape(moved)[0]]), ValueError, "outputs of shape .* must be known"),
     ],
 )

@@ -24,6 +24,7 @@ from weirdonetworks.algebra import (
     trivial_group,
 )
 from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.nets import shared
 from weirdonetworks.nets.shared import EquivariantLinear
 from weirdonetworks.nets.shared_maps import METHODS, shared_map, torus
 
@@ -303,6 +304,7 @@ def test_a_stack_is_invariant() -> None:
         (lambda: EquivariantLinear(symmetric_group(3), cyclic_group(3))(tf.zeros([1, 3])), ValueError, "generators"),
         (lambda: EquivariantLinear(cyclic_group(6))(tf.zeros([1, 2, 6])), ValueError, "must be"),
         (lambda: EquivariantLinear(cyclic_group(6))(tf.zeros([1, 12])), ValueError, "must be"),
+        (lambda: EquivariantLinear(cyclic_group(6))(tf.zeros([1, 6, 0])), ValueError, "above 0"),
     ],
 )
 def test_what_cannot_be_is_refused(make: Callable[[], object], error: type[Exception], words: str) -> None:
@@ -315,3 +317,8 @@ def test_other_channels_are_refused() -> None:
     layer(tf.zeros([1, 3, 2]))
     with pytest.raises(ValueError, match="channels"):
         layer(tf.zeros([1, 3, 4]))
+
+
+def test_all_layers_for_symmetries_are_here_by_name() -> None:
+    assert {"GroupConv2D", "LearnedAugmentation", "LocalPool", "SoftEquivariant"} < set(shared.__all__)
+    assert all(hasattr(shared, name) for name in shared.__all__)

@@ -49,6 +49,12 @@ def broken(layer: SoftEquivariant, inputs: tf.Tensor) -> float:
     return equivariance_error(lambda x: layer(x)[..., 0], inputs.numpy(), GROUP, dtype=tf.float64).overall_relative
 
 
+def lawful_part(weights: np.ndarray) -> float:
+    """The share, in squares, of the circulant part of weights `[6, 6]`: their means along diagonals."""
+    shifted = [np.roll(weights, (step, step), axis=(0, 1)) for step in range(6)]
+    return float(np.square(np.mean(shifted, axis=0)).sum() / np.square(weights).sum())
+
+
 def test_at_first_it_is_the_layer() -> None:
     layer, (inputs, _) = soft_layer(1.0), inputs_and_targets(0)
     np.testing.assert_array_equal(layer(inputs), layer.layer(inputs))
@@ -76,13 +82,15 @@ def test_a_free_part_that_obeys_the_law_does_not_break_it() -> None:
 
 
 def test_training_departs_as_far_as_the_data_pay_for_it() -> None:
-    shares, errors = {}, {}
+    shares, errors, lawful = {}, {}, {}
     for strength, breaking in ((0.1, 0.0), (0.1, 1.0), (10.0, 1.0), (0.0, 1.0)):
         layer, inputs = trained(strength, breaking)
         shares[strength, breaking], errors[strength, breaking] = layer.free_share(inputs), broken(layer, inputs)
+        lawful[strength, breaking] = lawful_part(layer.free.numpy())
     assert shares[0.1, 0.0] < 0.02 and errors[0.1, 0.0] < 0.05
     assert shares[0.1, 1.0] > 0.1 and errors[0.1, 1.0] > 0.2
     assert shares[10.0, 1.0] < 0.01 and errors[10.0, 1.0] < 0.1
+    assert lawful[0.1, 1.0] < 0.01 < lawful[0.0, 1.0]  # Training with a penalty leaves to the layer what it can do.
     assert errors[0.0, 1.0] > errors[0.1, 1.0] > errors[10.0, 1.0]
 
 
@@ -103,6 +111,7 @@ def called(layer: SoftEquivariant, shape: list[int]) -> SoftEquivariant:
         (lambda: SoftEquivariant(3, 0.1), TypeError, "layer"),
         (lambda: soft_layer(-0.1), ValueError, "strength"),
         (lambda: soft_layer(float("nan")), ValueError, "strength"),
+        (lambda: soft_layer("0.1"), TypeError, r"strength \(='0.1'\) must be a number"),
         (lambda: soft_layer(0.1).penalty(), ValueError, "called"),
         (lambda: called(SoftEquivariant(snt.Flatten(), 0.1), [2, 3])(tf.zeros([2, 4])), ValueError, "width"),
     ],

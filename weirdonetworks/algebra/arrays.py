@@ -1,6 +1,7 @@
 """Checks and figures that every file here needs once: what counts as an integer, and how a huge one is written."""
 
 import math
+import numbers
 import operator
 from typing import Any, TypeAlias
 
@@ -26,6 +27,24 @@ def at_least(name: str, value: Any, least: int) -> int:
         raise TypeError(f"{name} (={value!r}) must be an integer.") from None
     if number < least:
         raise ValueError(f"{name} (={number}) must be at least {least}.")
+    return number
+
+
+def finite(name: str, value: Any, least: float = -math.inf) -> float:
+    """Gives `value` as a finite Python float that is at least `least`.
+
+    >>> finite("strength", np.float32(0.5), least=0)
+    0.5
+
+    Raises:
+      TypeError: If it is no real number.
+      ValueError: If it is too small, infinite or NaN.
+    """
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} (={value!r}) must be a number.")
+    number = float(value)
+    if not (math.isfinite(number) and number >= least):
+        raise ValueError(f"{name} (={number}) must be {'' if least == -math.inf else f'at least {least}, and '}finite.")
     return number
 
 

@@ -14,9 +14,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from weirdonetworks.experiments.topology import LEAST_DEVIATION
 from weirdonetworks.lab import flags, startup
 from weirdonetworks.lab.config import Config, RunOptions, setting
 from weirdonetworks.lab.errors import UsageError
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from weirdonetworks.algebra.arrays import Ints
-
-Floats = npt.NDArray[np.float64]
 
 # The elements of `image_dihedral`, in its order.
 SQUARE = (
@@ -91,7 +87,8 @@ def find(config: DiscoverSymmetriesConfig, options: RunOptions) -> dict[str, Any
     order = rng.permutation(side * side)
     pixels = images.reshape(len(images), -1)[:, order]
     has_ink = pixels.max(axis=0) > 0
-    weights = topology.denoiser(_standardised(pixels), config.strength)
+    # As `Graph.of_data` does, but once for all thresholds.
+    weights = topology.denoiser(topology.standardised(pixels), config.strength)
 
     # What is known of the true places is used from here on alone: `place` says where the shuffle put each pixel.
     place = inverse(order)
@@ -121,11 +118,6 @@ def find(config: DiscoverSymmetriesConfig, options: RunOptions) -> dict[str, Any
             if len(graph.edges)
         ],
     }
-
-
-def _standardised(pixels: npt.NDArray[np.uint8]) -> Floats:
-    values = pixels / 255
-    return (values - values.mean(axis=0)) / np.sqrt(values.var(axis=0) + LEAST_DEVIATION**2)
 
 
 def _permutations(side: int) -> dict[str, "Ints"]:

@@ -107,8 +107,8 @@ class Graph:
           threshold: As in `of_weights`.
 
         Raises:
-          TypeError: If the model is no Sonnet or Keras one.
-          ValueError: If it is no such layer or has not been called, or as in `of_weights`.
+          TypeError: If the model is no such layer or chain.
+          ValueError: If more than the layer is in it, or it has not been called, or as in `of_weights`.
         """
         import sonnet as snt
         import tensorflow as tf
@@ -116,8 +116,10 @@ class Graph:
         from weirdonetworks.measure.layer_chain import layers_of
 
         remedy = "Of another give Graph.of_weights(weights, threshold)."
-        if not isinstance(model, snt.Module | tf.keras.layers.Layer):
-            raise TypeError(f"model (={model!r}) must be a linear layer of Sonnet or Keras. {remedy}")
+        if not isinstance(model, snt.Linear | snt.Sequential | tf.keras.layers.Dense | tf.keras.Sequential):
+            raise TypeError(
+                f"model (={model!r}) must be a linear layer of Sonnet or Keras, or a chain of one. {remedy}"
+            )
         layer, *others = layers_of(model)
         if others or layer.activation or layer.norm or layer.weights.shape.rank != 2:
             raise ValueError(f"model (={model!r}) must be one linear layer and nothing after it. {remedy}")

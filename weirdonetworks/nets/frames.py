@@ -89,7 +89,8 @@ class SortFrame:
 
     The standard position is sorted by the first feature, among equals by the second, and so on; the frame holds, for
     each feature, the items sorted by that one first. Items that tie are equal, so all of it is the same for x and s.x.
-    It jumps where two items have equal values of a feature; averaged, that is one of as many terms as features.
+    That position jumps where two different items have the same first feature. What is averaged over the frame jumps at
+    more places, where they have any feature the same; but there only one of its terms does, of as many as features.
 
     >>> SortFrame().images(tf.constant([[[2.0, 1.0], [1.0, 5.0]]])).numpy().tolist()
     [[[[1.0, 5.0], [2.0, 1.0]]], [[[2.0, 1.0], [1.0, 5.0]]]]
@@ -101,7 +102,7 @@ class SortFrame:
         Raises:
           ValueError: If the inputs are no sets.
         """
-        checked_set(inputs)
+        inputs, _ = checked_set(inputs)
         return sorted_lexicographically(inputs)
 
     def images(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -110,7 +111,7 @@ class SortFrame:
         Raises:
           ValueError: If the inputs are no sets.
         """
-        checked_set(inputs)
+        inputs, _ = checked_set(inputs)
         rolled = [tf.roll(inputs, -feature, axis=2) for feature in range(inputs.shape[2])]
         return tf.stack([tf.roll(sorted_lexicographically(each), i, axis=2) for i, each in enumerate(rolled)])
 
@@ -144,8 +145,8 @@ class Canonicalise(_Framed):
 
         f(x) = network(c(x) x),    c(s.x) s.x = c(x) x, so f(s.x) = f(x)
 
-    Exact for every input, but not continuous: where c(x) changes, f jumps, whatever the network; see the frame for
-    where that is.
+    Exact for every input, but not continuous: where c(x) x jumps, so does f, unless the network gives the same on both
+    sides, as an invariant one does; see the frame for where that is.
 
     >>> network = Canonicalise(snt.Sequential([snt.Flatten(), snt.nets.MLP([8, 2])]), TurnFrame("D4"))
     >>> images = tf.random.stateless_normal([2, 5, 5, 1], seed=[0, 0])
@@ -167,8 +168,9 @@ class FrameAverage(_Framed):
 
         f(x) = mean of network(g x) over g in the frame of x,    f(s.x) = f(x)
 
-    Exact for every input. Continuous but where the frame changes, which is at fewer places than the standard position
-    of `Canonicalise` does; see the frame. All images are one batch, in one call of the network.
+    Exact for every input. Continuous but where the frame changes: for a `TurnFrame` at fewer places than the standard
+    position of `Canonicalise` does, for a `SortFrame` at more; see there. All images are one batch, in one call of the
+    network.
 
     >>> network = FrameAverage(snt.Sequential([snt.Flatten(), snt.nets.MLP([8, 2])]), SortFrame())
     >>> one, other = network(tf.constant([[[1.0, 3.0], [2.0, 0.0]], [[2.0, 0.0], [1.0, 3.0]]]))

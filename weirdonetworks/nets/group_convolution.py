@@ -9,7 +9,8 @@ import tensorflow as tf
 from weirdonetworks.algebra.arrays import Ints, at_least
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.images import checked_images
-from weirdonetworks.nets.turns import checked_group, quotients, turns
+from weirdonetworks.nets.polynomial import check_type
+from weirdonetworks.nets.turns import ORDERS, checked_group, quotients, turns
 
 NEAR = 8  # Pixels more or less at which an error looks for a size that works.
 
@@ -60,7 +61,7 @@ class _GroupConvolution(snt.Module):
         if self.with_bias:
             self.b = tf.Variable(tf.zeros([self.filters], dtype), name="b")
 
-    def _convolve(self, images: tf.Tensor) -> tf.Tensor:
+    def _convolve(self, images: tf.Tensor, pads: list[list[int]]) -> tf.Tensor:
         """Maps `[batch, height, width, ... * channels]` to `[batch, height', width', |G|, filters]`."""
         entries, elements = self._sources.shape
         channels = self.w.shape[-2]
@@ -68,10 +69,12 @@ class _GroupConvolution(snt.Module):
         copies = tf.reshape(tf.gather(rows, self._sources), [entries, elements, channels, self.filters])
         side = self.kernel_size
         bank = tf.reshape(tf.transpose(copies, [0, 2, 1, 3]), [side, side, images.shape[3], elements * self.filters])
-        pads = [[0, 0], *([self._pad(size, images.shape)] * 2 for size in images.shape[1:3]), [0, 0]]
         maps = tf.nn.conv2d(images, bank, self.stride, pads)
         outputs = tf.reshape(maps, [-1, *maps.shape[1:3], elements, self.filters])
         return outputs + self.b if self.with_bias else outputs
+
+    def _pads(self, shape: tf.TensorShape) -> list[list[int]]:
+        return [[0, 0], *([self._pad(size, shape)] * 2 for size in shape[1:3]), [0, 0]]
 
     def _pad(self, size: int, shape: tf.TensorShape) -> int:
         """Gives the pixels to add at each end of a side; raises a `ValueError` unless filters then lie evenly on it."""
@@ -132,13 +135,14 @@ class LiftingConv2D(_GroupConvolution):
         """Maps `[batch, height, width, channels]` to `[batch, height', width', |G|, filters]`.
 
         Raises:
-          ValueError: If the images are no such, have other channels than at the first call, or are of a size at which
-            the layer would not commute with turns.
+          ValueError: If the images are no such, have other channels or another type than at the first call, or are of a
+            size at which the layer would not commute with turns.
         """
         images = checked_images(images)
+        pads = self._pads(images.shape)
         self._initialize(images)
-        _check_channels(images, self.w)
-        return self._convolve(images)
+        _check_as_at_first(images, self.w)
+        return self._convolve(images, pads)
 
 
 class GroupConv2D(_GroupConvolution):
@@ -160,10 +164,6 @@ class GroupConv2D(_GroupConvolution):
     def _initialize(self, maps: tf.Tensor) -> None:
         _, _, _, elements, channels = maps.shape
         pixels = turns(self.group, self.kernel_size)
-        if elements != len(pixels):
-            raise ValueError(
-                f"inputs of shape {maps.shape} must have {len(pixels)} elements of {self.group} in axis 3."
-            )
         # The entry of a copy at a pixel and an element, by the pixel and the element that it is read at.
         sources = pixels[:, :, None] * elements + quotients(self.group)[:, None]
         shape = [self.kernel_size, self.kernel_size, elements, channels, self.filters]
@@ -173,13 +173,19 @@ class GroupConv2D(_GroupConvolution):
         """Maps `[batch, height, width, |G|, channels]` to `[batch, height', width', |G|, filters]`.
 
         Raises:
-          ValueError: If the maps are no such, have other channels than at the first call, or are of a size at which
-            the layer would not commute with turns.
+          ValueError: If the maps are no such, have other channels or another type than at the first call, or are of a
+            size at which the layer would not commute with turns.
         """
-        self._initialize(_checked_maps(maps))
-        _check_channels(maps, self.w)
+        maps = _checked_maps(maps)
         _, height, width, elements, channels = maps.shape
-        return self._convolve(tf.reshape(maps, [-1, height, width, elements * channels]))
+        if elements != ORDERS[self.group]:
+            raise ValueError(
+                f"inputs of shape {maps.shape} must have {ORDERS[self.group]} elements of {self.group} in axis 3."
+            )
+        pads = self._pads(maps.shape)
+        self._initialize(maps)
+        _check_as_at_first(maps, self.w)
+        return self._convolve(tf.reshape(maps, [-1, height, width, elements * channels]), pads)
 
 
 @snt.allow_empty_variables
@@ -216,26 +222,28 @@ class GroupPool(snt.Module):
         """Maps `[batch, height, width, |G|, channels]` to `[batch, height, width, ...]`, or to `[batch, ...]`.
 
         Raises:
-          ValueError: If the maps have another rank, or a size after the batch is not known.
+          ValueError: If the maps have another rank, or a size after the batch is not known or 0.
         """
-        values = _checked_maps(maps)
+        values = maps = _checked_maps(maps)
         if self.over == "all":
             values = tf.reshape(values, [-1, math.prod(maps.shape[1:4]), maps.shape[4]])
         return self._pooling(values)
 
 
 def _checked_maps(maps: tf.Tensor) -> tf.Tensor:
-    if maps.shape.rank != 5 or not maps.shape[1:].is_fully_defined():
+    maps = tf.convert_to_tensor(maps)
+    if maps.shape.rank != 5 or not maps.shape[1:].is_fully_defined() or 0 in maps.shape[1:]:
         raise ValueError(
-            f"inputs of shape {maps.shape} must be [batch, height, width, elements, channels], all sizes known, as "
-            "LiftingConv2D gives them."
+            f"inputs of shape {maps.shape} must be [batch, height, width, elements, channels], all sizes known and "
+            "above 0, as LiftingConv2D gives them."
         )
     if not maps.dtype.is_floating:
         raise ValueError(f"inputs of type {maps.dtype.name} must be floating point.")
     return maps
 
 
-def _check_channels(inputs: tf.Tensor, weights: tf.Variable) -> None:
+def _check_as_at_first(inputs: tf.Tensor, weights: tf.Variable) -> None:
+    check_type(inputs, weights.dtype)
     if inputs.shape[-1] != weights.shape[-2]:
         raise ValueError(
             f"inputs of shape {inputs.shape} must have {weights.shape[-2]} channels, as at the first call."

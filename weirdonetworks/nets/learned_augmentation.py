@@ -8,8 +8,9 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.algebra.arrays import at_least, finite
 from weirdonetworks.nets.images import checked_images
+from weirdonetworks.nets.polynomial import check_type
 
 # What moves the point (x, y, 1): x to the right, y upwards, the origin in the middle, 1 half the longer side.
 GENERATORS = {
@@ -20,7 +21,9 @@ GENERATORS = {
     "stretch": ((1, 0, 0), (0, -1, 0), (0, 0, 0)),
     "shear": ((0, 1, 0), (1, 0, 0), (0, 0, 0)),
 }
-TERMS, SQUARINGS = 8, 6  # Of the exponential series; good to 1e-8 for matrices of a norm below 20.
+# Of the exponential series. For matrices of a norm below 20 it is good to 1e-8 of the exponential's norm, in float32 to
+# 3e-5 however small they are: each squaring doubles the rounding.
+TERMS, SQUARINGS = 8, 6
 
 
 class LearnedAugmentation(snt.Module):
@@ -65,29 +68,28 @@ class LearnedAugmentation(snt.Module):
             as logarithms of a factor.
           width: Each width at first, above 0.
           samples: How many draws are averaged outside training.
-          fill: The value of everything outside the image.
+          fill: The value of everything outside the image, finite.
           resample: Whether training draws anew; else it averages the draws of evaluation too.
           name: The module's name.
 
         Raises:
-          TypeError: If the network cannot be called, or samples is no integer.
+          TypeError: If the network cannot be called, samples is no integer, or another number is none.
           ValueError: If a number is out of range, or the generators are not different ones of these, one at least.
         """
         super().__init__(name=name)
         if not callable(network):
             raise TypeError(f"network (={network!r}) must be a module or a function.")
-        if not 0 <= strength < math.inf:
-            raise ValueError(f"strength (={strength}) must be at least 0, and finite.")
-        if not 0 < width < math.inf:
-            raise ValueError(f"width (={width}) must be above 0, and finite.")
-        if not generators or len({*generators} & {*GENERATORS}) != len(generators):
+        names = list(generators) if np.iterable(generators) else []
+        if not names or sum(each in names for each in GENERATORS) != len(names):
             raise ValueError(f"generators (={generators!r}) must be different ones of {', '.join(GENERATORS)}.")
         self.network = network
-        self.strength = strength
-        self.fill = fill
+        self.strength = finite("strength", strength, least=0)
+        self.fill = finite("fill", fill)
         self.resample = resample
-        self._generators = np.array([GENERATORS[each] for each in generators], np.float64)
-        self._width = width
+        self._generators = np.array([GENERATORS[each] for each in names], np.float64)
+        self._width = finite("width", width)
+        if self._width <= 0:
+            raise ValueError(f"width (={width}) must be above 0.")
         self._draws = _evenly_spread(at_least("samples", samples, 1), len(self._generators))
 
     @snt.once
@@ -120,14 +122,15 @@ class LearnedAugmentation(snt.Module):
         Args:
           inputs: Images, `[batch, height, width, channels]`.
           is_training: Whether transformations are drawn, one for each image.
-          seed: What they are drawn by: two integers, new at each step.
+          seed: What they are drawn by: int32 `[2]`, new at each step.
 
         Raises:
-          ValueError: If the inputs are no images, a seed is needed and there is none, or a size after the batch of the
-            network's outputs is not known.
+          ValueError: If the inputs are no images or of another type than at the first call, a seed is needed and there
+            is none or no such, or a size after the batch of the network's outputs is not known.
         """
         images = checked_images(inputs)
         self._initialize(images.dtype)
+        check_type(images, self.raw_widths.dtype)
         moved = self.fill + move(images - self.fill, _exponential(-self._drawn(images, is_training, seed)))
         outputs = self.network(tf.reshape(moved, [-1, *images.shape[1:]]))
         if not outputs.shape[1:].is_fully_defined():
@@ -140,11 +143,9 @@ class LearnedAugmentation(snt.Module):
         """Draws from the algebra, `[batch, 1, 3, 3]`, or takes the fixed draws, `[samples, 3, 3]`."""
         if not (is_training and self.resample):
             draws = tf.constant(self._draws, images.dtype)
-        elif seed is None:
-            raise ValueError("seed (=None) must be given in training: int32 [2], new at each step.")
         else:
             shape = [tf.shape(images)[0], 1, len(self._generators)]
-            draws = tf.random.stateless_uniform(shape, seed, -1, 1, images.dtype, alg="philox")
+            draws = tf.random.stateless_uniform(shape, _checked_seed(seed), -1, 1, images.dtype, alg="philox")
         return tf.tensordot(draws * self.widths, tf.constant(self._generators, images.dtype), axes=1)
 
 
@@ -180,6 +181,15 @@ def move(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
             values = tf.gather(flat, places, axis=1, batch_dims=matrices.shape.rank - 3)
             moved += tf.where(inside, down * across, 0)[..., None] * values
     return tf.reshape(moved, [-1, matrices.shape[-3], height, width, channels])
+
+
+def _checked_seed(seed: tf.Tensor | None) -> tf.Tensor:
+    if seed is None:
+        raise ValueError("seed (=None) must be given in training: int32 [2], new at each step.")
+    numbers = tf.convert_to_tensor(seed)
+    if numbers.dtype not in (tf.int32, tf.int64) or not numbers.shape.is_compatible_with([2]):
+        raise ValueError(f"seed of shape {numbers.shape} and type {numbers.dtype.name} must be int32 [2].")
+    return numbers
 
 
 def _exponential(matrices: tf.Tensor) -> tf.Tensor:

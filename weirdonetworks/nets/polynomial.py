@@ -318,14 +318,21 @@ def flattened(inputs: tf.Tensor) -> tf.Tensor:
     """Flattens `[batch, ...]`, a tensor or what can be made one, to `[batch, n]`.
 
     Raises:
-      ValueError: If a size after the batch is not known, or the numbers are no floating-point ones.
+      ValueError: If a size after the batch is not known or 0, or the numbers are no floating-point ones.
     """
     inputs = tf.convert_to_tensor(inputs)
-    if inputs.shape.rank is None or inputs.shape.rank < 2 or not inputs.shape[1:].is_fully_defined():
-        raise ValueError(f"inputs of shape {inputs.shape} must be [batch, ...], all sizes after the batch known.")
+    shape = inputs.shape
+    if shape.rank is None or shape.rank < 2 or not shape[1:].is_fully_defined() or 0 in shape[1:]:
+        raise ValueError(f"inputs of shape {shape} must be [batch, ...], all sizes after the batch known and above 0.")
     if not inputs.dtype.is_floating:
         raise ValueError(f"inputs of type {inputs.dtype.name} must be floating point.")
     return tf.reshape(inputs, [-1, math.prod(inputs.shape[1:])])
+
+
+def check_type(inputs: tf.Tensor, *types: tf.DType) -> None:
+    """Raises a `ValueError` unless inputs are of a type of the weights, if there are any."""
+    if types and inputs.dtype not in types:
+        raise ValueError(f"inputs of type {inputs.dtype.name} must be {types[0].name}, as the weights are.")
 
 
 def checked_sizes(argument: str, sizes: Iterable[int], can_be_empty: bool = False) -> list[int]:

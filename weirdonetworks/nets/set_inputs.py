@@ -7,7 +7,7 @@ import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.nets.polynomial import checked_sizes
+from weirdonetworks.nets.polynomial import check_type, checked_sizes
 
 Activation: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
@@ -40,10 +40,7 @@ class SetNetwork(snt.Module):
                 f"inputs of shape {values.shape} must have {self.input_size} features, as the network was made for."
             )
         # Sonnet's own property raises an error where there is none yet.
-        types = {each.dtype for each in tf.Module.variables.fget(self) if each.dtype.is_floating}
-        if types and values.dtype not in types:
-            (weights, *_) = types
-            raise ValueError(f"inputs of type {values.dtype.name} must be {weights.name}, as the weights are.")
+        check_type(values, *{each.dtype for each in tf.Module.variables.fget(self) if each.dtype.is_floating})
         self._initialize(values)
         self.input_size = values.shape[2]
         return values, present

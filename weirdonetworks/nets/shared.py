@@ -1,7 +1,7 @@
 """Layers for any symmetry. Here: the linear layer of any permutation group, its weights shared along orbits.
 
-The others have files of their own, and are here by name: `group_convolution`, `soft_equivariant`, `local_pool` and
-`frames`.
+The others have files of their own, and are here by name: `group_convolution`, `soft_equivariant`, `local_pool`,
+`frames` and `learned_augmentation`.
 """
 
 import numpy as np
@@ -12,8 +12,9 @@ from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.nets.frames import Canonicalise, FrameAverage, SortFrame, TurnFrame
 from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
+from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
 from weirdonetworks.nets.local_pool import LocalPool
-from weirdonetworks.nets.polynomial import flattened
+from weirdonetworks.nets.polynomial import check_type, flattened
 from weirdonetworks.nets.shared_maps import METHODS, shared_map
 from weirdonetworks.nets.soft_equivariant import SoftEquivariant
 
@@ -23,6 +24,7 @@ __all__ = [
     "FrameAverage",
     "GroupConv2D",
     "GroupPool",
+    "LearnedAugmentation",
     "LiftingConv2D",
     "LocalPool",
     "SoftEquivariant",
@@ -123,7 +125,7 @@ class EquivariantLinear(snt.Module):
 
         Raises:
           ValueError: If the inputs' shape is not known after the batch, or they are not of the group's points, or of
-            other channels than at the first call; or at the first call as in `shared_maps.shared_map`.
+            other channels or another type than at the first call; or at the first call as in `shared_maps.shared_map`.
         """
         inputs = tf.convert_to_tensor(inputs)
         flat, n = flattened(inputs), self.group_in.degree
@@ -132,6 +134,7 @@ class EquivariantLinear(snt.Module):
             raise ValueError(f"inputs of shape {inputs.shape} must be [batch, {n}, channels] or [batch, {n}].")
         points = tf.reshape(flat, [-1, n, flat.shape[1] // n])
         self._initialize(points)
+        check_type(points, self.w.dtype)
         if points.shape[2] != self.w.shape[1]:
             raise ValueError(
                 f"inputs of shape {inputs.shape} must have {self.w.shape[1]} channels, as at the first call."

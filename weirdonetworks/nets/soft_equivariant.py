@@ -1,12 +1,12 @@
 """A layer that keeps a symmetry as far as the data do."""
 
-import math
 from collections.abc import Callable
 
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.nets.polynomial import flattened
+from weirdonetworks.algebra.arrays import finite
+from weirdonetworks.nets.polynomial import check_type, flattened
 
 
 class SoftEquivariant(snt.Module):
@@ -15,9 +15,13 @@ class SoftEquivariant(snt.Module):
         f(x) = layer(x) + A x,    penalty = strength * sum of A^2
 
     A starts at 0, so at first f obeys the law that the layer obeys. Trained on the loss plus the penalty, it departs
-    from that law as far as the data pay for it: a Gaussian prior on A of variance 1 / (2 strength), the loss being a
-    negative log-likelihood. `free_share` reports how far. A has a weight for each pair of an input and an output
-    number, whatever the layer shares.
+    from that law as far as the data pay for it. The penalty is a Gaussian prior on A: of variance 1 / (2 N strength)
+    where the loss is the mean over N examples of a negative log-likelihood, 1 / (2 strength) where it is the sum. A has
+    a weight for each pair of an input and an output number, whatever the layer shares.
+
+    `free_share` reports how much goes by way of A. Where it is 0, f is the layer; but A may obey the law too, so a
+    share above 0 alone does not tell that f does not: `measure.stability.equivariance_error` does. What the layer could
+    do in place of A costs nothing there, so that a minimum has none of it in A.
 
     >>> from weirdonetworks.algebra import cyclic_group
     >>> from weirdonetworks.nets.shared import EquivariantLinear
@@ -38,16 +42,14 @@ class SoftEquivariant(snt.Module):
           name: The module's name.
 
         Raises:
-          TypeError: If the layer cannot be called.
+          TypeError: If the layer cannot be called, or the strength is no number.
           ValueError: If the strength is negative, or not finite.
         """
         super().__init__(name=name)
         if not callable(layer):
             raise TypeError(f"layer (={layer!r}) must be a module or a function.")
-        if not 0 <= strength < math.inf:
-            raise ValueError(f"strength (={strength}) must be at least 0, and finite.")
         self.layer = layer
-        self.strength = strength
+        self.strength = finite("strength", strength, least=0)
 
     @snt.once
     def _initialize(self, flat: tf.Tensor, outputs: tf.Tensor) -> None:
@@ -58,8 +60,8 @@ class SoftEquivariant(snt.Module):
         """Maps `[batch, ...]` to what the layer gives, in shape.
 
         Raises:
-          ValueError: If a size after the batch of inputs or outputs is not known, or the inputs have another width than
-            at the first call.
+          ValueError: If a size after the batch of inputs or outputs is not known or 0, or the inputs have another width
+            or type than at the first call.
         """
         kept, freed = self._parts(inputs)
         return kept + freed
@@ -75,7 +77,7 @@ class SoftEquivariant(snt.Module):
         return self.strength * tf.reduce_sum(tf.square(self.free))
 
     def free_share(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Measures the share of the free map in the outputs for some inputs, in [0, 1].
+        """Measures the share of the free map in the outputs for some inputs, in [0, 1]; all of it, lawful or not.
 
             |A x|^2 / (|A x|^2 + |layer(x)|^2),    sums of squares over all inputs and outputs; 0 where both are
 
@@ -90,10 +92,16 @@ class SoftEquivariant(snt.Module):
 
     def _parts(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         inputs = tf.convert_to_tensor(inputs)
-        flat, kept = flattened(inputs), self.layer(inputs)
+        flat = flattened(inputs)
+        if hasattr(self, "free"):
+            self._check(inputs, flat)
+        kept = self.layer(inputs)
         self._initialize(flat, kept)
+        return kept, tf.reshape(tf.matmul(flat, self.free), [-1, *kept.shape[1:]])
+
+    def _check(self, inputs: tf.Tensor, flat: tf.Tensor) -> None:
+        check_type(inputs, self.free.dtype)
         if flat.shape[1] != self.free.shape[0]:
             raise ValueError(
                 f"inputs of shape {inputs.shape} must have width {self.free.shape[0]}, as at the first call."
             )
-        return kept, tf.reshape(tf.matmul(flat, self.free), [-1, *kept.shape[1:]])

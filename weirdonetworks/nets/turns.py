@@ -7,6 +7,7 @@ from weirdonetworks.algebra.image_groups import image_dihedral, image_rotations
 from weirdonetworks.algebra.permutations import inverse
 
 GROUPS = {"C4": image_rotations, "D4": image_dihedral}
+ORDERS = {"C4": 4, "D4": 8}
 
 
 def checked_group(group: str) -> str:
