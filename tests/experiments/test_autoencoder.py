@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests.drivers.processes import only_run, read, records
-from tests.experiments.processes import command, run
+from tests.experiments.processes import command, run, shown_again
 
 SHORT = ("--examples=120", "--epochs=1", "--batch_size=50", "--code_size=8")
 Done = tuple[pathlib.Path, subprocess.CompletedProcess[str]]
@@ -36,10 +36,7 @@ def test_it_leaves_results_and_a_picture(finished: Done) -> None:
 
 def test_a_finished_study_trains_nothing(finished: Done) -> None:
     folder, _ = finished
-    before = {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()}
-    again = run("autoencoder", *SHORT, f"--experiment_dir={folder}")
-    assert again.returncode == 0 and "finished before" in again.stdout
-    assert {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()} == before
+    shown_again("autoencoder", folder, *SHORT)
 
 
 def test_a_few_images_are_too_few(tmp_path: pathlib.Path) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from tests.drivers.processes import all_runs, only_run, read, records
-from tests.experiments.processes import run
+from tests.experiments.processes import run, shown_again
 
 SHORT = {
     "lenet": ("--examples=500", "--epochs=2", "--num_trials=2", "--execution=graph"),
@@ -46,10 +46,7 @@ def test_results_are_those_of_the_trainings(finished: Done) -> None:
 
 def test_a_finished_study_trains_nothing(finished: Done) -> None:
     name, folder, _ = finished
-    before = {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()}
-    again = run(name, *SHORT[name], f"--experiment_dir={folder}")
-    assert again.returncode == 0 and "finished before" in again.stdout
-    assert {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()} == before
+    shown_again(name, folder, *SHORT[name])
 
 
 @pytest.mark.parametrize("name", SHORT)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.drivers.processes import only_run, read, records
-from tests.experiments.processes import run
+from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments.self_attention import central_pixel
 
 SHORT = ("--examples=110", "--epochs=1", "--size=4", "--window=1")
@@ -36,10 +36,7 @@ def test_it_leaves_results_and_a_picture(finished: Done) -> None:
 
 def test_a_finished_study_trains_nothing(finished: Done) -> None:
     folder, _ = finished
-    before = {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()}
-    again = run("self_attention", *SHORT, f"--experiment_dir={folder}")
-    assert again.returncode == 0 and "finished before" in again.stdout
-    assert {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()} == before
+    shown_again("self_attention", folder, *SHORT)
 
 
 STEP = """

@@ -10,7 +10,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests.drivers.processes import all_runs, only_run, read
-from tests.experiments.processes import run
+from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments import set_functions, set_networks
 from weirdonetworks.lab import set_tasks
 from weirdonetworks.lab.datasets import Dataset
@@ -149,10 +149,7 @@ def test_it_leaves_results_and_a_picture(finished: Done) -> None:
 
 def test_a_finished_study_trains_nothing(finished: Done) -> None:
     folder, _ = finished
-    before = {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()}
-    again = run("set_functions", *SHORT, f"--experiment_dir={folder}")
-    assert again.returncode == 0 and "finished before" in again.stdout
-    assert {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()} == before
+    shown_again("set_functions", folder, *SHORT)
 
 
 @pytest.mark.parametrize(

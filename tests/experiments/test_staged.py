@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.drivers.processes import all_runs, only_run, read, records
-from tests.experiments.processes import run
+from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments import staged
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.study import Study, Trained
@@ -43,10 +43,7 @@ def test_stages_and_the_network_at_once_have_as_many_epochs(finished: Done) -> N
 
 def test_a_finished_study_trains_nothing(finished: Done) -> None:
     folder, _ = finished
-    before = {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()}
-    again = run("staged", *SHORT, f"--experiment_dir={folder}")
-    assert again.returncode == 0 and "finished before" in again.stdout
-    assert {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()} == before
+    shown_again("staged", folder, *SHORT)
 
 
 def test_bad_input_is_one_clear_line(tmp_path: pathlib.Path) -> None:
