@@ -18,12 +18,15 @@ from tests.lab.test_pets import write_cifar10
 from weirdonetworks.experiments import pet_networks, transfer_stability
 from weirdonetworks.experiments.pet_networks import TransferStabilityConfig
 from weirdonetworks.lab import files
+from weirdonetworks.lab.backbones import Backbone
 from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.datasets import Dataset, Split, Standardisation
 from weirdonetworks.lab.errors import UsageError
 
 SHORT = {"dataset": "CIFAR10", "image_size": 16, "copies": 2, "step": 90, "epochs": 3, "batch_size": 16}
 SHORT |= {"cnn_size": 8, "cnn_epochs": 1, "execution": "graph", "preprocess": "tf,none"}
-SPLITS = ["train", "validation", "test", "train_deformed_0", "train_deformed_1", "turned"]
+SHORT |= {"examples": 80, "validation_size": 16}  # Whole batches: a short one is compiled apart.
+SPLITS = ["train", "validation", "test", "train_deformed_42_0", "train_deformed_42_1", "turned"]
 NETWORKS = ["means", "rows", "cnn, undeformed", "cnn, deformed", "cnn, any turn"]
 
 
@@ -99,6 +102,14 @@ def test_the_figures_agree_with_each_other(done: Done) -> None:
         for key in transfer_stability.MEASURES:
             assert np.mean(images["networks"][name][key]) == pytest.approx(each[key]["mean"])
             assert len(images["networks"][name][key]) == len(images["labels"])
+    counts = {kind: images["labels"].count(index) for index, kind in enumerate(("cat", "dog"))}
+    assert done.results["classes"] == counts and f"{counts['cat']} cat, {counts['dog']} dog." in done.printed
+    ((constant, same),) = done.results["baseline"].items()
+    answer = max(counts, key=lambda kind: counts[kind])
+    error = 1 - counts[answer] / len(images["labels"])
+    assert constant == f"always {answer}" and constant in done.printed and f"{error:.2%}" in done.printed
+    assert same["error_by_angle"] == pytest.approx([error] * 4)
+    assert same["class_changes"]["mean"] == same["transformation_variance"]["mean"] == 0
     head = 3 * 512 + 512 + 512 * 2 + 2
     assert (done.results["networks"]["means"]["parameters"], rows["image_size"]) == (head, 16)
 
@@ -111,6 +122,37 @@ def test_pictures_and_the_page_show_every_network(done: Done) -> None:
     for name in NETWORKS:
         assert html.escape(name) in page and name in done.printed
     assert f"{done.results['networks']['rows']['test_accuracy']['mean']:.2%}" in page
+
+
+def test_nothing_is_taken_from_other_data_or_weights(tmp_path: pathlib.Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)
+    split = Split(images, np.arange(8, dtype=np.int32) % 2)
+    flipped = Split(images, 1 - split.labels)
+    data = Dataset("pets", split, split, ("cat", "dog"), Standardisation.of(images))
+    config = TransferStabilityConfig(copies=2, step=180, num_trials=2)
+    trained = []
+
+    class Opened:
+        directory = tmp_path
+
+        def train(self, name: str, *rest: Any) -> None:
+            trained.append(name)
+            raise KeyboardInterrupt
+
+    def features_after(digest: str, data: Dataset) -> set[str]:
+        backbone = Backbone("means", 8, lambda images: images[:, 0, 0], 0, digest)
+        with pytest.raises(KeyboardInterrupt):
+            pet_networks.transferred(Opened(), backbone, data, data.test[:2], config)
+        return {path.name for path in tmp_path.glob("features-*")}
+
+    first, *others = (
+        features_after(*given)
+        for given in (("a", data), ("a", data), ("b", data), ("a", dataclasses.replace(data, test=flipped)))
+    )
+    assert [len(first), *map(len, others)] == [1, 1, 2, 3]
+    assert trained[0] == trained[1] and len(set(trained)) == 3
+    copies = [np.load(path) for path in (tmp_path / first.pop()).glob("train_deformed_*.npy")]
+    assert len(copies) == 4 and len({copy.tobytes() for copy in copies}) == 4
 
 
 def test_measures_are_those_of_the_definitions() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from weirdonetworks.lab import backbones
+from weirdonetworks.lab import backbones, files
 from weirdonetworks.lab.errors import UsageError
 
 # The features and the weights of the networks without their classifiers.
@@ -58,6 +58,21 @@ def test_feature_maps_are_averaged(tmp_path: pathlib.Path) -> None:
     backbone = backbones.by_path(path, 32)
     assert backbone.side == 32
     np.testing.assert_allclose(backbone.features(tf.constant(IMAGES)), IMAGES.mean(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(backbone.compiled(IMAGES[:1]), IMAGES[:1].mean(axis=(1, 2)), rtol=1e-5)
+
+
+def test_a_file_of_another_content_is_told_apart(tmp_path: pathlib.Path) -> None:
+    path = save(tmp_path / "maps.keras", keras.layers.Identity())
+    first, same = (backbones.by_path(path, 32).digest for _ in range(2))
+    save(tmp_path / "maps.keras", keras.layers.Cropping2D(1))
+    assert first == same != backbones.by_path(path, 32).digest
+
+
+def test_a_folder_leaves_a_name_a_name(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "VGG16").mkdir()
+    (tmp_path / "model").write_text("")
+    assert [backbones.is_path(name) for name in ("VGG16", "model", "gone.keras")] == [False, True, True]
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # Keras, where it saves weights.
@@ -69,6 +84,7 @@ def test_weights_of_a_file_are_loaded(tmp_path: pathlib.Path) -> None:
     expected = made(keras.applications.vgg16.preprocess_input(tf.constant(IMAGES)), training=False)
     np.testing.assert_array_equal(read.features(tf.constant(IMAGES)), expected)
     assert np.abs(other.features(tf.constant(IMAGES)) - expected).max() > 0
+    assert read.digest == files.digest(made.get_weights()) != other.digest
     with pytest.raises(OSError, match=r"^weights \(=.*vgg\.weights\.h5\) are not those of MobileNetV3Large"):
         backbones.by_name("MobileNetV3Large", 32, weights=str(tmp_path / "vgg.weights.h5"))
 
@@ -77,6 +93,7 @@ def test_bad_input_is_one_line(tmp_path: pathlib.Path) -> None:
     (tmp_path / "text.keras").write_text("no model")
     (tmp_path / "text.h5").write_text("no weights")
     right = save(tmp_path / "maps.keras", keras.layers.Identity())
+    wide = save(tmp_path / "wide.keras", keras.layers.MaxPooling2D(5))
     keras.Sequential([keras.Input((8,)), keras.layers.Identity()]).save(tmp_path / "vectors.keras")
     for kind, refused, call in (
         (UsageError, "must be a network of keras.applications", lambda: backbones.by_name("VGG61", 32)),
@@ -85,6 +102,7 @@ def test_bad_input_is_one_line(tmp_path: pathlib.Path) -> None:
         (UsageError, "there is no such file", lambda: backbones.by_name("VGG16", 32, "gone.h5")),
         (UsageError, "there is no such file", lambda: backbones.by_path("gone.keras", 32)),
         (UsageError, "must map images", lambda: backbones.by_path(f"{tmp_path}/vectors.keras", 32)),
+        (UsageError, f"image_size (=4): {wide} refuses it", lambda: backbones.by_path(wide, 4)),
         (OSError, "no saved Keras model", lambda: backbones.by_path(f"{tmp_path}/text.keras", 32)),
         (OSError, "are not those of", lambda: backbones.by_name("MobileNetV3Large", 32, f"{tmp_path}/text.h5")),
         (ValueError, "preprocess (=vgg) must be one of", lambda: backbones.by_path(right, 32, "vgg")),
@@ -94,11 +112,20 @@ def test_bad_input_is_one_line(tmp_path: pathlib.Path) -> None:
         assert refused in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_weights_that_cannot_be_downloaded_are_one_line(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+def test_weights_that_cannot_be_had_are_one_line(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("keras.src.backend.config.keras_home", lambda: str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # Where nothing answers.
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(OSError, match=r"^MobileNetV3Small's ImageNet weights are not on this machine.*--weights=FILE"):
         backbones.by_name("MobileNetV3Small", 32)
+
+    def damaged(*args: object, **kwargs: object) -> None:
+        print("Downloading data from afar")
+        raise ValueError("Incomplete or corrupted file detected. The hash does not match.\nFetch it again.")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", damaged)
+    with pytest.raises(OSError, match=r"^VGG16's ImageNet weights .*: Incomplete or corrupted file detected\. .*=FILE"):
+        backbones.by_name("VGG16", 32)
+    assert "Downloading" not in "".join(capfd.readouterr())

@@ -12,7 +12,7 @@ from weirdonetworks.lab.augmentation import RandomTransform
 from weirdonetworks.lab.backbones import Backbone
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2 * features.BATCH + 3, 6, 6, 3), np.uint8)
-CORNERS = Backbone("corners", 6, lambda images: tf.concat([images[:, 0, 0], images[:, -1, 2]], axis=1), 0)
+CORNERS = Backbone("corners", 6, lambda images: tf.concat([images[:, 0, 0], images[:, -1, 2]], axis=1), 0, "")
 
 
 def corners(images: np.ndarray) -> np.ndarray:
@@ -27,7 +27,7 @@ def test_features_come_in_the_order_of_the_images() -> None:
 
 def test_images_are_brought_to_the_size_of_the_backbone() -> None:
     flat = np.broadcast_to(IMAGES[:, :1, :1], IMAGES.shape)
-    double = Backbone("double", 12, lambda images: images[:, ::11, 5], 0)
+    double = Backbone("double", 12, lambda images: images[:, ::11, 5], 0, "")
     np.testing.assert_allclose(features.extract(double, flat), flat[:, :2, 0], rtol=1e-6)
     assert features.resized(IMAGES[:2], 9).shape == (2, 9, 9, 3)
 

@@ -51,6 +51,15 @@ def test_a_written_array_is_read_back(tmp_path: pathlib.Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_digests_tell_contents_apart() -> None:
+    values = np.arange(6.0)
+    others = [[values + 1], [values.astype(np.float32)], [values.reshape(2, 3)], [values, values], [values[::-1]], []]
+    found = {files.digest(arrays) for arrays in ([values], *others)}
+    assert len(found) == 1 + len(others) and files.digest(iter([values.copy()])) == files.digest([values])
+    # The order in memory is no part of it.
+    assert files.digest([np.asfortranarray(values.reshape(2, 3))]) == files.digest([values.reshape(2, 3)])
+
+
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_failed_write_leaves_the_old_file(step: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "record.json"

@@ -31,6 +31,15 @@ def test_the_two_classes_of_cifar10_are_kept_in_order(tmp_path: pathlib.Path) ->
     assert len(pets.load("CIFAR10", tmp_path, examples=3).train) == 3
 
 
+def test_classes_are_numbered_in_the_order_asked_for(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cifar10(tmp_path)
+    usual = pets.load("CIFAR10", tmp_path).test
+    monkeypatch.setattr(pets, "CLASSES", pets.CLASSES[::-1])
+    turned = pets.load("CIFAR10", tmp_path).test
+    assert turned.labels.tolist() == (1 - usual.labels).tolist() and turned.labels.dtype == np.int32
+    np.testing.assert_array_equal(turned.images, usual.images)
+
+
 def write_photographs(folder: pathlib.Path, count: int) -> dict[bytes, int]:
     """Writes `cats_vs_dogs` as TensorFlow Datasets prepares it; returns each photograph's label by its grey.
 

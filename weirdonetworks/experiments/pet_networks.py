@@ -4,7 +4,7 @@ networks from scratch.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weirdonetworks.lab.config import StudyConfig, setting
@@ -15,13 +15,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from weirdonetworks.algebra.transforms import ImageTransform
-    from weirdonetworks.lab.augmentation import RandomTransform
     from weirdonetworks.lab.backbones import Backbone
-    from weirdonetworks.lab.datasets import Dataset, Split
+    from weirdonetworks.lab.datasets import Dataset, Examples, Split
 
 HIDDEN = 512  # Hidden units of a head.
 FILTERS = (16, 32)  # Of the networks from scratch.
-POOL = 64  # Deformations to draw from, one for each copy of each image.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +42,9 @@ class TransferStabilityConfig(StudyConfig):
     dataset: str = setting("cats_vs_dogs", "Where the cats and dogs come from.", choices=("cats_vs_dogs", "CIFAR10"))
     epochs: int = setting(20, "Passes over the training data of the heads.", minimum=1)
     image_size: int = setting(96, "Pixels a side that backbones are shown, but saved models of one size.", minimum=1)
-    copies: int = setting(4, "Deformed copies of each training image, beside itself.", minimum=0)
+    copies: int = setting(
+        4, "Copies of each training image that a head sees beside it, each deformed differently.", minimum=0
+    )
     max_turn: float = setting(30, "Deformations turn by at most so many degrees either way.", minimum=0, maximum=180)
     step: int = setting(10, "Degrees between the angles at which stability is measured.", minimum=1, maximum=180)
     examined: int = setting(200, "Test images on which stability is measured.", minimum=1)
@@ -113,34 +113,27 @@ def transferred(
     import sonnet as snt
     import tensorflow as tf
 
-    from weirdonetworks.lab import objectives
+    from weirdonetworks.lab import objectives, runs
     from weirdonetworks.lab.training import Resident
 
-    splits, turned = _features(opened, backbone, data, shown, config)
-    scaled = _scaling(splits["train"].images)
-    residents = {name: Resident(split) for name, split in splits.items()}
-    trained = [
-        opened.train(
-            f"head_{backbone.name}",
+    digests = {"backbone": backbone.digest, "data": _digest(data)}
+    splits, copies, turned = _features(opened, backbone, data, shown, config, digests)
+    accuracies, outputs = [], []
+    for trial in config.trials():
+        train = _joined(splits["train"], copies[trial.random_seed])
+        scaled = _scaling(train.images)
+        trained = opened.train(
+            runs.run_id(f"head_{backbone.name}", digests),
             lambda: snt.nets.MLP([HIDDEN, len(data.classes)], name="head"),
-            lambda head: objectives.classification(head, scaled),
-            residents,
+            functools.partial(objectives.classification, preprocess=scaled),
+            {name: Resident(split) for name, split in (splits | {"train": train}).items()},
             trial,
         )
-        for trial in config.trials()
-    ]
-
-    def probabilities(head: Any) -> "npt.NDArray[np.floating]":
-        flat = scaled(turned.reshape(-1, turned.shape[-1]))
-        return tf.nn.softmax(head(flat)).numpy().reshape(*turned.shape[:2], -1)
-
-    return Turned(
-        backbone.side,
-        backbone.parameters + trained[0].parameters,
-        trained[0].parameters,
-        [each.final["test_accuracy"] for each in trained],
-        [probabilities(each.network) for each in trained],
-    )
+        accuracies.append(trained.final["test_accuracy"])
+        logits = trained.network(scaled(turned.reshape(-1, turned.shape[-1])))
+        outputs.append(tf.nn.softmax(logits).numpy().reshape(*turned.shape[:2], -1))
+    head = trained.parameters
+    return Turned(backbone.side, backbone.parameters + head, head, accuracies, outputs)
 
 
 def from_scratch(
@@ -163,21 +156,22 @@ def from_scratch(
     """
     import tensorflow as tf
 
-    from weirdonetworks.lab import objectives
+    from weirdonetworks.lab import objectives, runs
+    from weirdonetworks.lab.deformations import RandomDeformation
     from weirdonetworks.lab.training import Resident
     from weirdonetworks.measure.stability import outputs_over
     from weirdonetworks.nets.convolution import ConvolutionNetwork
 
     side = config.cnn_size
     residents = {name: Resident(_resized(split, side)) for name, split in _splits(data).items()}
-    augment = None if max_turn is None else _random_deformation(data, side, max_turn, config)
+    augment = None if max_turn is None else RandomDeformation(max_turn, _grey(data))
 
     def objective(network: Any) -> objectives.Objective:
         return objectives.classification(network, data.standardisation, ("is_training", "seed"), augment)
 
     trained = [
         opened.train(
-            file_name(name),
+            runs.run_id(file_name(name), {"data": _digest(data)}),
             lambda: ConvolutionNetwork(len(data.classes), FILTERS),
             objective,
             residents,
@@ -199,37 +193,67 @@ def from_scratch(
     )
 
 
-def _features(
-    opened: Any, backbone: "Backbone", data: "Dataset", shown: "Split", config: TransferStabilityConfig
-) -> tuple[dict[str, Any], "npt.NDArray[np.float32]"]:
-    """Computes, or reads, the features of each split, and those of `shown` at each angle."""
+def constant(data: "Dataset", shown: "Split", config: TransferStabilityConfig) -> tuple[str, Turned]:
+    """Gives the answer that is right most often whatever the image: an error that is no smaller shows nothing learned.
+
+    Returns:
+      Its name, such as `always cat`, and what it gives, as a network without weights.
+    """
     import numpy as np
 
+    answer = int(np.bincount(shown.labels).argmax())
+    outputs = np.zeros((len(config.angles()), len(shown), len(data.classes)))
+    outputs[..., answer] = 1
+    accuracy = float((data.test.labels == answer).mean())
+    return f"always {data.classes[answer]}", Turned(data.test.images.shape[1], 0, 0, [accuracy], [outputs])
+
+
+def _features(
+    opened: Any,
+    backbone: "Backbone",
+    data: "Dataset",
+    shown: "Split",
+    config: TransferStabilityConfig,
+    digests: Mapping[str, str],
+) -> tuple[dict[str, "Examples"], dict[int, list["npt.NDArray[np.float32]"]], "npt.NDArray[np.float32]"]:
+    """Computes, or reads, the features of each split, of deformed copies by seed, and of `shown` at each angle."""
     from weirdonetworks.lab import features, runs
     from weirdonetworks.lab.datasets import Examples
+    from weirdonetworks.lab.deformations import RandomDeformation
 
-    deform = _random_deformation(data, backbone.side, config.max_turn, config)
-    identity = {"backbone": backbone.name, "image_size": backbone.side}
+    deform = RandomDeformation(config.max_turn, _grey(data))
+    identity = {"name": backbone.name, "image_size": backbone.side, **digests}
     with runs.open_run(opened.directory, "features", identity, unhashed={}, resume=True, must_exist=False) as run:
-        found = {
-            name: Examples(
-                features.kept(run, name, functools.partial(features.extract, backbone, split.images)), split.labels
-            )
-            for name, split in _splits(data).items()
+
+        def extracted(name: str, split: "Split", *deformed_by: Any) -> "npt.NDArray[np.float32]":
+            return features.kept(run, name, lambda: features.extract(backbone, split.images, *deformed_by))
+
+        splits = {name: Examples(extracted(name, split), split.labels) for name, split in _splits(data).items()}
+        numbers = range(config.copies)
+        copies = {
+            seed: [extracted(f"train_deformed_{seed}_{copy}", data.train, deform, seed, copy) for copy in numbers]
+            for seed in (trial.random_seed for trial in config.trials())
         }
-        copies = [
-            features.kept(
-                run,
-                f"train_deformed_{copy}",
-                functools.partial(features.extract, backbone, data.train.images, deform, config.data_seed, copy),
-            )
-            for copy in range(config.copies)
-        ]
         turns = _turns(data, backbone.side, config)
         turned = features.kept(run, "turned", functools.partial(features.over, backbone, shown.images, turns))
         run.finish(None)
-    labels = np.tile(data.train.labels, 1 + config.copies)
-    return found | {"train": Examples(np.concatenate([found["train"].images, *copies]), labels)}, turned
+    return splits, copies, turned
+
+
+def _joined(split: "Examples", copies: Sequence["npt.NDArray[np.float32]"]) -> "Examples":
+    """Adds copies of a split's images to it."""
+    import numpy as np
+
+    from weirdonetworks.lab.datasets import Examples
+
+    return Examples(np.concatenate([split.images, *copies]), np.tile(split.labels, 1 + len(copies)))
+
+
+def _digest(data: "Dataset") -> str:
+    """Tells data from others of the same flags: what was computed of these is not taken for what others would give."""
+    from weirdonetworks.lab import files
+
+    return files.digest(array for split in _splits(data).values() for array in (split.images, split.labels))
 
 
 def _splits(data: "Dataset") -> dict[str, "Split"]:
@@ -251,15 +275,6 @@ def _resized(split: "Split", side: int) -> "Split":
 
     images = np.rint(features.resized(split.images, side)).clip(0, 255).astype(np.uint8)
     return dataclasses.replace(split, images=images)
-
-
-def _random_deformation(
-    data: "Dataset", side: int, max_turn: float, config: TransferStabilityConfig
-) -> "RandomTransform":
-    from weirdonetworks.lab.augmentation import RandomTransform
-    from weirdonetworks.lab.deformations import deformations
-
-    return RandomTransform(deformations(side, POOL, max_turn, config.data_seed, _grey(data)))
 
 
 def _turns(data: "Dataset", side: int, config: TransferStabilityConfig) -> list["ImageTransform"]:

@@ -4,7 +4,8 @@ usage: python -m weirdonetworks.experiments.transfer_stability [--flag=value ...
 
 A backbone with ImageNet weights is frozen, and a head with 512 hidden units is trained on its features of cats and
 dogs, deformed at random. Then each test image is turned through 360 degrees, and how much the probabilities change on
-the way is measured, and how often the class is wrong; the same for a small network that is trained from scratch:
+the way is measured, and how often the class is wrong; the same for a small network that is trained from scratch, and
+for the constant answer that is right most often, which costs nothing:
 
     python -m weirdonetworks.experiments.transfer_stability --backbones=VGG16,ResNet50,MobileNetV3Large,EfficientNetB7
     python -m weirdonetworks.experiments.transfer_stability --backbones=saved.keras --preprocess=caffe --dataset=CIFAR10
@@ -46,7 +47,8 @@ def main(config: pet_networks.TransferStabilityConfig, options: RunOptions) -> N
     with study.opened("transfer_stability", config, options) as opened:
         if not opened.is_finished:
             find(opened, config, options)
-        print(f"\n{tables.table(*table(opened.results['networks']))}")
+        turned, classes = opened.results["images"]["turned"], counted(opened.results["classes"])
+        print(f"\nOf the {turned} images turned: {classes}.\n\n{tables.table(*table(opened.results))}")
 
 
 def find(opened: Any, config: pet_networks.TransferStabilityConfig, options: RunOptions) -> None:
@@ -63,10 +65,13 @@ def find(opened: Any, config: pet_networks.TransferStabilityConfig, options: Run
         for name, max_turn in greatest.items():
             turned[name] = pet_networks.from_scratch(opened, name, max_turn, data, shown, config)
     images = {name: by_image(each.outputs, shown.labels) for name, each in turned.items()}
+    name, constant = pet_networks.constant(data, shown, config)
     results = {
         "dataset": config.dataset,
         "images": {"train": len(data.train), "test": len(data.test), "turned": len(shown)},
+        "classes": {kind: int((shown.labels == index).sum()) for index, kind in enumerate(data.classes)},
         "angles": config.angles(),
+        "baseline": {name: summary(constant, by_image(constant.outputs, shown.labels), shown.labels)},
         "networks": {name: summary(each, images[name], shown.labels) for name, each in turned.items()},
     }
     if options.dump_json:
@@ -157,14 +162,23 @@ def summary(
     }
 
 
-def table(networks: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Writes out what was found of each network: the header and the rows of a table."""
+def counted(classes: Mapping[str, int]) -> str:
+    """Writes how many images are of each class.
+
+    >>> counted({"cat": 3, "dog": 2})
+    '3 cat, 2 dog'
+    """
+    return ", ".join(f"{count:,} {kind}" for kind, count in classes.items())
+
+
+def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Writes out what was found: the header of a table, and a row for the constant answer and for each network."""
     from weirdonetworks.lab import study
 
     header = ["network", "pixels", "weights", "accuracy, upright", "error over the turn", "at the worst angle"]
     header += ["class changes", "variance", "difference"]
     rows = []
-    for name, each in networks.items():
+    for name, each in (results["baseline"] | results["networks"]).items():
         shares = [study.percent(each[key]) for key in ("test_accuracy", "error")]
         means = [f"{each[key]['mean']:.2g}" for key in MEASURES[1:]]
         worst = f"{max(each['error_by_angle']):.2%}"
@@ -208,16 +222,18 @@ def publish(
     for stem, _, _, figure in drawn:
         plots.save(figure, directory / f"{stem}.png")
     caption = (
-        "Error, variance and difference are means over the test images that were turned. Class changes: the share of "
-        "them that are not of one class at every angle. Variance and difference are those of the probabilities: over "
-        "all angles, and between neighbouring ones. Means over seeds, with the standard deviation in parentheses."
+        "The first row is the constant answer that is right most often: an error that is no smaller shows nothing "
+        "learned. Error, variance and difference are means over the test images that were turned. Class changes: the "
+        "share of them that are not of one class at every angle. Variance and difference are those of the "
+        "probabilities: over all angles, and between neighbouring ones. Means over seeds, with the standard deviation "
+        "in parentheses."
     )
-    sections: list[page.Picture | page.Table] = [page.Table("Networks", caption, *table(results["networks"]))]
+    sections: list[page.Picture | page.Table] = [page.Table("Networks", caption, *table(results))]
     sections += [page.picture(figure, stem, title, words) for stem, title, words, figure in drawn]
     seeds = len(next(iter(results["networks"].values()))["error"]["values"])
     facts = {"cats and dogs of": results["dataset"]}
     facts |= {f"{name} images": f"{count:,}" for name, count in results["images"].items()}
-    facts |= {"angles": f"{len(angles)}", "seeds": f"{seeds}"}
+    facts |= {"turned, by class": counted(results["classes"]), "angles": f"{len(angles)}", "seeds": f"{seeds}"}
     files.write_text(directory / "report.html", page.render("Stability of pretrained models", facts, sections))
 
 

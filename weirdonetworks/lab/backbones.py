@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import functools
+import io
 import pathlib
 import socket
 import sys
@@ -10,8 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from weirdonetworks.lab import files
 from weirdonetworks.lab.errors import UsageError
 
 # How a saved model wants its images: what `imagenet_utils.preprocess_input` calls the mode, and none for bytes as is.
@@ -29,17 +33,25 @@ class Backbone:
       side: Pixels a side of its images.
       features: Maps images `[batch, side, side, 3]`, floats in [0, 255], to `[batch, features]`.
       parameters: The number of its weights.
+      digest: What tells it from others of its name: that of its weights, or of its file.
     """
 
     name: str
     side: int
     features: Callable[[tf.Tensor], tf.Tensor]
     parameters: int
+    digest: str
+
+    @functools.cached_property
+    def compiled(self) -> Any:
+        """`features` as a graph, for any number of images."""
+        shape = [None, self.side, self.side, 3]
+        return tf.function(self.features, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
 
 
 def is_path(name: str) -> bool:
     """Says whether a backbone is given by the path of a saved model, rather than by name."""
-    return name.endswith(SUFFIXES) or pathlib.Path(name).exists()
+    return name.endswith(SUFFIXES) or pathlib.Path(name).is_file()
 
 
 def shown(name: str) -> str:
@@ -62,7 +74,7 @@ def by_name(name: str, side: int, weights: str = "imagenet") -> Backbone:
 
     Raises:
       UsageError: If there is no such network or file, or the network takes no such images.
-      OSError: If the weights cannot be had, or are not this network's.
+      OSError: If the weights cannot be had, are damaged, or are not this network's.
     """
     make = getattr(keras.applications, name, None)
     if not name[:1].isupper() or not callable(make):
@@ -78,16 +90,19 @@ def by_name(name: str, side: int, weights: str = "imagenet") -> Backbone:
 
     with _quiet():
         try:
-            model = made("imagenet" if weights == "imagenet" else None)
+            model = made(None)
         except ValueError as error:
             raise UsageError(f"image_size (={side}): {name} refuses it: {_line(error)}") from error
-        except Exception as error:  # Keras raises just that.
-            raise OSError(
-                f"{name}'s ImageNet weights are not on this machine and could not be downloaded: {_line(error)} Pass "
-                "--weights=FILE with them, --weights=none for random ones, or the path of a saved Keras model in "
-                "--backbones."
-            ) from error
-        if weights not in ("imagenet", "none"):
+        if weights == "imagenet":
+            try:
+                model = made(weights)
+            except Exception as error:  # Keras raises just that, and for a damaged file a ValueError.
+                raise OSError(
+                    f"{name}'s ImageNet weights are not on this machine and could not be downloaded: {_line(error)} "
+                    "Pass --weights=FILE with them, --weights=none for random ones, or the path of a saved Keras model "
+                    "in --backbones."
+                ) from error
+        elif weights != "none":
             try:
                 model.load_weights(weights)
             except Exception as error:
@@ -95,7 +110,8 @@ def by_name(name: str, side: int, weights: str = "imagenet") -> Backbone:
                     f"weights (={weights}) are not those of {name} without its classifier: {_line(error)}"
                 ) from error
     preprocess = sys.modules[make.__module__].preprocess_input
-    return Backbone(name, side, lambda images: model(preprocess(images), training=False), model.count_params())
+    digest = files.digest(model.get_weights())
+    return Backbone(name, side, lambda images: model(preprocess(images), training=False), model.count_params(), digest)
 
 
 def by_path(path: str, side: int, preprocess: str = "none") -> Backbone:
@@ -135,7 +151,16 @@ def by_path(path: str, side: int, preprocess: str = "none") -> Backbone:
         found = model(images, training=False)
         return found if len(given) == 2 else tf.reduce_mean(found, axis=[1, 2])
 
-    return Backbone(shown(path), taken[1] or side, features, model.count_params())
+    digest = files.digest([np.fromfile(path, np.uint8)])
+    backbone = Backbone(shown(path), taken[1] or side, features, model.count_params(), digest)
+    try:
+        # Traced only: where an image is smaller than a window, computing can end the whole process.
+        backbone.compiled.get_concrete_function()
+    except Exception as error:
+        raise UsageError(
+            f"image_size (={backbone.side}): {path} refuses it: {_line(error)} Larger ones may do."
+        ) from error
+    return backbone
 
 
 def _fits(shape: Any) -> bool:
@@ -150,11 +175,17 @@ def _line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Lets Keras not warn of sizes and versions, and a download that hangs end."""
+    """Lets Keras not warn of sizes and versions, nor print of a download that no one watches, and ends one that hangs.
+
+    What it prints goes to stderr, since stdout is for results.
+    """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SILENCE)
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(sys.stderr if sys.stderr.isatty() else io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -2,49 +2,67 @@
 
 import math
 
-import numpy as np
+import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.algebra.transforms import ImageTransform, affine
-from weirdonetworks.lab import seeds
+from weirdonetworks.nets.images import checked_images
+from weirdonetworks.nets.learned_augmentation import move
 
-# The greatest shear, change of size (as a share of it, across and upwards apart) and shift (as a share of the side).
+# The greatest shear, change of size (as a share of it, across and upwards apart) and shift (as a share of the longer
+# side).
 SHEAR = 0.15
 ZOOM = 0.15
 SHIFT = 0.1
 
 
-def deformations(side: int, count: int, max_turn: float, seed: int, fill: float = 0.0) -> list[ImageTransform]:
-    """Draws deformations of square images, each even in its range: mirrored or not, zoomed, sheared, turned, shifted.
+class RandomDeformation:
+    """Deforms each image by a map drawn for it: mirrored or not, zoomed, sheared, turned, shifted, in this order.
 
-    >>> len(deformations(8, count=3, max_turn=30, seed=0))
-    3
+    Each of these is drawn evenly from its range, anew for each image; what falls between pixels is interpolated.
 
-    Args:
-      side: Pixels a side, at least 1.
-      count: How many to draw, at least 1.
-      max_turn: The greatest angle either way, in degrees, in [0, 180].
-      seed: Draws them; the same seed draws the same ones for every side.
-      fill: The value of everything outside the image.
-
-    Returns:
-      The deformations, bilinear. They form no group.
-
-    Raises:
-      TypeError: If a number of them is no integer.
-      ValueError: If a number is out of its range.
+    >>> deform = RandomDeformation(max_turn=30)
+    >>> deform(tf.ones([2, 4, 4, 1]), seed=(1, 2)).shape.as_list()
+    [2, 4, 4, 1]
     """
-    side, count = at_least("side", side, 1), at_least("count", count, 1)
-    if not 0 <= max_turn <= 180:
-        raise ValueError(f"max_turn (={max_turn}) must be in [0, 180] degrees.")
-    rng = seeds.generator(seed, "deformations")
-    drawn = []
-    for _ in range(count):
-        angle = math.radians(rng.uniform(-max_turn, max_turn))
-        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-        shear = np.array([[1.0, rng.uniform(-SHEAR, SHEAR)], [0.0, 1.0]])
-        across, upwards = rng.uniform(1 - ZOOM, 1 + ZOOM, 2)
-        zoom = np.diag([across * rng.choice([-1.0, 1.0]), upwards])
-        move = (side * rng.uniform(-SHIFT, SHIFT, 2)).tolist()
-        drawn.append(affine(side, side, turn @ shear @ zoom, move, fill=fill))
-    return drawn
+
+    def __init__(self, max_turn: float, fill: float = 0.0):
+        """Says how far images are turned.
+
+        Args:
+          max_turn: The greatest angle either way, in degrees, in [0, 180].
+          fill: The value of everything outside the image.
+
+        Raises:
+          ValueError: If the angle is out of its range.
+        """
+        if not 0 <= max_turn <= 180:
+            raise ValueError(f"max_turn (={max_turn}) must be in [0, 180] degrees.")
+        self.max_turn = max_turn
+        self.fill = fill
+
+    def __call__(self, images: tf.Tensor, seed: tf.Tensor | tuple[int, int]) -> tf.Tensor:
+        """Deforms images `[batch, height, width, channels]` of any type to float32 of the same shape.
+
+        Args:
+          images: The images.
+          seed: Two integers; the same ones draw the same deformations, for images of any size.
+
+        Raises:
+          ValueError: If the images are no such batch.
+        """
+        images = tf.cast(images, tf.float32)
+        moved = move(checked_images(images) - self.fill, self._sources(tf.shape(images)[0], seed))
+        return self.fill + moved[:, 0]
+
+    def _sources(self, count: tf.Tensor, seed: tf.Tensor | tuple[int, int]) -> tf.Tensor:
+        """Draws the inverses of deformations, `[count, 1, 3, 3]`, since `move` asks where a point comes from."""
+        draws = tf.random.stateless_uniform([7, count], seed, -1, 1, alg="philox")
+        angle, shear = math.radians(self.max_turn) * draws[0], SHEAR * draws[1]
+        across, upwards = (1 + ZOOM * draws[2]) * tf.where(draws[4] < 0, -1.0, 1.0), 1 + ZOOM * draws[3]
+        cosine, sine = tf.cos(angle), tf.sin(angle)
+        # Of turn @ shear @ zoom.
+        a, b = (cosine + shear * sine) / across, (sine - shear * cosine) / across
+        c, d = -sine / upwards, cosine / upwards
+        right, up = 2 * SHIFT * draws[5], 2 * SHIFT * draws[6]  # Of half the side, the unit of `move`.
+        zero, one = tf.zeros_like(angle), tf.ones_like(angle)
+        rows = [[a, b, -a * right - b * up], [c, d, -c * right - d * up], [zero, zero, one]]
+        return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=-2)[:, None]

@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from weirdonetworks.algebra.transforms import ImageTransform
 from weirdonetworks.lab import files, runs, seeds
-from weirdonetworks.lab.augmentation import RandomTransform
 from weirdonetworks.lab.backbones import Backbone
 from weirdonetworks.measure.stability import outputs_over
 
@@ -28,7 +27,7 @@ def resized(images: npt.ArrayLike, side: int) -> Floats:
 def extract(
     backbone: Backbone,
     images: npt.NDArray[np.uint8],
-    deform: RandomTransform | None = None,
+    deform: Callable[[tf.Tensor, tuple[int, int]], tf.Tensor] | None = None,
     seed: int = 0,
     copy: int = 0,
 ) -> Floats:
@@ -37,19 +36,18 @@ def extract(
     Args:
       backbone: The backbone.
       images: The images, at least one; they are resized.
-      deform: Moves each of the resized images; None to leave them.
+      deform: Changes a batch of resized images, given a seed, e.g. a `deformations.RandomDeformation`; None to leave
+        them.
       seed: What `deform` draws by, for each copy anew.
       copy: The number of the copy.
     """
-    shape = [None, backbone.side, backbone.side, 3]
-    step = tf.function(backbone.features, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
     found = []
     starts = range(0, len(images), BATCH)
     for start in tqdm(starts, desc=f"{backbone.name}: features", unit="batch", leave=False, disable=None):
         batch = resized(images[start : start + BATCH], backbone.side)
         if deform:
             batch = deform(batch, seeds.derive(seed, "deform", copy, start))
-        found.append(step(batch).numpy())
+        found.append(backbone.compiled(batch).numpy())
     return np.concatenate(found)
 
 
@@ -61,7 +59,7 @@ def over(backbone: Backbone, images: npt.NDArray[np.uint8], transforms: Sequence
 def kept(run: runs.Run, name: str, compute: Callable[[], Floats]) -> Floats:
     """Reads an array from a run's directory, or computes it and writes it there, whole or not at all.
 
-    A line of the run's records says what was computed.
+    A line of the run's records says what was computed. The array stays on disk until it is used.
     """
     path = run.directory / f"{name}.npy"
     if not path.exists():
@@ -69,4 +67,4 @@ def kept(run: runs.Run, name: str, compute: Callable[[], Floats]) -> Floats:
         values = compute()
         files.write_array(path, values)
         run.append({"features": name, "shape": values.shape, "wallclock_time": time.perf_counter() - started})
-    return np.load(path)
+    return np.load(path, mmap_mode="r")

@@ -3,11 +3,12 @@
 import contextlib
 import decimal
 import fcntl
+import hashlib
 import json
 import math
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +30,17 @@ def write_array(path: pathlib.Path, values: "npt.NDArray[Any]") -> None:
 
     with _replacing(path) as file:
         np.save(file, values)
+
+
+def digest(arrays: "Iterable[npt.NDArray[Any]]") -> str:
+    """Gives the SHA-256 of arrays, of their types and shapes as of their values: what tells their contents apart."""
+    import numpy as np
+
+    found = hashlib.sha256()
+    for each in arrays:
+        found.update(f"{each.dtype.str}{each.shape}".encode())
+        found.update(np.ascontiguousarray(each).data)
+    return found.hexdigest()
 
 
 @contextlib.contextmanager
