@@ -104,7 +104,12 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
 
 def a_model_a_core(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
     """Trains as the trials of a driver are trained: a trainer a core, each traced once, taking the next model."""
-    harness.tensorflow_threads(problems[0].threads)
+    import tensorflow as tf
+
+    # As `startup.import_tensorflow` does for many models: an operation has one thread.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(problems[0].threads)
+
     from weirdonetworks.lab.training import Resident, Trainer
 
     splits = Resident(problems[0].train), Resident(problems[0].test)
