@@ -11,7 +11,6 @@ import tensorflow as tf
 from weirdonetworks.measure.conserved import conserved_quantities, drift
 from weirdonetworks.measure.layer_chain import Layer, layers_of
 
-
 SPARSE = tf.nn.sparse_softmax_cross_entropy_with_logits
 
 
