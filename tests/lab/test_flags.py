@@ -1,6 +1,7 @@
 """Command lines, of a small driver run as a process."""
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -133,6 +134,14 @@ def test_help_lists_the_flags_of_the_driver(flag: str, driver: list[str]) -> Non
     assert "(default: '30,20')" in done.stdout
     assert "logtostderr" not in done.stdout  # absl's own flags are for --helpfull
     assert "{" not in done.stdout  # the driver did not run
+
+
+def test_help_cut_short_by_its_reader_is_no_error(driver: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*driver, "--helpfull"], stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_full_help_lists_the_flags_of_absl_too(driver: list[str]) -> None:

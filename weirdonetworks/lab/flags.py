@@ -96,11 +96,7 @@ def _parse(places: Mapping[str, str], argv: list[str]) -> list[str]:
     """Sets the flags; returns the program's name and the positional arguments, one for each of `places`."""
     arguments = [_with_underscores(argument) for argument in argv[1:]]
     if {"--help", "-h", "-help", "--helpfull", "--helpshort", "--h"} & set(arguments):
-        print((sys.modules["__main__"].__doc__ or "").strip(), end="\n\n")
-        for name, text in places.items():
-            print(f"  {name.upper()}: {text}", end="\n\n")
-        print("flags:")
-        print(FLAGS.get_help() if "--helpfull" in arguments else FLAGS.main_module_help())
+        _help(places, full="--helpfull" in arguments)
         sys.exit(0)
     if places:
         FLAGS.set_gnu_getopt(True)  # Flags may then follow positional arguments.
@@ -117,6 +113,18 @@ def _parse(places: Mapping[str, str], argv: list[str]) -> list[str]:
         _say(f"{list(places)[given].upper()} is missing; --help tells what it is.")
         sys.exit(2)
     return rest
+
+
+def _help(places: Mapping[str, str], full: bool) -> None:
+    """Prints what the program is for, and its arguments; quietly less where the reader has seen enough (`| head`)."""
+    arguments = [f"  {name.upper()}: {text}" for name, text in places.items()]
+    described = FLAGS.get_help() if full else FLAGS.main_module_help()
+    purpose = (sys.modules["__main__"].__doc__ or "").strip()
+    try:
+        print("\n\n".join([purpose, *arguments, f"flags:\n{described}"]), flush=True)
+    except BrokenPipeError:
+        # What is left in the buffer would be written, and fail, once more at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _with_underscores(argument: str) -> str:
