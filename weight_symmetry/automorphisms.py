@@ -6,7 +6,6 @@ factorials multiply; colour refinement singles out the classes that no symmetry 
 """
 
 import dataclasses
-import importlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from weight_symmetry.chain import Masks, chain
 from weight_symmetry.layered_graph import LayeredGraph, Permutation
 from weight_symmetry.masks import Mask
 from weight_symmetry.propagation import propagate
+from weirdonetworks import extras
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -143,9 +143,6 @@ def permute(masks: Masks, permutation: Mapping[int, npt.ArrayLike]) -> list[Mask
 
 
 def _igraph() -> Any:
-    try:
-        return importlib.import_module("igraph")
-    except ImportError as error:
-        raise ImportError(
-            "igraph is not installed, and exact symmetry groups need it: pip install weirdonetworks[symmetry]."
-        ) from error
+    with extras.needed("symmetry", "exact symmetry groups need it", "igraph"):
+        import igraph
+    return igraph

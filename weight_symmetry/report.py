@@ -12,6 +12,7 @@ import pathlib
 import sys
 import warnings
 
+from weirdonetworks import extras
 from weirdonetworks.lab import flags
 from weirdonetworks.lab.config import REQUIRED, Config, setting
 from weirdonetworks.lab.errors import UsageError
@@ -33,13 +34,9 @@ def main(config: ReportConfig) -> None:
     output = pathlib.Path(config.output) if config.output is not None else folder / "report.html"
     if not output.parent.is_dir() or output.is_dir():
         raise UsageError(f"output (={output}) must be a file in a folder that exists.")
-    try:
+    with extras.needed("analysis", "reports need it"):
         # pandas and matplotlib take a second to import; a wrong flag is answered without them.
         from analysis import page, summaries
-    except ImportError as error:
-        raise ImportError(
-            f"{error.name} is not installed, and reports need it: pip install weirdonetworks[analysis]."
-        ) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", summaries.SkippedWarning)  # Said in one line below, without its line of code.
         frame = summaries.load(folder)

@@ -22,6 +22,7 @@ from typing import Any
 from tqdm import tqdm
 
 from weight_symmetry import grid
+from weirdonetworks import extras
 from weirdonetworks.lab import flags, machine
 from weirdonetworks.lab.config import REQUIRED, Config, setting
 from weirdonetworks.lab.errors import UsageError
@@ -106,12 +107,8 @@ def _on_this_machine(processes: int | None) -> Execute:
 
 def _on_ray(address: str) -> Execute:
     """Runs cells as tasks of a Ray cluster; its machines must share the experiment's folder."""
-    try:
+    with extras.needed("sweep", "--ray_address needs it", "ray"):
         import ray
-    except ImportError as error:
-        raise ImportError(
-            "ray is not installed, and --ray_address needs it: pip install weirdonetworks[sweep]."
-        ) from error
 
     def execute(cells: Sequence[grid.Cell], folder: str) -> Iterator[tuple[grid.Cell, grid.Result]]:
         ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks import extras
 from weirdonetworks.lab import flags, startup
 from weirdonetworks.lab.config import RunOptions, StudyConfig, setting
 
@@ -167,12 +168,8 @@ def import_manifold() -> Any:
     Raises:
       ImportError: If scikit-learn is not installed.
     """
-    try:
+    with extras.needed("experiments", "the map of the codes needs it", "scikit-learn"):
         from sklearn import manifold
-    except ImportError as error:
-        raise ImportError(
-            "scikit-learn is not installed, and the map of the codes needs it: pip install weirdonetworks[experiments]."
-        ) from error
     return manifold
 
 

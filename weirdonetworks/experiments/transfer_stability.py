@@ -17,6 +17,7 @@ one page, report.html. Features are computed once and kept: with --resume, what 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from weirdonetworks import extras
 from weirdonetworks.experiments import pet_networks
 from weirdonetworks.lab import flags, startup
 from weirdonetworks.lab.config import RunOptions
@@ -36,12 +37,8 @@ MEASURES = ("error", "transformation_variance", "transformation_difference")
 def main(config: pet_networks.TransferStabilityConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    try:
+    with extras.needed("experiments", "the report page needs it"):
         from weirdonetworks.lab import page  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"{error.name} is not installed, and the report page needs it: pip install weirdonetworks[experiments]."
-        ) from error
     from weirdonetworks.lab import study, tables
 
     with study.opened("transfer_stability", config, options) as opened:

@@ -1,10 +1,11 @@
 """Places for the vertices of a graph, so that it can be drawn."""
 
-import importlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from weirdonetworks import extras
 
 
 def check() -> None:
@@ -43,9 +44,6 @@ def unfolded(edges: npt.ArrayLike) -> tuple[npt.NDArray[np.intp], npt.NDArray[np
 
 
 def _igraph() -> Any:
-    try:
-        return importlib.import_module("igraph")
-    except ImportError as error:
-        raise ImportError(
-            "igraph is not installed, and drawing graphs needs it: pip install weirdonetworks[symmetry]."
-        ) from error
+    with extras.needed("symmetry", "drawing graphs needs it", "igraph"):
+        import igraph
+    return igraph

@@ -5,12 +5,12 @@ symmetries are exact. A graph that is estimated from data misses some edges and 
 permutation keeps them all; how near one comes to it is its share of kept edges.
 """
 
-import importlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks import extras
 from weirdonetworks.algebra.arrays import Ints, at_least, finite
 from weirdonetworks.algebra.groups import PermutationGroup, trivial_group
 from weirdonetworks.algebra.permutations import as_permutations
@@ -208,9 +208,6 @@ def kept_shares(graph: Graph, permutations: npt.ArrayLike) -> npt.NDArray[np.flo
 
 
 def _igraph() -> Any:
-    try:
-        return importlib.import_module("igraph")
-    except ImportError as error:
-        raise ImportError(
-            "igraph is not installed, and finding symmetries needs it: pip install weirdonetworks[symmetry]."
-        ) from error
+    with extras.needed("symmetry", "finding symmetries needs it", "igraph"):
+        import igraph
+    return igraph
