@@ -58,9 +58,6 @@ def test_the_share_of_the_angle_is_what_an_analysis_of_variance_gives() -> None:
 
 
 def test_empty_lists_are_refused(tmp_path: pathlib.Path) -> None:
-    for flag in ("--betas=", "--hidden_sizes="):
-        done = run("bottleneck", flag, f"--experiment_dir={tmp_path}")
-        assert (done.returncode, done.stderr) == (
-            2,
-            "error: betas and hidden_sizes must hold at least one number each.\n",
-        )
+    for name in ("betas", "hidden_sizes"):
+        done = run("bottleneck", f"--{name}=", f"--experiment_dir={tmp_path}")
+        assert (done.returncode, done.stderr) == (2, f"error: {name} must hold at least one number.\n")

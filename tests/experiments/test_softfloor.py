@@ -57,5 +57,5 @@ def test_one_level_is_refused(tmp_path: pathlib.Path) -> None:
 
 def test_a_single_epoch_has_the_first_factor() -> None:
     assert SoftfloorConfig(epochs=1).factor(0) == 10
-    with pytest.raises(UsageError, match="must hold at least one number each"):
+    with pytest.raises(UsageError, match=r"^levels must hold at least one number"):
         SoftfloorConfig(levels=())

@@ -15,11 +15,12 @@ class Invented(Config):
     share: float = setting(0.5, "A share.", minimum=0.0, maximum=1.0)
     widths: tuple[int, ...] = setting((3, 2), "Some widths.", minimum=1)
     limit: float | None = setting(None, "A limit.", minimum=2)
+    steps: tuple[int, ...] = setting((1,), "Some steps, one at least.", may_be_empty=False)
     kind: str = setting("one", "A kind.", choices=("one", "two"))
 
 
 def test_the_defaults_obey_their_own_rules() -> None:
-    assert Invented() == Invented(0.5, (3, 2), None, "one")
+    assert Invented() == Invented(0.5, (3, 2), None, (1,), "one")
     TrainingConfig()
     RunOptions()
 
@@ -38,6 +39,7 @@ def test_bounds_are_allowed(values: dict[str, Any]) -> None:
         ({"widths": (3, 0, 5)}, "widths (=0) must be at least 1."),
         ({"limit": 1.5}, "limit (=1.5) must be at least 2."),
         ({"limit": math.nan}, "limit (=nan) must be finite."),
+        ({"steps": ()}, "steps must hold at least one number."),
         ({"kind": "three"}, "kind (=three) must be one of one, two."),
     ],
 )

@@ -20,7 +20,6 @@ import numpy.typing as npt
 from weirdonetworks.experiments import digits
 from weirdonetworks.lab import flags, startup
 from weirdonetworks.lab.config import RunOptions, setting
-from weirdonetworks.lab.errors import UsageError
 
 if TYPE_CHECKING:
     import sonnet as snt
@@ -43,16 +42,15 @@ class BottleneckConfig(digits.DigitsConfig):
     """What the experiment is told."""
 
     epochs: int = setting(10, "Passes over the training data.", minimum=1)
-    betas: tuple[float, ...] = setting((0.0, 1e-4, 1e-3, 0.01, 0.1), "Prices of a nat of the rate.", minimum=0.0)
-    hidden_sizes: tuple[int, ...] = setting((256, 128), "The widths of the layers before the bottleneck.", minimum=1)
+    betas: tuple[float, ...] = setting(
+        (0.0, 1e-4, 1e-3, 0.01, 0.1), "Prices of a nat of the rate.", minimum=0.0, may_be_empty=False
+    )
+    hidden_sizes: tuple[int, ...] = setting(
+        (256, 128), "The widths of the layers before the bottleneck.", minimum=1, may_be_empty=False
+    )
     code_size: int = setting(16, "The numbers of a code.", minimum=1)
     step: int = setting(15, "Degrees between the angles at which codes are measured.", minimum=1, maximum=180)
     examined: int = setting(1000, "Test images on which they are measured.", minimum=2)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.betas or not self.hidden_sizes:
-            raise UsageError("betas and hidden_sizes must hold at least one number each.")
 
     def prices(self) -> dict[str, float | None]:
         """Lists the prices, None for the control, by what tables call them.

@@ -36,15 +36,14 @@ class ComparativeConfig(StudyConfig):
     """What the experiment is told."""
 
     epochs: int = setting(10, "Passes over the training data.", minimum=1)
-    code_sizes: tuple[int, ...] = setting((300, 100), "The widths of the layers that encode an image.", minimum=1)
+    code_sizes: tuple[int, ...] = setting(
+        (300, 100), "The widths of the layers that encode an image.", minimum=1, may_be_empty=False
+    )
     head_sizes: tuple[int, ...] = setting((64,), "The widths of the hidden layers that compare two codes.", minimum=1)
-    stored: tuple[int, ...] = setting((1, 5, 25), "How many examples of each class are stored.", minimum=1)
+    stored: tuple[int, ...] = setting(
+        (1, 5, 25), "How many examples of each class are stored.", minimum=1, may_be_empty=False
+    )
     draws: int = setting(5, "Average over so many draws of the stored examples.", minimum=1)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.code_sizes or not self.stored:
-            raise UsageError("code_sizes and stored must hold at least one number each.")
 
 
 def main(config: ComparativeConfig, options: RunOptions) -> None:

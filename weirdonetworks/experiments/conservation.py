@@ -22,7 +22,6 @@ import numpy as np
 from weirdonetworks.experiments import digits
 from weirdonetworks.lab import flags, startup
 from weirdonetworks.lab.config import RunOptions, setting
-from weirdonetworks.lab.errors import UsageError
 
 if TYPE_CHECKING:
     import sonnet as snt
@@ -45,18 +44,14 @@ class ConservationConfig(digits.DigitsConfig):
     epochs: int = setting(1, "Passes over the training data at the greatest learning rate.", minimum=1)
     learning_rate: float = setting(0.1, "The greatest learning rate.", minimum=1e-30, short="lr")
     halvings: int = setting(4, "How often it is halved, each time for twice the passes.", minimum=1)
-    hidden_sizes: tuple[int, ...] = setting((32, 32), "The widths of the hidden layers.", minimum=2)
-    channels: tuple[int, ...] = setting((8, 8), "The channels of the convolutions, each 3 x 3.", minimum=2)
+    hidden_sizes: tuple[int, ...] = setting((32, 32), "The widths of the hidden layers.", minimum=2, may_be_empty=False)
+    channels: tuple[int, ...] = setting(
+        (8, 8), "The channels of the convolutions, each 3 x 3.", minimum=2, may_be_empty=False
+    )
     optimizer: str = setting("Momentum", "The optimizer.", choices=("Adam", "Momentum"))
     momentum: float = setting(0.0, "Momentum, for --optimizer=Momentum.", minimum=0.0, maximum=1.0)
     weight_decay: float | None = setting(0.0, "Weight decay.", minimum=0.0, short="wd")
     lr_schedule: str = setting("constant", "How the learning rate falls.", choices=("constant", "stepped", "cosine"))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("hidden_sizes", "channels"):
-            if not getattr(self, name):
-                raise UsageError(f"{name} must hold at least one number.")
 
     def rates(self) -> list[float]:
         """Lists the learning rates, the greatest first.

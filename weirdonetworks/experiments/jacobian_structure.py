@@ -64,13 +64,13 @@ class JacobianStructureConfig(digits.DigitsConfig):
 
     shrink: int = setting(1, "Make images smaller by this factor; 1 leaves them.", minimum=1)
     width: int = setting(300, "The width of the perceptron's first hidden layer.", minimum=1)
-    channels: tuple[int, ...] = setting((8, 16), "The channels of the convolutions, each 3 x 3.", minimum=1)
+    channels: tuple[int, ...] = setting(
+        (8, 16), "The channels of the convolutions, each 3 x 3.", minimum=1, may_be_empty=False
+    )
     examined: int = setting(500, "Test images at which derivatives are measured.", minimum=2)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.channels:
-            raise UsageError("channels must hold at least one number.")
         if self.examples == 1:
             raise UsageError("examples (=1) must be at least 2: each image is compared with another.")
 

@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any
 from weirdonetworks.experiments import digits
 from weirdonetworks.lab import flags, startup
 from weirdonetworks.lab.config import RunOptions, setting
-from weirdonetworks.lab.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +51,10 @@ class ProjectedGradientConfig(digits.DigitsConfig):
     momentum: float = setting(0.0, "Momentum, for --optimizer=Momentum.", minimum=0.0, maximum=1.0)
     learning_rate: float = setting(1.0, "What --rates are multiplied by.", minimum=0.0, short="lr")
     rates: tuple[float, ...] = setting(
-        (0.3, 0.1, 0.03), "Learning rates at the start; every training is done at each.", minimum=0.0
+        (0.3, 0.1, 0.03),
+        "Learning rates at the start; every training is done at each.",
+        minimum=0.0,
+        may_be_empty=False,
     )
     penalties: tuple[float, ...] = setting((10.0, 100.0), "What the variance counts in the loss.", minimum=0.0)
     width: int = setting(128, "Units in the first of two hidden layers; the second has 64.", minimum=1)
@@ -60,11 +62,6 @@ class ProjectedGradientConfig(digits.DigitsConfig):
     examined: int = setting(1000, "Test images on which stability is measured.", minimum=1)
     # On a processor epochs of this kind take as long with XLA, and it compiles every training anew.
     execution: str = setting("graph", "How an epoch is compiled.", choices=("auto", "xla", "graph"))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.rates:
-            raise UsageError("rates must hold at least one number.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,6 @@ import numpy as np
 
 from weirdonetworks.lab import flags, startup
 from weirdonetworks.lab.config import RunOptions, StudyConfig, setting
-from weirdonetworks.lab.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,15 +32,14 @@ class SoftfloorConfig(StudyConfig):
 
     epochs: int = setting(15, "Passes over the training data.", minimum=1)
     learning_rate: float = setting(0.003, "The learning rate at the start.", minimum=0.0, short="lr")
-    levels: tuple[int, ...] = setting((2, 4, 8), "The numbers of values of a hidden unit.", minimum=2)
-    hidden_sizes: tuple[int, ...] = setting((100, 100), "The widths of the hidden layers.", minimum=1)
+    levels: tuple[int, ...] = setting(
+        (2, 4, 8), "The numbers of values of a hidden unit.", minimum=2, may_be_empty=False
+    )
+    hidden_sizes: tuple[int, ...] = setting(
+        (100, 100), "The widths of the hidden layers.", minimum=1, may_be_empty=False
+    )
     factor_start: float = setting(10.0, "The soft floor's factor in the first epoch.", minimum=1e-30, maximum=1e30)
     factor_end: float = setting(1e-6, "Its factor in the last epoch, by equal ratios.", minimum=1e-30, maximum=1e30)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.levels or not self.hidden_sizes:
-            raise UsageError("levels and hidden_sizes must hold at least one number each.")
 
     def factor(self, epoch: int) -> float:
         """Gives the factor after so many finished epochs.

@@ -23,6 +23,7 @@ def setting(
     choices: Sequence[str] = (),
     minimum: float | None = None,
     maximum: float | None = None,
+    may_be_empty: bool = True,
     short: str | None = None,
     alias: str | None = None,
     positional: bool = False,
@@ -35,12 +36,13 @@ def setting(
       choices: The values it may have; any if empty.
       minimum: The least value, of each item where it is a tuple.
       maximum: The greatest value, likewise.
+      may_be_empty: Whether a tuple may have no item.
       short: A short name for the flag.
       alias: Another name for the flag.
       positional: Whether it is given by its place on the command line, not by a flag; a string, and `REQUIRED`.
     """
     metadata: dict[str, Any] = {"help": help_text, "choices": choices, "range": (minimum, maximum)}
-    metadata |= {"short": short, "alias": alias, "positional": positional}
+    metadata |= {"may_be_empty": may_be_empty, "short": short, "alias": alias, "positional": positional}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -154,6 +156,8 @@ class RunOptions(Config):
 def _check(name: str, value: Any, rule: Any) -> None:
     if rule["choices"] and value not in rule["choices"]:
         raise UsageError(f"{name} (={value}) must be one of {', '.join(rule['choices'])}.")
+    if value == () and not rule["may_be_empty"]:
+        raise UsageError(f"{name} must hold at least one number.")
     minimum, maximum = rule["range"]
     for item in value if isinstance(value, tuple) else (value,):
         if item is None or not isinstance(item, int | float):
