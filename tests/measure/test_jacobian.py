@@ -66,6 +66,15 @@ def dense_jacobian(model: Any, inputs: np.ndarray) -> np.ndarray:
     return np.stack(rows, axis=1).reshape(len(inputs), len(rows), -1)
 
 
+@pytest.fixture(params=["formed", "sketched"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How invariant directions are found."""
+    if request.param == "sketched":
+        monkeypatch.setattr(jacobian, "FORMED", 0)
+    return request.param
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("kind", MODELS)
 def test_any_model_is_differentiated_and_its_null_space_is_that_of_the_dense_jacobian(
     kind: str, tmp_path: pathlib.Path
@@ -97,7 +106,9 @@ def planted(size: int, rank: int, outputs: int) -> tuple[Callable[[tf.Tensor], t
     return model, seen
 
 
-def test_invariant_directions_of_a_wide_input_are_found_without_the_jacobian() -> None:
+def test_invariant_directions_of_a_wide_input_are_found_without_the_jacobian(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jacobian, "FORMED", 10 * 40 * 2000 - 1)
+    monkeypatch.delattr(jacobian, "formed")
     # The Jacobians of all inputs have 10 x 40 rows of 2,000 numbers; the first sketch is too small for their rank.
     model, seen = planted(2000, rank=40, outputs=40)
     inputs = draw(10, 40, 50)
@@ -113,6 +124,7 @@ def test_invariant_directions_of_a_wide_input_are_found_without_the_jacobian() -
     np.testing.assert_allclose(found.share(vectors), 1 - 40 / 2000, atol=2e-2)
 
 
+@pytest.mark.usefixtures("way")
 def test_leading_directions_alone_leave_a_bound() -> None:
     model, _ = planted(30, rank=12, outputs=12)
     inputs = draw(6, 30)
@@ -127,6 +139,7 @@ def test_leading_directions_alone_leave_a_bound() -> None:
     np.testing.assert_allclose(loose.share(rows[:kept]), 0, atol=1e-8)
 
 
+@pytest.mark.usefixtures("way")
 def test_the_basis_is_orthonormal_and_invariant() -> None:
     model, seen = planted(12, rank=3, outputs=5)
     found = jacobian.invariant_directions(model, draw(4, 3, 4), dtype=tf.float64)
@@ -137,6 +150,7 @@ def test_the_basis_is_orthonormal_and_invariant() -> None:
     np.testing.assert_allclose(flat @ seen.T, 0, atol=1e-7)
 
 
+@pytest.mark.usefixtures("way")
 def test_a_constant_model_ignores_every_direction() -> None:
     found = jacobian.invariant_directions(lambda batch: tf.ones([tf.shape(batch)[0], 2]), draw(3, 4))
     assert found.dimension == 4 and found.bound == 0 and found.singular_values.size == 0
@@ -237,3 +251,15 @@ def test_bad_use_is_refused_in_one_line(tmp_path: pathlib.Path) -> None:
         with pytest.raises(error, match=message) as caught:
             use()
         assert "\n" not in str(caught.value)
+
+
+def test_spectra_are_those_of_the_sketches(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = snt.Sequential([snt.Conv2D(2, 3), tf.tanh, snt.Flatten(), snt.nets.MLP([6, 3])])
+    images = draw(4, 5, 5, 1)
+    singular, directions = jacobian.spectrum(network, images, batch_size=3)
+    monkeypatch.setattr(jacobian, "FORMED", 0)
+    found = jacobian.invariant_directions(network, images, tolerance=1e-4)
+    rank = len(found.singular_values)
+    np.testing.assert_allclose(singular[:rank], found.singular_values, rtol=1e-4)
+    assert rank == 12 == len(directions)
+    assert found.share(directions).max() < 1e-6 < 0.1 < found.share(np.eye(25).reshape(25, 5, 5, 1)).mean()

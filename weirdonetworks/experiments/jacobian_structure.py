@@ -117,6 +117,7 @@ def find(opened: "Study", config: JacobianStructureConfig, options: RunOptions) 
     import numpy as np
 
     from weirdonetworks.lab import loop
+    from weirdonetworks.measure.jacobian import spectrum
 
     data = digits.load(config, options)
     if data.train.images.shape[1] < 2:
@@ -134,8 +135,8 @@ def find(opened: "Study", config: JacobianStructureConfig, options: RunOptions) 
                 stages = make_stages(kind, trial, len(data.classes))
                 network, figures = prepared(opened, f"{kind}_{digit}", stages, digit, data, splits, trial)
                 singular, directions = spectrum(network, images)
-                spectra.append(singular / singular[0])
                 figures |= structure(singular, directions, images, blank) | derivatives(network, images)
+                spectra.append(singular / singular[0])
                 trials.append(figures | by_layer(stages, images) if kind == CONVOLUTIONS else figures)
             mean = {"spectrum": np.mean(spectra, axis=0).tolist()}
             networks[f"{kind}, {digit}"] = jacobian_penalty.summarised(trials) | mean
@@ -185,40 +186,19 @@ def prepared(
     return network, {"accuracy": {UPRIGHT: trained.final["test_accuracy"]}}
 
 
-def spectrum(network: "snt.Module", images: "Images") -> "tuple[Floats, Floats]":
-    """Decomposes the Jacobians of all images, one above the other, over the root of their number.
-
-    With so few outputs their gradients cost far less than the sketches of `measure.jacobian.invariant_directions`.
-
-    Returns:
-      All singular values, falling, and the direction of each, `[values, *shape of an image]`.
+def structure(singular: "Floats", directions: "Floats", images: "Images", blank: "npt.NDArray[np.bool_]") -> "Figures":
+    """Counts the sensitive directions, and measures what lies along the others.
 
     Raises:
-      ValueError: If all Jacobians vanish.
+      ValueError: If all singular values are 0.
     """
-    import numpy as np
-    import tensorflow as tf
-
-    inputs = tf.constant(images)
-    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-        tape.watch(inputs)
-        outputs = tf.unstack(network(inputs), axis=1)
-    # Images do not mix, so the gradient of an output's sum over images has the gradient of each.
-    gradients = np.concatenate([tape.gradient(output, inputs).numpy() for output in outputs])
-    rows = gradients.reshape(len(gradients), -1).astype(np.float64)
-    _, singular, directions = np.linalg.svd(rows / np.sqrt(len(images)), full_matrices=False)
-    if not singular[0]:
-        raise ValueError("network must change with its input at some image, and has no unit that does. Take it wider.")
-    return singular, directions.reshape(-1, *images.shape[1:])
-
-
-def structure(singular: "Floats", directions: "Floats", images: "Images", blank: "npt.NDArray[np.bool_]") -> "Figures":
-    """Counts the sensitive directions, and measures what lies along the others."""
     import numpy as np
     import tensorflow as tf
 
     from weirdonetworks.measure.jacobian import InvariantDirections
 
+    if not singular[0]:
+        raise ValueError("network must change with its input at some image, and has no unit that does. Take it wider.")
     vectors = {name: field(tf.constant(images)).numpy() for name, field in fields().items() if name != WHITE}
     if blank.any():
         pixels = np.eye(blank.size)[blank.ravel()]

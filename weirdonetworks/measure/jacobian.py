@@ -1,4 +1,4 @@
-"""The Jacobian of a model, which is never formed: its products along vector fields, and the directions it ignores.
+"""The Jacobian of a model: its products along vector fields, its spectrum, and the directions that the model ignores.
 
 A model is what `stability` says it is. A vector field maps a batch of inputs `[inputs, ...]` to a tangent at each of
 them, of the same shape: a constant direction, the generator of a group such as `lambda x: tf.matmul(x, A)`, or an
@@ -8,27 +8,28 @@ straight through a step, that counts.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from tqdm import tqdm
 
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.measure.models import Model, named, ready
+from weirdonetworks.measure.products import ZERO, Products, formed, in_pieces, jvp
 from weirdonetworks.measure.stability import BATCH, Floats
 
 VectorField: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 Field = TypeVar("Field", bound=VectorField)
 
-ZERO = tf.UnconnectedGradients.ZERO
+FORMED = 2**22  # The most entries of a Jacobian that is formed: no more than 32 MiB.
 SKETCH = 32  # Directions in the first sketch of a Jacobian; each further one has twice as many.
 OVERSAMPLING = 8  # Directions in a sketch beyond those asked for: the last ones are the least exact.
 ITERATIONS = 3  # Of the subspace, so that singular values close to one another are told apart.
 LINES = 4  # Along which outputs are watched where all derivatives are 0: on one of them they may have a kink.
 PROBE = 2.0**-12  # The steps along these, in proportion to the largest entry of the input.
+INFINITE = "model must have finite derivatives at all inputs."
 ROUNDING = 1e-6  # Of derivatives, in proportion to the outputs.
 
 
@@ -92,38 +93,6 @@ class InvariantDirections:
         return self.sensitive.reshape(len(self.sensitive), math.prod(self.sensitive.shape[1:]))
 
 
-def jvp(model: Model, inputs: tf.Tensor, tangents: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Computes a model's outputs, and their derivatives J(x) v along some tangents v at each input x.
-
-    >>> outputs, (derivative,) = jvp(tf.square, tf.constant([[3.0]]), [tf.constant([[1.0]])])
-    >>> outputs.numpy().item(), derivative.numpy().item()
-    (9.0, 6.0)
-
-    Args:
-      model: See the top of this module.
-      inputs: `[inputs, ...]`.
-      tangents: Tensors of the shape of the inputs.
-
-    Returns:
-      The outputs, and for each tangent a derivative of their shape. TensorFlow takes the gradient of
-      `tf.image.resize(method="bilinear")` for a constant, and so derivatives through it for 0, and
-      `tf.numpy_function` has no gradient, so that derivatives are 0 too; the measures refuse both.
-    """
-    # J v is the gradient of (J^T u) v by u, whatever u is. Forward accumulation fails on attention in chunks, and in a
-    # penalty, its epoch compiled with XLA, was seen to be five times slower and to spoil the training.
-    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as outer:
-        with tf.GradientTape(watch_accessed_variables=False) as inner:
-            inner.watch(inputs)
-            outputs = model(inputs)
-        covector = tf.zeros_like(outputs)
-        outer.watch(covector)
-        pulled = inner.gradient(outputs, inputs, output_gradients=covector, unconnected_gradients=ZERO)
-    derivatives = [
-        outer.gradient(pulled, covector, output_gradients=tangent, unconnected_gradients=ZERO) for tangent in tangents
-    ]
-    return outputs, derivatives
-
-
 def jacobian_along(
     model: Model,
     inputs: npt.ArrayLike,
@@ -184,10 +153,11 @@ def invariant_directions(
 ) -> InvariantDirections:
     """Finds the directions of the input along which a model's outputs do not change at any of some inputs.
 
-    They are the null directions of the inputs' Jacobians, one above the other. Those that are not null are found by a
-    randomised singular value decomposition, from products with the Jacobian and its transpose alone (Halko, Martinsson
-    & Tropp, Finding structure with randomness, 2011, algorithm 4.4), with a sketch that is doubled until it holds a
-    singular value below the tolerance. So the cost is that of as many directions as the model is sensitive to.
+    They are the null directions of the inputs' Jacobians, one above the other. Where these have few numbers, the
+    singular value decomposition is that of `spectrum`. Else the directions that are not null are found by a randomised
+    one, from products with the Jacobian and its transpose alone (Halko, Martinsson & Tropp, Finding structure with
+    randomness, 2011, algorithm 4.4), with a sketch that is doubled until it holds a singular value below the tolerance.
+    So the cost is that of as many directions as the model is sensitive to.
 
     >>> found = invariant_directions(lambda x: x[:, :1] + x[:, 1:2], [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     >>> found.singular_values.round(3).tolist(), found.dimension
@@ -221,17 +191,42 @@ def invariant_directions(
     rows = len(values) * math.prod(run(tf.cast(values[:1], dtype)).shape)
     most = min(rows, size)
     wanted = most if max_rank is None else at_least("max_rank", max_rank, 1)
-    limit = min(wanted + OVERSAMPLING, most)
-    products = _Products(run, values, batch_size, dtype)
-    width = min(SKETCH, limit)
-    while True:
-        singular, directions = _leading(products, rng.normal(size=(width, size)))
-        if singular[-1] <= tolerance * singular[0] or width == limit:
-            break
-        width = min(2 * width, limit)
+    if rows * size <= FORMED:
+        singular, directions = _decomposed(formed(run, values, batch_size, dtype))
+    else:
+        products = Products(run, values, batch_size, dtype)
+        singular, directions = _sketched(products, rng, size, min(wanted + OVERSAMPLING, most), tolerance)
     rank = min(int((singular > tolerance * singular[0]).sum()), wanted)
-    bound = float(singular[rank]) if rank < width else 0.0
+    bound = float(singular[rank]) if rank < len(singular) else 0.0
     return InvariantDirections(singular[:rank], directions[:rank].reshape(rank, *shape), bound)
+
+
+def spectrum(
+    model: Model, inputs: npt.ArrayLike, *, batch_size: int = BATCH, dtype: tf.DType = tf.float32
+) -> tuple[Floats, Floats]:
+    """Decomposes the Jacobians of a model at some inputs, one above the other; they are formed for it.
+
+    >>> singular, directions = spectrum(lambda x: x[:, :1] + x[:, 1:2], [[1.0, 2.0], [4.0, 5.0]])
+    >>> singular.round(3).tolist(), np.abs(directions[0]).round(3).tolist()
+    ([1.414, 0.0], [0.707, 0.707])
+
+    Args:
+      model: See the top of this module.
+      inputs: `[inputs, ...]`, at least one.
+      batch_size: How many inputs there may be at a time.
+      dtype: The type to compute in, as for `stability.outputs_over`.
+
+    Returns:
+      All singular values, falling, each a root mean square over the inputs, and the direction of each, orthonormal,
+      `[values, ...]`, of the shape of an input.
+
+    Raises:
+      TypeError, ValueError: As `invariant_directions`.
+    """
+    values = checked_inputs(inputs)
+    run = differentiable(model, values[:1], dtype)
+    singular, directions = _decomposed(formed(run, values, at_least("batch_size", batch_size, 1), dtype))
+    return singular, directions.reshape(-1, *values.shape[1:])
 
 
 def differentiable(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
@@ -294,14 +289,6 @@ def checked_fields(generators: Iterable[Field], batch: tf.Tensor) -> list[Field]
     return fields
 
 
-def in_pieces(
-    compute: Callable[..., Any], values: npt.NDArray[Any], length: int, dtype: tf.DType, *others: tf.Tensor
-) -> Iterator[Any]:
-    """Yields what a traced function makes of so many inputs at a time, and of what else it takes."""
-    for start in tqdm(range(0, len(values), length), desc="differentiating", unit="piece", leave=False, disable=None):
-        yield compute(tf.cast(values[start : start + length], dtype), *others)
-
-
 def _loses_derivatives(run: Model, inputs: tf.Tensor) -> bool:
     """Tells whether derivatives are not those that the gradient gives, or both are 0 though the outputs move."""
     rng = np.random.default_rng(0)
@@ -334,60 +321,33 @@ def _moves_without_derivatives(run: Model, inputs: tf.Tensor, tangent: tf.Tensor
     return bool(even and not tf.reduce_any(derivatives != 0))
 
 
-def _leading(products: "_Products", sketch: Floats) -> tuple[Floats, Floats]:
+def _decomposed(jacobian: Floats) -> tuple[Floats, Floats]:
+    """Finds all singular values, falling, and right singular vectors, `[values, entries]`, of a matrix."""
+    if not np.isfinite(jacobian).all():
+        raise ValueError(INFINITE)
+    _, singular, directions = np.linalg.svd(jacobian, full_matrices=False)
+    return singular, directions
+
+
+def _sketched(
+    products: Products, rng: np.random.Generator, size: int, limit: int, tolerance: float
+) -> tuple[Floats, Floats]:
+    """Finds the singular values down to a share of the largest, or so many of them, by sketches that double."""
+    width = min(SKETCH, limit)
+    while True:
+        singular, directions = _leading(products, rng.normal(size=(width, size)))
+        if singular[-1] <= tolerance * singular[0] or width == limit:
+            return singular, directions
+        width = min(2 * width, limit)
+
+
+def _leading(products: Products, sketch: Floats) -> tuple[Floats, Floats]:
     """Finds the leading singular values, falling, and right singular vectors, `[width, entries]`, from a sketch."""
     basis = np.linalg.qr(sketch.T)[0]
     for _ in range(ITERATIONS):
         basis = np.linalg.qr(products.pulled_back(basis.T).T)[0]
     moments = products.moments(basis.T)
     if not np.isfinite(moments).all():
-        raise ValueError("model must have finite derivatives at all inputs.")
+        raise ValueError(INFINITE)
     squares, vectors = np.linalg.eigh(moments)
     return np.sqrt(np.maximum(squares[::-1], 0)), (basis @ vectors[:, ::-1]).T
-
-
-class _Products:
-    """Products of the Jacobians J of some inputs, one above the other, with directions `[directions, entries]`."""
-
-    def __init__(self, run: Model, values: npt.NDArray[Any], batch_size: int, dtype: tf.DType):
-        self._run, self._values, self._batch_size, self._dtype = run, values, batch_size, dtype
-        shape = values.shape[1:]
-        signature = [tf.TensorSpec([None, *shape], dtype), tf.TensorSpec([None, math.prod(shape)], dtype)]
-        traced = [
-            tf.function(each, input_signature=signature, autograph=False).get_concrete_function()
-            for each in (self._pull_back, self._multiply)
-        ]
-        self._pulled, self._multiplied = traced
-
-    def pulled_back(self, directions: Floats) -> Floats:
-        """Gives J^T J v for each direction v, over the number of inputs."""
-        return self._mean(self._pulled, directions)
-
-    def moments(self, directions: Floats) -> Floats:
-        """Gives (J v) (J w) for each two directions v and w, over the number of inputs."""
-        return self._mean(self._multiplied, directions)
-
-    def _mean(self, compute: Callable[..., tf.Tensor], directions: Floats) -> Floats:
-        length = max(self._batch_size // len(directions), 1)
-        pieces = in_pieces(compute, self._values, length, self._dtype, tf.cast(directions, self._dtype))
-        return sum(piece.numpy().astype(np.float64) for piece in pieces) / len(self._values)
-
-    def _pull_back(self, batch: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:
-        repeated, derivatives = self._push(batch, directions)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(repeated)
-            outputs = self._run(repeated)
-        back = tape.gradient(outputs, repeated, output_gradients=derivatives, unconnected_gradients=ZERO)
-        return tf.reduce_sum(tf.reshape(back, tf.concat([[-1], tf.shape(directions)], 0)), axis=0)
-
-    def _multiply(self, batch: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:
-        _, derivatives = self._push(batch, directions)
-        rows = tf.cast(tf.reshape(derivatives, [tf.shape(batch)[0], tf.shape(directions)[0], -1]), tf.float64)
-        return tf.einsum("ivo,iwo->vw", rows, rows)  # In float64: else the squares would lose the small values.
-
-    def _push(self, batch: tf.Tensor, directions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Gives each input once for each direction, and the derivatives there."""
-        repeated = tf.repeat(batch, tf.shape(directions)[0], axis=0)
-        tangents = tf.reshape(tf.tile(directions, [tf.shape(batch)[0], 1]), tf.shape(repeated))
-        _, (derivatives,) = jvp(self._run, repeated, [tangents])
-        return repeated, derivatives
