@@ -42,7 +42,8 @@ setup(
     ),
     package_data={
         "weirdonetworks": ["py.typed"],
-        "weirdonetworks.lab": ["data/mnist/*.gz", "data/mnist/SOURCE.md", "page.html"],
+        "weirdonetworks.lab.data": ["mnist/*.gz", "mnist/SOURCE.md"],
+        "weirdonetworks.lab.records": ["page.html"],
         "weight_symmetry": ["py.typed"],
         "analysis": ["plot_summary_json.ipynb"],
     },

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from analysis import figures, scales, summaries
-from weirdonetworks.lab import files
-from weirdonetworks.lab import page as pages
+from weirdonetworks.lab.records import files
+from weirdonetworks.lab.records import page as pages
 
 _MISSING = "-"
 

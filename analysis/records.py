@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from weirdonetworks.lab import files
+from weirdonetworks.lab.records import files
 
 Records = dict[str, dict[str, Any]]
 

@@ -31,8 +31,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from weirdonetworks.lab import files
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import files
 
 PACKAGES = ("tensorflow", "dm-sonnet", "keras", "torch", "jax", "numpy")
 

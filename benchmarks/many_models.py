@@ -28,7 +28,8 @@ from benchmarks import harness, rivals
 from benchmarks.rivals import Problem, jax_scan, pytorch
 from benchmarks.training_step import SPARSITY, WIDTHS
 from weight_symmetry import masks
-from weirdonetworks.lab import datasets, seeds
+from weirdonetworks.lab import seeds
+from weirdonetworks.lab.data import datasets
 
 HERE = "benchmarks.many_models"
 _barrier: Any = None  # At which a process waits until all are ready; set in processes made for it.
@@ -110,7 +111,7 @@ def a_model_a_core(problems: Sequence[Problem], ready: Callable[[], None]) -> Se
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(problems[0].threads)
 
-    from weirdonetworks.lab.training import Resident, Trainer
+    from weirdonetworks.lab.training.trainer import Resident, Trainer
 
     splits = Resident(problems[0].train), Resident(problems[0].test)
 
@@ -154,8 +155,8 @@ def batched(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[
     harness.tensorflow_threads(problems[0].threads)
     import tensorflow as tf
 
-    from weirdonetworks.lab.batched import BatchedTrainer
-    from weirdonetworks.lab.training import Resident
+    from weirdonetworks.lab.training.batched import BatchedTrainer
+    from weirdonetworks.lab.training.trainer import Resident
 
     train, test = Resident(problems[0].train), Resident(problems[0].test)
     network, settings = _ours(problems[0])
@@ -213,7 +214,7 @@ def _in_turn(train: rivals.Contender, problems: Sequence[Problem], ready: Callab
 def _ours(problem: Problem) -> tuple[Any, dict[str, Any]]:
     """Makes our network, and what both of our trainers take."""
     from weight_symmetry import models
-    from weirdonetworks.lab import objectives, optimizers
+    from weirdonetworks.lab.training import objectives, optimizers
 
     network = models.MNIST_FC(features=[mask.shape[1] for mask in problem.masks[:-1]])
     return network, {

@@ -76,7 +76,7 @@ def _step(network: Any, items: int, seed: int) -> Callable[[], Any]:
     """Prepares a step of training to predict numbers from random sets."""
     import tensorflow as tf
 
-    from weirdonetworks.lab.optimizers import Adam
+    from weirdonetworks.lab.training.optimizers import Adam
 
     rng = np.random.default_rng([seed, items])
     sets = tf.constant(rng.standard_normal((BATCH, items, FEATURES), np.float32))

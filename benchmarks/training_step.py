@@ -21,7 +21,8 @@ import numpy.typing as npt
 from benchmarks import harness
 from benchmarks.rivals import Contender, Finished, Problem
 from weight_symmetry import masks
-from weirdonetworks.lab import datasets, seeds
+from weirdonetworks.lab import seeds
+from weirdonetworks.lab.data import datasets
 
 WIDTHS = (784, 300, 100, 10)
 SPARSITY = 0.9
@@ -98,14 +99,15 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
 
 
 def ours(problem: Problem, finished: Finished, execution: str = "auto") -> Sequence[npt.NDArray[np.floating]]:
-    """Trains by `weirdonetworks.lab.training.Trainer`."""
+    """Trains by `weirdonetworks.lab.training.trainer.Trainer`."""
     harness.tensorflow_threads(problem.threads)
     from weight_symmetry import models
-    from weirdonetworks.lab import objectives, optimizers, training
+    from weirdonetworks.lab.training import objectives, optimizers
+    from weirdonetworks.lab.training.trainer import Resident, Trainer
 
-    train, test = training.Resident(problem.train), training.Resident(problem.test)
+    train, test = Resident(problem.train), Resident(problem.test)
     network = models.MNIST_FC(features=[mask.shape[1] for mask in problem.masks[:-1]])
-    trainer = training.Trainer(
+    trainer = Trainer(
         network,
         optimizers.Adam(),
         objectives.classification(network, problem.standardisation, takes=("is_training", "seed")),

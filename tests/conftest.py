@@ -6,7 +6,7 @@ import sys
 import pytest
 from hypothesis import settings
 
-from weirdonetworks.lab import datasets
+from weirdonetworks.lab.data import datasets
 
 # Inherited by the processes that tests start.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

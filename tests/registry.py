@@ -15,7 +15,7 @@ import tensorflow as tf
 from weight_symmetry.layers import MaskedConv2D, MaskedLinear
 from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC
 from weirdonetworks.algebra import cyclic_group, image_rotations, image_translations
-from weirdonetworks.lab.optimizers import Adam, Momentum
+from weirdonetworks.lab.training.optimizers import Adam, Momentum
 from weirdonetworks.nets.activations import ScaledTanh
 from weirdonetworks.nets.all_activations import AllActivations
 from weirdonetworks.nets.autoencoder import Autoencoder

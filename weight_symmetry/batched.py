@@ -12,10 +12,12 @@ from weight_symmetry.masking import Masking
 from weight_symmetry.plans import Plan
 from weight_symmetry.prune_config import PruneConfig
 from weight_symmetry.trials import Trials
-from weirdonetworks.lab import loop, objectives, runs, seeds
-from weirdonetworks.lab.batched import BatchedTrainer
+from weirdonetworks.lab import seeds
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.training import movement
+from weirdonetworks.lab.records import runs
+from weirdonetworks.lab.training import loop, objectives
+from weirdonetworks.lab.training.batched import BatchedTrainer
+from weirdonetworks.lab.training.trainer import movement
 
 
 def obstacle(config: ModelConfig) -> str | None:

@@ -12,9 +12,11 @@ from weight_symmetry.config import ModelConfig
 from weight_symmetry.masking import Masking
 from weight_symmetry.masks import Mask
 from weight_symmetry.plans import Plan
-from weirdonetworks.lab import datasets, files, loop, objectives, runs
 from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.training import Resident, Trainer
+from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.records import files, runs
+from weirdonetworks.lab.training import loop, objectives
+from weirdonetworks.lab.training.trainer import Resident, Trainer
 
 AfterEpoch = Callable[[int, Mapping[str, Any]], None]
 _PICTURE = threading.Lock()  # Matplotlib's settings are the process's, not the thread's.

@@ -9,7 +9,9 @@ from weight_symmetry import batched, threads
 from weight_symmetry.config import ModelConfig, TrialOptions
 from weight_symmetry.plans import Plan
 from weight_symmetry.trials import Trials
-from weirdonetworks.lab import datasets, loop, runs
+from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.records import runs
+from weirdonetworks.lab.training import loop
 
 C = TypeVar("C", bound=ModelConfig)
 

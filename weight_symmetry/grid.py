@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from weirdonetworks.lab import files, runs
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import files, runs
 
 RECORD = "sweep.json"
 _RUNNING: "set[subprocess.Popen[str]]" = set()

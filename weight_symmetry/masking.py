@@ -13,8 +13,9 @@ from weight_symmetry.masks import Mask
 from weight_symmetry.models import MaskedModel
 from weight_symmetry.plans import Plan
 from weight_symmetry.prune_config import PruneConfig
-from weirdonetworks.lab import loop, runs
-from weirdonetworks.lab.training import Resident, Trainer
+from weirdonetworks.lab.records import runs
+from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training.trainer import Resident, Trainer
 
 
 class Masking:

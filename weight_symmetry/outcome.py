@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from weirdonetworks.lab.runs import Run
-from weirdonetworks.lab.tables import table
+from weirdonetworks.lab.records.runs import Run
+from weirdonetworks.lab.records.tables import table
 
 
 def show(runs: Sequence[Run]) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 from weight_symmetry.bench import Bench
 from weight_symmetry.trials import Trials
-from weirdonetworks.lab import loop, machine, runs
+from weirdonetworks.lab import machine
+from weirdonetworks.lab.records import runs
+from weirdonetworks.lab.training import loop
 
 
 def run(trials: Trials) -> list[runs.Run]:
@@ -18,7 +20,7 @@ def run(trials: Trials) -> list[runs.Run]:
     Returns:
       The finished runs, by number.
     """
-    # With one thread a model TensorFlow's own executor is the faster one; see `training.resolve_execution`.
+    # With one thread a model TensorFlow's own executor is the faster one; see `trainer.resolve_execution`.
     trials = dataclasses.replace(
         trials,
         configs=[

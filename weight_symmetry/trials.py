@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from weight_symmetry.bench import AfterEpoch, Bench
 from weight_symmetry.config import ModelConfig, TrialOptions
 from weight_symmetry.plans import Plan
-from weirdonetworks.lab import datasets, runs
-from weirdonetworks.lab.training import Resident
+from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.records import runs
+from weirdonetworks.lab.training.trainer import Resident
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.lab.datasets import Split, Standardisation
+from weirdonetworks.lab.data.datasets import Split, Standardisation
 
 Finished = Callable[[float], None]
 

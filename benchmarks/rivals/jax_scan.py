@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from benchmarks import harness
 from benchmarks.rivals import Finished, Problem
-from weirdonetworks.lab.datasets import Split
+from weirdonetworks.lab.data.datasets import Split
 
 
 def jit_step(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:

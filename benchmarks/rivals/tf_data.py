@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from benchmarks import harness
 from benchmarks.rivals import Finished, Problem
-from weirdonetworks.lab.datasets import Split
+from weirdonetworks.lab.data.datasets import Split
 
 if TYPE_CHECKING:
     import tensorflow as tf

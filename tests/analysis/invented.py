@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from weirdonetworks.lab import files, runs
+from weirdonetworks.lab.records import files, runs
 
 MASK_TYPES = ("symmetric", "random", "per-neuron", "per-neuron-no-input-ablation")
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.analysis import invented
 from tests.packages import ROOT
-from weirdonetworks.lab import files
+from weirdonetworks.lab.records import files
 
 
 def report(*arguments: str, isolated: str = "") -> subprocess.CompletedProcess[str]:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from analysis import records, summaries
 from tests.analysis import invented
-from weirdonetworks.lab import files
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import files
 
 RECORD = {"mask_type": "random", "mask_sparsity": 0.9, "mask/sparsity": 0.9, "final/test_accuracy": 0.97}
 

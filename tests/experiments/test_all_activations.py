@@ -10,7 +10,7 @@ from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments.all_activations import matching_sizes, parameters
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.study import count_parameters
+from weirdonetworks.lab.training.study import count_parameters
 from weirdonetworks.nets.all_activations import ACTIVATIONS, AllActivations
 
 NAMES = ("relu", "convolution_4")

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments.comparative import _by_comparison, _classified, comparison, draw_partners
-from weirdonetworks.lab import datasets
+from weirdonetworks.lab.data import datasets
 from weirdonetworks.nets.comparative import ComparativeMLP
 
 SHORT = ("--examples=1500", "--epochs=2", "--stored=1,4", "--draws=2", "--execution=graph", "--code_sizes=64,32")

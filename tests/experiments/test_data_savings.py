@@ -9,7 +9,7 @@ from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run
 from weirdonetworks.experiments import data_savings
 from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.datasets import Dataset
+from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 
 SHORT = ("--examples=400", "--validation_size=0", "--epochs=2", "--batch_size=100", "--shrink=4", "--execution=graph")

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tests.experiments.processes import run
 from weirdonetworks.experiments import learned_augmentation
-from weirdonetworks.lab.datasets import Dataset
+from weirdonetworks.lab.data.datasets import Dataset
 
 
 def test_widths_are_rewarded_in_training_alone(digits: Dataset) -> None:

@@ -12,8 +12,8 @@ import tensorflow as tf
 from tests.drivers.processes import all_runs, only_run, read
 from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments import set_functions, set_networks
-from weirdonetworks.lab import set_tasks
-from weirdonetworks.lab.datasets import Dataset
+from weirdonetworks.lab.data import set_tasks
+from weirdonetworks.lab.data.datasets import Dataset
 
 SHORT = (
     "--examples=300",

@@ -10,7 +10,7 @@ from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments import staged
 from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.study import Study, Trained
+from weirdonetworks.lab.training.study import Study, Trained
 
 SHORT = ("--network=Residual", "--stages=2", "--examples=500", "--epochs=2", "--execution=graph")
 CONFIG = staged.StagedConfig(network="ExpansionSerial", stages=2, examples=300, epochs=1, execution="graph")

@@ -12,7 +12,7 @@ from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.experiments import digits, invariant_choice, minimal_network, monomial_subset
-from weirdonetworks.lab.datasets import Dataset
+from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 
 SHORT = ("--examples=300", "--epochs=1", "--shrink=4", "--execution=graph")

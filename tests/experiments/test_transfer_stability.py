@@ -14,14 +14,14 @@ import pytest
 
 from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run
-from tests.lab.test_pets import write_cifar10
+from tests.experiments.test_pets import write_cifar10
 from weirdonetworks.experiments import pet_networks, transfer_stability
+from weirdonetworks.experiments.backbones import Backbone
 from weirdonetworks.experiments.pet_networks import TransferStabilityConfig
-from weirdonetworks.lab import files
-from weirdonetworks.lab.backbones import Backbone
 from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.datasets import Dataset, Split, Standardisation
+from weirdonetworks.lab.data.datasets import Dataset, Split, Standardisation
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import files
 
 SHORT = {"dataset": "CIFAR10", "image_size": 16, "copies": 2, "step": 90, "epochs": 3, "batch_size": 16}
 SHORT |= {"cnn_size": 8, "cnn_epochs": 1, "execution": "graph", "preprocess": "tf,none"}
@@ -200,8 +200,8 @@ def test_a_missing_extra_is_named_before_anything_is_computed(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    monkeypatch.delitem(sys.modules, "weirdonetworks.lab.page", raising=False)
-    monkeypatch.delattr("weirdonetworks.lab.page", raising=False)
+    monkeypatch.delitem(sys.modules, "weirdonetworks.lab.records.page", raising=False)
+    monkeypatch.delattr("weirdonetworks.lab.records.page", raising=False)
     with pytest.raises(
         ImportError, match=r"^jinja2 is not installed, .*: pip install weirdonetworks\[experiments\]\.$"
     ):

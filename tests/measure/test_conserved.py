@@ -14,7 +14,7 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.lab.optimizers import Adam, Momentum
+from weirdonetworks.lab.training.optimizers import Adam, Momentum
 from weirdonetworks.measure.conserved import (
     MIXING,
     PERMUTATION,

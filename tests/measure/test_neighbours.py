@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from weirdonetworks.lab import datasets
+from weirdonetworks.lab.data import datasets
 from weirdonetworks.measure import neighbours
 from weirdonetworks.measure.neighbours import nearest_labels
 

@@ -8,10 +8,10 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.lab import loop, objectives
-from weirdonetworks.lab.datasets import Dataset
-from weirdonetworks.lab.optimizers import Adam, Momentum, Optimizer
-from weirdonetworks.lab.training import Trainer
+from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.training import loop, objectives
+from weirdonetworks.lab.training.optimizers import Adam, Momentum, Optimizer
+from weirdonetworks.lab.training.trainer import Trainer
 from weirdonetworks.nets.staged import ExpansionParallel, ExpansionSerial, RandomSample, Residual, StagedNetwork
 
 KINDS = (ExpansionSerial, ExpansionParallel, RandomSample, Residual)

@@ -23,7 +23,7 @@ from weirdonetworks.algebra import (
     symmetric_group,
     transforms,
 )
-from weirdonetworks.lab import objectives
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.nets import pooling
 from weirdonetworks.nets.polynomial import PolynomialMLP
 from weirdonetworks.nets.synchronous import OrbitAverage, SynchronousMLP

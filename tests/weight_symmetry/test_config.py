@@ -7,7 +7,7 @@ import pytest
 from weight_symmetry.config import ModelConfig
 from weight_symmetry.prune_config import PruneConfig
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.schedules import CubicSparsity, SteppedSparsity
+from weirdonetworks.lab.training.schedules import CubicSparsity, SteppedSparsity
 
 
 @pytest.mark.parametrize(

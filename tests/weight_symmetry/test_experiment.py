@@ -12,9 +12,9 @@ import tensorflow as tf
 from weight_symmetry import experiment, plans
 from weight_symmetry.config import ModelConfig, TrialOptions
 from weight_symmetry.prune_config import PruneConfig
-from weirdonetworks.lab.datasets import Dataset
+from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.runs import Run
+from weirdonetworks.lab.records.runs import Run
 
 SHORT: dict[str, Any] = {
     "examples": 600,

@@ -10,10 +10,10 @@ import sonnet as snt
 import tensorflow as tf
 
 from weight_symmetry.layers import MaskedConv2D, MaskedLinear
-from weirdonetworks.lab import objectives
-from weirdonetworks.lab.datasets import Dataset
-from weirdonetworks.lab.optimizers import Adam, Momentum
-from weirdonetworks.lab.training import Resident, Trainer
+from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.training import objectives
+from weirdonetworks.lab.training.optimizers import Adam, Momentum
+from weirdonetworks.lab.training.trainer import Resident, Trainer
 
 Layer = MaskedLinear | MaskedConv2D
 

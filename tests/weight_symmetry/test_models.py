@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from weight_symmetry.layers import MaskedConv2D
 from weight_symmetry.models import MODELS, MaskedModel
-from weirdonetworks.lab import objectives
-from weirdonetworks.lab.datasets import Dataset, Split
-from weirdonetworks.lab.optimizers import Adam
-from weirdonetworks.lab.training import Resident, Trainer
+from weirdonetworks.lab.data.datasets import Dataset, Split
+from weirdonetworks.lab.training import objectives
+from weirdonetworks.lab.training.optimizers import Adam
+from weirdonetworks.lab.training.trainer import Resident, Trainer
 
 SMALL: dict[str, dict[str, Any]] = {
     "MNIST_FC": {"features": (9, 9, 9)},

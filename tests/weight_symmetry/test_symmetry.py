@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weight_symmetry import symmetry
-from weirdonetworks.lab import files
+from weirdonetworks.lab.records import files
 
 Bools = npt.NDArray[np.bool_]
 KEYS = {

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset
-    from weirdonetworks.lab.study import Study, Trained
-    from weirdonetworks.lab.training import Resident
+    from weirdonetworks.lab.data.datasets import Dataset
+    from weirdonetworks.lab.training.study import Study, Trained
+    from weirdonetworks.lab.training.trainer import Resident
 
 GROUP = 8  # Units come in groups of so many: what the larger softmax needs.
 ALL = {"concat": "all_concat", "sum": "all_sum"}  # The networks that have all activations, by reduction.
@@ -45,7 +45,9 @@ class AllActivationsConfig(StudyConfig):
 def main(config: AllActivationsConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import datasets, study, tables
+    from weirdonetworks.lab.data import datasets
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
     from weirdonetworks.nets.all_activations import ACTIVATIONS
 
     unknown = set(config.activations) - set(ACTIVATIONS)
@@ -67,7 +69,7 @@ def main(config: AllActivationsConfig, options: RunOptions) -> None:
 
 
 def _results(opened: "Study", config: AllActivationsConfig, data: "Dataset") -> dict[str, Any]:
-    from weirdonetworks.lab import loop, study
+    from weirdonetworks.lab.training import loop, study
 
     splits = loop.residents(data)
     hidden_sizes = _hidden_sizes(config, data.train.images[0].size, len(data.classes))
@@ -101,7 +103,7 @@ def _train(
     splits: "Mapping[str, Resident]",
     config: AllActivationsConfig,
 ) -> "Trained":
-    from weirdonetworks.lab import objectives
+    from weirdonetworks.lab.training import objectives
     from weirdonetworks.nets.all_activations import AllActivations
 
     names = config.activations if name in ALL.values() else (name,)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset
-    from weirdonetworks.lab.objectives import Objective
-    from weirdonetworks.lab.study import Trained
+    from weirdonetworks.lab.data.datasets import Dataset
+    from weirdonetworks.lab.training.objectives import Objective
+    from weirdonetworks.lab.training.study import Trained
 
 VOTES = 5  # Nearest neighbours that vote for a class,
 STORED = 5000  # out of so many training images.
@@ -53,7 +53,9 @@ class Pictured:
 def main(config: AutoencoderConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import datasets, loop, study, tables
+    from weirdonetworks.lab.data import datasets
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import loop, study
     from weirdonetworks.nets.autoencoder import Autoencoder
 
     with study.opened("autoencoder", config, options) as opened:
@@ -129,7 +131,7 @@ def neighbours(encode: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating
 
 def linear_codes(size: int, data: "Dataset") -> dict[str, Any]:
     """Measures the same of what needs no training: as many principal components, and the pixels themselves."""
-    from weirdonetworks.lab import study
+    from weirdonetworks.lab.training import study
     from weirdonetworks.measure.principal import PrincipalComponents
 
     def inputs(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

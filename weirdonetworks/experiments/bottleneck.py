@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset
-    from weirdonetworks.lab.objectives import Objective
-    from weirdonetworks.lab.study import Study, Trained
-    from weirdonetworks.lab.training import Resident
+    from weirdonetworks.lab.data.datasets import Dataset
+    from weirdonetworks.lab.training.objectives import Objective
+    from weirdonetworks.lab.training.study import Study, Trained
+    from weirdonetworks.lab.training.trainer import Resident
 
 TURNS = {"upright": digits.UPRIGHT, "turned": 1}  # By multiples of how many degrees the digits are turned.
 CONTROL = "no noise"
@@ -64,7 +64,8 @@ class BottleneckConfig(digits.DigitsConfig):
 def main(config: BottleneckConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study, tables
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("bottleneck", config, options) as opened:
         if not opened.is_finished:
@@ -87,7 +88,8 @@ def main(config: BottleneckConfig, options: RunOptions) -> None:
 
 def find(opened: "Study", config: BottleneckConfig, options: RunOptions) -> dict[str, Any]:
     """Trains the networks on each sort of digits."""
-    from weirdonetworks.lab import loop, study, transformed
+    from weirdonetworks.lab.data import transformed
+    from weirdonetworks.lab.training import loop, study
 
     upright = digits.load(config, options)
     pixel_share, shares = measures(upright, config)
@@ -142,7 +144,7 @@ def objective(made: Any, preprocess: "Callable[[tf.Tensor], tf.Tensor]", beta: f
     """Makes the objective of such a classifier: cross-entropy plus beta times the rate, its `loss`, and each alone."""
     import tensorflow as tf
 
-    from weirdonetworks.lab import objectives
+    from weirdonetworks.lab.training import objectives
 
     def logits(hidden: tf.Tensor, is_training: bool, seed: tf.Tensor) -> tf.Tensor:
         return made.head(made.bottleneck(hidden, is_training, seed))

@@ -6,8 +6,11 @@ from typing import Any
 import sonnet as snt
 from matplotlib.figure import Figure
 
-from weirdonetworks.lab import datasets, loop, objectives, plots, study, tables
+from weirdonetworks.lab import plots
 from weirdonetworks.lab.config import RunOptions, StudyConfig
+from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, objectives, study
 
 
 def run(

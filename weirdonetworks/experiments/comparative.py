@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset, Split
-    from weirdonetworks.lab.objectives import Objective
-    from weirdonetworks.lab.study import Study, Trained
-    from weirdonetworks.lab.training import Resident
+    from weirdonetworks.lab.data.datasets import Dataset, Split
+    from weirdonetworks.lab.training.objectives import Objective
+    from weirdonetworks.lab.training.study import Study, Trained
+    from weirdonetworks.lab.training.trainer import Resident
     from weirdonetworks.nets.comparative import ComparativeMLP
 
 NETWORKS = ("symmetric", "ordered")
@@ -49,7 +49,9 @@ class ComparativeConfig(StudyConfig):
 def main(config: ComparativeConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import datasets, study, tables
+    from weirdonetworks.lab.data import datasets
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("comparative", config, options) as opened:
         if not opened.is_finished:
@@ -76,7 +78,7 @@ def main(config: ComparativeConfig, options: RunOptions) -> None:
 
 
 def _results(opened: "Study", config: ComparativeConfig, data: "Dataset") -> dict[str, Any]:
-    from weirdonetworks.lab import loop, study
+    from weirdonetworks.lab.training import loop, study
 
     splits = loop.residents(data)
     trained = {name: [_train(opened, name, data, splits, trial) for trial in config.trials()] for name in NETWORKS}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset
+    from weirdonetworks.lab.data.datasets import Dataset
 
 # What the networks are trained and tested on, and by multiples of how many degrees it is turned.
 TURNS = {"upright": digits.UPRIGHT, "quarter turns": 90, "any angle": 1}
@@ -74,7 +74,7 @@ def plain(data: "Dataset") -> list[Contestant]:
     """Lists the plain networks to compare with: without augmentation, with quarter turns, with turns by any angle."""
     from weirdonetworks.algebra import image_rotations
     from weirdonetworks.algebra.transforms import rotation
-    from weirdonetworks.lab.augmentation import RandomTransform
+    from weirdonetworks.lab.data.augmentation import RandomTransform
 
     side = data.train.images.shape[1]
     any_angle = [rotation(side, side, angle) for angle in range(0, 360, 5)]
@@ -99,7 +99,7 @@ def run(
       config: What the comparison is told.
       options: Where it is kept.
     """
-    from weirdonetworks.lab import study
+    from weirdonetworks.lab.training import study
 
     with study.opened(name, config, options) as opened:
         if not opened.is_finished:
@@ -115,7 +115,8 @@ def described(turns: str) -> str:
 
 def table(networks: Mapping[str, Any]) -> str:
     """Lays out what was found of the networks trained on one sort of data."""
-    from weirdonetworks.lab import study, tables
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     some = next(iter(networks.values()))
     header = ["network", "parameters", *(f"accuracy, {turns}" for turns in some["accuracy"]), "invariance error"]
@@ -135,7 +136,8 @@ def _find(
     config: C,
     options: RunOptions,
 ) -> dict[str, Any]:
-    from weirdonetworks.lab import loop, transformed
+    from weirdonetworks.lab.data import transformed
+    from weirdonetworks.lab.training import loop
 
     upright = digits.load(config, options)
     side = upright.train.images.shape[1]
@@ -169,7 +171,7 @@ def _find(
 
 def _unlike(side: int, config: ComparisonConfig, options: RunOptions) -> dict[str, "npt.NDArray[np.uint8]"]:
     """Makes or loads images of the sorts that no network is trained on; a data set that cannot be had is left out."""
-    from weirdonetworks.lab import letters
+    from weirdonetworks.experiments import letters
 
     found = {}
     for sort in filter(None, (sort.strip() for sort in config.unlike.split(","))):
@@ -229,7 +231,7 @@ def _summarised(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Joins what was measured in each trial: a `spread` for each number, a mean for each curve."""
     import numpy as np
 
-    from weirdonetworks.lab import study
+    from weirdonetworks.lab.training import study
 
     joined: dict[str, Any] = {}
     for key, first in measured[0].items():

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.study import Study
+    from weirdonetworks.lab.training.study import Study
     from weirdonetworks.measure.conserved import Conserved
 
 CONTROL = "tanh (control)"
@@ -65,7 +65,8 @@ class ConservationConfig(digits.DigitsConfig):
 def main(config: ConservationConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study, tables
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("conservation", config, options) as opened:
         if not opened.is_finished:
@@ -87,7 +88,7 @@ def power(quantity: Mapping[str, Any]) -> str:
 
 def find(opened: "Study", config: ConservationConfig, options: RunOptions) -> dict[str, Any]:
     """Trains each network at each rate."""
-    from weirdonetworks.lab import loop, study
+    from weirdonetworks.lab.training import loop, study
 
     data = digits.load(config, options)
     splits = loop.residents(data)
@@ -113,7 +114,7 @@ def find(opened: "Study", config: ConservationConfig, options: RunOptions) -> di
 
 def _train(opened: "Study", kind: str, halving: int, data: Any, splits: Any, config: ConservationConfig) -> Any:
     """Trains a network and returns the monitor of what it ought to conserve."""
-    from weirdonetworks.lab.conservation import DriftMonitor
+    from weirdonetworks.lab.training.drift import DriftMonitor
 
     monitors = []
 

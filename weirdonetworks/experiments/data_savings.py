@@ -25,7 +25,7 @@ from weirdonetworks.lab.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset, Split
+    from weirdonetworks.lab.data.datasets import Dataset, Split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,8 @@ class DataSavingsConfig(digits.MonomialsConfig):
 def main(config: DataSavingsConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study, tables
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("data_savings", config, options) as opened:
         if not opened.is_finished:
@@ -69,7 +70,8 @@ def main(config: DataSavingsConfig, options: RunOptions) -> None:
 
 def find(opened: Any, config: DataSavingsConfig, options: RunOptions) -> dict[str, Any]:
     """Trains the networks on each number of images."""
-    from weirdonetworks.lab import loop, study, transformed
+    from weirdonetworks.lab.data import transformed
+    from weirdonetworks.lab.training import loop, study
 
     data = transformed.turned(digits.load(config, options), 90, config.data_seed)
     if config.sizes[-1] > len(data.train):
@@ -97,7 +99,7 @@ def find(opened: Any, config: DataSavingsConfig, options: RunOptions) -> dict[st
 def contestants(data: "Dataset", config: DataSavingsConfig) -> Sequence[comparison.Contestant]:
     """Lists the networks to compare on a data set."""
     from weirdonetworks.algebra import image_rotations
-    from weirdonetworks.lab.augmentation import RandomTransform
+    from weirdonetworks.lab.data.augmentation import RandomTransform
 
     side = data.train.images.shape[1]
     augment = RandomTransform(image_rotations(side, side))
@@ -119,7 +121,7 @@ def _train(
     config: DataSavingsConfig,
 ) -> Any:
     """Trains a network on some of the images."""
-    from weirdonetworks.lab.training import Resident
+    from weirdonetworks.lab.training.trainer import Resident
 
     return opened.train(
         f"{contestant.name}_{size}".replace(" ", "_"),

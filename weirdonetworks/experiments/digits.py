@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weirdonetworks.lab.config import RunOptions, StudyConfig, setting
 
 if TYPE_CHECKING:
-    from weirdonetworks.lab.datasets import Dataset
+    from weirdonetworks.lab.data.datasets import Dataset
 
 KINDS = ("plain", "polynomial", "invariant", "synchronous")
 UPRIGHT = 360  # A whole turn: the images stay as they are.
@@ -49,7 +49,7 @@ def load(config: DigitsConfig, options: RunOptions) -> "Dataset":
     Raises:
       UsageError: If the images are not square, or as `datasets.configured`.
     """
-    from weirdonetworks.lab import datasets, transformed
+    from weirdonetworks.lab.data import datasets, transformed
     from weirdonetworks.lab.errors import UsageError
 
     data = datasets.configured(config, options.data_dir)
@@ -99,7 +99,7 @@ def count(make: Callable[[], Any], side: int) -> int:
     """Counts the parameters of a network, by making it."""
     import tensorflow as tf
 
-    from weirdonetworks.lab.study import count_parameters
+    from weirdonetworks.lab.training.study import count_parameters
 
     network = make()
     network(tf.zeros([1, side, side, 1]))
@@ -139,14 +139,14 @@ def widest(parameters: Callable[[int], int], budget: int) -> int:
 
 def classifier(data: "Dataset", augment: Any = None) -> Callable[[Any], Any]:
     """Returns what makes the objective of a network that classifies a data set."""
-    from weirdonetworks.lab import objectives
+    from weirdonetworks.lab.training import objectives
 
     return lambda network: objectives.classification(network, data.standardisation, augment=augment)
 
 
 def accuracies(trained: Sequence[Any]) -> dict[str, Any]:
     """Summarises the final accuracies of a network's trials."""
-    from weirdonetworks.lab import study
+    from weirdonetworks.lab.training import study
 
     keys = [key for key in ("validation_accuracy", "test_accuracy") if key in trained[0].final]
     return {

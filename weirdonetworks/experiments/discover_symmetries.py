@@ -50,7 +50,8 @@ class DiscoverSymmetriesConfig(Config):
 def main(config: DiscoverSymmetriesConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study, tables
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("discover_symmetries", config, options) as opened:
         if not opened.is_finished:
@@ -75,7 +76,8 @@ def find(config: DiscoverSymmetriesConfig, options: RunOptions) -> dict[str, Any
     """
     from weirdonetworks.algebra.arrays import written
     from weirdonetworks.algebra.permutations import compose, inverse
-    from weirdonetworks.lab import datasets, seeds
+    from weirdonetworks.lab import seeds
+    from weirdonetworks.lab.data import datasets
     from weirdonetworks.measure import topology
     from weirdonetworks.measure.discovery import Graph, discover_symmetries, kept_shares
 

@@ -23,7 +23,7 @@ from weirdonetworks.lab.config import RunOptions, setting
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset
+    from weirdonetworks.lab.data.datasets import Dataset
 
 DATA = ("upright", "turned", "augmented")
 GROUPS = ("quarter turns", "left and right")
@@ -41,7 +41,8 @@ class InvariantChoiceConfig(digits.MonomialsConfig):
 def main(config: InvariantChoiceConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study, tables
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("invariant_choice", config, options) as opened:
         if not opened.is_finished:
@@ -65,8 +66,9 @@ def find(opened: Any, config: InvariantChoiceConfig, options: RunOptions) -> dic
     import numpy as np
 
     from weirdonetworks.algebra import image_rotations
-    from weirdonetworks.lab import loop, study, transformed
-    from weirdonetworks.lab.augmentation import RandomTransform
+    from weirdonetworks.lab.data import transformed
+    from weirdonetworks.lab.data.augmentation import RandomTransform
+    from weirdonetworks.lab.training import loop, study
 
     upright = digits.load(config, options)
     side = upright.train.images.shape[1]

@@ -22,7 +22,7 @@ from weirdonetworks.lab.config import RunOptions, setting
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset
+    from weirdonetworks.lab.data.datasets import Dataset
 
 NEAR = range(-30, 31, 5)  # Degrees.
 WHOLE = range(-180, 180, 15)
@@ -41,7 +41,8 @@ class JacobianPenaltyConfig(digits.DigitsConfig):
 def main(config: JacobianPenaltyConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study, tables
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("jacobian_penalty", config, options) as opened:
         if not opened.is_finished:
@@ -69,8 +70,9 @@ def main(config: JacobianPenaltyConfig, options: RunOptions) -> None:
 def find(opened: Any, config: JacobianPenaltyConfig, options: RunOptions) -> dict[str, Any]:
     """Trains the networks and measures them."""
     from weirdonetworks.algebra.transforms import rotation
-    from weirdonetworks.lab import loop, transformed
-    from weirdonetworks.lab.augmentation import RandomTransform
+    from weirdonetworks.lab.data import transformed
+    from weirdonetworks.lab.data.augmentation import RandomTransform
+    from weirdonetworks.lab.training import loop
 
     data = digits.load(config, options)
     side = data.train.images.shape[1]
@@ -95,7 +97,7 @@ def find(opened: Any, config: JacobianPenaltyConfig, options: RunOptions) -> dic
 
 def objective(data: "Dataset", strength: float, augment: Any) -> Callable[[Any], Any]:
     """Returns what makes the objective of a network: to classify, and to stay the same as the image turns."""
-    from weirdonetworks.lab.penalties import JacobianPenalty
+    from weirdonetworks.lab.training.penalties import JacobianPenalty
     from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS
 
     if not strength:
@@ -145,7 +147,7 @@ def measured(trained: Any, data: "Dataset", turned: Any, examined: int) -> dict[
 
 def summarised(trials: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
     """Joins what was measured in each trial to a `spread` of each figure."""
-    from weirdonetworks.lab import study
+    from weirdonetworks.lab.training import study
 
     return {
         kind: {name: study.spread([trial[kind][name] for trial in trials]) for name in figures}

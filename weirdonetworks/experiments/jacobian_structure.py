@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset
-    from weirdonetworks.lab.study import Study
+    from weirdonetworks.lab.data.datasets import Dataset
+    from weirdonetworks.lab.training.study import Study
     from weirdonetworks.measure.jacobian import VectorField
     from weirdonetworks.measure.stability import Floats
 
@@ -78,7 +78,7 @@ class JacobianStructureConfig(digits.DigitsConfig):
 def main(config: JacobianStructureConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study
+    from weirdonetworks.lab.training import study
 
     with study.opened("jacobian_structure", config, options) as opened:
         if not opened.is_finished:
@@ -96,7 +96,7 @@ def main(config: JacobianStructureConfig, options: RunOptions) -> None:
 
 def show(title: str, kind: str, networks: Mapping[str, Any], write: Callable[[Any], str]) -> None:
     """Prints the table of one kind of figures, of the networks that have them."""
-    from weirdonetworks.lab import tables
+    from weirdonetworks.lab.records import tables
 
     having = {name: each[kind] for name, each in networks.items() if kind in each}
     header = [title, *next(iter(having.values()))]
@@ -116,7 +116,7 @@ def find(opened: "Study", config: JacobianStructureConfig, options: RunOptions) 
     """
     import numpy as np
 
-    from weirdonetworks.lab import loop
+    from weirdonetworks.lab.training import loop
     from weirdonetworks.measure.jacobian import spectrum
 
     data = digits.load(config, options)
@@ -172,7 +172,7 @@ def prepared(
 
     from weirdonetworks.algebra.transforms import rotation
     from weirdonetworks.lab import seeds
-    from weirdonetworks.lab.augmentation import RandomTransform
+    from weirdonetworks.lab.data.augmentation import RandomTransform
 
     network = snt.Sequential(list(stages.values()))
     height, width, channels = data.test.images.shape[1:]

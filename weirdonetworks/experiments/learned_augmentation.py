@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset
-    from weirdonetworks.lab.objectives import Objective
+    from weirdonetworks.lab.data.datasets import Dataset
+    from weirdonetworks.lab.training.objectives import Objective
     from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
 
 STYLES = (":", "-.", "--", "-")  # Of lines, by range.
@@ -47,7 +47,8 @@ class LearnedAugmentationConfig(digits.DigitsConfig):
 def main(config: LearnedAugmentationConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study, tables
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("learned_augmentation", config, options) as opened:
         if not opened.is_finished:
@@ -69,7 +70,8 @@ def find(opened: Any, config: LearnedAugmentationConfig, options: RunOptions) ->
     """Trains the networks."""
     import numpy as np
 
-    from weirdonetworks.lab import loop, study, transformed
+    from weirdonetworks.lab.data import transformed
+    from weirdonetworks.lab.training import loop, study
 
     upright = digits.load(config, options)
     networks = []
@@ -121,7 +123,7 @@ def maker(data: "Dataset", hidden_size: int, strength: float) -> Callable[[], "L
 
 def rewarded(network: "LearnedAugmentation", data: "Dataset") -> "Objective":
     """Makes the objective of a classifier that is rewarded for its widths while it is trained."""
-    from weirdonetworks.lab import objectives
+    from weirdonetworks.lab.training import objectives
 
     classifier = objectives.classification(network, data.standardisation, takes=("is_training", "seed"))
 

@@ -44,7 +44,8 @@ class MinimalNetworkConfig(digits.MonomialsConfig):
 def main(config: MinimalNetworkConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study, tables
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("minimal_network", config, options) as opened:
         if not opened.is_finished:
@@ -61,7 +62,8 @@ def main(config: MinimalNetworkConfig, options: RunOptions) -> None:
 
 def find(opened: Any, config: MinimalNetworkConfig, options: RunOptions) -> dict[str, Any]:
     """Trains networks until the least are found."""
-    from weirdonetworks.lab import loop, transformed
+    from weirdonetworks.lab.data import transformed
+    from weirdonetworks.lab.training import loop
 
     data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
     side = data.train.images.shape[1]

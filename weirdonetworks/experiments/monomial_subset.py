@@ -38,7 +38,8 @@ class MonomialSubsetConfig(digits.MonomialsConfig):
 def main(config: MonomialSubsetConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study, tables
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("monomial_subset", config, options) as opened:
         if not opened.is_finished:
@@ -53,7 +54,8 @@ def main(config: MonomialSubsetConfig, options: RunOptions) -> None:
 
 def find(opened: Any, config: MonomialSubsetConfig, options: RunOptions) -> dict[str, Any]:
     """Trains the networks."""
-    from weirdonetworks.lab import loop, transformed
+    from weirdonetworks.lab.data import transformed
+    from weirdonetworks.lab.training import loop
     from weirdonetworks.nets.polynomial import PolynomialMLP
 
     data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)

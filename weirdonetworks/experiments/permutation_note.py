@@ -22,10 +22,11 @@ from weirdonetworks.algebra.constraints import (
     ordered_quadratic_equations,
     quadratic_equations,
 )
-from weirdonetworks.lab import files, flags
+from weirdonetworks.lab import flags
 from weirdonetworks.lab.config import Config, setting
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.tables import table
+from weirdonetworks.lab.records import files
+from weirdonetworks.lab.records.tables import table
 
 NOTE_TABLE_22 = {2: 6, 3: 9, 4: 11, 5: 13, 6: 15}
 CLASSES = """\

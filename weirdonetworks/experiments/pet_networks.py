@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from weirdonetworks.algebra.transforms import ImageTransform
-    from weirdonetworks.lab.backbones import Backbone
-    from weirdonetworks.lab.datasets import Dataset, Examples, Split
+    from weirdonetworks.experiments.backbones import Backbone
+    from weirdonetworks.lab.data.datasets import Dataset, Examples, Split
 
 HIDDEN = 512  # Hidden units of a head.
 FILTERS = (16, 32)  # Of the networks from scratch.
@@ -113,8 +113,9 @@ def transferred(
     import sonnet as snt
     import tensorflow as tf
 
-    from weirdonetworks.lab import objectives, runs
-    from weirdonetworks.lab.training import Resident
+    from weirdonetworks.lab.records import runs
+    from weirdonetworks.lab.training import objectives
+    from weirdonetworks.lab.training.trainer import Resident
 
     digests = {"backbone": backbone.digest, "data": _digest(data)}
     splits, copies, turned = _features(opened, backbone, data, shown, config, digests)
@@ -156,9 +157,10 @@ def from_scratch(
     """
     import tensorflow as tf
 
-    from weirdonetworks.lab import objectives, runs
-    from weirdonetworks.lab.deformations import RandomDeformation
-    from weirdonetworks.lab.training import Resident
+    from weirdonetworks.experiments.deformations import RandomDeformation
+    from weirdonetworks.lab.records import runs
+    from weirdonetworks.lab.training import objectives
+    from weirdonetworks.lab.training.trainer import Resident
     from weirdonetworks.measure.stability import outputs_over
     from weirdonetworks.nets.convolution import ConvolutionNetwork
 
@@ -217,9 +219,10 @@ def _features(
     digests: Mapping[str, str],
 ) -> tuple[dict[str, "Examples"], dict[int, list["npt.NDArray[np.float32]"]], "npt.NDArray[np.float32]"]:
     """Computes, or reads, the features of each split, of deformed copies by seed, and of `shown` at each angle."""
-    from weirdonetworks.lab import features, runs
-    from weirdonetworks.lab.datasets import Examples
-    from weirdonetworks.lab.deformations import RandomDeformation
+    from weirdonetworks.experiments import features
+    from weirdonetworks.experiments.deformations import RandomDeformation
+    from weirdonetworks.lab.data.datasets import Examples
+    from weirdonetworks.lab.records import runs
 
     deform = RandomDeformation(config.max_turn, _grey(data))
     identity = {"name": backbone.name, "image_size": backbone.side, **digests}
@@ -244,14 +247,14 @@ def _joined(split: "Examples", copies: Sequence["npt.NDArray[np.float32]"]) -> "
     """Adds copies of a split's images to it."""
     import numpy as np
 
-    from weirdonetworks.lab.datasets import Examples
+    from weirdonetworks.lab.data.datasets import Examples
 
     return Examples(np.concatenate([split.images, *copies]), np.tile(split.labels, 1 + len(copies)))
 
 
 def _digest(data: "Dataset") -> str:
     """Tells data from others of the same flags: what was computed of these is not taken for what others would give."""
-    from weirdonetworks.lab import files
+    from weirdonetworks.lab.records import files
 
     return files.digest(array for split in _splits(data).values() for array in (split.images, split.labels))
 
@@ -271,7 +274,7 @@ def _scaling(values: "npt.NDArray[np.float32]") -> Any:
 def _resized(split: "Split", side: int) -> "Split":
     import numpy as np
 
-    from weirdonetworks.lab import features
+    from weirdonetworks.experiments import features
 
     images = np.rint(features.resized(split.images, side)).clip(0, 255).astype(np.uint8)
     return dataclasses.replace(split, images=images)

@@ -32,7 +32,8 @@ class PoolingChoiceConfig(digits.DigitsConfig):
 def main(config: PoolingChoiceConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study, tables
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("pooling_choice", config, options) as opened:
         if not opened.is_finished:
@@ -48,8 +49,9 @@ def main(config: PoolingChoiceConfig, options: RunOptions) -> None:
 def find(opened: Any, config: PoolingChoiceConfig, options: RunOptions) -> dict[str, Any]:
     """Trains the networks."""
     from weirdonetworks.algebra import image_rotations
-    from weirdonetworks.lab import loop, study, transformed
+    from weirdonetworks.lab.data import transformed
     from weirdonetworks.lab.errors import UsageError
+    from weirdonetworks.lab.training import loop, study
     from weirdonetworks.measure.stability import invariance_error
     from weirdonetworks.nets.pooling import POOLINGS
     from weirdonetworks.nets.synchronous import POSITIONS, SynchronousMLP

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from weirdonetworks.algebra.transforms import ImageTransform
-    from weirdonetworks.lab.datasets import Dataset
+    from weirdonetworks.lab.data.datasets import Dataset
 
 STARTS = ("random", "constant", "invariant")
 FROM_EACH_START = ("plain", "projected")
@@ -91,7 +91,8 @@ class Arm:
 def main(config: ProjectedGradientConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study, tables
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("projected_gradient", config, options) as opened:
         if not opened.is_finished:
@@ -120,7 +121,7 @@ def find(opened: Any, config: ProjectedGradientConfig, options: RunOptions) -> d
     import numpy as np
 
     from weirdonetworks.algebra.transforms import rotation
-    from weirdonetworks.lab import loop, study
+    from weirdonetworks.lab.training import loop, study
 
     data = digits.load(config, options)
     side = data.train.images.shape[1]
@@ -156,9 +157,9 @@ def _train(
     """Trains a network in one way."""
     import tensorflow as tf
 
-    from weirdonetworks.lab import projection
-    from weirdonetworks.lab.augmentation import RandomTransform
-    from weirdonetworks.lab.training import of_loss
+    from weirdonetworks.lab.data.augmentation import RandomTransform
+    from weirdonetworks.lab.training import projection
+    from weirdonetworks.lab.training.trainer import of_loss
 
     augment = RandomTransform(sweep) if arm.method == "augmentation" else None
 

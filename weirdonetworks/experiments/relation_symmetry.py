@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from weirdonetworks.algebra import MatrixGroup, PermutationGroup
-    from weirdonetworks.lab.set_tasks import Task
-    from weirdonetworks.lab.study import Study
+    from weirdonetworks.lab.data.set_tasks import Task
+    from weirdonetworks.lab.training.study import Study
     from weirdonetworks.measure.jacobian import VectorField
 
 NETWORKS = ("plain", "deep_sets", "relation", "relation_of_differences", "relation_of_distances")
@@ -70,7 +70,7 @@ class RelationSymmetryConfig(StudyConfig):
 def main(config: RelationSymmetryConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study
+    from weirdonetworks.lab.training import study
 
     with study.opened("relation_symmetry", config, options) as opened:
         if not opened.is_finished:
@@ -91,8 +91,8 @@ def make_task(config: RelationSymmetryConfig) -> "tuple[Task, Model]":
     import tensorflow as tf
 
     from weirdonetworks.lab import seeds
-    from weirdonetworks.lab.datasets import Examples
-    from weirdonetworks.lab.set_tasks import Task
+    from weirdonetworks.lab.data.datasets import Examples
+    from weirdonetworks.lab.data.set_tasks import Task
 
     counts = {"train": config.examples, "test": config.examples // 10}
     drawn = {}
@@ -163,8 +163,8 @@ def _compare(
     """Trains a network, and measures it before and after."""
     import tensorflow as tf
 
-    from weirdonetworks.lab import objectives, study
-    from weirdonetworks.lab.training import Resident
+    from weirdonetworks.lab.training import objectives, study
+    from weirdonetworks.lab.training.trainer import Resident
     from weirdonetworks.measure.precision import in_dtype
 
     def built(width: int) -> "snt.Module":
@@ -336,7 +336,7 @@ def velocities(points: int) -> "dict[str, list[VectorField]]":
 
 
 def _print(found: Any) -> None:
-    from weirdonetworks.lab import tables
+    from weirdonetworks.lab.records import tables
 
     nearest, *further = (f"{distance:g}" for distance in found["distances"])
     here = [f"error/{nearest}", "permutation", "mirror", f"translation/{nearest}", "rotation"]

@@ -21,8 +21,8 @@ from weirdonetworks.lab.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset
-    from weirdonetworks.lab.study import Trained
+    from weirdonetworks.lab.data.datasets import Dataset
+    from weirdonetworks.lab.training.study import Trained
 
 DRAWN = 8  # Classes of which a test image is drawn.
 
@@ -54,7 +54,10 @@ class SelfAttentionConfig(StudyConfig):
 def main(config: SelfAttentionConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import datasets, loop, machine, objectives, study, tables
+    from weirdonetworks.lab import machine
+    from weirdonetworks.lab.data import datasets
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import loop, objectives, study
     from weirdonetworks.nets.pixel_attention import PixelTransformer
 
     with study.opened("self_attention", config, options) as opened:

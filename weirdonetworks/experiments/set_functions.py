@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.set_tasks import Task
-    from weirdonetworks.lab.study import Trained
+    from weirdonetworks.lab.data.set_tasks import Task
+    from weirdonetworks.lab.training.study import Trained
 
 POOLINGS = ("mean", "max")
 INNER = 64  # The width of h before its last layer, and of g.
@@ -56,7 +56,7 @@ class SetFunctionsConfig(StudyConfig):
 def main(config: SetFunctionsConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import study
+    from weirdonetworks.lab.training import study
 
     with study.opened("set_functions", config, options) as opened:
         if not opened.is_finished:
@@ -66,7 +66,7 @@ def main(config: SetFunctionsConfig, options: RunOptions) -> None:
 
 def _find(opened: Any, config: SetFunctionsConfig, options: RunOptions) -> dict[str, Any]:
     from weirdonetworks.experiments import set_networks
-    from weirdonetworks.lab import datasets, set_tasks, transformed
+    from weirdonetworks.lab.data import datasets, set_tasks, transformed
 
     names = _chosen("tasks", config.tasks, set_tasks.TASKS)
     networks = _chosen("networks", config.networks, tuple(set_networks.MAKERS))
@@ -112,7 +112,7 @@ def _times(name: str, config: SetFunctionsConfig) -> dict[str, Any]:
 def _compare(opened: Any, name: str, task: "Task", config: SetFunctionsConfig) -> dict[str, Any]:
     """Trains a network for a task, and measures it."""
     from weirdonetworks.experiments import set_networks
-    from weirdonetworks.lab import study
+    from weirdonetworks.lab.training import study
 
     if reason := set_networks.left_out(name, task):
         return {"left_out": reason}
@@ -150,8 +150,8 @@ def _by_width(opened: Any, task: "Task", config: SetFunctionsConfig) -> dict[str
 def _trained(
     opened: Any, name: str, make: Callable[[], Any], task: "Task", config: SetFunctionsConfig
 ) -> "list[Trained]":
-    from weirdonetworks.lab import objectives
-    from weirdonetworks.lab.training import Resident
+    from weirdonetworks.lab.training import objectives
+    from weirdonetworks.lab.training.trainer import Resident
 
     objective = {
         "number": lambda network: objectives.regression(network, task.tolerance),
@@ -164,7 +164,7 @@ def _trained(
 
 def _errors(trained: "Sequence[Trained]") -> dict[str, Any]:
     """Gives what is right on test sets, and the root of the loss: of numbers the error in standard deviations."""
-    from weirdonetworks.lab import study
+    from weirdonetworks.lab.training import study
 
     return {
         "accuracy": study.spread([each.final["test_accuracy"] for each in trained]),
@@ -183,7 +183,7 @@ def _count(network: Any, task: "Task") -> int:
     """Counts a network's parameters, calling it once."""
     import tensorflow as tf
 
-    from weirdonetworks.lab.study import count_parameters
+    from weirdonetworks.lab.training.study import count_parameters
 
     network(tf.constant(task.train.images[:1]))
     return count_parameters(network)
@@ -213,7 +213,8 @@ def _invariance_error(network: Any, task: "Task", config: SetFunctionsConfig) ->
 
 
 def _print(found: Any) -> None:
-    from weirdonetworks.lab import study, tables
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     tasks = found["tasks"]
     header, rows = ["network", *map(_words, tasks), "invariance error"], []
@@ -235,7 +236,7 @@ def _print(found: Any) -> None:
 
 
 def _print_times(times: Any) -> None:
-    from weirdonetworks.lab import tables
+    from weirdonetworks.lab.records import tables
 
     sizes = list(next(iter(times.values()))["sizes"])
     rows = []

@@ -15,8 +15,8 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.lab import seeds
-from weirdonetworks.lab.datasets import Examples
-from weirdonetworks.lab.set_tasks import Task
+from weirdonetworks.lab.data.datasets import Examples
+from weirdonetworks.lab.data.set_tasks import Task
 from weirdonetworks.nets import permutation, pooling, sets
 from weirdonetworks.nets.set_inputs import on_items
 

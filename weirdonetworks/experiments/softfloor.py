@@ -18,9 +18,9 @@ from weirdonetworks.lab.config import RunOptions, StudyConfig, setting
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset
-    from weirdonetworks.lab.study import Study, Trained
-    from weirdonetworks.lab.training import Resident
+    from weirdonetworks.lab.data.datasets import Dataset
+    from weirdonetworks.lab.training.study import Study, Trained
+    from weirdonetworks.lab.training.trainer import Resident
 
 ROUNDED = ("softfloor", "straight_through")
 DRAWN_FACTORS = (1e-12, 1e-3, 0.1, 1.0, 100.0)
@@ -53,7 +53,9 @@ class SoftfloorConfig(StudyConfig):
 def main(config: SoftfloorConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import datasets, study, tables
+    from weirdonetworks.lab.data import datasets
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("softfloor", config, options) as opened:
         if not opened.is_finished:
@@ -68,7 +70,7 @@ def main(config: SoftfloorConfig, options: RunOptions) -> None:
 
 
 def _results(opened: "Study", config: SoftfloorConfig, data: "Dataset") -> dict[str, Any]:
-    from weirdonetworks.lab import loop, study
+    from weirdonetworks.lab.training import loop, study
 
     splits = loop.residents(data)
     unrounded = [_train(opened, "none", 2, data, splits, trial) for trial in config.trials()]
@@ -113,7 +115,7 @@ def _train(
     splits: "Mapping[str, Resident]",
     config: SoftfloorConfig,
 ) -> "Trained":
-    from weirdonetworks.lab import objectives
+    from weirdonetworks.lab.training import objectives
     from weirdonetworks.nets.quantised import QuantisedMLP
 
     # Its weights are drawn at its first call, which the study makes.

@@ -15,9 +15,9 @@ from weirdonetworks.lab.config import RunOptions, StudyConfig, setting
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset
-    from weirdonetworks.lab.study import Study, Trained
-    from weirdonetworks.lab.training import Resident
+    from weirdonetworks.lab.data.datasets import Dataset
+    from weirdonetworks.lab.training.study import Study, Trained
+    from weirdonetworks.lab.training.trainer import Resident
 
 NETWORKS = ("ExpansionSerial", "ExpansionParallel", "RandomSample", "Residual")
 
@@ -34,7 +34,9 @@ class StagedConfig(StudyConfig):
 def main(config: StagedConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import datasets, study, tables
+    from weirdonetworks.lab.data import datasets
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("staged", config, options) as opened:
         if not opened.is_finished:
@@ -50,7 +52,7 @@ def main(config: StagedConfig, options: RunOptions) -> None:
 
 
 def _results(opened: "Study", config: StagedConfig, data: "Dataset") -> dict[str, Any]:
-    from weirdonetworks.lab import loop, study
+    from weirdonetworks.lab.training import loop, study
 
     splits, found = loop.residents(data), {}
     for name in NETWORKS if config.network == "all" else (config.network,):
@@ -97,7 +99,7 @@ def _train(
     **options: Any,
 ) -> "Trained":
     """Trains `stages` stages together, for as many epochs as they would take one after the other."""
-    from weirdonetworks.lab import objectives
+    from weirdonetworks.lab.training import objectives
     from weirdonetworks.nets import staged
 
     classes, sampling = len(data.classes), {"seed": config.random_seed} if name == "RandomSample" else {}

@@ -17,7 +17,7 @@ from weirdonetworks.lab import flags, startup
 from weirdonetworks.lab.config import RunOptions, setting
 
 if TYPE_CHECKING:
-    from weirdonetworks.lab.datasets import Dataset
+    from weirdonetworks.lab.data.datasets import Dataset
 
 
 @dataclasses.dataclass(frozen=True)

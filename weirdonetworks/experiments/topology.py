@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from weirdonetworks.lab.datasets import Dataset
-    from weirdonetworks.lab.objectives import Objective
-    from weirdonetworks.lab.study import Study
+    from weirdonetworks.lab.data.datasets import Dataset
+    from weirdonetworks.lab.training.objectives import Objective
+    from weirdonetworks.lab.training.study import Study
     from weirdonetworks.measure.topology import Recovery
 
 Floats = npt.NDArray[np.float64]
@@ -54,7 +54,10 @@ class TopologyConfig(StudyConfig):
 def main(config: TopologyConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
-    from weirdonetworks.lab import datasets, graph_layout, study, tables
+    from weirdonetworks.experiments import graph_layout
+    from weirdonetworks.lab.data import datasets
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("topology", config, options) as opened:
         if not opened.is_finished:
@@ -147,8 +150,8 @@ def _trained_weights(
 ) -> Floats:
     import sonnet as snt
 
-    from weirdonetworks.lab.datasets import Split
-    from weirdonetworks.lab.training import Resident
+    from weirdonetworks.lab.data.datasets import Split
+    from weirdonetworks.lab.training.trainer import Resident
 
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     shuffled = {
@@ -188,7 +191,7 @@ def reproduction(layer: Any, standardise: _Pixels, regulariser: str, strength: f
 
 
 def _results(trials: list[_Trial], config: TopologyConfig) -> dict[str, Any]:
-    from weirdonetworks.lab import study
+    from weirdonetworks.lab.training import study
 
     def at_threshold(recovery: "Recovery", key: str) -> float:
         return float(getattr(recovery, key)[np.searchsorted(recovery.thresholds, config.threshold)])
@@ -249,7 +252,7 @@ def _draw_graph(axes: "Axes", trial: _Trial) -> None:
     """Draws the largest connected part of the graph; the colour of a pixel tells its true place."""
     from matplotlib.collections import LineCollection
 
-    from weirdonetworks.lab import graph_layout
+    from weirdonetworks.experiments import graph_layout
 
     if not len(trial.graph):
         axes.set(title="no edge above the threshold", xticks=[], yticks=[])

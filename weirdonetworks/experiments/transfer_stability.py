@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from weirdonetworks.lab.backbones import Backbone
+    from weirdonetworks.experiments.backbones import Backbone
 
 MEASURES = ("error", "transformation_variance", "transformation_difference")
 
@@ -38,8 +38,9 @@ def main(config: pet_networks.TransferStabilityConfig, options: RunOptions) -> N
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
     with extras.needed("experiments", "the report page needs it"):
-        from weirdonetworks.lab import page  # noqa: F401
-    from weirdonetworks.lab import study, tables
+        from weirdonetworks.lab.records import page  # noqa: F401
+    from weirdonetworks.lab.records import tables
+    from weirdonetworks.lab.training import study
 
     with study.opened("transfer_stability", config, options) as opened:
         if not opened.is_finished:
@@ -50,7 +51,8 @@ def main(config: pet_networks.TransferStabilityConfig, options: RunOptions) -> N
 
 def find(opened: Any, config: pet_networks.TransferStabilityConfig, options: RunOptions) -> None:
     """Trains the networks, measures them, and writes what was found."""
-    from weirdonetworks.lab import files, pets
+    from weirdonetworks.experiments import pets
+    from weirdonetworks.lab.records import files
 
     loaded = load_backbones(config)
     data = pets.load(config.dataset, options.data_dir, config.image_size, config.examples)
@@ -88,7 +90,7 @@ def load_backbones(config: pet_networks.TransferStabilityConfig) -> list["Backbo
         `backbones.by_name` and `backbones.by_path`.
       OSError: As these.
     """
-    from weirdonetworks.lab import backbones
+    from weirdonetworks.experiments import backbones
 
     names = pet_networks.listed(config.backbones)
     saved = [name for name in names if backbones.is_path(name)]
@@ -144,7 +146,7 @@ def summary(
     """
     import numpy as np
 
-    from weirdonetworks.lab import study
+    from weirdonetworks.lab.training import study
     from weirdonetworks.measure.stability import accuracy_over
 
     classes = [each.argmax(axis=2) for each in turned.outputs]
@@ -170,7 +172,7 @@ def counted(classes: Mapping[str, int]) -> str:
 
 def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Writes out what was found: the header of a table, and a row for the constant answer and for each network."""
-    from weirdonetworks.lab import study
+    from weirdonetworks.lab.training import study
 
     header = ["network", "pixels", "weights", "accuracy, upright", "error over the turn", "at the worst angle"]
     header += ["class changes", "variance", "difference"]
@@ -202,7 +204,9 @@ def publish(
     """
     import numpy as np
 
-    from weirdonetworks.lab import files, page, plots, stability_plots
+    from weirdonetworks.lab import plots
+    from weirdonetworks.lab.plots import stability as stability_plots
+    from weirdonetworks.lab.records import files, page
     from weirdonetworks.measure.stability import Stability
 
     angles, sweep = results["angles"], "rotation (degrees)"

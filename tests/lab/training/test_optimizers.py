@@ -1,0 +1,141 @@
+"""Optimizers, against float64 NumPy written from the papers, and against Sonnet's."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.lab.training.optimizers import Adam, Momentum
+
+Arrays = list[npt.NDArray[np.float64]]
+SHAPES = ((4, 3), (3,), (2, 2, 3, 5), (5,))
+RATES = (0.1, 0.1, 0.05, 0.01, 0.2, 0.0, 0.03)
+
+
+def draw(seed: int) -> Arrays:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=shape) for shape in SHAPES]
+
+
+def reference_adam(weights: Arrays, weight_decay: Arrays, beta1: float, beta2: float, epsilon: float) -> Arrays:
+    """Adam with decoupled decay, a decay a weight."""
+    m, v = ([np.zeros_like(w) for w in weights] for _ in range(2))
+    for t, rate in enumerate(RATES, start=1):
+        for i, g in enumerate(draw(t)):
+            m[i] = beta1 * m[i] + (1 - beta1) * g
+            v[i] = beta2 * v[i] + (1 - beta2) * g**2
+            step = np.sqrt(1 - beta2**t) / (1 - beta1**t) * m[i] / (np.sqrt(v[i]) + epsilon)
+            weights[i] = weights[i] - rate * weight_decay[i] * weights[i] - rate * step
+    return weights
+
+
+def reference_momentum(weights: Arrays, weight_decay: Arrays, momentum: float) -> Arrays:
+    a = [np.zeros_like(w) for w in weights]
+    for t, rate in enumerate(RATES, start=1):
+        for i, g in enumerate(draw(t)):
+            a[i] = momentum * a[i] + g + weight_decay[i] * weights[i]
+            weights[i] = weights[i] - rate * a[i]
+    return weights
+
+
+def run(optimizer: Adam | Momentum) -> list[npt.NDArray[np.float32]]:
+    """Takes the steps with an optimizer of the project, in a compiled function."""
+    parameters = [tf.Variable(w, dtype=tf.float32) for w in draw(0)]
+    optimizer.initialize(parameters)
+    step = tf.function(lambda rate, *updates: optimizer.apply(updates, parameters, rate), autograph=False)
+    for t, rate in enumerate(RATES, start=1):
+        step(tf.constant(rate), *(tf.constant(g, tf.float32) for g in draw(t)))
+    assert step.experimental_get_tracing_count() == 1
+    return [parameter.numpy() for parameter in parameters]
+
+
+def error(actual: list[npt.NDArray[np.float32]], expected: Arrays) -> float:
+    return max(float(np.abs(a - e).max() / np.abs(e).max()) for a, e in zip(actual, expected, strict=True))
+
+
+def decays(on_matrices: float, on_vectors: float = 0.0) -> Any:
+    return [on_matrices if len(shape) > 1 else on_vectors for shape in SHAPES]
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.7])
+@pytest.mark.parametrize("options", [{}, {"beta1": 0.5, "beta2": 0.9, "epsilon": 0.3}], ids=["defaults", "others"])
+def test_adam_is_that_of_the_papers(weight_decay: float, options: dict[str, Any]) -> None:
+    constants = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8} | options
+    actual = run(Adam(weight_decay=weight_decay, **options))
+    assert error(actual, reference_adam(draw(0), decays(weight_decay), **constants)) < 1e-5
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.7])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_momentum_is_that_of_the_paper(weight_decay: float, momentum: float) -> None:
+    actual = run(Momentum(momentum, weight_decay=weight_decay))
+    assert error(actual, reference_momentum(draw(0), decays(weight_decay), momentum)) < 1e-5
+
+
+def test_the_comparison_sees_a_decay_of_vectors_and_a_missing_correction() -> None:
+    actual = run(Adam(weight_decay=0.7))
+    assert error(actual, reference_adam(draw(0), decays(0.7, 0.7), 0.9, 0.999, 1e-8)) > 1e-2
+    assert error(actual, reference_adam(draw(0), decays(0.69), 0.9, 0.999, 1e-8)) > 1e-4
+    assert error(actual, reference_adam(draw(0), decays(0.7), 0.9, 0.99, 1e-8)) > 1e-4
+    actual = run(Momentum(0.9, weight_decay=0.7))
+    assert error(actual, reference_momentum(draw(0), decays(0.7, 0.7), 0.9)) > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(Adam, lambda: snt.optimizers.Adam(0.1)), (lambda: Momentum(0.8), lambda: snt.optimizers.Momentum(0.1, 0.8))],
+    ids=["Adam", "Momentum"],
+)
+def test_without_decay_they_are_those_of_sonnet(ours: Any, theirs: Any) -> None:
+    reference = theirs()
+    parameters = [tf.Variable(w, dtype=tf.float32) for w in draw(0)]
+    for t, rate in enumerate(RATES, start=1):
+        reference.learning_rate = rate
+        reference.apply([tf.constant(g, tf.float32) for g in draw(t)], parameters)
+    assert error(run(ours()), [parameter.numpy().astype(np.float64) for parameter in parameters]) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Adam(weight_decay=0.5), lambda: Momentum(weight_decay=0.5)], ids=["Adam", "Momentum"]
+)
+def test_a_zero_weight_without_gradient_stays_exactly_zero(make: Any) -> None:
+    weight = tf.Variable([[0.0, 1.0], [2.0, 0.0]])
+    mask = tf.cast(weight != 0, tf.float32)
+    optimizer = make()
+    optimizer.initialize([weight])
+    for seed in range(5):
+        gradient = tf.constant(np.random.default_rng(seed).normal(size=(2, 2)), tf.float32)
+        optimizer.apply([gradient * mask], [weight], tf.constant(0.1))
+    assert weight[0, 0] == 0 and weight[1, 1] == 0
+    assert abs(weight[0, 1] - 1) > 0.1 and abs(weight[1, 0] - 2) > 0.1
+
+
+@pytest.mark.parametrize(("make", "count"), [(Adam, 2), (Momentum, 1)], ids=["Adam", "Momentum"])
+def test_slots_belong_to_their_parameter(make: Any, count: int) -> None:
+    parameters = [tf.Variable(w, dtype=tf.float32) for w in draw(0)]
+    optimizer = make()
+    optimizer.initialize(parameters)
+    optimizer.apply([tf.ones_like(parameters[0]), *map(tf.zeros_like, parameters[1:])], parameters, tf.constant(0.1))
+    for index, parameter in enumerate(parameters):
+        slots = optimizer.slots(parameter)
+        assert [slot.shape for slot in slots] == [parameter.shape] * count
+        assert all(np.all(slot.numpy() != 0) == (index == 0) for slot in slots)
+        assert not any(slot.trainable for slot in slots)
+
+
+def test_initialising_again_changes_nothing() -> None:
+    weight = tf.Variable([1.0])
+    optimizer = Momentum(0.9)
+    optimizer.initialize([weight])
+    optimizer.apply([tf.constant([1.0])], [weight], tf.constant(0.1))
+    optimizer.initialize([weight])
+    assert optimizer.slots(weight)[0].numpy() == 1.0
+
+
+@pytest.mark.parametrize("make", [Adam, Momentum])
+def test_negative_decay_is_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"weight_decay \(=-0.1\) must be at least 0"):
+        make(weight_decay=-0.1)

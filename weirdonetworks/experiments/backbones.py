@@ -1,0 +1,192 @@
+"""Backbones: trained networks of Keras without their last layers, as functions from images to features."""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import pathlib
+import socket
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import files
+
+# How a saved model wants its images: what `imagenet_utils.preprocess_input` calls the mode, and none for bytes as is.
+PREPROCESSING = ("none", "caffe", "tf", "torch")
+SUFFIXES = (".keras", ".h5")
+SILENCE = 30.0  # Seconds after which a download of which nothing arrives is given up.
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A frozen network from images to features.
+
+    Attributes:
+      name: What tables and files call it.
+      side: Pixels a side of its images.
+      features: Maps images `[batch, side, side, 3]`, floats in [0, 255], to `[batch, features]`.
+      parameters: The number of its weights.
+      digest: What tells it from others of its name: that of its weights, or of its file.
+    """
+
+    name: str
+    side: int
+    features: Callable[[tf.Tensor], tf.Tensor]
+    parameters: int
+    digest: str
+
+    @functools.cached_property
+    def compiled(self) -> Any:
+        """`features` as a graph, for any number of images."""
+        shape = [None, self.side, self.side, 3]
+        return tf.function(self.features, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
+
+
+def is_path(name: str) -> bool:
+    """Says whether a backbone is given by the path of a saved model, rather than by name."""
+    return name.endswith(SUFFIXES) or pathlib.Path(name).is_file()
+
+
+def shown(name: str) -> str:
+    """Says what a backbone is called: its name, or that of its file.
+
+    >>> shown("VGG16"), shown("models/small.keras")
+    ('VGG16', 'small')
+    """
+    return pathlib.Path(name).stem if is_path(name) else name
+
+
+def by_name(name: str, side: int, weights: str = "imagenet") -> Backbone:
+    """Makes a network of `keras.applications` without its classifier, its feature maps averaged.
+
+    Args:
+      name: Its name there, such as `VGG16`.
+      side: Pixels a side; few of them take less than 32.
+      weights: `imagenet`, downloaded unless they are on this machine; `none` for random ones; or a file with those of
+        the network without its classifier.
+
+    Raises:
+      UsageError: If there is no such network or file, or the network takes no such images.
+      OSError: If the weights cannot be had, are damaged, or are not this network's.
+    """
+    make = getattr(keras.applications, name, None)
+    if not name[:1].isupper() or not callable(make):
+        raise UsageError(
+            f"backbones: {name} must be a network of keras.applications, such as VGG16, or the path of a saved Keras "
+            f"model ({' or '.join(SUFFIXES)})."
+        )
+    if weights not in ("imagenet", "none") and not pathlib.Path(weights).is_file():
+        raise UsageError(f"weights (={weights}) must be imagenet, none or a file; there is no such file.")
+
+    def made(kept: str | None) -> Any:
+        return make(weights=kept, include_top=False, input_shape=(side, side, 3), pooling="avg")
+
+    with _quiet():
+        try:
+            model = made(None)
+        except ValueError as error:
+            raise UsageError(f"image_size (={side}): {name} refuses it: {_line(error)}") from error
+        if weights == "imagenet":
+            try:
+                model = made(weights)
+            except Exception as error:  # Keras raises just that, and for a damaged file a ValueError.
+                raise OSError(
+                    f"{name}'s ImageNet weights are not on this machine and could not be downloaded: {_line(error)} "
+                    "Pass --weights=FILE with them, --weights=none for random ones, or the path of a saved Keras model "
+                    "in --backbones."
+                ) from error
+        elif weights != "none":
+            try:
+                model.load_weights(weights)
+            except Exception as error:
+                raise OSError(
+                    f"weights (={weights}) are not those of {name} without its classifier: {_line(error)}"
+                ) from error
+    preprocess = sys.modules[make.__module__].preprocess_input
+    digest = files.digest(model.get_weights())
+    return Backbone(name, side, lambda images: model(preprocess(images), training=False), model.count_params(), digest)
+
+
+def by_path(path: str, side: int, preprocess: str = "none") -> Backbone:
+    """Loads a saved Keras model, named after its file.
+
+    Args:
+      path: The file. Its model maps images `[batch, side, side, 3]` to features, or to feature maps, to be averaged.
+      side: Pixels a side where the model takes any; its own number where it has one.
+      preprocess: One of `PREPROCESSING`: `caffe` for BGR minus ImageNet's means, `tf` for [-1, 1], `torch` for the
+        mean 0 and deviation 1 of ImageNet's colours, `none` for [0, 255].
+
+    Raises:
+      UsageError: If there is no such file, or its model takes no such images or gives no features.
+      OSError: If it holds no model that Keras can load.
+      ValueError: If there is no such preprocessing.
+    """
+    if preprocess not in PREPROCESSING:
+        raise ValueError(f"preprocess (={preprocess}) must be one of {', '.join(PREPROCESSING)}.")
+    if not pathlib.Path(path).is_file():
+        raise UsageError(f"backbones: {path} must be a saved Keras model; there is no such file.")
+    try:
+        with _quiet():
+            model = keras.models.load_model(path, compile=False)
+    except Exception as error:
+        raise OSError(f"{path} is damaged or no saved Keras model: {_line(error)}") from error
+    taken: Any = getattr(model, "input_shape", None)
+    given: Any = getattr(model, "output_shape", None)
+    if not _fits(taken) or not isinstance(given, tuple) or len(given) not in (2, 4):
+        raise UsageError(
+            f"backbones: {path} must map images [batch, side, side, 3] to features [batch, features] or "
+            f"[batch, height, width, features], and maps {taken} to {given}."
+        )
+
+    def features(images: tf.Tensor) -> tf.Tensor:
+        if preprocess != "none":
+            images = keras.applications.imagenet_utils.preprocess_input(images, mode=preprocess)
+        found = model(images, training=False)
+        return found if len(given) == 2 else tf.reduce_mean(found, axis=[1, 2])
+
+    digest = files.digest([np.fromfile(path, np.uint8)])
+    backbone = Backbone(shown(path), taken[1] or side, features, model.count_params(), digest)
+    try:
+        # Traced only: where an image is smaller than a window, computing can end the whole process.
+        backbone.compiled.get_concrete_function()
+    except Exception as error:
+        raise UsageError(
+            f"image_size (={backbone.side}): {path} refuses it: {_line(error)} Larger ones may do."
+        ) from error
+    return backbone
+
+
+def _fits(shape: Any) -> bool:
+    """Says whether inputs of a shape can be square colour images."""
+    return isinstance(shape, tuple) and len(shape) == 4 and shape[1] == shape[2] and shape[3] in (3, None)
+
+
+def _line(error: Exception) -> str:
+    """Gives the first sentence or line of what an error says, as a sentence."""
+    return str(error).strip().partition("\n")[0].rstrip(".") + "."
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lets Keras not warn of sizes and versions, nor print of a download that no one watches, and ends one that hangs.
+
+    What it prints goes to stderr, since stdout is for results.
+    """
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SILENCE)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(sys.stderr if sys.stderr.isatty() else io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        socket.setdefaulttimeout(before)

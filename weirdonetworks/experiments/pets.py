@@ -1,0 +1,47 @@
+"""Cats and dogs: photographs of two classes, of CIFAR-10 or of TensorFlow Datasets' `cats_vs_dogs`."""
+
+import os
+
+import numpy as np
+
+from weirdonetworks.lab.data import datasets, sources
+from weirdonetworks.lab.data.datasets import Dataset, Split, Standardisation
+
+CLASSES = ("cat", "dog")
+SOURCES = ("cats_vs_dogs", "CIFAR10")
+
+
+def load(
+    name: str, data_dir: str | os.PathLike[str] | None = None, side: int = 96, examples: int | None = None
+) -> Dataset:
+    """Loads cats, of class 0, and dogs, of class 1.
+
+    Args:
+      name: `CIFAR10` for those of its two classes, 32 x 32, in its own splits; `cats_vs_dogs` for the photographs of
+        TensorFlow Datasets, the middle square of each, the first four fifths to train on and the others to test on.
+      data_dir: As for `datasets.load`.
+      side: Pixels a side that photographs are made; images of CIFAR10 keep their size.
+      examples: The most of train and of test; None for all.
+
+    Raises:
+      ValueError: If the name is neither.
+      OSError: If the data cannot be had, or a file is damaged.
+    """
+    if name not in SOURCES:
+        raise ValueError(f"name (={name!r}) must be one of {', '.join(SOURCES)}.")
+    if name == "CIFAR10":
+        whole = datasets.load(name, data_dir)
+        train, test = (
+            _of_classes(split, [whole.classes.index(kind) for kind in CLASSES]) for split in (whole.train, whole.test)
+        )
+    else:
+        raw = sources.read_cats_vs_dogs(None if data_dir is None else os.fspath(data_dir), side, examples)
+        train, test = Split(*raw.train), Split(*raw.test)
+    data = Dataset(f"cats and dogs of {name}", train, test, CLASSES, Standardisation.of(train.images))
+    return data.cut(examples) if examples else data
+
+
+def _of_classes(split: Split, classes: list[int]) -> Split:
+    """Keeps the images of some classes, which are numbered anew in their order."""
+    kept = split[np.flatnonzero(np.isin(split.labels, classes))]
+    return Split(kept.images, (kept.labels[:, None] == classes).argmax(axis=1).astype(np.int32))

@@ -1,0 +1,219 @@
+"""Where data sets come from: the idx files in this package, the CIFAR-10 archive, TensorFlow Datasets."""
+
+import gzip
+import hashlib
+import pathlib
+import tarfile
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.lab.data import download
+from weirdonetworks.lab.errors import UsageError
+
+Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
+
+MNIST_DIRECTORY = pathlib.Path(__file__).parent / "mnist"
+MNIST_SHA256 = {
+    "train-images-idx3-ubyte.gz": "0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",
+    "train-labels-idx1-ubyte.gz": "1787548bbe0bff1ec2ecdc0ef292b02df999e2d1a6002d27500982c652b17203",
+    "t10k-images-idx3-ubyte.gz": "1a1a05eab793c14bb050b398624a11b0ffd1a2953baed553b1b9bd079e2a20be",
+    "t10k-labels-idx1-ubyte.gz": "b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b",
+}
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR10_ARCHIVES = "cifar-10-binary*.tar.gz"
+
+
+class Raw(NamedTuple):
+    """A data set as its source holds it: images uint8 `[N, height, width, channels]` and labels int32 `[N]`."""
+
+    name: str
+    train: Arrays
+    test: Arrays
+    classes: tuple[str, ...]
+
+
+def read_mnist(directory: pathlib.Path = MNIST_DIRECTORY) -> Raw:
+    """Reads the four idx files of MNIST (LeCun, Cortes & Burges), each checked against its SHA-256.
+
+    Raises:
+      OSError: If a file is missing, or not the one that was shipped.
+    """
+    images_labels = [_read_idx(directory / name, digest) for name, digest in MNIST_SHA256.items()]
+    train_images, train_labels, test_images, test_labels = images_labels
+    return Raw(
+        "MNIST",
+        (train_images[..., np.newaxis], train_labels.astype(np.int32)),
+        (test_images[..., np.newaxis], test_labels.astype(np.int32)),
+        tuple("0123456789"),
+    )
+
+
+def _read_idx(path: pathlib.Path, sha256: str) -> npt.NDArray[np.uint8]:
+    try:
+        packed = path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing. Reinstall weirdonetworks to restore it.") from None
+    if hashlib.sha256(packed).hexdigest() != sha256:
+        raise OSError(f"{path} is damaged: its SHA-256 is not the one that was shipped. Reinstall weirdonetworks.")
+    content = gzip.decompress(packed)
+    # Two zero bytes, the type (8: unsigned byte), the rank; then each size as a big-endian 32-bit integer.
+    rank = content[3]
+    shape = np.frombuffer(content, ">u4", count=rank, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
+
+
+def read_named(name: str, data_dir: str | None) -> Raw:
+    """Reads a data set by its TensorFlow Datasets name; see `datasets.load` for where it is looked for."""
+    canonical = name.lower()
+    shown = "CIFAR10" if canonical == "cifar10" else canonical
+    # The archive is looked for before TensorFlow Datasets is imported, and used unless a prepared directory is there.
+    archive = _find_archive(data_dir) if canonical == "cifar10" else None
+    if archive is not None and not _is_prepared(canonical, data_dir):
+        return read_cifar10(archive)
+    return _read_tfds(canonical, shown, data_dir)
+
+
+def _find_archive(data_dir: str | None) -> pathlib.Path | None:
+    return min(pathlib.Path(data_dir).glob(CIFAR10_ARCHIVES), default=None) if data_dir else None
+
+
+def _is_prepared(name: str, data_dir: str | None) -> bool:
+    directory = pathlib.Path(data_dir or "~/tensorflow_datasets").expanduser() / name
+    return any("incomplete" not in path.parent.name for path in directory.glob("*/dataset_info.json"))
+
+
+def read_cifar10(archive: pathlib.Path) -> Raw:
+    """Reads CIFAR-10's binary version (Krizhevsky 2009): records of a label byte and 3 x 32 x 32 bytes, colour first.
+
+    Raises:
+      OSError: If the archive is truncated or not of that form.
+    """
+    batches: dict[str, npt.NDArray[np.uint8]] = {}
+    try:
+        with gzip.open(archive) as content:
+            with tarfile.open(fileobj=content, mode="r|") as tar:
+                for member in tar:
+                    stream = tar.extractfile(member)
+                    name = pathlib.PurePath(member.name).name
+                    if stream is not None and name.startswith(("data_batch", "test_batch")):
+                        batches[name] = np.frombuffer(stream.read(), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+                        if not len(batches[name]):
+                            raise EOFError(f"{name} is empty")
+            content.read()  # To the end, where gzip's checksum is.
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        cause = " ".join(str(error).split())
+        raise OSError(f"{archive} is damaged or not CIFAR-10's binary version: {cause}. Fetch it again.") from error
+    parts = [[batches[name] for name in sorted(batches) if name.startswith(kind)] for kind in ("data", "test")]
+    if not all(parts):
+        raise OSError(f"{archive} holds no data_batch*.bin or no test_batch.bin: it is not CIFAR-10's binary version.")
+    train, test = (_split_records(np.concatenate(part)) for part in parts)
+    if max(train[1].max(), test[1].max()) >= len(CIFAR10_CLASSES):
+        raise OSError(f"{archive} is damaged: it holds a label above {len(CIFAR10_CLASSES) - 1}. Fetch it again.")
+    return Raw("CIFAR10", train, test, CIFAR10_CLASSES)
+
+
+def _split_records(records: npt.NDArray[np.uint8]) -> Arrays:
+    planes = records[:, 1:].reshape(-1, 3, 32, 32)
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), records[:, 0].astype(np.int32)
+
+
+def _read_tfds(name: str, shown: str, data_dir: str | None) -> Raw:
+    import tensorflow_datasets as tfds
+
+    content = "cifar-10-binary.tar.gz" if name == "cifar10" else f"{name} prepared by tensorflow_datasets"
+    remedy = f"Pass --data_dir with {content} in it, or use --dataset=MNIST, which ships with the package."
+    builder = _prepared(name, shown, data_dir, remedy, _check_features)
+    train, test = (
+        tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True)) for split in ("train", "test")
+    )
+    return Raw(
+        shown,
+        (train[0], train[1].astype(np.int32)),
+        (test[0], test[1].astype(np.int32)),
+        tuple(builder.info.features["label"].names),
+    )
+
+
+def read_cats_vs_dogs(data_dir: str | None, side: int, examples: int | None = None) -> Raw:
+    """Reads TensorFlow Datasets' `cats_vs_dogs` (Elson et al. 2007), photographs of all sizes in one split.
+
+    Args:
+      data_dir: As for `read_named`.
+      side: What each photograph is made: the square in its middle, so many pixels a side.
+      examples: The most of train and of test to read; None for all.
+
+    Returns:
+      The first four fifths to train on, and the last fifth to test on.
+
+    Raises:
+      OSError: If the data cannot be had.
+    """
+    import tensorflow as tf
+    from tqdm import tqdm
+
+    remedy = "Pass --data_dir with cats_vs_dogs prepared by tensorflow_datasets in it, or use --dataset=CIFAR10."
+    builder = _prepared("cats_vs_dogs", "cats_vs_dogs", data_dir, remedy, lambda builder, shown: None)
+
+    def squared(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        shortest = tf.reduce_min(tf.shape(image)[:2])
+        middle = tf.image.resize_with_crop_or_pad(image, shortest, shortest)
+        resized = tf.image.resize(middle, [side, side], antialias=True)
+        return tf.saturate_cast(tf.round(resized), tf.uint8), tf.cast(label, tf.int32)
+
+    def read(split: str) -> Arrays:
+        photographs = builder.as_dataset(split=split, as_supervised=True).take(-1 if examples is None else examples)
+        reading = tqdm(photographs.map(squared, num_parallel_calls=2), desc=f"reading {split}", disable=None)
+        images, labels = zip(*((image.numpy(), label.numpy()) for image, label in reading), strict=True)
+        return np.stack(images), np.stack(labels)
+
+    train, test = read("train[:80%]"), read("train[80%:]")
+    return Raw("cats_vs_dogs", train, test, tuple(builder.info.features["label"].names))
+
+
+def _prepared(name: str, shown: str, data_dir: str | None, remedy: str, check: Callable[[Any, str], None]) -> Any:
+    """Returns the builder of a data set that is on this machine, if need be after its download.
+
+    Args:
+      name: Its name in TensorFlow Datasets.
+      shown: What errors call it.
+      data_dir: Where it is looked for.
+      remedy: What an error advises where it cannot be had.
+      check: Called with the builder and the shown name before and after the download, to refuse a data set.
+
+    Raises:
+      UsageError: If there is no such data set, or it is refused.
+      OSError: If it cannot be had.
+    """
+    import tensorflow_datasets as tfds
+
+    download.disable_remote_lookups()
+    if name.partition("/")[0] not in tfds.list_builders(with_community_datasets=False):
+        raise UsageError(f"dataset (={shown}) must be MNIST, CIFAR10 or an image data set of TensorFlow Datasets.")
+    builder = tfds.builder(name, data_dir=data_dir)
+    check(builder, shown)
+    if not builder.is_prepared():
+        cause = download.prepare(name, pathlib.Path(builder._data_dir_root))
+        if cause:
+            raise OSError(f"{shown} is not on this machine and could not be downloaded: {cause}. {remedy}")
+        builder = tfds.builder(name, data_dir=data_dir)  # A builder made before the data exist knows no splits.
+        check(builder, shown)
+    return builder
+
+
+def _check_features(builder: Any, shown: str) -> None:
+    """Raises UsageError unless the builder has images of one size, with one label each, and the splits are named so."""
+    import tensorflow_datasets as tfds
+
+    if builder.info.supervised_keys != ("image", "label"):
+        raise UsageError(f"dataset (={shown}) must be one of image classification (an image and a label).")
+    image, label = (builder.info.features[key] for key in ("image", "label"))
+    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
+        raise UsageError(f"dataset (={shown}) must be one of image classification (an image and a label).")
+    if None in image.shape:
+        raise UsageError(f"dataset (={shown}) must have images of one size, not {image.shape}.")
+    if builder.info.splits and not {"train", "test"} <= set(builder.info.splits):
+        raise UsageError(f"dataset (={shown}) must have the splits train and test, not {sorted(builder.info.splits)}.")

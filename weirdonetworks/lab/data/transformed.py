@@ -1,0 +1,93 @@
+"""Data sets changed as a whole: images made smaller, or turned."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.transforms import rotation
+from weirdonetworks.lab import seeds
+from weirdonetworks.lab.data.datasets import Dataset, Split, Standardisation
+from weirdonetworks.lab.errors import UsageError
+
+Images = npt.NDArray[np.uint8]
+
+
+def shrunk(data: Dataset, factor: int) -> Dataset:
+    """Replaces each block of `factor` x `factor` pixels by its mean, rounded, and measures the standardisation anew.
+
+    Raises:
+      UsageError: If the factor is below 1 or does not divide the images' sides.
+    """
+    height, width, channels = data.train.images.shape[1:]
+    if factor < 1 or height % factor or width % factor:
+        raise UsageError(f"shrink (={factor}) must divide the sides of the images, {height} x {width}.")
+
+    def shrink(images: Images) -> Images:
+        blocks = images.reshape(-1, height // factor, factor, width // factor, factor, channels)
+        return _bytes(blocks.mean(axis=(2, 4)))
+
+    changed = _each_split(data, lambda name, images: shrink(images))
+    return dataclasses.replace(changed, standardisation=Standardisation.of(changed.train.images))
+
+
+def turned(data: Dataset, step: int, seed: int) -> Dataset:
+    """Turns each image about its centre by a multiple of `step` degrees, drawn for each.
+
+    Quarter turns (a step of 90, of square images) are exact; others interpolate between four pixels.
+
+    Args:
+      data: The data set.
+      step: Degrees, in [1, 360]; the angles are its multiples below 360.
+      seed: What the angles are drawn by, for each split anew.
+
+    Raises:
+      UsageError: If the step is out of range.
+    """
+    if not 1 <= step <= 360:
+        raise UsageError(f"step (={step}) must be in [1, 360] degrees.")
+
+    return _turned(data, lambda rng, number: rng.integers(0, -(-360 // step), number) * step, seed)
+
+
+def turned_within(data: Dataset, degrees: int, seed: int) -> Dataset:
+    """Turns each image about its centre by a whole number of degrees in [-degrees, degrees], drawn for each.
+
+    Args:
+      data: The data set.
+      degrees: How far at most, either way, in [0, 180].
+      seed: What the angles are drawn by, for each split anew.
+
+    Raises:
+      UsageError: If the degrees are out of range.
+    """
+    if not 0 <= degrees <= 180:
+        raise UsageError(f"degrees (={degrees}) must be in [0, 180].")
+    return _turned(data, lambda rng, number: rng.integers(-degrees, degrees + 1, number), seed)
+
+
+def _turned(data: Dataset, draw: Callable[[np.random.Generator, int], Ints], seed: int) -> Dataset:
+    def turn(name: str, images: Images) -> Images:
+        angles = draw(seeds.generator(seed, "turn", name), len(images))
+        result = np.empty_like(images)
+        for angle in np.unique(angles):
+            chosen = angles == angle
+            result[chosen] = _bytes(rotation(images.shape[1], images.shape[2], float(angle)).apply(images[chosen]))
+        return result
+
+    return _each_split(data, turn)
+
+
+def _each_split(data: Dataset, change: Callable[[str, Images], Images]) -> Dataset:
+    def changed(name: str, split: Split) -> Split:
+        return Split(change(name, split.images), split.labels)
+
+    validation = data.validation and changed("validation", data.validation)
+    train, test = changed("train", data.train), changed("test", data.test)
+    return dataclasses.replace(data, train=train, validation=validation, test=test)
+
+
+def _bytes(values: npt.NDArray[np.float64]) -> Images:
+    return np.rint(values).clip(0, 255).astype(np.uint8)

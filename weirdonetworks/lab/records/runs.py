@@ -1,0 +1,248 @@
+"""Run directories: what an experiment leaves on disk.
+
+<experiment_dir>/summary.json          run id -> one flat record, for the notebook
+<experiment_dir>/<run_id>/config.json      every flag, seeds, package versions
+<experiment_dir>/<run_id>/status.json      running, interrupted or finished, and the finished epochs
+<experiment_dir>/<run_id>/metrics.jsonl    a line an epoch
+<experiment_dir>/<run_id>/events.out.*     the same for TensorBoard
+<experiment_dir>/<run_id>/checkpoints/     the state after the last finished epoch
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import files
+
+PACKAGES = ("weirdonetworks", "tensorflow", "dm-sonnet", "numpy")
+LOCKS = ".locks"
+
+
+def run_id(driver: str, config: Mapping[str, Any]) -> str:
+    """Names a run after its driver and a hash of its configuration: the same flags give the same name.
+
+    >>> run_id("prune", {"epochs": 20}) == run_id("prune", {"epochs": 20})
+    True
+    """
+    written = json.dumps(files.to_json(dict(config)), sort_keys=True)
+    return f"{driver}-{hashlib.sha256(written.encode()).hexdigest()[:10]}"
+
+
+class Run:
+    """An open run directory, and the only writer in it.
+
+    Attributes:
+      id: The run's name.
+      directory: Its path.
+      records: The records in `metrics.jsonl` so far, one an epoch.
+      found_finished: Whether it was finished before it was opened.
+    """
+
+    def __init__(self, directory: pathlib.Path):
+        self.id = directory.name
+        self.directory = directory
+        self.records: list[dict[str, Any]] = _read_records(directory / "metrics.jsonl")
+        self.found_finished = self.is_finished
+        self._events: Any = None
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What `status.json` says: `{"status": ..., "epoch": ...}`, or empty where there is none."""
+        path = self.directory / "status.json"
+        return files.read_json(path) if path.exists() else {}
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run ended as planned, its summary written."""
+        return self.status.get("status") == "finished"
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes a JSON file into the run's directory, whole or not at all."""
+        files.write_json(self.directory / name, value)
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Adds one epoch's record to `metrics.jsonl`."""
+        kept = files.to_json(dict(record))
+        with open(self.directory / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(kept) + "\n")
+        self.records.append(kept)
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Writes the numbers of an epoch's record to TensorBoard, under `training/`."""
+        kept = files.to_json(dict(record))
+        self.scalars({f"training/{key}": value for key, value in kept.items() if key != "step"}, kept["step"])
+
+    def keep_records(self, count: int) -> None:
+        """Drops the records after the first `count`: those of epochs that a checkpoint does not hold."""
+        if count > len(self.records):
+            raise OSError(
+                f"{self.directory}/metrics.jsonl holds {len(self.records)} of {count} epochs. Use --overwrite."
+            )
+        self.records = self.records[:count]
+        lines = "".join(json.dumps(record) + "\n" for record in self.records)
+        files.write_text(self.directory / "metrics.jsonl", lines)
+
+    def scalars(self, values: Mapping[str, Any], step: int) -> None:
+        """Writes numbers to TensorBoard; what is not a number is left out."""
+        if self._events is None:
+            from tensorboard.summary import Writer
+
+            self._events = Writer(str(self.directory))
+        for tag, value in values.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                self._events.add_scalar(tag, float(value), step)
+
+    def set_status(self, status: str) -> None:
+        """Writes `status.json`, and what TensorBoard has not yet on disk."""
+        if self._events is not None:
+            self._events.flush()
+        files.write_json(self.directory / "status.json", {"status": status, "epoch": len(self.records)})
+
+    def finish(self, summary: Mapping[str, Any] | None) -> None:
+        """Enters the flat record `summary` (none if None) under this run's id in `summary.json`, and closes the run."""
+        if summary is not None:
+            update_json(self.directory.parent / "summary.json", self.id, dict(summary))
+        self.set_status("finished")
+
+
+def update_json(path: pathlib.Path, key: str, value: Any) -> None:
+    """Sets one key of a JSON file in an experiment's folder; concurrent writers lose nothing."""
+    locks = path.parent / LOCKS
+    locks.mkdir(exist_ok=True)
+    with files.locked(locks / path.name):
+        content = files.read_json(path) if path.exists() else {}
+        files.write_json(path, {**content, key: value})
+
+
+@contextlib.contextmanager
+def open_run(
+    experiment_dir: str | os.PathLike[str],
+    driver: str,
+    config: Mapping[str, Any],
+    *,
+    unhashed: Mapping[str, Any],
+    resume: bool = False,
+    overwrite: bool = False,
+    must_exist: bool = True,
+) -> Iterator[Run]:
+    """Opens the run of a configuration: a new one, an unfinished one to resume, or a finished one to look at.
+
+    Leaving the context by an exception marks an unfinished run as interrupted, and removes one without any record (of
+    its own or of a run inside it).
+
+    Args:
+      experiment_dir: The folder of all runs; made if missing.
+      driver: The driver's name.
+      config: What determines the result, and so the run's id.
+      unhashed: What is recorded beside it without changing the id.
+      resume: Whether to go on with an unfinished run.
+      overwrite: Whether to start again where there is a run already; it is kept until the new one has a record.
+      must_exist: Whether it is an error that there is nothing to resume; a new run is started otherwise.
+
+    Yields:
+      The run; `is_finished` tells that there is nothing to do, non-empty `records` that there is something to resume.
+
+    Raises:
+      UsageError: If there is an unfinished run and neither `resume` nor `overwrite`; or `resume` and none to resume.
+      OSError: If the folder cannot be written, or another process is writing this run.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other.")
+    folder = pathlib.Path(experiment_dir)
+    directory = folder / run_id(driver, config)
+    if resume and must_exist and not directory.exists():
+        raise UsageError(_nothing_to_resume(folder, driver, config))
+    try:
+        (folder / LOCKS).mkdir(parents=True, exist_ok=True)
+        lock = contextlib.ExitStack()
+        lock.enter_context(files.locked(folder / LOCKS / directory.name, wait=False))
+    except BlockingIOError:
+        raise OSError(f"{directory} is being written by another process.") from None
+    except OSError as error:
+        raise OSError(f"experiment_dir (={folder}) cannot be written: {error.strerror}.") from error
+    with lock:
+        replaced = folder / LOCKS / f"{directory.name}.replaced"
+        if replaced.exists() and not directory.exists():
+            replaced.rename(directory)  # What a killed --overwrite left.
+        if directory.exists() and overwrite:
+            shutil.rmtree(replaced, ignore_errors=True)
+            directory.rename(replaced)
+        if directory.exists():
+            run = Run(directory)
+            if not run.is_finished and not resume:
+                raise UsageError(
+                    f"{directory} is unfinished ({len(run.records)} epochs). Pass --resume or --overwrite."
+                )
+        else:
+            run = _create(directory, driver, config, unhashed)
+        if run.is_finished:
+            yield run
+            return
+        run.set_status("running")
+        try:
+            yield run
+        except BaseException:
+            if _holds_records(directory):
+                run.set_status("interrupted")
+            else:
+                shutil.rmtree(directory)
+                if replaced.exists():
+                    replaced.rename(directory)
+            raise
+        finally:
+            if directory.exists():
+                shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _create(directory: pathlib.Path, driver: str, config: Mapping[str, Any], unhashed: Mapping[str, Any]) -> Run:
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    beside = directory.parent / LOCKS / f"{directory.name}.new"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    files.write_json(beside / "config.json", {"driver": driver, **unhashed, **config, "versions": versions})
+    beside.rename(directory)
+    return Run(directory)
+
+
+def _holds_records(directory: pathlib.Path) -> bool:
+    return any(path.stat().st_size for path in directory.rglob("metrics.jsonl"))
+
+
+def _nothing_to_resume(folder: pathlib.Path, driver: str, config: Mapping[str, Any]) -> str:
+    """Says that there is no such run, and how the unfinished run nearest to it differs."""
+    message = f"--resume: there is no run with these flags in {folder}."
+    differences: list[tuple[str, dict[str, tuple[Any, Any]]]] = []
+    for path in sorted(folder.glob(f"{driver}-*/config.json")):
+        run = Run(path.parent)
+        if not run.is_finished:
+            there, here = files.read_json(path), files.to_json(dict(config))
+            changed = {key: (there.get(key), value) for key, value in here.items() if there.get(key) != value}
+            differences.append((run.id, changed))
+    if not differences:
+        return message
+    name, changed = min(differences, key=lambda difference: len(difference[1]))
+    listed = ", ".join(f"--{key} was {there!r}, is {here!r}" for key, (there, here) in changed.items())
+    return f"{message} The nearest unfinished run is {name}: {listed}."
+
+
+def _read_records(path: pathlib.Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break  # The last line of a killed run can be a part; its epoch has no checkpoint either.
+    return records

@@ -1,0 +1,1 @@
+"""Networks trained by compiled epochs: schedules, objectives, hooks, and studies of several trainings."""
