@@ -228,7 +228,7 @@ def test_bad_values_are_refused() -> None:
         pooling.mean(values, tf.ones([2, 3]))
     with pytest.raises(ValueError, match=r"mask of shape \(2, 4\) must have shape \(2, 3\)"):
         pooling.mean(values, tf.ones([2, 4], tf.bool))
-    with pytest.raises(ValueError, match="leaves none of one"):
+    with pytest.raises(ValueError, match="leaves none in set 1 of the batch"):
         pooling.mean(values, tf.constant([[True] * 3, [False] * 3]))
     with pytest.raises(ValueError, match=r"order \(=0\) must be at least 1"):
         pooling.power_sums(values, order=0)

@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from weirdonetworks.nets.images import checked_images
+from weirdonetworks.nets.inputs import checked_images
 from weirdonetworks.nets.learned_augmentation import move
 
 # The greatest shear, change of size (as a share of it, across and upwards apart) and shift (as a share of the longer

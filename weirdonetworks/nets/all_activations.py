@@ -8,8 +8,8 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.inputs import checked_sizes, flattened
 from weirdonetworks.nets.parallel import Parallel
-from weirdonetworks.nets.polynomial import checked_sizes, flattened
 from weirdonetworks.nets.unit_activations import GroupedSoftmax, Seed, UnitConvolution
 
 # Each makes the activation from the seed of its random order and a name, which most do without.

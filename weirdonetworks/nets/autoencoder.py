@@ -6,7 +6,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.images import checked_images
+from weirdonetworks.nets.inputs import checked_images
 
 
 class Autoencoder(snt.Module):

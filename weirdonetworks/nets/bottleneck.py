@@ -4,7 +4,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.polynomial import flattened
+from weirdonetworks.nets.inputs import checked_seed, flattened
 
 
 class VariationalBottleneck(snt.Module):
@@ -76,7 +76,7 @@ class VariationalBottleneck(snt.Module):
         means, log_variances = self.moments(inputs)
         if not (is_training and self.with_noise):
             return means
-        if seed is None:
-            raise ValueError("seed (=None) must be given in training with noise: int32 [2], new at each step.")
-        noise = tf.random.stateless_normal(tf.shape(means), seed, dtype=means.dtype, alg="philox")
+        noise = tf.random.stateless_normal(
+            tf.shape(means), checked_seed(seed, "noise"), dtype=means.dtype, alg="philox"
+        )
         return means + tf.exp(0.5 * log_variances) * noise

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.inputs import checked_floats, is_known
 
 
 def attend(
@@ -190,12 +191,11 @@ def _gradients(
 
 def _check(window: int | None, queries: tf.Tensor, *others: tf.Tensor) -> int | None:
     """Checks tensors and a window, and returns the window."""
-    if queries.shape.rank != 5 or not queries.shape[1:].is_fully_defined():
+    if queries.shape.rank != 5 or not is_known(queries.shape):
         raise ValueError(
             f"queries of shape {queries.shape} must be [batch, heads, height, width, size], all but the batch known."
         )
-    if not queries.dtype.is_floating:
-        raise ValueError(f"queries of type {queries.dtype.name} must be floating point.")
+    checked_floats(queries, "queries")
     for other in others:
         if other.dtype != queries.dtype:
             raise ValueError(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.nets.polynomial import checked_sizes, flattened
+from weirdonetworks.nets.inputs import checked_sizes, flattened
 
 
 class ComparativeMLP(snt.Module):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets.dropout import checked_rate, dropout
-from weirdonetworks.nets.images import checked_images
+from weirdonetworks.nets.inputs import checked_images
 
 
 class ConvolutionNetwork(snt.Module):

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from weirdonetworks.nets.inputs import checked_seed
+
 
 def checked_rate(name: str, rate: float) -> float:
     """Returns the share of units that dropout drops as it is.
@@ -38,7 +40,5 @@ def dropout(hidden: tf.Tensor, rate: float, *, is_training: bool, seed: tf.Tenso
     """
     if not is_training or rate == 0:
         return hidden
-    if seed is None:
-        raise ValueError("seed (=None) must be given in training with dropout: int32 [2], new at each step.")
-    own = tf.random.experimental.stateless_fold_in(seed, index, alg="philox")
+    own = tf.random.experimental.stateless_fold_in(checked_seed(seed, "dropout"), index, alg="philox")
     return tf.nn.experimental.stateless_dropout(hidden, rate, own, rng_alg="philox")

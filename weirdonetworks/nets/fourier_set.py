@@ -9,6 +9,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least, written
+from weirdonetworks.nets.inputs import checked_choice
 from weirdonetworks.nets.set_decoding import recover
 from weirdonetworks.nets.set_inputs import SetNetwork, on_items
 
@@ -74,16 +75,12 @@ class FourierSetEncoder(SetNetwork):
             many dimensions.
         """
         super().__init__(name=name)
-        if frequencies not in FREQUENCIES:
-            raise ValueError(f"frequencies (={frequencies!r}) must be one of {', '.join(FREQUENCIES)}.")
-        if kind not in KINDS:
-            raise ValueError(f"kind (={kind!r}) must be one of {', '.join(KINDS)}.")
         if not (math.isfinite(scale) and scale > 0):
             raise ValueError(f"scale (={scale}) must be positive.")
         self.num_frequencies = at_least("num_frequencies", num_frequencies, 1)
         self.input_size = at_least("input_size", input_size, 1)
-        self.sampled = frequencies
-        self.kind = kind
+        self.sampled = checked_choice("frequencies", frequencies, FREQUENCIES)
+        self.kind = checked_choice("kind", kind, KINDS)
         self.scale = scale
         if frequencies == "grid":
             shape = self.num_frequencies, self.input_size

@@ -7,8 +7,7 @@ import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.nets.images import checked_images
-from weirdonetworks.nets.set_inputs import checked_set
+from weirdonetworks.nets.inputs import checked_images, checked_set
 from weirdonetworks.nets.symmetrized import sorted_lexicographically
 from weirdonetworks.nets.turns import checked_group, turns
 

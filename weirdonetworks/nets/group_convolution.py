@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least
 from weirdonetworks.nets import pooling as poolings
-from weirdonetworks.nets.images import checked_images
-from weirdonetworks.nets.polynomial import check_type
+from weirdonetworks.nets.inputs import check_type, checked_images
 from weirdonetworks.nets.turns import ORDERS, checked_group, quotients, turns
 
 NEAR = 8  # Pixels more or less at which an error looks for a size that works.

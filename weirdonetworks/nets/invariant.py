@@ -11,9 +11,9 @@ from weirdonetworks.algebra import exponent_table, fundamental_invariants, invar
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.matrix_groups import MatrixGroup
+from weirdonetworks.nets.inputs import checked_sizes, flattened
 from weirdonetworks.nets.monomial_layout import indices
 from weirdonetworks.nets.monomial_parts import cut, gaussian_moments, products
-from weirdonetworks.nets.polynomial import checked_sizes, flattened
 
 TERMS = 2**14  # Monomials multiplied out at a time.
 ENTRIES = 10**8  # Indices in the largest table of monomials: 0.8 GB, and to find orbits several times that and minutes.

@@ -9,8 +9,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least, finite
-from weirdonetworks.nets.images import checked_images
-from weirdonetworks.nets.polynomial import check_type
+from weirdonetworks.nets.inputs import check_type, checked_images
 
 # What moves the point (x, y, 1): x to the right, y upwards, the origin in the middle, 1 half the longer side.
 GENERATORS = {

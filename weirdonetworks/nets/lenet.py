@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets.activations import ScaledTanh
-from weirdonetworks.nets.images import checked_images
+from weirdonetworks.nets.inputs import checked_images
 
 
 class LeNet(snt.Module):

@@ -10,7 +10,7 @@ from weirdonetworks.algebra.arrays import Ints, at_least
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.permutations import inverse
 from weirdonetworks.nets import pooling as poolings
-from weirdonetworks.nets.polynomial import flattened
+from weirdonetworks.nets.inputs import flattened
 
 
 @snt.allow_empty_variables

@@ -5,8 +5,8 @@ import tensorflow as tf
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.matrix_groups import MatrixGroup
+from weirdonetworks.nets.inputs import flattened
 from weirdonetworks.nets.orbit_elements import Action, Transforms, source_of
-from weirdonetworks.nets.polynomial import flattened
 
 
 class Orbit:

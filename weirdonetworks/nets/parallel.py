@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.nets.inputs import checked_choice
+
 REDUCTIONS = ("concat", "sum")
 
 
@@ -41,10 +43,8 @@ class Parallel(snt.Module):
         super().__init__(name=name)
         if not branches:
             raise ValueError("branches must hold at least one.")
-        if reduce not in REDUCTIONS:
-            raise ValueError(f"reduce (={reduce!r}) must be one of {', '.join(REDUCTIONS)}.")
         self.branches = dict(branches)
-        self.reduce = reduce
+        self.reduce = checked_choice("reduce", reduce, REDUCTIONS)
 
     @snt.once
     def _initialize(self, dtype: tf.DType) -> None:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets.chunked_attention import attend, attention_map
-from weirdonetworks.nets.images import checked_images
+from weirdonetworks.nets.inputs import checked_images
 from weirdonetworks.nets.set_inputs import on_items
 
 

@@ -1,7 +1,6 @@
 """Polynomial layers: linear maps of all monomials of the inputs, whose table is never made."""
 
 import functools
-import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.polynomials import as_polynomial
+from weirdonetworks.nets.inputs import check_width, checked_sizes, flattened
 from weirdonetworks.nets.monomial_layout import Layout, exponents, indices, real_ring
 from weirdonetworks.nets.monomial_parts import gaussian_moments
 
@@ -116,8 +116,7 @@ class PolynomialLinear(snt.Module):
         inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         self._initialize(flat)
-        if flat.shape[1] != self.input_size:
-            raise ValueError(f"inputs of shape {inputs.shape} must have width {self.input_size}, as at the first call.")
+        check_width(inputs, self.input_size)
         transposed = tf.transpose(flat)
         # As tensors: a custom gradient takes no variables, and under a distribution strategy they are some.
         weights = map(tf.convert_to_tensor, self.weights)
@@ -312,42 +311,6 @@ class QuadraticMLP(PolynomialMLP):
           **options: Those of `PolynomialMLP`.
         """
         super().__init__(output_sizes, degree=2, name=name, **options)
-
-
-def flattened(inputs: tf.Tensor) -> tf.Tensor:
-    """Flattens `[batch, ...]`, a tensor or what can be made one, to `[batch, n]`.
-
-    Raises:
-      ValueError: If a size after the batch is not known or 0, or the numbers are no floating-point ones.
-    """
-    inputs = tf.convert_to_tensor(inputs)
-    shape = inputs.shape
-    if shape.rank is None or shape.rank < 2 or not shape[1:].is_fully_defined() or 0 in shape[1:]:
-        raise ValueError(f"inputs of shape {shape} must be [batch, ...], all sizes after the batch known and above 0.")
-    if not inputs.dtype.is_floating:
-        raise ValueError(f"inputs of type {inputs.dtype.name} must be floating point.")
-    return tf.reshape(inputs, [-1, math.prod(inputs.shape[1:])])
-
-
-def check_type(inputs: tf.Tensor, *types: tf.DType) -> None:
-    """Raises a `ValueError` unless inputs are of a type of the weights, if there are any."""
-    if types and inputs.dtype not in types:
-        raise ValueError(f"inputs of type {inputs.dtype.name} must be {types[0].name}, as the weights are.")
-
-
-def checked_sizes(argument: str, sizes: Iterable[int], can_be_empty: bool = False) -> list[int]:
-    """Reads the widths of layers from an argument of that name.
-
-    Raises:
-      TypeError: If they are no list, or one is no integer.
-      ValueError: If there is none though there must be, or one is below 1.
-    """
-    if not np.iterable(sizes):
-        raise TypeError(f"{argument} (={sizes!r}) must be a list of integers, one a layer.")
-    checked = [at_least(argument, size, 1) for size in sizes]
-    if not (checked or can_be_empty):
-        raise ValueError(f"{argument} must hold at least one.")
-    return checked
 
 
 def _normal(rows: Ints, number: int, outputs: int, dtype: tf.DType) -> tf.Tensor:

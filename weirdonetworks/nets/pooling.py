@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.inputs import checked_floats, checked_mask
 
 Pooling: TypeAlias = Callable[..., tf.Tensor]
 
@@ -190,21 +191,9 @@ def _present(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
     """Checks values and mask; gives the mask as `[..., items, 1]`."""
     if values.shape.rank is None or values.shape.rank < 2 or values.shape[-1] is None:
         raise ValueError(f"values of shape {values.shape} must be [..., items, features], the features known.")
-    if not values.dtype.is_floating:
-        raise ValueError(f"values of type {values.dtype.name} must be floating point.")
-    if values.shape[-2] == 0:
+    if checked_floats(values, "values").shape[-2] == 0:
         raise ValueError(f"values of shape {values.shape} must have at least one item.")
-    if mask is None:
-        return None
-    mask = tf.convert_to_tensor(mask)
-    if mask.dtype != tf.bool:
-        raise TypeError(f"mask of type {mask.dtype.name} must be bool, True for an item that is there.")
-    if mask.shape.rank is None or not mask.shape.is_compatible_with(values.shape[:-1]):
-        raise ValueError(f"mask of shape {mask.shape} must have shape {values.shape[:-1]}, that of the items.")
-    known = tf.get_static_value(mask)
-    if known is not None and not known.any(axis=-1).all():
-        raise ValueError("mask must leave at least one item of each set, and leaves none of one.")
-    return mask[..., None]
+    return None if mask is None else checked_mask(mask, values.shape[:-1])[..., None]
 
 
 def _kept(values: tf.Tensor, present: tf.Tensor | None, other: float = 0.0) -> tf.Tensor:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from weirdonetworks.algebra import fields, modular, monomials
 from weirdonetworks.algebra.arrays import Ints, at_least, shown
 from weirdonetworks.algebra.fields import Exact
-from weirdonetworks.nets.polynomial import flattened
+from weirdonetworks.nets.inputs import check_width, flattened
 
 
 class QuadraticLayer(snt.Module):
@@ -88,8 +88,7 @@ class QuadraticLayer(snt.Module):
         inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         self._initialize(flat)
-        if flat.shape[1] != self.input_size:
-            raise ValueError(f"inputs of shape {inputs.shape} must have width {self.input_size}, as at the first call.")
+        check_width(inputs, self.input_size)
         return _quadratic(flat, self.weights())
 
     def weights(self) -> tf.Tensor:

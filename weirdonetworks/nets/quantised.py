@@ -6,7 +6,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.polynomial import checked_sizes, flattened
+from weirdonetworks.nets.inputs import checked_choice, checked_sizes, flattened
 from weirdonetworks.nets.softfloor import softfloor
 
 ROUNDINGS = ("softfloor", "straight_through", "none")
@@ -52,11 +52,9 @@ class QuantisedMLP(snt.Module):
           ValueError: If a number is too small, there is no layer, or the rounding is unknown.
         """
         super().__init__(name=name)
-        if rounding not in ROUNDINGS:
-            raise ValueError(f"rounding (={rounding!r}) must be one of {', '.join(ROUNDINGS)}.")
         sizes = checked_sizes("output_sizes", output_sizes)
         self.levels = at_least("levels", levels, 2)
-        self.rounding = rounding
+        self.rounding = checked_choice("rounding", rounding, ROUNDINGS)
         self.layers = [snt.Linear(size, name=f"linear_{i}") for i, size in enumerate(sizes)]
 
     @snt.once

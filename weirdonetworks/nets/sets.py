@@ -14,7 +14,7 @@ import tensorflow as tf
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.fourier_set import FourierSetEncoder
 from weirdonetworks.nets.free_abelian import FreeAbelianEncoder, word_distance
-from weirdonetworks.nets.polynomial import checked_sizes
+from weirdonetworks.nets.inputs import checked_sizes
 from weirdonetworks.nets.set_attention import SetAttention, SetTransformer
 from weirdonetworks.nets.set_inputs import Activation, SetNetwork, dense, on_items, sizes
 from weirdonetworks.nets.symmetrized import Symmetrized, sorted_lexicographically

@@ -12,9 +12,9 @@ from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.nets.frames import Canonicalise, FrameAverage, SortFrame, TurnFrame
 from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
+from weirdonetworks.nets.inputs import check_type, flattened
 from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
 from weirdonetworks.nets.local_pool import LocalPool
-from weirdonetworks.nets.polynomial import check_type, flattened
 from weirdonetworks.nets.shared_maps import METHODS, shared_map
 from weirdonetworks.nets.soft_equivariant import SoftEquivariant
 

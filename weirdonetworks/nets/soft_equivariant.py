@@ -6,7 +6,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import finite
-from weirdonetworks.nets.polynomial import check_type, flattened
+from weirdonetworks.nets.inputs import check_type, flattened
 
 
 class SoftEquivariant(snt.Module):

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets.dropout import checked_rate, dropout
+from weirdonetworks.nets.inputs import flattened
 from weirdonetworks.nets.parallel import Parallel
-from weirdonetworks.nets.polynomial import flattened
 
 Block = Callable[[tf.Tensor], tf.Tensor]
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from weirdonetworks.algebra import PermutationGroup, inverse, symmetric_group
 from weirdonetworks.algebra.arrays import Ints, at_least, written
-from weirdonetworks.nets.set_inputs import checked_set, sizes
+from weirdonetworks.nets.inputs import checked_set
+from weirdonetworks.nets.set_inputs import sizes
 
 COMBINE = {"mean": tf.reduce_mean, "sum": tf.reduce_sum, "product": tf.reduce_prod}
 METHODS = ("exact", "sampled", "canonical", "adjacent")

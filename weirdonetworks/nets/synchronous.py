@@ -7,9 +7,9 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.nets import pooling as poolings
+from weirdonetworks.nets.inputs import checked_sizes, flattened
 from weirdonetworks.nets.orbit_elements import Transforms
 from weirdonetworks.nets.orbits import Orbit
-from weirdonetworks.nets.polynomial import checked_sizes, flattened
 
 POSITIONS = ("inside", "first")
 OUTPUTS = ("invariant", "equivariant")

@@ -8,6 +8,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.nets.inputs import checked_units
 
 Seed: TypeAlias = int | Sequence[int] | None
 
@@ -46,7 +47,8 @@ class GroupedSoftmax(snt.Module):
         Raises:
           ValueError: If the inputs have another rank, or units that are not known or cannot be grouped.
         """
-        inputs, units = _checked_units(inputs)
+        inputs = checked_units(inputs)
+        units = inputs.shape[1]
         if units % self.group_size:
             raise ValueError(f"inputs of shape {inputs.shape} must have units divisible by {self.group_size}.")
         order = unit_order(units, self.seed)
@@ -96,7 +98,8 @@ class UnitConvolution(snt.Module):
         Raises:
           ValueError: If the inputs have another rank, or units that are not known or fewer than the width.
         """
-        inputs, units = _checked_units(inputs)
+        inputs = checked_units(inputs)
+        units = inputs.shape[1]
         if units < self.width:
             raise ValueError(f"inputs of shape {inputs.shape} must have at least {self.width} units, the width.")
         self._initialize(inputs)
@@ -125,12 +128,3 @@ def _permuted(values: tf.Tensor, order: Ints) -> tf.Tensor:
         return tf.gather(columns, order, axis=1), lambda upstream: _permuted(upstream, np.argsort(order))
 
     return gathered(values)
-
-
-def _checked_units(inputs: tf.Tensor) -> tuple[tf.Tensor, int]:
-    inputs = tf.convert_to_tensor(inputs)
-    if inputs.shape.rank != 2 or inputs.shape[1] is None:
-        raise ValueError(f"inputs of shape {inputs.shape} must be [batch, units], the units known.")
-    if not inputs.dtype.is_floating:
-        raise ValueError(f"inputs of type {inputs.dtype.name} must be floating point.")
-    return inputs, int(inputs.shape[1])

@@ -1,16 +1,18 @@
-"""Images are checked in one line."""
+"""What layers are given is checked, and refused in one line."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from weirdonetworks.nets import inputs
 from weirdonetworks.nets.autoencoder import Autoencoder
 from weirdonetworks.nets.convolution import ConvolutionNetwork
 from weirdonetworks.nets.frames import TurnFrame
 from weirdonetworks.nets.group_convolution import LiftingConv2D
-from weirdonetworks.nets.images import checked_images
+from weirdonetworks.nets.inputs import checked_images
 from weirdonetworks.nets.lenet import LeNet
 from weirdonetworks.nets.pixel_attention import PixelAttention, PixelTransformer
 
@@ -53,3 +55,26 @@ def test_arrays_will_do_for_tensors(network: Any, options: dict[str, Any]) -> No
 def test_bad_images_are_refused(shape: list[int], dtype: tf.DType, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         checked_images(tf.zeros(shape, dtype), minimum=3)
+
+
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        (lambda: inputs.checked_function("network", 3), r"^network \(=3\) must be a module or a function\.$"),
+        (lambda: inputs.checked_choice("kind", "x", ("a", "b")), r"^kind \(='x'\) must be one of a, b\.$"),
+        (lambda: inputs.checked_sizes("sizes", 3), r"^sizes \(=3\) must be a list of integers"),
+        (lambda: inputs.checked_sizes("sizes", [2, 0]), r"^sizes \(=0\) must be at least 1\.$"),
+        (lambda: inputs.checked_sizes("sizes", []), r"^sizes must hold at least one\.$"),
+        (lambda: inputs.checked_seed(None, "dropout"), r"^seed \(=None\) must be given in training with dropout"),
+        (lambda: inputs.checked_seed((1, 2, 3), "dropout"), r"shape \(3,\) must be two integers"),
+        (lambda: inputs.checked_seed((0.5, 1.0), "dropout"), "type float32 .* must be two integers"),
+        (lambda: inputs.check_width(tf.zeros([2, 3, 2]), 5), r"shape \(2, 3, 2\) must have width 5, as at the first"),
+        (lambda: inputs.checked_outputs(tf.zeros([2])), r"gives outputs of shape \(2,\)"),
+        (lambda: inputs.checked_mask([[True], [False]], tf.TensorShape([2, 1])), r"leaves none in set 1 of"),
+        (lambda: inputs.checked_mask([True], tf.TensorShape([2, 1])), r"shape \(1,\) must have shape \(2, 1\)"),
+    ],
+)
+def test_bad_arguments_are_refused_in_one_line(check: Callable[[], Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message) as refused:
+        check()
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,224 @@
+"""The checks that all layers share: what arguments, inputs and outputs must be, each said once.
+
+A `checked_...` function returns what it was given, made ready for use; a `check_...` function returns nothing. Each
+raises a `ValueError` or `TypeError` that names the argument, shows the value and states the rule, on one line.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import at_least
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def checked_function(argument: str, function: Function) -> Function:
+    """Returns a module or function as it is.
+
+    Raises:
+      TypeError: If it cannot be called.
+    """
+    if not callable(function):
+        raise TypeError(f"{argument} (={function!r}) must be a module or a function.")
+    return function
+
+
+def checked_choice(argument: str, choice: str, choices: Collection[str]) -> str:
+    """Returns a choice as it is.
+
+    >>> checked_choice("reduce", "sum", ("concat", "sum"))
+    'sum'
+
+    Raises:
+      ValueError: If it is none of the choices.
+    """
+    if choice not in choices:
+        raise ValueError(f"{argument} (={choice!r}) must be one of {', '.join(choices)}.")
+    return choice
+
+
+def checked_sizes(argument: str, sizes: Iterable[int], can_be_empty: bool = False) -> list[int]:
+    """Returns the widths of layers as integers.
+
+    >>> checked_sizes("output_sizes", (np.int64(3), 1))
+    [3, 1]
+
+    Raises:
+      TypeError: If they are no list, or one is no integer.
+      ValueError: If there is none though there must be, or one is below 1.
+    """
+    if not np.iterable(sizes):
+        raise TypeError(f"{argument} (={sizes!r}) must be a list of integers, one a layer.")
+    checked = [at_least(argument, size, 1) for size in sizes]
+    if not (checked or can_be_empty):
+        raise ValueError(f"{argument} must hold at least one.")
+    return checked
+
+
+def checked_seed(seed: tf.Tensor | tuple[int, int] | None, purpose: str) -> tf.Tensor:
+    """Returns the seed of one training step as a tensor.
+
+    >>> checked_seed((1, 2), "dropout").numpy().tolist()
+    [1, 2]
+
+    Args:
+      seed: Two integers, new at each step.
+      purpose: What needs it in training, for the error.
+
+    Raises:
+      ValueError: If it is None, or another number of integers than two.
+    """
+    if seed is None:
+        raise ValueError(f"seed (=None) must be given in training with {purpose}: int32 [2], new at each step.")
+    seed = tf.convert_to_tensor(seed)
+    if not seed.dtype.is_integer or not seed.shape.is_compatible_with([2]):
+        raise ValueError(f"seed of type {seed.dtype.name} and shape {seed.shape} must be two integers.")
+    return seed
+
+
+def checked_floats(inputs: tf.Tensor, name: str = "inputs") -> tf.Tensor:
+    """Returns inputs as a tensor.
+
+    Raises:
+      ValueError: If the numbers are no floating-point ones.
+    """
+    inputs = tf.convert_to_tensor(inputs)
+    if not inputs.dtype.is_floating:
+        raise ValueError(f"{name} of type {inputs.dtype.name} must be floating point.")
+    return inputs
+
+
+def is_known(shape: tf.TensorShape, least_rank: int = 2) -> bool:
+    """Tells whether a shape has at least so many axes, and all sizes after the batch are known.
+
+    >>> is_known(tf.TensorShape([None, 3])), is_known(tf.TensorShape([3, None])), is_known(tf.TensorShape(None))
+    (True, False, False)
+    """
+    return shape.rank is not None and shape.rank >= least_rank and bool(shape[1:].is_fully_defined())
+
+
+def flattened(inputs: tf.Tensor) -> tf.Tensor:
+    """Flattens `[batch, ...]`, a tensor or what can be made one, to `[batch, n]`.
+
+    Raises:
+      ValueError: If a size after the batch is not known or 0, or the numbers are no floating-point ones.
+    """
+    inputs = tf.convert_to_tensor(inputs)
+    if not is_known(inputs.shape) or 0 in inputs.shape[1:]:
+        raise ValueError(
+            f"inputs of shape {inputs.shape} must be [batch, ...], all sizes after the batch known and above 0."
+        )
+    return tf.reshape(checked_floats(inputs), [-1, math.prod(inputs.shape[1:])])
+
+
+def check_type(inputs: tf.Tensor, *types: tf.DType) -> None:
+    """Raises a `ValueError` unless inputs are of a type of the weights, if there are any."""
+    if types and inputs.dtype not in types:
+        raise ValueError(f"inputs of type {inputs.dtype.name} must be {types[0].name}, as the weights are.")
+
+
+def check_width(inputs: tf.Tensor, width: int, reason: str = "as at the first call") -> None:
+    """Raises a `ValueError` unless inputs `[batch, ...]` have so many numbers an example."""
+    if math.prod(inputs.shape[1:]) != width:
+        raise ValueError(f"inputs of shape {inputs.shape} must have width {width}, {reason}.")
+
+
+def checked_outputs(outputs: tf.Tensor, least_rank: int = 2) -> tf.Tensor:
+    """Returns what a user's network gave as it is.
+
+    Raises:
+      ValueError: If it has fewer axes than `least_rank`, or a size after the batch is not known.
+    """
+    if not is_known(outputs.shape, least_rank):
+        form = "[batch, ..., features]" if least_rank > 1 else "[batch, ...]"
+        raise ValueError(
+            f"network gives outputs of shape {outputs.shape}, which must be {form}, all sizes after the batch known."
+        )
+    return outputs
+
+
+def checked_images(images: tf.Tensor, minimum: int = 1) -> tf.Tensor:
+    """Returns images `[batch, height, width, channels]` as they are, as a tensor.
+
+    Raises:
+      ValueError: If they have another rank, a size after the batch is not known, a side is below `minimum`, there is
+        no channel, or the numbers are no floating-point ones.
+    """
+    images = tf.convert_to_tensor(images)
+    if images.shape.rank != 4 or not is_known(images.shape):
+        raise ValueError(f"images of shape {images.shape} must be [batch, height, width, channels], all sizes known.")
+    if min(images.shape[1:3]) < minimum:
+        raise ValueError(f"images of shape {images.shape} must be at least {minimum} x {minimum} pixels.")
+    if not images.shape[3]:
+        raise ValueError(f"images of shape {images.shape} must have at least one channel.")
+    return checked_floats(images, "images")
+
+
+def checked_units(inputs: tf.Tensor) -> tf.Tensor:
+    """Returns the units of a dense layer `[batch, units]` as they are, as a tensor.
+
+    Raises:
+      ValueError: If they have another rank, their number is not known, or they are no floating-point numbers.
+    """
+    inputs = tf.convert_to_tensor(inputs)
+    if inputs.shape.rank != 2 or not is_known(inputs.shape):
+        raise ValueError(f"inputs of shape {inputs.shape} must be [batch, units], the units known.")
+    return checked_floats(inputs)
+
+
+def checked_set(inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Checks a batch of sets, and sets absent items to 0.
+
+    A set without an item is a `ValueError` where the mask's values are known, in eager mode or as a constant; an
+    `InvalidArgumentError` where a graph runs; XLA, which has no assertions, goes on.
+
+    Args:
+      inputs: Sets, `[batch, items, features]`, floating point, the features known.
+      mask: Which items are present, boolean, `[batch, items]`; None for all.
+
+    Returns:
+      The sets and the mask, as tensors.
+
+    Raises:
+      TypeError: If the mask is not boolean.
+      ValueError: If one is not as above otherwise, or a set is known to have no item.
+    """
+    if isinstance(inputs, tf.RaggedTensor):
+        raise ValueError("inputs must not be ragged: pass inputs.to_tensor() and a mask of the items present.")
+    inputs = tf.convert_to_tensor(inputs)
+    if inputs.shape.rank != 3 or inputs.shape[2] is None:
+        raise ValueError(f"inputs of shape {inputs.shape} must be [batch, items, features], the features known.")
+    if 0 in checked_floats(inputs).shape[1:]:
+        raise ValueError(f"inputs of shape {inputs.shape} must have at least one item and one feature.")
+    if inputs.shape[1] is None:
+        tf.debugging.Assert(tf.shape(inputs)[1] > 0, ["inputs must have at least one item in each set."])
+    if mask is None:
+        return inputs, None
+    present = checked_mask(mask, inputs.shape[:2])
+    if tf.get_static_value(present) is None:
+        each = tf.reduce_any(present, axis=1)
+        tf.debugging.Assert(tf.reduce_all(each), ["mask must leave each set at least one item."])
+    return tf.where(present[:, :, None], inputs, tf.zeros([], inputs.dtype)), present
+
+
+def checked_mask(mask: Any, shape: tf.TensorShape) -> tf.Tensor:
+    """Returns the mask of items of a shape `[..., items]` as a tensor.
+
+    Raises:
+      TypeError: If it is not boolean.
+      ValueError: If it has another shape, or is known to leave no item of a set.
+    """
+    present = tf.convert_to_tensor(mask)
+    if present.dtype != tf.bool:
+        raise TypeError(f"mask of type {present.dtype.name} must be boolean, True where an item is present.")
+    if present.shape.rank is None or not present.shape.is_compatible_with(shape):
+        raise ValueError(f"mask of shape {present.shape} must have shape {shape}, that of the items.")
+    known = tf.get_static_value(present)
+    if known is not None and not known.any(axis=-1).all():
+        empty = int(np.argmin(known.any(axis=-1)))
+        raise ValueError(f"mask must leave each set at least one item, and leaves none in set {empty} of the batch.")
+    return present
