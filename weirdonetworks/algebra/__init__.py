@@ -5,6 +5,19 @@ flattened row by row with channels last. The modules `constraints`, `monomials` 
 """
 
 from weirdonetworks.algebra import constraints, monomials, transforms
+from weirdonetworks.algebra.actions import (
+    Action,
+    PermutationAction,
+    coordinates,
+    image_transforms,
+    independent,
+    items,
+    paired,
+    pixels,
+    points,
+    regular,
+    trivial,
+)
 from weirdonetworks.algebra.constraints import (
     PolynomialLayer,
     PolynomialNetwork,
@@ -43,9 +56,11 @@ from weirdonetworks.algebra.polynomials import exponent_table, polynomial_ring
 from weirdonetworks.algebra.transforms import ImageTransform
 
 __all__ = [
+    "Action",
     "ImageTransform",
     "MatrixGroup",
     "Orbits",
+    "PermutationAction",
     "PermutationGroup",
     "PolynomialLayer",
     "PolynomialNetwork",
@@ -55,6 +70,7 @@ __all__ = [
     "as_permutations",
     "compose",
     "constraints",
+    "coordinates",
     "cycle_index",
     "cycle_types",
     "cyclic_group",
@@ -68,23 +84,31 @@ __all__ = [
     "icosahedral_rotations",
     "image_dihedral",
     "image_rotations",
+    "image_transforms",
     "image_translations",
+    "independent",
     "invariant_basis",
     "inverse",
     "is_invariant",
+    "items",
     "molien_series",
     "monomials",
     "octahedral_rotations",
+    "paired",
     "permutation_matrices",
+    "pixels",
+    "points",
     "polynomial_ring",
     "primary_invariants",
     "quaternion_group",
+    "regular",
     "reynolds",
     "secondary_invariants",
     "sign_changes",
     "symmetric_group",
     "tetrahedral_rotations",
     "transforms",
+    "trivial",
     "trivial_group",
     "trivial_matrix_group",
 ]

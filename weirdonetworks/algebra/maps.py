@@ -1,0 +1,128 @@
+"""Linear maps of numbered positions, several at a time: sparse ones, among them permutations, and matrices."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.permutations import inverse
+from weirdonetworks.algebra.transforms import ImageTransform
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SparseMaps:
+    """Sparse affine maps of n positions,
+
+        (T_e x)[i] = sum_t weights[e, i, t] x[indices[e, i, t]] + offset[e, i].
+
+    >>> maps = SparseMaps.of_permutations(np.array([[1, 2, 0]]))
+    >>> maps.apply(np.array([[10], [20], [30]])).tolist(), maps.transposed().indices[0, :, 0].tolist()
+    ([[[30], [10], [20]]], [1, 2, 0])
+
+    Attributes:
+      indices: The positions read, `[maps, n, taps]`.
+      weights: What they are multiplied by, `[maps, n, taps]`; None where all are 1.
+      offset: What is added, `[maps, n]`; None where it is 0.
+    """
+
+    indices: Ints
+    weights: Floats | None = None
+    offset: Floats | None = None
+
+    @classmethod
+    def of_permutations(cls, permutations: Ints) -> "SparseMaps":
+        """Makes the maps `(s.x)[s[i]] = x[i]` of permutations `[maps, n]`."""
+        return cls(inverse(permutations)[:, :, None])
+
+    @classmethod
+    def of_transforms(cls, transforms: Sequence[ImageTransform]) -> "SparseMaps":
+        """Makes the maps of the pixels of image transformations of one size, at least one."""
+        taps = max(each.indices.shape[1] for each in transforms)
+        pad = lambda table: np.pad(table, [(0, 0), (0, taps - table.shape[1])])  # noqa: E731
+        indices = np.stack([pad(each.indices) for each in transforms])
+        weights = np.stack([pad(each.weights) for each in transforms])
+        offset = np.stack([each.offset for each in transforms])
+        return cls(indices, None if np.all(weights == 1) else weights, offset if np.any(offset) else None)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def transposed(self) -> "SparseMaps":
+        """Transposes the linear parts; a position that no other reads reads position 0 with weight 0."""
+        maps, positions, _ = self.indices.shape
+        weights = np.ones(self.indices.shape) if self.weights is None else self.weights
+        each, row, tap = np.nonzero(weights)
+        target = each * positions + self.indices[each, row, tap]
+        order = np.argsort(target, kind="stable")
+        each, row, tap, target = (values[order] for values in (each, row, tap, target))
+        # The place of a tap among those of its target, which are neighbours now.
+        place = np.arange(len(target)) - np.searchsorted(target, target)
+        shape = (maps * positions, int(place.max(initial=0)) + 1)
+        sources, factors = np.zeros(shape, np.intp), np.zeros(shape)
+        sources[target, place], factors[target, place] = row, weights[each, row, tap]
+        tables = (maps, positions, shape[1])
+        return SparseMaps(sources.reshape(tables), None if np.all(factors == 1) else factors.reshape(tables))
+
+    def permutations(self) -> Ints | None:
+        """Gives the permutations `[maps, n]` that these maps are; None if one of them is none."""
+        maps, positions, taps = self.indices.shape
+        indices = self.indices[:, :, 0]
+        if self.weights is not None:
+            # A whole weight of 1 in one tap of each row: that tap, the others being 0.
+            if not np.array_equal(np.sort(self.weights, axis=2), np.eye(taps)[[-1] * positions][None].repeat(maps, 0)):
+                return None
+            indices = np.take_along_axis(self.indices, self.weights.argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
+        elif taps > 1:
+            return None
+        if self.offset is not None or not np.array_equal(np.sort(indices), np.tile(np.arange(positions), (maps, 1))):
+            return None
+        return inverse(indices)
+
+    def apply(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Maps rows `[n, m]`, a row for each position, to `[maps, n, m]`."""
+        if self.weights is None:
+            values = rows[self.indices].sum(axis=2) if self.indices.shape[2] > 1 else rows[self.indices[:, :, 0]]
+        else:
+            dtype = rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float64)
+            taps = range(self.indices.shape[2])
+            values = sum(self.weights[:, :, tap, None].astype(dtype) * rows[self.indices[:, :, tap]] for tap in taps)
+        return values if self.offset is None else values + self.offset[:, :, None].astype(values.dtype)
+
+    def dense(self) -> Floats:
+        """Gives the linear parts as matrices, `[maps, n, n]`."""
+        maps, positions, _ = self.indices.shape
+        matrices = np.zeros((maps, positions, positions))
+        weights = np.ones(self.indices.shape) if self.weights is None else self.weights
+        np.add.at(matrices, (np.arange(maps)[:, None, None], np.arange(positions)[:, None], self.indices), weights)
+        return matrices
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DenseMaps:
+    """Matrices, x -> g x.
+
+    Attributes:
+      matrices: `[maps, n, n]`.
+    """
+
+    matrices: npt.NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.matrices)
+
+    def apply(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Maps rows `[n, m]` to `[maps, n, m]`."""
+        matrices = self.matrices.astype(rows.dtype) if rows.dtype.kind == "f" else self.matrices
+        return matrices @ rows
+
+    def dense(self) -> npt.NDArray[Any]:
+        """Gives the matrices, `[maps, n, n]`."""
+        return self.matrices
+
+
+Maps: TypeAlias = SparseMaps | DenseMaps
