@@ -108,14 +108,14 @@ def _timed(step: Callable[[], Any], repetitions: int) -> list[float]:
 
 def deep_sets() -> Any:
     """Makes `weirdonetworks.DeepSets`."""
-    from weirdonetworks.nets.sets import DeepSets
+    from weirdonetworks.nets.sets.pooled_sets import DeepSets
 
     return DeepSets([WIDTH, WIDTH], [WIDTH, 1])
 
 
 def point_net() -> Any:
     """Makes `weirdonetworks.PointNet` without transforms."""
-    from weirdonetworks.nets.sets import PointNet
+    from weirdonetworks.nets.sets.pooled_sets import PointNet
 
     return PointNet([WIDTH], [WIDTH], [WIDTH, 1])
 
@@ -125,7 +125,7 @@ def _pooled(degree: int) -> Any:
     import tensorflow as tf
 
     from weirdonetworks.nets import pooling
-    from weirdonetworks.nets.permutation import PermutationEquivariantPolynomial
+    from weirdonetworks.nets.sets.permutation import PermutationEquivariantPolynomial
 
     layers = [PermutationEquivariantPolynomial(WIDTH, degree) for _ in range(2)]
     return snt.Sequential([layers[0], tf.tanh, layers[1], tf.tanh, pooling.mean, snt.nets.MLP([WIDTH, 1])])
@@ -145,28 +145,28 @@ def invariant_quadratic() -> Any:
     """Makes `weirdonetworks.PermutationInvariantQuadratic` on an equivariant layer of degree 1."""
     import tensorflow as tf
 
-    from weirdonetworks.nets.permutation import PermutationEquivariantLinear, PermutationInvariantQuadratic
+    from weirdonetworks.nets.sets.permutation import PermutationEquivariantLinear, PermutationInvariantQuadratic
 
     return _encoded(PermutationEquivariantLinear(WIDTH), tf.tanh, PermutationInvariantQuadratic(WIDTH))
 
 
 def fourier() -> Any:
     """Makes `weirdonetworks.FourierSetEncoder`."""
-    from weirdonetworks.nets.sets import FourierSetEncoder
+    from weirdonetworks.nets.sets.fourier_set import FourierSetEncoder
 
     return _encoded(FourierSetEncoder(WIDTH, FEATURES))
 
 
 def free_abelian() -> Any:
     """Makes `weirdonetworks.FreeAbelianEncoder`."""
-    from weirdonetworks.nets.sets import FreeAbelianEncoder
+    from weirdonetworks.nets.sets.free_abelian import FreeAbelianEncoder
 
     return _encoded(FreeAbelianEncoder(WIDTH, WIDTH))
 
 
 def set_transformer(num_inducing: int | None = None) -> Any:
     """Makes `weirdonetworks.SetTransformer`, every item attending to all."""
-    from weirdonetworks.nets.sets import SetTransformer
+    from weirdonetworks.nets.sets.set_attention import SetTransformer
 
     return SetTransformer(WIDTH, [WIDTH, 1], num_inducing=num_inducing)
 
@@ -178,7 +178,7 @@ def set_transformer_inducing() -> Any:
 
 def relation() -> Any:
     """Makes `weirdonetworks.RelationNetwork`."""
-    from weirdonetworks.nets.sets import RelationNetwork
+    from weirdonetworks.nets.sets.pooled_sets import RelationNetwork
 
     return RelationNetwork([WIDTH, WIDTH], [WIDTH, 1])
 
@@ -191,7 +191,7 @@ def plain() -> Any:
 
 
 def _symmetrized(method: str) -> Any:
-    from weirdonetworks.nets.sets import Symmetrized
+    from weirdonetworks.nets.symmetrized import Symmetrized
 
     return Symmetrized(plain(), method=method, samples=16)
 

@@ -16,20 +16,16 @@ from weight_symmetry.layers import MaskedConv2D, MaskedLinear
 from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC
 from weirdonetworks.algebra import cyclic_group, image_rotations, image_translations
 from weirdonetworks.lab.training.optimizers import Adam, Momentum
-from weirdonetworks.nets.activations import ScaledTanh
-from weirdonetworks.nets.all_activations import AllActivations
-from weirdonetworks.nets.autoencoder import Autoencoder
-from weirdonetworks.nets.bottleneck import VariationalBottleneck
-from weirdonetworks.nets.comparative import ComparativeMLP
-from weirdonetworks.nets.convolution import ConvolutionNetwork
 from weirdonetworks.nets.frames import Canonicalise, FrameAverage, TurnFrame
 from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
-from weirdonetworks.nets.invariant import InvariantMLP
 from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
-from weirdonetworks.nets.lenet import LeNet
 from weirdonetworks.nets.local_pool import LocalPool
-from weirdonetworks.nets.parallel import Parallel
-from weirdonetworks.nets.permutation import (
+from weirdonetworks.nets.polynomial.invariant import InvariantMLP
+from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialLinear, PolynomialMLP, QuadraticMLP
+from weirdonetworks.nets.polynomial.quadratic import ConstrainedQuadratic, QuadraticLayer
+from weirdonetworks.nets.sets.fourier_set import FourierSetEncoder
+from weirdonetworks.nets.sets.free_abelian import FreeAbelianEncoder
+from weirdonetworks.nets.sets.permutation import (
     PermutationEquivariantLinear,
     PermutationEquivariantPolynomial,
     PermutationEquivariantQuadratic,
@@ -37,26 +33,23 @@ from weirdonetworks.nets.permutation import (
     PermutationInvariantPolynomial,
     PermutationInvariantQuadratic,
 )
-from weirdonetworks.nets.pixel_attention import PixelAttention, PixelTransformer
-from weirdonetworks.nets.polynomial import PolynomialLinear, PolynomialMLP, QuadraticMLP
-from weirdonetworks.nets.quadratic import ConstrainedQuadratic, QuadraticLayer
-from weirdonetworks.nets.quantised import QuantisedMLP
-from weirdonetworks.nets.sets import (
-    DeepSets,
-    FourierSetEncoder,
-    FreeAbelianEncoder,
-    PointNet,
-    RelationNetwork,
-    SetAttention,
-    SetTransformer,
-    Symmetrized,
-)
+from weirdonetworks.nets.sets.pooled_sets import DeepSets, PointNet, RelationNetwork
+from weirdonetworks.nets.sets.set_attention import SetAttention, SetTransformer
 from weirdonetworks.nets.shared import EquivariantLinear
+from weirdonetworks.nets.small.activation_mlp import AllActivations
+from weirdonetworks.nets.small.activations import GroupedSoftmax, ScaledTanh, UnitConvolution
+from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
+from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork, LeNet
+from weirdonetworks.nets.small.image_autoencoder import Autoencoder
+from weirdonetworks.nets.small.parallel import Parallel
+from weirdonetworks.nets.small.pixel_attention import PixelAttention, PixelTransformer
+from weirdonetworks.nets.small.quantised import QuantisedMLP
+from weirdonetworks.nets.small.soft_floor import SoftFloor
+from weirdonetworks.nets.small.staged_networks import ExpansionParallel, ExpansionSerial, RandomSample, Residual
+from weirdonetworks.nets.small.variational_bottleneck import VariationalBottleneck
 from weirdonetworks.nets.soft_equivariant import SoftEquivariant
-from weirdonetworks.nets.softfloor import SoftFloor
-from weirdonetworks.nets.staged import ExpansionParallel, ExpansionSerial, RandomSample, Residual
+from weirdonetworks.nets.symmetrized import Symmetrized
 from weirdonetworks.nets.synchronous import OrbitAverage, SynchronousMLP
-from weirdonetworks.nets.unit_activations import GroupedSoftmax, UnitConvolution
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,77 +1,118 @@
 """Neural networks that know a group acts on their data.
 
-The networks are here by name, and TensorFlow is imported when the first of them is asked for.
+All that is public is here by name, and imported, TensorFlow with it, when it is asked for first. Each name is written
+down in one place, the imports below: type checkers and editors read them as they stand (`as` is how a typed package
+says that a name is offered), and `__getattr__` reads the same lines when the program runs. A table beside them could
+say something else than they do; a stub file would say no more, and hide this file from the type checker.
 """
 
-import importlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from weirdonetworks.nets.bottleneck import VariationalBottleneck
-    from weirdonetworks.nets.invariant import InvariantMLP
-    from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
-    from weirdonetworks.nets.permutation import (
-        PermutationEquivariantLinear,
-        PermutationEquivariantPolynomial,
-        PermutationEquivariantQuadratic,
-        PermutationInvariantLinear,
-        PermutationInvariantPolynomial,
-        PermutationInvariantQuadratic,
+    from weirdonetworks.nets import pooling as pooling
+    from weirdonetworks.nets.frames import (
+        Canonicalise as Canonicalise,
+        FrameAverage as FrameAverage,
+        SortFrame as SortFrame,
+        TurnFrame as TurnFrame,
     )
-    from weirdonetworks.nets.polynomial import PolynomialLinear, PolynomialMLP, QuadraticMLP
-    from weirdonetworks.nets.quadratic import ConstrainedQuadratic, QuadraticLayer
-    from weirdonetworks.nets.sets import (
-        DeepSets,
-        FourierSetEncoder,
-        FreeAbelianEncoder,
-        PointNet,
-        RelationNetwork,
-        SetAttention,
-        SetTransformer,
-        Symmetrized,
+    from weirdonetworks.nets.group_convolution import (
+        GroupConv2D as GroupConv2D,
+        GroupPool as GroupPool,
+        LiftingConv2D as LiftingConv2D,
     )
-    from weirdonetworks.nets.shared import (
-        Canonicalise,
-        EquivariantLinear,
-        FrameAverage,
-        GroupConv2D,
-        GroupPool,
-        LiftingConv2D,
-        LocalPool,
-        SoftEquivariant,
+    from weirdonetworks.nets.learned_augmentation import LearnedAugmentation as LearnedAugmentation
+    from weirdonetworks.nets.local_pool import LocalPool as LocalPool
+    from weirdonetworks.nets.orbits import Orbit as Orbit
+    from weirdonetworks.nets.polynomial.invariant import InvariantMLP as InvariantMLP
+    from weirdonetworks.nets.polynomial.polynomial_layers import (
+        PolynomialLinear as PolynomialLinear,
+        PolynomialMLP as PolynomialMLP,
+        QuadraticMLP as QuadraticMLP,
     )
-    from weirdonetworks.nets.synchronous import OrbitAverage, SynchronousMLP
+    from weirdonetworks.nets.polynomial.quadratic import (
+        ConstrainedQuadratic as ConstrainedQuadratic,
+        QuadraticLayer as QuadraticLayer,
+        tie as tie,
+    )
+    from weirdonetworks.nets.sets.fourier_set import FourierSetEncoder as FourierSetEncoder
+    from weirdonetworks.nets.sets.free_abelian import (
+        FreeAbelianEncoder as FreeAbelianEncoder,
+        word_distance as word_distance,
+    )
+    from weirdonetworks.nets.sets.permutation import (
+        PermutationEquivariantLinear as PermutationEquivariantLinear,
+        PermutationEquivariantPolynomial as PermutationEquivariantPolynomial,
+        PermutationEquivariantQuadratic as PermutationEquivariantQuadratic,
+        PermutationInvariantLinear as PermutationInvariantLinear,
+        PermutationInvariantPolynomial as PermutationInvariantPolynomial,
+        PermutationInvariantQuadratic as PermutationInvariantQuadratic,
+    )
+    from weirdonetworks.nets.sets.pooled_sets import (
+        DeepSets as DeepSets,
+        PointNet as PointNet,
+        RelationNetwork as RelationNetwork,
+        orthogonality_loss as orthogonality_loss,
+    )
+    from weirdonetworks.nets.sets.set_attention import SetAttention as SetAttention, SetTransformer as SetTransformer
+    from weirdonetworks.nets.shared import EquivariantLinear as EquivariantLinear
+    from weirdonetworks.nets.small.activation_mlp import AllActivations as AllActivations
+    from weirdonetworks.nets.small.activations import (
+        GroupedSoftmax as GroupedSoftmax,
+        ScaledTanh as ScaledTanh,
+        UnitConvolution as UnitConvolution,
+    )
+    from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP as ComparativeMLP
+    from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork as ConvolutionNetwork, LeNet as LeNet
+    from weirdonetworks.nets.small.image_autoencoder import Autoencoder as Autoencoder
+    from weirdonetworks.nets.small.parallel import Parallel as Parallel
+    from weirdonetworks.nets.small.pixel_attention import (
+        PixelAttention as PixelAttention,
+        PixelTransformer as PixelTransformer,
+    )
+    from weirdonetworks.nets.small.quantised import QuantisedMLP as QuantisedMLP
+    from weirdonetworks.nets.small.soft_floor import SoftFloor as SoftFloor, softfloor as softfloor
+    from weirdonetworks.nets.small.staged_networks import (
+        ExpansionParallel as ExpansionParallel,
+        ExpansionSerial as ExpansionSerial,
+        RandomSample as RandomSample,
+        Residual as Residual,
+    )
+    from weirdonetworks.nets.small.variational_bottleneck import VariationalBottleneck as VariationalBottleneck
+    from weirdonetworks.nets.soft_equivariant import SoftEquivariant as SoftEquivariant
+    from weirdonetworks.nets.symmetrized import (
+        Symmetrized as Symmetrized,
+        sorted_lexicographically as sorted_lexicographically,
+    )
+    from weirdonetworks.nets.synchronous import OrbitAverage as OrbitAverage, SynchronousMLP as SynchronousMLP
 
-_NAMES = {
-    "bottleneck": ("VariationalBottleneck",),
-    "invariant": ("InvariantMLP",),
-    "learned_augmentation": ("LearnedAugmentation",),
-    "permutation": (
-        *(f"PermutationEquivariant{kind}" for kind in ("Linear", "Polynomial", "Quadratic")),
-        *(f"PermutationInvariant{kind}" for kind in ("Linear", "Polynomial", "Quadratic")),
-    ),
-    "polynomial": ("PolynomialLinear", "PolynomialMLP", "QuadraticMLP"),
-    "quadratic": ("ConstrainedQuadratic", "QuadraticLayer"),
-    "sets": (
-        *("DeepSets", "FourierSetEncoder", "FreeAbelianEncoder", "PointNet"),
-        *("RelationNetwork", "SetAttention", "SetTransformer", "Symmetrized"),
-    ),
-    "shared": (
-        *("Canonicalise", "EquivariantLinear", "FrameAverage", "GroupConv2D"),
-        *("GroupPool", "LiftingConv2D", "LocalPool", "SoftEquivariant"),
-    ),
-    "synchronous": ("OrbitAverage", "SynchronousMLP"),
-}
-_HOMES = {name: f"weirdonetworks.nets.{module}" for module, names in _NAMES.items() for name in names}
 
-__all__ = sorted(_HOMES)
+@functools.cache
+def _homes() -> dict[str, str]:
+    """Reads the imports above: the module that each public name is to be imported from."""
+    import ast
+    import pkgutil
+
+    source = pkgutil.get_data(__name__, "__init__.py")
+    assert source is not None, "the package is without its source, which lists the public names"
+    block = next(each for each in ast.parse(source).body if isinstance(each, ast.If))
+    imports = [each for each in block.body if isinstance(each, ast.ImportFrom) and each.module]
+    return {alias.name: str(each.module) for each in imports for alias in each.names}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # A type checker that saw this would take every name for one that exists.
+
+    def __getattr__(name: str) -> Any:
+        if name == "__all__":
+            return sorted(_homes())
+        if name not in _homes():
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib
+
+        module = importlib.import_module(_homes()[name])
+        return getattr(module, name) if hasattr(module, name) else importlib.import_module(f"{module.__name__}.{name}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_homes()})

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tests import registry
 from weirdonetworks.nets.group_convolution import GroupConv2D, LiftingConv2D
 from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
-from weirdonetworks.nets.set_inputs import SetNetwork
+from weirdonetworks.nets.sets.set_network import SetNetwork
 from weirdonetworks.nets.shared import EquivariantLinear
 from weirdonetworks.nets.soft_equivariant import SoftEquivariant
 

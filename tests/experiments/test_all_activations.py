@@ -11,7 +11,7 @@ from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments.all_activations import matching_sizes, parameters
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training.study import count_parameters
-from weirdonetworks.nets.all_activations import ACTIVATIONS, AllActivations
+from weirdonetworks.nets.small.activation_mlp import ACTIVATIONS, AllActivations
 
 NAMES = ("relu", "convolution_4")
 SHORT = (

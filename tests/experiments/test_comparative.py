@@ -11,7 +11,7 @@ import tensorflow as tf
 from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments.comparative import _by_comparison, _classified, comparison, draw_partners
 from weirdonetworks.lab.data import datasets
-from weirdonetworks.nets.comparative import ComparativeMLP
+from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
 
 SHORT = ("--examples=1500", "--epochs=2", "--stored=1,4", "--draws=2", "--execution=graph", "--code_sizes=64,32")
 Done = tuple[pathlib.Path, subprocess.CompletedProcess[str]]

@@ -43,7 +43,7 @@ STEP = """
 import tensorflow as tf
 from weirdonetworks.experiments.self_attention import SelfAttentionConfig
 from weirdonetworks.lab import machine
-from weirdonetworks.nets.pixel_attention import PixelTransformer
+from weirdonetworks.nets.small.pixel_attention import PixelTransformer
 
 config = SelfAttentionConfig()
 

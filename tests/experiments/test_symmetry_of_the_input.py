@@ -119,7 +119,7 @@ def test_inked_pixels_leave_out_the_border(few_digits: Dataset) -> None:
 
 
 def test_a_network_of_orbit_sums_is_invariant_and_not_under_the_control(few_digits: Dataset) -> None:
-    from weirdonetworks.nets.polynomial import PolynomialMLP
+    from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
 
     shares, chance = invariant_choice.measures(few_digits, 1)
     network = PolynomialMLP([2, 3], 1)

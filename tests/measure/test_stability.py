@@ -18,8 +18,8 @@ from weirdonetworks.algebra import (
     transforms,
 )
 from weirdonetworks.measure import stability
-from weirdonetworks.nets.invariant import InvariantMLP
 from weirdonetworks.nets.orbits import Orbit
+from weirdonetworks.nets.polynomial.invariant import InvariantMLP
 
 SIDE = 5
 TURNS = image_rotations(SIDE, SIDE)

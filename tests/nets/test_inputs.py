@@ -8,13 +8,12 @@ import pytest
 import tensorflow as tf
 
 from weirdonetworks.nets import inputs
-from weirdonetworks.nets.autoencoder import Autoencoder
-from weirdonetworks.nets.convolution import ConvolutionNetwork
 from weirdonetworks.nets.frames import TurnFrame
 from weirdonetworks.nets.group_convolution import LiftingConv2D
 from weirdonetworks.nets.inputs import checked_images
-from weirdonetworks.nets.lenet import LeNet
-from weirdonetworks.nets.pixel_attention import PixelAttention, PixelTransformer
+from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork, LeNet
+from weirdonetworks.nets.small.image_autoencoder import Autoencoder
+from weirdonetworks.nets.small.pixel_attention import PixelAttention, PixelTransformer
 
 
 def test_good_images_are_returned_as_they_are() -> None:

@@ -18,8 +18,8 @@ from weirdonetworks.algebra import (
     symmetric_group,
     trivial_group,
 )
-from weirdonetworks.nets.polynomial import PolynomialMLP
-from weirdonetworks.nets.sets import Symmetrized, sorted_lexicographically
+from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
+from weirdonetworks.nets.symmetrized import Symmetrized, sorted_lexicographically
 
 GROUPS = {
     "C4": lambda: cyclic_group(4),

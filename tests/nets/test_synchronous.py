@@ -25,7 +25,7 @@ from weirdonetworks.algebra import (
 )
 from weirdonetworks.lab.training import objectives
 from weirdonetworks.nets import pooling
-from weirdonetworks.nets.polynomial import PolynomialMLP
+from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
 from weirdonetworks.nets.synchronous import OrbitAverage, SynchronousMLP
 
 Group = PermutationGroup | MatrixGroup

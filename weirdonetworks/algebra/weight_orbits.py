@@ -91,7 +91,7 @@ def equivariant_weight_orbits(
       ordered: Whether there is one weight a monomial, or one a row of indices.
       include_lower: Whether the lower degrees are there too. They come by homogenisation: a constant input 1, which
         the group fixes, before all others. With ordered indices the weights are then in the order of
-        `nets.polynomial.PolynomialLinear`: by degree, the bias first.
+        `nets.PolynomialLinear`: by degree, the bias first.
 
     Returns:
       The classes.

@@ -48,7 +48,7 @@ def main(config: AllActivationsConfig, options: RunOptions) -> None:
     from weirdonetworks.lab.data import datasets
     from weirdonetworks.lab.records import tables
     from weirdonetworks.lab.training import study
-    from weirdonetworks.nets.all_activations import ACTIVATIONS
+    from weirdonetworks.nets.small.activation_mlp import ACTIVATIONS
 
     unknown = set(config.activations) - set(ACTIVATIONS)
     if unknown:
@@ -104,7 +104,7 @@ def _train(
     config: AllActivationsConfig,
 ) -> "Trained":
     from weirdonetworks.lab.training import objectives
-    from weirdonetworks.nets.all_activations import AllActivations
+    from weirdonetworks.nets.small.activation_mlp import AllActivations
 
     names = config.activations if name in ALL.values() else (name,)
     reduce = "sum" if name == ALL["sum"] else "concat"

@@ -56,7 +56,7 @@ def main(config: AutoencoderConfig, options: RunOptions) -> None:
     from weirdonetworks.lab.data import datasets
     from weirdonetworks.lab.records import tables
     from weirdonetworks.lab.training import loop, study
-    from weirdonetworks.nets.autoencoder import Autoencoder
+    from weirdonetworks.nets.small.image_autoencoder import Autoencoder
 
     with study.opened("autoencoder", config, options) as opened:
         if not opened.is_finished:

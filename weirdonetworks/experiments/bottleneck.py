@@ -130,7 +130,7 @@ def network(config: BottleneckConfig, classes: int, with_noise: bool) -> "snt.Mo
     """Makes a classifier: an `encoder`, a `bottleneck` and a `head`, one after the other."""
     import sonnet as snt
 
-    from weirdonetworks.nets.bottleneck import VariationalBottleneck
+    from weirdonetworks.nets.small.variational_bottleneck import VariationalBottleneck
 
     made = snt.Module(name="classifier")
     layers = snt.nets.MLP(config.hidden_sizes, activate_final=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from weirdonetworks.lab.training.objectives import Objective
     from weirdonetworks.lab.training.study import Study, Trained
     from weirdonetworks.lab.training.trainer import Resident
-    from weirdonetworks.nets.comparative import ComparativeMLP
+    from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
 
 NETWORKS = ("symmetric", "ordered")
 NEIGHBOURS = {"k_nearest": "k nearest", "nearest": "nearest"}
@@ -105,7 +105,7 @@ def _results(opened: "Study", config: ComparativeConfig, data: "Dataset") -> dic
 def _train(
     opened: "Study", name: str, data: "Dataset", splits: "Mapping[str, Resident]", config: ComparativeConfig
 ) -> "Trained":
-    from weirdonetworks.nets.comparative import ComparativeMLP
+    from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
 
     return opened.train(
         name,

@@ -22,7 +22,7 @@ def main(config: ConvolutionConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
     from weirdonetworks.experiments import classifiers
-    from weirdonetworks.nets.convolution import ConvolutionNetwork
+    from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork
 
     classifiers.run("convolution", ConvolutionNetwork, config, options, takes=("is_training", "seed"))
 

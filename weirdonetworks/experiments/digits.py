@@ -83,11 +83,11 @@ def maker(kind: str, side: int, degree: int, sizes: Sequence[int]) -> Callable[[
     if kind == "plain":
         return lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP(sizes)])
     if kind == "polynomial":
-        from weirdonetworks.nets.polynomial import PolynomialMLP
+        from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
 
         return lambda: PolynomialMLP(sizes, degree)
     if kind == "invariant":
-        from weirdonetworks.nets.invariant import InvariantMLP
+        from weirdonetworks.nets.polynomial.invariant import InvariantMLP
 
         return lambda: InvariantMLP(group, degree, sizes)
     from weirdonetworks.nets.synchronous import SynchronousMLP

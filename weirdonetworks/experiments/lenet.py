@@ -23,7 +23,7 @@ def main(config: LeNetConfig, options: RunOptions) -> None:
     """Runs the experiment, and prints what it found."""
     startup.import_tensorflow()
     from weirdonetworks.experiments import classifiers
-    from weirdonetworks.nets.lenet import LeNet
+    from weirdonetworks.nets.small.convolution_networks import LeNet
 
     classifiers.run("lenet", LeNet, config, options)
 

@@ -56,7 +56,7 @@ def find(opened: Any, config: MonomialSubsetConfig, options: RunOptions) -> dict
     """Trains the networks."""
     from weirdonetworks.lab.data import transformed
     from weirdonetworks.lab.training import loop
-    from weirdonetworks.nets.polynomial import PolynomialMLP
+    from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
 
     data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
     side, degree = data.train.images.shape[1], config.degree

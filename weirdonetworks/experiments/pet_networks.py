@@ -162,7 +162,7 @@ def from_scratch(
     from weirdonetworks.lab.training import objectives
     from weirdonetworks.lab.training.trainer import Resident
     from weirdonetworks.measure.stability import outputs_over
-    from weirdonetworks.nets.convolution import ConvolutionNetwork
+    from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork
 
     side = config.cnn_size
     residents = {name: Resident(_resized(split, side)) for name, split in _splits(data).items()}

@@ -148,7 +148,7 @@ def make(kind: str, width: int, task: "Task") -> "snt.Module":
     import sonnet as snt
 
     from weirdonetworks.experiments import set_networks
-    from weirdonetworks.nets.sets import DeepSets
+    from weirdonetworks.nets.sets.pooled_sets import DeepSets
 
     of_pairs = {"relation_of_differences": differences, "relation_of_distances": squared_distances}
     if kind not in of_pairs:

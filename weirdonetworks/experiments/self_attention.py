@@ -58,7 +58,7 @@ def main(config: SelfAttentionConfig, options: RunOptions) -> None:
     from weirdonetworks.lab.data import datasets
     from weirdonetworks.lab.records import tables
     from weirdonetworks.lab.training import loop, objectives, study
-    from weirdonetworks.nets.pixel_attention import PixelTransformer
+    from weirdonetworks.nets.small.pixel_attention import PixelTransformer
 
     with study.opened("self_attention", config, options) as opened:
         if not opened.is_finished:

@@ -132,7 +132,7 @@ def _by_width(opened: Any, task: "Task", config: SetFunctionsConfig) -> dict[str
     """Trains g(pool h(x_i)) for each pooling and width of h."""
     import tensorflow as tf
 
-    from weirdonetworks.nets.sets import DeepSets
+    from weirdonetworks.nets.sets.pooled_sets import DeepSets
 
     found: dict[str, Any] = {}
     for pooling in POOLINGS:

@@ -14,11 +14,12 @@ import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
+import weirdonetworks
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.data.datasets import Examples
 from weirdonetworks.lab.data.set_tasks import Task
-from weirdonetworks.nets import permutation, pooling, sets
-from weirdonetworks.nets.set_inputs import on_items
+from weirdonetworks.nets import pooling
+from weirdonetworks.nets.sets.set_network import on_items
 
 LARGE = 50  # Items; of more the pairs of all sets of a batch no longer fit.
 ORDERS = 720  # Most orders over which a network is averaged exactly.
@@ -88,7 +89,7 @@ def _plain(width: int, task: Task) -> snt.Module:
 
 
 def _symmetrized(method: str) -> Callable[[int, Task], snt.Module]:
-    return lambda width, task: sets.Symmetrized(
+    return lambda width, task: weirdonetworks.Symmetrized(
         _plain(width, task), method=method, limit=ORDERS, samples=SAMPLES, name=f"symmetrized_{method}"
     )
 
@@ -96,8 +97,8 @@ def _symmetrized(method: str) -> Callable[[int, Task], snt.Module]:
 def _equivariant(degree: int) -> Callable[[int, Task], snt.Module]:
     def made(width: int, task: Task) -> snt.Module:
         # Of the items' own features, which may be many, the linear maps alone.
-        first = permutation.PermutationEquivariantLinear(width)
-        second = permutation.PermutationEquivariantPolynomial(width, degree)
+        first = weirdonetworks.PermutationEquivariantLinear(width)
+        second = weirdonetworks.PermutationEquivariantPolynomial(width, degree)
         return _Pooled([first, second], [width, task.outputs])
 
     return made
@@ -106,21 +107,21 @@ def _equivariant(degree: int) -> Callable[[int, Task], snt.Module]:
 def _invariant(degree: int) -> Callable[[int, Task], snt.Module]:
     def made(width: int, task: Task) -> snt.Module:
         item = snt.nets.MLP([width], activation=tf.tanh, activate_final=True, name="item")
-        return _Encoded(item, permutation.PermutationInvariantPolynomial(width, degree), [width, task.outputs])
+        return _Encoded(item, weirdonetworks.PermutationInvariantPolynomial(width, degree), [width, task.outputs])
 
     return made
 
 
 def _deep_sets(width: int, task: Task) -> snt.Module:
-    return sets.DeepSets([width, width], [width, task.outputs])
+    return weirdonetworks.DeepSets([width, width], [width, task.outputs])
 
 
 def _point_net(width: int, task: Task) -> snt.Module:
-    return sets.PointNet([width], [width], [width, task.outputs])
+    return weirdonetworks.PointNet([width], [width], [width, task.outputs])
 
 
 def _relation(width: int, task: Task) -> snt.Module:
-    return sets.RelationNetwork([width, width], [width, task.outputs])
+    return weirdonetworks.RelationNetwork([width, width], [width, task.outputs])
 
 
 def _inducing(task: Task) -> int | None:
@@ -129,7 +130,7 @@ def _inducing(task: Task) -> int | None:
 
 def _set_attention(width: int, task: Task) -> snt.Module:
     blocks = [
-        sets.SetAttention(HEADS * width, HEADS, _inducing(task), with_norm=False, name=f"block_{index}")
+        weirdonetworks.SetAttention(HEADS * width, HEADS, _inducing(task), with_norm=False, name=f"block_{index}")
         for index in range(2)
     ]
     return _Pooled(blocks, [HEADS * width, task.outputs])
@@ -138,19 +139,19 @@ def _set_attention(width: int, task: Task) -> snt.Module:
 def _set_transformer(width: int, task: Task) -> snt.Module:
     # The layer norm would hide the size of numbers.
     head = [HEADS * width, task.outputs]
-    return sets.SetTransformer(HEADS * width, head, 2, HEADS, _inducing(task), with_norm=False)
+    return weirdonetworks.SetTransformer(HEADS * width, head, 2, HEADS, _inducing(task), with_norm=False)
 
 
 def _fourier(width: int, task: Task) -> snt.Module:
     features = task.train.images.shape[2] - task.has_absent
     # So that the phases of the items are about two radians.
-    encoder = sets.FourierSetEncoder(width, features, scale=2 / task.length)
+    encoder = weirdonetworks.FourierSetEncoder(width, features, scale=2 / task.length)
     return _Encoded(tf.identity, encoder, [width, task.outputs])
 
 
 def _free_abelian(width: int, task: Task) -> snt.Module:
     item = snt.nets.MLP([width, 4], name="item")
-    return _Encoded(item, sets.FreeAbelianEncoder(width, width), [width, task.outputs])
+    return _Encoded(item, weirdonetworks.FreeAbelianEncoder(width, width), [width, task.outputs])
 
 
 MAKERS: dict[str, Callable[[int, Task], snt.Module]] = {

@@ -116,7 +116,7 @@ def _train(
     config: SoftfloorConfig,
 ) -> "Trained":
     from weirdonetworks.lab.training import objectives
-    from weirdonetworks.nets.quantised import QuantisedMLP
+    from weirdonetworks.nets.small.quantised import QuantisedMLP
 
     # Its weights are drawn at its first call, which the study makes.
     network = QuantisedMLP((*config.hidden_sizes, len(data.classes)), levels, rounding)
@@ -141,7 +141,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     from matplotlib.ticker import MaxNLocator
 
     from weirdonetworks.lab import plots
-    from weirdonetworks.nets.softfloor import softfloor
+    from weirdonetworks.nets.small.soft_floor import softfloor
 
     figure, (values, slopes, by_levels, by_epoch) = plots.row(4)
     x = tf.constant(np.linspace(-1, 2, 1201))

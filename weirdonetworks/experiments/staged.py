@@ -99,13 +99,13 @@ def _train(
     **options: Any,
 ) -> "Trained":
     """Trains `stages` stages together, for as many epochs as they would take one after the other."""
+    import weirdonetworks
     from weirdonetworks.lab.training import objectives
-    from weirdonetworks.nets import staged
 
     classes, sampling = len(data.classes), {"seed": config.random_seed} if name == "RandomSample" else {}
     return opened.train(
         training,
-        lambda: getattr(staged, name)(classes, stages=stages, **options, **sampling),
+        lambda: getattr(weirdonetworks, name)(classes, stages=stages, **options, **sampling),
         lambda network: objectives.classification(network, data.standardisation, ("is_training", "seed")),
         splits,
         dataclasses.replace(config, epochs=config.epochs * stages),

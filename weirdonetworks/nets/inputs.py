@@ -74,10 +74,10 @@ def checked_seed(seed: tf.Tensor | tuple[int, int] | None, purpose: str) -> tf.T
     """
     if seed is None:
         raise ValueError(f"seed (=None) must be given in training with {purpose}: int32 [2], new at each step.")
-    seed = tf.convert_to_tensor(seed)
-    if not seed.dtype.is_integer or not seed.shape.is_compatible_with([2]):
-        raise ValueError(f"seed of type {seed.dtype.name} and shape {seed.shape} must be two integers.")
-    return seed
+    given = tf.convert_to_tensor(seed)
+    if not given.dtype.is_integer or not given.shape.is_compatible_with([2]):
+        raise ValueError(f"seed of type {given.dtype.name} and shape {given.shape} must be two integers.")
+    return given
 
 
 def checked_floats(inputs: tf.Tensor, name: str = "inputs") -> tf.Tensor:

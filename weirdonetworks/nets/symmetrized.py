@@ -10,7 +10,7 @@ import tensorflow as tf
 from weirdonetworks.algebra import PermutationGroup, inverse, symmetric_group
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.nets.inputs import checked_set
-from weirdonetworks.nets.set_inputs import sizes
+from weirdonetworks.nets.sets.set_network import sizes
 
 COMBINE = {"mean": tf.reduce_mean, "sum": tf.reduce_sum, "product": tf.reduce_prod}
 METHODS = ("exact", "sampled", "canonical", "adjacent")

@@ -1,0 +1,1 @@
+"""Polynomial layers: monomials of the inputs, free, tied, constrained or invariant."""

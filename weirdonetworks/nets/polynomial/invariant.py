@@ -1,0 +1,195 @@
+"""A multilayer perceptron on invariant polynomials of the inputs."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import numpy.typing as npt
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.algebra import exponent_table, fundamental_invariants, invariant_basis, monomials
+from weirdonetworks.algebra.arrays import Ints, at_least, written
+from weirdonetworks.algebra.groups import PermutationGroup
+from weirdonetworks.algebra.matrix_groups import MatrixGroup
+from weirdonetworks.nets.inputs import checked_sizes, flattened
+from weirdonetworks.nets.polynomial.monomial_layout import indices
+from weirdonetworks.nets.polynomial.monomial_parts import cut, gaussian_moments, products
+
+TERMS = 2**14  # Monomials multiplied out at a time.
+ENTRIES = 10**8  # Indices in the largest table of monomials: 0.8 GB, and to find orbits several times that and minutes.
+INVARIANTS = ("orbit_sums", "fundamental")
+
+
+class InvariantMLP(snt.Module):
+    """A multilayer perceptron that a group cannot tell the inputs of: f(g x) = f(x), exactly, for each g.
+
+        f(x) = W_k s(... s(W_1 p(x))),    p(g x) = p(x), x of shape [batch, n], f [batch, output_sizes[-1]]
+
+    The features p are invariant polynomials, each less its mean and over its standard deviation on independent standard
+    normal inputs, so that the first layer sees numbers of size 1. They hold no free weights; the dense layers do.
+
+    For a compact group finitely many invariants generate all others, so with a high enough degree every continuous
+    invariant function is in reach: Yarotsky, Universal approximations of invariant maps by neural networks, 2018.
+
+    >>> from weirdonetworks.algebra import cyclic_group
+    >>> network = InvariantMLP(cyclic_group(3), degree=2, output_sizes=[8, 1])
+    >>> network.num_invariants  # x0 + x1 + x2, and the orbits of x0^2 and x0 x1
+    3
+    >>> one, other = network(tf.constant([[1.0, 2.0, 4.0], [4.0, 1.0, 2.0]]))
+    >>> bool(tf.abs(one - other) < 1e-6)
+    True
+    """
+
+    def __init__(
+        self,
+        group: PermutationGroup | MatrixGroup,
+        degree: int,
+        output_sizes: Iterable[int],
+        invariants: str = "orbit_sums",
+        activation: Callable[[tf.Tensor], tf.Tensor] = tf.nn.relu,
+        with_bias: bool = True,
+        name: str | None = None,
+    ):
+        """Constructs the network, and finds the invariants.
+
+        Args:
+          group: A group on the n numbers of a flattened input.
+          degree: The highest degree of the invariants, at least 1.
+          output_sizes: The width of each dense layer, at least one.
+          invariants: `orbit_sums`, a basis of the invariants of each degree from 1 on (for permutations the sums of the
+            orbits of monomials); or `fundamental`, a smallest set that generates all up to the degree.
+          activation: Applied after each layer but the last.
+          with_bias: Whether the dense layers add a bias.
+          name: The module's name.
+
+        Raises:
+          TypeError: If the group is none, or a number no integer.
+          ValueError: If a number is below 1, there is no layer, the choice is unknown, an invariant has complex
+            coefficients, the group has no invariant up to the degree, or there are too many monomials of that degree.
+        """
+        super().__init__(name=name)
+        if not isinstance(group, PermutationGroup | MatrixGroup):
+            raise TypeError(f"group (={group!r}) must be a PermutationGroup or a MatrixGroup.")
+        if invariants not in INVARIANTS:
+            raise ValueError(f"invariants (={invariants!r}) must be one of {', '.join(INVARIANTS)}.")
+        degree = at_least("degree", degree, 1)
+        self.input_size = group.degree if isinstance(group, PermutationGroup) else group.dimension
+        self.activation = activation
+        number = monomials.count(self.input_size, degree)
+        if number * degree > ENTRIES:
+            raise ValueError(
+                f"degree (={degree}) gives {written(number)} monomials in {self.input_size} variables, and must give "
+                f"at most {ENTRIES // degree}. Take a lower degree, or smaller inputs."
+            )
+        sizes = checked_sizes("output_sizes", output_sizes)
+        self._features = _features(group, degree, invariants)
+        self.layers = [snt.Linear(size, with_bias, name=f"linear_{i}") for i, size in enumerate(sizes)]
+
+    @property
+    def num_invariants(self) -> int:
+        """The number of invariants, which is the width of the first dense layer's inputs."""
+        return sum(len(each.means) for each in self._features)
+
+    def features(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, ...]`, flattened, to the standardised invariants `[batch, num_invariants]`.
+
+        Raises:
+          ValueError: If the inputs' shape is not known after the batch, or has another width than the group.
+        """
+        inputs = tf.convert_to_tensor(inputs)
+        flat = flattened(inputs)
+        if flat.shape[1] != self.input_size:
+            raise ValueError(
+                f"inputs of shape {inputs.shape} must have width {self.input_size}, on which the group acts."
+            )
+        transposed = tf.transpose(flat)
+        found = [part for each in self._features for part in each(transposed)]
+        return tf.transpose(tf.concat(found, axis=0))
+
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, ...]`, flattened, to `[batch, output_sizes[-1]]`."""
+        hidden = self.features(inputs)
+        for index, layer in enumerate(self.layers):
+            hidden = layer(self.activation(hidden) if index else hidden)
+        return hidden
+
+
+class _Forms:
+    """Forms of one degree: sums of terms, those of one form together.
+
+    Attributes:
+      rows: The monomial of each term, `[terms, degree]`.
+      labels: The form of each term, rising from 0.
+      factors: The coefficient of each term, or None where all are 1.
+      means: The mean of each form on independent standard normal inputs.
+      deviations: Its standard deviation there.
+    """
+
+    def __init__(self, rows: Ints, labels: Ints, factors: npt.NDArray[np.float64] | None, deviations: np.ndarray):
+        self.rows, self.labels, self.factors, self.deviations = rows, labels, factors, deviations
+        weights = None if factors is None else factors
+        moments = gaussian_moments(rows)
+        self.means = np.bincount(labels, moments if weights is None else moments * weights)
+
+    def __call__(self, transposed: tf.Tensor) -> list[tf.Tensor]:
+        """Maps inputs `[n, batch]` to the standardised forms, in pieces `[forms, batch]`."""
+        dtype, sizes, pieces = transposed.dtype, np.bincount(self.labels), []
+        ends = np.concatenate([[0], np.cumsum(sizes)])
+        for piece in cut(sizes, TERMS):
+            terms = slice(ends[piece.start], ends[piece.stop])
+            values = products(transposed, self.rows[terms])
+            if self.factors is not None:
+                values *= tf.constant(self.factors[terms, None], dtype)
+            labels = (self.labels[terms] - piece.start).astype(np.int32)
+            sums = tf.math.unsorted_segment_sum(values, labels, piece.stop - piece.start)
+            means, deviations = (tf.constant(each[piece, None], dtype) for each in (self.means, self.deviations))
+            pieces.append((sums - means) / deviations)
+        return pieces
+
+
+def _features(group: PermutationGroup | MatrixGroup, degree: int, invariants: str) -> list[_Forms]:
+    if isinstance(group, PermutationGroup) and invariants == "orbit_sums":
+        return [_orbit_sums(group, each) for each in range(1, degree + 1)]
+    if invariants == "fundamental":
+        polynomials = fundamental_invariants(group, degree)
+    else:
+        polynomials = [each for lower in range(1, degree + 1) for each in invariant_basis(group, lower)]
+    if not polynomials:
+        raise ValueError(f"degree (={degree}) is too low: {group!r} has no invariant up to it.")
+    by_degree: dict[int, list[object]] = {}
+    for polynomial in polynomials:
+        by_degree.setdefault(sum(next(iter(polynomial))), []).append(polynomial)
+    return [_written(each) for each in by_degree.values()]
+
+
+def _orbit_sums(group: PermutationGroup, degree: int) -> _Forms:
+    orbits = group.orbits_on_monomials(degree)
+    order = np.argsort(orbits.labels, kind="stable")
+    labels = orbits.labels[order]
+    rows = monomials.at(order, group.degree, degree)
+    first = monomials.at(orbits.representatives, group.degree, degree)[labels]
+    # All members have the same covariance with their orbit's sum, so one of them will do.
+    moments = gaussian_moments(rows)
+    covariances = gaussian_moments(np.concatenate([first, rows], axis=1)) - gaussian_moments(first) * moments
+    variances = np.bincount(labels, covariances) * orbits.sizes
+    return _Forms(rows, labels, None, np.sqrt(variances))
+
+
+def _written(polynomials: list[object]) -> _Forms:
+    """Reads SymPy forms of one degree."""
+    powers, table = exponent_table(polynomials)
+    if np.iscomplexobj(table):
+        raise ValueError("group must have real invariants, and one of its invariants has complex coefficients.")
+    rows = np.array([indices(each) for each in powers.tolist()])
+    labels, terms = np.nonzero(table)
+    deviations = []
+    for each in table:
+        (present,) = np.nonzero(each)
+        own, factors = rows[present], each[present]
+        means = gaussian_moments(own)
+        covariances = [
+            factors @ (gaussian_moments(np.concatenate([np.broadcast_to(row, own.shape), own], axis=1)) - mean * means)
+            for row, mean in zip(own, means, strict=True)
+        ]
+        deviations.append(np.sqrt(factors @ np.array(covariances)))
+    return _Forms(rows[terms], labels, table[labels, terms], np.array(deviations))

@@ -1,0 +1,162 @@
+"""Which monomials a polynomial layer has, where the weight of each is, and how they are written for SymPy."""
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks.algebra import monomials as orders
+from weirdonetworks.algebra.arrays import Ints, shown
+from weirdonetworks.nets.polynomial.monomial_parts import Part, every, listed, without_squares
+
+
+class Layout:
+    """The monomials of a polynomial layer, cut into parts.
+
+    >>> layout = Layout(range(1, 3), interaction_only=True)
+    >>> layout.cut(3)
+    >>> layout.table(2).tolist()
+    [[0, 1], [0, 2], [1, 2]]
+
+    Attributes:
+      parts: The parts of each degree, once the number of variables is known.
+
+    Args:
+      degrees: The degrees that may occur.
+      interaction_only: Whether monomials have no square.
+      chosen: The only monomials, as index tuples; None for all.
+
+    Raises:
+      TypeError: If a chosen monomial is no list of integers.
+      ValueError: If a chosen monomial has another degree or a square that it may not have, or occurs twice.
+    """
+
+    def __init__(
+        self, degrees: range, interaction_only: bool, chosen: npt.NDArray[Any] | Iterable[Sequence[int]] | None = None
+    ) -> None:
+        self.degrees = degrees
+        self.interaction_only = interaction_only
+        self.parts: dict[int, list[Part]] = {}
+        self._width = None
+        self._chosen = None if chosen is None else self._read(chosen)
+
+    def _read(self, chosen: npt.NDArray[Any] | Iterable[Sequence[int]]) -> dict[int, Ints]:
+        """Sorts chosen monomials by degree."""
+        if isinstance(chosen, np.ndarray):
+            if chosen.ndim != 2 or chosen.dtype.kind not in "iu" or (chosen.size and chosen.min() < 0):
+                raise ValueError(f"monomials (={shown(chosen)}) must be integer exponents >= 0, [monomials, n].")
+            self._width = chosen.shape[1]
+            rows = [indices(row) for row in chosen.tolist()]
+        else:
+            rows = _sorted_rows(chosen)
+        if not rows:
+            raise ValueError("monomials must hold at least one.")
+        seen = set()
+        for row in rows:
+            if len(row) not in self.degrees:
+                allowed = f"[{self.degrees[0]}, {self.degrees[-1]}]"
+                raise ValueError(f"monomials: the degree (={len(row)}) of {row} must be in {allowed}.")
+            if self.interaction_only and len(set(row)) < len(row):
+                raise ValueError(f"monomials: {row} must have no square, for interaction_only is set.")
+            if row in seen:
+                raise ValueError(f"monomials must be distinct, and {row} occurs twice.")
+            seen.add(row)
+        return {
+            degree: np.array(sorted(row for row in rows if len(row) == degree))
+            for degree in self.degrees
+            if any(len(row) == degree for row in rows)
+        }
+
+    def count(self, n: int) -> int:
+        """Counts the monomials in n variables without making them."""
+        if self._chosen is not None:
+            return sum(map(len, self._chosen.values()))
+        lowest, highest = self.degrees[0], self.degrees[-1]
+        if self.interaction_only:
+            return sum(math.comb(n, degree) for degree in range(lowest, min(highest, n) + 1))
+        return math.comb(n + highest, n) - math.comb(n + lowest - 1, n)  # Those up to a degree d number C(n + d, n).
+
+    def cut(self, n: int) -> None:
+        """Cuts the monomials in n variables into parts.
+
+        Raises:
+          ValueError: If chosen monomials have other variables, or there is no monomial.
+        """
+        self.n = n
+        if self._chosen is None:
+            parts = {degree: every(n, degree, self.interaction_only) for degree in self.degrees}
+            self.parts = {degree: each for degree, each in parts.items() if each}
+            if not self.parts:
+                raise ValueError(f"degree (={self.degrees[-1]}) leaves no monomial without a square in {n} variables.")
+            return
+        if self._width not in (None, n):
+            raise ValueError(f"monomials are in {self._width} variables, and the inputs have width {n}.")
+        for rows in self._chosen.values():
+            if rows.min() < 0 or rows.max() >= n:
+                wrong = int(rows.max() if rows.max() >= n else rows.min())
+                raise ValueError(f"monomials: index (={wrong}) must be in [0, {n}), the inputs having width {n}.")
+        self.parts = {degree: listed(rows) for degree, rows in self._chosen.items()}
+
+    def all_parts(self) -> list[Part]:
+        """Lists the parts of all degrees."""
+        return [part for parts in self.parts.values() for part in parts]
+
+    def size(self, degree: int) -> int:
+        """Counts the monomials of a degree."""
+        return sum(len(part.rows) for part in self.parts[degree])
+
+    def table(self, degree: int) -> Ints:
+        """Lists the monomials of a degree in the order of `algebra.monomials`, as index rows."""
+        if self._chosen is not None:
+            return self._chosen[degree]
+        return without_squares(self.n, degree) if self.interaction_only else orders.monomials(self.n, degree)
+
+    def places(self, degree: int, rows: Ints) -> Ints:
+        """Finds where monomials are in `table(degree)`."""
+        if self._chosen is None and not self.interaction_only:
+            return orders.index_of(rows, self.n)
+        if self._chosen is None:
+            return orders.index_of(rows - np.arange(degree), self.n - degree + 1)
+        return np.searchsorted(orders.index_of(self._chosen[degree], self.n), orders.index_of(rows, self.n))
+
+
+def _sorted_rows(chosen: Iterable[Sequence[int]]) -> list[tuple[int, ...]]:
+    """Reads index tuples, each in rising order."""
+    rows = []
+    for row in chosen if np.iterable(chosen) else [chosen]:
+        try:
+            rows.append(tuple(sorted(map(operator.index, row))))
+        except TypeError:
+            raise TypeError(
+                f"monomials must be tuples of integers such as (0, 0, 2) for x0^2 x2, and {row!r} is none."
+            ) from None
+    return rows
+
+
+def indices(exponents: Sequence[int]) -> tuple[int, ...]:
+    """Writes exponents as an index tuple.
+
+    >>> indices([2, 0, 1])
+    (0, 0, 2)
+    """
+    return tuple(index for index, exponent in enumerate(exponents) for _ in range(exponent))
+
+
+def exponents(rows: Iterable[Sequence[int]], n: int) -> list[tuple[int, ...]]:
+    """Writes index tuples as exponents.
+
+    >>> exponents([(0, 0, 2)], 3)
+    [(2, 0, 1)]
+    """
+    return [tuple(np.bincount(np.array(row, np.intp), minlength=n).tolist()) for row in rows]
+
+
+def real_ring(n: int) -> Any:
+    """Makes the SymPy ring of polynomials in x0, ..., x{n-1} with floating-point coefficients."""
+    from sympy import RR, grlex
+    from sympy.polys.rings import PolyRing
+
+    return PolyRing([f"x{index}" for index in range(n)], RR, grlex)

@@ -1,0 +1,1 @@
+"""Layers and networks on sets of vectors, `[batch, items, features]`."""

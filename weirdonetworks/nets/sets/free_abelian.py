@@ -1,0 +1,168 @@
+"""A set of vectors as an element of a free abelian group."""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.sets.set_network import SetNetwork, sizes
+
+
+class FreeAbelianEncoder(SetNetwork):
+    """A set of vectors as an element of the free abelian group on codewords, then embedded by a homomorphism.
+
+        z_i = sum of m_j over the x_j to which codeword i is nearest,    encode(x) = z E
+
+    with x of shape [batch, items, features], the counts z in Z^n, and E [n, output_size] the embeddings of the n
+    generators. The multiplicities m_j are integers, 1 unless given; -1 takes a vector away. So for two sets together
+    encode(A + B) = encode(A) + encode(B), exactly:
+
+    - the counts are integers, held exactly up to 2^24 in float32 and 2^53 in float64;
+    - embeddings are rounded to multiples of a unit, 2^-12 in float32 and 2^-27 in float64, so sums of them are exact
+      while their sizes add up to less than 2^12 or 2^26, on hardware that multiplies in full precision.
+
+    A vector with NaN or infinity is counted too, to a codeword that means nothing.
+
+    A vector as far from one codeword as from another, but for rounding, may fall to one in A and to the other in A + B.
+    Gradients go straight through: to vectors and codewords as if each vector fell to all codewords, by
+    softmax(-squared distance / temperature); to the embeddings as if they were not rounded.
+
+    >>> encoder = FreeAbelianEncoder([[0.0], [10.0]], output_size=3)
+    >>> encoder.counts(tf.constant([[[1.0], [9.0], [-2.0]]])).numpy().tolist()
+    [[2.0, 1.0]]
+    >>> one, other, both = (encoder(tf.constant([each])) for each in ([[1.0]], [[9.0], [2.0]], [[1.0], [9.0], [2.0]]))
+    >>> bool(tf.reduce_all(one + other == both))
+    True
+
+    Straight-through gradients: Bengio, Leonard & Courville, 2013; codewords: van den Oord, Vinyals & Kavukcuoglu,
+    Neural discrete representation learning, 2017.
+    """
+
+    def __init__(
+        self,
+        generators: int | npt.ArrayLike,
+        output_size: int,
+        temperature: float = 1.0,
+        name: str | None = None,
+    ):
+        """Constructs the encoder.
+
+        Args:
+          generators: How many codewords, which are then learned; or given ones, `[n, features]`, which stay.
+          output_size: The width of the embedding.
+          temperature: How far the gradient spreads over codewords, in squared distance, positive.
+          name: The module's name.
+
+        Raises:
+          TypeError: If a number is no integer.
+          ValueError: If a number is too small, or given codewords are no table of finite numbers.
+        """
+        super().__init__(name=name)
+        self._given = None if np.ndim(generators) == 0 else np.asarray(generators, np.float64)
+        if self._given is None:
+            self.num_generators = at_least("generators", generators, 1)
+        else:
+            if self._given.ndim != 2 or not self._given.size or not np.isfinite(self._given).all():
+                raise ValueError(
+                    f"generators of shape {self._given.shape} must be [n, features], at least one, all finite."
+                )
+            self.num_generators, self.input_size = self._given.shape
+        self.output_size = at_least("output_size", output_size, 1)
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise ValueError(f"temperature (={temperature}) must be positive.")
+        self.temperature = temperature
+
+    @snt.once
+    def _initialize(self, inputs: tf.Tensor) -> None:
+        n, dtype = self.num_generators, inputs.dtype
+        if self._given is None:
+            codewords = tf.random.normal([n, inputs.shape[2]], dtype=dtype)
+        else:
+            codewords = tf.constant(self._given, dtype)
+        self.codewords = tf.Variable(codewords, trainable=self._given is None, name="codewords")
+        # So that an embedded generator has length 1 or so.
+        embeddings = tf.random.normal([n, self.output_size], stddev=1 / math.sqrt(self.output_size), dtype=dtype)
+        self.embeddings = tf.Variable(embeddings, name="embeddings")
+
+    def __call__(self, inputs: tf.Tensor, mask: Any = None, multiplicities: Any = None) -> tf.Tensor:
+        """Maps `[batch, items, features]` to `[batch, output_size]`; arguments and errors as in `counts`."""
+        return self.embed(self.counts(inputs, mask, multiplicities))
+
+    def counts(self, inputs: tf.Tensor, mask: Any = None, multiplicities: Any = None) -> tf.Tensor:
+        """Maps `[batch, items, features]` to the elements of Z^n, `[batch, n]`, integers in the inputs' type.
+
+        Args:
+          inputs: The sets.
+          mask: Which items are present, boolean, `[batch, items]`; None for all.
+          multiplicities: How often each item is taken, integers, `[batch, items]`; None for once.
+
+        Raises:
+          TypeError: If the mask is not boolean, or the multiplicities are no integers.
+          ValueError: If an argument is not as above otherwise, a set is known to have no item, or the codewords have
+            another number of features.
+        """
+        items, present = self._checked(inputs, mask)
+        # Without the squares of the vectors, which are the same for all codewords.
+        flat = tf.reshape(items, [-1, items.shape[2]])
+        distances = tf.reduce_sum(self.codewords**2, axis=1) - 2 * tf.matmul(flat, self.codewords, transpose_b=True)
+        nearest = tf.one_hot(tf.argmin(distances, axis=1), self.num_generators, dtype=items.dtype)
+        chosen = _straight_through(nearest, tf.nn.softmax(distances / -self.temperature))
+        chosen = tf.reshape(chosen, [*sizes(items)[:2], self.num_generators])
+        if multiplicities is not None:
+            chosen *= _multiplicities(items, multiplicities)
+        if present is not None:
+            chosen = tf.where(present[:, :, None], chosen, tf.zeros([], chosen.dtype))
+        return tf.reduce_sum(chosen, axis=1)
+
+    def embed(self, counts: Any) -> tf.Tensor:
+        """Maps elements of Z^n, `[batch, n]`, of any type of number, to `[batch, output_size]`, a homomorphism.
+
+        Raises:
+          ValueError: If the encoder has not been called yet, or the counts have another width.
+        """
+        if not hasattr(self, "embeddings"):
+            raise ValueError("The encoder must be called once before it has embeddings.")
+        counts = tf.cast(tf.convert_to_tensor(counts), self.embeddings.dtype)
+        if counts.shape.rank != 2 or counts.shape[1] != self.num_generators:
+            raise ValueError(f"counts of shape {counts.shape} must be [batch, {self.num_generators}].")
+        embeddings = tf.convert_to_tensor(self.embeddings)
+        unit = 2.0 ** -(np.finfo(embeddings.dtype.as_numpy_dtype).nmant // 2 + 1)
+        return tf.matmul(counts, _straight_through(tf.round(embeddings / unit) * unit, embeddings))
+
+
+def word_distance(counts: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+    """Measures how far elements of Z^n are apart: the fewest generators or inverses that lead from one to the other.
+
+    >>> word_distance(tf.constant([[2.0, 1.0]]), tf.constant([[0.0, 2.0]])).numpy().tolist()
+    [3.0]
+
+    Args:
+      counts: Elements, `[..., n]`.
+      others: Elements, `[..., n]`; leading axes broadcast.
+
+    Returns:
+      The sums of the absolute differences, `[...]`.
+    """
+    return tf.reduce_sum(tf.abs(counts - others), axis=-1)
+
+
+@tf.custom_gradient
+def _straight_through(value: tf.Tensor, smooth: tf.Tensor) -> tuple[tf.Tensor, Any]:
+    """Gives the value as it is, and passes the gradient on to the smooth one."""
+    return tf.identity(value), lambda upstream: (None, upstream)
+
+
+def _multiplicities(items: tf.Tensor, multiplicities: Any) -> tf.Tensor:
+    """Gives the multiplicities in the items' type, `[batch, items, 1]`."""
+    values = tf.convert_to_tensor(multiplicities)
+    if not values.dtype.is_integer:
+        raise TypeError(f"multiplicities of type {values.dtype.name} must be integers.")
+    if values.shape.rank != 2 or not values.shape.is_compatible_with(items.shape[:2]):
+        raise ValueError(
+            f"multiplicities of shape {values.shape} must be [batch, items], as inputs of shape {items.shape}."
+        )
+    return tf.cast(values, items.dtype)[:, :, None]

@@ -1,0 +1,152 @@
+"""The polynomials that no order of a set's items changes: products of the set's moments.
+
+The moment of a monomial a in the channels is its mean over the items, 1/n sum_i x_i^a: a power sum over n. In
+characteristic 0 the power sums generate all polynomials of the items' channels that permutations of the items leave as
+they are (Weyl, The Classical Groups, 1939), so the products of moments of degree e span those of degree e. They are a
+basis where there are at least e items.
+"""
+
+import collections
+import functools
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from weirdonetworks.algebra import monomials
+from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.nets.polynomial.monomial_parts import gaussian_moments, products
+from weirdonetworks.nets.sets.set_network import on_items
+
+
+class MomentProducts:
+    """The products of moments of the degrees 1 to d.
+
+    They are ordered by degree; within a degree by how the factors' degrees add up to it, larger factors first; and then
+    as monomials in the moments, which are ordered as the monomials in the channels.
+
+    >>> made = MomentProducts(channels=1, degree=3)  # m1; m2, m1^2; m3, m1 m2, m1^3
+    >>> made.sizes
+    [1, 2, 3]
+
+    Attributes:
+      channels: The number of channels.
+      degree: The highest degree d.
+      sizes: The number of products of each degree, from 1 on.
+    """
+
+    def __init__(self, channels: int, degree: int) -> None:
+        self.channels, self.degree = channels, degree
+        # Place 0 is the constant 1, which fills a row up to `degree` factors.
+        counts = [1, *(monomials.count(channels, size) for size in range(1, degree + 1))]
+        first = np.cumsum([0, *counts])
+        self._rows: list[Ints] = []
+        self._indices: list[Ints] = []
+        for total in range(1, degree + 1):
+            rows, indices = [], []
+            for parts in _partitions(total, total):
+                factors, channel_rows = [], []
+                for size, number in collections.Counter(parts).items():
+                    chosen = monomials.monomials(counts[size], number)
+                    factors.append(first[size] + chosen)
+                    channel_rows.append(monomials.monomials(channels, size)[chosen].reshape(len(chosen), -1))
+                row = _beside(factors)
+                rows.append(np.pad(row, ((0, 0), (0, degree - row.shape[1]))))
+                indices.append(_beside(channel_rows))
+            self._rows.append(np.concatenate(rows))
+            self._indices.append(np.concatenate(indices))
+        self.sizes = [len(rows) for rows in self._rows]
+
+    def __call__(self, tables: Mapping[int, tf.Tensor], count: tf.Tensor) -> tf.Tensor:
+        """Evaluates the products, `[sum(sizes), batch]`, those of a low degree first.
+
+        Args:
+          tables: The items' monomials of each degree up to half of d, rounded up, `[batch, items, monomials]`.
+          count: The number of items of each set, `[batch]` or `[1]`.
+        """
+        moments = [_sums(tables, self.channels, size) / count for size in range(1, self.degree + 1)]
+        ones = tf.ones_like(moments[0][:1])
+        return products(tf.concat([ones, *moments], axis=0), np.concatenate(self._rows))
+
+    def mean_squares(self, degree: int, rows: Ints) -> npt.NDArray[np.float64]:
+        """Gives the mean square of each product times each monomial of the same item, if it is the only one.
+
+        Args:
+          degree: The degree of the products.
+          rows: Monomials in the channels, `[k, e]`.
+
+        Returns:
+          The means on independent standard normal channels, `[products, k]`.
+        """
+        indices = self._indices[degree - 1]
+        shape = (len(indices), len(rows))
+        left = np.broadcast_to(indices[:, None], (*shape, indices.shape[1]))
+        right = np.broadcast_to(rows[None], (*shape, rows.shape[1]))
+        return gaussian_moments(np.concatenate([left, right, left, right], axis=2))
+
+
+def count_products(channels: int, degree: int) -> list[int]:
+    """Counts the products of moments of the degrees 0 to d, without making them: prod_a 1 / (1 - t^|a|).
+
+    >>> count_products(1, 6)  # The partitions.
+    [1, 1, 2, 3, 5, 7, 11]
+    """
+    series = [1] + [0] * degree
+    for size in range(1, degree + 1):
+        number = monomials.count(channels, size)
+        series = [
+            sum(monomials.count(number, times) * series[total - size * times] for times in range(total // size + 1))
+            for total in range(degree + 1)
+        ]
+    return series
+
+
+def item_monomials(values: tf.Tensor, degree: int) -> dict[int, tf.Tensor]:
+    """Multiplies out the monomials of each item's channels, of each degree from 1 on.
+
+    Args:
+      values: The items, `[batch, items, channels]`.
+      degree: The highest degree.
+
+    Returns:
+      For each degree a table `[batch, items, monomials]`, in the order of `algebra.monomials`.
+    """
+    tables = {1: values}
+    for each in range(2, degree + 1):
+        rows = monomials.monomials(values.shape[2], each)
+        tables[each] = on_items(functools.partial(_multiplied, rows=rows), values)
+    return tables
+
+
+def _multiplied(items: tf.Tensor, rows: Ints) -> tf.Tensor:
+    """Multiplies monomials `[k, degree]` out: `[items, channels]` to `[items, k]`."""
+    return tf.transpose(products(tf.transpose(items), rows))
+
+
+def _sums(tables: Mapping[int, tf.Tensor], channels: int, size: int) -> tf.Tensor:
+    """Sums the monomials of a degree over the items, `[monomials, batch]`: a matrix product of two lower degrees."""
+    if size == 1:
+        return tf.transpose(tf.reduce_sum(tables[1], axis=1))
+    low, high = size // 2, size - size // 2
+    rows = monomials.monomials(channels, size)
+    width = monomials.count(channels, low)
+    places = monomials.index_of(rows[:, :high], channels) * width + monomials.index_of(rows[:, high:], channels)
+    paired = tf.matmul(tables[high], tables[low], transpose_a=True)
+    flat = tf.reshape(paired, [-1, width * monomials.count(channels, high)])
+    return tf.gather(tf.transpose(flat), places.astype(np.int32))
+
+
+def _partitions(total: int, largest: int) -> Iterator[tuple[int, ...]]:
+    """Lists the ways to write a number as a sum of falling parts."""
+    if total == 0:
+        yield ()
+    for part in range(min(total, largest), 0, -1):
+        for rest in _partitions(total - part, part):
+            yield part, *rest
+
+
+def _beside(tables: list[Ints]) -> Ints:
+    """Puts every row of each table beside every row of the others."""
+    columns = np.indices([len(table) for table in tables]).reshape(len(tables), -1)
+    return np.concatenate([table[column] for table, column in zip(tables, columns, strict=True)], axis=1)

@@ -1,0 +1,254 @@
+"""Networks on sets of vectors, `[batch, items, features]`, to which the order of the items makes no difference.
+
+A mask `[batch, items]`, True where an item is present, gives the result of
+the set without the others, and one set of weights serves every number of items, with every pooling but `sort`.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.nets import pooling as poolings
+from weirdonetworks.nets.inputs import checked_sizes
+from weirdonetworks.nets.sets.set_network import Activation, SetNetwork, dense, on_items, sizes
+
+
+class DeepSets(SetNetwork):
+    """One network on each item, a symmetric function of what comes out, and dense layers: f(s.x) = f(x).
+
+        f(x) = g(pool_j h(x_j)),    x of shape [batch, items, features], f [batch, head_sizes[-1]]
+
+    >>> network = DeepSets([16, 8], [8, 1])
+    >>> one, other = network(tf.constant([[[1.0], [2.0], [4.0]], [[4.0], [1.0], [2.0]]]))
+    >>> bool(tf.abs(one - other) < 1e-6)
+    True
+
+    Zaheer, Kottur, Ravanbakhsh, Poczos, Salakhutdinov & Smola, Deep sets, 2017, where the pooling is the sum.
+    """
+
+    def __init__(
+        self,
+        item_sizes: Iterable[int],
+        head_sizes: Iterable[int],
+        pooling: str | poolings.Pooling = "mean",
+        activation: Activation = tf.nn.relu,
+        name: str | None = None,
+    ):
+        """Constructs the network.
+
+        Args:
+          item_sizes: The width of each dense layer of h, at least one.
+          head_sizes: The width of each dense layer of g, at least one.
+          pooling: A symmetric function of the items, or its name; see `nets.pooling`. The mean is of one size for every
+            number of items; `sort` is for the number of items of the first call alone.
+          activation: Applied after each layer but the last of g.
+          name: The module's name.
+
+        Raises:
+          TypeError: If a size is no integer, or the pooling no function.
+          ValueError: If there is no layer, a size is below 1, or the pooling's name is unknown.
+        """
+        super().__init__(name=name)
+        self.item = dense("item_sizes", item_sizes, activation, "item")
+        self.head = dense("head_sizes", head_sizes, activation, "head", is_last=True)
+        self._pooling = poolings.named(pooling)
+
+    def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
+        """Maps `[batch, items, features]` to `[batch, head_sizes[-1]]`.
+
+        Args:
+          inputs: The sets.
+          mask: Which items are present, boolean, `[batch, items]`; None for all.
+
+        Raises:
+          TypeError: If the mask is not boolean.
+          ValueError: If the inputs or the mask are no sets as above, a set is known to have no item, or the number of
+            features is another than at the first call.
+        """
+        items, present = self._checked(inputs, mask)
+        return self.head(self._pooling(on_items(self.item, items), present))
+
+
+class PointNet(SetNetwork):
+    """DeepSets with the maximum, which may turn the items and their features first, each set its own way.
+
+        f(x) = g(max_j h_2(B h_1(A x_j))),    x of shape [batch, items, features], f [batch, head_sizes[-1]]
+
+    The matrices A (the input transform) and B (the feature transform) are predicted from the whole set, by DeepSets
+    with the maximum, so f(s.x) = f(x). They start as the identity. The paper adds `orthogonality_loss([B])` times 0.001
+    to the loss: a B far from orthogonal loses information. Its batch norm is left out.
+
+    >>> network = PointNet([16], [32], [8, 3], input_transform=True, feature_transform=True)
+    >>> outputs, transforms = network.with_transforms(tf.ones([4, 20, 2]))
+    >>> [each.shape.as_list() for each in (outputs, *transforms)]
+    [[4, 3], [4, 2, 2], [4, 16, 16]]
+
+    Qi, Su, Mo & Guibas, PointNet, 2017: there item_sizes (64, 64), feature_sizes (64, 128, 1024) and head_sizes (512,
+    256, classes), with both transforms.
+    """
+
+    def __init__(
+        self,
+        item_sizes: Iterable[int],
+        feature_sizes: Iterable[int],
+        head_sizes: Iterable[int],
+        input_transform: bool = False,
+        feature_transform: bool = False,
+        pooling: str | poolings.Pooling = "max",
+        activation: Activation = tf.nn.relu,
+        transform_item_sizes: Iterable[int] = (64, 128, 1024),
+        transform_head_sizes: Iterable[int] = (512, 256),
+        name: str | None = None,
+    ):
+        """Constructs the network.
+
+        Args:
+          item_sizes: The width of each dense layer of h_1, at least one.
+          feature_sizes: The width of each dense layer of h_2, at least one.
+          head_sizes: The width of each dense layer of g, at least one.
+          input_transform: Whether there is a matrix A.
+          feature_transform: Whether there is a matrix B.
+          pooling: A symmetric function of the items, or its name; see `nets.pooling`.
+          activation: Applied after each layer but the last of g.
+          transform_item_sizes: The widths of the dense layers on each item from which a matrix is predicted.
+          transform_head_sizes: Those on their maximum.
+          name: The module's name.
+
+        Raises:
+          TypeError: If a size is no integer, or the pooling no function.
+          ValueError: If there is no layer, a size is below 1, or the pooling's name is unknown.
+        """
+        super().__init__(name=name)
+        transform_sizes = (
+            checked_sizes("transform_item_sizes", transform_item_sizes),
+            checked_sizes("transform_head_sizes", transform_head_sizes),
+        )
+        self.input_transform, self.feature_transform = (
+            _Transform(*transform_sizes, activation, name=each) if wanted else None
+            for each, wanted in (("input_transform", input_transform), ("feature_transform", feature_transform))
+        )
+        self.item = dense("item_sizes", item_sizes, activation, "item")
+        self.feature = dense("feature_sizes", feature_sizes, activation, "feature")
+        self.head = dense("head_sizes", head_sizes, activation, "head", is_last=True)
+        self._pooling = poolings.named(pooling)
+
+    def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
+        """Maps `[batch, items, features]` to `[batch, head_sizes[-1]]`; arguments and errors as in `DeepSets`."""
+        return self.with_transforms(inputs, mask)[0]
+
+    def with_transforms(self, inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Gives the outputs, and those of the matrices A `[batch, features, features]` and B that there are."""
+        items, present = self._checked(inputs, mask)
+        transforms = []
+        for transform, network in ((self.input_transform, self.item), (self.feature_transform, self.feature)):
+            if transform is not None:
+                transforms.append(transform(items, present))
+                items = tf.matmul(items, transforms[-1], transpose_b=True)
+            items = on_items(network, items)
+        return self.head(self._pooling(items, present)), transforms
+
+
+class RelationNetwork(SetNetwork):
+    """One network on each ordered pair of items, pooled, and dense layers: f(s.x) = f(x).
+
+        f(x) = g(pool over i, j of h(x_i, x_j)),    x of shape [batch, items, features], f [batch, head_sizes[-1]]
+
+    with the pairs i = j among them. The first layer of h, W (x_i, x_j) = W_1 x_i + W_2 x_j, is multiplied out for each
+    item, not for each pair; what follows is held for each pair, `[batch, items^2, pair_sizes]`.
+
+    >>> network = RelationNetwork([16, 8], [8, 1])
+    >>> one, other = network(tf.constant([[[1.0], [2.0], [4.0]], [[4.0], [1.0], [2.0]]]))
+    >>> bool(tf.abs(one - other) < 1e-6)
+    True
+
+    Santoro, Raposo, Barrett, Malinowski, Pascanu, Battaglia & Lillicrap, A simple neural network module for relational
+    reasoning, 2017, where the pooling is the sum.
+    """
+
+    def __init__(
+        self,
+        pair_sizes: Iterable[int],
+        head_sizes: Iterable[int],
+        pooling: str | poolings.Pooling = "mean",
+        activation: Activation = tf.nn.relu,
+        name: str | None = None,
+    ):
+        """Constructs the network.
+
+        Args:
+          pair_sizes: The width of each dense layer of h, at least one.
+          head_sizes: The width of each dense layer of g, at least one.
+          pooling: A symmetric function of the pairs, or its name; see `nets.pooling`.
+          activation: Applied after each layer but the last of g.
+          name: The module's name.
+
+        Raises:
+          TypeError: If a size is no integer, or the pooling no function.
+          ValueError: If there is no layer, a size is below 1, or the pooling's name is unknown.
+        """
+        super().__init__(name=name)
+        self._first, *rest = checked_sizes("pair_sizes", pair_sizes)
+        self.pair = snt.nets.MLP(rest, activation=activation, activate_final=True, name="pair")
+        self.head = dense("head_sizes", head_sizes, activation, "head", is_last=True)
+        self.activation = activation
+        self._pooling = poolings.named(pooling)
+
+    @snt.once
+    def _initialize(self, items: tf.Tensor) -> None:
+        # Of the standard deviation that Sonnet gives to the one matrix whose halves they are.
+        w_init = snt.initializers.TruncatedNormal(stddev=1 / math.sqrt(2 * items.shape[2]))
+        self.left = snt.Linear(self._first, w_init=w_init, name="left")
+        self.right = snt.Linear(self._first, with_bias=False, w_init=w_init, name="right")
+
+    def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
+        """Maps `[batch, items, features]` to `[batch, head_sizes[-1]]`; arguments and errors as in `DeepSets`."""
+        items, present = self._checked(inputs, mask)
+        left, right = on_items(self.left, items), on_items(self.right, items)
+        batch, number, width = sizes(left)
+        pairs = tf.reshape(left[:, :, None] + right[:, None], [batch, number * number, width])
+        if present is not None:
+            present = tf.reshape(present[:, :, None] & present[:, None], [batch, number * number])
+        return self.head(self._pooling(on_items(self.pair, self.activation(pairs)), present))
+
+
+def orthogonality_loss(transforms: Iterable[tf.Tensor]) -> tf.Tensor:
+    """Adds up how far matrices are from orthogonal: the mean over the batch of |A A^T - 1|^2, all entries' squares.
+
+    >>> orthogonality_loss([tf.constant([[[0.0, -1.0], [1.0, 0.0]]]), tf.constant([[[2.0]]])]).numpy().item()
+    9.0
+
+    Args:
+      transforms: Each `[batch, n, n]`, at least one, as `PointNet.with_transforms` gives them.
+
+    Raises:
+      ValueError: If there is none.
+    """
+    losses = []
+    for each in transforms:
+        distances = tf.matmul(each, each, transpose_b=True) - tf.eye(each.shape[-1], dtype=each.dtype)
+        losses.append(tf.reduce_mean(tf.reduce_sum(distances**2, axis=[1, 2])))
+    if not losses:
+        raise ValueError("transforms must hold at least one matrix: PointNet has those that it is asked for.")
+    return tf.add_n(losses)
+
+
+class _Transform(snt.Module):
+    """A matrix for each set, predicted from it: `[batch, items, n]` to `[batch, n, n]`; at the start the identity."""
+
+    def __init__(self, item_sizes: list[int], head_sizes: list[int], activation: Activation, name: str):
+        super().__init__(name=name)
+        self.activation = activation
+        self.trunk = DeepSets(item_sizes, head_sizes, "max", activation, name="trunk")
+
+    @snt.once
+    def _initialize(self, items: tf.Tensor) -> None:
+        self.last = snt.Linear(items.shape[2] ** 2, w_init=snt.initializers.Zeros(), name="last")
+
+    def __call__(self, items: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+        self._initialize(items)
+        n = items.shape[2]
+        entries = self.last(self.activation(self.trunk(items, mask)))
+        return tf.reshape(entries, [-1, n, n]) + tf.eye(n, dtype=items.dtype)

@@ -1,0 +1,193 @@
+"""Attention among the items of a set: the set transformer's blocks, and the network they make."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.sets.set_network import Activation, SetNetwork, dense, on_items, sizes
+
+
+class SetAttention(SetNetwork):
+    """A set-transformer block: every item attends to all items, equivariantly, SetAttention(s.x) = s.SetAttention(x).
+
+        Y = MAB(X, X), or with m inducing points I, Y = MAB(X, MAB(I, X)),
+        MAB(X, Z) = LN(H + s(H W + b)),    H = LN(Q + attention(Q, Z)),    Q = X W_Q
+
+    with X of shape [batch, items, features], Y [batch, items, size], attention the multihead softmax attention of the
+    queries Q to the items of Z, LN the layer norm of each item. The first form costs items^2, the second m * items. A
+    masked item is attended to by none, and comes out 0.
+
+    >>> block = SetAttention(8, num_heads=2)
+    >>> block(tf.ones([4, 5, 3]), mask=[[True] * 5] * 3 + [[True] + [False] * 4]).shape.as_list()
+    [4, 5, 8]
+
+    Lee, Lee, Kim, Kosiorek, Choi & Teh, Set transformer, 2019: SAB and ISAB, equations 6 to 10; the residual adds the
+    projected queries, as in the authors' code, so that the width may change.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        num_heads: int = 4,
+        num_inducing: int | None = None,
+        with_norm: bool = True,
+        activation: Activation = tf.nn.relu,
+        name: str | None = None,
+    ):
+        """Constructs the block.
+
+        Args:
+          size: The number of features that come out, a multiple of the number of heads.
+          num_heads: The number of attention heads.
+          num_inducing: The number m of learned points through which the items attend; None for directly.
+          with_norm: Whether there is the layer norm LN. At the start it gives each item that comes out the same mean
+            square.
+          activation: The function s.
+          name: The module's name.
+
+        Raises:
+          TypeError: If a number is no integer.
+          ValueError: If a number is below 1, or the size no multiple of the heads.
+        """
+        super().__init__(name=name)
+        self.points = None
+        if num_inducing is not None:
+            num_inducing = at_least("num_inducing", num_inducing, 1)
+            self.points = _Queries(num_inducing, size, num_heads, with_norm, activation, "points")
+        self.attention = _Attention(size, num_heads, with_norm, activation, "attention")
+
+    def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
+        """Maps `[batch, items, features]` to `[batch, items, size]`.
+
+        Args:
+          inputs: The sets.
+          mask: Which items are present, boolean, `[batch, items]`; None for all.
+
+        Raises:
+          TypeError: If the mask is not boolean.
+          ValueError: If the inputs or the mask are no sets as above, a set is known to have no item, or the number of
+            features is another than at the first call.
+        """
+        values, present = self._checked(inputs, mask)
+        if self.points is None:
+            outputs = self.attention(values, values, present)
+        else:
+            outputs = self.attention(values, self.points(values, present))
+        return outputs if present is None else tf.where(present[:, :, None], outputs, tf.zeros([], outputs.dtype))
+
+
+class SetTransformer(SetNetwork):
+    """Blocks of `SetAttention`, then one learned query that attends to all items, then dense layers: f(s.x) = f(x).
+
+        f(X) = g(MAB(q, B_k(... B_1(X)))),    X of shape [batch, items, features], f [batch, head_sizes[-1]]
+
+    >>> SetTransformer(8, [10], num_blocks=2)(tf.ones([4, 5, 3])).shape.as_list()
+    [4, 10]
+
+    Lee et al., Set transformer, 2019, with one seed vector and dense layers as the decoder.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        head_sizes: Iterable[int],
+        num_blocks: int = 2,
+        num_heads: int = 4,
+        num_inducing: int | None = None,
+        with_norm: bool = True,
+        activation: Activation = tf.nn.relu,
+        name: str | None = None,
+    ):
+        """Constructs the network.
+
+        Args:
+          size: The number of features of an item inside, a multiple of the number of heads.
+          head_sizes: The width of each dense layer g, at least one.
+          num_blocks: The number k of blocks, at least 1.
+          num_heads: As in `SetAttention`.
+          num_inducing: As in `SetAttention`.
+          with_norm: As in `SetAttention`.
+          activation: As in `SetAttention`; also after each dense layer but the last.
+          name: The module's name.
+
+        Raises:
+          TypeError: If a number is no integer.
+          ValueError: If there is no layer, or as in `SetAttention`.
+        """
+        super().__init__(name=name)
+        self.blocks = [
+            SetAttention(size, num_heads, num_inducing, with_norm, activation, name=f"block_{index}")
+            for index in range(at_least("num_blocks", num_blocks, 1))
+        ]
+        self.query = _Queries(1, size, num_heads, with_norm, activation, "query")
+        self.head = dense("head_sizes", head_sizes, activation, "head", is_last=True)
+
+    def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
+        """Maps `[batch, items, features]` to `[batch, head_sizes[-1]]`; arguments and errors as in `SetAttention`."""
+        values, present = self._checked(inputs, mask)
+        for block in self.blocks:
+            values = block(values, present)
+        return self.head(self.query(values, present)[:, 0])
+
+
+class _Attention(snt.Module):
+    """The multihead attention block MAB: queries `[batch, n, a]` and items `[batch, m, b]` to `[batch, n, size]`."""
+
+    def __init__(self, size: int, num_heads: int, with_norm: bool, activation: Activation, name: str):
+        super().__init__(name=name)
+        self.size = at_least("size", size, 1)
+        self.num_heads = at_least("num_heads", num_heads, 1)
+        if size % num_heads:
+            raise ValueError(f"size (={size}) must be divisible by num_heads (={num_heads}).")
+        self.activation = activation
+        self.to_queries, self.to_values, self.dense = (
+            snt.Linear(size, name=each) for each in ("queries", "values", "dense")
+        )
+        self.to_keys = snt.Linear(size, with_bias=False, name="keys")  # The softmax would take no note of a bias.
+        self.norms: list[Activation] = [tf.identity, tf.identity]
+        if with_norm:
+            self.norms = [snt.LayerNorm(-1, create_scale=True, create_offset=True, name=f"norm_{i}") for i in range(2)]
+
+    def __call__(self, queries: tf.Tensor, items: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        asked = on_items(self.to_queries, queries)
+        attended = self._attend(asked, on_items(self.to_keys, items), on_items(self.to_values, items), mask)
+        hidden = self.norms[0](asked + attended)
+        return self.norms[1](hidden + self.activation(on_items(self.dense, hidden)))
+
+    def _split(self, values: tf.Tensor) -> tf.Tensor:
+        """Moves the heads forward: `[batch, n, size]` to `[batch, heads, n, size / heads]`."""
+        shape = [*sizes(values)[:2], self.num_heads, self.size // self.num_heads]
+        return tf.transpose(tf.reshape(values, shape), [0, 2, 1, 3])
+
+    def _attend(self, queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+        queries, keys, values = map(self._split, (queries, keys, values))
+        logits = tf.matmul(queries, keys, transpose_b=True) / math.sqrt(self.size // self.num_heads)
+        if mask is not None:
+            # The lowest finite number: its exponential is 0, and a row of nothing else still no NaN.
+            logits = tf.where(mask[:, None, None, :], logits, tf.constant(logits.dtype.min, logits.dtype))
+        attended = tf.matmul(tf.nn.softmax(logits), values)
+        shape = sizes(attended)
+        return tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [shape[0], shape[2], self.size])
+
+
+class _Queries(snt.Module):
+    """Learned queries that attend to the items: `[batch, items, features]` to `[batch, number, size]`."""
+
+    def __init__(self, number: int, size: int, num_heads: int, with_norm: bool, activation: Activation, name: str):
+        super().__init__(name=name)
+        self.number = number
+        self.attention = _Attention(size, num_heads, with_norm, activation, "attention")
+
+    @snt.once
+    def _initialize(self, inputs: tf.Tensor) -> None:
+        drawn = tf.random.normal([self.number, self.attention.size], dtype=inputs.dtype)
+        self.queries = tf.Variable(drawn, name="queries")
+
+    def __call__(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        self._initialize(inputs)
+        queries = tf.tile(tf.convert_to_tensor(self.queries)[None], [sizes(inputs)[0], 1, 1])
+        return self.attention(queries, inputs, mask)

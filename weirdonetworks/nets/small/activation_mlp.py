@@ -1,0 +1,154 @@
+"""A multilayer perceptron with several activation functions at once."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.inputs import checked_sizes, flattened
+from weirdonetworks.nets.small.activations import GroupedSoftmax, Seed, UnitConvolution
+from weirdonetworks.nets.small.parallel import Parallel
+
+# Each makes the activation from the seed of its random order and a name, which most do without.
+ACTIVATIONS: dict[str, Callable[[Seed, str], Callable[[tf.Tensor], tf.Tensor]]] = {
+    "identity": lambda seed, name: tf.identity,
+    "relu": lambda seed, name: tf.nn.relu,
+    "gelu": lambda seed, name: tf.nn.gelu,
+    "sigmoid": lambda seed, name: tf.sigmoid,
+    "leaky_relu": lambda seed, name: tf.nn.leaky_relu,
+    "log_sigmoid": lambda seed, name: tf.math.log_sigmoid,
+    "softmax_4": lambda seed, name: GroupedSoftmax(4, name=name),
+    "softmax_8": lambda seed, name: GroupedSoftmax(8, seed, name),
+    "convolution_4": lambda seed, name: UnitConvolution(4, seed, name),
+    "convolution_8": lambda seed, name: UnitConvolution(8, seed, name),
+}
+
+
+class AllActivations(snt.Module):
+    """A multilayer perceptron whose hidden layers put each unit through several activation functions at once.
+
+        f(x) = W_k A_{k-1}(... A_1(W_1 x)),    x of shape [batch, n], each A a `Parallel` of the activations
+
+    Concatenated, the layer after k activations of n units reads k n numbers; summed, n. The softmax over 8 and the
+    convolutions take the units in random orders, each its own in each layer.
+
+    >>> AllActivations([16, 8])(tf.zeros([2, 28, 28, 1])).shape.as_list()
+    [2, 10]
+    """
+
+    def __init__(
+        self,
+        hidden_sizes: Iterable[int],
+        num_classes: int = 10,
+        activations: Iterable[str] = tuple(ACTIVATIONS),
+        reduce: str = "concat",
+        seed: int = 0,
+        name: str | None = None,
+    ):
+        """Constructs the network.
+
+        Args:
+          hidden_sizes: The units of each hidden layer, at least one; multiples of the sizes of the softmax's groups.
+          num_classes: The width of the last layer.
+          activations: Names in `ACTIVATIONS`, at least one, each once.
+          reduce: `concat` or `sum`, see `Parallel`.
+          seed: Draws the orders of the units.
+          name: The module's name.
+
+        Raises:
+          TypeError: If a size is no integer.
+          ValueError: If a size is below 1, a name or the reduction is unknown, or a name given twice.
+        """
+        super().__init__(name=name)
+        names = tuple(activations)
+        unknown = [each for each in names if each not in ACTIVATIONS]
+        if unknown:
+            raise ValueError(f"activations (={unknown[0]!r}) must be among {', '.join(ACTIVATIONS)}.")
+        twice = [each for each in names if names.count(each) > 1]
+        if twice:
+            raise ValueError(
+                f"activations (={names}) must name each once, and name {twice[0]!r} {names.count(twice[0])} times."
+            )
+        sizes = [*checked_sizes("hidden_sizes", hidden_sizes), at_least("num_classes", num_classes, 1)]
+        self.layers = [snt.Linear(size, name=f"linear_{i}") for i, size in enumerate(sizes)]
+        self.activations = []
+        for layer in range(len(sizes) - 1):
+            branches = {
+                each: ACTIVATIONS[each]([seed, layer, index], f"{each}_{layer}") for index, each in enumerate(names)
+            }
+            self.activations.append(Parallel(branches, reduce, name=f"parallel_{layer}"))
+
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, ...]`, flattened, to `[batch, num_classes]`."""
+        hidden = flattened(inputs)
+        for layer, activation in zip(self.layers, self.activations, strict=False):
+            hidden = activation(layer(hidden))
+        return self.layers[-1](hidden)
+
+    def given_weights(self) -> dict[str, float]:
+        """Measures the weight given to each activation, under `layer_0/relu` and so on.
+
+        Where outputs are concatenated it is the Frobenius norm of the next layer's weights on the activation's units,
+        over the square root of their number: the root mean square length of the weights that leave a unit. Where they
+        are summed it is the size of the gate.
+
+        Raises:
+          ValueError: If the network has not been called, and so has no weights.
+        """
+        self._check_called()
+        found: dict[str, float] = {}
+        for index, (activation, after) in enumerate(zip(self.activations, self.layers[1:], strict=True)):
+            if activation.reduce == "sum":
+                sizes = np.abs(activation.gates.numpy())
+            else:
+                blocks = np.split(after.w.numpy(), len(activation.branches))
+                sizes = np.array([np.linalg.norm(block) / np.sqrt(len(block)) for block in blocks])
+            found |= {
+                f"layer_{index}/{name}": float(size) for name, size in zip(activation.branches, sizes, strict=True)
+            }
+        return found
+
+    def silence(self, name: str, inputs: tf.Tensor) -> None:
+        """Replaces the outputs of one activation, in all layers and for good, by their means over some inputs.
+
+        Its weights become 0, and what it added on average goes to the next layer's bias.
+
+        Args:
+          name: The activation.
+          inputs: `[batch, ...]`; the means are those in the network as it was.
+
+        Raises:
+          ValueError: If the network has no such activation, or has not been called, and so has no weights.
+        """
+        if name not in self.activations[0].branches:
+            raise ValueError(f"name (={name!r}) must be among {', '.join(self.activations[0].branches)}.")
+        self._check_called()
+        place = list(self.activations[0].branches).index(name)
+        means, hidden = [], flattened(inputs)
+        for layer, activation in zip(self.layers, self.activations, strict=False):
+            units = layer(hidden)
+            means.append(tf.reduce_mean(activation.branches[name](units), axis=0))
+            hidden = activation(units)
+        for mean, activation, after in zip(means, self.activations, self.layers[1:], strict=True):
+            _silence(mean, activation, after, place)
+
+    def _check_called(self) -> None:
+        if not hasattr(self.layers[-1], "w"):
+            raise ValueError("the network has no weights yet: call it on inputs first.")
+
+
+def _silence(mean: tf.Tensor, activation: Parallel, after: Any, place: int) -> None:
+    if activation.reduce == "sum":
+        gates = activation.gates.numpy()
+        after.b.assign_add(gates[place] * tf.linalg.matvec(after.w, mean, transpose_a=True))
+        gates[place] = 0
+        activation.gates.assign(gates)
+    else:
+        weights = after.w.numpy()
+        block = np.split(weights, len(activation.branches))[place]  # A view: what is set in it is set in the weights.
+        after.b.assign_add(mean.numpy() @ block)
+        block[:] = 0
+        after.w.assign(weights)

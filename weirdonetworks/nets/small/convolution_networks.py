@@ -1,0 +1,133 @@
+"""Convolution networks for small images."""
+
+from collections.abc import Sequence
+
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.dropout import checked_rate, dropout
+from weirdonetworks.nets.inputs import checked_images
+from weirdonetworks.nets.small.activations import ScaledTanh
+
+
+class ConvolutionNetwork(snt.Module):
+    """A convolution network with max pooling and dropout.
+
+        conv 32 (3 x 3), conv 64 (3 x 3), max pool 2, dropout 1/4, dense 128, dropout 1/2, num_classes
+
+    ReLU follows each layer but the last; nothing is padded. From images `[batch, 28, 28, channels]` the dense layers
+    read 12 * 12 * 64 = 9216 numbers.
+
+    >>> network = ConvolutionNetwork(10)
+    >>> network(tf.zeros([2, 28, 28, 1]), is_training=False).shape.as_list()
+    [2, 10]
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        filters: tuple[int, int] = (32, 64),
+        dense_size: int = 128,
+        dropout_rates: tuple[float, float] = (0.25, 0.5),
+        name: str | None = None,
+    ):
+        """Constructs the network.
+
+        Args:
+          num_classes: The width of the last layer.
+          filters: The number of filters of each of the two convolutions.
+          dense_size: The width of the hidden dense layer.
+          dropout_rates: The share of units dropped in training after the pooling, and after the hidden dense layer,
+            each in [0, 1).
+          name: The module's name.
+
+        Raises:
+          TypeError: If a size is no integer.
+          ValueError: If a size is below 1, a rate outside [0, 1), or there are not two of them.
+        """
+        super().__init__(name=name)
+        _check_two("filters", filters)
+        _check_two("dropout_rates", dropout_rates)
+        self.dropout_rates = [checked_rate("dropout_rates", rate) for rate in dropout_rates]
+        self.convolutions = [
+            snt.Conv2D(at_least("filters", channels, 1), 3, padding="VALID", name=f"conv_{i}")
+            for i, channels in enumerate(filters)
+        ]
+        self.hidden = snt.Linear(at_least("dense_size", dense_size, 1), name="linear_0")
+        self.output = snt.Linear(at_least("num_classes", num_classes, 1), name="linear_1")
+
+    def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Maps images to `[batch, num_classes]`.
+
+        Args:
+          images: `[batch, height, width, channels]`, of 6 pixels and more a side.
+          is_training: Whether units are dropped.
+          seed: int32 `[2]`, for dropout; new at each step.
+
+        Raises:
+          ValueError: If the images have another rank, a size that is not known, or a side below 6; or in training with
+            dropout there is no seed.
+        """
+        hidden = checked_images(images, minimum=6)
+        for convolution in self.convolutions:
+            hidden = tf.nn.relu(convolution(hidden))
+        hidden = snt.flatten(tf.nn.max_pool2d(hidden, 2, 2, "VALID"))
+        first, second = self.dropout_rates
+        hidden = dropout(hidden, first, is_training=is_training, seed=seed, index=0)
+        hidden = tf.nn.relu(self.hidden(hidden))
+        hidden = dropout(hidden, second, is_training=is_training, seed=seed, index=1)
+        return self.output(hidden)
+
+
+class LeNet(snt.Module):
+    """A convolution network with scaled tanh and average pooling.
+
+        conv 6 (5 x 5, padding 2), pool 2, conv 16 (5 x 5), pool 2, dense 120, 84, num_classes
+
+    The scaled tanh follows each layer but the last. From images `[batch, 28, 28, channels]` the dense layers read
+    5 * 5 * 16 = 400 numbers. After LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document
+    recognition, 1998, with every filter of the second convolution joined to all of the first.
+
+    >>> LeNet(10)(tf.zeros([2, 28, 28, 1])).shape.as_list()
+    [2, 10]
+    """
+
+    def __init__(self, num_classes: int = 10, name: str | None = None):
+        """Constructs the network.
+
+        Args:
+          num_classes: The width of the last layer.
+          name: The module's name.
+
+        Raises:
+          TypeError: If the number of classes is no integer.
+          ValueError: If it is below 1.
+        """
+        super().__init__(name=name)
+        sizes = (120, 84, at_least("num_classes", num_classes, 1))
+        self.activation = ScaledTanh()
+        self.convolutions = [
+            snt.Conv2D(6, 5, padding="SAME", name="conv_0"),
+            snt.Conv2D(16, 5, padding="VALID", name="conv_1"),
+        ]
+        self.layers = [snt.Linear(size, name=f"linear_{i}") for i, size in enumerate(sizes)]
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Maps images `[batch, height, width, channels]`, of 12 pixels and more a side, to `[batch, num_classes]`.
+
+        Raises:
+          ValueError: If the images have another rank, a size that is not known, or a side below 12.
+        """
+        hidden = checked_images(images, minimum=12)
+        for convolution in self.convolutions:
+            hidden = tf.nn.avg_pool2d(self.activation(convolution(hidden)), 2, 2, "VALID")
+        hidden = snt.flatten(hidden)
+        for index, layer in enumerate(self.layers):
+            hidden = layer(self.activation(hidden) if index else hidden)
+        return hidden
+
+
+def _check_two(name: str, values: Sequence[float]) -> None:
+    if len(values) != 2:
+        raise ValueError(f"{name} (={tuple(values)}) must hold two numbers.")

@@ -1,0 +1,211 @@
+"""Self-attention over the pixels of images."""
+
+import math
+
+import numpy as np
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.inputs import checked_images
+from weirdonetworks.nets.sets.set_network import on_items
+from weirdonetworks.nets.small.chunked_attention import attend, attention_map
+
+
+class PixelAttention(snt.Module):
+    """Multihead self-attention over pixels: every pixel looks at all others, or at those in a window around it.
+
+        y = concat_h(softmax(Q_h K_h^T / sqrt(size / num_heads)) V_h) W + b,    Q, K, V linear in each pixel
+
+    with images `[batch, height, width, channels]` in and `[batch, height, width, size]` out. Without a window it knows
+    nothing of the places of pixels: F(s.x) = s.F(x) for each permutation s of them. Of the map of all pixels by all, no
+    more than that of `rows` rows of the image is held at a time, see `chunked_attention`.
+
+    >>> PixelAttention(8, num_heads=2)(tf.ones([2, 5, 4, 3])).shape.as_list()
+    [2, 5, 4, 8]
+
+    Vaswani et al., Attention is all you need, 2017, equation 1 and section 3.2.2.
+    """
+
+    def __init__(
+        self, size: int, num_heads: int = 2, window: int | None = None, rows: int = 2, name: str | None = None
+    ):
+        """Constructs the layer.
+
+        Args:
+          size: The number of channels that come out, a multiple of the number of heads.
+          num_heads: The number of attention heads.
+          window: Look only at pixels at most so many rows and columns away; None for all.
+          rows: The most rows of the image whose maps are held at a time.
+          name: The module's name.
+
+        Raises:
+          TypeError: If a number is no integer.
+          ValueError: If the window is below 0, another number below 1, or the size no multiple of the heads.
+        """
+        super().__init__(name=name)
+        self.size = at_least("size", size, 1)
+        self.num_heads = at_least("num_heads", num_heads, 1)
+        if size % num_heads:
+            raise ValueError(f"size (={size}) must be divisible by num_heads (={num_heads}).")
+        self.window = None if window is None else at_least("window", window, 0)
+        self.rows = at_least("rows", rows, 1)
+        # A bias of the keys would raise all logits of a query alike, which a softmax does not see.
+        self.queries, self.keys, self.values, self.output = (
+            snt.Linear(size, with_bias=each != "keys", name=each) for each in ("queries", "keys", "values", "output")
+        )
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, height, width, channels]` to `[batch, height, width, size]`.
+
+        Raises:
+          ValueError: If the images have another rank, or a size that is not known.
+        """
+        queries, keys, values = (self._heads(layer, images) for layer in (self.queries, self.keys, self.values))
+        attended = tf.transpose(attend(queries, keys, values, self.window, self.rows), [0, 2, 3, 1, 4])
+        return on_items(self.output, tf.reshape(attended, [-1, *attended.shape[1:3], self.size]))
+
+    def map_of(self, images: tf.Tensor, pixel: tuple[int, int]) -> tf.Tensor:
+        """Gives the weights with which the pixel of a row and column looks at all, `[batch, heads, height, width]`."""
+        queries, keys = self._heads(self.queries, images), self._heads(self.keys, images)
+        return attention_map(queries, keys, pixel, self.window)
+
+    def _heads(self, layer: snt.Linear, images: tf.Tensor) -> tf.Tensor:
+        """Gives `[batch, heads, height, width, size / heads]`."""
+        images = checked_images(images)
+        projected = on_items(layer, images)
+        shape = [-1, *images.shape[1:3], self.num_heads, self.size // self.num_heads]
+        return tf.transpose(tf.reshape(projected, shape), [0, 3, 1, 2, 4])
+
+
+class PixelTransformer(snt.Module):
+    """A classifier that reads an image as a set of pixels, each with its place.
+
+        h = value embedding + position embedding
+        h <- h + attention(LN(h)),    h <- h + W_2 relu(W_1 LN(h)),    `num_blocks` times
+        f = W mean over pixels(LN(h)) + b
+
+    with images `[batch, height, width, channels]`, h `[batch, height, width, size]`, f `[batch, num_classes]`; LN is
+    the layer norm of each pixel, W_1 doubles the size. Without position embedding and window it is invariant under
+    all permutations of the pixels, f(s.x) = f(x).
+
+    >>> network = PixelTransformer(10, size=8)
+    >>> network(tf.ones([2, 6, 6, 1])).shape.as_list()
+    [2, 10]
+    >>> network.attention_maps(tf.ones([2, 6, 6, 1]), (3, 2)).shape.as_list()  # image, block, head, row, column
+    [2, 2, 2, 6, 6]
+
+    The blocks: Xiong et al., On layer normalization in the transformer architecture, 2020. On single pixels: Nguyen et
+    al., An image is worth more than 16 x 16 patches, 2024.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        size: int = 16,
+        num_blocks: int = 2,
+        num_heads: int = 2,
+        window: int | None = None,
+        with_positions: bool = True,
+        rows: int = 2,
+        name: str | None = None,
+    ):
+        """Constructs the network.
+
+        Args:
+          num_classes: The width of the last layer.
+          size: The number of channels of a pixel inside, a multiple of the number of heads.
+          num_blocks: The number of blocks.
+          num_heads: As in `PixelAttention`.
+          window: As in `PixelAttention`.
+          with_positions: Whether a vector of each place is added to the pixels: learned, and alike at first where
+            places are near.
+          rows: As in `PixelAttention`.
+          name: The module's name.
+
+        Raises:
+          TypeError: If a number is no integer.
+          ValueError: As in `PixelAttention`.
+        """
+        super().__init__(name=name)
+        self.with_positions = with_positions
+        self.embedding = snt.Linear(size, name="embedding")
+        self.blocks = [
+            _Block(size, num_heads, window, rows, name=f"block_{index}")
+            for index in range(at_least("num_blocks", num_blocks, 1))
+        ]
+        self.norm = _layer_norm("norm")
+        self.output = snt.Linear(at_least("num_classes", num_classes, 1), name="output")
+
+    @snt.once
+    def _initialize(self, images: tf.Tensor) -> None:
+        if self.with_positions:
+            self.places = images.shape[1:3]
+            height, width = self.places
+            drawn = _smooth_positions(height, width, self.embedding.output_size, images.dtype)
+            self.positions = tf.Variable(drawn, name="positions")
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, height, width, channels]` to `[batch, num_classes]`.
+
+        Raises:
+          ValueError: If the images have another rank, a size that is not known, or with position embedding another size
+            than at the first call.
+        """
+        hidden = self._embedded(images)
+        for block in self.blocks:
+            hidden = block(hidden)
+        return self.output(tf.reduce_mean(self.norm(hidden), axis=[1, 2]))
+
+    def attention_maps(self, images: tf.Tensor, pixel: tuple[int, int]) -> tf.Tensor:
+        """Gives the weights with which the pixel of a row and column looks at all others in each block and head.
+
+        Returns:
+          `[batch, blocks, heads, height, width]`; each map adds up to 1.
+        """
+        hidden, maps = self._embedded(images), []
+        for block in self.blocks:
+            maps.append(block.attention.map_of(block.norms[0](hidden), pixel))
+            hidden = block(hidden)
+        return tf.stack(maps, axis=1)
+
+    def _embedded(self, images: tf.Tensor) -> tf.Tensor:
+        images = checked_images(images)
+        hidden = on_items(self.embedding, images)
+        self._initialize(images)
+        if not self.with_positions:
+            return hidden
+        if images.shape[1:3] != self.places:
+            raise ValueError(f"images of shape {images.shape} must have {self.places} pixels, as at the first call.")
+        return hidden + tf.reshape(self.positions, [*self.places, -1])
+
+
+class _Block(snt.Module):
+    """Attention, then a perceptron on each pixel, both on top of what is there."""
+
+    def __init__(self, size: int, num_heads: int, window: int | None, rows: int, name: str):
+        super().__init__(name=name)
+        self.attention = PixelAttention(size, num_heads, window, rows, name="attention")
+        self.norms = [_layer_norm(f"norm_{index}") for index in range(2)]
+        self.perceptron = snt.nets.MLP([2 * size, size], name="perceptron")
+
+    def __call__(self, hidden: tf.Tensor) -> tf.Tensor:
+        hidden += self.attention(self.norms[0](hidden))
+        return hidden + on_items(self.perceptron, self.norms[1](hidden))
+
+
+def _smooth_positions(height: int, width: int, size: int, dtype: tf.DType) -> tf.Tensor:
+    """Draws vectors `[height * width, size]` of variance 1, alike where places are near: random plane waves.
+
+    Their inner products are about those of a Gaussian kernel (Rahimi & Recht, Random features for large-scale kernel
+    machines, 2007). From independent vectors, in which no place is near another, training is slower.
+    """
+    rows, columns = np.mgrid[:height, :width]
+    places = tf.constant(np.stack([rows.ravel() / height, columns.ravel() / width], axis=1), dtype)
+    waves = tf.random.normal([2, size], dtype=dtype)  # Along each axis, over the image.
+    phases = tf.random.uniform([size], dtype=dtype)
+    return tf.sqrt(tf.constant(2, dtype)) * tf.cos(2 * math.pi * (places @ waves + phases))
+
+
+def _layer_norm(name: str) -> snt.LayerNorm:
+    return snt.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=name)

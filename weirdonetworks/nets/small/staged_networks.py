@@ -1,0 +1,217 @@
+"""Networks that are trained stage by stage: what is trained is frozen, and the next stage attached to it."""
+
+import abc
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.dropout import checked_rate, dropout
+from weirdonetworks.nets.inputs import flattened
+from weirdonetworks.nets.small.parallel import Parallel
+
+Block = Callable[[tf.Tensor], tf.Tensor]
+
+
+class StagedNetwork(snt.Module, abc.ABC):
+    """A classifier in stages, those of a trained network frozen below its own.
+
+        h_1 = B_1(x),    h_k = attach(B_k, h_{k-1}, x),    f(x) = W h_K + b,    x flattened, of shape [batch, n]
+
+    Each block B is a dense layer of `size` units, layer norm, ReLU and dropout. How a block is attached is what the
+    classes differ in. No gradient passes through frozen blocks, neither to their weights nor to the inputs, and nothing
+    is dropped in them; the read-out W is always new. Frozen blocks are shared with the network they come from.
+
+    They are no part of the network's `trainable_variables`, so weight decay does not reach them either. A module around
+    the network does list them in its own; to train by that one, do without weight decay.
+
+    >>> first = ExpansionSerial()
+    >>> first(tf.zeros([2, 28, 28, 1]), is_training=False).shape.as_list()
+    [2, 10]
+    >>> second = ExpansionSerial(base=first)  # to be trained once the first has been
+    >>> _ = second(tf.zeros([2, 28, 28, 1]), is_training=False)
+    >>> len(second.variables), len(second.trainable_variables)
+    (10, 6)
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        stages: int = 1,
+        size: int = 16,
+        dropout_rate: float = 0.5,
+        base: Self | None = None,
+        name: str | None = None,
+    ):
+        """Constructs the network.
+
+        Args:
+          num_classes: The width of the read-out.
+          stages: The stages that are trained, at least 1.
+          size: The units of each of their blocks.
+          dropout_rate: The share of a block's units dropped in training, in [0, 1).
+          base: A network of the same class whose stages come first, frozen; None for none.
+          name: The module's name.
+
+        Raises:
+          TypeError: If a size is no integer, or the base of another class.
+          ValueError: If a size is below 1, or the rate not in [0, 1).
+        """
+        super().__init__(name=name)
+        if base is not None and type(base) is not type(self):
+            raise TypeError(f"base (={base!r}) must be of the class {type(self).__name__}.")
+        size = at_least("size", size, 1)
+        self.dropout_rate = checked_rate("dropout_rate", dropout_rate)
+        self.frozen: list[Any] = [] if base is None else [*base.frozen, *base.stages]
+        first = len(self.frozen)
+        self.stages: list[Any] = [self._block(size, first + index) for index in range(at_least("stages", stages, 1))]
+        self.read_out = snt.Linear(at_least("num_classes", num_classes, 1), name="read_out")
+
+    @property
+    def trainable_variables(self) -> tuple[tf.Variable, ...]:
+        """The variables of the stages that are not frozen, and of the read-out."""
+        parts = (*self.stages, self.read_out)
+        return tuple(variable for part in parts for variable in part.trainable_variables)
+
+    def __call__(self, inputs: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Maps `[batch, ...]`, flattened, to `[batch, num_classes]`; `seed` int32 `[2]` is for dropout.
+
+        Raises:
+          ValueError: If a size after the batch is not known, or in training with dropout there is no seed.
+        """
+        flat = features = flattened(inputs)
+        for index, stage in enumerate((*self.frozen, *self.stages)):
+            if index == len(self.frozen):
+                features = tf.stop_gradient(features)
+            dropped = is_training and index >= len(self.frozen)
+            block = functools.partial(self._run, stage, is_training=dropped, seed=seed, index=index)
+            features = self._attach(block, features, flat) if index else block(flat)
+        return self.read_out(features)
+
+    @abc.abstractmethod
+    def _attach(self, block: Block, features: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+        """Joins a block to the features of the stages before it."""
+
+    def _block(self, size: int, index: int) -> Block:
+        return _dense(size, f"stage_{index}")
+
+    def _run(self, stage: Block, values: tf.Tensor, **noise: Any) -> tf.Tensor:
+        return dropout(stage(values), self.dropout_rate, **noise)
+
+
+class ExpansionSerial(StagedNetwork):
+    """A staged network whose blocks read all features so far and add their own: h_k = [h_{k-1}, B_k(h_{k-1})].
+
+    From the second on, a block sees the inputs through the blocks before it alone. See `StagedNetwork`.
+
+    >>> ExpansionSerial(stages=2)(tf.zeros([2, 784]), is_training=False).shape.as_list()
+    [2, 10]
+    """
+
+    def _attach(self, block: Block, features: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+        del inputs
+        return tf.concat([features, block(features)], axis=1)
+
+
+class ExpansionParallel(StagedNetwork):
+    """A staged network whose blocks read the inputs, each beside the others: h_k = [h_{k-1}, B_k(x)].
+
+    Stages meet in the read-out alone. See `StagedNetwork`.
+
+    >>> ExpansionParallel(stages=2)(tf.zeros([2, 784]), is_training=False).shape.as_list()
+    [2, 10]
+    """
+
+    def _attach(self, block: Block, features: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.concat([features, block(inputs)], axis=1)
+
+
+class Residual(StagedNetwork):
+    """A staged network whose blocks correct the features so far: h_k = h_{k-1} + B_k(h_{k-1}).
+
+    All have one size, so the read-out does not grow. See `StagedNetwork`.
+
+    >>> Residual(stages=2)(tf.zeros([2, 784]), is_training=False).shape.as_list()
+    [2, 10]
+    """
+
+    def _attach(self, block: Block, features: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+        del inputs
+        added = block(features)
+        if added.shape[1] != features.shape[1]:
+            raise ValueError(f"size (={added.shape[1]}) must be that of the base (={features.shape[1]}).")
+        return features + added
+
+
+class RandomSample(ExpansionParallel):
+    """An `ExpansionParallel` each of whose blocks is several, each with a random sample of the inputs to see.
+
+        B_k(x) = [D_k1(x restricted to S_k1), D_k2(x restricted to S_k2), ...],    D a block of `size` units
+
+    >>> RandomSample(branches=3, sample_size=5)(tf.zeros([2, 784]), is_training=False).shape.as_list()
+    [2, 10]
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        stages: int = 1,
+        size: int = 16,
+        dropout_rate: float = 0.5,
+        base: Self | None = None,
+        branches: int = 10,
+        sample_size: int = 16,
+        seed: int = 0,
+        name: str | None = None,
+    ):
+        """Constructs the network.
+
+        Args:
+          num_classes: The width of the read-out.
+          stages: The stages that are trained, at least 1.
+          size: The units of each branch.
+          dropout_rate: The share of units dropped in training, in [0, 1).
+          base: A network of the same class whose stages come first, frozen; None for none.
+          branches: The branches of a stage, at least 1.
+          sample_size: The inputs that a branch sees, at most all.
+          seed: Draws them, others for each stage and branch.
+          name: The module's name.
+
+        Raises:
+          TypeError, ValueError: As in `StagedNetwork`.
+        """
+        # First, since the constructor of the base makes blocks of them.
+        self.branches = at_least("branches", branches, 1)
+        self.sample_size = at_least("sample_size", sample_size, 1)
+        self.seed = seed
+        super().__init__(num_classes, stages, size, dropout_rate, base, name)
+
+    def _block(self, size: int, index: int) -> Block:
+        blocks = {}
+        for branch in range(self.branches):
+            name = f"stage_{index}_branch_{branch}"
+            blocks[name] = _dense(size, name, _Sample(self.sample_size, (self.seed, index, branch)))
+        return Parallel(blocks, name=f"stage_{index}")
+
+
+class _Sample:
+    """Takes the inputs of a random sample of indices, the same ones at each call."""
+
+    def __init__(self, size: int, seed: Sequence[int]):
+        self.size, self.seed = size, seed
+
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        width = inputs.shape[1]
+        if self.size > width:
+            raise ValueError(f"sample_size (={self.size}) must be at most the number of inputs (={width}).")
+        drawn = np.random.default_rng(self.seed).choice(width, self.size, replace=False)
+        return tf.gather(inputs, drawn, axis=1)
+
+
+def _dense(size: int, name: str, *before: Block) -> Block:
+    norm = snt.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f"{name}_norm")
+    return snt.Sequential([*before, snt.Linear(size, name=f"{name}_linear"), norm, tf.nn.relu], name=name)
