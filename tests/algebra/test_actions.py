@@ -1,4 +1,4 @@
-"""Actions obey their laws: products act one after the other, places hold, pairs are homomorphisms, sums and products."""
+"""Actions obey their laws: products act one after the other, places hold, pairs are homomorphisms, sums add up."""
 
 import itertools
 from typing import Any
@@ -270,7 +270,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("wrong", [None, "C4", 3, [1, 2]])
     def test_what_is_no_action_is_named(self, wrong: Any) -> None:
-        with pytest.raises(TypeError, match="action .* must be an Action, such as items"):
+        with pytest.raises(TypeError, match=r"action .* must be an Action, such as items"):
             as_action("action", wrong)
 
     def test_only_symmetries_of_the_square_move_pixels(self) -> None:
