@@ -1,4 +1,4 @@
-"""Actions obey their laws: products act one after the other, places hold, pairs are homomorphisms, sums add up."""
+"""Actions obey their laws: products act one after the other, pairs are homomorphisms, what does not fit is refused."""
 
 import itertools
 from typing import Any
@@ -76,19 +76,14 @@ def test_a_product_acts_as_one_element_after_the_other(action: Action, shape: tu
         assert np.allclose(action.apply(product[None], x)[0], action.apply(np.asarray(one)[None], moved)[0])
 
 
-@pytest.mark.parametrize(
-    ("action", "shape"), [each for each in ACTIONS if each[0].order > 4 and "coord" not in repr(each[0])]
-)
-def test_the_other_order_is_another_product(action: Action, shape: tuple[int, ...]) -> None:
-    """The control of the law above: these groups do not commute, so a law the other way round must fail."""
-    x, elements = batch(shape), action.elements()
-    assert (
-        not np.allclose(
-            action.apply(action.compose(elements, elements[::-1]), x),
-            action.apply(action.compose(elements[::-1], elements), x),
-        )
-        or not (action.table() != action.table().T).any()
-    )
+@pytest.mark.parametrize("action", [items(3), pixels(SQUARE), coordinates(SOLID), regular(SQUARE)], ids=repr)
+def test_the_other_order_is_another_product(action: Action) -> None:
+    """The control of the law above: in groups that do not commute it fails with the factors exchanged."""
+    x = batch({"items": (3,), "pixels": (4, 4), "coordinates": (3,), "regular": (8,)}[repr(action).partition("(")[0]])
+    first, second = action.generators[:1], action.generators[1:2]
+    one_after_the_other = action.apply(first, action.apply(second, x)[0])
+    assert np.allclose(action.apply(action.compose(first, second), x), one_after_the_other)
+    assert not np.allclose(action.apply(action.compose(second, first), x), one_after_the_other)
 
 
 @pytest.mark.parametrize(("action", "shape"), ACTIONS, ids=IDS)
