@@ -84,15 +84,31 @@ class FixedParamConfig(ShuffledMaskConfig):
     param_count: int = setting(100_000, "About how many weights the network is to have, masked ones too.", minimum=1)
     depth: int = setting(2, "The number of hidden layers.", minimum=1)
     depth_multiplier: float = setting(2.0, "How much wider each hidden layer is than the one before.", minimum=0.0)
+    features: tuple[int, ...] = setting((), "Not to be given: the widths are those of --param_count.", minimum=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.model != "MNIST_FC":
             raise UsageError(f"model (={self.model}) must be MNIST_FC, whose widths can be chosen.")
 
+    @property
+    def num_layers(self) -> int:
+        """The number of layers with weights, which the depth tells before the widths are chosen."""
+        return self.depth + 1
+
     def fitted(self, image_size: int, classes: int) -> Self:
-        """The configuration with the widths chosen."""
-        return dataclasses.replace(self, features=self.widths(image_size, classes))
+        """The configuration with the widths chosen.
+
+        Raises:
+          UsageError: If other widths were given, or as `widths`.
+        """
+        chosen = self.widths(image_size, classes)
+        if self.features not in ((), chosen):
+            raise UsageError(
+                f"features (={self.features}) must not be given, since param_count, depth and depth_multiplier choose "
+                f"{chosen}: leave --features out, or train by shuffled_mask, which takes it."
+            )
+        return dataclasses.replace(self, features=chosen)
 
     def widths(self, image_size: int, classes: int) -> tuple[int, ...]:
         """Chooses the hidden widths.

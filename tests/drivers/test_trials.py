@@ -135,6 +135,7 @@ def test_killed_trials_go_on_with_the_unfinished(tmp_path: pathlib.Path) -> None
         ("shuffled_mask", ("--mask_sparsity=1.5",), "mask_sparsity (=1.5) must be in [0, 1]."),
         ("random_mask", ("--sparsity_range=0.9,0.1",), "sparsity_range (=(0.9, 0.1)) must be two numbers"),
         ("fixed_param", ("--param_count=10",), "param_count (=10) is too small"),
+        ("fixed_param", ("--features=300,100",), "features (=(300, 100)) must not be given"),
         ("fixed_param", ("--model=MNIST_CNN",), "model (=MNIST_CNN) must be MNIST_FC"),
         ("shuffled_mask", ("--num_trials=2", "--trials_backend=batched", "--dropout_rate=0.5"), "cannot be batched"),
     ],

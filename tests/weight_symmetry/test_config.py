@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from weight_symmetry.config import ModelConfig
+from weight_symmetry.mask_config import FixedParamConfig
 from weight_symmetry.prune_config import PruneConfig
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training.schedules import CubicSparsity, SteppedSparsity
@@ -62,6 +63,22 @@ def test_an_impossible_model_is_refused(options: dict[str, Any], message: str) -
     with pytest.raises(UsageError) as caught:
         ModelConfig(**options)
     assert str(caught.value) == message
+
+
+def test_the_layers_of_a_given_depth_are_known_before_their_widths() -> None:
+    config = FixedParamConfig(depth=5, masked_layer_indices=(4,))
+    assert config.masked_layers == (4,)
+    assert len(config.fitted(784, 10).features) == 5
+    with pytest.raises(UsageError, match=r"layer 6 must be in \[0, 6\)"):
+        FixedParamConfig(depth=5, masked_layer_indices=(6,))
+
+
+def test_widths_are_chosen_or_given_but_not_both() -> None:
+    fitted = FixedParamConfig(param_count=20_000).fitted(784, 10)
+    assert fitted.fitted(784, 10) == fitted
+    assert fitted.trial(1).features == fitted.features
+    with pytest.raises(UsageError, match=r"features \(=\(50,\)\) must not be given.* leave --features out"):
+        FixedParamConfig(param_count=20_000, features=(50,)).fitted(784, 10)
 
 
 def test_sparsity_alone_prunes_once_after_half_of_the_epochs() -> None:
