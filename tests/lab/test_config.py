@@ -17,15 +17,18 @@ class Invented(Config):
     limit: float | None = setting(None, "A limit.", minimum=2)
     steps: tuple[int, ...] = setting((1,), "Some steps, one at least.", may_be_empty=False)
     kind: str = setting("one", "A kind.", choices=("one", "two"))
+    load: float = setting(0.5, "A load.", maximum=1.0)
 
 
 def test_the_defaults_obey_their_own_rules() -> None:
-    assert Invented() == Invented(0.5, (3, 2), None, (1,), "one")
+    assert Invented() == Invented(0.5, (3, 2), None, (1,), "one", 0.5)
     TrainingConfig()
     RunOptions()
 
 
-@pytest.mark.parametrize("values", [{"share": 0.0}, {"share": 1}, {"widths": ()}, {"limit": 2}, {"kind": "two"}])
+@pytest.mark.parametrize(
+    "values", [{"share": 0.0}, {"share": 1}, {"widths": ()}, {"limit": 2}, {"load": -3.0}, {"kind": "two"}]
+)
 def test_bounds_are_allowed(values: dict[str, Any]) -> None:
     Invented(**values)
 
@@ -40,6 +43,7 @@ def test_bounds_are_allowed(values: dict[str, Any]) -> None:
         ({"limit": 1.5}, "limit (=1.5) must be at least 2."),
         ({"limit": math.nan}, "limit (=nan) must be finite."),
         ({"steps": ()}, "steps must hold at least one number."),
+        ({"load": 1.5}, "load (=1.5) must be at most 1.0."),
         ({"kind": "three"}, "kind (=three) must be one of one, two."),
     ],
 )

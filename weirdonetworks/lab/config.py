@@ -165,5 +165,10 @@ def _check(name: str, value: Any, rule: Any) -> None:
         if not math.isfinite(item):
             raise UsageError(f"{name} (={item}) must be finite.")
         if not ((minimum is None or item >= minimum) and (maximum is None or item <= maximum)):
-            bounds = f"at least {minimum}" if maximum is None else f"in [{minimum:g}, {maximum:g}]"
-            raise UsageError(f"{name} (={item}) must be {bounds}.")
+            raise UsageError(f"{name} (={item}) must be {_bounds(minimum, maximum)}.")
+
+
+def _bounds(minimum: float | None, maximum: float | None) -> str:
+    if maximum is None:
+        return f"at least {minimum}"
+    return f"at most {maximum}" if minimum is None else f"in [{minimum:g}, {maximum:g}]"
