@@ -1,4 +1,4 @@
-"""The two ways an experiment is refused."""
+"""What cannot be done as it was asked for, told from a run that failed."""
 
 
 class UsageError(ValueError):
