@@ -31,6 +31,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from weirdonetworks.lab import machine
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files
 
@@ -317,7 +318,7 @@ def _plural(count: int, noun: str) -> str:
 
 def _processors() -> int:
     """Counts the processors that this process may use."""
-    return len(os.sched_getaffinity(0))
+    return len(machine.cores())
 
 
 def _choose(variants: Sequence[Variant], names: Collection[str] | None) -> list[Variant]:
@@ -355,7 +356,7 @@ def _start(variant: Variant, run: str, threads: int, options: Mapping[str, Any])
 def _serve(written: str) -> None:
     """Does one task in this process, the one made for it, and writes the sample to standard output."""
     task = json.loads(written)
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: task["threads"]])
+    machine.keep_to(machine.cores()[: task["threads"]])
     # Frameworks print as they please; the answer alone goes to standard output.
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

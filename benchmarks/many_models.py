@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import itertools
 import multiprocessing
-import os
 import queue
 import statistics
 import sys
@@ -28,7 +27,7 @@ from benchmarks import harness, rivals
 from benchmarks.rivals import Problem, jax_scan, pytorch
 from benchmarks.training_step import SPARSITY, WIDTHS
 from weight_symmetry import masks
-from weirdonetworks.lab import seeds
+from weirdonetworks.lab import machine, seeds
 from weirdonetworks.lab.data import datasets
 
 HERE = "benchmarks.many_models"
@@ -255,7 +254,7 @@ def _share(barrier: Any) -> None:
 
 
 def _work(train: Contender, problems: Sequence[Problem], number: int) -> Sequence[float]:
-    os.sched_setaffinity(0, [sorted(os.sched_getaffinity(0))[number]])
+    machine.keep_to([machine.cores()[number]])
     try:
         return train(problems, _barrier.wait)
     except BaseException:

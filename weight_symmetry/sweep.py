@@ -11,7 +11,6 @@ combination that fails is named at the end and stops no other.
 
 import concurrent.futures
 import dataclasses
-import os
 import pathlib
 import queue
 import signal
@@ -86,8 +85,7 @@ def _on_this_machine(processes: int | None) -> Execute:
     def run(cell: grid.Cell, folder: str) -> grid.Result:
         share = shares.get()
         try:
-            if hasattr(os, "sched_setaffinity"):
-                os.sched_setaffinity(0, share)  # Of this thread, which its child inherits.
+            machine.keep_to(share)
             return grid.execute(cell, folder)
         finally:
             shares.put(share)
