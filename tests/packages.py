@@ -20,6 +20,12 @@ def module_names(*within: str) -> list[str]:
     return names
 
 
+def path(name: str) -> pathlib.Path:
+    """The file of a module."""
+    base = ROOT / name.replace(".", "/")
+    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
 def public_sonnet_modules(modules: Iterable[types.ModuleType]) -> dict[str, type]:
     """The public subclasses of `snt.Module` that the given Python modules define, by qualified name.
 

@@ -1,6 +1,7 @@
 """Every module imports; the light ones without TensorFlow, and none defines a flag."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -8,30 +9,28 @@ import pytest
 
 from tests import packages
 
-# What experiments import once their flags have been read.
-HEAVY = tuple(
-    f"weirdonetworks.experiments.{name}"
-    for name in ("backbones", "classifiers", "deformations", "features", "set_networks")
-)
-# A driver answers `--help` and wrong flags at once because none of these imports TensorFlow.
-LIGHT = [
-    "weirdonetworks",
-    "weight_symmetry",
-    "weight_symmetry.config",
-    "weight_symmetry.fixed_param",
-    "weight_symmetry.function_symmetries",
-    "weight_symmetry.initialisation",
-    "weight_symmetry.permuting",
-    "weight_symmetry.prune",
-    "weight_symmetry.random_mask",
-    "weight_symmetry.report",
-    "weight_symmetry.shuffled_mask",
-    "weight_symmetry.sweep",
-    "weight_symmetry.symmetry",
-    "weight_symmetry.train",
-    *packages.module_names("weirdonetworks.algebra"),
-    *(name for name in packages.module_names("weirdonetworks.experiments") if name not in HEAVY),
-]
+ON_ARRAYS = ("weight_symmetry.initialisation", "weight_symmetry.symmetry")  # For users without TensorFlow.
+
+
+def is_light(name: str) -> bool:
+    """Whether a module must import without TensorFlow.
+
+    The algebra must, and packages themselves; what can be run and what holds settings, so that `--help` and wrong flags
+    are answered at once; and a module that keeps some imports to type checkers, which it does for this alone.
+    """
+    path = packages.path(name)
+    source = path.read_text(encoding="utf-8")
+    return (
+        name.startswith("weirdonetworks.algebra.")
+        or path.name == "__init__.py"
+        or 'if __name__ == "__main__":' in source
+        or re.search(r"^class \w+Config\(", source, re.MULTILINE) is not None
+        or "if TYPE_CHECKING:" in source
+        or name in ON_ARRAYS
+    )
+
+
+LIGHT = [name for name in packages.module_names() if is_light(name)]
 REPORT = """
 import importlib, json, sys
 heavy = {}
@@ -75,6 +74,12 @@ def test_importing_defines_no_flags(every_import: Imported) -> None:
 def test_light_modules_do_without_tensorflow() -> None:
     heavy = import_in_new_process(LIGHT)["heavy"]
     assert heavy == {name: [] for name in LIGHT}
+
+
+def test_what_can_be_run_is_found_light() -> None:
+    assert {"weirdonetworks.experiments.topology", "weirdonetworks.experiments.topology.__main__"} <= set(LIGHT)
+    assert {"weight_symmetry.prune", "weight_symmetry.report", "weight_symmetry.mask_config"} <= set(LIGHT)
+    assert not {"weirdonetworks.experiments.topology.study", "weight_symmetry.experiment"} & set(LIGHT)
 
 
 def test_heavy_modules_are_seen_to_be_heavy(every_import: Imported) -> None:

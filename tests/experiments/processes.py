@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import inspect
 import io
 import pathlib
 import subprocess
@@ -9,6 +10,9 @@ import sys
 import types
 import typing
 from typing import Any
+
+from weirdonetworks.lab import experiment
+from weirdonetworks.lab.config import Config, RunOptions
 
 
 def command(name: str, *flags: str) -> list[str]:
@@ -22,17 +26,20 @@ def run(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
 def shown_again(name: str, folder: pathlib.Path, *flags: str) -> str:
     """Runs a study again that was finished in `folder` with those flags; returns what it says, and no file changes."""
     before = _times(folder)
-    main = importlib.import_module(f"weirdonetworks.experiments.{name}").main
+    package = importlib.import_module(f"weirdonetworks.experiments.{name}")
+    (settings,) = (
+        value
+        for value in vars(package).values()
+        if inspect.isclass(value) and issubclass(value, Config) and value.__module__ == package.__name__
+    )
     given = dict(flag.removeprefix("--").split("=", 1) for flag in (*flags, f"--experiment_dir={folder}"))
-    hints = typing.get_type_hints(main)
-    del hints["return"]
     configs = []
-    for config in hints.values():
+    for config in (settings, RunOptions):
         kinds = typing.get_type_hints(config)
         configs.append(config(**{key: _value(given.pop(key), kinds[key]) for key in kinds.keys() & given.keys()}))
     assert not given
     with contextlib.redirect_stdout(io.StringIO()) as said:
-        main(*configs)
+        experiment.main(*configs)
     assert _times(folder) == before and "nothing was trained" in said.getvalue()
     return said.getvalue()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from weirdonetworks.experiments import backbones
+from weirdonetworks.experiments.transfer_stability import backbones
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files
 

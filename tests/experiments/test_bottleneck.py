@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.experiments.processes import run
-from weirdonetworks.experiments import bottleneck
+from weirdonetworks.experiments.bottleneck import study as bottleneck
+from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import RunOptions
 
 SHORT = bottleneck.BottleneckConfig(
@@ -27,7 +28,7 @@ SHORT = bottleneck.BottleneckConfig(
 
 
 def test_a_price_lowers_the_rate(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bottleneck.main(SHORT, RunOptions(experiment_dir=str(tmp_path)))
+    experiment.main(SHORT, RunOptions(experiment_dir=str(tmp_path)))
     assert "Share of the angle in pixels" in capsys.readouterr().out
     (directory,) = tmp_path.glob("bottleneck-*")
     assert (directory / "bottleneck.png").read_bytes().startswith(b"\x89PNG")

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests.experiments.processes import run, shown_again
-from weirdonetworks.experiments.comparative import _by_comparison, _classified, comparison, draw_partners
+from weirdonetworks.experiments.comparative.study import _by_comparison, _classified, comparison, draw_partners
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.experiments.processes import run
-from weirdonetworks.experiments import conservation
+from weirdonetworks.experiments.conservation import study as conservation
+from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import RunOptions
 
 SHORT = conservation.ConservationConfig(
@@ -18,7 +19,7 @@ SHORT = conservation.ConservationConfig(
 def test_it_measures_the_drift_of_each_network_at_each_rate(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    conservation.main(SHORT, RunOptions(experiment_dir=str(tmp_path)))
+    experiment.main(SHORT, RunOptions(experiment_dir=str(tmp_path)))
     printed = capsys.readouterr().out
     (directory,) = tmp_path.glob("conservation-*")
     assert (directory / "conservation.png").read_bytes().startswith(b"\x89PNG")

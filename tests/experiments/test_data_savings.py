@@ -7,7 +7,8 @@ import pytest
 
 from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run
-from weirdonetworks.experiments import data_savings
+from weirdonetworks.experiments.data_savings import study as data_savings
+from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
@@ -64,4 +65,4 @@ def test_bad_input_is_refused(tmp_path: pathlib.Path) -> None:
             data_savings.DataSavingsConfig(sizes=sizes)
     config = data_savings.DataSavingsConfig(examples=400, sizes=(100, 1000))
     with pytest.raises(UsageError, match="sizes: 1000 must be at most 367, the training images"):
-        data_savings.main(config, RunOptions(experiment_dir=str(tmp_path)))
+        experiment.main(config, RunOptions(experiment_dir=str(tmp_path)))

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from weirdonetworks.algebra.transforms import affine
-from weirdonetworks.experiments.deformations import SHEAR, SHIFT, ZOOM, RandomDeformation
+from weirdonetworks.experiments.transfer_stability.deformations import SHEAR, SHIFT, ZOOM, RandomDeformation
 
 SIDE, COUNT = 33, 300
 

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from tests.experiments.processes import run
-from weirdonetworks.experiments.discover_symmetries import DiscoverSymmetriesConfig, find
+from weirdonetworks.experiments.discover_symmetries.study import DiscoverSymmetriesConfig, measure
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.errors import UsageError
 
@@ -40,4 +40,4 @@ def test_it_tells_the_symmetries_of_the_grid_and_of_shuffled_images(tmp_path: pa
 
 def test_a_threshold_above_every_correlation_is_refused() -> None:
     with pytest.raises(UsageError, match=r"threshold \(=1.5\) must be lower: no two pixels are joined"):
-        find(DiscoverSymmetriesConfig(examples=50, threshold=1.5), RunOptions())
+        measure(DiscoverSymmetriesConfig(examples=50, threshold=1.5), RunOptions())

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from weirdonetworks.algebra.transforms import rotation, shift
-from weirdonetworks.experiments import features
-from weirdonetworks.experiments.backbones import Backbone
+from weirdonetworks.experiments.transfer_stability import features
+from weirdonetworks.experiments.transfer_stability.backbones import Backbone
 from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.records import runs
 

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from weirdonetworks.experiments import graph_layout
+from weirdonetworks.experiments.topology import graph_layout
 from weirdonetworks.measure import topology
 
 

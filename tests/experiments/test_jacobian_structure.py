@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tests.experiments.processes import run
-from weirdonetworks.experiments import jacobian_structure
+from weirdonetworks.experiments.jacobian_structure import study as jacobian_structure
+from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.measure.jacobian import spectrum
@@ -23,7 +24,7 @@ STAGES = ["convolution 0", "ReLU 0", "pooling 0", "flatten", "dense"]
 def test_it_measures_each_network_before_and_after_training(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    jacobian_structure.main(SHORT, RunOptions(experiment_dir=str(tmp_path)))
+    experiment.main(SHORT, RunOptions(experiment_dir=str(tmp_path)))
     printed = capsys.readouterr().out
     (directory,) = tmp_path.glob("jacobian_structure-*")
     assert (directory / "jacobian_structure.png").read_bytes().startswith(b"\x89PNG")

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests.experiments.processes import run
-from weirdonetworks.experiments import learned_augmentation
+from weirdonetworks.experiments.learned_augmentation import study as learned_augmentation
 from weirdonetworks.lab.data.datasets import Dataset
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from weirdonetworks.experiments import letters
+from weirdonetworks.experiments.shared import letters
 
 
 def test_letters_are_drawn_within_the_image() -> None:

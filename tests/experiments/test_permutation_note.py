@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from weirdonetworks.algebra import equivariant_weight_orbits, symmetric_group
-from weirdonetworks.experiments.permutation_note import NOTE_TABLE_22, counts, written_layer
+from weirdonetworks.experiments.permutation_note.study import NOTE_TABLE_22, counts, written_layer
 
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:

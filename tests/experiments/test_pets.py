@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.lab.data.test_sources import RECORD, cifar_batches, write_archive
-from weirdonetworks.experiments import pets
+from weirdonetworks.experiments.transfer_stability import pets
 from weirdonetworks.lab.data import download
 
 CIFAR10_CAT, CIFAR10_DOG = 3, 5

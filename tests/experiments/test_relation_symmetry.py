@@ -10,7 +10,8 @@ import tensorflow as tf
 from scipy.spatial.distance import pdist
 
 from tests.experiments.processes import run
-from weirdonetworks.experiments import relation_symmetry
+from weirdonetworks.experiments.relation_symmetry import study as relation_symmetry
+from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.measure.precision import in_dtype
 
@@ -47,7 +48,7 @@ def test_it_tells_what_is_built_in_from_what_is_learned(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relation_symmetry, "NETWORKS", ("relation", "relation_of_differences"))
-    relation_symmetry.main(SHORT, RunOptions(experiment_dir=str(tmp_path)))
+    experiment.main(SHORT, RunOptions(experiment_dir=str(tmp_path)))
     printed = capsys.readouterr().out
     (directory,) = tmp_path.glob("relation_symmetry-*")
     assert (directory / "relation_symmetry.png").read_bytes().startswith(b"\x89PNG")

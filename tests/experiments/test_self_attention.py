@@ -9,7 +9,7 @@ import pytest
 
 from tests.drivers.processes import only_run, read, records
 from tests.experiments.processes import run, shown_again
-from weirdonetworks.experiments.self_attention import central_pixel
+from weirdonetworks.experiments.self_attention.study import central_pixel
 
 SHORT = ("--examples=110", "--epochs=1", "--size=4", "--window=1")
 Done = tuple[pathlib.Path, subprocess.CompletedProcess[str]]

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from tests.drivers.processes import all_runs, only_run, read
 from tests.experiments.processes import run, shown_again
-from weirdonetworks.experiments import set_functions, set_networks
+from weirdonetworks.experiments.set_functions import study as set_functions
+from weirdonetworks.experiments.shared import set_networks
 from weirdonetworks.lab.data import set_tasks
 from weirdonetworks.lab.data.datasets import Dataset
 

@@ -8,7 +8,8 @@ import pytest
 
 from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run, shown_again
-from weirdonetworks.experiments import staged
+from weirdonetworks.experiments.staged import study as staged
+from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.training.study import Study, Trained
 
@@ -56,7 +57,7 @@ def test_interrupted_between_stages_and_resumed_equals_uninterrupted(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    staged.main(CONFIG, RunOptions(experiment_dir=str(whole)))
+    experiment.main(CONFIG, RunOptions(experiment_dir=str(whole)))
     train = Study.train
 
     def interrupted(self: Study, name: str, *arguments: Any, **options: Any) -> Trained:
@@ -67,9 +68,9 @@ def test_interrupted_between_stages_and_resumed_equals_uninterrupted(
     with monkeypatch.context() as patched:
         patched.setattr(Study, "train", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            staged.main(CONFIG, RunOptions(experiment_dir=str(cut)))
+            experiment.main(CONFIG, RunOptions(experiment_dir=str(cut)))
     (first,) = all_runs(only_run(cut))
     metrics = (first / "metrics.jsonl").read_bytes()
-    staged.main(CONFIG, RunOptions(experiment_dir=str(cut), resume=True))
+    experiment.main(CONFIG, RunOptions(experiment_dir=str(cut), resume=True))
     assert (first / "metrics.jsonl").read_bytes() == metrics  # Not trained again.
     assert read(only_run(cut) / "results.json") == read(only_run(whole) / "results.json")

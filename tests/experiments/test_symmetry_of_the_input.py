@@ -11,7 +11,10 @@ import tensorflow as tf
 from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run
 from weirdonetworks.algebra import image_rotations
-from weirdonetworks.experiments import digits, invariant_choice, minimal_network, monomial_subset
+from weirdonetworks.experiments.invariant_choice import study as invariant_choice
+from weirdonetworks.experiments.minimal_network import study as minimal_network
+from weirdonetworks.experiments.monomial_subset import study as monomial_subset
+from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 

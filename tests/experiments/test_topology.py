@@ -10,7 +10,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests.experiments.processes import run, shown_again
-from weirdonetworks.experiments.topology import _Pixels, reproduction
+from weirdonetworks.experiments.topology.study import _Pixels, reproduction
 from weirdonetworks.measure.topology import denoiser
 
 SHORT = ("--examples=1500", "--epochs=4", "--batch_size=32", "--execution=graph")

@@ -15,9 +15,10 @@ import pytest
 from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run
 from tests.experiments.test_pets import write_cifar10
-from weirdonetworks.experiments import pet_networks, transfer_stability
-from weirdonetworks.experiments.backbones import Backbone
-from weirdonetworks.experiments.pet_networks import TransferStabilityConfig
+from weirdonetworks.experiments.transfer_stability import TransferStabilityConfig, pet_networks
+from weirdonetworks.experiments.transfer_stability import study as transfer_stability
+from weirdonetworks.experiments.transfer_stability.backbones import Backbone
+from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.datasets import Dataset, Split, Standardisation
 from weirdonetworks.lab.errors import UsageError
@@ -54,12 +55,12 @@ class Done:
 
         with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
             patched.setattr(pet_networks, "transferred", first_only)
-            transfer_stability.main(config, options)
+            experiment.main(config, options)
         self.directory = only_run(folder / "runs")
         files.write_json(self.directory / "status.json", {"status": "running", "epoch": 0})  # As a kill leaves it.
         self.before = {path: path.stat().st_mtime_ns for path in self.directory.glob("*/*") if path.is_file()}
         with contextlib.redirect_stdout(io.StringIO()) as printed:
-            transfer_stability.main(config, dataclasses.replace(options, resume=True))
+            experiment.main(config, dataclasses.replace(options, resume=True))
         self.printed = printed.getvalue()
         self.results = read(self.directory / "results.json")
 
@@ -201,9 +202,10 @@ def test_a_missing_extra_is_named_before_anything_is_computed(
 ) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     monkeypatch.delitem(sys.modules, "weirdonetworks.lab.records.page", raising=False)
+    monkeypatch.delitem(sys.modules, "weirdonetworks.experiments.transfer_stability.study")
     monkeypatch.delattr("weirdonetworks.lab.records.page", raising=False)
     with pytest.raises(
         ImportError, match=r"^jinja2 is not installed, .*: pip install weirdonetworks\[experiments\]\.$"
     ):
-        transfer_stability.main(TransferStabilityConfig(), RunOptions(experiment_dir=str(tmp_path / "runs")))
+        experiment.main(TransferStabilityConfig(), RunOptions(experiment_dir=str(tmp_path / "runs")))
     assert not list(tmp_path.iterdir())

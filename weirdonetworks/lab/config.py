@@ -62,6 +62,10 @@ class Config:
         for field in dataclasses.fields(self):
             _check(field.name, getattr(self, field.name), field.metadata)
 
+    def resolved(self) -> Self:
+        """Returns the configuration with defaults filled in that take heavy modules to know; here, as it is."""
+        return self
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(Config):

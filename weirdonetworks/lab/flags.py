@@ -119,7 +119,10 @@ def _help(places: Mapping[str, str], full: bool) -> None:
     """Prints what the program is for, and its arguments; quietly less where the reader has seen enough (`| head`)."""
     arguments = [f"  {name.upper()}: {text}" for name, text in places.items()]
     described = FLAGS.get_help() if full else FLAGS.main_module_help()
-    purpose = (sys.modules["__main__"].__doc__ or "").strip()
+    program = sys.modules["__main__"]
+    if program.__spec__ is not None and program.__spec__.name.endswith(".__main__"):
+        program = sys.modules[program.__spec__.name.removesuffix(".__main__")]  # A package is run: it says it.
+    purpose = (program.__doc__ or "").strip()
     try:
         print("\n\n".join([purpose, *arguments, f"flags:\n{described}"]), flush=True)
     except BrokenPipeError:

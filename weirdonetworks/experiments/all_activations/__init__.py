@@ -1,0 +1,38 @@
+"""Gives a network many activation functions at once, and asks which it uses.
+
+usage: python -m weirdonetworks.experiments.all_activations [--flag=value ...]
+
+    python -m weirdonetworks.experiments.all_activations --num_trials=3
+"""
+
+import dataclasses
+from typing import Self
+
+from weirdonetworks.lab.config import StudyConfig, setting
+from weirdonetworks.lab.errors import UsageError
+
+GROUP = 8  # Units come in groups of so many: what the larger softmax needs.
+
+
+@dataclasses.dataclass(frozen=True)
+class AllActivationsConfig(StudyConfig):
+    """What the experiment is told."""
+
+    epochs: int = setting(10, "Passes over the training data.", minimum=1)
+    activations: tuple[str, ...] = setting((), "Names of activation functions, all of them if none is named.")
+    units: int = setting(
+        64, f"Units of each hidden layer where outputs are concatenated; divisible by {GROUP}.", minimum=GROUP
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.units % GROUP:
+            raise UsageError(f"units (={self.units}) must be divisible by {GROUP}, the softmax's group.")
+
+    def resolved(self) -> Self:
+        """Returns the configuration that names each activation function once."""
+        from weirdonetworks.nets.small.activation_mlp import ACTIVATIONS
+
+        if unknown := set(self.activations) - set(ACTIVATIONS):
+            raise UsageError(f"activations (={min(unknown)}) must be among {', '.join(ACTIVATIONS)}.")
+        return dataclasses.replace(self, activations=tuple(dict.fromkeys(self.activations or ACTIVATIONS)))

@@ -1,0 +1,175 @@
+"""What the experiment `all_activations` trains, measures, draws and prints."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from weirdonetworks.experiments.all_activations import GROUP, AllActivationsConfig
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.trainer import Resident
+from weirdonetworks.nets.small.activation_mlp import AllActivations
+
+ALL = {"concat": "all_concat", "sum": "all_sum"}  # The networks that have all activations, by reduction.
+MEASURED = 10_000  # The training images over which an activation's mean is taken.
+
+
+def run(opened: Study, config: AllActivationsConfig, options: RunOptions) -> None:
+    """Trains the networks and measures them."""
+    data = datasets.configured(config, options.data_dir)
+    splits = loop.residents(data)
+    hidden_sizes = _hidden_sizes(config, data.train.images[0].size, len(data.classes))
+    trained = {
+        name: [train(opened, name, sizes, data, splits, trial) for trial in config.trials()]
+        for name, sizes in hidden_sizes.items()
+    }
+    some = data.standardisation(splits["train"].images[:MEASURED])
+    opened.finish(
+        {
+            "parameters": {name: each[0].parameters for name, each in trained.items()},
+            "hidden_sizes": hidden_sizes,
+            "test_accuracy": {
+                name: study.spread([one.final["test_accuracy"] for one in each]) for name, each in trained.items()
+            },
+            "weights": {reduce: _weights(trained[name][0]) for reduce, name in ALL.items()},
+            "without": {
+                reduce: {
+                    each: study.spread([_accuracy_without(each, one, some, splits["test"]) for one in trained[name]])
+                    for each in config.activations
+                }
+                for reduce, name in ALL.items()
+            },
+        },
+        draw,
+    )
+
+
+def train(
+    opened: Study,
+    name: str,
+    hidden_sizes: Sequence[int],
+    data: Dataset,
+    splits: Mapping[str, Resident],
+    config: AllActivationsConfig,
+) -> Trained:
+    names = config.activations if name in ALL.values() else (name,)
+    reduce = "sum" if name == ALL["sum"] else "concat"
+    return opened.train(
+        name,
+        lambda: AllActivations(hidden_sizes, len(data.classes), names, reduce, config.random_seed),
+        lambda made: objectives.classification(made, data.standardisation),
+        splits,
+        config,
+        follow=lambda made: {f"weight/{key}": size for key, size in made.given_weights().items()},
+    )
+
+
+def _weights(trained: Trained) -> list[dict[str, float]]:
+    """Lists the weights given at the start and after each epoch."""
+    recorded = [
+        {key.removeprefix("weight/"): size for key, size in record.items() if key.startswith("weight/")}
+        for record in trained.records
+    ]
+    return [*recorded, trained.network.given_weights()]
+
+
+def _accuracy_without(name: str, trained: Trained, images: tf.Tensor, test: Resident) -> float:
+    """Measures the test accuracy when an activation gives its mean and no more; the network is left as it was."""
+    variables = trained.network.trainable_variables
+    kept = [variable.numpy() for variable in variables]
+    trained.network.silence(name, images)
+    accuracy = trained.trainer.evaluate(test)["accuracy"]
+    for variable, value in zip(variables, kept, strict=True):
+        variable.assign(value)
+    return accuracy
+
+
+def _hidden_sizes(config: AllActivationsConfig, inputs: int, classes: int) -> dict[str, tuple[int, int]]:
+    """Chooses the hidden layers of each network, so that all have about as many weights."""
+    both = (config.units, config.units)
+    matching = matching_sizes(parameters(inputs, both, classes, len(config.activations)), inputs, classes)
+    return {ALL["concat"]: both, ALL["sum"]: matching, **dict.fromkeys(config.activations, matching)}
+
+
+def parameters(inputs: int, hidden_sizes: tuple[int, int], classes: int, activations: int = 1) -> int:
+    """Counts the weights of the dense layers, each of which after the first reads several activations of each unit.
+
+    Those of the activations themselves are left out, some dozens at most.
+
+    >>> parameters(784, (64, 64), 10, activations=10)
+    97674
+    """
+    first, second = hidden_sizes
+    return (inputs + 1) * first + (activations * first + 1) * second + (activations * second + 1) * classes
+
+
+def matching_sizes(wanted: int, inputs: int, classes: int) -> tuple[int, int]:
+    """Finds the two sizes nearest to each other, multiples of `GROUP`, that give as many weights up to half a percent.
+
+    >>> matching_sizes(97674, 784, 10)
+    (104, 136)
+
+    Raises:
+      UsageError: If there are none.
+    """
+    matching = []
+    for first in range(GROUP, wanted // inputs, GROUP):
+        second = GROUP * round((wanted - (inputs + 1) * first - classes) / ((first + 1 + classes) * GROUP))
+        if second >= GROUP and abs(parameters(inputs, (first, second), classes) / wanted - 1) < 0.005:
+            matching.append((first, second))
+    if not matching:
+        raise UsageError(f"no network with one activation function has {wanted:,} weights: raise --units.")
+    return min(matching, key=lambda sizes: abs(sizes[0] - sizes[1]))
+
+
+def draw(found: Mapping[str, Any]) -> Figure:
+    """Draws the accuracies, the weights given over the epochs (of the first seed), and the accuracy lost without."""
+    figure, (accuracies, *weights, losses) = plots.row(4, height=3.6)
+    networks = list(found["test_accuracy"])
+    names = [name for name in networks if name not in ALL.values()]
+    values = [found["test_accuracy"][name] for name in networks]
+    accuracies.errorbar(
+        [100 * value["mean"] for value in values],
+        range(len(networks)),
+        xerr=[100 * value["deviation"] for value in values],
+        fmt="o",
+    )
+    accuracies.set(title="test accuracy", xlabel="%", yticks=range(len(networks)), yticklabels=networks)
+    accuracies.invert_yaxis()
+    for axes, (reduce, records) in zip(weights, found["weights"].items(), strict=True):
+        for index, name in enumerate(names):
+            given = [(record[f"layer_0/{name}"] + record[f"layer_1/{name}"]) / 2 for record in records]
+            axes.plot(given, color=plots.COLOURS[index % 7], linestyle=("-", "--")[index // 7], label=name)
+        axes.set(title=f"weight given, {reduce}", xlabel="epoch", ylim=(0, None))
+    weights[0].legend(loc="lower right", fontsize="x-small", ncols=2, frameon=False)
+    for reduce, shift in zip(ALL, (-0.15, 0.15), strict=True):
+        lost = [
+            100 * (found["test_accuracy"][ALL[reduce]]["mean"] - found["without"][reduce][name]["mean"])
+            for name in names
+        ]
+        losses.barh([index + shift for index in range(len(names))], lost, height=0.3, label=reduce)
+    losses.set(
+        title="accuracy lost without it", xlabel="percentage points", yticks=range(len(names)), yticklabels=names
+    )
+    losses.invert_yaxis()
+    losses.legend(frameon=False)
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    rows = []
+    for name, accuracy in found["test_accuracy"].items():
+        widths = "-".join(map(str, found["hidden_sizes"][name]))
+        without = [study.percent(lost[name]) if name in lost else "" for lost in found["without"].values()]
+        rows.append([name, widths, f"{found['parameters'][name]:,}", study.percent(accuracy), *without])
+    header = ["network", "hidden units", "parameters", "test accuracy", *(f"{ALL[each]} without" for each in ALL)]
+    yield tables.table(header, rows)

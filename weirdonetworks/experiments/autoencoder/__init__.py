@@ -1,0 +1,20 @@
+"""Trains an autoencoder, and draws its reconstructions and a map of its codes (t-SNE, which needs scikit-learn).
+
+usage: python -m weirdonetworks.experiments.autoencoder [--flag=value ...]
+
+    python -m weirdonetworks.experiments.autoencoder --num_trials=3
+"""
+
+import dataclasses
+
+from weirdonetworks.lab.config import StudyConfig, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoencoderConfig(StudyConfig):
+    """What the experiment is told."""
+
+    examples: int | None = setting(None, "Take only the first so many images of train and of test.", minimum=100)
+    epochs: int = setting(10, "Passes over the training data.", minimum=1)
+    weight_decay: float | None = setting(0.0, "Weight decay.", minimum=0.0, short="wd")
+    code_size: int = setting(32, "How many numbers stand for an image.", minimum=1)

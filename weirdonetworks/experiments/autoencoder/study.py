@@ -1,0 +1,179 @@
+"""What the experiment `autoencoder` trains, measures, draws and prints."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from weirdonetworks import extras
+from weirdonetworks.experiments.autoencoder import AutoencoderConfig
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training.objectives import Objective
+from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.measure.neighbours import nearest_labels
+from weirdonetworks.measure.principal import PrincipalComponents
+from weirdonetworks.nets.small.image_autoencoder import Autoencoder
+
+VOTES = 5  # Nearest neighbours that vote for a class,
+STORED = 5000  # out of so many training images.
+AT_A_TIME = 1000  # Images encoded at a time.
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictured:
+    """What the picture shows of a network: test images, their reconstructions, codes and labels."""
+
+    images: npt.NDArray[np.float32]
+    reconstructions: npt.NDArray[np.float32]
+    codes: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int32]
+
+
+def run(opened: Study, config: AutoencoderConfig, options: RunOptions) -> None:
+    """Trains the networks and measures them."""
+    if options.dump_json:
+        import_manifold()
+    data = datasets.configured(config, options.data_dir)
+    splits = loop.residents(data)
+    trained = [
+        opened.train(
+            "autoencoder",
+            lambda: Autoencoder(config.code_size),
+            lambda made: reconstruction(made, data.standardisation),
+            splits,
+            trial,
+        )
+        for trial in config.trials()
+    ]
+    results = {
+        "parameters": trained[0].parameters,
+        "seconds": study.spread([each.seconds for each in trained]),
+        "codes": {
+            "autoencoder": {
+                "numbers": config.code_size,
+                "test_error": study.spread([each.final["test_avg_loss"] for each in trained]),
+                "neighbours": study.spread([neighbours(encoder(each, data), data) for each in trained]),
+            },
+            **linear_codes(config.code_size, data),
+        },
+        "epochs": trained[0].curves,
+    }
+    opened.finish(results, functools.partial(draw, pictured(trained[0], data), config.random_seed))
+
+
+def reconstruction(network: Any, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> Objective:
+    """Makes the objective of an autoencoder: `loss`, the mean square by which an image's numbers are missed."""
+
+    def objective(
+        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
+    ) -> Mapping[str, tf.Tensor]:
+        del labels, is_training, seed
+        inputs = preprocess(images)
+        return {"loss": tf.reduce_mean(tf.square(network(inputs) - inputs), axis=[1, 2, 3])}
+
+    return objective
+
+
+def encoder(trained: Trained, data: Dataset) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
+    """Makes the function that gives a trained network's codes of images."""
+
+    def encode(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        parts = (images[start : start + AT_A_TIME] for start in range(0, len(images), AT_A_TIME))
+        return np.concatenate([trained.network.encode(data.standardisation(part)) for part in parts])
+
+    return encode
+
+
+def neighbours(encode: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating]], data: Dataset) -> float:
+    """Gives the share of test images whose class the training images with the nearest codes tell."""
+    stored = data.train[:STORED]
+    guesses = nearest_labels(encode(stored.images), stored.labels, encode(data.test.images), min(VOTES, len(stored)))
+    return float(np.mean(guesses == data.test.labels))
+
+
+def linear_codes(size: int, data: Dataset) -> dict[str, Any]:
+    """Measures the same of what needs no training: as many principal components, and the pixels themselves."""
+
+    def inputs(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        return data.standardisation(images).numpy().reshape(len(images), -1)
+
+    train, test = inputs(data.train.images), inputs(data.test.images)
+    size = min(size, train.shape[1])
+    components = PrincipalComponents.of(train, size)
+    missed = float(np.mean(np.square(components.decode(components.encode(test)) - test)))
+    by_components = neighbours(lambda images: components.encode(inputs(images)), data)
+    return {
+        "principal components": {
+            "numbers": size,
+            "test_error": study.spread([missed]),
+            "neighbours": study.spread([by_components]),
+        },
+        "pixels": {
+            "numbers": train.shape[1],
+            "test_error": study.spread([0.0]),
+            "neighbours": study.spread([neighbours(inputs, data)]),
+        },
+    }
+
+
+def pictured(trained: Trained, data: Dataset) -> Pictured:
+    """Gathers what the picture shows; the first test image of each class comes first."""
+    first = np.unique(data.test.labels, return_index=True)[1]
+    images = data.standardisation(data.test.images[first])
+    codes = encoder(trained, data)(data.test.images)
+    return Pictured(images.numpy(), trained.network(images).numpy(), codes, data.test.labels)
+
+
+def import_manifold() -> Any:
+    """Imports what maps codes to the plane.
+
+    Raises:
+      ImportError: If scikit-learn is not installed.
+    """
+    with extras.needed("experiments", "the map of the codes needs it", "scikit-learn"):
+        from sklearn import manifold
+    return manifold
+
+
+def draw(shown: Pictured, seed: int, found: Mapping[str, Any]) -> Figure:
+    """Draws images beside their reconstructions, and the t-SNE of the codes coloured by class."""
+    del found
+    perplexity = min(30.0, (len(shown.codes) - 1) / 3)
+    plane = import_manifold().TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(shown.codes)
+    figure, (left, right) = plots.row(2, widths=(0.75, 1.1), height=5.0)
+    # Two columns of pairs: an image, its reconstruction.
+    pairs = np.concatenate([shown.images, shown.reconstructions], axis=2)[..., 0]
+    if len(pairs) % 2:
+        pairs = np.concatenate([pairs, np.full_like(pairs[:1], pairs.min())])
+    columns = [np.concatenate(list(half)) for half in np.split(pairs, 2)]
+    left.imshow(np.concatenate(columns, axis=1), cmap="gray_r", vmin=shown.images.min(), vmax=shown.images.max())
+    left.set(title="test images, and what is made of their codes", xticks=[], yticks=[])
+    colours = mpl.colormaps["tab10"]
+    for label in np.unique(shown.labels):
+        here = plane[shown.labels == label]
+        right.scatter(here[:, 0], here[:, 1], s=2, color=colours(int(label) % 10), linewidths=0)
+        right.annotate(str(label), np.median(here, axis=0), ha="center", va="center", weight="bold")
+    right.set(title="t-SNE of the codes of test images", xticks=[], yticks=[])
+    for axes in (left, right):
+        axes.spines[:].set_visible(False)
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    rows = [
+        [name, str(code["numbers"]), f"{code['test_error']['mean']:.4f}", study.percent(code["neighbours"])]
+        for name, code in found["codes"].items()
+    ]
+    yield tables.table(["code", "numbers", "error on test images", f"{VOTES} nearest neighbours"], rows)

@@ -1,0 +1,176 @@
+"""What the experiment `bottleneck` trains, measures, draws and prints."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sonnet as snt
+import tensorflow as tf
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from weirdonetworks.algebra.transforms import rotation
+from weirdonetworks.experiments.bottleneck import CONTROL, BottleneckConfig
+from weirdonetworks.experiments.shared import digits, settings
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import transformed
+from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training.objectives import Objective
+from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.trainer import Resident
+from weirdonetworks.measure.stability import outputs_over
+from weirdonetworks.nets.small.variational_bottleneck import VariationalBottleneck
+
+TURNS = {"upright": settings.UPRIGHT, "turned": 1}  # By multiples of how many degrees the digits are turned.
+SHARES = (1, 2, 5, 10, 20, 50, 100)  # Marked on the axes, in percent.
+
+
+def run(opened: Study, config: BottleneckConfig, options: RunOptions) -> None:
+    """Trains the networks on each sort of digits."""
+    upright = digits.load(config, options)
+    pixel_share, shares = measures(upright, config)
+    trained_on: dict[str, Any] = {}
+    for turns, step in TURNS.items():
+        data = transformed.turned(upright, step, config.data_seed)
+        splits = loop.residents(data)
+        trained_on[turns] = {}
+        for name, beta in config.prices().items():
+            training = f"{name}_{turns}".replace(" ", "_")
+            trained = [train(opened, training, data, splits, beta, trial) for trial in config.trials()]
+            measured = [{**each.final, **shares(each.network)} for each in trained]
+            trained_on[turns][name] = {
+                key: study.spread([each[key] for each in measured])
+                for key in ("test_accuracy", "test_rate", "code_share", "probability_share")
+            }
+    opened.finish({"pixel_share": pixel_share, "trained_on": trained_on}, draw)
+
+
+def train(
+    opened: Study,
+    name: str,
+    data: Dataset,
+    splits: Mapping[str, Resident],
+    beta: float | None,
+    config: BottleneckConfig,
+) -> Trained:
+    return opened.train(
+        name,
+        lambda: network(config, len(data.classes), with_noise=beta is not None),
+        lambda made: objective(made, data.standardisation, beta or 0.0),
+        splits,
+        config,
+    )
+
+
+def network(config: BottleneckConfig, classes: int, with_noise: bool) -> snt.Module:
+    """Makes a classifier: an `encoder`, a `bottleneck` and a `head`, one after the other."""
+    made = snt.Module(name="classifier")
+    layers = snt.nets.MLP(config.hidden_sizes, activate_final=True)
+    made.encoder = snt.Sequential([snt.Flatten(), layers], name="encoder")
+    made.bottleneck = VariationalBottleneck(config.code_size, with_noise, name="bottleneck")
+    made.head = snt.Linear(classes, name="head")
+    return made
+
+
+def objective(made: Any, preprocess: Callable[[tf.Tensor], tf.Tensor], beta: float) -> Objective:
+    """Makes the objective of such a classifier: cross-entropy plus beta times the rate, its `loss`, and each alone."""
+
+    def logits(hidden: tf.Tensor, is_training: bool, seed: tf.Tensor) -> tf.Tensor:
+        return made.head(made.bottleneck(hidden, is_training, seed))
+
+    classification = objectives.classification(logits, takes=("is_training", "seed"))
+
+    def measured(
+        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
+    ) -> Mapping[str, tf.Tensor]:
+        hidden = made.encoder(preprocess(images))
+        found = classification(hidden, labels, is_training=is_training, seed=seed)
+        rate = made.bottleneck.rate(hidden)
+        return {**found, "cross_entropy": found["loss"], "rate": rate, "loss": found["loss"] + beta * rate}
+
+    return measured
+
+
+def measures(data: Dataset, config: BottleneckConfig) -> tuple[float, Callable[[Any], dict[str, float]]]:
+    """Returns the share of the angle in the pixels of turned test images, and what measures it in a classifier."""
+    images = data.test.images[: config.examined]
+    height, width = images.shape[1:3]
+    sweep = [rotation(height, width, angle) for angle in range(0, 360, config.step)]
+
+    def share(of: Callable[[tf.Tensor], tf.Tensor]) -> float:
+        return angle_share(outputs_over(lambda turned: of(data.standardisation(turned)), images, sweep))
+
+    def shares(made: Any) -> dict[str, float]:
+        def code(inputs: tf.Tensor) -> tf.Tensor:
+            return made.bottleneck(made.encoder(inputs), is_training=False)
+
+        return {
+            "code_share": share(code),
+            "probability_share": share(lambda inputs: tf.nn.softmax(made.head(code(inputs)))),
+        }
+
+    return share(tf.identity), shares
+
+
+def angle_share(outputs: npt.ArrayLike) -> float:
+    """Gives the share of the outputs' variance over angles and images that is the one over angles alone.
+
+        mean over x of sum_k var_g f(g x)_k  /  sum_k var_(g, x) f(g x)_k
+
+    It is 0 for what is invariant, and 1 for what tells the angle alone. Noise and scale are of no account.
+
+    >>> angle_share([[[1.0], [3.0]], [[1.0], [3.0]]]), angle_share([[[1.0], [1.0]], [[3.0], [3.0]]])
+    (0.0, 1.0)
+
+    Args:
+      outputs: `[angles, images, ...]`.
+    """
+    values = np.asarray(outputs, np.float64)
+    total = values.var(axis=(0, 1)).sum()
+    return float(values.var(axis=0).mean(axis=0).sum() / total) if total else 0.0
+
+
+def draw(found: Any) -> Figure:
+    """Draws accuracy, rate, and the share of the angle in codes and probabilities, against beta."""
+    figure, (accuracy, rate, codes, probabilities) = plots.row(4, height=3.4)
+    for turns, networks in found["trained_on"].items():
+        label = f"trained on digits {turns}"
+        _curve(accuracy, networks, "test_accuracy", 100, label=label)
+        _curve(rate, {name: each for name, each in networks.items() if name != CONTROL}, "test_rate", label=label)
+        _curve(codes, networks, "code_share", 100, label=label)
+        _curve(probabilities, networks, "probability_share", 100, label=label)
+    accuracy.set(title="test accuracy", ylabel="%", xlabel="beta")
+    rate.set(title="rate", ylabel="nats", xlabel="beta", yscale="log")
+    for axes, title in ((codes, "codes"), (probabilities, "probabilities")):
+        axes.axhline(100 * found["pixel_share"], color="0.6", linestyle=":", label="in the pixels")
+        axes.set(title=f"share of the angle in {title}", ylabel="%", xlabel="beta", yscale="log")
+        axes.minorticks_off()
+        axes.set_yticks(SHARES, list(map(str, SHARES)))
+    figure.legend(*codes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def _curve(axes: Axes, networks: Mapping[str, Any], key: str, scale: float = 1.0, **style: Any) -> None:
+    means, deviations = ([scale * each[key][figure] for each in networks.values()] for figure in ("mean", "deviation"))
+    axes.errorbar(list(networks), means, yerr=deviations, marker="o", markersize=4, **style)
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    for turns, networks in found["trained_on"].items():
+        rows = [
+            [
+                name,
+                study.percent(each["test_accuracy"]),
+                "-" if name == CONTROL else f"{each['test_rate']['mean']:.2f}",
+                *(study.percent(each[f"{layer}_share"]) for layer in ("code", "probability")),
+            ]
+            for name, each in networks.items()
+        ]
+        header = ["beta", "accuracy", "rate, nats", "share of the angle in codes", "in probabilities"]
+        yield f"trained on digits {turns}\n{tables.table(header, rows)}"
+    yield f"Share of the angle in pixels: {found['pixel_share']:.1%}"

@@ -1,0 +1,25 @@
+"""Learns whether two images show the same digit, and classifies by comparing with a few stored examples.
+
+usage: python -m weirdonetworks.experiments.comparative [--flag=value ...]
+
+    python -m weirdonetworks.experiments.comparative --num_trials=3
+"""
+
+import dataclasses
+
+from weirdonetworks.lab.config import StudyConfig, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparativeConfig(StudyConfig):
+    """What the experiment is told."""
+
+    epochs: int = setting(10, "Passes over the training data.", minimum=1)
+    code_sizes: tuple[int, ...] = setting(
+        (300, 100), "The widths of the layers that encode an image.", minimum=1, may_be_empty=False
+    )
+    head_sizes: tuple[int, ...] = setting((64,), "The widths of the hidden layers that compare two codes.", minimum=1)
+    stored: tuple[int, ...] = setting(
+        (1, 5, 25), "How many examples of each class are stored.", minimum=1, may_be_empty=False
+    )
+    draws: int = setting(5, "Average over so many draws of the stored examples.", minimum=1)

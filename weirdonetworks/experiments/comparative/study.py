@@ -1,0 +1,188 @@
+"""What the experiment `comparative` trains, measures, draws and prints."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from weirdonetworks.experiments.comparative import ComparativeConfig
+from weirdonetworks.lab import plots, seeds
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.data.datasets import Dataset, Split
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training.objectives import Objective
+from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.trainer import Resident
+from weirdonetworks.measure.neighbours import nearest_labels
+from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
+
+NETWORKS = ("symmetric", "ordered")
+NEIGHBOURS = {"k_nearest": "k nearest", "nearest": "nearest"}
+QUERIES = 100  # Test images compared with all stored examples at a time.
+
+
+def run(opened: Study, config: ComparativeConfig, options: RunOptions) -> None:
+    """Trains the networks and measures them."""
+    data = datasets.configured(config, options.data_dir)
+    fewest = np.bincount(data.train.labels, minlength=len(data.classes)).min()
+    if max(config.stored) > fewest:
+        raise UsageError(
+            f"stored (={max(config.stored)}) must be at most {fewest}, the training images of the rarest class."
+        )
+    splits = loop.residents(data)
+    trained = {name: [train(opened, name, data, splits, trial) for trial in config.trials()] for name in NETWORKS}
+    stored = [str(k) for k in dict.fromkeys(config.stored)]
+    accuracies: dict[str, dict[str, list[float]]] = {name: {k: [] for k in stored} for name in (*NETWORKS, *NEIGHBOURS)}
+    for number, trial in enumerate(config.trials()):
+        networks = {name: each[number].network for name, each in trained.items()}
+        for k in stored:
+            found = [_classified(networks, data, int(k), trial.random_seed, each) for each in range(config.draws)]
+            for name, by_k in accuracies.items():
+                by_k[k].append(float(np.mean([accuracy[name] for accuracy in found])))
+    opened.finish(
+        {
+            "stored": list(map(int, stored)),
+            "parameters": {name: each[0].parameters for name, each in trained.items()},
+            "pairs": {
+                name: study.spread([one.final["test_accuracy"] for one in each]) for name, each in trained.items()
+            },
+            "swapped": {
+                name: study.spread([one.final["test_swapped"] for one in each]) for name, each in trained.items()
+            },
+            "classified": {
+                name: {k: study.spread(values) for k, values in by_k.items()} for name, by_k in accuracies.items()
+            },
+            "curves": {name: [record["test_accuracy"] for record in each[0].records] for name, each in trained.items()},
+        },
+        draw,
+    )
+
+
+def train(
+    opened: Study, name: str, data: Dataset, splits: Mapping[str, Resident], config: ComparativeConfig
+) -> Trained:
+    return opened.train(
+        name,
+        lambda: ComparativeMLP(config.code_sizes, config.head_sizes, is_symmetric=name == "symmetric"),
+        lambda network: comparison(network, data.standardisation),
+        splits,
+        config,
+    )
+
+
+def comparison(network: ComparativeMLP, preprocess: Any) -> Objective:
+    """Makes the objective of a network that compares: cross-entropy `loss`, `accuracy`, and `swapped`.
+
+    Each image of a batch is paired with another of it, every second one with one of its own class. Outside training
+    the seed is the same for each batch, so that the pairs are the same at each evaluation. `swapped` is the share of
+    pairs for which the answer changes with the order of the two images.
+    """
+
+    def objective(
+        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
+    ) -> Mapping[str, tf.Tensor]:
+        del is_training
+        partners = draw_partners(labels, seed)
+        codes = network.encode(preprocess(images))
+        others = tf.gather(codes, partners)
+        forth, back = network.compare(codes, others), network.compare(others, codes)
+        is_same = tf.equal(labels, tf.gather(labels, partners))
+        return {
+            "loss": tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(is_same, forth.dtype), forth),
+            "accuracy": tf.cast(tf.equal(forth > 0, is_same), forth.dtype),
+            "swapped": tf.cast(tf.not_equal(forth > 0, back > 0), forth.dtype),
+        }
+
+    return objective
+
+
+def draw_partners(labels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Draws another example of the batch for each one: at even places of the same class, at odd ones of another.
+
+    Any that will do is as likely as any other. Where there is none, it is the first of the batch, of whatever class.
+
+    Args:
+      labels: Integers, `[batch]`.
+      seed: int32 `[2]`.
+
+    Returns:
+      Indices, int32 `[batch]`.
+    """
+    size = tf.size(labels)
+    priorities = tf.random.stateless_uniform([size, size], seed, alg="philox")
+    wants_same = tf.range(size)[:, tf.newaxis] % 2 == 0
+    will_do = tf.equal(tf.equal(labels[:, tf.newaxis], labels), wants_same)
+    will_do = tf.logical_and(will_do, tf.logical_not(tf.eye(size, dtype=tf.bool)))
+    return tf.argmax(tf.where(will_do, priorities, -1.0), axis=1, output_type=tf.int32)
+
+
+def _classified(
+    networks: Mapping[str, ComparativeMLP], data: Dataset, k: int, seed: int, number: int
+) -> dict[str, float]:
+    """Measures the accuracy of each way to classify the test images by k stored examples of each class."""
+    generator = seeds.generator(seed, "stored", k, number)
+    classes = range(len(data.classes))
+    chosen = [generator.choice(np.flatnonzero(data.train.labels == each), k, replace=False) for each in classes]
+    stored = data.train[np.concatenate(chosen)]
+    guesses = {name: _by_comparison(network, data, stored, k) for name, network in networks.items()}
+    for name, voters in (("k_nearest", k), ("nearest", 1)):
+        guesses[name] = nearest_labels(stored.images / 255, stored.labels, data.test.images / 255, voters)
+    return {name: float(np.mean(guess == data.test.labels)) for name, guess in guesses.items()}
+
+
+def _by_comparison(network: ComparativeMLP, data: Dataset, stored: Split, k: int) -> npt.NDArray[np.intp]:
+    """Gives each test image the class whose stored examples match it best, by the mean of their logits."""
+    codes = network.encode(data.standardisation(tf.constant(stored.images)))
+
+    @tf.function(autograph=False)
+    def matches(images: tf.Tensor) -> tf.Tensor:
+        logits = network.compare(network.encode(data.standardisation(images))[:, tf.newaxis], codes)
+        return tf.reduce_mean(tf.reshape(logits, [-1, len(data.classes), k]), axis=2)
+
+    parts = range(0, len(data.test), QUERIES)
+    found = [matches(tf.constant(data.test.images[start : start + QUERIES])) for start in parts]
+    return np.argmax(np.concatenate(found), axis=1)
+
+
+def draw(found: Mapping[str, Any]) -> Figure:
+    """Draws the accuracy on pairs over the epochs, and that of classification by the number of stored examples."""
+    figure, (pairs, classified) = plots.row(2, widths=(1.2, 1.4))
+    for name, curve in found["curves"].items():
+        pairs.plot(range(1, len(curve) + 1), [100 * share for share in curve], marker=".", label=f"{name} network")
+    pairs.set(title="same digit? accuracy on test pairs", xlabel="epoch", ylabel="%")
+    pairs.xaxis.set_major_locator(MaxNLocator(integer=True))
+    pairs.legend()
+    for name, by_k in found["classified"].items():
+        classified.errorbar(
+            found["stored"],
+            [100 * each["mean"] for each in by_k.values()],
+            yerr=[100 * each["deviation"] for each in by_k.values()],
+            marker="o",
+            label=NEIGHBOURS.get(name, f"{name} network"),
+        )
+    classified.set(title="test accuracy as a classifier", xlabel="stored examples a class", ylabel="%", xscale="log")
+    classified.set_xticks(found["stored"], labels=list(map(str, found["stored"])), minor=False)
+    classified.minorticks_off()
+    classified.legend()
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    rows = [
+        [f"{name} network", f"{found['pairs'][name]['mean']:.2%}", f"{found['swapped'][name]['mean']:.2%}"]
+        for name in NETWORKS
+    ]
+    yield tables.table(["test pairs", "accuracy", "answers that change when swapped"], rows)
+    rows = [
+        [label, *(study.percent(each) for each in found["classified"][name].values())]
+        for name, label in [*((name, f"{name} network") for name in NETWORKS), *NEIGHBOURS.items()]
+    ]
+    yield tables.table(["test accuracy, examples a class", *map(str, found["stored"])], rows)

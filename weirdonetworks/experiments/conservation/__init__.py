@@ -1,0 +1,43 @@
+"""Does training conserve what Noether's theorem says it does?
+
+usage: python -m weirdonetworks.experiments.conservation [--flag=value ...]
+
+Trains small networks by plain gradient descent over one and the same time, the learning rate times the number of
+steps, at a rate that is halved again and again, and measures how far what gradient flow conserves has drifted:
+
+    python -m weirdonetworks.experiments.conservation
+    python -m weirdonetworks.experiments.conservation --optimizer=Adam --learning_rate=0.002
+
+A control, of tanh, is measured as if its units were homogeneous, which they are not. In each hidden layer the first two
+units start equal.
+"""
+
+import dataclasses
+
+from weirdonetworks.experiments.shared import settings
+from weirdonetworks.lab.config import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class ConservationConfig(settings.DigitsConfig):
+    """What the experiment is told."""
+
+    epochs: int = setting(1, "Passes over the training data at the greatest learning rate.", minimum=1)
+    learning_rate: float = setting(0.1, "The greatest learning rate.", minimum=1e-30, short="lr")
+    halvings: int = setting(4, "How often it is halved, each time for twice the passes.", minimum=1)
+    hidden_sizes: tuple[int, ...] = setting((32, 32), "The widths of the hidden layers.", minimum=2, may_be_empty=False)
+    channels: tuple[int, ...] = setting(
+        (8, 8), "The channels of the convolutions, each 3 x 3.", minimum=2, may_be_empty=False
+    )
+    optimizer: str = setting("Momentum", "The optimizer.", choices=("Adam", "Momentum"))
+    momentum: float = setting(0.0, "Momentum, for --optimizer=Momentum.", minimum=0.0, maximum=1.0)
+    weight_decay: float | None = setting(0.0, "Weight decay.", minimum=0.0, short="wd")
+    lr_schedule: str = setting("constant", "How the learning rate falls.", choices=("constant", "stepped", "cosine"))
+
+    def rates(self) -> list[float]:
+        """Lists the learning rates, the greatest first.
+
+        >>> ConservationConfig(learning_rate=0.4, halvings=2).rates()
+        [0.4, 0.2, 0.1]
+        """
+        return [self.learning_rate / 2**halving for halving in range(self.halvings + 1)]

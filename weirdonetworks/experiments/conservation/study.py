@@ -1,0 +1,151 @@
+"""What the experiment `conservation` trains, measures, draws and prints."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import sonnet as snt
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from weirdonetworks.experiments.conservation import ConservationConfig
+from weirdonetworks.experiments.shared import digits
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training.drift import DriftMonitor
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.measure.conserved import Conserved, conserved_quantities
+from weirdonetworks.measure.layer_chain import layers_of
+
+CONTROL = "tanh (control)"
+CONVOLUTIONS = "convolutions"
+NETWORKS = ("linear", "ReLU", CONVOLUTIONS, "layer norm", CONTROL)
+ROUNDING = 5e-5  # A drift below that may be rounding in float32, over thousands of steps.
+
+
+def run(opened: Study, config: ConservationConfig, options: RunOptions) -> None:
+    """Trains each network at each rate."""
+    data = digits.load(config, options)
+    splits = loop.residents(data)
+    networks = {}
+    for kind in NETWORKS:
+        drifts: dict[str, list[Any]] = {}
+        for halving, rate in enumerate(config.rates()):
+            trials = [
+                dataclasses.replace(trial, learning_rate=rate, epochs=config.epochs * 2**halving)
+                for trial in config.trials()
+            ]
+            trained = [train(opened, kind, halving, data, splits, trial) for trial in trials]
+            symmetries = {each.name: each.symmetry for each in trained[0].quantities}
+            ends = [monitor() for monitor in trained]
+            for name in symmetries:
+                drifts.setdefault(name, []).append(study.spread([end[f"drift/{name}"] for end in ends]))
+        networks[kind] = {
+            name: {"symmetry": symmetries[name], "drift": values, "power": fitted(config.rates(), values)}
+            for name, values in drifts.items()
+        }
+    opened.finish({"rates": config.rates(), "networks": networks}, draw)
+
+
+def power(quantity: Mapping[str, Any]) -> str:
+    """Writes the power of the rate that a drift goes by; a dash where the drift may be rounding."""
+    return "-" if quantity["power"] is None else f"{quantity['power']:.2f}"
+
+
+def train(opened: Study, kind: str, halving: int, data: Any, splits: Any, config: ConservationConfig) -> Any:
+    """Trains a network and returns the monitor of what it ought to conserve."""
+    monitors = []
+
+    def make() -> snt.Module:
+        # Here the weights are the initial ones, also in a study that goes on where it was cut off.
+        made = network(kind, config, data)
+        monitors.append(DriftMonitor(quantities(kind, made)))
+        return made
+
+    name = f"{kind}_{halving}".replace(" ", "_")
+    opened.train(name, make, digits.classifier(data), splits, config, measure=lambda: monitors[-1]())
+    return monitors[-1]
+
+
+def network(kind: str, config: ConservationConfig, data: Any) -> snt.Module:
+    """Makes a network with its weights, the first two units of each hidden layer equal."""
+    head = snt.Linear(len(data.classes), name="head")
+    if kind == CONVOLUTIONS:
+        layers = [snt.Conv2D(size, 3, name=f"conv_{index}") for index, size in enumerate(config.channels)]
+        hidden = [step for layer in layers for step in (layer, tf.nn.relu, _halved)]
+        made = snt.Sequential([*hidden, snt.Flatten(), head])
+    else:
+        activation = {"linear": tf.identity, "ReLU": tf.nn.relu}.get(kind, tf.tanh)
+        layers = [snt.Linear(size, name=f"linear_{index}") for index, size in enumerate(config.hidden_sizes)]
+        hidden = [step for index, layer in enumerate(layers) for step in (layer, *_norm(kind, index), activation)]
+        made = snt.Sequential([snt.Flatten(), *hidden, head])
+    made(tf.zeros([1, *data.train.images.shape[1:]]))
+    for layer, following in itertools.pairwise([*layers, head]):
+        layer.w[..., 1].assign(layer.w[..., 0])
+        units = layer.w.shape[-1]
+        following.w[..., 1::units, :].assign(following.w[..., ::units, :])
+    return made
+
+
+def _norm(kind: str, index: int) -> list[snt.Module]:
+    return [snt.LayerNorm(-1, True, True, name=f"norm_{index}")] if kind == "layer norm" else []
+
+
+def _halved(images: tf.Tensor) -> tf.Tensor:
+    return tf.nn.max_pool2d(images, 2, 2, "SAME")
+
+
+def quantities(kind: str, made: snt.Module) -> list[Conserved]:
+    """Finds what a network conserves; of the control, what it would conserve with ReLU."""
+    layers = layers_of(made)
+    if kind == CONTROL:
+        layers = [dataclasses.replace(layer, activation=tf.nn.relu) for layer in layers[:-1]] + layers[-1:]
+    return conserved_quantities(layers, tf.nn.sparse_softmax_cross_entropy_with_logits)
+
+
+def fitted(rates: Sequence[float], drifts: Sequence[Mapping[str, Any]]) -> float | None:
+    """Fits the power p to drifts in proportion to rate^p, by least squares of the logarithms; None for rounding.
+
+    >>> fitted([0.4, 0.2, 0.1], [{"mean": 0.08}, {"mean": 0.04}, {"mean": 0.02}])
+    1.0
+    """
+    means = [drift["mean"] for drift in drifts]
+    if min(means) < ROUNDING:
+        return None
+    return round(float(np.polyfit(np.log(rates), np.log(means), 1)[0]), 6)
+
+
+def draw(found: Any) -> Figure:
+    """Draws the drift against the rate, a panel for each network; no line where there is none."""
+    rates = np.array(found["rates"])
+    figure, panels = plots.row(len(found["networks"]), height=3.4)
+    colours: dict[str, str] = {}
+    for axes, (title, drifting) in zip(panels, found["networks"].items(), strict=True):
+        for name, each in drifting.items():
+            means = [drift["mean"] for drift in each["drift"]]
+            if any(means):
+                colour = colours.setdefault(name, plots.COLOURS[len(colours) % len(plots.COLOURS)])
+                axes.plot(rates, means, label=name, color=colour, marker="o", markersize=4)
+        axes.plot(rates, rates, color="0.6", linestyle=":", label="in proportion to the rate")
+        axes.set(title=title, xlabel="learning rate", xscale="log", yscale="log", ylim=(1e-9, 10))
+        axes.set_xticks(rates, [f"{rate:g}" for rate in rates], minor=False)
+        axes.minorticks_off()
+    panels[0].set_ylabel("drift")
+    handles = {name: handle for axes in panels for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), frameon=False)
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    rows = [
+        [f"{network}, {name}", each["symmetry"], *(f"{drift['mean']:.1e}" for drift in each["drift"]), power(each)]
+        for network, quantities in found["networks"].items()
+        for name, each in quantities.items()
+    ]
+    header = ["drift at a rate of", "", *(f"{rate:g}" for rate in found["rates"]), "power of the rate"]
+    yield tables.table(header, rows)

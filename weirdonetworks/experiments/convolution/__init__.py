@@ -1,0 +1,17 @@
+"""Trains the basic convolution network, with max pooling and dropout.
+
+usage: python -m weirdonetworks.experiments.convolution [--flag=value ...]
+
+    python -m weirdonetworks.experiments.convolution --num_trials=3
+"""
+
+import dataclasses
+
+from weirdonetworks.lab.config import StudyConfig, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvolutionConfig(StudyConfig):
+    """What the experiment is told."""
+
+    epochs: int = setting(6, "Passes over the training data.", minimum=1)

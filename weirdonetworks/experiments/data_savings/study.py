@@ -1,0 +1,135 @@
+"""What the experiment `data_savings` trains, measures, draws and prints."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from weirdonetworks.algebra import image_rotations
+from weirdonetworks.experiments.data_savings import DataSavingsConfig
+from weirdonetworks.experiments.shared import comparison, digits
+from weirdonetworks.lab import plots, seeds
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import transformed
+from weirdonetworks.lab.data.augmentation import RandomTransform
+from weirdonetworks.lab.data.datasets import Dataset, Split
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.trainer import Resident
+
+
+def run(opened: Study, config: DataSavingsConfig, options: RunOptions) -> None:
+    """Trains the networks on each number of images."""
+    data = transformed.turned(digits.load(config, options), 90, config.data_seed)
+    if config.sizes[-1] > len(data.train):
+        raise UsageError(f"sizes: {config.sizes[-1]} must be at most {len(data.train)}, the training images.")
+    side = data.train.images.shape[1]
+    splits = loop.residents(data)
+    networks = {}
+    for contestant in contestants(data, config):
+        width = digits.fitting_width(contestant.of_width, side, config.parameters)
+        trained = [
+            [train(opened, contestant, width, data, splits, size, trial) for trial in config.trials()]
+            for size in config.sizes
+        ]
+        accuracies = [study.spread([each.final["test_accuracy"] for each in of_size]) for of_size in trained]
+        means = [each["mean"] for each in accuracies]
+        networks[contestant.name] = {
+            "width": width,
+            "parameters": trained[0][0].parameters,
+            "test_accuracy": accuracies,
+            "images_needed": [images_needed(config.sizes, means, target) for target in config.targets],
+        }
+    opened.finish({"sizes": config.sizes, "targets": config.targets, "networks": networks}, draw)
+
+
+def contestants(data: Dataset, config: DataSavingsConfig) -> Sequence[comparison.Contestant]:
+    """Lists the networks to compare on a data set."""
+    side = data.train.images.shape[1]
+    augment = RandomTransform(image_rotations(side, side))
+    return [
+        comparison.of_kind("plain", data),
+        comparison.of_kind("plain", data, name="plain + augmentation", augment=augment),
+        comparison.of_kind("synchronous", data),
+        comparison.of_kind("invariant", data, config.degree),
+    ]
+
+
+def train(
+    opened: Any,
+    contestant: comparison.Contestant,
+    width: int,
+    data: Dataset,
+    splits: Mapping[str, Any],
+    size: int,
+    config: DataSavingsConfig,
+) -> Any:
+    """Trains a network on some of the images."""
+    return opened.train(
+        f"{contestant.name}_{size}".replace(" ", "_"),
+        contestant.of_width(width),
+        digits.classifier(data, contestant.augment),
+        {**splits, "train": Resident(some(data.train, size, config.sizes[-1], config.random_seed))},
+        config,
+    )
+
+
+def some(split: Split, size: int, length: int, seed: int) -> Split:
+    """Draws examples, fewer ones out of more, and repeats them to a length."""
+    drawn = seeds.generator(seed, "subset").permutation(len(split))[:size]
+    return split[np.resize(drawn, length)]
+
+
+def images_needed(sizes: Sequence[int], accuracies: Sequence[float], target: float) -> float | None:
+    """Finds the number of images from which on an accuracy is reached, between two sizes by their logarithms.
+
+    >>> images_needed([100, 10_000], [0.8, 0.9], target=0.85)
+    1000.0
+    >>> images_needed([100, 10_000], [0.8, 0.9], target=0.95) is None
+    True
+
+    Returns:
+      The number, the first size where that is enough; None if the last is not.
+    """
+    if accuracies[-1] < target:
+        return None
+    last = max((index for index, accuracy in enumerate(accuracies) if accuracy < target), default=None)
+    if last is None:
+        return float(sizes[0])
+    around = slice(last, last + 2)
+    return float(np.exp(np.interp(target, accuracies[around], np.log(sizes[around]))).round(6))
+
+
+def draw(found: Any) -> Figure:
+    """Draws the accuracy against the number of images."""
+    figure, (axes,) = plots.row(1, widths=(1.7,), height=3.6)
+    for name, each in found["networks"].items():
+        axes.errorbar(
+            found["sizes"],
+            [100 * accuracy["mean"] for accuracy in each["test_accuracy"]],
+            yerr=[100 * accuracy["deviation"] for accuracy in each["test_accuracy"]],
+            marker="o",
+            capsize=3,
+            label=name,
+        )
+    axes.set(title="digits turned by quarters", xlabel="training images", ylabel="test accuracy, %", xscale="log")
+    axes.legend(loc="lower right", frameon=False)
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    rows = [
+        [name, f"{each['parameters']:,}", *map(study.percent, each["test_accuracy"])]
+        for name, each in found["networks"].items()
+    ]
+    header = ["test accuracy", "parameters", *(f"{size:,} images" for size in found["sizes"])]
+    yield tables.table(header, rows)
+    rows = [
+        [name, *("not reached" if number is None else f"{number:,.0f}" for number in each["images_needed"])]
+        for name, each in found["networks"].items()
+    ]
+    yield tables.table(["images needed for", *map("{:.1%}".format, found["targets"])], rows)

@@ -1,0 +1,124 @@
+"""What the experiment `discover_symmetries` trains, measures, draws and prints."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from weirdonetworks.algebra import image_dihedral
+from weirdonetworks.algebra.arrays import Ints, written
+from weirdonetworks.algebra.permutations import compose, inverse
+from weirdonetworks.experiments.discover_symmetries import DiscoverSymmetriesConfig
+from weirdonetworks.lab import plots, seeds
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.measure import topology
+from weirdonetworks.measure.discovery import Graph, discover_symmetries, kept_shares
+
+# The elements of `image_dihedral`, in its order.
+SQUARE = (
+    *("identity", "quarter turn", "half turn", "three quarter turns"),
+    *("left and right", "main diagonal", "top and bottom", "other diagonal"),
+)
+SHIFTS = ("one pixel right", "one pixel down", "half the width right")  # What leaves at one side comes back.
+RANDOM = 100  # Permutations drawn at random, over which the mean is taken.
+GRAPHS = ("grid", "grid of inked pixels", "found in the images")
+THRESHOLDS = np.linspace(0.02, 0.3, 29).round(2).tolist()
+CURVES = ("quarter turn", "half turn", "left and right", "top and bottom", "one pixel right", "at random")
+
+
+def run(opened: Study, config: DiscoverSymmetriesConfig, options: RunOptions) -> None:
+    """Makes the graphs, measures them, and records what was found."""
+    opened.finish(measure(config, options), draw)
+
+
+def measure(config: DiscoverSymmetriesConfig, options: RunOptions) -> dict[str, Any]:
+    """Makes the graphs, and measures them.
+
+    Raises:
+      UsageError: If the images are not square and grey, or no edge is above the threshold.
+      ImportError: If igraph is not installed.
+    """
+    images = datasets.load(config.dataset, options.data_dir).train.images[: config.examples]
+    side = images.shape[1]
+    if images.shape[1:] != (side, side, 1):
+        raise UsageError(f"dataset (={config.dataset}) must have square images of one channel.")
+    rng = seeds.generator(config.random_seed, "pixels")
+    order = rng.permutation(side * side)
+    pixels = images.reshape(len(images), -1)[:, order]
+    has_ink = pixels.max(axis=0) > 0
+    # As `Graph.of_data` does, but once for all thresholds.
+    weights = topology.denoiser(topology.standardised(pixels), config.strength)
+
+    # What is known of the true places is used from here on alone: `place` says where the shuffle put each pixel.
+    place = inverse(order)
+    named = {name: compose(compose(place, each), order) for name, each in _permutations(side).items()}
+    named["at random"] = np.stack([rng.permutation(side * side) for _ in range(RANDOM)])
+
+    def kept(graph: Graph) -> dict[str, float]:
+        return {name: float(kept_shares(graph, np.atleast_2d(each)).mean()) for name, each in named.items()}
+
+    def measured(graph: Graph) -> dict[str, Any]:
+        group = discover_symmetries(graph)
+        moved = int((group.generators != np.arange(graph.vertices)).any(axis=0).sum())
+        return {"edges": len(graph.edges), "symmetries": written(group.order), "moved": moved, "kept": kept(graph)}
+
+    edges = [topology.grid_edges(side, side), topology.grid_edges(side, side, has_ink[place])]
+    graphs = [*(Graph(place[each], side * side) for each in edges), Graph.of_weights(weights, config.threshold)]
+    if not len(graphs[-1].edges):
+        raise UsageError(f"threshold (={config.threshold:g}) must be lower: no two pixels are joined.")
+    by_threshold = [(threshold, Graph.of_weights(weights, threshold)) for threshold in THRESHOLDS]
+    return {
+        "pixels": int(has_ink.sum()),
+        "threshold": config.threshold,
+        "graphs": {name: measured(graph) for name, graph in zip(GRAPHS, graphs, strict=True)},
+        "by_threshold": [
+            {"threshold": threshold, "edges": len(graph.edges), "kept": kept(graph)}
+            for threshold, graph in by_threshold
+            if len(graph.edges)
+        ],
+    }
+
+
+def _permutations(side: int) -> dict[str, Ints]:
+    """Names the permutations of pixels in order whose shares are taken."""
+    points = np.arange(side * side).reshape(side, side)
+    shifted = (np.roll(points, 1, axis=1), np.roll(points, 1, axis=0), np.roll(points, side // 2, axis=1))
+    square = dict(zip(SQUARE, image_dihedral(side, side).elements(), strict=True))
+    return square | {name: inverse(each.ravel()) for name, each in zip(SHIFTS, shifted, strict=True)}
+
+
+def draw(found: Any) -> Figure:
+    """Draws what each permutation keeps of each graph, and of the graphs found at other thresholds."""
+    figure, (bars, curves) = plots.row(2, widths=(1.6, 1.4), height=3.8)
+    names = list(found["graphs"][GRAPHS[0]]["kept"])
+    thickness = 0.8 / len(GRAPHS)
+    for index, (graph, each) in enumerate(found["graphs"].items()):
+        places = np.arange(len(names)) + (index + 0.5) * thickness - 0.4
+        bars.barh(places, [100 * each["kept"][name] for name in names], thickness, label=graph)
+    bars.set_yticks(range(len(names)), names)
+    bars.invert_yaxis()
+    bars.set(title="edges kept", xlabel="%", xlim=(0, 100))
+    figure.legend(*bars.get_legend_handles_labels(), loc="outside lower left", ncols=len(GRAPHS))
+    thresholds = [each["threshold"] for each in found["by_threshold"]]
+    for name in CURVES:
+        curves.plot(thresholds, [100 * each["kept"][name] for each in found["by_threshold"]], label=name)
+    curves.axvline(found["threshold"], color="0.8", zorder=0)
+    curves.set(title="edges kept of the graph found", xlabel="threshold", ylabel="%", ylim=(0, 102))
+    curves.legend()
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    rows = [
+        [name, f"{each['edges']:,}", each["symmetries"], f"{each['moved']:,}"] for name, each in found["graphs"].items()
+    ]
+    yield tables.table(["graph", "edges", "symmetries", "pixels they move"], rows)
+    shares = [each["kept"] for each in found["graphs"].values()]
+    rows = [[name, *(f"{kept[name]:.1%}" for kept in shares)] for name in shares[0]]
+    yield tables.table(["share of edges kept by", *found["graphs"]], rows)

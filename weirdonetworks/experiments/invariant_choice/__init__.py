@@ -1,0 +1,26 @@
+"""Does a polynomial network choose invariant polynomials?
+
+usage: python -m weirdonetworks.experiments.invariant_choice [--flag=value ...]
+
+Trains a polynomial network on digits upright, turned by quarters, and upright with quarter turns as augmentation, and
+follows how much of the first layer's weights, degree by degree, is invariant under quarter turns; and, as a control,
+under the exchange of left and right, which is no symmetry of digits:
+
+    python -m weirdonetworks.experiments.invariant_choice --num_trials=3
+
+Shares are also taken over the monomials of inked pixels alone. Pixels near the border hardly ever change, so that the
+weights on them say little about the data.
+"""
+
+import dataclasses
+
+from weirdonetworks.experiments.shared import settings
+from weirdonetworks.lab.config import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class InvariantChoiceConfig(settings.MonomialsConfig):
+    """What the experiment is told."""
+
+    epochs: int = setting(10, "Passes over the training data.", minimum=1)
+    width: int = setting(16, "The width of the polynomial layer.", minimum=1)

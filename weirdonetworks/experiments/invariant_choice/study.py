@@ -1,0 +1,133 @@
+"""What the experiment `invariant_choice` trains, measures, draws and prints."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from weirdonetworks.algebra import PermutationGroup, image_dihedral, image_rotations, monomials
+from weirdonetworks.algebra.orbits import Orbits
+from weirdonetworks.experiments.invariant_choice import InvariantChoiceConfig
+from weirdonetworks.experiments.shared import digits
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import transformed
+from weirdonetworks.lab.data.augmentation import RandomTransform
+from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.measure import invariant_weights
+
+DATA = ("upright", "turned", "augmented")
+GROUPS = ("quarter turns", "left and right")
+INKED = 5  # The least standard deviation of an inked pixel, of 255, over the training images; of all its turns too.
+
+
+def run(opened: Study, config: InvariantChoiceConfig, options: RunOptions) -> None:
+    """Trains the networks."""
+    upright = digits.load(config, options)
+    side = upright.train.images.shape[1]
+    sorts = {"upright": upright, "turned": transformed.turned(upright, 90, config.data_seed)}
+    splits = {name: loop.residents(data) for name, data in sorts.items()}
+    make = digits.maker("polynomial", side, config.degree, [config.width, 64, len(upright.classes)])
+    shares, chance = measures(upright, config.degree)
+    networks = {}
+    for name in DATA:
+        shown = name if name in sorts else "upright"
+        augment = RandomTransform(image_rotations(side, side)) if name == "augmented" else None
+        trained = [
+            opened.train(name, make, digits.classifier(sorts[shown], augment), splits[shown], trial, follow=shares)
+            for trial in config.trials()
+        ]
+        ends = [shares(each.network) for each in trained]
+        networks[name] = {
+            "parameters": trained[0].parameters,
+            "accuracy": {
+                test: study.spread([each.trainer.evaluate(data["test"])["accuracy"] for each in trained])
+                for test, data in splits.items()
+            },
+            "shares": {
+                part: {
+                    "trained": study.spread([end[part] for end in ends]),
+                    "by_epoch": np.mean(
+                        [[at[part] for at in (*each.records, end)] for each, end in zip(trained, ends, strict=True)],
+                        axis=0,
+                    ).tolist(),
+                }
+                for part in chance
+            },
+        }
+    opened.finish({"chance": chance, "networks": networks}, draw)
+
+
+def measures(data: Dataset, degree: int) -> tuple[Callable[[Any], dict[str, float]], Mapping[str, float]]:
+    """Returns what measures a network's invariant shares, named by degree, group and pixels, and what chance gives."""
+    side = data.train.images.shape[1]
+    points = np.arange(side * side).reshape(side, side)
+    groups = {
+        "quarter turns": image_rotations(side, side),
+        "left and right": PermutationGroup([points[:, ::-1].ravel()]),
+    }
+    changes = data.train.images.std(axis=0).ravel()
+    inked = np.min([changes[element] for element in image_dihedral(side, side).elements()], axis=0) >= INKED
+    parts: dict[str, tuple[slice, Any, Orbits]] = {}
+    start = 1  # The bias comes first.
+    for lower in range(1, degree + 1):
+        number = monomials.count(side * side, lower)
+        rows = monomials.at(np.arange(number), side * side, lower)
+        for group in GROUPS:
+            orbits = groups[group].orbits_on_monomials(lower)
+            for pixels, kept in (("all", np.full(number, True)), ("inked", inked[rows].all(axis=1))):
+                if kept.any():
+                    _, labels = np.unique(orbits.labels[kept], return_inverse=True)
+                    name = f"degree {lower}, {group}, {pixels} pixels"
+                    parts[name] = slice(start, start + number), kept, Orbits(labels)
+        start += number
+
+    def shares(network: Any) -> dict[str, float]:
+        weights = network.polynomial.coefficients()
+        return {
+            name: invariant_weights.invariant_share(weights[place][kept], orbits)
+            for name, (place, kept, orbits) in parts.items()
+        }
+
+    return shares, {name: invariant_weights.chance(orbits) for name, (_, _, orbits) in parts.items()}
+
+
+def draw(found: Any) -> Figure:
+    """Draws how far the shares rise above chance over the epochs, a panel for each degree and set of pixels."""
+    panels: dict[str, dict[str, str]] = {}
+    for part in found["chance"]:
+        degree, group, pixels = part.split(", ")
+        panels.setdefault(f"{degree}, {pixels}", {})[group] = part
+    figure, row = plots.row(len(panels), widths=[1.1] * len(panels))
+    for axes, (title, parts) in zip(row, panels.items(), strict=True):
+        for (name, each), colour in zip(found["networks"].items(), plots.COLOURS, strict=False):
+            for group, part in parts.items():
+                chance = found["chance"][part]
+                above = [100 * (share - chance) / (1 - chance) for share in each["shares"][part]["by_epoch"]]
+                style = {"label": name, "marker": "."} if group == GROUPS[0] else {"linestyle": ":"}
+                axes.plot(range(len(above)), above, color=colour, **style)
+        axes.axhline(0, color="0.5", linewidth=0.8, zorder=0)
+        axes.set(title=title, xlabel="epoch", ylim=(-5, 100))
+    row[0].set_ylabel("share above chance, %")
+    row[0].plot([], [], color="0.3", linestyle=":", label=f"control: {GROUPS[1]}")
+    figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    rows = [
+        [name, *(study.percent(each["accuracy"][test]) for test in ("upright", "turned"))]
+        for name, each in found["networks"].items()
+    ]
+    yield tables.table(["trained on digits", "accuracy, upright", "accuracy, turned"], rows)
+    rows = []
+    for part, chance in found["chance"].items():
+        shares = [each["shares"][part] for each in found["networks"].values()]
+        rows.append([part, f"{chance:.1%}", *(study.percent(share["trained"]) for share in shares)])
+    header = ["invariant share of the weights", "by chance", *found["networks"]]
+    yield tables.table(header, rows)

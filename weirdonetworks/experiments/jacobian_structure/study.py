@@ -1,0 +1,242 @@
+"""What the experiment `jacobian_structure` trains, measures, draws and prints."""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sonnet as snt
+import tensorflow as tf
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from weirdonetworks.algebra.transforms import rotation
+from weirdonetworks.experiments.jacobian_penalty import study as jacobian_penalty
+from weirdonetworks.experiments.jacobian_structure import JacobianStructureConfig
+from weirdonetworks.experiments.shared import digits
+from weirdonetworks.lab import plots, seeds
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data.augmentation import RandomTransform
+from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.measure.jacobian import InvariantDirections, VectorField, jacobian_along, spectrum
+from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative_by_layer
+from weirdonetworks.measure.stability import Floats
+
+Images = npt.NDArray[np.float32]
+Figures = dict[str, dict[str, float]]
+UNTRAINED, UPRIGHT, TURNED = "untrained", "upright", "turned"
+PERCEPTRON, CONVOLUTIONS = "perceptron", "convolutions"
+NETWORKS = {PERCEPTRON: (UNTRAINED, UPRIGHT, TURNED), CONVOLUTIONS: (UNTRAINED, UPRIGHT)}
+TOLERANCES = (1e-1, 1e-2, 1e-3)
+WHITE = "white noise"
+SHOWN = 1e-2  # The tolerance of the shares that are printed.
+LAYERED = ("rotation", "shift right", "shift up")  # The motions that are followed layer by layer.
+
+
+def run(opened: Study, config: JacobianStructureConfig, options: RunOptions) -> None:
+    """Trains the networks and measures them.
+
+    Raises:
+      UsageError: If the images have one pixel, or as `digits.load`.
+    """
+    data = digits.load(config, options)
+    if data.train.images.shape[1] < 2:
+        raise UsageError(
+            f"shrink (={config.shrink}) must leave images of at least 2 x 2 pixels: smaller ones cannot move."
+        )
+    splits = loop.residents(data)
+    images = data.standardisation(data.test[: config.examined].images).numpy()
+    blank = data.train.images.max(axis=0) == 0
+    networks = {}
+    for kind, shown in NETWORKS.items():
+        for digit in shown:
+            spectra, trials = [], []
+            for trial in config.trials():
+                stages = make_stages(kind, trial, len(data.classes))
+                network, figures = prepared(opened, f"{kind}_{digit}", stages, digit, data, splits, trial)
+                singular, directions = spectrum(network, images)
+                figures |= structure(singular, directions, images, blank) | derivatives(network, images)
+                spectra.append(singular / singular[0])
+                trials.append(figures | by_layer(stages, images) if kind == CONVOLUTIONS else figures)
+            mean = {"spectrum": np.mean(spectra, axis=0).tolist()}
+            networks[f"{kind}, {digit}"] = jacobian_penalty.summarised(trials) | mean
+    opened.finish({"networks": networks}, draw)
+
+
+def make_stages(kind: str, config: JacobianStructureConfig, classes: int) -> dict[str, Any]:
+    """Makes the stages of a network, to be applied one after the other, without their weights."""
+    stages: dict[str, Any] = {}
+    sizes = [classes] if kind == CONVOLUTIONS else [config.width, 100, classes]
+    for index, channels in enumerate(config.channels if kind == CONVOLUTIONS else ()):
+        stages[f"convolution {index}"] = snt.Conv2D(channels, 3, name=f"conv_{index}")
+        stages[f"ReLU {index}"] = tf.nn.relu
+        stages[f"pooling {index}"] = functools.partial(tf.nn.max_pool2d, ksize=2, strides=2, padding="SAME")
+    return stages | {"flatten": snt.Flatten(), "dense": snt.nets.MLP(sizes)}
+
+
+def prepared(
+    opened: Study,
+    name: str,
+    stages: Mapping[str, Any],
+    digit: str,
+    data: Dataset,
+    splits: Mapping[str, Any],
+    config: JacobianStructureConfig,
+) -> tuple[snt.Module, Figures]:
+    """Makes a network of stages and trains it, unless it is the untrained one; returns it with its accuracy."""
+    network = snt.Sequential(list(stages.values()))
+    height, width, channels = data.test.images.shape[1:]
+    if digit == UNTRAINED:
+        tf.random.set_seed(seeds.derive(config.random_seed, "weights")[0])
+        network(tf.zeros([1, height, width, channels]))
+        return network, {}
+    turns = [rotation(height, width, angle) for angle in range(0, 360, 5)] if digit == TURNED else []
+    objective = digits.classifier(data, RandomTransform(turns) if turns else None)
+    trained = opened.train(name, lambda: network, objective, splits, config)
+    return network, {"accuracy": {UPRIGHT: trained.final["test_accuracy"]}}
+
+
+def structure(singular: Floats, directions: Floats, images: Images, blank: npt.NDArray[np.bool_]) -> Figures:
+    """Counts the sensitive directions, and measures what lies along the others.
+
+    Raises:
+      ValueError: If all singular values are 0.
+    """
+    if not singular[0]:
+        raise ValueError("network must change with its input at some image, and has no unit that does. Take it wider.")
+    vectors = {name: field(tf.constant(images)).numpy() for name, field in fields().items() if name != WHITE}
+    if blank.any():
+        pixels = np.eye(blank.size)[blank.ravel()]
+        vectors = {"pixels without ink": pixels.reshape(-1, *blank.shape)} | vectors
+    sensitive: dict[str, float] = {}
+    shares: Figures = {}
+    for tolerance in TOLERANCES:
+        rank = int((singular > tolerance * singular[0]).sum())
+        found = InvariantDirections(singular[:rank], directions[:rank], bound=float(tolerance * singular[0]))
+        sensitive[f"{tolerance:g}"] = rank
+        shares[f"share/{tolerance:g}"] = {
+            "by chance": found.dimension / blank.size,
+            **{name: float(found.share(each).mean()) for name, each in vectors.items()},
+        }
+    return {"sensitive": sensitive, **shares}
+
+
+def derivatives(network: snt.Module, images: Images) -> Figures:
+    """Measures the derivatives along the velocities of images, beside those along noise and velocities of others."""
+
+    def of_another(move: VectorField) -> VectorField:
+        return lambda batch: move(tf.roll(batch, 1, axis=0))
+
+    own = fields()
+    others = {name: of_another(move) for name, move in IMAGE_GENERATORS.items()}
+    # All images are one batch, so that each has another one before it.
+    along = jacobian_along(network, images, [*own.values(), *others.values()], batch_size=len(images))
+    sizes = [float(np.linalg.norm(each)) for each in along]
+    size = dict(zip(own, sizes[: len(own)], strict=True))
+    size_of_other = dict(zip(others, sizes[len(own) :], strict=True))
+    gain = {name: size[name] / float(tf.norm(field(tf.constant(images)))) for name, field in own.items()}
+    return {
+        "over_noise": {name: each / gain[WHITE] for name, each in gain.items() if name != WHITE},
+        "over_another": {name: size[name] / size_of_other[name] for name in others},
+    }
+
+
+def by_layer(stages: Mapping[str, Any], images: Images) -> Figures:
+    """Measures what each layer adds to the Lie derivatives of the whole."""
+    moves = [IMAGE_GENERATORS[name] for name in LAYERED]
+    added = np.stack(lie_derivative_by_layer(list(stages.values()), images, moves), axis=1).astype(np.float64)
+    figures = {}
+    for name, layers in zip(LAYERED, added, strict=True):
+        whole = layers.sum(axis=0)
+        sizes = np.linalg.norm(layers.reshape(len(layers), -1), axis=1) / np.linalg.norm(whole)
+        parts = (layers * whole).sum(axis=(1, 2)) / np.square(whole).sum()
+        figures[f"size_by_layer/{name}"] = dict(zip(stages, sizes.tolist(), strict=True))
+        figures[f"part_by_layer/{name}"] = dict(zip(stages, parts.tolist(), strict=True))
+    return figures
+
+
+def fields() -> dict[str, VectorField]:
+    """Lists the vector fields along which networks are differentiated."""
+    return {WHITE: white_noise, "smooth noise": smooth_noise, **IMAGE_GENERATORS}
+
+
+def white_noise(images: tf.Tensor) -> tf.Tensor:
+    """Draws white noise of the shape of images, the same each time."""
+    return tf.random.stateless_normal(tf.shape(images), (0, 1), dtype=images.dtype)
+
+
+def smooth_noise(images: tf.Tensor) -> tf.Tensor:
+    """Draws noise of the power spectrum of each image `[images, height, width, 1]`, and so of its length."""
+    noise, image = (tf.signal.fft2d(tf.cast(each[..., 0], tf.complex64)) for each in (white_noise(images), images))
+    return tf.cast(tf.math.real(tf.signal.ifft2d(image * tf.sign(noise))), images.dtype)[..., None]
+
+
+def draw(found: Any) -> Figure:
+    """Draws the spectra, the derivatives along motions, and the parts of layers; before training dashed or hollow."""
+    figure, (values, motions, layers) = plots.row(3, widths=[1.2, 1.1, 1.4], height=4.2)
+    networks: Mapping[str, Any] = found["networks"]
+    for index, (name, each) in enumerate(networks.items()):
+        colour, trained = plots.COLOURS[index], "accuracy" in each
+        line = "-" if trained else "--"
+        values.plot(range(1, len(each["spectrum"]) + 1), each["spectrum"], line, color=colour, label=name)
+        compared = [spread["mean"] for spread in each["over_another"].values()]
+        motions.plot(compared, range(len(compared)), "o", color=colour, fillstyle="full" if trained else "none")
+    values.set(yscale="log", ylim=(3e-4, 1.3), xlabel="direction", title="singular values over the largest")
+    _name_rows(motions, next(iter(networks.values()))["over_another"])
+    motions.axvline(1, color="0.6", linestyle=":")
+    motions.set_xlim(left=0)
+    motions.set_title("derivative over another image's")
+    _draw_layers(layers, networks)
+    figure.legend(*values.get_legend_handles_labels(), loc="outside lower center", ncols=len(networks), frameon=False)
+    return figure
+
+
+def _draw_layers(axes: Axes, networks: Mapping[str, Any]) -> None:
+    before, after = (f"{CONVOLUTIONS}, {digit}" for digit in NETWORKS[CONVOLUTIONS])
+    colour = plots.COLOURS[list(networks).index(before)]
+    for index, (motion, grey) in enumerate(zip(LAYERED, ("0.25", "0.55", "0.8"), strict=True)):
+        parts = {
+            name: [100 * spread["mean"] for spread in networks[name][f"part_by_layer/{motion}"].values()]
+            for name in (before, after)
+        }
+        rows = [row + 0.25 * (index - 1) for row in range(len(parts[after]))]
+        axes.barh(rows, parts[after], height=0.22, color=grey, label=motion)
+        axes.plot(parts[before], rows, "o", color=colour, markersize=4, fillstyle="none")
+    _name_rows(axes, networks[after][f"part_by_layer/{LAYERED[0]}"])
+    axes.set(title=f"{CONVOLUTIONS}: part in the Lie derivative", xlabel="%")
+    axes.legend(loc="upper right")
+
+
+def _name_rows(axes: Axes, names: Mapping[str, Any]) -> None:
+    axes.set_yticks(range(len(names)), list(names))
+    axes.invert_yaxis()
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    networks = found["networks"]
+    yield table_of("test accuracy", "accuracy", networks, study.percent)
+    yield table_of("sensitive directions above", "sensitive", networks, lambda found: f"{found['mean']:.0f}")
+    yield table_of(f"invariant share at {SHOWN:g}", f"share/{SHOWN:g}", networks, lambda found: f"{found['mean']:.1%}")
+    yield table_of("derivative over white noise's", "over_noise", networks, two_digits)
+    yield table_of("derivative over another image's", "over_another", networks, two_digits)
+    for motion in LAYERED:
+        yield table_of(f"size by layer, {motion}", f"size_by_layer/{motion}", networks, two_digits)
+        yield table_of(f"part by layer, {motion}", f"part_by_layer/{motion}", networks, two_digits)
+
+
+def table_of(title: str, kind: str, networks: Mapping[str, Any], write: Callable[[Any], str]) -> str:
+    """Lays out the table of one kind of figures, of the networks that have them."""
+    having = {name: each[kind] for name, each in networks.items() if kind in each}
+    header = [title, *next(iter(having.values()))]
+    return tables.table(header, [[name, *map(write, each.values())] for name, each in having.items()])
+
+
+def two_digits(found: Mapping[str, Any]) -> str:
+    """Writes the mean of a `spread`."""
+    return f"{found['mean']:z.2f}"

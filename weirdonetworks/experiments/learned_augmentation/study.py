@@ -1,0 +1,137 @@
+"""What the experiment `learned_augmentation` trains, measures, draws and prints."""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import sonnet as snt
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from weirdonetworks.experiments.learned_augmentation import LearnedAugmentationConfig
+from weirdonetworks.experiments.shared import digits
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import transformed
+from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training.objectives import Objective
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
+
+STYLES = (":", "-.", "--", "-")  # Of lines, by range.
+
+
+def run(opened: Study, config: LearnedAugmentationConfig, options: RunOptions) -> None:
+    """Trains the networks."""
+    upright = digits.load(config, options)
+    networks = []
+    for degrees in config.ranges:
+        data = transformed.turned_within(upright, degrees, config.data_seed)
+        splits = loop.residents(data)
+        for strength in config.strengths:
+            trained = [
+                opened.train(
+                    f"within_{degrees}_strength_{strength:g}",
+                    maker(data, config.hidden_size, strength),
+                    functools.partial(rewarded, data=data),
+                    splits,
+                    trial,
+                    follow=_width,
+                )
+                for trial in config.trials()
+            ]
+            ends = [_width(each.network)["width"] for each in trained]
+            paths = [
+                [*(record["width"] for record in each.records), end] for each, end in zip(trained, ends, strict=True)
+            ]
+            networks.append(
+                {
+                    "strength": strength,
+                    "range": degrees,
+                    "width": study.spread(ends),
+                    "by_epoch": np.mean(paths, axis=0).tolist(),
+                    **digits.accuracies(trained),
+                }
+            )
+    opened.finish({"networks": networks}, draw)
+
+
+def maker(data: Dataset, hidden_size: int, strength: float) -> Callable[[], LearnedAugmentation]:
+    """Returns what makes the network, a dense one behind rotations of learned width."""
+    (mean,), (deviation,) = data.standardisation.mean, data.standardisation.deviation
+
+    def make() -> LearnedAugmentation:
+        network = snt.Sequential([snt.Flatten(), snt.nets.MLP([hidden_size, len(data.classes)])])
+        return LearnedAugmentation(network, strength, ["rotation"], fill=-mean / deviation)
+
+    return make
+
+
+def rewarded(network: LearnedAugmentation, data: Dataset) -> Objective:
+    """Makes the objective of a classifier that is rewarded for its widths while it is trained."""
+    classifier = objectives.classification(network, data.standardisation, takes=("is_training", "seed"))
+
+    def objective(
+        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
+    ) -> Mapping[str, tf.Tensor]:
+        figures = classifier(images, labels, is_training=is_training, seed=seed)
+        return {**figures, "loss": figures["loss"] + network.width_penalty()} if is_training else figures
+
+    return objective
+
+
+def _width(network: LearnedAugmentation) -> dict[str, float]:
+    """Reads off the width of the rotations, in degrees."""
+    return {"width": math.degrees(float(network.widths[0]))}
+
+
+def draw(found: Any) -> Figure:
+    """Draws the learned width against the hidden range, and over the epochs."""
+    figure, (against, epochs) = plots.row(2, widths=(1.1, 1.3), height=3.6)
+    strengths = list(dict.fromkeys(each["strength"] for each in found["networks"]))
+    styles = dict(
+        zip(dict.fromkeys(each["range"] for each in found["networks"]), itertools.cycle(STYLES), strict=False)
+    )
+    widest = max(styles)
+    against.plot([0, widest], [0, widest], color="0.7", zorder=0, label="equal")
+    for strength, colour in zip(strengths, plots.COLOURS * len(strengths), strict=False):
+        chosen = [each for each in found["networks"] if each["strength"] == strength]
+        ranges, widths = [each["range"] for each in chosen], [each["width"] for each in chosen]
+        against.errorbar(
+            ranges,
+            [width["mean"] for width in widths],
+            yerr=[width["deviation"] for width in widths],
+            fmt="o-",
+            capsize=3,
+            color=colour,
+            label=f"strength {strength:g}",
+        )
+        for each in chosen:
+            epochs.plot(range(len(each["by_epoch"])), each["by_epoch"], styles[each["range"]], color=colour)
+    against.set(title="learned width of rotations", xlabel="images turned within, degrees", ylabel="degrees")
+    against.legend()
+    for degrees, style in styles.items():
+        epochs.plot([], [], style, color="0.3", label=f"turned within {degrees}")
+    epochs.legend()
+    epochs.set(title="the same over the epochs", xlabel="epoch", ylabel="degrees")
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    rows = [
+        [
+            f"{each['strength']:g}",
+            f"{each['range']}",
+            f"{each['width']['mean']:.1f} ({each['width']['deviation']:.1f})",
+            study.percent(each["test_accuracy"]),
+        ]
+        for each in found["networks"]
+    ]
+    header = ["strength", "turned within, degrees", "learned width, degrees", "test accuracy"]
+    yield tables.table(header, rows)

@@ -1,0 +1,35 @@
+"""How small can a network of each kind be?
+
+usage: python -m weirdonetworks.experiments.minimal_network [--flag=value ...]
+
+Searches, for each kind of network, the least width of its one hidden layer at which it reaches an accuracy:
+
+    python -m weirdonetworks.experiments.minimal_network
+    python -m weirdonetworks.experiments.minimal_network --turn=90 --targets=0.9,0.95
+
+The width is doubled until the mean validation accuracy reaches the target, then halved in on. Accuracy is noisy and
+need not rise with the width, so a smaller network may reach the target all the same, the less likely the more
+`--num_trials`. The test accuracy is of the one that was found. Images are 14 x 14 unless `--shrink=1`.
+"""
+
+import dataclasses
+
+from weirdonetworks.experiments.shared import settings
+from weirdonetworks.lab.config import setting
+from weirdonetworks.lab.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class MinimalNetworkConfig(settings.MonomialsConfig):
+    """What the experiment is told."""
+
+    targets: tuple[float, ...] = setting((0.97, 0.98), "Validation accuracies to reach.", minimum=0.0, maximum=1.0)
+    max_width: int = setting(1024, "Give up at this width.", minimum=1)
+    turn: int = settings.turn(settings.UPRIGHT)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.validation_size == 0:
+            raise UsageError(
+                "validation_size (=0) must be at least 1: the least width is sought by validation accuracy."
+            )

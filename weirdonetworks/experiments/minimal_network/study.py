@@ -1,0 +1,94 @@
+"""What the experiment `minimal_network` trains, measures, draws and prints."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from weirdonetworks.experiments.minimal_network import MinimalNetworkConfig
+from weirdonetworks.experiments.shared import digits
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import transformed
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training.study import Study
+
+
+def run(opened: Study, config: MinimalNetworkConfig, options: RunOptions) -> None:
+    """Trains networks until the least are found."""
+    data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
+    side = data.train.images.shape[1]
+    splits = loop.residents(data)
+    networks, tried = [], []
+    for kind in digits.KINDS:
+        found: dict[int, Any] = {}
+
+        def at(width: int, kind: str = kind, found: dict[int, Any] = found) -> dict[str, Any]:
+            if width not in found:
+                make = digits.maker(kind, side, config.degree, [width, len(data.classes)])
+                objective = digits.classifier(data)
+                name = f"{kind}_{width}"
+                trained = [opened.train(name, make, objective, splits, trial) for trial in config.trials()]
+                found[width] = digits.accuracies(trained)
+            return found[width]
+
+        for target in config.targets:
+            width = least(lambda width: at(width)["validation_accuracy"]["mean"], target, config.max_width)
+            best = max(each["validation_accuracy"]["mean"] for each in found.values())
+            networks.append(
+                {"kind": kind, "target": target, "width": width, "best": best, **(found[width] if width else {})}
+            )
+        tried += [{"kind": kind, "width": width, **found[width]} for width in sorted(found)]
+    opened.finish({"networks": networks, "tried": tried}, draw)
+
+
+def least(reached: Callable[[int], float], target: float, limit: int) -> int | None:
+    """Finds a width that reaches a target while the next smaller one that was tried does not; None up to the limit.
+
+    >>> least(lambda width: width / 100, target=0.11, limit=64)
+    11
+    >>> least(lambda width: width / 100, target=0.9, limit=64) is None
+    True
+    """
+    low, high = 0, 1
+    while reached(high) < target:
+        if high >= limit:
+            return None
+        low, high = high, min(2 * high, limit)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) >= target else (middle, high)
+    return high
+
+
+def draw(found: Any) -> Figure:
+    """Draws the accuracy of all networks that were tried against their parameters."""
+    figure, (axes,) = plots.row(1, widths=(1.7,))
+    for kind in digits.KINDS:
+        tried = sorted((each for each in found["tried"] if each["kind"] == kind), key=lambda each: each["parameters"])
+        axes.plot(
+            [each["parameters"] for each in tried],
+            [100 * each["validation_accuracy"]["mean"] for each in tried],
+            marker=".",
+            label=kind,
+        )
+    for target in sorted({each["target"] for each in found["networks"]}):
+        axes.axhline(100 * target, color="0.5", linestyle=":")
+    lowest = min(each["target"] for each in found["networks"])
+    axes.set(title="accuracy against size", xlabel="parameters", ylabel="validation accuracy, %", xscale="log")
+    axes.set_ylim(bottom=100 * (3 * lowest - 2))
+    axes.legend(loc="lower right")
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    rows = []
+    for each in found["networks"]:
+        row = [each["kind"], f"{each['target']:.1%}"]
+        if each["width"] is None:
+            rows.append([*row, "-", "-", f"{each['best']:.2%} at most"])
+        else:
+            rows.append([*row, str(each["width"]), f"{each['parameters']:,}", study.percent(each["test_accuracy"])])
+    yield tables.table(["network", "target", "width", "parameters", "test accuracy"], rows)

@@ -1,0 +1,125 @@
+"""What the experiment `monomial_subset` trains, measures, draws and prints."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from weirdonetworks.algebra import image_rotations, monomials
+from weirdonetworks.experiments.monomial_subset import MonomialSubsetConfig
+from weirdonetworks.experiments.shared import digits
+from weirdonetworks.lab import plots, seeds
+from weirdonetworks.lab.config import RunOptions, TrainingConfig
+from weirdonetworks.lab.data import transformed
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
+
+CHOICES = ("random", "local", "representatives")
+Monomials = list[tuple[int, ...]]
+
+
+def run(opened: Study, config: MonomialSubsetConfig, options: RunOptions) -> None:
+    """Trains the networks."""
+    data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
+    side, degree = data.train.images.shape[1], config.degree
+    splits = loop.residents(data)
+    sizes = [config.width, 64, len(data.classes)]
+    powers = [(pixel,) * lower for lower in range(1, degree + 1) for pixel in range(side * side)]
+
+    def accuracy(choice: str, number: int, chosen: Callable[[TrainingConfig], Monomials]) -> dict[str, Any]:
+        def train(trial: TrainingConfig) -> Any:
+            # All of them are quicker by themselves than as a list.
+            monomials = None if choice == "all" else [*powers, *chosen(trial)]
+            return opened.train(
+                f"{choice}_{number}",
+                lambda: PolynomialMLP(sizes, degree, monomials=monomials),
+                digits.classifier(data),
+                splits,
+                trial,
+            )
+
+        return {"choice": choice, "number": number, **digits.accuracies([train(trial) for trial in config.trials()])}
+
+    subsets = [accuracy("none", 0, lambda trial: [])]
+    for choice in CHOICES:
+        ranked = {trial.random_seed: rank(choice, side, degree, trial.random_seed) for trial in config.trials()}
+        most = len(ranked[config.random_seed])
+        numbers = {min(number, most) for number in config.numbers} | ({most} if choice == "representatives" else set())
+        for number in sorted(numbers):
+            chosen = _first(ranked, number)
+            subsets.append(accuracy(choice, number, chosen))
+    total = len(rank("random", side, degree, config.random_seed))
+    subsets.append(accuracy("all", total, lambda trial: []))
+    opened.finish({"subsets": subsets}, draw)
+
+
+def _first(ranked: dict[int, Monomials], number: int) -> Callable[[TrainingConfig], Monomials]:
+    return lambda trial: ranked[trial.random_seed][:number]
+
+
+def rank(choice: str, side: int, degree: int, seed: int) -> Monomials:
+    """Orders the products of two and more different pixels, powers among them, of degrees 2 to `degree`.
+
+    Args:
+      choice: `random`: all, shuffled. `local`: all, by the largest distance between two of their pixels (along rows or
+        columns, whichever is larger), those at equal distance shuffled. `representatives`: of each orbit under quarter
+        turns a random member, the orbits shuffled.
+      side: Pixels a side.
+      degree: The highest degree.
+      seed: What is drawn is drawn by it.
+
+    Returns:
+      Index tuples, those to choose first coming first.
+    """
+    draw = seeds.generator(seed, "monomials", choice)
+    group = image_rotations(side, side)
+    kept: Monomials = []
+    spans: list[int] = []
+    for lower in range(2, degree + 1):
+        ranks = draw.permutation(monomials.count(side * side, lower))
+        if choice == "representatives":
+            _, first = np.unique(group.orbits_on_monomials(lower).labels[ranks], return_index=True)
+            ranks = ranks[first]
+        rows = monomials.at(ranks, side * side, lower)
+        rows = rows[rows[:, 0] != rows[:, -1]]  # Rising, so the others are powers of one pixel.
+        places = np.stack(np.divmod(rows, side), axis=-1)
+        kept += map(tuple, rows.tolist())
+        spans += np.abs(places[:, :, None] - places[:, None]).max(axis=(1, 2, 3)).tolist()
+    shuffled = draw.permutation(len(kept))
+    if choice == "local":
+        shuffled = shuffled[np.argsort(np.array(spans)[shuffled], kind="stable")]
+    return [kept[index] for index in shuffled]
+
+
+def draw(found: Any) -> Figure:
+    """Draws the accuracy against the number of products."""
+    figure, (axes,) = plots.row(1, widths=(1.7,))
+    subsets = found["subsets"]
+    for choice in CHOICES:
+        chosen = [each for each in subsets if each["choice"] == choice]
+        axes.errorbar(
+            [each["number"] for each in chosen],
+            [100 * each["test_accuracy"]["mean"] for each in chosen],
+            [100 * each["test_accuracy"]["deviation"] for each in chosen],
+            marker=".",
+            capsize=3,
+            label=choice,
+        )
+    for each, style in ((subsets[0], "--"), (subsets[-1], ":")):
+        mean = 100 * each["test_accuracy"]["mean"]
+        axes.axhline(mean, color="0.5", linestyle=style, label=f"{each['choice']} ({each['number']:,})")
+    axes.set(title="accuracy on few products of pixels", xlabel="products", ylabel="test accuracy, %", xscale="log")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    rows = [
+        [each["choice"], f"{each['number']:,}", f"{each['parameters']:,}", study.percent(each["test_accuracy"])]
+        for each in found["subsets"]
+    ]
+    yield tables.table(["products of pixels", "how many", "parameters", "test accuracy"], rows)

@@ -1,0 +1,20 @@
+"""Counts what permutations of the inputs leave free in a layer, beside the note's counts.
+
+usage: python -m weirdonetworks.experiments.permutation_note [--flag=value ...]
+
+    python -m weirdonetworks.experiments.permutation_note --max_n=8
+
+The note is "Permutation-invariant neural networks" (YKY, 2019); its equations are in `algebra.note_equations`.
+"""
+
+import dataclasses
+
+from weirdonetworks.lab.config import Config, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class NoteConfig(Config):
+    """What the experiment is told."""
+
+    max_n: int = setting(8, "The largest number of inputs.", minimum=2, maximum=12)
+    json: str | None = setting(None, "A file to write the counts to, as JSON.")

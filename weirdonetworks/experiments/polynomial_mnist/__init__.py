@@ -1,0 +1,18 @@
+"""How accurate and how stable are networks on monomials of the pixels?
+
+usage: python -m weirdonetworks.experiments.polynomial_mnist [--flag=value ...]
+
+Compares a polynomial and an invariant network with a plain one of as many parameters, without and with augmentation by
+quarter turns and by turns of any angle:
+
+    python -m weirdonetworks.experiments.polynomial_mnist --num_trials=3
+"""
+
+import dataclasses
+
+from weirdonetworks.experiments.shared import settings
+
+
+@dataclasses.dataclass(frozen=True)
+class PolynomialConfig(settings.ComparisonConfig, settings.MonomialsConfig):
+    """What the experiment is told."""

@@ -1,0 +1,196 @@
+"""What the experiment `projected_gradient` trains, measures, draws and prints."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import sonnet as snt
+import tensorflow as tf
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from weirdonetworks.algebra.transforms import ImageTransform, rotation
+from weirdonetworks.experiments.projected_gradient import ProjectedGradientConfig
+from weirdonetworks.experiments.shared import digits
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data.augmentation import RandomTransform
+from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, projection, study
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.trainer import of_loss
+from weirdonetworks.measure.stability import measure_stability
+from weirdonetworks.nets.orbits import Orbit
+
+STARTS = ("random", "constant", "invariant")
+FROM_EACH_START = ("plain", "projected")
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """A way to train.
+
+    Attributes:
+      method: What is done for stability.
+      rate: The learning rate at the start.
+      start: One of `STARTS`.
+      penalty: What the variance counts in the loss.
+    """
+
+    method: str
+    rate: float
+    start: str = "random"
+    penalty: float = 0.0
+
+    @property
+    def series(self) -> str:
+        """Names it, its rate aside."""
+        if self.method in FROM_EACH_START:
+            return f"{self.method}, {self.start} start"
+        return f"penalty {self.penalty:g}" if self.method == "penalty" else self.method
+
+
+def run(opened: Study, config: ProjectedGradientConfig, options: RunOptions) -> None:
+    """Trains and measures the networks."""
+    data = digits.load(config, options)
+    side = data.train.images.shape[1]
+    sweep = [rotation(side, side, 360 * turn / config.turns) for turn in range(config.turns)]
+    angles = [180 * turn / config.turns for turn in range(2 * config.turns)]
+    splits = loop.residents(data)
+    networks = []
+    for arm in arms(config):
+        trained = [train(opened, arm, data, splits, sweep, trial) for trial in config.trials()]
+        measured = [measure(each.network, data, angles, config.examined) for each in trained]
+        networks.append(
+            {
+                **dataclasses.asdict(arm),
+                "series": arm.series,
+                **digits.accuracies(trained),
+                **{figure: study.spread([each[figure] for each in measured]) for figure in measured[0]},
+                "variance_by_epoch": np.mean(
+                    [[record["test_variance"] for record in each.records] for each in trained], axis=0
+                ).tolist(),
+            }
+        )
+    opened.finish({"networks": networks}, draw)
+
+
+def arms(config: ProjectedGradientConfig) -> Iterator[Arm]:
+    """Lists the ways to train, each at each rate."""
+    for rate in (config.learning_rate * share for share in config.rates):
+        for start, method in itertools.product(STARTS, FROM_EACH_START):
+            yield Arm(method, rate, start)
+        yield Arm("augmentation", rate)
+        for penalty in config.penalties:
+            yield Arm("penalty", rate, penalty=penalty)
+
+
+def train(
+    opened: Any,
+    arm: Arm,
+    data: Dataset,
+    splits: Mapping[str, Any],
+    sweep: Sequence[ImageTransform],
+    config: ProjectedGradientConfig,
+) -> Any:
+    """Trains a network in one way."""
+    augment = RandomTransform(sweep) if arm.method == "augmentation" else None
+
+    def objective(network: Any) -> Any:
+        return projection.with_variance(
+            digits.classifier(data, augment)(network),
+            lambda images: tf.nn.softmax(network(data.standardisation(images))),
+            sweep,
+            penalty=arm.penalty,
+        )
+
+    return opened.train(
+        f"{arm.series}_{arm.rate:g}".replace(",", "").replace(" ", "_"),
+        started(arm.start, [config.width, 64, len(data.classes)], sweep),
+        objective,
+        splits,
+        dataclasses.replace(config, learning_rate=arm.rate),
+        direction=projection.keeping("variance") if arm.method == "projected" else of_loss,
+    )
+
+
+def started(start: str, sizes: Sequence[int], sweep: Sequence[ImageTransform]) -> Callable[[], Any]:
+    """Returns what makes a dense network on images, at one of `STARTS`."""
+    side = sweep[0].height
+    make = digits.maker("plain", side, 1, sizes)
+
+    def made() -> Any:
+        network = make()
+        network(tf.zeros([1, side, side, 1]))
+        layers = [module for module in network.submodules if isinstance(module, snt.Linear)]
+        if start == "constant":
+            layers[-1].w.assign(tf.zeros_like(layers[-1].w))
+        if start == "invariant":
+            weights = layers[0].w
+            turned, _ = Orbit(sweep).folded(weights)
+            weights.assign(tf.reduce_mean(tf.reshape(turned, [weights.shape[0], len(sweep), -1]), axis=1))
+        return network
+
+    return made
+
+
+def measure(network: Any, data: Dataset, angles: Sequence[float], examined: int) -> dict[str, float]:
+    """Measures a network on turned test images."""
+    shown = data.test[:examined]
+    side = shown.images.shape[1]
+    found = measure_stability(
+        lambda images: tf.nn.softmax(network(data.standardisation(images))),
+        shown.images,
+        [rotation(side, side, angle) for angle in angles],
+        shown.labels,
+        cyclic=True,
+    )
+    return {
+        "turned_accuracy": float(np.asarray(found.accuracy).mean()),
+        "variance": float(found.variance.mean()),
+        "difference": float(found.difference.mean()),
+    }
+
+
+def draw(found: Any) -> Figure:
+    """Draws accuracy against stability, a line over the rates for each training, and the variance over the epochs."""
+    figure, (left, middle, right) = plots.row(3, widths=(1.1, 1.1, 1.1))
+    least = min(each["rate"] for each in found["networks"])
+    series: dict[str, list[Any]] = {}
+    for each in found["networks"]:
+        series.setdefault(each["series"], []).append(each)
+    # Plain and projected trainings from one start are in one colour, plain ones dashed.
+    kinds = [each[0]["start"] if each[0]["method"] in FROM_EACH_START else name for name, each in series.items()]
+    colours = dict(zip(dict.fromkeys(kinds), itertools.cycle(plots.COLOURS), strict=False))
+    for kind, (name, trainings) in zip(kinds, series.items(), strict=True):
+        line = "--" if trainings[0]["method"] == "plain" else "-"
+        style: Any = {"color": colours[kind], "linestyle": line, "label": name}
+        upright = [100 * each["test_accuracy"]["mean"] for each in trainings]
+        left.plot([each["variance"]["mean"] for each in trainings], upright, marker="o", **style)
+        middle.plot([100 * each["turned_accuracy"]["mean"] for each in trainings], upright, marker="o", **style)
+        for each in trainings:
+            if each["rate"] == least and each["method"] in FROM_EACH_START:
+                right.plot(range(1, len(each["variance_by_epoch"]) + 1), each["variance_by_epoch"], **style)
+    left.set(title="accuracy and variance", xlabel="variance of the probabilities", xscale="log")
+    left.set_ylabel("test accuracy, upright, %")
+    middle.set(title="accuracy upright and turned", xlabel="test accuracy, turned, %")
+    right.set(title=f"variance while training at rate {least:g}", xlabel="epoch", ylabel="variance", yscale="log")
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
+    columns = math.ceil(len(series) / 2)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    rows = []
+    for each in found["networks"]:
+        accuracies = [study.percent(each[f"{sort}_accuracy"]) for sort in ("test", "turned")]
+        sizes = [f"{each[figure]['mean']:.1e}" for figure in ("variance", "difference")]
+        rows.append([each["series"], f"{each['rate']:g}", *accuracies, *sizes])
+    header = ["training", "rate", "accuracy, upright", "accuracy, turned", "variance", "difference"]
+    yield tables.table(header, rows)

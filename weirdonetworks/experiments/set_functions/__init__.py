@@ -1,0 +1,39 @@
+"""Networks on sets side by side: what they learn, how far from invariance, how wide h must be, and a step's time.
+
+usage: python -m weirdonetworks.experiments.set_functions [--flag=value ...]
+
+    python -m weirdonetworks.experiments.set_functions --num_trials=3
+    python -m weirdonetworks.experiments.set_functions --tasks=median --networks=deep_sets,set_transformer --widths=
+
+Every network has as many parameters as the budget allows; its width is the greatest that fits. The tasks are those of
+`lab.data.set_tasks`, the networks those of `experiments.shared.set_networks`. Beside them g(h(x_1), ..., h(x_n)) is
+trained with h of several widths, pooled by the mean and by the maximum. A step of training is timed on random sets of
+several sizes, each network as wide as the budget allows for the least of them.
+"""
+
+import dataclasses
+
+from weirdonetworks.lab.config import StudyConfig, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class SetFunctionsConfig(StudyConfig):
+    """What the experiment is told."""
+
+    epochs: int = setting(10, "Passes over the training sets.", minimum=1)
+    learning_rate: float = setting(0.005, "The learning rate at the start.", minimum=0.0, short="lr")
+    weight_decay: float | None = setting(0.0, "Weight decay.", minimum=0.0, short="wd")
+    # So many short trainings: XLA would compile for longer than it trains.
+    execution: str = setting("graph", "How an epoch is compiled.", choices=("auto", "xla", "graph"))
+    tasks: str = setting("", "The tasks, separated by commas; all if empty.")
+    networks: str = setting("", "The networks, separated by commas; all if empty.")
+    parameters: int = setting(10_000, "The most parameters a network may have.", minimum=1)
+    sets: int = setting(10_000, "Training sets of a task; a fifth as many are tested on.", minimum=5)
+    items: int = setting(5, "Items of a set, but of points.", minimum=2)
+    points: int = setting(200, "The most points of an image.", minimum=1)
+    shrink: int = setting(4, "Make images by this factor smaller for sums of digits; 1 leaves them.", minimum=1)
+    examined: int = setting(200, "Test sets on which invariance is measured.", minimum=1)
+    widths: tuple[int, ...] = setting(
+        (1, 2, 3, 5, 8, 16, 32), "The widths of h to try on maximum, median and variance.", minimum=1
+    )
+    sizes: tuple[int, ...] = setting((10, 30, 100, 300), "Items of the sets on which a step is timed.", minimum=2)

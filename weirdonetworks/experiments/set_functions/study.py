@@ -1,0 +1,285 @@
+"""What the experiment `set_functions` trains, measures, draws and prints."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from weirdonetworks.algebra import symmetric_group
+from weirdonetworks.experiments.set_functions import SetFunctionsConfig
+from weirdonetworks.experiments.shared import digits, set_networks
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import datasets, set_tasks, transformed
+from weirdonetworks.lab.data.set_tasks import Task
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import objectives, study
+from weirdonetworks.lab.training.study import Study, Trained, count_parameters
+from weirdonetworks.lab.training.trainer import Resident
+from weirdonetworks.measure.precision import in_dtype
+from weirdonetworks.measure.stability import invariance_error
+from weirdonetworks.nets.sets.pooled_sets import DeepSets
+
+POOLINGS = ("mean", "max")
+INNER = 64  # The width of h before its last layer, and of g.
+
+
+def run(opened: Study, config: SetFunctionsConfig, options: RunOptions) -> None:
+    """Trains the networks and measures them."""
+    names = _chosen("tasks", config.tasks, set_tasks.TASKS)
+    networks = _chosen("networks", config.networks, tuple(set_networks.MAKERS))
+    images = datasets.configured(config, options.data_dir)
+    small = transformed.shrunk(images, config.shrink) if config.shrink > 1 else images
+    times = {network: _times(network, config) for network in networks} if config.sizes else {}
+    tasks: dict[str, Any] = {}
+    widths: dict[str, Any] = {}
+    for name in names:
+        source = small if name == "digit_sum" else images
+        task = set_tasks.make(name, source, config.sets, config.items, config.points, config.data_seed)
+        tasks[name] = {network: _compare(opened, network, task, config) for network in networks}
+        if name in set_tasks.STATISTICS and config.widths:
+            widths[name] = _by_width(opened, task, config)
+    opened.finish({"items": config.items, "tasks": tasks, "widths": widths, "times": times}, draw)
+
+
+def _chosen(flag: str, text: str, known: Sequence[str]) -> Sequence[str]:
+    chosen = [name.strip() for name in text.split(",") if name.strip()] or list(known)
+    if unknown := [name for name in chosen if name not in known]:
+        raise UsageError(f"{flag}: {unknown[0]} must be one of {', '.join(known)}.")
+    return chosen
+
+
+def _times(name: str, config: SetFunctionsConfig) -> dict[str, Any]:
+    """Times a training step of a network on sets of each size; its width is the same for all."""
+    width = None
+    found: dict[str, Any] = {}
+    for size in sorted(set(config.sizes)):
+        task = set_networks.random_task(size, config.data_seed)
+        if reason := set_networks.left_out(name, task):
+            found[str(size)] = {"left_out": reason}
+            continue
+        width = width or _widest(name, task, config.parameters)
+        found[str(size)] = {"milliseconds": set_networks.step_milliseconds(name, width, task)}
+    return {"width": width, "sizes": found}
+
+
+def _compare(opened: Any, name: str, task: Task, config: SetFunctionsConfig) -> dict[str, Any]:
+    """Trains a network for a task, and measures it."""
+    if reason := set_networks.left_out(name, task):
+        return {"left_out": reason}
+
+    width = _widest(name, task, config.parameters)
+    trained = _trained(opened, f"{task.name}_{name}", lambda: set_networks.make(name, width, task), task, config)
+    return {
+        "width": width,
+        "parameters": trained[0].parameters,
+        **_errors(trained),
+        "invariance_error": study.spread([_invariance_error(each.network, task, config) for each in trained]),
+        "seconds": study.spread([each.seconds for each in trained]),
+    }
+
+
+def _by_width(opened: Any, task: Task, config: SetFunctionsConfig) -> dict[str, Any]:
+    """Trains g(pool h(x_i)) for each pooling and width of h."""
+    found: dict[str, Any] = {}
+    for pooling in POOLINGS:
+        found[pooling] = {}
+        for width in config.widths:
+
+            def make(width: int = width, pooling: str = pooling) -> Any:
+                return DeepSets([INNER, width], [INNER, task.outputs], pooling, tf.nn.leaky_relu)
+
+            trained = _trained(opened, f"{task.name}_{pooling}_of_width_{width}", make, task, config)
+            found[pooling][str(width)] = _errors(trained)
+    return found
+
+
+def _trained(opened: Any, name: str, make: Callable[[], Any], task: Task, config: SetFunctionsConfig) -> list[Trained]:
+    objective = {
+        "number": lambda network: objectives.regression(network, task.tolerance),
+        "class": objectives.classification,
+        "propositions": objectives.propositions,
+    }[task.kind]
+    splits = {"train": Resident(task.train), "test": Resident(task.test)}
+    return [opened.train(name, make, objective, splits, trial) for trial in config.trials()]
+
+
+def _errors(trained: Sequence[Trained]) -> dict[str, Any]:
+    """Gives what is right on test sets, and the root of the loss: of numbers the error in standard deviations."""
+    return {
+        "accuracy": study.spread([each.final["test_accuracy"] for each in trained]),
+        "root_loss": study.spread([each.final["test_avg_loss"] ** 0.5 for each in trained]),
+    }
+
+
+def _widest(name: str, task: Task, budget: int) -> int:
+    """Finds the greatest width at which a network has no more parameters than the budget."""
+    return digits.widest(lambda width: _count(set_networks.make(name, width, task), task), budget)
+
+
+def _count(network: Any, task: Task) -> int:
+    """Counts a network's parameters, calling it once."""
+    network(tf.constant(task.train.images[:1]))
+    return count_parameters(network)
+
+
+def _invariance_error(network: Any, task: Task, config: SetFunctionsConfig) -> float:
+    """Measures in float64 how far outputs change with the order of the items, in proportion to the largest."""
+    sets = task.test.images[: config.examined]
+    items = tf.constant(sets.reshape(-1, sets.shape[2]), tf.float64)
+    exact = in_dtype(network, tf.float64)
+
+    def outputs(numbers: tf.Tensor) -> tf.Tensor:
+        # A bare cast TensorFlow moves before the orbit's transposition, whose kernel for integers prints an error.
+        return exact(tf.gather(items, tf.cast(numbers + 0.5, tf.int32)))
+
+    # A group permutes numbers, so the items are numbered.
+    numbers = np.arange(len(items)).reshape(sets.shape[:2])
+    group = symmetric_group(task.items)
+    return invariance_error(outputs, numbers, group, dtype=tf.float64).overall_relative
+
+
+def _largest_error(cells: Sequence[Any]) -> list[str]:
+    errors = [max(cell["invariance_error"]["values"]) for cell in cells if "left_out" not in cell]
+    return [f"{max(errors):.0e}" if errors else "-"]
+
+
+def _root_loss(cell: Any) -> str:
+    return f"{cell['root_loss']['mean']:.3f}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def draw(found: Any) -> Figure:
+    """Draws the accuracy and invariance error of all networks, the error by the width of h, and a step's time."""
+    networks = list(next(iter(found["tasks"].values())))
+    height = 1.6 + 0.25 * len(networks)
+    further = [(part, each) for part, each in (("widths", _draw_widths), ("times", _draw_times)) if found[part]]
+    widths = [5 / height, 3 / height, *(4 / height for _ in further)]
+    figure, panels = plots.row(len(widths), widths, height)
+    _draw_accuracies(panels[0], found["tasks"], networks)
+    _draw_invariance(panels[1], found["tasks"], networks)
+    for axes, (_, draw_part) in zip(panels[2:], further, strict=True):
+        draw_part(axes, found)
+    return figure
+
+
+def _draw_accuracies(axes: Axes, tasks: Any, networks: Sequence[str]) -> None:
+    shares = np.array(
+        [[each[network].get("accuracy", {"mean": np.nan})["mean"] for each in tasks.values()] for network in networks]
+    )
+    axes.imshow(100 * shares, cmap="YlGn", vmin=0, vmax=130, aspect="auto")  # Dark text is to be read on all of it.
+    for (row, column), share in np.ndenumerate(shares):
+        axes.text(
+            column, row, "left out" if np.isnan(share) else f"{100 * share:.1f}", ha="center", va="center", size=8
+        )
+    axes.set_yticks(range(len(networks)), map(_words, networks))
+    axes.set_xticks(range(len(tasks)), [_words(name).replace(" ", "\n") for name in tasks])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_title("accuracy on test sets, %")
+
+
+def _draw_invariance(axes: Axes, tasks: Any, networks: Sequence[str]) -> None:
+    for name, each in tasks.items():
+        trained = [(row, each[network]) for row, network in enumerate(networks) if "left_out" not in each[network]]
+        # An error of 0 has no logarithm.
+        errors = [max(*cell["invariance_error"]["values"], 1e-17) for _, cell in trained]
+        axes.plot(errors, [row for row, _ in trained], "o", markersize=4, alpha=0.8, label=_words(name))
+    axes.set(xscale="log", xlim=(5e-18, 10), ylim=(len(networks) - 0.5, -0.5), yticks=range(len(networks)))
+    axes.set_yticklabels([])
+    axes.grid(axis="y", color="0.9")
+    axes.set(title="invariance error, float64", xlabel="of the largest output")
+    axes.legend(fontsize=8, loc="lower right")
+
+
+def _draw_widths(axes: Axes, found: Any) -> None:
+    for index, (name, poolings) in enumerate(found["widths"].items()):
+        for style, (pooling, by_width) in zip(("o-", "s--"), poolings.items(), strict=True):
+            errors = [cell["root_loss"]["mean"] for cell in by_width.values()]
+            axes.plot(
+                list(map(int, by_width)),
+                errors,
+                style,
+                color=plots.COLOURS[index],
+                markersize=4,
+                label=f"{name}, {pooling}",
+            )
+    axes.axvline(found["items"], color="0.8", linewidth=1, zorder=0)
+    axes.set(xscale="log", yscale="log", title=r"g(pool h($x_i$)) by the width of h", xlabel="width of h")
+    axes.set(ylabel="error, standard deviations")
+    widths = list(map(int, next(iter(next(iter(found["widths"].values())).values()))))
+    axes.set_xticks(widths, map(str, widths), minor=False)
+    axes.minorticks_off()
+    axes.legend(fontsize=8)
+
+
+def _draw_times(axes: Axes, found: Any) -> None:
+    for index, (network, each) in enumerate(found["times"].items()):
+        timed = {int(size): cell["milliseconds"] for size, cell in each["sizes"].items() if "milliseconds" in cell}
+        if timed:
+            # More networks than colours: the line's style tells those of one colour apart.
+            line, colour = divmod(index, len(plots.COLOURS))
+            style = ("o-", "s--", "^:")[line % 3]
+            axes.plot(
+                list(timed),
+                list(timed.values()),
+                style,
+                color=plots.COLOURS[colour],
+                markersize=4,
+                label=_words(network),
+            )
+    axes.set(xscale="log", yscale="log", title="a training step", xlabel="items", ylabel="milliseconds")
+    sizes = list(map(int, next(iter(found["times"].values()))["sizes"]))
+    axes.set_xticks(sizes, map(str, sizes), minor=False)
+    axes.minorticks_off()
+    if axes.lines:
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table, and says what was left out."""
+    tasks = found["tasks"]
+    header, rows = ["network", *map(_words, tasks), "invariance error"], []
+    for network in next(iter(tasks.values())):
+        cells = [each[network] for each in tasks.values()]
+        accuracies = ["-" if "left_out" in cell else study.percent(cell["accuracy"]) for cell in cells]
+        rows.append([_words(network), *accuracies, *_largest_error(cells)])
+    left_out = [
+        f"\n- {_words(name)}, {_words(network)}: left out, as {cell['left_out']}."
+        for name, networks in tasks.items()
+        for network, cell in networks.items()
+        if "left_out" in cell
+    ]
+    title = "accuracy on test sets, and the largest invariance error"
+    yield f"{title}\n{tables.table(header, rows)}{''.join(left_out)}"
+    for name, poolings in found["widths"].items():
+        header = ["pooling", *(f"h of width {width}" for width in next(iter(poolings.values())))]
+        rows = [[pooling, *map(_root_loss, each.values())] for pooling, each in poolings.items()]
+        yield f"error in standard deviations, {name}\n{tables.table(header, rows)}"
+    if found["times"]:
+        yield _times_table(found["times"])
+
+
+def _times_table(times: Any) -> str:
+    sizes = list(next(iter(times.values()))["sizes"])
+    rows = []
+    for network, each in times.items():
+        milliseconds = [
+            f"{cell['milliseconds']:.1f}" if "milliseconds" in cell else "-" for cell in each["sizes"].values()
+        ]
+        rows.append([_words(network), str(each["width"] or "-"), *milliseconds])
+    header = ["network", "width", *(f"{size} items" for size in sizes)]
+    left_out = [
+        f"\n- {size} items, {_words(network)}: left out, as {cell['left_out']}."
+        for network, each in times.items()
+        for size, cell in each["sizes"].items()
+        if "left_out" in cell
+    ]
+    return f"milliseconds of a training step\n{tables.table(header, rows)}{''.join(left_out)}"

@@ -1,0 +1,222 @@
+"""What `polynomial_mnist` and `synchronous_mnist` share: networks side by side, trained upright and turned, and their
+accuracy and stability on turned test digits and on images unlike digits.
+
+Every network has as many parameters as the budget allows; its width is the greatest that fits.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from weirdonetworks.algebra import image_rotations
+from weirdonetworks.algebra.transforms import rotation
+from weirdonetworks.experiments.shared import digits, letters, settings
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import transformed
+from weirdonetworks.lab.data.augmentation import RandomTransform
+from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.measure.stability import invariance_error, measure_stability
+
+# What the networks are trained and tested on, and by multiples of how many degrees it is turned.
+TURNS = {"upright": settings.UPRIGHT, "quarter turns": 90, "any angle": 1}
+C = TypeVar("C", bound=settings.ComparisonConfig)
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """A network to compare.
+
+    Attributes:
+      name: What tables and plots call it.
+      of_width: Returns what makes the network, given the width of its first layer.
+      augment: Moves training images, as `objectives.classification` takes it; None to leave them.
+    """
+
+    name: str
+    of_width: Callable[[int], Callable[[], Any]]
+    augment: Any = None
+
+
+def of_kind(kind: str, data: Dataset, degree: int = 1, name: str = "", augment: Any = None) -> Contestant:
+    """Makes the contestant of one of `digits.KINDS`, named after its kind unless a name is given."""
+
+    def of_width(width: int) -> Callable[[], Any]:
+        return digits.maker(kind, data.train.images.shape[1], degree, [width, 64, len(data.classes)])
+
+    return Contestant(name or kind, of_width, augment)
+
+
+def plain(data: Dataset) -> list[Contestant]:
+    """Lists the plain networks to compare with: without augmentation, with quarter turns, with turns by any angle."""
+    side = data.train.images.shape[1]
+    any_angle = [rotation(side, side, angle) for angle in range(0, 360, 5)]
+    return [
+        of_kind("plain", data),
+        of_kind("plain", data, name="plain + quarter turns", augment=RandomTransform(image_rotations(side, side))),
+        of_kind("plain", data, name="plain + any turns", augment=RandomTransform(any_angle)),
+    ]
+
+
+def run(
+    opened: Study,
+    contestants: Callable[[Dataset, C], Sequence[Contestant]],
+    config: C,
+    options: RunOptions,
+) -> None:
+    """Trains the networks on each sort of data, and measures them.
+
+    Args:
+      opened: The study.
+      contestants: Lists the networks to compare on a data set.
+      config: What the comparison is told.
+      options: Where it is kept.
+    """
+    upright = digits.load(config, options)
+    side = upright.train.images.shape[1]
+    sorts = {turns: transformed.turned(upright, step, config.data_seed) for turns, step in TURNS.items()}
+    splits = {turns: loop.residents(data) for turns, data in sorts.items()}
+    unlike = _unlike(side, config, options)
+    trained_on: dict[str, dict[str, Any]] = {turns: {} for turns in TURNS}
+    for contestant in contestants(upright, config):
+        width = digits.fitting_width(contestant.of_width, side, config.parameters)
+        for turns, data in sorts.items():
+            trained = [
+                opened.train(
+                    f"{contestant.name}_{turns}".replace(" ", "_"),
+                    contestant.of_width(width),
+                    digits.classifier(data, contestant.augment),
+                    splits[turns],
+                    trial,
+                )
+                for trial in config.trials()
+            ]
+            tests = {name: each["test"] for name, each in splits.items()}
+            measured = [measure(each, upright, tests, unlike, config) for each in trained]
+            trained_on[turns][contestant.name] = {
+                "width": width,
+                "parameters": trained[0].parameters,
+                **_summarised(measured),
+            }
+    angles = list(range(0, 360, config.step))
+    opened.finish({"angles": angles, "trained_on": trained_on}, draw)
+
+
+def _unlike(side: int, config: settings.ComparisonConfig, options: RunOptions) -> dict[str, npt.NDArray[np.uint8]]:
+    """Makes or loads images of the sorts that no network is trained on; a data set that cannot be had is left out."""
+    found = {}
+    for sort in filter(None, (sort.strip() for sort in config.unlike.split(","))):
+        if sort in ("noise", "letters"):
+            found[sort] = getattr(letters, sort)(config.examined, side, config.data_seed)
+            continue
+        try:
+            other = digits.load(dataclasses.replace(config, dataset=sort), options)
+        except OSError as error:
+            print(f"{sort} is left out: {error}")
+            continue
+        if other.test.images.shape[1] != side:
+            raise UsageError(f"unlike: the images of {sort} must be of the size of those of {config.dataset}.")
+        found[sort] = other.test.images[: config.examined]
+    return found
+
+
+def measure(
+    trained: Any,
+    upright: Dataset,
+    tests: Mapping[str, Any],
+    unlike: Mapping[str, npt.NDArray[np.uint8]],
+    config: settings.ComparisonConfig,
+) -> dict[str, Any]:
+    """Measures one trained network."""
+    side = upright.train.images.shape[1]
+    sweep = [rotation(side, side, angle) for angle in range(0, 360, config.step)]
+
+    def probabilities(images: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(trained.network(upright.standardisation(images)))
+
+    shown = upright.test[: config.examined]
+    quarters = image_rotations(side, side)
+    stability = measure_stability(probabilities, shown.images, sweep, shown.labels, cyclic=True)
+    swept = {sort: measure_stability(probabilities, images, sweep, cyclic=True) for sort, images in unlike.items()}
+    turned = {sort: measure_stability(probabilities, images, quarters, cyclic=True) for sort, images in unlike.items()}
+    swept = {"digits": stability, **swept}
+    turned = {"digits": measure_stability(probabilities, shown.images, quarters, cyclic=True), **turned}
+    return {
+        "accuracy": {turns: trained.trainer.evaluate(test)["accuracy"] for turns, test in tests.items()},
+        "accuracy_by_angle": np.asarray(stability.accuracy).tolist(),
+        "invariance_error": invariance_error(probabilities, shown.images, quarters).overall_relative,
+        "variance": {sort: float(each.variance.mean()) for sort, each in swept.items()},
+        "variance_over_quarter_turns": {sort: float(each.variance.mean()) for sort, each in turned.items()},
+        "difference": {sort: float(each.difference.mean()) for sort, each in swept.items()},
+    }
+
+
+def _summarised(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Joins what was measured in each trial: a `spread` for each number, a mean for each curve."""
+    joined: dict[str, Any] = {}
+    for key, first in measured[0].items():
+        values = [each[key] for each in measured]
+        if isinstance(first, Mapping):
+            joined[key] = _summarised(values)
+        else:
+            joined[key] = np.mean(values, axis=0).tolist() if isinstance(first, list) else study.spread(values)
+    return joined
+
+
+def draw(found: Any) -> Figure:
+    """Draws the accuracy by angle, for each sort of training data, and the variance of those trained upright."""
+    trained_on = found["trained_on"]
+    figure, panels = plots.row(len(trained_on) + 1, widths=[1.2] * len(trained_on) + [1.3], height=3.6)
+    for axes, (turns, networks) in zip(panels, trained_on.items(), strict=False):
+        for name, each in networks.items():
+            axes.plot(found["angles"], [100 * accuracy for accuracy in each["accuracy_by_angle"]], label=name)
+        axes.set(title=f"trained on digits {described(turns)}", xlabel="test digits turned by, degrees", ylim=(0, 102))
+        axes.set_xticks(range(0, 361, 90))
+    panels[0].set_ylabel("accuracy, %")
+    networks = trained_on["upright"]
+    sorts = list(next(iter(networks.values()))["variance"])
+    height = 0.8 / len(networks)
+    for index, each in enumerate(networks.values()):
+        places = np.arange(len(sorts)) + index * height
+        panels[-1].barh(places, [each["variance"][sort]["mean"] for sort in sorts], height)
+    panels[-1].set_yticks(np.arange(len(sorts)) + 0.4 - height / 2, sorts)
+    panels[-1].invert_yaxis()
+    panels[-1].set(
+        title="variance over the turn, trained upright", xlabel="variance of the probabilities", xscale="log"
+    )
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(networks))
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, a table for each sort of data."""
+    for turns, networks in found["trained_on"].items():
+        yield f"trained on digits {described(turns)}\n{table_of(networks)}"
+
+
+def described(turns: str) -> str:
+    """Says how digits stand: `upright`, or `turned by ...`."""
+    return turns if turns == "upright" else f"turned by {turns}"
+
+
+def table_of(networks: Mapping[str, Any]) -> str:
+    """Lays out what was found of the networks trained on one sort of data."""
+    some = next(iter(networks.values()))
+    header = ["network", "parameters", *(f"accuracy, {turns}" for turns in some["accuracy"]), "invariance error"]
+    header += [f"variance on {sort}" for sort in some["variance"]]
+    rows = []
+    for name, each in networks.items():
+        accuracies = [study.percent(accuracy) for accuracy in each["accuracy"].values()]
+        variances = [f"{variance['mean']:.1e}" for variance in each["variance"].values()]
+        error = f"{each['invariance_error']['mean']:.1e}"
+        rows.append([name, f"{each['parameters']:,}", *accuracies, error, *variances])
+    return tables.table(header, rows)

@@ -1,0 +1,118 @@
+"""What the experiments on the symmetry of the input share: small digits, upright or turned, and the networks on them.
+
+Every network has a first layer of its kind, then dense layers:
+
+    plain        dense on the pixels
+    polynomial   linear in all monomials of the pixels up to a degree
+    invariant    dense on the orbit sums of these monomials under quarter turns
+    synchronous  dense on each quarter turn of the image, averaged
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.algebra import image_rotations
+from weirdonetworks.experiments.shared import settings
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import datasets, transformed
+from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.training import objectives, study
+from weirdonetworks.lab.training.study import count_parameters
+from weirdonetworks.nets.polynomial.invariant import InvariantMLP
+from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
+from weirdonetworks.nets.synchronous import SynchronousMLP
+
+KINDS = ("plain", "polynomial", "invariant", "synchronous")
+
+
+def load(config: settings.DigitsConfig, options: RunOptions) -> Dataset:
+    """Loads the data, shrunk.
+
+    Raises:
+      UsageError: If the images are not square, or as `datasets.configured`.
+    """
+    data = datasets.configured(config, options.data_dir)
+    height, width, channels = data.train.images.shape[1:]
+    if height != width or channels != 1:
+        raise UsageError(
+            f"dataset (={config.dataset}) must have square grey images, and has {height}x{width}x{channels}."
+        )
+    return transformed.shrunk(data, config.shrink) if config.shrink > 1 else data
+
+
+def maker(kind: str, side: int, degree: int, sizes: Sequence[int]) -> Callable[[], Any]:
+    """Returns what makes a network of a kind.
+
+    Args:
+      kind: One of `KINDS`.
+      side: Pixels a side.
+      degree: The highest degree of monomials.
+      sizes: The widths of its layers, the first of the kind's own.
+
+    Raises:
+      ValueError: If there is no such kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind (={kind!r}) must be one of {', '.join(KINDS)}.")
+    group = image_rotations(side, side)
+    if kind == "plain":
+        return lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP(sizes)])
+    if kind == "polynomial":
+        return lambda: PolynomialMLP(sizes, degree)
+    if kind == "invariant":
+        return lambda: InvariantMLP(group, degree, sizes)
+    return lambda: SynchronousMLP(group, sizes[:1], sizes[1:])
+
+
+def count(make: Callable[[], Any], side: int) -> int:
+    """Counts the parameters of a network, by making it."""
+    network = make()
+    network(tf.zeros([1, side, side, 1]))
+    return count_parameters(network)
+
+
+def fitting_width(of_width: Callable[[int], Callable[[], Any]], side: int, budget: int) -> int:
+    """Finds the greatest width at which the network that `of_width(width)` makes has at most so many parameters.
+
+    Raises:
+      UsageError: As `widest`.
+    """
+    return widest(lambda width: count(of_width(width), side), budget)
+
+
+def widest(parameters: Callable[[int], int], budget: int) -> int:
+    """Finds the greatest width at which a network has at most so many parameters; their number rises with the width.
+
+    >>> widest(lambda width: 10 * width, budget=95)
+    9
+
+    Raises:
+      UsageError: If there is none.
+    """
+    if parameters(1) > budget:
+        raise UsageError(f"parameters (={budget}) must be at least {parameters(1)}, those of the least width.")
+    low, high = 1, 2
+    while parameters(high) <= budget:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if parameters(middle) <= budget else (low, middle)
+    return low
+
+
+def classifier(data: Dataset, augment: Any = None) -> Callable[[Any], Any]:
+    """Returns what makes the objective of a network that classifies a data set."""
+    return lambda network: objectives.classification(network, data.standardisation, augment=augment)
+
+
+def accuracies(trained: Sequence[Any]) -> dict[str, Any]:
+    """Summarises the final accuracies of a network's trials."""
+    keys = [key for key in ("validation_accuracy", "test_accuracy") if key in trained[0].final]
+    return {
+        "parameters": trained[0].parameters,
+        **{key: study.spread([each.final[key] for each in trained]) for key in keys},
+    }

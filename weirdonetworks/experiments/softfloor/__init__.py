@@ -1,0 +1,37 @@
+"""Rounds hidden units to a few levels by a soft floor that grows sharper, beside a straight-through slope.
+
+usage: python -m weirdonetworks.experiments.softfloor [--flag=value ...]
+
+    python -m weirdonetworks.experiments.softfloor --num_trials=3
+    python -m weirdonetworks.experiments.softfloor --levels=3 --factor_end=1e-12
+"""
+
+import dataclasses
+
+import numpy as np
+
+from weirdonetworks.lab.config import StudyConfig, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class SoftfloorConfig(StudyConfig):
+    """What the experiment is told."""
+
+    epochs: int = setting(15, "Passes over the training data.", minimum=1)
+    learning_rate: float = setting(0.003, "The learning rate at the start.", minimum=0.0, short="lr")
+    levels: tuple[int, ...] = setting(
+        (2, 4, 8), "The numbers of values of a hidden unit.", minimum=2, may_be_empty=False
+    )
+    hidden_sizes: tuple[int, ...] = setting(
+        (100, 100), "The widths of the hidden layers.", minimum=1, may_be_empty=False
+    )
+    factor_start: float = setting(10.0, "The soft floor's factor in the first epoch.", minimum=1e-30, maximum=1e30)
+    factor_end: float = setting(1e-6, "Its factor in the last epoch, by equal ratios.", minimum=1e-30, maximum=1e30)
+
+    def factor(self, epoch: int) -> float:
+        """Gives the factor after so many finished epochs.
+
+        >>> [round(SoftfloorConfig(epochs=3, factor_end=0.1).factor(epoch), 6) for epoch in range(3)]
+        [10.0, 1.0, 0.1]
+        """
+        return float(np.geomspace(self.factor_start, self.factor_end, max(self.epochs, 2))[epoch])

@@ -1,0 +1,139 @@
+"""What the experiment `softfloor` trains, measures, draws and prints."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from weirdonetworks.experiments.softfloor import SoftfloorConfig
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.trainer import Resident
+from weirdonetworks.nets.small.quantised import QuantisedMLP
+from weirdonetworks.nets.small.soft_floor import softfloor
+
+ROUNDED = ("softfloor", "straight_through")
+DRAWN_FACTORS = (1e-12, 1e-3, 0.1, 1.0, 100.0)
+
+
+def run(opened: Study, config: SoftfloorConfig, options: RunOptions) -> None:
+    """Trains the networks and measures them."""
+    data = datasets.configured(config, options.data_dir)
+    splits = loop.residents(data)
+    unrounded = [train(opened, "none", 2, data, splits, trial) for trial in config.trials()]
+    trained = {
+        rounding: {
+            str(levels): [train(opened, rounding, levels, data, splits, trial) for trial in config.trials()]
+            for levels in dict.fromkeys(config.levels)
+        }
+        for rounding in ROUNDED
+    }
+    opened.finish(
+        {
+            "parameters": unrounded[0].parameters,
+            "factors": [config.factor(epoch) for epoch in range(config.epochs)],
+            "test_accuracy": {
+                "none": study.spread([each.final["test_accuracy"] for each in unrounded]),
+                **{
+                    rounding: {
+                        levels: study.spread([each.final["test_accuracy"] for each in trials])
+                        for levels, trials in by_levels.items()
+                    }
+                    for rounding, by_levels in trained.items()
+                },
+            },
+            "curves": {
+                "none": [record["test_accuracy"] for record in unrounded[0].records],
+                **{
+                    rounding: {
+                        levels: [record["test_accuracy"] for record in trials[0].records]
+                        for levels, trials in by_levels.items()
+                    }
+                    for rounding, by_levels in trained.items()
+                },
+            },
+        },
+        draw,
+    )
+
+
+def train(
+    opened: Study,
+    rounding: str,
+    levels: int,
+    data: Dataset,
+    splits: Mapping[str, Resident],
+    config: SoftfloorConfig,
+) -> Trained:
+    # Its weights are drawn at its first call, which the study makes.
+    network = QuantisedMLP((*config.hidden_sizes, len(data.classes)), levels, rounding)
+
+    def sharpen(epoch: int) -> dict[str, float]:
+        network.factor.assign(config.factor(epoch))
+        return {"factor": float(network.factor)}
+
+    return opened.train(
+        rounding if rounding == "none" else f"{rounding}_{levels}",
+        lambda: network,
+        lambda made: objectives.classification(made, data.standardisation, ("is_training",)),
+        splits,
+        config,
+        before_epoch=sharpen if rounding == "softfloor" else lambda epoch: {},
+    )
+
+
+def draw(found: Mapping[str, Any]) -> Figure:
+    """Draws the soft floor and its slope, the accuracies by levels, and those of the fewest levels over the epochs."""
+    figure, (values, slopes, by_levels, by_epoch) = plots.row(4)
+    x = tf.constant(np.linspace(-1, 2, 1201))
+    for factor in DRAWN_FACTORS:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = softfloor(x, factor)
+        values.plot(x, y, label=f"{factor:g}")
+        slopes.plot(x, tape.gradient(y, x))
+    values.set(title="softfloor(x, factor)", xlabel="x", yticks=[-1, 0, 1])
+    values.legend(title="factor")
+    slopes.set(title="its slope", xlabel="x", yscale="log", ylim=(1e-3, 30))
+    labels = {"softfloor": "soft floor", "straight_through": "straight through", "none": "not rounded"}
+    for shift, rounding in zip((-0.06, 0.06), ROUNDED, strict=True):
+        accuracies = list(found["test_accuracy"][rounding].values())
+        by_levels.errorbar(
+            [index + shift for index in range(len(accuracies))],
+            [100 * each["mean"] for each in accuracies],
+            yerr=[100 * each["deviation"] for each in accuracies],
+            fmt="o",
+            label=labels[rounding],
+        )
+    levels = list(found["test_accuracy"]["softfloor"])
+    by_levels.axhline(100 * found["test_accuracy"]["none"]["mean"], color=plots.COLOURS[2], label=labels["none"])
+    by_levels.set(title="test accuracy", xlabel="levels", ylabel="%", xticks=range(len(levels)), xticklabels=levels)
+    by_levels.margins(x=0.2, y=0.3)
+    by_levels.legend()
+    fewest = min(levels, key=int)
+    curves = {**{rounding: found["curves"][rounding][fewest] for rounding in ROUNDED}, "none": found["curves"]["none"]}
+    for rounding, curve in curves.items():
+        epochs = range(1, len(curve) + 1)
+        by_epoch.plot(epochs, [100 * accuracy for accuracy in curve], marker=".", label=labels[rounding])
+    by_epoch.set(title=f"test accuracy, {fewest} levels", xlabel="epoch", ylabel="%")
+    by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    accuracy = found["test_accuracy"]
+    rows = [
+        [levels, *(study.percent(accuracy[rounding][levels]) for rounding in ROUNDED)]
+        for levels in accuracy["softfloor"]
+    ]
+    yield tables.table(["levels", "soft floor", "straight through"], rows)
+    yield f"Not rounded: {study.percent(accuracy['none'])}"

@@ -1,0 +1,21 @@
+"""Trains networks stage by stage, each on top of the frozen ones before it, and beside them the same networks at once.
+
+usage: python -m weirdonetworks.experiments.staged [--flag=value ...]
+
+    python -m weirdonetworks.experiments.staged --num_trials=3
+"""
+
+import dataclasses
+
+from weirdonetworks.lab.config import StudyConfig, setting
+
+NETWORKS = ("ExpansionSerial", "ExpansionParallel", "RandomSample", "Residual")
+
+
+@dataclasses.dataclass(frozen=True)
+class StagedConfig(StudyConfig):
+    """What the experiment is told."""
+
+    network: str = setting("all", "Which networks are trained.", choices=("all", *NETWORKS))
+    stages: int = setting(4, "The stages of each network.", minimum=1)
+    epochs: int = setting(5, "Passes over the training data for each stage.", minimum=1)

@@ -1,0 +1,8 @@
+"""Runs the experiment; its settings are in the package, its steps in `study`."""
+
+from weirdonetworks.experiments.staged import StagedConfig
+from weirdonetworks.lab import experiment, flags
+from weirdonetworks.lab.config import RunOptions
+
+if __name__ == "__main__":
+    flags.run(experiment.main, StagedConfig, RunOptions)

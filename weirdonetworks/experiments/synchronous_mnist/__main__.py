@@ -1,0 +1,8 @@
+"""Runs the experiment; its settings are in the package, its steps in `study`."""
+
+from weirdonetworks.experiments.synchronous_mnist import SynchronousConfig
+from weirdonetworks.lab import experiment, flags
+from weirdonetworks.lab.config import RunOptions
+
+if __name__ == "__main__":
+    flags.run(experiment.main, SynchronousConfig, RunOptions)

@@ -1,0 +1,27 @@
+"""Finds which pixels are neighbours in images whose pixels were shuffled, from the weights of one linear layer.
+
+usage: python -m weirdonetworks.experiments.topology [--flag=value ...]
+
+    python -m weirdonetworks.experiments.topology --num_trials=3
+    python -m weirdonetworks.experiments.topology --regulariser=early_stopping --epochs=2
+"""
+
+import dataclasses
+
+from weirdonetworks.lab.config import StudyConfig, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class TopologyConfig(StudyConfig):
+    """What the experiment is told."""
+
+    epochs: int = setting(8, "Passes over the training data.", minimum=1)
+    learning_rate: float = setting(0.004, "The learning rate at the start.", minimum=0.0, short="lr")
+    weight_decay: float | None = setting(0.0, "Weight decay.", minimum=0.0, short="wd")
+    regulariser: str = setting(
+        "noise", "What keeps the layer from the identity.", choices=("noise", "ridge", "early_stopping")
+    )
+    strength: float = setting(
+        0.03, "The variance of the noise or the ridge, where pixels have variance 1.", minimum=1e-6
+    )
+    threshold: float = setting(0.13, "The partial correlation from which on two pixels are joined.", minimum=0.0)

@@ -1,0 +1,231 @@
+"""What the experiment `topology` trains, measures, draws and prints."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sonnet as snt
+import tensorflow as tf
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from weirdonetworks.algebra.permutations import inverse
+from weirdonetworks.experiments.topology import TopologyConfig, graph_layout
+from weirdonetworks.lab import plots, seeds
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.data.datasets import Dataset, Split
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training import study
+from weirdonetworks.lab.training.objectives import Objective
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.trainer import Resident
+from weirdonetworks.measure import topology
+from weirdonetworks.measure.topology import Recovery
+
+Floats = npt.NDArray[np.float64]
+LEAST_DEVIATION = 0.02  # Added, as variance, to that of each pixel: one with ink in few images would outweigh all.
+THRESHOLDS = np.linspace(0, 0.6, 121)
+OFFSETS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
+DRAWN_ROWS = (12, 16)  # The image rows whose pixels' weights are drawn; all 784 would be too fine to see.
+
+
+def run(opened: Study, config: TopologyConfig, options: RunOptions) -> None:
+    """Trains the networks and measures them."""
+    if options.dump_json:
+        graph_layout.check()
+    data = datasets.configured(config, options.data_dir)
+    if data.train.images.shape[-1] != 1:
+        raise UsageError(f"dataset (={config.dataset}) must have images of one channel.")
+    trials = [_Trial(opened, data, trial) for trial in config.trials()]
+    opened.finish(measure(trials, config), lambda found: draw(found, trials[0]))
+
+
+class _Trial:
+    """What one seed found.
+
+    Attributes:
+      shuffled: The trained weights as they are.
+      weights: The weights put back in order, `trained` and the `closed_form`.
+      recovery: For each of the two, how well the graph of its partial correlations matches the grid.
+      has_ink: Which pixels ever carry ink in the training images.
+      graph: The edges of the trained graph at the configured threshold.
+      edges: Those of the grid.
+    """
+
+    def __init__(self, opened: Study, data: Dataset, config: TopologyConfig):
+        height, width = self.shape = data.train.images.shape[1:3]
+        pixels = data.train.images.reshape(len(data.train), -1)
+        order = seeds.generator(config.random_seed, "pixels").permutation(pixels.shape[1])
+        standardise = _Pixels(pixels[:, order])
+        self.shuffled = train(opened, data, order, standardise, config)
+        back = np.ix_(inverse(order), inverse(order))
+        exact = topology.denoiser(standardise(pixels[:, order]), config.strength)
+        self.weights = {"trained": self.shuffled[back], "closed_form": exact[back]}
+        self.has_ink = pixels.max(axis=0) > 0
+        self.edges = topology.grid_edges(height, width, self.has_ink)
+        links = {name: topology.partial_correlations(weights) for name, weights in self.weights.items()}
+        for each in links.values():
+            each[~self.has_ink] = each[:, ~self.has_ink] = 0
+        levels = np.append(THRESHOLDS, config.threshold)
+        self.recovery = {name: topology.recovery(each, self.edges, levels) for name, each in links.items()}
+        self.graph = topology.recovered_edges(links["trained"], config.threshold)
+
+    @property
+    def distance(self) -> float:
+        """The distance of the trained weights from the closed form, over the latter's size."""
+        exact = self.weights["closed_form"]
+        return float(np.linalg.norm(self.weights["trained"] - exact) / np.linalg.norm(exact))
+
+    def mean_weight(self, name: str, offset: tuple[int, int]) -> float:
+        """Averages the weights between pixels with ink that lie so many rows and columns apart."""
+        height, width = self.shape
+        down, right = offset
+        points = np.arange(height * width).reshape(height, width)
+        one, other = points[: height - down, : width - right].ravel(), points[down:, right:].ravel()
+        kept = self.has_ink[one] & self.has_ink[other]
+        return float(self.weights[name][one[kept], other[kept]].mean())
+
+
+class _Pixels:
+    """Standardises pixels, each by its own mean and deviation; nothing of their places is used."""
+
+    def __init__(self, pixels: npt.NDArray[np.uint8]):
+        means, variances = (f(pixels, axis=0, dtype=np.float64) for f in (np.mean, np.var))
+        deviations = np.sqrt(variances / 255**2 + LEAST_DEVIATION**2)
+        self.scale = (1 / (255 * deviations)).astype(np.float32)
+        self.offset = (means / (255 * deviations)).astype(np.float32)
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Maps bytes `[images, pixels]`, a NumPy array, to float32."""
+        return pixels.astype(np.float32) * self.scale - self.offset
+
+
+def train(
+    opened: Study, data: Dataset, order: npt.NDArray[np.intp], standardise: _Pixels, config: TopologyConfig
+) -> Floats:
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    shuffled = {
+        name: Resident(Split(split.images.reshape(len(split), -1)[:, order].reshape(split.images.shape), split.labels))
+        for name, split in splits.items()
+        if split is not None
+    }
+    # From zero, whence early stopping leaves what varies little undone.
+    trained = opened.train(
+        config.regulariser,
+        lambda: snt.Linear(len(order), with_bias=False, w_init=snt.initializers.Zeros(), name="linear"),
+        lambda layer: reproduction(layer, standardise, config.regulariser, config.strength),
+        shuffled,
+        config,
+    )
+    return trained.network.w.numpy().astype(np.float64)
+
+
+def reproduction(layer: Any, standardise: _Pixels, regulariser: str, strength: float) -> Objective:
+    """Makes the objective of a layer that is to give its inputs back: `loss`, and the squared `error` a pixel."""
+
+    def objective(
+        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
+    ) -> Mapping[str, tf.Tensor]:
+        del labels
+        pixels = tf.reshape(tf.cast(images, tf.float32), [images.shape[0], -1]) * standardise.scale - standardise.offset
+        inputs = pixels
+        if is_training and regulariser == "noise":
+            inputs += strength**0.5 * tf.random.stateless_normal(pixels.shape, seed, alg="philox")
+        error = tf.reduce_mean(tf.square(layer(inputs) - pixels), axis=1)
+        if regulariser == "ridge":
+            return {"loss": error + strength * tf.reduce_sum(tf.square(layer.w)) / pixels.shape[1], "error": error}
+        return {"loss": error, "error": error}
+
+    return objective
+
+
+def measure(trials: list[_Trial], config: TopologyConfig) -> dict[str, Any]:
+    """Compares the graphs with the grid."""
+
+    def at_threshold(recovery: Recovery, key: str) -> float:
+        return float(getattr(recovery, key)[np.searchsorted(recovery.thresholds, config.threshold)])
+
+    first = trials[0]
+    return {
+        "regulariser": config.regulariser,
+        "strength": config.strength,
+        "pixels": int(first.has_ink.sum()),
+        "edges": len(first.edges),
+        "threshold": config.threshold,
+        "thresholds": first.recovery["trained"].thresholds,
+        "distance": study.spread([trial.distance for trial in trials]),
+        **{
+            name: {
+                "precision": study.spread([at_threshold(trial.recovery[name], "precision") for trial in trials]),
+                "recall": study.spread([at_threshold(trial.recovery[name], "recall") for trial in trials]),
+                "best_f1": study.spread([float(trial.recovery[name].balanced.max()) for trial in trials]),
+                "mean_weights": {
+                    f"{down},{right}": study.spread([trial.mean_weight(name, (down, right)) for trial in trials])
+                    for down, right in OFFSETS
+                },
+                "precision_curve": first.recovery[name].precision,
+                "recall_curve": first.recovery[name].recall,
+            }
+            for name in ("trained", "closed_form")
+        },
+    }
+
+
+def draw(found: Mapping[str, Any], trial: _Trial) -> Figure:
+    """Draws the weights shuffled, in order and solved for, how much of the grid they hold, and the graph."""
+    figure, (shuffled, ordered, exact, curves, graph) = plots.row(5, widths=(0.85, 0.85, 0.85, 1.2, 1), height=3.4)
+    first, last = (row * trial.shape[1] for row in DRAWN_ROWS)
+    middle = slice(first, last)
+    _draw_weights(shuffled, trial.shuffled[middle, middle], "weights, pixels shuffled")
+    _draw_weights(ordered, trial.weights["trained"][middle, middle], "the same, pixels in order")
+    _draw_weights(exact, trial.weights["closed_form"][middle, middle], "closed form")
+    for name, style, label in (("trained", "-", "trained"), ("closed_form", "--", "closed form")):
+        for key, colour in (("precision", plots.COLOURS[0]), ("recall", plots.COLOURS[1])):
+            curve = [100 * share for share in found[name][f"{key}_curve"]]
+            curves.plot(found["thresholds"], curve, style, color=colour, label=f"{key}, {label}")
+    curves.axvline(found["threshold"], color="0.8", zorder=0)
+    curves.set(title="edges of the grid recovered", xlabel="threshold", ylabel="%")
+    curves.legend(fontsize="small")
+    _draw_graph(graph, trial)
+    return figure
+
+
+def _draw_weights(axes: Axes, weights: Floats, title: str) -> None:
+    axes.imshow(weights, cmap="RdBu", vmin=-0.25, vmax=0.25, interpolation="nearest")
+    axes.set(title=title, xticks=[], yticks=[])
+
+
+def _draw_graph(axes: Axes, trial: _Trial) -> None:
+    """Draws the largest connected part of the graph; the colour of a pixel tells its true place."""
+    if not len(trial.graph):
+        axes.set(title="no edge above the threshold", xticks=[], yticks=[])
+        return
+    vertices, places = graph_layout.unfolded(trial.graph)
+    place = dict(zip(vertices.tolist(), places, strict=True))
+    lines = [(place[one], place[other]) for one, other in trial.graph.tolist() if one in place and other in place]
+    axes.add_collection(LineCollection(lines, colors="0.6", linewidths=0.6))
+    height, width = trial.shape
+    rows, columns = vertices // width / (height - 1), vertices % width / (width - 1)
+    axes.scatter(
+        places[:, 0], places[:, 1], s=4, c=np.stack([rows, np.full(len(rows), 0.35), columns], axis=1), zorder=2
+    )
+    axes.set(title=f"the graph found, {len(vertices)} pixels", xticks=[], yticks=[], aspect="equal")
+    axes.spines[:].set_visible(False)
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    # Early stopping has no closed form of its own.
+    suffix = f", ridge of {found['strength']:g}" if found["regulariser"] == "early_stopping" else ""
+    rows = [
+        [label, *(study.percent(found[name][key]) for key in ("precision", "recall", "best_f1"))]
+        for name, label in (("trained", "trained"), ("closed_form", f"closed_form{suffix}"))
+    ]
+    pixels = f"{found['pixels']} pixels ever carry ink; they have {found['edges']} pairs of neighbours."
+    yield f"regulariser: {found['regulariser']}\n{pixels}"
+    header = ["graph", "precision", "recall", "F1 at its best threshold"]
+    yield tables.table(header, rows)

@@ -1,0 +1,68 @@
+"""How stable are pretrained vision models under rotation after transfer learning?
+
+usage: python -m weirdonetworks.experiments.transfer_stability [--flag=value ...]
+
+A backbone with ImageNet weights is frozen, and a head with 512 hidden units is trained on its features of cats and
+dogs, deformed at random. Then each test image is turned through 360 degrees, and how much the probabilities change on
+the way is measured, and how often the class is wrong; the same for a small network that is trained from scratch, and
+for the constant answer that is right most often, which costs nothing:
+
+    python -m weirdonetworks.experiments.transfer_stability --backbones=VGG16,ResNet50,MobileNetV3Large,EfficientNetB7
+    python -m weirdonetworks.experiments.transfer_stability --backbones=saved.keras --preprocess=caffe --dataset=CIFAR10
+
+It leaves a picture for each network, one that compares them, the figures of each image in images.json, and all of it on
+one page, report.html. Features are computed once and kept: with --resume, what a killed run had is not computed again.
+"""
+
+import dataclasses
+
+from weirdonetworks.lab.config import StudyConfig, setting
+from weirdonetworks.lab.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferStabilityConfig(StudyConfig):
+    """What the experiment is told."""
+
+    backbones: str = setting(
+        "VGG16,ResNet50,MobileNetV3Large,EfficientNetB7",
+        "Names of keras.applications, or paths of saved Keras models, separated by commas.",
+    )
+    weights: str = setting(
+        "imagenet",
+        "Weights of the named backbones: imagenet, none for random ones, or a file; one for all or for each.",
+    )
+    preprocess: str = setting(
+        "none",
+        "How saved models want their images: caffe (BGR minus ImageNet's means), tf ([-1, 1]), torch (ImageNet's mean "
+        "0 and deviation 1) or none ([0, 255]); one for all or for each. Named backbones know theirs.",
+    )
+    dataset: str = setting("cats_vs_dogs", "Where the cats and dogs come from.", choices=("cats_vs_dogs", "CIFAR10"))
+    epochs: int = setting(20, "Passes over the training data of the heads.", minimum=1)
+    image_size: int = setting(96, "Pixels a side that backbones are shown, but saved models of one size.", minimum=1)
+    copies: int = setting(
+        4, "Copies of each training image that a head sees beside it, each deformed differently.", minimum=0
+    )
+    max_turn: float = setting(30, "Deformations turn by at most so many degrees either way.", minimum=0, maximum=180)
+    step: int = setting(10, "Degrees between the angles at which stability is measured.", minimum=1, maximum=180)
+    examined: int = setting(200, "Test images on which stability is measured.", minimum=1)
+    cnn_size: int = setting(32, "Pixels a side that networks from scratch are shown; 0 leaves them out.", minimum=0)
+    cnn_epochs: int = setting(60, "Passes over the training data of networks from scratch.", minimum=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 360 % self.step:
+            raise UsageError(f"step (={self.step}) must divide 360 degrees.")
+        if 0 < self.cnn_size < 6:
+            raise UsageError(f"cnn_size (={self.cnn_size}) must be 0 or at least 6.")
+        if not self.cnn_size and not listed(self.backbones):
+            raise UsageError("backbones must name one at least where cnn_size is 0.")
+
+    def angles(self) -> list[int]:
+        """Lists the angles at which stability is measured."""
+        return list(range(0, 360, self.step))
+
+
+def listed(text: str) -> list[str]:
+    """Reads names separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,213 @@
+"""What `transfer_stability` trains on cats and dogs, and shows the test images turned: heads on frozen backbones, and
+networks from scratch.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.algebra.transforms import ImageTransform, rotation
+from weirdonetworks.experiments.transfer_stability import TransferStabilityConfig, features
+from weirdonetworks.experiments.transfer_stability.backbones import Backbone
+from weirdonetworks.experiments.transfer_stability.deformations import RandomDeformation
+from weirdonetworks.lab.data.datasets import Dataset, Examples, Split
+from weirdonetworks.lab.records import files, runs
+from weirdonetworks.lab.training import objectives
+from weirdonetworks.lab.training.trainer import Resident
+from weirdonetworks.measure.stability import outputs_over
+from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork
+
+HIDDEN = 512  # Hidden units of a head.
+FILTERS = (16, 32)  # Of the networks from scratch.
+
+
+def file_name(network: str) -> str:
+    """Writes a network's name as that of its files.
+
+    >>> file_name("cnn, any turn")
+    'cnn_any_turn'
+    """
+    return network.replace(",", "").replace(" ", "_")
+
+
+@dataclasses.dataclass(frozen=True)
+class Turned:
+    """A network, trained with each seed and shown images at each angle.
+
+    Attributes:
+      side: Pixels a side that it is shown.
+      parameters: The number of its weights.
+      trained: How many of them were trained here.
+      test_accuracy: The accuracy on all test images, upright, of each seed.
+      outputs: Probabilities, `[angles, images, classes]`, of each seed.
+    """
+
+    side: int
+    parameters: int
+    trained: int
+    test_accuracy: Sequence[float]
+    outputs: Sequence[npt.NDArray[np.floating]]
+
+
+def transferred(
+    opened: Any, backbone: Backbone, data: Dataset, shown: Split, config: TransferStabilityConfig
+) -> Turned:
+    """Trains heads on a backbone's features of images as they are and deformed.
+
+    Args:
+      opened: The study.
+      backbone: The backbone; its features are computed once, and kept in the study's directory.
+      data: The images to train and test on.
+      shown: Those to turn.
+      config: How.
+    """
+    digests = {"backbone": backbone.digest, "data": _digest(data)}
+    splits, copies, turned = _features(opened, backbone, data, shown, config, digests)
+    accuracies, outputs = [], []
+    for trial in config.trials():
+        train = _joined(splits["train"], copies[trial.random_seed])
+        scaled = _scaling(train.images)
+        trained = opened.train(
+            runs.run_id(f"head_{backbone.name}", digests),
+            lambda: snt.nets.MLP([HIDDEN, len(data.classes)], name="head"),
+            functools.partial(objectives.classification, preprocess=scaled),
+            {name: Resident(split) for name, split in (splits | {"train": train}).items()},
+            trial,
+        )
+        accuracies.append(trained.final["test_accuracy"])
+        logits = trained.network(scaled(turned.reshape(-1, turned.shape[-1])))
+        outputs.append(tf.nn.softmax(logits).numpy().reshape(*turned.shape[:2], -1))
+    head = trained.parameters
+    return Turned(backbone.side, backbone.parameters + head, head, accuracies, outputs)
+
+
+def from_scratch(
+    opened: Any,
+    name: str,
+    max_turn: float | None,
+    data: Dataset,
+    shown: Split,
+    config: TransferStabilityConfig,
+) -> Turned:
+    """Trains the basic convolution network.
+
+    Args:
+      opened: The study.
+      name: The network's name.
+      max_turn: The greatest angle of the deformations of training images; None to leave the images as they are.
+      data: The images to train and test on; they are resized.
+      shown: Those to turn.
+      config: How.
+    """
+    side = config.cnn_size
+    residents = {name: Resident(_resized(split, side)) for name, split in _splits(data).items()}
+    augment = None if max_turn is None else RandomDeformation(max_turn, _grey(data))
+
+    def objective(network: Any) -> objectives.Objective:
+        return objectives.classification(network, data.standardisation, ("is_training", "seed"), augment)
+
+    trained = [
+        opened.train(
+            runs.run_id(file_name(name), {"data": _digest(data)}),
+            lambda: ConvolutionNetwork(len(data.classes), FILTERS),
+            objective,
+            residents,
+            dataclasses.replace(trial, epochs=config.cnn_epochs),
+        )
+        for trial in config.trials()
+    ]
+
+    def probabilities(each: Any, images: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(each.network(data.standardisation(images), is_training=False))
+
+    upright, turns = _resized(shown, side).images, _turns(data, side, config)
+    return Turned(
+        side,
+        trained[0].parameters,
+        trained[0].parameters,
+        [each.final["test_accuracy"] for each in trained],
+        [outputs_over(functools.partial(probabilities, each), upright, turns) for each in trained],
+    )
+
+
+def constant(data: Dataset, shown: Split, config: TransferStabilityConfig) -> tuple[str, Turned]:
+    """Gives the answer that is right most often whatever the image: an error that is no smaller shows nothing learned.
+
+    Returns:
+      Its name, such as `always cat`, and what it gives, as a network without weights.
+    """
+    answer = int(np.bincount(shown.labels).argmax())
+    outputs = np.zeros((len(config.angles()), len(shown), len(data.classes)))
+    outputs[..., answer] = 1
+    accuracy = float((data.test.labels == answer).mean())
+    return f"always {data.classes[answer]}", Turned(data.test.images.shape[1], 0, 0, [accuracy], [outputs])
+
+
+def _features(
+    opened: Any,
+    backbone: Backbone,
+    data: Dataset,
+    shown: Split,
+    config: TransferStabilityConfig,
+    digests: Mapping[str, str],
+) -> tuple[dict[str, Examples], dict[int, list[npt.NDArray[np.float32]]], npt.NDArray[np.float32]]:
+    """Computes, or reads, the features of each split, of deformed copies by seed, and of `shown` at each angle."""
+    deform = RandomDeformation(config.max_turn, _grey(data))
+    identity = {"name": backbone.name, "image_size": backbone.side, **digests}
+    with runs.open_run(opened.directory, "features", identity, unhashed={}, resume=True, must_exist=False) as run:
+
+        def extracted(name: str, split: Split, *deformed_by: Any) -> npt.NDArray[np.float32]:
+            return features.kept(run, name, lambda: features.extract(backbone, split.images, *deformed_by))
+
+        splits = {name: Examples(extracted(name, split), split.labels) for name, split in _splits(data).items()}
+        numbers = range(config.copies)
+        copies = {
+            seed: [extracted(f"train_deformed_{seed}_{copy}", data.train, deform, seed, copy) for copy in numbers]
+            for seed in (trial.random_seed for trial in config.trials())
+        }
+        turns = _turns(data, backbone.side, config)
+        turned = features.kept(run, "turned", functools.partial(features.over, backbone, shown.images, turns))
+        run.finish(None)
+    return splits, copies, turned
+
+
+def _joined(split: Examples, copies: Sequence[npt.NDArray[np.float32]]) -> Examples:
+    """Adds copies of a split's images to it."""
+    return Examples(np.concatenate([split.images, *copies]), np.tile(split.labels, 1 + len(copies)))
+
+
+def _digest(data: Dataset) -> str:
+    """Tells data from others of the same flags: what was computed of these is not taken for what others would give."""
+    return files.digest(array for split in _splits(data).values() for array in (split.images, split.labels))
+
+
+def _splits(data: Dataset) -> dict[str, Split]:
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {name: split for name, split in splits.items() if split is not None}
+
+
+def _scaling(values: npt.NDArray[np.float32]) -> Any:
+    """Returns what brings each feature to the mean 0 and the deviation 1 that it has in some examples."""
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    deviation[deviation == 0] = 1  # A feature that never varies carries nothing; dividing by one keeps it at zero.
+    return lambda features: (features - mean) / deviation
+
+
+def _resized(split: Split, side: int) -> Split:
+    images = np.rint(features.resized(split.images, side)).clip(0, 255).astype(np.uint8)
+    return dataclasses.replace(split, images=images)
+
+
+def _turns(data: Dataset, side: int, config: TransferStabilityConfig) -> list[ImageTransform]:
+    return [rotation(side, side, angle, fill=_grey(data)) for angle in config.angles()]
+
+
+def _grey(data: Dataset) -> float:
+    """The mean byte of the training images: what is outside an image is to stand out little."""
+    return 255 * sum(data.standardisation.mean) / len(data.standardisation.mean)

@@ -1,0 +1,202 @@
+"""What the experiment `transfer_stability` trains, measures, draws and prints."""
+
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from weirdonetworks import extras
+from weirdonetworks.experiments.transfer_stability import TransferStabilityConfig, backbones, listed, pet_networks, pets
+from weirdonetworks.experiments.transfer_stability.backbones import Backbone
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.plots import stability as stability_plots
+from weirdonetworks.lab.records import files, tables
+from weirdonetworks.lab.training import study
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.measure.stability import (
+    Stability,
+    accuracy_over,
+    transformation_difference,
+    transformation_variance,
+)
+
+with extras.needed("experiments", "the report page needs it"):
+    from weirdonetworks.lab.records import page
+
+MEASURES = ("error", "transformation_variance", "transformation_difference")
+
+
+def run(opened: Study, config: TransferStabilityConfig, options: RunOptions) -> None:
+    """Trains the networks, measures them, and writes what was found."""
+    loaded = load_backbones(config)
+    data = pets.load(config.dataset, options.data_dir, config.image_size, config.examples)
+    data = data.with_validation(config.validation_size, config.data_seed)
+    shown = data.test[: config.examined]
+    turned = {each.name: pet_networks.transferred(opened, each, data, shown, config) for each in loaded}
+    if config.cnn_size:
+        greatest = {"cnn, undeformed": None, "cnn, deformed": config.max_turn, "cnn, any turn": 180.0}
+        for name, max_turn in greatest.items():
+            turned[name] = pet_networks.from_scratch(opened, name, max_turn, data, shown, config)
+    images = {name: by_image(each.outputs, shown.labels) for name, each in turned.items()}
+    name, constant = pet_networks.constant(data, shown, config)
+    results = {
+        "dataset": config.dataset,
+        "images": {"train": len(data.train), "test": len(data.test), "turned": len(shown)},
+        "classes": {kind: int((shown.labels == index).sum()) for index, kind in enumerate(data.classes)},
+        "angles": config.angles(),
+        "baseline": {name: summary(constant, by_image(constant.outputs, shown.labels), shown.labels)},
+        "networks": {name: summary(each, images[name], shown.labels) for name, each in turned.items()},
+    }
+    if options.dump_json:
+        means = {name: {key: figures.mean(axis=0) for key, figures in each.items()} for name, each in images.items()}
+        files.write_json(opened.directory / "images.json", {"labels": shown.labels, "networks": means})
+        publish(
+            opened.directory, results, means, {name: each.outputs[0] for name, each in turned.items()}, shown.labels
+        )
+    opened.finish(results)
+
+
+def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
+    """Loads the backbones that a configuration names, all at once, so that one that cannot be had is missed at once.
+
+    Raises:
+      UsageError: If two are of one name, there are not as many weights or preprocessings as they are for, or as
+        `backbones.by_name` and `backbones.by_path`.
+      OSError: As these.
+    """
+    names = listed(config.backbones)
+    saved = [name for name in names if backbones.is_path(name)]
+    named = [name for name in names if name not in saved]
+    weights = _for_each("weights", config.weights, named, "named backbone")
+    preprocess = _for_each("preprocess", config.preprocess, saved, "saved model")
+    for each in preprocess.values():
+        if each not in backbones.PREPROCESSING:
+            raise UsageError(f"preprocess (={each}) must be one of {', '.join(backbones.PREPROCESSING)}.")
+    if len({backbones.shown(name) for name in names}) < len(names):
+        raise UsageError(f"backbones (={config.backbones}) must be of different names; rename a file.")
+    return [
+        backbones.by_path(name, config.image_size, preprocess[name])
+        if name in preprocess
+        else backbones.by_name(name, config.image_size, weights[name])
+        for name in names
+    ]
+
+
+def _for_each(flag: str, text: str, owners: Sequence[str], kind: str) -> dict[str, str]:
+    """Reads a flag that gives one value for all, or one for each."""
+    values = listed(text)
+    if len(values) == 1:
+        values *= len(owners)
+    if len(values) != len(owners):
+        raise UsageError(
+            f"{flag} (={text}) must be one for all or one for each {kind}, of which there are {len(owners)}."
+        )
+    return dict(zip(owners, values, strict=True))
+
+
+def by_image(
+    outputs: Sequence[npt.NDArray[np.floating]], labels: npt.NDArray[np.integer]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Measures each image: `MEASURES`, each `[seeds, images]`, of probabilities `[angles, images, classes]` a seed."""
+    return {
+        "error": np.stack([(each.argmax(axis=2) != labels).mean(axis=0) for each in outputs]),
+        "transformation_variance": np.stack([transformation_variance(each) for each in outputs]),
+        "transformation_difference": np.stack([transformation_difference(each, cyclic=True) for each in outputs]),
+    }
+
+
+def summary(
+    turned: pet_networks.Turned, images: Mapping[str, npt.NDArray[np.float64]], labels: npt.NDArray[np.integer]
+) -> dict[str, Any]:
+    """Summarises a network: a `study.spread` over seeds of each figure, and the error by angle, averaged over seeds.
+
+    `class_changes` is the share of images that are not of the same class at every angle, whatever the probabilities.
+    """
+    classes = [each.argmax(axis=2) for each in turned.outputs]
+    return {
+        "image_size": turned.side,
+        "parameters": turned.parameters,
+        "trained_parameters": turned.trained,
+        "test_accuracy": study.spread(turned.test_accuracy),
+        **{key: study.spread(figures.mean(axis=1)) for key, figures in images.items()},
+        "class_changes": study.spread([float((each != each[0]).any(axis=0).mean()) for each in classes]),
+        "error_by_angle": np.mean([1 - accuracy_over(each, labels) for each in turned.outputs], axis=0).tolist(),
+    }
+
+
+def counted(classes: Mapping[str, int]) -> str:
+    """Writes how many images are of each class.
+
+    >>> counted({"cat": 3, "dog": 2})
+    '3 cat, 2 dog'
+    """
+    return ", ".join(f"{count:,} {kind}" for kind, count in classes.items())
+
+
+def comparison(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Writes out what was found: the header of a table, and a row for the constant answer and for each network."""
+    header = ["network", "pixels", "weights", "accuracy, upright", "error over the turn", "at the worst angle"]
+    header += ["class changes", "variance", "difference"]
+    rows = []
+    for name, each in (results["baseline"] | results["networks"]).items():
+        shares = [study.percent(each[key]) for key in ("test_accuracy", "error")]
+        means = [f"{each[key]['mean']:.2g}" for key in MEASURES[1:]]
+        worst = f"{max(each['error_by_angle']):.2%}"
+        changes = study.percent(each["class_changes"])
+        rows.append([name, str(each["image_size"]), f"{each['parameters']:,}", *shares, worst, changes, *means])
+    return header, rows
+
+
+def publish(
+    directory: pathlib.Path,
+    results: Mapping[str, Any],
+    images: Mapping[str, Mapping[str, npt.NDArray[np.float64]]],
+    outputs: Mapping[str, npt.NDArray[np.floating]],
+    labels: npt.NDArray[np.integer],
+) -> None:
+    """Draws the pictures, each into a file, and all of them and the table on one page, `report.html`.
+
+    Args:
+      directory: Where they go.
+      results: What was found.
+      images: `MEASURES` of each image, by network.
+      outputs: The probabilities `[angles, images, classes]` of the first seed, by network.
+      labels: The right class of each image.
+    """
+    angles, sweep = results["angles"], "rotation (degrees)"
+    stabilities = {}
+    for name, found in results["networks"].items():
+        variance, difference = (images[name][key] for key in MEASURES[1:])
+        stabilities[name] = Stability(variance, difference, 1 - np.asarray(found["error_by_angle"]))
+    words = "Right: for each variance the share of images whose variance is at most that."
+    drawn = [("transfer_stability", "Side by side", words, stability_plots.compared(stabilities, angles, sweep))]
+    words = "Of the first seed. Each row in the middle, and each point on the right, is an image."
+    for name, each in outputs.items():
+        figure = stability_plots.input_by_input(each, labels, angles, sweep)
+        drawn.append((pet_networks.file_name(name), name, words, figure))
+    for stem, _, _, figure in drawn:
+        plots.save(figure, directory / f"{stem}.png")
+    caption = (
+        "The first row is the constant answer that is right most often: an error that is no smaller shows nothing "
+        "learned. Error, variance and difference are means over the test images that were turned. Class changes: the "
+        "share of them that are not of one class at every angle. Variance and difference are those of the "
+        "probabilities: over all angles, and between neighbouring ones. Means over seeds, with the standard deviation "
+        "in parentheses."
+    )
+    sections: list[page.Picture | page.Table] = [page.Table("Networks", caption, *comparison(results))]
+    sections += [page.picture(figure, stem, title, words) for stem, title, words, figure in drawn]
+    seeds = len(next(iter(results["networks"].values()))["error"]["values"])
+    facts = {"cats and dogs of": results["dataset"]}
+    facts |= {f"{name} images": f"{count:,}" for name, count in results["images"].items()}
+    facts |= {"turned, by class": counted(results["classes"]), "angles": f"{len(angles)}", "seeds": f"{seeds}"}
+    files.write_text(directory / "report.html", page.render("Stability of pretrained models", facts, sections))
+
+
+def table(found: Any) -> Iterator[str]:
+    """Lays out what was found, table by table."""
+    turned, classes = found["images"]["turned"], counted(found["classes"])
+    yield f"Of the {turned} images turned: {classes}.\n\n{tables.table(*comparison(found))}"
