@@ -17,6 +17,7 @@ from weirdonetworks.algebra import (
     image_dihedral,
     image_rotations,
     image_transforms,
+    image_translations,
     independent,
     items,
     octahedral_rotations,
@@ -219,8 +220,38 @@ class TestPairs:
 
     def test_a_quotient_goes_one_way_only(self) -> None:
         paired(points(cyclic_group(6)), points(cyclic_group(3)))
-        with pytest.raises(ValueError, match="generate 6 elements, not 3"):
+        with pytest.raises(ValueError, match="leaves all of the first in place"):
             paired(points(cyclic_group(3)), points(cyclic_group(6)))
+
+    def test_refusals_and_images_are_quick_for_large_groups(self) -> None:
+        with pytest.raises(ValueError, match="as a homomorphism does"):
+            paired(items(50), items(49))
+        one, other = paired(points(image_translations(60, 60)), points(image_translations(60, 60, 3)))
+        assert other.permutations(one.generators).shape == (2, 3 * 60 * 60)
+
+    @pytest.mark.parametrize("n", [4, 5, 6, 7])
+    def test_orders_of_generators_alone_do_not_make_a_homomorphism(self, n: int) -> None:
+        # The exchange goes to a reflection and the n-cycle to a rotation, of the same orders; their product does not.
+        mirror = PermutationGroup(dihedral_group(n).generators[::-1])
+        with pytest.raises(ValueError, match="as a homomorphism does"):
+            paired(items(n), points(mirror))
+
+    @pytest.mark.parametrize("seed", range(30))
+    def test_pairs_of_random_generators_are_told_right(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        first = PermutationGroup([rng.permutation(4) for _ in range(2)])
+        # The action on the pairs of the points that follows, or that of other generators.
+        follows = PermutationGroup([[4 * s[i] + s[j] for i in range(4) for j in range(4)] for s in first.generators])
+        other = PermutationGroup([rng.permutation(3) for _ in range(2)])
+        paired(points(first), points(follows))
+        both = PermutationGroup(
+            [np.concatenate([s, 4 + t]) for s, t in zip(first.generators, other.generators, strict=True)]
+        )
+        if both.order == first.order:
+            paired(points(first), points(other))
+        else:
+            with pytest.raises(ValueError, match="as a homomorphism does"):
+                paired(points(first), points(other))
 
     def test_other_numbers_of_generators_are_refused(self) -> None:
         with pytest.raises(ValueError, match="as many generators"):

@@ -8,7 +8,7 @@ import numpy as np
 from weirdonetworks.algebra import fields, modular
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.polynomials import Group, Polynomial, variables
+from weirdonetworks.algebra.polynomials import Group, Polynomial
 from weirdonetworks.algebra.quotients import Quotient
 from weirdonetworks.algebra.spaces import Spaces, field_of, places, spaces
 
@@ -65,7 +65,7 @@ def _bound(group: Group) -> int:
 def _search(group: Group, invariants: Spaces, limit: int, prime: int, root: int) -> dict[int, list[Polynomial]] | None:
     """Finds the generators by degree, or None if the prime would give one too many."""
     found: dict[int, list[Polynomial]] = {}
-    quotient = Quotient(variables(group), prime)
+    quotient = Quotient(group.dimension, prime)
     for degree in range(1, limit + 1):
         quotient.advance()
         if quotient.dimension == 0:
@@ -91,7 +91,7 @@ def _is_free(group: Group, found: dict[int, list[Polynomial]], prime: int, root:
     They are independent if their Jacobian determinant is not zero at some point modulo the prime.
     """
     generators = [generator for forms in found.values() for generator in forms]
-    n = variables(group)
+    n = group.dimension
     if len(generators) != n or math.prod(sum(next(iter(each))) for each in generators) != group.order:
         return False
     field = field_of(group)

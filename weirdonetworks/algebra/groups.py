@@ -63,6 +63,18 @@ class PermutationGroup:
         return len(self._generators[0])
 
     @property
+    def dimension(self) -> int:
+        """The number of coordinates of the vectors it acts on, as a `MatrixGroup` has it too."""
+        return self.degree
+
+    @property
+    def domain(self) -> Any:
+        """The SymPy domain of the coefficients of its invariants, the rational numbers."""
+        from sympy import QQ
+
+        return QQ
+
+    @property
     def generators(self) -> Ints:
         """The generators, `[generators, n]`, read-only."""
         return self._generators

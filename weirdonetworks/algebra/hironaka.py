@@ -11,7 +11,7 @@ from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.invariants import is_invariant
 from weirdonetworks.algebra.molien import molien_series
-from weirdonetworks.algebra.polynomials import Group, Polynomial, as_polynomial, polynomial_ring, variables
+from weirdonetworks.algebra.polynomials import Group, Polynomial, as_polynomial, polynomial_ring
 from weirdonetworks.algebra.quotients import Quotient
 from weirdonetworks.algebra.spaces import Spaces, field_of, places, spaces
 
@@ -100,7 +100,7 @@ def secondary_invariants(group: Group, primary: Sequence[Any] | None = None) -> 
 
 def _search(group: Group, invariants: Spaces, prime: int, root: int) -> tuple[tuple[int, ...], list[Ints]]:
     """Finds the degrees of primary invariants, and the coordinates of each in the basis of its degree."""
-    n = variables(group)
+    n = group.dimension
     for degrees in _admissible_degrees(group):
         if isinstance(group, PermutationGroup) and degrees == tuple(range(1, n + 1)):
             # The elementary symmetric polynomials always are a system: the sums of all square-free orbits of a degree.
@@ -140,7 +140,7 @@ def _simple_forms(
 def _admissible_degrees(group: Group) -> Iterator[tuple[int, ...]]:
     """Gives sets of degrees that the Molien series allows primary invariants to have, by product, then by sum."""
     for multiple in itertools.count(1):
-        sets = list(_factorings(multiple * group.order, variables(group), 1, group.order))
+        sets = list(_factorings(multiple * group.order, group.dimension, 1, group.order))
         for degrees in sorted(sets, key=lambda degrees: (sum(degrees), degrees)):
             numerator = _numerator(group, degrees)
             if min(numerator) >= 0 and sum(numerator) == multiple:
@@ -240,7 +240,7 @@ def _free_basis(primary: list[Polynomial], group: Group, prime: int, root: int) 
         rows.append(field.reduce(numerators, prime, root) * modular.inverse(denominator, prime) % prime)
     numerator = _numerator(group, degrees)
     secondary, reached = [polynomial_ring(group).one], 0
-    for quotient in _quotients(variables(group), invariants, degrees, rows, prime, root):
+    for quotient in _quotients(group.dimension, invariants, degrees, rows, prime, root):
         reached = quotient.degree
         if reached >= len(numerator) or numerator[reached] <= 0:
             continue
@@ -254,8 +254,8 @@ def _free_basis(primary: list[Polynomial], group: Group, prime: int, root: int) 
 
 
 def _check(primary: list[Polynomial], group: Group) -> None:
-    if len(primary) != variables(group):
-        raise ValueError(f"primary (of {len(primary)} polynomials) must hold {variables(group)}, one a variable.")
+    if len(primary) != group.dimension:
+        raise ValueError(f"primary (of {len(primary)} polynomials) must hold {group.dimension}, one a variable.")
     for form in primary:
         if len({sum(exponents) for exponents in form}) != 1 or not sum(next(iter(form))):
             raise ValueError(f"primary must hold homogeneous polynomials of degree at least 1, and holds {form}.")

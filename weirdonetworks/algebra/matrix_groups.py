@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, shown
+from weirdonetworks.algebra.arrays import Ints, at_least, shown, written
 from weirdonetworks.algebra.fields import Exact, NumberField, exact
 
 LARGEST = 10_000  # Elements that a closure looks for before it takes the group for infinite.
@@ -109,15 +109,41 @@ class MatrixGroup:
             return self._generator_floats.copy()
         return np.stack([self._field.floats(*generator) for generator in self._generators])
 
-    def elements(self) -> npt.NDArray[Any]:
+    def elements(self, limit: int | None = None) -> npt.NDArray[Any]:
         """Gives all elements as float64 (complex128 unless the field is real), `[order, n, n]`, the identity first.
 
         >>> MatrixGroup([[[-1]]]).elements().tolist()
         [[[1.0]], [[-1.0]]]
+
+        Args:
+          limit: The most elements to give; None for any number.
+
+        Raises:
+          ValueError: If there are more than `limit`.
         """
+        if limit is not None and self.order > limit:
+            raise ValueError(f"limit (={limit}) must be at least the order of the group (={written(self.order)}).")
         if self._field is None:
             return self._floats.copy()
         return self._field.floats(self._numerators, self._denominator)
+
+    def sample(self, num: int, seed: int) -> npt.NDArray[Any]:
+        """Draws elements uniformly, with replacement, `[num, n, n]`.
+
+        Args:
+          num: How many to draw, at least 1.
+          seed: The seed, at least 0: the same one draws the same elements.
+
+        Raises:
+          ValueError: If an argument is too small.
+        """
+        rng = np.random.default_rng(at_least("seed", seed, 0))
+        return self.elements()[rng.integers(self.order, size=at_least("num", num, 1))]
+
+    @staticmethod
+    def compose(first: npt.ArrayLike, second: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Multiplies matrices, `[..., n, n]`: the product acts as the second does, and then the first."""
+        return np.asarray(first) @ np.asarray(second)
 
     def exact_elements(self) -> list[Any]:
         """Gives all elements as SymPy matrices, the identity first.

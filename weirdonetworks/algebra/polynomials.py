@@ -22,11 +22,6 @@ Group: TypeAlias = PermutationGroup | MatrixGroup
 Polynomial: TypeAlias = Any  # sympy.polys.rings.PolyElement, which is not imported before it is needed.
 
 
-def variables(group: Group) -> int:
-    """Counts the coordinates that a group acts on."""
-    return group.degree if isinstance(group, PermutationGroup) else group.dimension
-
-
 def polynomial_ring(group: Group) -> Any:
     """Gives the SymPy ring in which all polynomials of a group are: in x0, ..., x{n-1}, over the field of its entries.
 
@@ -39,9 +34,7 @@ def polynomial_ring(group: Group) -> Any:
     Args:
       group: The group. Permutations have the rational numbers for their field, matrices what `MatrixGroup.domain` says.
     """
-    from sympy import QQ
-
-    return _ring(variables(group), QQ if isinstance(group, PermutationGroup) else group.domain)
+    return _ring(group.dimension, group.domain)
 
 
 def as_polynomial(polynomial: Any, ring: Any) -> Polynomial:

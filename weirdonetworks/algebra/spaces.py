@@ -18,7 +18,7 @@ from weirdonetworks.algebra.fields import NumberField
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.matrix_groups import MatrixGroup, exact_generators, exact_parts
 from weirdonetworks.algebra.orbits import Orbits
-from weirdonetworks.algebra.polynomials import Group, Polynomial, from_vector, polynomial_ring, variables
+from weirdonetworks.algebra.polynomials import Group, Polynomial, from_vector, polynomial_ring
 from weirdonetworks.algebra.substitution import symmetric_power
 
 WRITTEN = 2 * 10**7  # Exponents in all polynomials of a basis: more take gigabytes as Python objects.
@@ -55,7 +55,7 @@ class Space(abc.ABC):
 
     def leading_exponents(self) -> list[tuple[int, ...]]:
         """Gives the exponents of the leading monomials."""
-        n = variables(self.group)
+        n = self.group.dimension
         return [tuple(row) for row in monomials.to_exponents(monomials.at(self.leading, n, self.degree), n).tolist()]
 
 
@@ -79,7 +79,7 @@ class OrbitSums(Space):
         return np.add.reduceat(normal[self._members], self._starts, axis=0) % prime
 
     def polynomial(self, index: int) -> Polynomial:
-        n, number = variables(self.group), len(self._orbits.labels)
+        n, number = self.group.dimension, len(self._orbits.labels)
         if n * number > WRITTEN:
             raise ValueError(
                 f"degree (={self.degree}) gives {written(number)} monomials in {n} variables, too many to write out. "
@@ -169,5 +169,5 @@ def places(group: Group) -> Iterator[tuple[int, int]]:
     if isinstance(group, MatrixGroup):
         denominator, order = exact_parts(group)[2], group.order  # Permutation groups: no prime above n divides n!.
     for prime, roots in field_of(group).places():
-        if denominator % prime and order % prime and prime > variables(group):
+        if denominator % prime and order % prime and prime > group.dimension:
             yield prime, roots[0]

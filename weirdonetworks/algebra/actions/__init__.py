@@ -27,7 +27,7 @@ from weirdonetworks.algebra.actions.base import (
     Placement,
     TransformAction,
 )
-from weirdonetworks.algebra.actions.combining import independent, paired
+from weirdonetworks.algebra.actions.combining import independent
 from weirdonetworks.algebra.actions.kinds import (
     as_action,
     coordinates,
@@ -38,6 +38,7 @@ from weirdonetworks.algebra.actions.kinds import (
     regular,
     trivial,
 )
+from weirdonetworks.algebra.actions.pairing import paired
 
 __all__ = [
     "Action",

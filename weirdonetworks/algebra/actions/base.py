@@ -9,14 +9,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, written
+from weirdonetworks.algebra.arrays import Ints, at_least
 from weirdonetworks.algebra.groups import LISTED, PermutationGroup
 from weirdonetworks.algebra.maps import DenseMaps, Maps, SparseMaps
-from weirdonetworks.algebra.matrix_groups import MatrixGroup
 from weirdonetworks.algebra.permutations import compose
+from weirdonetworks.algebra.polynomials import Group as Group
 from weirdonetworks.algebra.transforms import ImageTransform
 
-Group: TypeAlias = PermutationGroup | MatrixGroup
 # Of a permutation group `[k, points]`, of a matrix group `[k, n, n]`, of a list of transformations their numbers `[k]`.
 Elements: TypeAlias = npt.NDArray[Any]
 # Gives the permutations `[k, positions]` that elements make of positions along axes of some lengths.
@@ -99,11 +98,7 @@ class Action(abc.ABC):
         Raises:
           ValueError: If there are more.
         """
-        if isinstance(self.abstract_group, PermutationGroup):
-            return self.abstract_group.elements(limit)
-        if self.order > limit:
-            raise ValueError(f"limit (={limit}) must be at least the order of the group (={written(self.order)}).")
-        return self.abstract_group.elements()
+        return self.abstract_group.elements(limit)
 
     def sample(self, num: int, seed: int) -> Elements:
         """Draws elements uniformly, with replacement.
@@ -115,9 +110,7 @@ class Action(abc.ABC):
         Raises:
           ValueError: If an argument is too small.
         """
-        if isinstance(self.abstract_group, PermutationGroup):
-            return self.abstract_group.sample(num, seed)
-        return self.elements(self.order)[_draws(self.order, num, seed)]
+        return self.abstract_group.sample(num, seed)
 
     def compose(self, first: Elements, second: Elements) -> Elements:
         """Multiplies elements, `[k]` by `[k]` or by one: the product acts as the second does, and then the first.
@@ -125,9 +118,7 @@ class Action(abc.ABC):
         Raises:
           ValueError: If the elements form no group.
         """
-        if isinstance(self.abstract_group, PermutationGroup):
-            return compose(first, second)
-        return np.asarray(first) @ np.asarray(second)
+        return self.abstract_group.compose(first, second)
 
     def table(self, limit: int = TABULATED) -> Ints:
         """Tabulates the products: entry `[i, j]` is the number in `elements()` of the product of elements i and j.
@@ -163,14 +154,14 @@ class Action(abc.ABC):
         return moved.reshape(len(moved), *rows.shape).swapaxes(1, 2).reshape(len(moved), *values.shape)
 
     def __add__(self, other: "Action") -> "Action":
-        from weirdonetworks.algebra.actions import combining  # Which makes actions, and so imports this module.
+        from weirdonetworks.algebra.actions import combining, pairing  # Which make actions, and so import this module.
 
-        return combining.direct_sum(*combining.paired(self, other))
+        return combining.direct_sum(*pairing.paired(self, other))
 
     def __mul__(self, other: "Action") -> "Action":
-        from weirdonetworks.algebra.actions import combining
+        from weirdonetworks.algebra.actions import combining, pairing
 
-        return combining.product(*combining.paired(self, other))
+        return combining.product(*pairing.paired(self, other))
 
     @property
     def abstract_group(self) -> Group:
@@ -217,6 +208,21 @@ class PermutationAction(Action):
           ValueError: If it depends on the example.
         """
         return math.prod(self._known_sizes())
+
+    def permutation_group(self, sizes: tuple[int, ...] | None = None) -> PermutationGroup:
+        """Gives the group of the permutations of the positions, a generator for each of the group's.
+
+        >>> from weirdonetworks.algebra import cyclic_group, items, trivial
+        >>> (items(cyclic_group(3)) * trivial(2)).permutation_group().generators.tolist()
+        [[2, 3, 4, 5, 0, 1]]
+
+        Raises:
+          ValueError: As `permutations` does.
+        """
+        moved = self.permutations(self.generators, sizes)
+        if isinstance(self.group, PermutationGroup) and np.array_equal(moved, self.group.generators):
+            return self.group
+        return PermutationGroup(moved)
 
     def permutations(self, elements: Elements, sizes: tuple[int, ...] | None = None) -> Ints:
         """Gives the permutations of the positions that elements make, `[k, positions]`.
@@ -319,7 +325,8 @@ class TransformAction(Action):
         return np.arange(self.order)
 
     def sample(self, num: int, seed: int) -> Elements:
-        return _draws(self.order, num, seed)
+        rng = np.random.default_rng(at_least("seed", seed, 0))
+        return rng.integers(self.order, size=at_least("num", num, 1))
 
     def on(self, shape: Sequence[int]) -> Placement:
         pixels, numbers = self.height * self.width, math.prod(shape)
@@ -351,10 +358,6 @@ class Numbers:
         # Of matrices up to rounding; adding 0 makes -0 and 0 the same.
         rounded = elements if elements.dtype.kind == "i" else np.round(elements, 6) + 0.0
         return [each.tobytes() for each in rounded]
-
-
-def _draws(order: int, num: int, seed: int) -> Ints:
-    return np.random.default_rng(at_least("seed", seed, 0)).integers(order, size=at_least("num", num, 1))
 
 
 def check_kind(name: str, given: Any, kind: Any) -> None:

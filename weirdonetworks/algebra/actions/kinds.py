@@ -74,12 +74,13 @@ def pixels(group: PermutationGroup | None = None, side: int | None = None) -> Pe
       ValueError: If it does not consist of symmetries of the square, or the side is below 1.
     """
     group = image_rotations(2, 2) if group is None else group
-    check_kind("group", group, PermutationGroup)
+    remedy = "Use image_rotations(2, 2), image_dihedral(2, 2) or a subgroup."
+    if not isinstance(group, PermutationGroup):
+        raise TypeError(f"group (={group!r}) must be a PermutationGroup of the four pixels of images 2 x 2. {remedy}")
     square = image_dihedral(2, 2)
     if group.degree != 4 or not all(each in square for each in group.generators):
         raise ValueError(
-            f"group (={group!r}) must permute the pixels of images 2 x 2 as symmetries of the square do. Use "
-            "image_rotations(2, 2), image_dihedral(2, 2) or a subgroup."
+            f"group (={group!r}) must permute the pixels of images 2 x 2 as symmetries of the square do. {remedy}"
         )
     size = None if side is None else at_least("side", side, 1)
     name = f"pixels({group!r}{'' if side is None else f', side={side}'})"

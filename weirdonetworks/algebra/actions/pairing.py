@@ -1,0 +1,127 @@
+"""How two actions become actions of one group."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from weirdonetworks.algebra.actions.base import Action, Elements, Group, PermutationAction, check_kind, unmoved
+from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.groups import PermutationGroup
+from weirdonetworks.algebra.orbits import join
+
+WORDS = 20  # Random products whose orders are compared.
+STARTS = 100  # Pairs of orbits that a map is looked for between.
+
+
+def paired(one: Action, other: Action) -> tuple[Action, Action]:
+    """Gives two actions as actions of one group, so that an element of it acts on both.
+
+    Actions of the same group are paired as they are, and one that moves nothing with any. Else the generators are
+    paired by their places, and the pairs must make a homomorphism from the group of the first to that of the second:
+    a product of generators that is the identity in the first must be so in the second.
+
+    >>> from weirdonetworks.algebra import cyclic_group, points, symmetric_group
+    >>> one, other = paired(points(cyclic_group(4)), points(cyclic_group(2)))  # i -> i + 1 on both.
+    >>> one.order, other.permutations(one.generators).tolist()
+    (4, [[1, 0]])
+    >>> paired(points(symmetric_group(3)), points(symmetric_group(4)))
+    Traceback (most recent call last):
+    ...
+    ValueError: The generators of points(<PermutationGroup on 4 points, 2 generators>) must follow those of \
+points(<PermutationGroup on 3 points, 2 generators>) as a homomorphism does, and paired by their places they do not: \
+some product of them leaves all of the first in place and moves the second. Pass an action of the same group, \
+generators in matching order, or trivial(size).
+
+    Raises:
+      TypeError: If one is no action, or of a group of matrices and the other of another group.
+      ValueError: If the generators cannot be paired.
+    """
+    for each in (one, other):
+        check_kind("action", each, Action)
+    if _is_same(one.group, other.group):
+        return one, other
+    if isinstance(other, PermutationAction) and _moves_nothing(other):
+        return one, _still(other, one.abstract_group)
+    if isinstance(one, PermutationAction) and _moves_nothing(one):
+        return _still(one, other.abstract_group), other
+    first, second = one.abstract_group, other.abstract_group
+    if not (isinstance(first, PermutationGroup) and isinstance(second, PermutationGroup)):
+        raise TypeError(f"{one!r} and {other!r} must be actions of the same group. Pass both the same MatrixGroup.")
+    if len(first.generators) != len(second.generators):
+        raise ValueError(
+            f"{other!r} must have as many generators as {one!r}, to act in pairs with them. Pass an action of the same "
+            "group, or trivial(size)."
+        )
+    group = PermutationGroup(np.concatenate([first.generators, second.generators + first.degree], axis=1))
+    if not _is_homomorphism(first, second, group):
+        raise ValueError(
+            f"The generators of {other!r} must follow those of {one!r} as a homomorphism does, and paired by their "
+            "places they do not: some product of them leaves all of the first in place and moves the second. Pass an "
+            "action of the same group, generators in matching order, or trivial(size)."
+        )
+    return restricted(one, group, 0), restricted(other, group, first.degree)
+
+
+def restricted(action: Any, group: PermutationGroup, start: int) -> PermutationAction:
+    """Sees an action as one of a larger group, among whose points are those of its own, from `start` on."""
+    stop = start + action.group.degree
+
+    def move(elements: Elements, sizes: tuple[int, ...]) -> Ints:
+        return action.permutations(elements[:, start:stop] - start, sizes)
+
+    return PermutationAction(repr(action), group, action.sizes, move, action.spans_example)
+
+
+def _is_homomorphism(first: PermutationGroup, second: PermutationGroup, both: PermutationGroup) -> bool:
+    """Tells whether pairs of generators make a homomorphism: if the group of the pairs is no larger than the first.
+
+    What is cheap comes before these orders: a homomorphism makes orders of products divide, and is one if each orbit
+    of the second is an image of one of the first.
+    """
+    rng, split = np.random.default_rng(0), first.degree
+    words = list(both.generators)
+    for choice in rng.integers(len(both.generators), size=WORDS):
+        words.append(words[-1][both.generators[choice]])
+    if any(_order(word[:split]) % _order(word[split:] - split) for word in words):
+        return False
+    starts, ends = first.orbits().representatives, second.orbits().representatives
+    if len(starts) * len(ends) <= STARTS and all(any(_maps(first, second, i, k) for i in starts) for k in ends):
+        return True
+    return both.order == first.order
+
+
+def _order(permutation: Ints) -> int:
+    return math.lcm(*set(join([permutation], len(permutation)).sizes.tolist()))
+
+
+def _maps(first: PermutationGroup, second: PermutationGroup, start: int, end: int) -> bool:
+    """Tells whether the orbit of one point maps to that of another, as generators move them, with one to the other."""
+    image = np.full(first.degree, -1)
+    image[start] = end
+    newest = np.array([start])
+    while len(newest):
+        reached = []
+        for s, t in zip(first.generators, second.generators, strict=True):
+            fresh = newest[image[s[newest]] < 0]
+            image[s[fresh]] = t[image[fresh]]
+            reached.append(s[fresh])
+        newest = np.concatenate(reached)
+    inside = np.flatnonzero(image >= 0)
+    pairs = zip(first.generators, second.generators, strict=True)
+    return all(np.array_equal(image[s[inside]], t[image[inside]]) for s, t in pairs)
+
+
+def _still(action: PermutationAction, group: Group) -> PermutationAction:
+    return PermutationAction(repr(action), group, action.sizes, unmoved, action.spans_example)
+
+
+def _moves_nothing(action: PermutationAction) -> bool:
+    generators = action.generators
+    return bool(np.all(generators == np.arange(generators.shape[-1]))) if generators.ndim == 2 else False
+
+
+def _is_same(one: Group | None, other: Group | None) -> bool:
+    if one is None or other is None or type(one) is not type(other):
+        return False
+    return one is other or np.array_equal(one.generators, other.generators)
