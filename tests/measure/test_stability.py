@@ -1,5 +1,6 @@
 """The measures give what NumPy does; a symmetric network passes them and a dense one does not."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +12,17 @@ import tensorflow as tf
 from weirdonetworks.algebra import (
     PermutationGroup,
     act,
+    coordinates,
     cyclic_group,
     cyclic_rotations,
     image_rotations,
+    independent,
+    items,
+    pixels,
+    regular,
     symmetric_group,
     transforms,
+    trivial,
 )
 from weirdonetworks.measure import stability
 from weirdonetworks.nets.orbits import Orbit
@@ -23,6 +30,8 @@ from weirdonetworks.nets.polynomial.invariant import InvariantMLP
 
 SIDE = 5
 TURNS = image_rotations(SIDE, SIDE)
+ROTATIONS = cyclic_rotations(5)
+QUARTERS = [transforms.rotation(4, 4, degrees) for degrees in (0, 90, 180, 270)]
 
 
 def draw(*shape: int, seed: int = 0) -> np.ndarray:
@@ -213,8 +222,97 @@ def test_a_group_too_large_to_list_is_sampled() -> None:
     some = Orbit(symmetric_group(8), samples=5)
     assert stability.outputs_over(ordered, inputs, some).shape == (5, 3, 8)
     assert stability.equivariance_error(tf.tanh, inputs, symmetric_group(8), dtype=tf.float64).overall_relative < 1e-14
-    with pytest.raises(ValueError, match="too many elements to list"):
-        stability.equivariance_error(tf.tanh, inputs, symmetric_group(8), symmetric_group(8))
+
+
+def test_two_actions_of_one_large_group_are_sampled_alike() -> None:
+    inputs, group = draw(3, 8, 2), symmetric_group(8)
+    sums = {
+        "in order": lambda batch: tf.reduce_sum(batch, 2),
+        "reversed": lambda batch: tf.reduce_sum(batch, 2)[:, ::-1],
+    }
+    errors = {
+        name: stability.equivariance_error(model, inputs, items(group), symmetric_group(8), dtype=tf.float64)
+        for name, model in sums.items()
+    }
+    assert errors["in order"].overall_relative < 1e-14 < 1e-1 < errors["reversed"].overall_relative
+    assert errors["in order"].elements.shape == (64, 8)
+
+
+# A law that holds: the model, the shape of its inputs, how they and the outputs move. And an action on the outputs by
+# which it does not.
+LAWS: dict[str, tuple[Any, tuple[int, ...], Any, Any, Any]] = {
+    "items, features along": (lambda x: x**3, (4, 2), items(4), None, trivial(4)),
+    "sums over sets": (lambda x: tf.reduce_sum(x, 1), (4, 2), items(4), trivial(2), items(2)),
+    "rows and columns": (lambda x: tf.nn.softmax(x, 3), (3, 2, 2), independent(items(3), items(2)), None, trivial(3)),
+    "pixels": (lambda x: x - tf.reduce_max(x, [1, 2], True), (4, 4, 2), pixels(), None, trivial(4)),
+    "pixels to the regular representation": (
+        lambda x: tf.stack([tf.image.rot90(x, turns)[:, 0, 0] for turns in (0, 3, 2, 1)], axis=1),
+        (4, 4, 2),
+        pixels(),
+        regular(image_rotations(2, 2)),
+        trivial(4),
+    ),
+    "several vectors": (
+        lambda x: x * tf.norm(x, axis=2, keepdims=True),
+        (5, 2),
+        coordinates(ROTATIONS),
+        None,
+        trivial(5),
+    ),
+    "lengths": (lambda x: tf.norm(x, axis=2), (5, 2), coordinates(ROTATIONS), trivial(5), regular(ROTATIONS)),
+    "a group onto a smaller one": (
+        lambda x: x[:, :2] + x[:, 2:],
+        (4,),
+        cyclic_group(4),
+        items(cyclic_group(2)),
+        trivial(2),
+    ),
+    "a list and what nothing moves": (lambda x: tf.reduce_max(x, [1, 2]), (4, 4, 2), QUARTERS, trivial(2), None),
+    "a list and a group, by places": (
+        lambda x: tf.stack([tf.image.rot90(x, turns)[:, 0, 0] for turns in (0, 3, 2, 1)], axis=1),
+        (4, 4, 2),
+        QUARTERS,
+        items(cyclic_group(4)),
+        trivial(4),
+    ),
+}
+
+
+@pytest.mark.parametrize(("model", "shape", "action_in", "action_out", "wrong"), LAWS.values(), ids=LAWS)
+def test_laws_between_actions(model: Any, shape: tuple[int, ...], action_in: Any, action_out: Any, wrong: Any) -> None:
+    inputs = draw(5, *shape)
+    error = stability.equivariance_error(model, inputs, action_in, action_out, dtype=tf.float64)
+    assert error.overall_relative < 1e-14 and error.is_group
+    if wrong is not None:
+        control = stability.equivariance_error(model, inputs, action_in, wrong, dtype=tf.float64)
+        assert control.overall_relative > 1e-1
+
+
+def test_the_element_that_a_model_follows_least_is_named() -> None:
+    def model(batch: tf.Tensor) -> tf.Tensor:
+        return batch[:, :1] + 0.01 * batch[:, 1:2]
+
+    inputs = np.array([[0.0, 0.0, 1.0, 100.0, 0.0], [0.0, 0.0, -2.0, 0.0, 0.0]])
+    error = stability.invariance_error(model, inputs, cyclic_group(5), batch_size=1, dtype=tf.float64)
+    outputs = np.stack([act(g, inputs) @ [1.0, 0.01, 0.0, 0.0, 0.0] for g in cyclic_group(5).elements()])
+    np.testing.assert_allclose(error.by_element, np.abs(outputs - outputs[0]).max(axis=1))
+    assert error.number == error.by_element.argmax() == 2 and error.element.tolist() == [2, 3, 4, 0, 1]
+    assert repr(error) == "<Deviation 1 of the largest output, 100, for element 2 of 5: [2, 3, 4, 0, 1]>"
+
+
+def test_a_measure_says_when_the_elements_form_no_group() -> None:
+    for step, is_group in ((90, True), (30, False)):
+        turns = [transforms.rotation(SIDE, SIDE, degrees) for degrees in range(0, 360, step)]
+        error = stability.invariance_error(dense(SIDE**2, 3), images(3), turns)
+        assert error.is_group == is_group == error.summary()["is_group"]
+        assert ("of 12 that form no group" in repr(error)) != is_group
+
+
+def test_a_stability_is_written_in_short() -> None:
+    measured = stability.measure_stability(linear(draw(4, 2)), draw(3, 4), cyclic_group(4), [0, 1, 1])
+    assert re.fullmatch(
+        r"<Stability of 3 inputs, on average: variance [\d.]+, difference [\d.]+, accuracy 0.[\d]+>", repr(measured)
+    )
 
 
 def test_what_is_no_number_is_not_hidden() -> None:
@@ -275,27 +373,31 @@ def test_summaries_are_flat() -> None:
     assert {key: summary[f"transformation_variance/{key}"] for key in expected} == pytest.approx(expected)
     assert summary["transformation_difference/mean"] == 1 and summary["accuracy/min"] == 0.5
     assert not any(key.startswith("accuracy") for key in stability.Stability(np.ones(2), np.ones(2)).summary())
-    error = stability.Deviation(np.array([1.0, 2.0]), np.array([2.0, 8.0])).summary()
+    elements = cyclic_group(2).elements()
+    error = stability.Deviation(
+        np.array([1.0, 2.0]), np.array([2.0, 8.0]), np.array([0.0, 2.0]), elements, True
+    ).summary()
+    assert all(type(value) is float for value in error.values()) and error["is_group"] == 1
     assert error["absolute/overall"] == 2 and error["relative/overall"] == 0.25 and error["relative/max"] == 0.5
 
 
 def call(**changes: Any) -> Any:
-    options = {"model": lambda batch: batch, "inputs": draw(2, 3), "transforms": cyclic_group(3), **changes}
+    options = {"model": lambda batch: batch, "inputs": draw(2, 3), "action": cyclic_group(3), **changes}
     return stability.measure_stability(**options)
 
 
 BAD = {
     "no inputs": ({"inputs": np.ones((0, 3))}, ValueError, r"inputs of shape \(0, 3\) must be"),
     "one axis": ({"inputs": np.ones(3)}, ValueError, r"inputs of shape \(3,\) must be"),
-    "other width": ({"inputs": np.ones((1, 4))}, ValueError, "must have width 3"),
-    "no transforms": ({"transforms": []}, ValueError, "at least one transformation"),
-    "no group": ({"transforms": 3}, TypeError, "PermutationGroup"),
+    "other width": ({"inputs": np.ones((1, 4))}, ValueError, "must hold 3 numbers"),
+    "no transforms": ({"action": []}, ValueError, "at least one transformation"),
+    "no group": ({"action": 3}, TypeError, "PermutationGroup"),
     "batch size": ({"batch_size": 0}, ValueError, r"batch_size \(=0\) must be at least 1"),
     "few labels": ({"labels": [0]}, ValueError, r"labels of shape \(1,\) must be of shape \(2,\)"),
     "labels that are no integers": ({"labels": [0.0, 1.0]}, TypeError, "must be integers"),
     "labels beyond the classes": ({"labels": [0, 3]}, ValueError, r"labels: 3 must be in \[0, 3\)"),
     "labels below 0": ({"labels": [0, -1]}, ValueError, r"labels: -1 must be in \[0, 3\)"),
-    "one transformation": ({"transforms": cyclic_group(1), "inputs": np.ones((2, 1))}, ValueError, "transforms >= 2"),
+    "one transformation": ({"action": cyclic_group(1), "inputs": np.ones((2, 1))}, ValueError, "transforms >= 2"),
     "one output for all": ({"model": tf.reduce_mean}, ValueError, "an output for each input"),
     "no tensor": ({"model": lambda batch: None}, ValueError, "an output for each input"),
     "another type": ({"model": lambda batch: tf.cast(batch, tf.float32), "dtype": tf.float64}, ValueError, "in_dtype"),
@@ -318,5 +420,14 @@ def test_outputs_that_do_not_fit_are_refused() -> None:
         stability.transformation_variance([1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"\[transforms, inputs, classes\]"):
         stability.accuracy_over(np.ones((2, 3)), [0, 1, 1])
-    with pytest.raises(ValueError, match=r"output_group has 3 elements and must have as many as group \(=6\)"):
-        stability.equivariance_error(tf.tanh, draw(2, 6), cyclic_group(6), cyclic_group(3))
+
+
+def test_actions_that_cannot_be_paired_are_refused() -> None:
+    inputs = draw(2, 6)
+    with pytest.raises(ValueError, match=r"examples of shape \(6,\) must hold 3 numbers for points"):
+        stability.equivariance_error(tf.tanh, inputs, cyclic_group(6), cyclic_group(3))
+    with pytest.raises(ValueError, match="as a homomorphism does"):
+        stability.equivariance_error(tf.tanh, inputs, items(3), symmetric_group(4))
+    turns = [transforms.rotation(SIDE, SIDE, degrees) for degrees in (0, 90, 180)]
+    with pytest.raises(ValueError, match=r"action_out has 4 elements and must have as many as action_in \(=3\)"):
+        stability.equivariance_error(tf.tanh, images(2), turns, pixels())

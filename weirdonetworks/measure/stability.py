@@ -4,8 +4,9 @@ A model is any function of a batch `[inputs, ...]` to outputs `[inputs, ...]` th
 Sonnet module, a Keras model, a function. Its outputs are taken as they are, and logits grow with the confidence of a
 network while probabilities do not: to compare classifiers, measure `lambda images: tf.nn.softmax(model(images))`.
 
-A sweep of transformations is a group, a list of image transformations or an `Orbit`. Everything is computed by one
-compiled function, some inputs under all transformations at a time.
+What moves the inputs is an action; a bare group or a list of image transformations, where only one action can be meant;
+or an `Orbit`, which has elements of its own. Everything is computed by one compiled function, some inputs under all
+elements at a time.
 """
 
 import dataclasses
@@ -17,19 +18,17 @@ import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
 
+from weirdonetworks.algebra.actions import Elements
 from weirdonetworks.algebra.arrays import at_least, shown
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.matrix_groups import MatrixGroup
 from weirdonetworks.measure.models import Model, ready
-from weirdonetworks.nets.orbits import Orbit, Transforms
+from weirdonetworks.measure.moves import Moves, Moving, moves_of, paired_moves
 
-Sweep: TypeAlias = Transforms | Orbit
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 BATCH = 4096  # Transformed inputs at a time: 13 MB of images 28 x 28.
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Stability:
     """How stable a model is over a sweep of transformations.
 
@@ -43,6 +42,11 @@ class Stability:
     difference: Floats
     accuracy: Floats | None = None
 
+    def __repr__(self) -> str:
+        means = f"variance {self.variance.mean():.3g}, difference {self.difference.mean():.3g}"
+        accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy.mean():.3g}"
+        return f"<Stability of {len(self.variance)} inputs, on average: {means}{accuracy}>"
+
     def summary(self) -> dict[str, float]:
         """Gives mean, median, extremes and quantiles of each figure, keyed `transformation_variance/mean`, ...
 
@@ -53,17 +57,32 @@ class Stability:
         return figures if self.accuracy is None else figures | _distribution("accuracy", self.accuracy)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Deviation:
-    """How far a model is from a law that equates two of its outputs for each input and each element of a group.
+    """How far a model is from a law that equates two of its outputs for each input and each element of an action.
 
     Attributes:
       absolute: The largest difference of the two, over elements and entries, for each input, `[inputs]`.
       size: The largest magnitude of either, for each input, `[inputs]`.
+      by_element: The largest difference, over inputs and entries, for each element, `[elements]`.
+      elements: The elements: all, or those drawn from a group too large to list. Of two groups that are paired, those
+        of the group of pairs; of a list of transformations their numbers.
+      is_group: Whether the elements of the action form a group. Without it, as of rotations by 30 degrees on pixels, a
+        model that averages over them all is not exactly invariant.
     """
 
     absolute: Floats
     size: Floats
+    by_element: Floats
+    elements: Elements
+    is_group: bool
+
+    def __repr__(self) -> str:
+        count = f"{len(self.elements)}{'' if self.is_group else ' that form no group'}"
+        worst = f"element {self.number} of {count}: {shown(self.element)}"
+        return (
+            f"<Deviation {self.overall_relative:.3g} of the largest output, {self.overall_absolute:.3g}, for {worst}>"
+        )
 
     @property
     def relative(self) -> Floats:
@@ -80,20 +99,31 @@ class Deviation:
         """The largest difference over the largest size, so that no small output of one input counts for much."""
         return self.overall_absolute / size if (size := float(self.size.max())) else 0.0
 
+    @property
+    def number(self) -> int:
+        """The number of the element with the largest difference."""
+        return int(self.by_element.argmax())
+
+    @property
+    def element(self) -> Any:
+        """The element with the largest difference."""
+        return self.elements[self.number]
+
     def summary(self) -> dict[str, float]:
-        """Gives the overall figures, and mean, median, extremes and quantiles of those of the inputs."""
+        """Gives the overall figures, whether there is a group (1 or 0), and the distribution of those of the inputs."""
         return {
             "absolute/overall": self.overall_absolute,
             "relative/overall": self.overall_relative,
+            "is_group": float(self.is_group),
             **_distribution("absolute", self.absolute),
             **_distribution("relative", self.relative),
         }
 
 
 def outputs_over(
-    model: Model, inputs: npt.ArrayLike, transforms: Sweep, *, batch_size: int = BATCH, dtype: tf.DType = tf.float32
+    model: Model, inputs: npt.ArrayLike, action: Moving, *, batch_size: int = BATCH, dtype: tf.DType = tf.float32
 ) -> npt.NDArray[Any]:
-    """Computes the outputs for each input under each transformation.
+    """Computes the outputs for each input under each element of an action.
 
     >>> from weirdonetworks.algebra import cyclic_group
     >>> outputs_over(lambda x: x[:, :1], [[1.0, 2.0, 3.0]], cyclic_group(3)).ravel().tolist()
@@ -102,22 +132,22 @@ def outputs_over(
     Args:
       model: See the top of this module.
       inputs: Inputs as the model takes them, `[inputs, ...]`, at least one.
-      transforms: A group; image transformations; or an `Orbit`, with options of one's own. A group of more than 1024
-        elements is represented by 64 random ones.
+      action: What moves the inputs, such as `items(3)`: see the top of this module. A group of more than 1024 elements
+        is represented by 64 random ones, a list of transformations by all.
       batch_size: About how many transformed inputs there may be at a time: all images of one input at the least.
       dtype: The type to compute in. A Sonnet module of another type is copied into it; anything else must
         compute in it.
 
     Returns:
-      The outputs, `[transforms, inputs, ...]`, in that type.
+      The outputs, `[elements, inputs, ...]`, in that type.
 
     Raises:
-      TypeError: If the transforms are none, or the model cannot be copied.
-      ValueError: If there is no input, the transforms do not fit it, or the model does not compute in the type or does
+      TypeError: If there is no action, or the model cannot be copied.
+      ValueError: If there is no input, the action does not act on it, or the model does not compute in the type or does
         not give an output for each input.
     """
-    pieces = _pieces(model, inputs, transforms, batch_size, dtype, lambda run, batch, moved: moved)
-    return np.concatenate(list(pieces), axis=1)
+    pieces = _pieces(model, inputs, moves_of("action", action), batch_size, dtype, lambda run, batch, moved: moved)
+    return np.concatenate([each.numpy() for each in pieces], axis=1)
 
 
 def transformation_variance(outputs: npt.ArrayLike) -> Floats:
@@ -194,7 +224,7 @@ def accuracy_over(outputs: npt.ArrayLike, labels: npt.ArrayLike) -> Floats:
 def measure_stability(
     model: Model,
     inputs: npt.ArrayLike,
-    transforms: Sweep,
+    action: Moving,
     labels: npt.ArrayLike | None = None,
     *,
     cyclic: bool = False,
@@ -210,7 +240,7 @@ def measure_stability(
     Args:
       model: As in `outputs_over`.
       inputs: As in `outputs_over`.
-      transforms: As in `outputs_over`, neighbours one after the other.
+      action: As in `outputs_over`, neighbours one after the other.
       labels: The right class of each input, integers `[inputs]`, for the accuracy.
       cyclic: As in `transformation_difference`.
       batch_size: As in `outputs_over`.
@@ -222,7 +252,9 @@ def measure_stability(
     """
     right = None if labels is None else _checked_labels(labels, len(np.asarray(inputs)))
     variance, difference, hits, seen = [], [], [], 0
-    for outputs in _pieces(model, inputs, transforms, batch_size, dtype, lambda run, batch, moved: moved):
+    moves = moves_of("action", action)
+    for piece in _pieces(model, inputs, moves, batch_size, dtype, lambda run, batch, moved: moved):
+        outputs = piece.numpy()
         variance.append(transformation_variance(outputs))
         difference.append(transformation_difference(outputs, cyclic))
         if right is not None:
@@ -234,18 +266,18 @@ def measure_stability(
 
 
 def invariance_error(
-    model: Model, inputs: npt.ArrayLike, group: Sweep, *, batch_size: int = BATCH, dtype: tf.DType = tf.float32
+    model: Model, inputs: npt.ArrayLike, action: Moving, *, batch_size: int = BATCH, dtype: tf.DType = tf.float32
 ) -> Deviation:
     """Measures how far a model is from invariance, F(g x) = F(x).
 
     >>> from weirdonetworks.algebra import cyclic_group
-    >>> invariance_error(lambda x: x[:, :1], [[1.0, 2.0, 4.0]], cyclic_group(3)).overall_absolute
-    3.0
+    >>> invariance_error(lambda x: x[:, :1], [[1.0, 2.0, 4.0]], cyclic_group(3))
+    <Deviation 0.75 of the largest output, 3, for element 1 of 3: [1, 2, 0]>
 
     Args:
       model: As in `outputs_over`.
       inputs: As in `outputs_over`.
-      group: As the transforms of `outputs_over`.
+      action: As in `outputs_over`.
       batch_size: As in `outputs_over`.
       dtype: As in `outputs_over`. In float64 rounding makes errors near 1e-15, so that a larger one is the model's own.
 
@@ -253,104 +285,94 @@ def invariance_error(
       TypeError: As in `outputs_over`.
       ValueError: As in `outputs_over`.
     """
-    return _deviation(model, inputs, _orbit(group), lambda outputs: outputs[None], batch_size, dtype)
+    return _deviation(model, inputs, moves_of("action", action), lambda outputs: outputs[None], batch_size, dtype)
 
 
 def equivariance_error(
     model: Model,
     inputs: npt.ArrayLike,
-    group: Sweep,
-    output_group: Sweep | None = None,
+    action_in: Moving,
+    action_out: Moving | None = None,
     *,
     batch_size: int = BATCH,
     dtype: tf.DType = tf.float32,
 ) -> Deviation:
     """Measures how far a model is from equivariance, F(g x) = g F(x).
 
-    >>> from weirdonetworks.algebra import cyclic_group
+    >>> from weirdonetworks.algebra import cyclic_group, items, trivial
     >>> equivariance_error(lambda x: x * x, [[1.0, 2.0, 4.0]], cyclic_group(3)).overall_absolute
+    0.0
+    >>> means = lambda x: tf.reduce_mean(x, axis=1)
+    >>> equivariance_error(means, [[[1.0, 10.0], [2.0, 20.0]]], items(2), trivial(2)).overall_absolute
     0.0
 
     Args:
       model: As in `outputs_over`.
       inputs: As in `outputs_over`.
-      group: As the transforms of `outputs_over`.
-      output_group: How the same elements, in the same order, act on the outputs; None if as on the inputs.
+      action_in: How the elements act on the inputs, as in `outputs_over`.
+      action_out: How the same elements act on the outputs; None for the same action. Actions of two groups are paired
+        as `algebra.paired` does, generator by generator; a list of transformations with another by their places.
       batch_size: As in `outputs_over`.
       dtype: As in `invariance_error`.
 
     Raises:
-      TypeError: As in `outputs_over`.
-      ValueError: As in `outputs_over`; or if the output group has another number of elements, does not act on outputs
-        of that size, or either group is too large to list, so that their random elements would not match.
+      TypeError: As in `outputs_over` and `algebra.paired`.
+      ValueError: As in `outputs_over` and `algebra.paired`, or if lists that are paired differ in length.
     """
-    orbit = _orbit(group)
-    acting = orbit if output_group is None else _orbit(output_group)
-    if len(acting) != len(orbit):
-        raise ValueError(f"output_group has {len(acting)} elements and must have as many as group (={len(orbit)}).")
-    for name, given, used in (("group", group, orbit), ("output_group", output_group, acting)):
-        if output_group is not None and isinstance(given, PermutationGroup | MatrixGroup) and not used.is_exact:
-            raise ValueError(
-                f"{name} (={given!r}) has too many elements to list, so its random ones would not be the other's. "
-                "Pass a subgroup, or Orbit(group, limit=...) for both."
-            )
-    return _deviation(model, inputs, orbit, acting, batch_size, dtype)
+    moves, others = paired_moves(action_in, action_out)
+    return _deviation(model, inputs, moves, others.move, batch_size, dtype)
 
 
 def _deviation(
     model: Model,
     inputs: npt.ArrayLike,
-    orbit: Orbit,
+    moves: Moves,
     act: Callable[[tf.Tensor], tf.Tensor],
     batch_size: int,
     dtype: tf.DType,
 ) -> Deviation:
     """Measures how far F(g x) is from what `act` makes of F(x), `[elements or 1, inputs, ...]`."""
 
-    def compare(run: Model, batch: tf.Tensor, moved: tf.Tensor) -> tf.Tensor:
+    def compare(run: Model, batch: tf.Tensor, moved: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         expected = act(run(batch))
-        axes = [0, *range(2, moved.shape.rank)]
-        sizes = [tf.reduce_max(tf.abs(each), axes) for each in (moved - expected, moved, expected)]
-        return tf.stack([sizes[0], tf.maximum(sizes[1], sizes[2])])
+        axes = list(range(2, moved.shape.rank))
+        error, *sizes = [tf.reduce_max(tf.abs(each), axes) for each in (moved - expected, moved, expected)]
+        return error, tf.maximum(*(tf.reduce_max(each, axis=0) for each in sizes))
 
-    absolute, size = np.concatenate(list(_pieces(model, inputs, orbit, batch_size, dtype, compare)), axis=1)
-    return Deviation(absolute.astype(np.float64), size.astype(np.float64))
+    absolute, sizes, by_element = [], [], np.zeros(len(moves))
+    for error, size in _pieces(model, inputs, moves, batch_size, dtype, compare):
+        absolute.append(error.numpy().max(axis=0).astype(np.float64))
+        sizes.append(size.numpy().astype(np.float64))
+        by_element = np.maximum(by_element, error.numpy().max(axis=1))
+    return Deviation(np.concatenate(absolute), np.concatenate(sizes), by_element, moves.elements, moves.is_group)
 
 
 def _pieces(
     model: Model,
     inputs: npt.ArrayLike,
-    transforms: Sweep,
+    moves: Moves,
     batch_size: int,
     dtype: tf.DType,
-    compute: Callable[[Model, tf.Tensor, tf.Tensor], tf.Tensor],
-) -> Iterator[npt.NDArray[Any]]:
-    """Yields, some inputs at a time, what `compute` makes of model, inputs and their outputs under all transforms."""
-    values, orbit = np.asarray(inputs), _orbit(transforms)
+    compute: Callable[[Model, tf.Tensor, tf.Tensor], Any],
+) -> Iterator[Any]:
+    """Yields, some inputs at a time, what `compute` makes of model, inputs and their outputs under all elements."""
+    values = np.asarray(inputs)
     if values.ndim < 2 or not len(values):
         raise ValueError(f"inputs of shape {values.shape} must be [inputs, ...], at least one.")
     run = ready(model, values[:1], dtype)
 
     @tf.function(input_signature=[tf.TensorSpec([None, *values.shape[1:]], dtype)], autograph=False)
-    def step(batch: tf.Tensor) -> tf.Tensor:
-        moved = run(tf.reshape(orbit(batch), [-1, *values.shape[1:]]))
-        outputs = tf.reshape(moved, [len(orbit), -1, *moved.shape[1:]])
+    def step(batch: tf.Tensor) -> Any:
+        moved = run(tf.reshape(moves.move(batch), [-1, *values.shape[1:]]))
+        outputs = tf.reshape(moved, [len(moves), -1, *moved.shape[1:]])
         return compute(run, batch, outputs)
 
     # Called as it is, it is not counted among the retracings of one function that TensorFlow warns of.
     traced = step.get_concrete_function()
-    length = max(at_least("batch_size", batch_size, 1) // len(orbit), 1)
+    length = max(at_least("batch_size", batch_size, 1) // len(moves), 1)
     for start in tqdm(range(0, len(values), length), desc="transforming", unit="piece", leave=False, disable=None):
         # Cast out here: within, TensorFlow transposes bytes before it casts them, and its kernel prints an error.
-        yield traced(tf.cast(values[start : start + length], dtype)).numpy()
-
-
-def _orbit(transforms: Sweep) -> Orbit:
-    if isinstance(transforms, Orbit | PermutationGroup | MatrixGroup):
-        return transforms if isinstance(transforms, Orbit) else Orbit(transforms)
-    # Each of a list was asked for, so none is left to a sample.
-    listed = list(transforms) if np.iterable(transforms) else [transforms]
-    return Orbit(listed, limit=max(len(listed), 1))
+        yield traced(tf.cast(values[start : start + length], dtype))
 
 
 def _flat(outputs: npt.ArrayLike, transforms: int) -> Floats:
