@@ -1,10 +1,13 @@
 """Run directories: what is in them, and who may write to them when."""
 
+import contextlib
 import json
+import os
 import pathlib
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -316,3 +319,21 @@ def test_a_damaged_summary_is_not_written_over(tmp_path: pathlib.Path) -> None:
         run.finish({"x": 1})
     assert (tmp_path / "summary.json").read_text() == '{"a": '
     assert read(run.directory / "status.json") == {"status": "interrupted", "epoch": 1}
+
+
+@pytest.mark.parametrize("leaving", ["finished", "unfinished", "interrupted", "without a record", "finished before"])
+def test_a_run_leaves_no_thread_and_no_open_file(tmp_path: pathlib.Path, leaving: str) -> None:
+    if leaving == "finished before":
+        leave_finished(tmp_path)
+    before = threading.active_count(), os.listdir("/dev/fd")
+    with contextlib.suppress(KeyboardInterrupt), open_run(tmp_path) as run:
+        run.scalars({"training/batch_loss": 0.25}, 5)
+        assert threading.active_count() > before[0]
+        assert len(os.listdir("/dev/fd")) > len(before[1])
+        if leaving != "without a record":
+            run.append(record(1))
+        if leaving == "finished":
+            run.finish(None)
+        if leaving in ("interrupted", "without a record"):
+            raise KeyboardInterrupt
+    assert (threading.active_count(), os.listdir("/dev/fd")) == before

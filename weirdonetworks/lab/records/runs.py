@@ -106,8 +106,14 @@ class Run:
             self._events.flush()
         files.write_json(self.directory / "status.json", {"status": status, "epoch": len(self.records)})
 
+    def close(self) -> None:
+        """Closes what is open for TensorBoard, a file and the thread that writes it; `open_run` does on leaving."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
     def finish(self, summary: Mapping[str, Any] | None) -> None:
-        """Enters the flat record `summary` (none if None) under this run's id in `summary.json`, and closes the run."""
+        """Enters the flat record `summary` (none if None) under this run's id in `summary.json`, and ends the run."""
         if summary is not None:
             update_json(self.directory.parent / "summary.json", self.id, dict(summary))
         self.set_status("finished")
@@ -184,11 +190,13 @@ def open_run(
         else:
             run = _create(directory, driver, config, unhashed)
         if run.is_finished:
-            yield run
+            with contextlib.closing(run):
+                yield run
             return
         run.set_status("running")
         try:
-            yield run
+            with contextlib.closing(run):
+                yield run
         except BaseException:
             if _holds_records(directory):
                 run.set_status("interrupted")
