@@ -1,0 +1,107 @@
+"""Functions compiled once for all that trace to the same graph, as trainings of one architecture do."""
+
+import hashlib
+import re
+import threading
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+_compiled: dict[tuple[str, bool], Any] = {}  # By the graph's fingerprint, and whether XLA compiles it.
+_compiling = threading.Lock()
+
+
+class Program:
+    """A function of tensors, traced once for each shape of its inputs and compiled once for each graph.
+
+    TensorFlow compiles every `tf.function` anew, and what XLA has compiled stays in memory for as long as the process
+    lives. A program whose graph is that of an earlier one runs what was compiled for the earlier one. The variables and
+    tensors that a graph reads from outside are inputs of what was compiled, so each program has its own.
+
+    >>> import tensorflow as tf
+    >>> def multiplication(weight):
+    ...     return Program(lambda number: weight * number, jit_compile=False)
+    >>> double, triple = multiplication(tf.Variable(2.0)), multiplication(tf.Variable(3.0))
+    >>> double(tf.constant(5.0)).numpy().item(), triple(tf.constant(5.0)).numpy().item()
+    (10.0, 15.0)
+    """
+
+    def __init__(self, function: Callable[..., tf.Tensor], *, jit_compile: bool):
+        """Wraps a function; it is traced when it is called.
+
+        Args:
+          function: Maps tensors to one tensor, and takes nothing else. It must not create variables, and what it reads
+            must outlive it. If it is a method, its object may hold the program, which does not keep the object alive.
+          jit_compile: Whether XLA compiles it; TensorFlow's own executor runs it otherwise.
+        """
+        # An object and its program would else be a cycle, and weights stay until Python looks for cycles.
+        method = isinstance(function, types.MethodType)
+        self._function = weakref.WeakMethod(function) if method else lambda: function
+        self._jit_compile = jit_compile
+        self._traced: dict[Any, tuple[Any, list[tf.Tensor]]] = {}
+
+    def __call__(self, *inputs: tf.Tensor) -> tf.Tensor:
+        """Calls the function.
+
+        Args:
+          *inputs: Tensors; for shapes and types that are new the function is traced.
+        """
+        compiled, captured = self._trace(inputs)
+        (output,) = compiled.call_flat(*inputs, *captured)
+        return output
+
+    def captured(self, *inputs: tf.Tensor) -> list[tf.Tensor]:
+        """Lists the tensors, and handles of variables, that the function reads beside inputs of these shapes."""
+        return self._trace(inputs)[1]
+
+    def _trace(self, inputs: tuple[tf.Tensor, ...]) -> tuple[Any, list[tf.Tensor]]:
+        key = tuple((tuple(tensor.shape), tensor.dtype) for tensor in inputs)
+        if key not in self._traced:
+            traced = tf.function(self._function(), jit_compile=self._jit_compile, autograph=False)
+            concrete = traced.get_concrete_function(*map(tf.TensorSpec.from_tensor, inputs))
+            self._traced[key] = self._compile(concrete), list(concrete.captured_inputs)
+        return self._traced[key]
+
+    def _compile(self, concrete: Any) -> Any:
+        graph = fingerprint(concrete), self._jit_compile
+        with _compiling:
+            if graph not in _compiled:
+                function = _compiled[graph] = concrete.inference_fn
+                for each in (function, *function.children):
+                    each._cached_graph = None  # It would keep the variables of this program for all later ones.
+            return _compiled[graph]
+
+
+def fingerprint(concrete: Any) -> str:
+    """Hashes the graph of a traced function: operations, constants, shapes, inputs and outputs.
+
+    What the function reads from outside is an input, of which shape and type count, not the value.
+
+    Args:
+      concrete: What `tf.function(...).get_concrete_function(...)` returns.
+    """
+    graph = concrete.graph.as_graph_def(add_shapes=True)
+    library = {function.signature.name: function for function in graph.library.function}
+    graph.ClearField("library")
+    parts = [(graph, graph.node)]
+    numbers: dict[str, str] = {}
+
+    def numbered(name: re.Match[str]) -> str:
+        # TensorFlow numbers the functions within, as bodies of loops, throughout the process; here it is by first use.
+        if name[0] not in numbers:
+            numbers[name[0]] = f"function_{len(numbers)}"
+            parts.append((library[name[0]], library[name[0]].node_def))
+        return numbers[name[0]]
+
+    names = re.compile("|".join(map(re.escape, sorted(library, key=len, reverse=True))) or "(?!)")
+    ends = [[tensor.name for tensor in tensors] for tensors in (concrete.inputs, concrete.outputs)]
+    hashed = hashlib.sha256(repr(ends).encode())
+    for definition, nodes in parts:  # Which grow meanwhile.
+        for node in nodes:
+            # The name under which a custom gradient was found, numbered too; the gradient is in the graph by now.
+            node.attr.pop("_gradient_op_type", None)
+        hashed.update(names.sub(numbered, str(definition)).encode())
+    return hashed.hexdigest()
