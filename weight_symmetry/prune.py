@@ -17,19 +17,10 @@ A lottery ticket, and a control with newly drawn weights:
     python -m weight_symmetry.prune --rewind_epoch=0 --ablation=reinit
 """
 
+from weight_symmetry import driver, plans
 from weight_symmetry.config import TrialOptions
 from weight_symmetry.prune_config import PruneConfig
-from weirdonetworks.lab import flags, startup
-
-
-def main(config: PruneConfig, options: TrialOptions) -> None:
-    """Runs the driver, and prints what it found."""
-    # TensorFlow takes seconds to import; a wrong flag is answered without it.
-    startup.import_tensorflow(many_models=options.num_trials > 1)
-    from weight_symmetry import experiment, outcome, plans
-
-    outcome.show(experiment.run("prune", config, options, plans.MagnitudePruning))
-
+from weirdonetworks.lab import flags
 
 if __name__ == "__main__":
-    flags.run(main, PruneConfig, TrialOptions)
+    flags.run(driver.main("prune", plans.MagnitudePruning), PruneConfig, TrialOptions)

@@ -1,1 +1,4 @@
-"""Experiments, one a file: `python -m weirdonetworks.experiments.NAME`."""
+"""Experiments, a package each: settings in the package itself, the steps in its module `study`.
+
+`python -m weirdonetworks.experiments` lists them.
+"""
