@@ -1,4 +1,4 @@
-"""Every public Sonnet module of the project, once: how to construct it, and what it takes.
+"""Every public Sonnet module of the project, once: how to construct it, what it takes, and which symmetry it has.
 
 A new module needs one entry here and a golden file (`python -m tests.conformance.update_goldens`); the suites in
 `tests/conformance` then run over it.
@@ -9,12 +9,28 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
 from weight_symmetry.layers import MaskedConv2D, MaskedLinear
 from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC
-from weirdonetworks.algebra import cyclic_group, image_rotations, image_translations
+from weirdonetworks.algebra import (
+    Action,
+    PermutationGroup,
+    cyclic_group,
+    image_dihedral,
+    image_rotations,
+    image_translations,
+    independent,
+    items,
+    pixels,
+    points,
+    regular,
+    symmetric_group,
+    trivial,
+)
+from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.lab.training.optimizers import Adam, Momentum
 from weirdonetworks.nets.frames import Canonicalise, FrameAverage, TurnFrame
 from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
@@ -37,7 +53,7 @@ from weirdonetworks.nets.sets.pooled_sets import DeepSets, PointNet, RelationNet
 from weirdonetworks.nets.sets.set_attention import SetAttention, SetTransformer
 from weirdonetworks.nets.shared import EquivariantLinear
 from weirdonetworks.nets.small.activation_mlp import AllActivations
-from weirdonetworks.nets.small.activations import GroupedSoftmax, ScaledTanh, UnitConvolution
+from weirdonetworks.nets.small.activations import GroupedSoftmax, ScaledTanh, UnitConvolution, unit_order
 from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
 from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork, LeNet
 from weirdonetworks.nets.small.image_autoencoder import Autoencoder
@@ -68,6 +84,10 @@ class Network:
       elementwise: Whether it takes inputs of every shape.
       float64: Whether it computes in float64 too.
       wraps: Makes the network, new each time, that the constructor takes first.
+      action_in: How a group acts on its inputs, such that `F(g x) = g F(x)` whatever the weights; None if it has no
+        such symmetry, for which there is a `reason`.
+      action_out: How the group acts on its outputs: `trivial()` for an invariant network.
+      reason: Why it has no symmetry, in a word.
     """
 
     module: type[Any]
@@ -81,6 +101,9 @@ class Network:
     elementwise: bool = False
     float64: bool = True
     wraps: Callable[[], Any] | None = None
+    action_in: Action | None = None
+    action_out: Action | None = None
+    reason: str | None = None
 
     @property
     def name(self) -> str:
@@ -146,12 +169,39 @@ class Optimizer:
         return [tf.constant(rng.normal(size=shape), tf.float32) for shape in ((3, 2), (2,))]
 
 
+def within_groups(order: npt.ArrayLike, size: int) -> PermutationGroup:
+    """The permutations of units, taken in an order, that take groups of so many neighbours to groups."""
+    places = np.asarray(order)
+    exchange, turn, shift = (np.arange(len(places)) for _ in range(3))
+    exchange[:2], turn[:size] = [1, 0], np.roll(turn[:size], -1)
+    return conjugate(order, [exchange, turn, np.roll(shift, -size)])
+
+
+def conjugate(order: npt.ArrayLike, permutations: list[Ints]) -> PermutationGroup:
+    """The group of permutations of units that move their places in an order as some permutations do."""
+    places = np.asarray(order)
+    generators = np.empty((len(permutations), len(places)), np.intp)
+    generators[:, places] = places[np.stack(permutations)]
+    return PermutationGroup(generators)
+
+
 MODEL = ("is_training", "seed")
+DENSE = {"reason": "dense"}
+SETS = {"action_in": items(5), "action_out": items(5)}
+POOLED_SETS = {"action_in": items(5), "action_out": trivial()}
+SINGLY = {"action_in": points(symmetric_group(3)), "action_out": points(symmetric_group(3))}
+TURNED = {"action_in": points(image_rotations(3, 3)), "action_out": trivial()}
+TURNS, SQUARE = image_rotations(2, 2), image_dihedral(2, 2)
+MIRRORED = independent(items(PermutationGroup([[3, 2, 1, 0]])), items(PermutationGroup([[2, 1, 0]])))
+RING = points(conjugate(unit_order(6, 1), [np.roll(np.arange(6), -1)]))
+GROUPED, SCATTERED = (points(within_groups(unit_order(6, seed), 3)) for seed in (None, 1))
+
+
 DROPOUT = {"dropout_rate": 0.4}
 NETWORKS = (
-    Network(MaskedLinear, (4, 5), {"output_size": 3}),
-    Network(MaskedConv2D, (3, 6, 5, 2), {"output_channels": 4, "kernel_size": 3}, free_axes=(1, 2)),
-    Network(MNIST_FC, (4, 6, 6, 1), {"features": (8, 5)}, DROPOUT, takes=MODEL, flattens=True),
+    Network(MaskedLinear, (4, 5), {"output_size": 3}, **DENSE),
+    Network(MaskedConv2D, (3, 6, 5, 2), {"output_channels": 4, "kernel_size": 3}, free_axes=(1, 2), reason="borders"),
+    Network(MNIST_FC, (4, 6, 6, 1), {"features": (8, 5)}, DROPOUT, takes=MODEL, flattens=True, **DENSE),
     Network(
         MNIST_CNN,
         (4, 8, 8, 1),
@@ -159,15 +209,17 @@ NETWORKS = (
         DROPOUT,
         takes=MODEL,
         float64=False,  # Sonnet's batch norm of images is a kernel for float32.
+        **DENSE,
     ),
-    Network(PolynomialLinear, (4, 3, 3, 1), {"output_size": 3, "degree": 3}, flattens=True),
-    Network(PolynomialMLP, (4, 3, 2, 1), {"output_sizes": (5, 2), "degree": 4}, flattens=True),
-    Network(QuadraticMLP, (4, 8), {"output_sizes": (5, 2)}, flattens=True),
+    Network(PolynomialLinear, (4, 3, 3, 1), {"output_size": 3, "degree": 3}, flattens=True, **DENSE),
+    Network(PolynomialMLP, (4, 3, 2, 1), {"output_sizes": (5, 2), "degree": 4}, flattens=True, **DENSE),
+    Network(QuadraticMLP, (4, 8), {"output_sizes": (5, 2)}, flattens=True, **DENSE),
     Network(
         InvariantMLP,
         (4, 3, 3, 1),
         {"group": image_rotations(3, 3), "degree": 2, "output_sizes": (5, 2)},
         flattens=True,
+        **TURNED,
     ),
     Network(
         ConvolutionNetwork,
@@ -175,15 +227,21 @@ NETWORKS = (
         {"num_classes": 3, "filters": (2, 3), "dense_size": 5, "dropout_rates": (0.0, 0.0)},
         {"dropout_rates": (0.4, 0.3)},
         takes=MODEL,
+        **DENSE,
     ),
-    Network(Autoencoder, (4, 8, 5, 2), {"code_size": 3}),
-    Network(LeNet, (4, 12, 13, 2), {"num_classes": 3}),
-    Network(PixelAttention, (3, 4, 3, 2), {"size": 4, "window": 1}),
-    Network(PixelTransformer, (3, 4, 3, 2), {"num_classes": 3, "size": 4}),
-    Network(ScaledTanh, (4, 3), elementwise=True),
-    Network(SoftFloor, (4, 3), {"factor": 0.3}, elementwise=True),
+    Network(Autoencoder, (4, 8, 5, 2), {"code_size": 3}, **DENSE),
+    Network(LeNet, (4, 12, 13, 2), {"num_classes": 3}, **DENSE),
+    Network(PixelAttention, (3, 4, 3, 2), {"size": 4, "window": 1}, action_in=MIRRORED, action_out=MIRRORED),
+    Network(PixelTransformer, (3, 4, 3, 2), {"num_classes": 3, "size": 4}, reason="positions"),
+    Network(ScaledTanh, (4, 3), elementwise=True, **SINGLY),
+    Network(SoftFloor, (4, 3), {"factor": 0.3}, elementwise=True, **SINGLY),
     Network(
-        QuantisedMLP, (4, 3, 2, 1), {"output_sizes": (5, 4, 2), "levels": 3}, takes=("is_training",), flattens=True
+        QuantisedMLP,
+        (4, 3, 2, 1),
+        {"output_sizes": (5, 4, 2), "levels": 3},
+        takes=("is_training",),
+        flattens=True,
+        **DENSE,
     ),
     Network(
         VariationalBottleneck,
@@ -192,12 +250,26 @@ NETWORKS = (
         {"with_noise": True},
         takes=MODEL,
         flattens=True,
+        **DENSE,
     ),
-    Network(ComparativeMLP, (4, 2, 3, 3, 1), {"code_sizes": (6, 5), "head_sizes": (4,)}, flattens=True),
-    Network(GroupedSoftmax, (4, 6), {"group_size": 3, "seed": 1}),
-    Network(UnitConvolution, (4, 6), {"width": 3, "seed": 1}),
-    Network(Parallel, (4, 6), {"branches": {"same": tf.identity, "softmax": GroupedSoftmax(3)}, "reduce": "sum"}),
-    Network(AllActivations, (4, 3, 2, 1), {"hidden_sizes": (8, 16), "num_classes": 3}, flattens=True),
+    Network(
+        ComparativeMLP,
+        (4, 2, 3, 3, 1),
+        {"code_sizes": (6, 5), "head_sizes": (4,)},
+        flattens=True,
+        action_in=items(2),
+        action_out=trivial(),
+    ),
+    Network(GroupedSoftmax, (4, 6), {"group_size": 3, "seed": 1}, action_in=SCATTERED, action_out=SCATTERED),
+    Network(UnitConvolution, (4, 6), {"width": 3, "seed": 1}, action_in=RING, action_out=RING),
+    Network(
+        Parallel,
+        (4, 6),
+        {"branches": {"same": tf.identity, "softmax": GroupedSoftmax(3)}, "reduce": "sum"},
+        action_in=GROUPED,
+        action_out=GROUPED,
+    ),
+    Network(AllActivations, (4, 3, 2, 1), {"hidden_sizes": (8, 16), "num_classes": 3}, flattens=True, **DENSE),
     *(
         Network(
             module,
@@ -206,6 +278,7 @@ NETWORKS = (
             {"dropout_rate": 0.4},
             takes=MODEL,
             flattens=True,
+            **DENSE,
         )
         for module, sampling in (
             (ExpansionSerial, {}),
@@ -214,15 +287,21 @@ NETWORKS = (
             (RandomSample, {"branches": 2, "sample_size": 7}),
         )
     ),
-    Network(PermutationEquivariantLinear, (4, 5, 3), {"output_size": 2}, free_axes=(1,)),
-    Network(PermutationEquivariantQuadratic, (4, 5, 3), {"output_size": 2}, free_axes=(1,)),
-    Network(PermutationEquivariantPolynomial, (4, 5, 3), {"output_size": 2, "degree": 4}, free_axes=(1,)),
-    Network(PermutationInvariantLinear, (4, 5, 3), {"output_size": 2}, free_axes=(1,)),
-    Network(PermutationInvariantQuadratic, (4, 5, 3), {"output_size": 2}, free_axes=(1,)),
-    Network(PermutationInvariantPolynomial, (4, 5, 3), {"output_size": 2, "degree": 4}, free_axes=(1,)),
-    Network(QuadraticLayer, (4, 2, 2), {"output_size": 3}, flattens=True),
-    Network(ConstrainedQuadratic, (4, 2), {"output_size": 2, "constraints": [[1, 0, 0, 0, 1, 1]]}, flattens=True),
-    Network(DeepSets, (4, 5, 3), {"item_sizes": (6, 5), "head_sizes": (4, 2)}, free_axes=(1,)),
+    Network(PermutationEquivariantLinear, (4, 5, 3), {"output_size": 2}, free_axes=(1,), **SETS),
+    Network(PermutationEquivariantQuadratic, (4, 5, 3), {"output_size": 2}, free_axes=(1,), **SETS),
+    Network(PermutationEquivariantPolynomial, (4, 5, 3), {"output_size": 2, "degree": 4}, free_axes=(1,), **SETS),
+    Network(PermutationInvariantLinear, (4, 5, 3), {"output_size": 2}, free_axes=(1,), **POOLED_SETS),
+    Network(PermutationInvariantQuadratic, (4, 5, 3), {"output_size": 2}, free_axes=(1,), **POOLED_SETS),
+    Network(PermutationInvariantPolynomial, (4, 5, 3), {"output_size": 2, "degree": 4}, free_axes=(1,), **POOLED_SETS),
+    Network(QuadraticLayer, (4, 2, 2), {"output_size": 3}, flattens=True, **DENSE),
+    Network(
+        ConstrainedQuadratic,
+        (4, 2),
+        {"output_size": 2, "constraints": [[1, 0, 0, 0, 1, 1]]},
+        flattens=True,
+        reason="constraints",
+    ),
+    Network(DeepSets, (4, 5, 3), {"item_sizes": (6, 5), "head_sizes": (4, 2)}, free_axes=(1,), **POOLED_SETS),
     Network(
         PointNet,
         (4, 5, 3),
@@ -236,28 +315,39 @@ NETWORKS = (
             "transform_head_sizes": (4,),
         },
         free_axes=(1,),
+        **POOLED_SETS,
     ),
-    Network(RelationNetwork, (4, 5, 3), {"pair_sizes": (6, 5), "head_sizes": (4, 2)}, free_axes=(1,)),
+    Network(RelationNetwork, (4, 5, 3), {"pair_sizes": (6, 5), "head_sizes": (4, 2)}, free_axes=(1,), **POOLED_SETS),
     Network(
         SetAttention,
         (4, 5, 3),
         # After a norm the outputs' mean square is a constant, whose gradient is rounding alone.
         {"size": 6, "num_heads": 2, "num_inducing": 2, "with_norm": False},
         free_axes=(1,),
+        **SETS,
     ),
     Network(
         SetTransformer,
         (4, 5, 3),
         {"size": 6, "head_sizes": (4, 2), "num_blocks": 2, "num_heads": 2},
         free_axes=(1,),
+        **POOLED_SETS,
     ),
     Network(
         Symmetrized,
         (4, 3, 2),
         wraps=lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP([6, 2])]),
+        action_in=items(3),
+        action_out=trivial(),
     ),
-    Network(FourierSetEncoder, (4, 5, 2), {"num_frequencies": 6, "input_size": 2, "kind": "wavelet"}, free_axes=(1,)),
-    Network(FreeAbelianEncoder, (4, 5, 2), {"generators": 4, "output_size": 3}, free_axes=(1,)),
+    Network(
+        FourierSetEncoder,
+        (4, 5, 2),
+        {"num_frequencies": 6, "input_size": 2, "kind": "wavelet"},
+        free_axes=(1,),
+        **POOLED_SETS,
+    ),
+    Network(FreeAbelianEncoder, (4, 5, 2), {"generators": 4, "output_size": 3}, free_axes=(1,), **POOLED_SETS),
     Network(
         OrbitAverage,
         (4, 3, 3, 1),
@@ -266,6 +356,7 @@ NETWORKS = (
         takes=MODEL,
         flattens=True,
         wraps=lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP([6, 2])]),
+        **TURNED,
     ),
     Network(
         SynchronousMLP,
@@ -274,17 +365,40 @@ NETWORKS = (
         {"limit": 2, "samples": 2, "resample": True},
         takes=MODEL,
         flattens=True,
+        **TURNED,
     ),
-    Network(EquivariantLinear, (4, 6, 2), {"group_in": cyclic_group(6), "channels": 3}, flattens=True),
-    Network(LiftingConv2D, (2, 5, 5, 2), {"filters": 2, "kernel_size": 3, "group": "D4", "stride": 2}),
-    Network(GroupConv2D, (2, 5, 5, 4, 2), {"filters": 2, "kernel_size": 3}),
-    Network(GroupPool, (2, 3, 3, 4, 2), {"over": "all"}),
+    Network(
+        EquivariantLinear,
+        (4, 6, 2),
+        {"group_in": cyclic_group(6), "channels": 3},
+        flattens=True,
+        action_in=items(cyclic_group(6)),
+        action_out=items(cyclic_group(6)),
+    ),
+    Network(
+        LiftingConv2D,
+        (2, 5, 5, 2),
+        {"filters": 2, "kernel_size": 3, "group": "D4", "stride": 2},
+        action_in=pixels(SQUARE),
+        action_out=pixels(SQUARE) * regular(SQUARE),
+    ),
+    Network(
+        GroupConv2D,
+        (2, 5, 5, 4, 2),
+        {"filters": 2, "kernel_size": 3},
+        action_in=pixels(TURNS) * regular(TURNS),
+        action_out=pixels(TURNS) * regular(TURNS),
+    ),
+    Network(
+        GroupPool, (2, 3, 3, 4, 2), {"over": "all"}, action_in=pixels(TURNS) * regular(TURNS), action_out=trivial()
+    ),
     Network(
         SoftEquivariant,
         (4, 3, 3, 1),
         {"strength": 0.1},
         flattens=True,
         wraps=lambda: EquivariantLinear(image_rotations(3, 3), channels=2),
+        reason="soft",
     ),
     Network(
         LearnedAugmentation,
@@ -293,6 +407,7 @@ NETWORKS = (
         {"resample": True},
         takes=MODEL,
         wraps=lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP([6, 2])]),
+        reason="sampled",
     ),
     Network(
         LocalPool,
@@ -300,6 +415,7 @@ NETWORKS = (
         {"group": image_translations(3, 3), "radius": 1},
         flattens=True,
         wraps=lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP([6, 2])]),
+        reason="neighbourhood",
     ),
     *(
         Network(
@@ -307,10 +423,12 @@ NETWORKS = (
             (4, 4, 4, 1),
             {"frame": TurnFrame("D4")},
             wraps=lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP([6, 2])]),
+            action_in=pixels(SQUARE),
+            action_out=trivial(),
         )
         for module in (Canonicalise, FrameAverage)
     ),
-    Network(CIFAR10_CNN, (4, 8, 8, 3), {"filters": (3, 4, 5, 6)}, DROPOUT, takes=MODEL),
+    Network(CIFAR10_CNN, (4, 8, 8, 3), {"filters": (3, 4, 5, 6)}, DROPOUT, takes=MODEL, **DENSE),
 )
 OPTIMIZERS = (
     Optimizer(Adam, {"weight_decay": 0.1}),
