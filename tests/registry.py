@@ -351,7 +351,7 @@ NETWORKS = (
     Network(
         OrbitAverage,
         (4, 3, 3, 1),
-        {"group_or_transforms": image_rotations(3, 3), "pooling": "moments"},
+        {"action": image_rotations(3, 3), "pooling": "moments"},
         {"limit": 2, "samples": 2, "resample": True},
         takes=MODEL,
         flattens=True,
@@ -361,7 +361,7 @@ NETWORKS = (
     Network(
         SynchronousMLP,
         (4, 3, 3, 1),
-        {"group_or_transforms": image_rotations(3, 3), "shared_sizes": (4, 3), "head_sizes": (5, 2)},
+        {"action": image_rotations(3, 3), "shared_sizes": (4, 3), "head_sizes": (5, 2)},
         {"limit": 2, "samples": 2, "resample": True},
         takes=MODEL,
         flattens=True,

@@ -317,3 +317,25 @@ def test_a_bare_group_acts_where_only_one_action_can_be_meant() -> None:
     assert repr(as_action("x", SOLID)) == repr(coordinates(SOLID))
     assert as_action("x", rotation(4, 4, 90)).order == 1
     assert as_action("x", items(3)).order == 6
+
+
+@pytest.mark.parametrize("action", [items(4), coordinates(SOLID), points(cyclic_group(9))], ids=repr)
+def test_a_ball_holds_the_products_of_so_many_generators(action: Action) -> None:
+    keys = lambda elements: {np.round(each + 0.0, 6).tobytes() for each in elements}  # noqa: E731
+    everything, reached = keys(action.elements().astype(float)), []
+    for radius in range(3):
+        found = action.ball(radius)
+        assert len(keys(found.astype(float))) == len(found)
+        assert keys(found.astype(float)) <= everything
+        reached.append(found)
+    inverses = [next(b for b in action.elements() if np.allclose(action.compose(a[None], b[None]), reached[0]))
+                for a in action.generators]  # fmt: skip
+    steps = np.concatenate([action.generators, inverses])
+    assert keys(reached[1].astype(float)) == keys(np.concatenate([reached[0], steps]).astype(float))
+    products = np.concatenate([action.compose(steps, each[None]) for each in reached[1]])
+    assert keys(reached[2].astype(float)) == keys(np.concatenate([reached[1], products]).astype(float))
+    assert keys(action.ball(20).astype(float)) == everything
+    with pytest.raises(ValueError, match=r"limit \(=1\) must be at least the number of elements within radius \(=1\)"):
+        action.ball(1, limit=1)
+    with pytest.raises(ValueError, match=r"radius \(=-1\)"):
+        action.ball(-1)

@@ -10,15 +10,21 @@ import tensorflow as tf
 
 from tests.conformance.comparison import assert_close
 from weirdonetworks.algebra import (
+    Action,
     MatrixGroup,
     PermutationGroup,
     act,
+    coordinates,
     cyclic_group,
     dihedral_group,
     icosahedral_rotations,
     image_dihedral,
     image_rotations,
     image_translations,
+    items,
+    octahedral_rotations,
+    pixels,
+    regular,
     sign_changes,
     symmetric_group,
     transforms,
@@ -48,6 +54,11 @@ CASES: dict[str, tuple[Any, tuple[int, ...]]] = {
     "flat transforms with a fill": (interpolating(-2.0), (40,)),
     "nearest": ([transforms.rotation(6, 6, angle, method="nearest") for angle in ANGLES], (6, 6, 1)),
     "identity": ([transforms.shift(3, 3)], (3, 3, 2)),
+    "items": (items(3), (3, 2)),
+    "pixels": (pixels(), (3, 3, 2)),
+    "coordinates of several vectors": (coordinates(octahedral_rotations()), (2, 3)),
+    "a sum": (items(cyclic_group(3)) + items(cyclic_group(3)), (6, 2)),
+    "group maps": (pixels() * regular(image_rotations(2, 2)), (3, 3, 4, 2)),
 }
 
 
@@ -58,6 +69,8 @@ def draw(*shape: int, seed: int = 0) -> np.ndarray:
 def images(what: Any, inputs: np.ndarray) -> np.ndarray:
     """What each element makes of inputs, one by one, by NumPy."""
     flat = inputs.reshape(len(inputs), -1)
+    if isinstance(what, Action):
+        return what.apply(what.elements(), inputs)
     if isinstance(what, PermutationGroup):
         moved = [act(element, flat) for element in what.elements()]
     elif isinstance(what, MatrixGroup):
@@ -78,7 +91,8 @@ def test_orbit_is_what_each_element_makes_of_each_input(name: str, compiled: boo
     assert_close(moved(tf.constant(inputs)), expected, 1e-12)
     static = moved.get_concrete_function().structured_outputs.shape
     assert static.as_list() == [len(expected), None, *shape] and len(orbit) == len(expected)
-    assert orbit.is_exact == (not isinstance(what, list)) and not orbit.is_resampled
+    # The identity alone is a group, however it is given.
+    assert orbit.is_exact == (not isinstance(what, list) or name == "identity") and not orbit.is_resampled
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -86,7 +100,7 @@ def test_folded_weights_give_the_outputs_on_the_orbit(name: str) -> None:
     what, shape = CASES[name]
     inputs, orbit = draw(3, *shape), Orbit(what)
     weights = draw(inputs[0].size, 4, seed=1)
-    folded, offset = orbit.folded(tf.constant(weights))
+    folded, offset = orbit.folded(tf.constant(weights), shape=shape)
     assert (offset is not None) == ("fill" in name)
     outputs = inputs.reshape(3, -1) @ folded.numpy() + (0 if offset is None else offset.numpy())
     expected = images(what, inputs).reshape(len(orbit), 3, -1) @ weights
@@ -134,7 +148,10 @@ def gradients(orbit: Orbit, inputs: tf.Tensor, weights: tf.Tensor, compiled: boo
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
 @pytest.mark.parametrize("batch", [1, 100])
-@pytest.mark.parametrize("name", ["D4 with channels", "transforms with a fill", "signs"])
+@pytest.mark.parametrize(
+    "name",
+    ["D4 with channels", "transforms with a fill", "signs", "items", "coordinates of several vectors", "group maps"],
+)
 def test_gradients_are_those_of_the_matrices(name: str, batch: int, compiled: bool) -> None:
     what, shape = CASES[name]
     inputs, orbit = draw(batch, *shape), Orbit(what)
@@ -245,13 +262,16 @@ def test_samples_of_a_smaller_group_are_told_apart() -> None:
 
 
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(TypeError, match=r"group_or_transforms \(=3\) must be a PermutationGroup, a MatrixGroup or"):
+    with pytest.raises(
+        TypeError,
+        match=r"action \(=3\) must be an Action, such as items\(group\), a PermutationGroup",
+    ):
         Orbit(3)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="must be a PermutationGroup"):
+    with pytest.raises(TypeError, match=r"must be an Action.*a PermutationGroup"):
         Orbit([[1, 2, 0]])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="at least one transformation"):
         Orbit([])
-    with pytest.raises(ValueError, match=r"of one size of image, and are of \[\(2, 3\), \(3, 3\)\]"):
+    with pytest.raises(ValueError, match=r"of one size of image, at least one, and are of \[\(2, 3\), \(3, 3\)\]"):
         Orbit([transforms.shift(2, 3), transforms.shift(3, 3)])
     with pytest.raises(ValueError, match="complex"):
         Orbit(MatrixGroup([[[1j]]]))
@@ -262,16 +282,16 @@ def test_bad_arguments_are_refused() -> None:
 
 def test_bad_inputs_are_refused() -> None:
     group, some = Orbit(cyclic_group(6)), Orbit([transforms.shift(3, 2)])
-    with pytest.raises(ValueError, match=r"inputs of shape \(1, 5\) must have width 6, on which the group acts"):
+    with pytest.raises(ValueError, match=r"examples of shape \(5,\) must hold 6 numbers for points"):
         group(tf.zeros([1, 5]))
     for shape in ([1, 7], [1, 2, 3, 1], [1, 2, 3]):
-        with pytest.raises(ValueError, match=r"must be images \[batch, 3, 2, channels\], or these flattened"):
+        with pytest.raises(ValueError, match=r"must be images \[3, 2, channels\], or these flattened"):
             some(tf.zeros(shape))
     with pytest.raises(ValueError, match="floating point"):
         group(tf.zeros([1, 6], tf.int32))
     with pytest.raises(ValueError, match=r"weights of shape \(5, 2\) must have the inputs' width \(=6\) first"):
         group.linear(tf.zeros([1, 6]), tf.zeros([5, 2]))
-    with pytest.raises(ValueError, match="must have width 6"):
+    with pytest.raises(ValueError, match="must hold 6 numbers"):
         group.folded(tf.zeros([5, 2]))
 
 

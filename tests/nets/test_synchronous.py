@@ -336,7 +336,7 @@ def test_bad_options_are_refused() -> None:
     with pytest.raises(ValueError, match=r"head_sizes \(=0\) must be at least 1"):
         SynchronousMLP(group, [2], [0])
     network = SynchronousMLP(group, [2], [2])
-    with pytest.raises(ValueError, match="must have width 3, on which the group acts"):
+    with pytest.raises(ValueError, match="must hold 3 numbers for points"):
         network(tf.zeros([1, 4]))
     assert network(tf.zeros([1, 3])).shape.as_list() == [1, 2]  # The refused width has left no trace.
     with pytest.raises(ValueError, match=r"network gives outputs of shape \(6,\)"):

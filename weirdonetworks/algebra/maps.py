@@ -54,6 +54,8 @@ class SparseMaps:
 
     def transposed(self) -> "SparseMaps":
         """Transposes the linear parts; a position that no other reads reads position 0 with weight 0."""
+        if (permutations := self.permutations()) is not None:
+            return SparseMaps(permutations[:, :, None])
         maps, positions, _ = self.indices.shape
         weights = np.ones(self.indices.shape) if self.weights is None else self.weights
         each, row, tap = np.nonzero(weights)

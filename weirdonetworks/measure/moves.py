@@ -1,8 +1,6 @@
 """What moves the inputs and the outputs of a measured model: the same elements of one action or of two, all at once."""
 
 import dataclasses
-import functools
-import operator
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
@@ -10,9 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from weirdonetworks.algebra.actions import Action, Elements, Group, as_action, paired
-from weirdonetworks.algebra.maps import DenseMaps, Maps
 from weirdonetworks.algebra.transforms import ImageTransform
-from weirdonetworks.nets.orbits import Orbit
+from weirdonetworks.nets.orbits import ListedElements, Orbit
 
 # An action, or what stands for one where only one can be meant; an `Orbit` moves by the elements that it has.
 Moving: TypeAlias = Action | Group | Iterable[ImageTransform] | Orbit
@@ -92,26 +89,4 @@ def _chosen(action: Action) -> Elements:
 
 
 def _by(action: Action, elements: Elements) -> Moves:
-    return Moves(elements, action.is_group, functools.partial(_moved, action, elements))
-
-
-def _moved(action: Action, elements: Elements, batch: tf.Tensor) -> tf.Tensor:
-    shape = batch.shape[1:]
-    place = action.on(shape)
-    columns = tf.transpose(tf.reshape(batch, [-1, place.positions, place.channels]), [1, 0, 2])
-    moved = _mapped(place.maps(elements), tf.reshape(columns, [place.positions, -1]))
-    by_position = tf.reshape(moved, [len(elements), place.positions, -1, place.channels])
-    return tf.reshape(tf.transpose(by_position, [0, 2, 1, 3]), [len(elements), -1, *shape])
-
-
-def _mapped(maps: Maps, rows: tf.Tensor) -> tf.Tensor:
-    """Does in TensorFlow what `maps.apply` does."""
-    if isinstance(maps, DenseMaps):
-        return tf.matmul(tf.cast(maps.matrices, rows.dtype), rows)
-    taps = range(maps.indices.shape[2])
-    values = [tf.gather(rows, maps.indices[:, :, tap].astype(np.int32)) for tap in taps]
-    if maps.weights is not None:
-        weights = tf.cast(maps.weights, rows.dtype)
-        values = [value * weights[:, :, tap, None] for tap, value in zip(taps, values, strict=True)]
-    total = functools.reduce(operator.add, values)
-    return total if maps.offset is None else total + tf.cast(maps.offset, rows.dtype)[:, :, None]
+    return Moves(elements, action.is_group, ListedElements(action, elements))

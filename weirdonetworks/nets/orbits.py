@@ -1,113 +1,109 @@
-"""The orbit of a batch: all images g x of its inputs under a group, or under a list of transformations, at once."""
+"""The orbit of a batch: all images g x of its inputs under elements of an action, at once."""
 
+import dataclasses
+import functools
+import operator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from weirdonetworks.algebra.actions import ActionLike, Elements, PermutationAction, Placement, as_action
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.matrix_groups import MatrixGroup
-from weirdonetworks.nets.inputs import flattened
-from weirdonetworks.nets.orbit_elements import Action, Transforms, source_of
+from weirdonetworks.algebra.maps import Maps, SparseMaps
+from weirdonetworks.nets.inputs import checked_seed, flattened
+
+Table: TypeAlias = npt.NDArray[Any] | tf.Tensor
+
+POOL = 1024  # Elements of a large permutation group that samples inside a graph are products of.
+PURPOSE = 0x0B17  # Tells the seed of a sample from those that a network derives from the same one.
 
 
-class Orbit:
-    """The map from inputs x to g x, for each element g of a group or each of some transformations.
+class ListedElements:
+    """The map from inputs x to g x, for some elements g of an action, always the same.
 
-        orbit(x)[i] = g_i x,    x of shape [batch, ...], orbit(x) [elements, batch, ...]
+        images(x)[i] = g_i x,    x of shape [batch, ...], images(x) [elements, batch, ...]
 
-    A permutation group on n points acts on inputs of n numbers, flattened: `(s.x)[s(i)] = x[i]`. A matrix group acts on
-    vectors by `x -> g x`. An image transformation acts on images `[batch, height, width, channels]`, each channel the
-    same way, flattened or not. The elements of a group come in the order of `group.elements()`.
-
-    Of more than `limit` elements a sample is used, drawn with replacement: one for good, or a new one at each call with
-    a seed. What is pooled over a sample is not invariant exactly, nor what is over transformations, which are no group.
-
-    >>> from weirdonetworks.algebra import cyclic_group
-    >>> orbit = Orbit(cyclic_group(3))
-    >>> orbit(tf.constant([[1.0, 2.0, 3.0]]))[:, 0].numpy().tolist()
+    >>> from weirdonetworks.algebra import cyclic_group, items
+    >>> action = items(cyclic_group(3))
+    >>> ListedElements(action, action.ball(radius=1))(tf.constant([[[1.0], [2.0], [3.0]]]))[:, 0, :, 0].numpy().tolist()
     [[1.0, 2.0, 3.0], [3.0, 1.0, 2.0], [2.0, 3.0, 1.0]]
-    >>> len(orbit), orbit.is_exact
-    (3, True)
 
     Attributes:
-      is_exact: Whether all elements of a group are there, so that what is pooled over them is invariant exactly.
-      is_resampled: Whether a call with a seed draws a sample of its own.
+      action: The action.
+      elements: The elements, as the action gives them.
     """
 
-    def __init__(
-        self,
-        group_or_transforms: Transforms,
-        *,
-        limit: int = 1024,
-        samples: int = 64,
-        resample: bool = False,
-        seed: int = 0,
-    ):
-        """Lists the elements, or draws a sample.
+    def __init__(self, action: ActionLike, elements: Elements):
+        """Takes some elements.
 
         Args:
-          group_or_transforms: A permutation group; a group of real matrices; or image transformations of one size, at
-            least one.
-          limit: The most elements to list; at least 1.
-          samples: How many to draw where there are more, at least 1.
-          resample: Whether a call with a seed draws anew. Of transformations, of a matrix group and of a permutation
-            group of at most 1024 elements such a sample is uniform. In a larger permutation group an element so drawn
-            is the product of two out of 1024 fixed uniform ones: about a million can occur.
-          seed: Draws what is fixed, at least 0.
+          action: Acts on the inputs; a bare group or image transformations as `algebra.actions.as_action` reads them.
+          elements: Some of its elements, at least one, such as `action.ball(radius)` or `action.sample(num, seed)`.
 
         Raises:
-          TypeError: If there is neither a group nor transformations.
-          ValueError: If a number is too small, there is no transformation, they differ in size, or a matrix is complex.
+          TypeError: If there is no action.
+          ValueError: If it cannot be on numbers, or there is no element.
         """
-        limit, samples, seed = at_least("limit", limit, 1), at_least("samples", samples, 1), at_least("seed", seed, 0)
-        source = source_of(group_or_transforms)
-        is_listed = source.order <= limit
-        self.is_exact = is_listed and isinstance(group_or_transforms, PermutationGroup | MatrixGroup)
-        self.is_resampled = resample and not is_listed
-        self._length = source.order if is_listed else samples
-        self._action = source.every() if is_listed else source.sample(samples, seed)
-        self._draw = source.sampler(samples, seed) if self.is_resampled else None
+        self.action = as_action("action", action)
+        self.elements = np.asarray(elements)
+        if not len(self.elements):
+            raise ValueError("elements must hold at least one.")
+        self._placed: dict[tuple[int, ...], tuple[Placement, _Sparse | _Dense]] = {}
 
     def __len__(self) -> int:
-        """The number of elements used: all, or those of a sample."""
-        return self._length
+        """The number of elements."""
+        return len(self.elements)
 
     def __call__(self, inputs: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Maps inputs `[batch, ...]` to their images `[elements, batch, ...]`.
 
         Args:
-          inputs: Numbers, as many an example as the group acts on, or images.
-          seed: Two integers, for a sample of this call's own where `is_resampled`; None for the fixed one.
+          inputs: Examples of a shape that the action acts on, floating point.
+          seed: Two integers, for a sample of this call's own of an `Orbit` with `resample`; None for the fixed one.
 
         Raises:
-          ValueError: If the inputs' shape is not known after the batch, or is not what the group acts on.
+          ValueError: If the inputs' shape is not known after the batch, or the action does not act on it.
         """
         inputs = tf.convert_to_tensor(inputs)
-        flat = flattened(inputs)
-        self.check(inputs.shape)
-        return tf.reshape(self._at(seed).apply(flat), [len(self), -1, *inputs.shape[1:]])
+        images = self._images(flattened(inputs), *self._at(inputs.shape[1:], seed))
+        return tf.reshape(images, [len(self), -1, *inputs.shape[1:]])
+
+    def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Maps inputs to their images as `Averaged` asks for them, in training by a sample anew where there is one."""
+        return self(inputs, self.call_seed(is_training, seed))
+
+    def call_seed(self, is_training: bool | None, seed: tf.Tensor | None) -> tf.Tensor | None:
+        """Gives the seed of one call from that of a training step: None where the elements are fixed."""
+        return None
 
     def check(self, shape: tf.TensorShape) -> None:
-        """Raises a `ValueError` unless the elements act on inputs of a shape, `[batch, ...]`."""
-        self._action.check(shape)
+        """Raises a `ValueError` unless the action acts on inputs of a shape, `[batch, ...]`."""
+        self._on(tuple(shape[1:]))
 
-    def folded(self, weights: tf.Tensor, seed: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Moves the orbit from the inputs of a linear map into its weights: `W (g x) = (W g) x`.
+    def folded(
+        self, weights: tf.Tensor, seed: tf.Tensor | None = None, shape: tuple[int, ...] | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Moves the elements from the inputs of a linear map into its weights: `W (g x) = (W g) x`.
 
             tf.matmul(x, folded) + offset = [W g_0 x, W g_1 x, ...], side by side
 
         Args:
           weights: W, `[n, outputs]`, inputs flattened.
           seed: As in a call; the same one draws the same elements.
+          shape: The shape of an input, whose sizes multiply to n; `(n,)` unless given.
 
         Returns:
-          The weights, `[n, elements * outputs]`, and the offset, `[elements * outputs]`: what the transformations fill
-          in from outside the image adds to the outputs; None where that is 0.
+          The weights, `[n, elements * outputs]`, and the offset, `[elements * outputs]`: what transformations fill in
+          from outside the image adds to the outputs; None where that is 0.
 
         Raises:
-          ValueError: If the weights are not of the width that the group acts on.
+          ValueError: If the action does not act on such inputs.
         """
-        self.check(tf.TensorShape([None, weights.shape[0]]))
-        return self._at(seed).fold(weights)
+        place, maps = self._at(weights.shape[:1] if shape is None else shape, seed)
+        return self._folded(weights, place, maps)
 
     def linear(self, inputs: tf.Tensor, weights: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Computes `W (g x)` for each element g, moving the inputs or the weights, whichever is less work.
@@ -117,7 +113,7 @@ class Orbit:
 
         Args:
           inputs: Inputs, `[batch, ...]`, as in a call.
-          weights: W, `[n, outputs]`.
+          weights: W, `[n, outputs]`, of the inputs' type.
           seed: As in a call.
 
         Returns:
@@ -130,14 +126,263 @@ class Orbit:
         flat, outputs = flattened(inputs), weights.shape[1]
         if weights.shape[0] != flat.shape[1]:
             raise ValueError(f"weights of shape {weights.shape} must have the inputs' width (={flat.shape[1]}) first.")
-        self.check(inputs.shape)
-        action = self._at(seed)
-        if flat.shape[0] is not None and flat.shape[0] * action.taps[0] >= outputs * action.taps[1]:
-            folded, offset = action.fold(weights)
+        place, maps = self._at(inputs.shape[1:], seed)
+        if flat.shape[0] is not None and flat.shape[0] * maps.taps[0] >= outputs * maps.taps[1]:
+            folded, offset = self._folded(weights, place, maps)
             values = tf.matmul(flat, folded)
             return tf.reshape(values if offset is None else values + offset, [-1, len(self), outputs])
-        values = tf.matmul(tf.reshape(action.apply(flat), [-1, flat.shape[1]]), weights)
+        values = tf.matmul(tf.reshape(self._images(flat, place, maps), [-1, flat.shape[1]]), weights)
         return tf.transpose(tf.reshape(values, [len(self), -1, outputs]), [1, 0, 2])
 
-    def _at(self, seed: tf.Tensor | None) -> Action:
-        return self._action if seed is None or self._draw is None else self._draw(seed)
+    def _on(self, shape: tuple[int, ...]) -> "tuple[Placement, _Sparse | _Dense]":
+        if shape not in self._placed:
+            place = self.action.on(shape)
+            self._placed[shape] = place, _tables(place.maps(self.elements))
+        return self._placed[shape]
+
+    def _at(self, shape: Any, seed: tf.Tensor | None) -> "tuple[Placement, _Sparse | _Dense]":
+        return self._on(tuple(shape))
+
+    def _images(self, flat: tf.Tensor, place: Placement, maps: "_Sparse | _Dense") -> tf.Tensor:
+        """Maps `[batch, n]` to `[elements, batch * copies, n / copies]`: copies are as so many examples."""
+        return maps.apply(tf.reshape(flat, [-1, place.positions * place.channels]))
+
+    def _folded(
+        self, weights: tf.Tensor, place: Placement, maps: "_Sparse | _Dense"
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        width, outputs = weights.shape
+        copies, positions, channels = place.copies, place.positions, place.channels
+        by_copy = tf.reshape(weights, [copies, positions, channels * outputs])
+        by_position = tf.reshape(tf.transpose(by_copy, [1, 0, 2]), [positions, -1])
+        values = tf.reshape(maps.fold(by_position), [positions, len(self), copies, channels, outputs])
+        folded = tf.reshape(tf.transpose(values, [2, 0, 3, 1, 4]), [width, -1])
+        if maps.offset is None:
+            return folded, None
+        sums = tf.reduce_sum(tf.reshape(by_position, [positions, -1, outputs]), axis=1)
+        return folded, tf.reshape(tf.matmul(tf.cast(maps.offset, weights.dtype), sums), [-1])
+
+
+class Orbit(ListedElements):
+    """The map from inputs x to g x, for each element g of an action, or for a sample of them.
+
+        orbit(x)[i] = g_i x,    x of shape [batch, ...], orbit(x) [elements, batch, ...]
+
+    Any action does: `items(3)` on sets `[batch, 3, features]`, `pixels()` on square images, products. A bare
+    permutation group on n points acts on inputs of n numbers, flattened, `(s.x)[s(i)] = x[i]`; a matrix group on
+    vectors by `x -> g x`; image transformations on images `[batch, height, width, channels]`, each channel the same
+    way, flattened or not. The elements come in the order of `action.elements()`.
+
+    Of more than `limit` elements a sample is used, drawn with replacement: one for good, or a new one at each call with
+    a seed. What is pooled over a sample is not invariant exactly, nor what is over transformations that form no group.
+
+    >>> from weirdonetworks.algebra import cyclic_group, items
+    >>> orbit = Orbit(cyclic_group(3))
+    >>> orbit(tf.constant([[1.0, 2.0, 3.0]]))[:, 0].numpy().tolist()
+    [[1.0, 2.0, 3.0], [3.0, 1.0, 2.0], [2.0, 3.0, 1.0]]
+    >>> len(orbit), orbit.is_exact
+    (3, True)
+    >>> Orbit(items(3))(tf.ones([2, 3, 2])).shape.as_list()
+    [6, 2, 3, 2]
+
+    Attributes:
+      is_exact: Whether all elements of a group are there, so that what is pooled over them is invariant exactly.
+      is_resampled: Whether a call with a seed draws a sample of its own.
+    """
+
+    def __init__(
+        self, action: ActionLike, *, limit: int = 1024, samples: int = 64, resample: bool = False, seed: int = 0
+    ):
+        """Lists the elements, or draws a sample.
+
+        Args:
+          action: Acts on the inputs; or a permutation group, a group of real matrices or image transformations of one
+            size, at least one.
+          limit: The most elements to list; at least 1.
+          samples: How many to draw where there are more, at least 1.
+          resample: Whether a call with a seed draws anew. Of transformations, of a matrix group and of a permutation
+            group of at most 1024 elements such a sample is uniform. In a larger permutation group an element so drawn
+            is the product of two out of 1024 fixed uniform ones: about a million can occur.
+          seed: Draws what is fixed, at least 0.
+
+        Raises:
+          TypeError: If there is no action.
+          ValueError: If a number is too small, there is no transformation, they differ in size, or a matrix is complex.
+        """
+        limit, samples, seed = at_least("limit", limit, 1), at_least("samples", samples, 1), at_least("seed", seed, 0)
+        action = as_action("action", action)
+        is_listed = action.order <= limit
+        super().__init__(action, action.elements(limit) if is_listed else action.sample(samples, seed))
+        self.is_exact = is_listed and action.is_group
+        self.is_resampled = resample and not is_listed
+        self._pool = self._are_products = None
+        if self.is_resampled:
+            self._are_products = isinstance(action, PermutationAction) and isinstance(action.group, PermutationGroup)
+            is_whole = action.order <= POOL or not self._are_products
+            pool = action.elements(action.order) if is_whole else action.sample(POOL, seed)
+            self._pool = ListedElements(action, pool)
+
+    def call_seed(self, is_training: bool | None, seed: tf.Tensor | None) -> tf.Tensor | None:
+        """Gives the seed of one call from that of a training step: None where the elements are fixed.
+
+        Raises:
+          ValueError: If the orbit is resampled, and `is_training`, or in training the seed, is None.
+        """
+        if is_training is None and self.is_resampled:
+            raise ValueError(
+                "is_training (=None) must be given with resample: True or False; "
+                "an objective gives it and the seed with takes=('is_training', 'seed')."
+            )
+        if not (is_training and self.is_resampled):
+            return None
+        return tf.random.experimental.stateless_fold_in(checked_seed(seed, "resample"), PURPOSE, alg="philox")
+
+    def _at(self, shape: Any, seed: tf.Tensor | None) -> "tuple[Placement, _Sparse | _Dense]":
+        if seed is None or self._pool is None:
+            return super()._at(shape, seed)
+        place, maps = self._pool._on(tuple(shape))
+        if self._are_products:
+            # A product is uniform if one factor is, as it is where the pool is the group.
+            assert isinstance(maps, _Sparse), "permutations are"
+            return place, maps.products(*tf.unstack(drawn([2, len(self)], len(self._pool), seed)))
+        return place, maps.take(drawn([len(self)], len(self._pool), seed))
+
+
+def drawn(shape: list[Any], number: int, seed: tf.Tensor) -> tf.Tensor:
+    """Draws integers below a number by a seed, the same in graph mode and under XLA."""
+    return tf.random.stateless_uniform(shape, seed, maxval=number, dtype=tf.int32, alg="philox")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Taps:
+    """Sparse matrices: (T_e rows)[i] = sum_t weights[e, i, t] rows[indices[e, i, t]].
+
+    Attributes:
+      indices: `[elements, rows, taps]`.
+      weights: `[elements, rows, taps]`; None where all are 1.
+    """
+
+    indices: Table
+    weights: Table | None = None
+
+    @property
+    def number(self) -> int:
+        """How many taps a row has."""
+        return int(self.indices.shape[2])
+
+    def gather(self, rows: tf.Tensor, indices: Table, elements_first: bool = True) -> tf.Tensor:
+        """Adds up rows `[..., m]` at indices like its own, to `[elements, rows, m]` or `[rows, elements, m]`."""
+        axes = [2, 0, 1] if elements_first else [2, 1, 0]
+        values = [tf.gather(rows, each) for each in _unstacked(indices, axes)]
+        if self.weights is not None:
+            weights = [tf.cast(each, rows.dtype) for each in _unstacked(self.weights, axes)]
+            values = [value * weight[..., None] for value, weight in zip(values, weights, strict=True)]
+        return functools.reduce(operator.add, values)
+
+    def take(self, chosen: tf.Tensor) -> "_Taps":
+        """Takes some of the elements."""
+        weights = None if self.weights is None else tf.gather(self.weights, chosen)
+        return _Taps(tf.gather(self.indices, chosen), weights)
+
+    def products(self, first: tf.Tensor, second: tf.Tensor) -> "_Taps":
+        """Composes some of the elements with others, all permutations: reads at `first[second[i]]`."""
+        rows, columns = (tf.gather(self.indices, each) for each in (first, second))
+        return _Taps(tf.gather(rows[:, :, 0], columns[:, :, 0], batch_dims=1)[:, :, None])
+
+
+def _unstacked(table: Table, axes: list[int]) -> list[Table]:
+    """Transposes a table and takes its layers; what is known already not in the graph."""
+    if isinstance(table, np.ndarray):
+        return list(table.transpose(axes))
+    return tf.unstack(tf.transpose(table, axes))
+
+
+def _spread(rows: tf.Tensor, matrices: _Taps, transposed: _Taps, elements_first: bool) -> tf.Tensor:
+    """Applies matrices to rows `[n, m]`, to `[elements, n, m]` or `[n, elements, m]`.
+
+    The gradient gathers too, by the transposed matrices; to add each row to where it came from is several times slower.
+    """
+    elements, n = transposed.indices.shape[:2]
+
+    @tf.custom_gradient
+    def run(values: tf.Tensor) -> tuple[tf.Tensor, object]:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            element = tf.range(elements)[:, None, None]
+            places = element * n + transposed.indices if elements_first else transposed.indices * elements + element
+            by_row = tf.reshape(upstream, [elements * n, -1])
+            return tf.reduce_sum(transposed.gather(by_row, places), axis=0)
+
+        return matrices.gather(values, matrices.indices, elements_first), gradient
+
+    return run(rows)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Sparse:
+    """`SparseMaps` of a batch: `apply` by their matrices, `fold` by the transposed ones.
+
+    Attributes:
+      matrices: The matrices.
+      transposed: The same transposed.
+      offset: What is added at each position, `[elements, positions]`; None for 0.
+    """
+
+    matrices: _Taps
+    transposed: _Taps
+    offset: Table | None = None
+
+    @property
+    def taps(self) -> tuple[int, int]:
+        """Reads per input in `apply` and per weight in `fold`, for one element."""
+        return self.matrices.number, self.transposed.number
+
+    def apply(self, flat: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, positions * channels]` to `[elements, batch, positions * channels]`."""
+        # A row of the transposed batch is a run of memory, a column of the batch is not.
+        rows = tf.reshape(tf.transpose(flat), [self.matrices.indices.shape[1], -1])
+        values = _spread(rows, self.matrices, self.transposed, elements_first=True)
+        if self.offset is not None:
+            values += tf.cast(self.offset, flat.dtype)[:, :, None]
+        return tf.transpose(tf.reshape(values, [values.shape[0], flat.shape[1], -1]), [0, 2, 1])
+
+    def fold(self, rows: tf.Tensor) -> tf.Tensor:
+        """Maps rows `[positions, m]` by the transposed matrices, to `[positions, elements, m]`."""
+        return _spread(rows, self.transposed, self.matrices, elements_first=False)
+
+    def take(self, chosen: tf.Tensor) -> "_Sparse":
+        """Takes some of the elements."""
+        offset = None if self.offset is None else tf.gather(self.offset, chosen)
+        return _Sparse(self.matrices.take(chosen), self.transposed.take(chosen), offset)
+
+    def products(self, first: tf.Tensor, second: tf.Tensor) -> "_Sparse":
+        """Composes some of the elements with others: the second act first."""
+        # An image of a permutation is read at its inverse.
+        return _Sparse(self.matrices.products(second, first), self.transposed.products(first, second))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Dense:
+    """`DenseMaps` of a batch, with the same methods.
+
+    Attributes:
+      matrices: `[elements, n, n]`.
+    """
+
+    matrices: Table
+    taps = (1, 1)
+    offset = None
+
+    def apply(self, flat: tf.Tensor) -> tf.Tensor:
+        return tf.einsum("eij,bj->ebi", tf.cast(self.matrices, flat.dtype), flat)
+
+    def fold(self, rows: tf.Tensor) -> tf.Tensor:
+        return tf.einsum("eij,im->jem", tf.cast(self.matrices, rows.dtype), rows)
+
+    def take(self, chosen: tf.Tensor) -> "_Dense":
+        return _Dense(tf.gather(self.matrices, chosen))
+
+
+def _tables(maps: Maps) -> Any:
+    if not isinstance(maps, SparseMaps):
+        return _Dense(maps.matrices)
+    matrices, transposed = (_Taps(each.indices.astype(np.int32), each.weights) for each in (maps, maps.transposed()))
+    return _Sparse(matrices, transposed, maps.offset)

@@ -6,9 +6,9 @@ from typing import Any
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.algebra.actions import ActionLike
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.inputs import checked_sizes, flattened
-from weirdonetworks.nets.orbit_elements import Transforms
 from weirdonetworks.nets.orbits import Orbit
 
 POSITIONS = ("inside", "first")
@@ -38,7 +38,7 @@ class OrbitAverage(snt.Module):
     def __init__(
         self,
         network: Callable[..., tf.Tensor],
-        group_or_transforms: Transforms,
+        action: ActionLike,
         pooling: str | poolings.Pooling = "mean",
         output: str = "invariant",
         takes: Collection[str] = (),
@@ -49,7 +49,7 @@ class OrbitAverage(snt.Module):
 
         Args:
           network: A module or function from `[batch, ...]` to `[batch, ..., features]`.
-          group_or_transforms: What acts on the inputs; see `Orbit`.
+          action: What acts on the inputs; see `Orbit`.
           pooling: A symmetric function of the values at the elements, or its name; see `nets.pooling`.
           output: `invariant`, pooled; or `equivariant`, the value at each element.
           takes: Which of `is_training` and `seed` the network takes beside the inputs, as keywords.
@@ -67,7 +67,7 @@ class OrbitAverage(snt.Module):
             raise ValueError(f"takes (={tuple(takes)}) must hold is_training and seed only.")
         _check_choice("output", output, OUTPUTS)
         self.network = network
-        self.orbit = Orbit(group_or_transforms, **orbit_options)
+        self.orbit = Orbit(action, **orbit_options)
         self._pooling = poolings.named(pooling)
         self._is_pooled = output == "invariant"
         self._takes = tuple(takes)
@@ -125,7 +125,7 @@ class SynchronousMLP(snt.Module):
 
     def __init__(
         self,
-        group_or_transforms: Transforms,
+        action: ActionLike,
         shared_sizes: Iterable[int],
         head_sizes: Iterable[int],
         pooling: str | poolings.Pooling = "mean",
@@ -139,7 +139,7 @@ class SynchronousMLP(snt.Module):
         """Constructs the network.
 
         Args:
-          group_or_transforms: What acts on the inputs; see `Orbit`.
+          action: What acts on the inputs; see `Orbit`.
           shared_sizes: The width of each shared layer, at least one.
           head_sizes: The width of each layer after those, at least one.
           pooling: A symmetric function of the values at the elements, or its name; see `nets.pooling`.
@@ -160,7 +160,7 @@ class SynchronousMLP(snt.Module):
         _check_choice("output", output, OUTPUTS)
         if output == "equivariant" and position == "first":
             raise ValueError("position (='first') must be inside for an equivariant output, which is not pooled.")
-        self.orbit = Orbit(group_or_transforms, **orbit_options)
+        self.orbit = Orbit(action, **orbit_options)
         self._pooling = poolings.named(pooling)
         self._is_pooled = output == "invariant"
         self._position = position

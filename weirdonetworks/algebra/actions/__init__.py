@@ -29,6 +29,7 @@ from weirdonetworks.algebra.actions.base import (
 )
 from weirdonetworks.algebra.actions.combining import independent
 from weirdonetworks.algebra.actions.kinds import (
+    ActionLike,
     as_action,
     coordinates,
     image_transforms,
@@ -42,6 +43,7 @@ from weirdonetworks.algebra.actions.pairing import paired
 
 __all__ = [
     "Action",
+    "ActionLike",
     "Elements",
     "Group",
     "LinearAction",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from weirdonetworks.algebra.arrays import Ints, at_least
 from weirdonetworks.algebra.groups import LISTED, PermutationGroup
 from weirdonetworks.algebra.maps import DenseMaps, Maps, SparseMaps
-from weirdonetworks.algebra.permutations import compose
+from weirdonetworks.algebra.permutations import compose, inverse
 from weirdonetworks.algebra.polynomials import Group as Group
 from weirdonetworks.algebra.transforms import ImageTransform
 
@@ -111,6 +111,40 @@ class Action(abc.ABC):
           ValueError: If an argument is too small.
         """
         return self.abstract_group.sample(num, seed)
+
+    def ball(self, radius: int, limit: int = LISTED) -> Elements:
+        """Lists the products of at most so many generators and their inverses, the identity first.
+
+        >>> from weirdonetworks.algebra import cyclic_group, points
+        >>> points(cyclic_group(5)).ball(radius=1).tolist()
+        [[0, 1, 2, 3, 4], [1, 2, 3, 4, 0], [4, 0, 1, 2, 3]]
+
+        Args:
+          radius: How many factors, at least 0.
+          limit: The most elements to list.
+
+        Raises:
+          ValueError: If there are more, an argument is too small, or the elements form no group.
+        """
+        radius, limit = at_least("radius", radius, 0), at_least("limit", limit, 1)
+        forward = self.generators
+        permutes = isinstance(self.abstract_group, PermutationGroup)
+        steps = np.concatenate([forward, inverse(forward) if permutes else np.linalg.inv(forward)])
+        newest = [np.arange(forward.shape[-1]) if permutes else np.eye(forward.shape[-1])]
+        found = dict(zip(element_keys(np.array(newest)), newest, strict=True))
+        for _ in range(radius):
+            products = np.concatenate([self.compose(steps, element[None]) for element in newest])
+            images = dict(zip(element_keys(products), products, strict=True))
+            newest = [each for key, each in images.items() if key not in found]
+            found |= dict(zip(element_keys(np.array(newest)), newest, strict=True))
+            if len(found) > limit:
+                raise ValueError(
+                    f"limit (={limit}) must be at least the number of elements within radius (={radius}), and there "
+                    f"are {len(found)} or more. Take a smaller radius, or raise limit."
+                )
+            if not newest:
+                break
+        return np.stack(list(found.values()))
 
     def compose(self, first: Elements, second: Elements) -> Elements:
         """Multiplies elements, `[k]` by `[k]` or by one: the product acts as the second does, and then the first.
@@ -349,15 +383,17 @@ class Numbers:
     """Finds the numbers of elements in a list of all."""
 
     def __init__(self, listed: Elements) -> None:
-        self._places = {key: place for place, key in enumerate(self._keys(listed))}
+        self._places = {key: place for place, key in enumerate(element_keys(listed))}
 
     def __call__(self, elements: Elements) -> Ints:
-        return np.array([self._places[key] for key in self._keys(elements)])
+        return np.array([self._places[key] for key in element_keys(elements)])
 
-    def _keys(self, elements: Elements) -> list[bytes]:
-        # Of matrices up to rounding; adding 0 makes -0 and 0 the same.
-        rounded = elements if elements.dtype.kind == "i" else np.round(elements, 6) + 0.0
-        return [each.tobytes() for each in rounded]
+
+def element_keys(elements: Elements) -> list[bytes]:
+    """Gives what tells elements apart."""
+    # Of matrices up to rounding; adding 0 makes -0 and 0 the same.
+    rounded = elements if elements.dtype.kind == "i" else np.round(elements, 6) + 0.0
+    return [each.tobytes() for each in rounded]
 
 
 def check_kind(name: str, given: Any, kind: Any) -> None:

@@ -1,7 +1,7 @@
 """The kinds of actions, each made by a function."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from weirdonetworks.algebra.image_groups import image_dihedral, image_rotations
 from weirdonetworks.algebra.matrix_groups import MatrixGroup
 from weirdonetworks.algebra.permutations import inverse
 from weirdonetworks.algebra.transforms import ImageTransform
+
+# What `as_action` reads.
+ActionLike: TypeAlias = Action | Group | ImageTransform | Iterable[ImageTransform]
 
 
 def points(group: PermutationGroup) -> PermutationAction:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
+from weirdonetworks.algebra.actions import ActionLike
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.trainer import Direction, inner_product
-from weirdonetworks.nets.orbit_elements import Transforms
 from weirdonetworks.nets.orbits import Orbit
 
 
@@ -42,7 +42,7 @@ def keeping(figure: str) -> Direction:
 def with_variance(
     objective: Objective,
     outputs: Callable[[tf.Tensor], tf.Tensor],
-    transforms: Transforms,
+    action: ActionLike,
     penalty: float = 0.0,
 ) -> Objective:
     """Adds to an objective the figure `variance`: the transformation variance of a network's outputs,
@@ -54,7 +54,7 @@ def with_variance(
     Args:
       objective: The objective, of images.
       outputs: Maps float32 images, bytes in value, to outputs `[batch, entries]`, such as a network's probabilities.
-      transforms: A group that acts on the images, or image transformations.
+      action: Acts on the images; or a group that acts on their numbers, or image transformations.
       penalty: What the variance counts in the loss, at least 0.
 
     Returns:
@@ -65,7 +65,7 @@ def with_variance(
     """
     if not penalty >= 0:
         raise ValueError(f"penalty (={penalty}) must be at least 0.")
-    orbit = Orbit(transforms)
+    orbit = Orbit(action)
 
     def stabilised(
         images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
