@@ -26,8 +26,11 @@ def test_the_command_prints_and_writes_the_counts(tmp_path: pathlib.Path) -> Non
     written = json.loads((tmp_path / "counts.json").read_text())
     assert [row["n"] for row in written["counts"]] == [2, 3, 4, 5, 6]
     assert all(row["classes_21"] == row["note_22"] for row in written["counts"])
-    assert written["equation_30"] in done.stdout
-    assert written["equation_30"] == (
+    assert written["equation_30"] == {"terms": [45, 36, 28, 21, 15, 10, 6, 3, 1], "total": 165}
+    assert "(30), the monomials in 3 variables of degree at most 8:" in done.stdout
+    assert "45 + 36 + 28 + 21 + 15 + 10 + 6 + 3 + 1 = 165" in done.stdout
+    assert written["equivariant_quadratic"] in done.stdout
+    assert written["equivariant_quadratic"] == (
         "y_k = a x_k^2 + b x_k sum_{j != k} x_j + c sum_{j != k} x_j^2 + d sum_{i < j; i, j != k} x_i x_j"
     )
 

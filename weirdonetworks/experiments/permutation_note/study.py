@@ -6,7 +6,7 @@ import pathlib
 import string
 from collections.abc import Sequence
 
-from weirdonetworks.algebra import symmetric_group
+from weirdonetworks.algebra import monomials, symmetric_group
 from weirdonetworks.algebra.constraints import (
     WeightOrbits,
     definition_equations,
@@ -73,6 +73,15 @@ def counts(n: int) -> Counts:
     )
 
 
+def monomial_counts(n: int, degree: int) -> list[int]:
+    """Counts the monomials in n variables of each degree, the greatest first.
+
+    >>> monomial_counts(3, 8)  # Equation (30), which sums them.
+    [45, 36, 28, 21, 15, 10, 6, 3, 1]
+    """
+    return [monomials.count(n, each) for each in range(degree, -1, -1)]
+
+
 def written_layer(found: WeightOrbits) -> str:
     """Writes out output k of a layer of degree up to 2 that all permutations of its inputs and outputs commute with.
 
@@ -115,11 +124,18 @@ def run(config: NoteConfig) -> None:
 
     print('"Permutation-invariant neural networks" (YKY, 2019), n inputs and n outputs\n')
     _print_counts(rows)
-    print(f"\n(30), the equivariant quadratic layer, from the orbits at n = {config.max_n}:\n  {quadratic}")
+    terms = monomial_counts(3, 8)
+    print(f"\n(30), the monomials in 3 variables of degree at most 8:\n  {' + '.join(map(str, terms))} = {sum(terms)}")
+    print(f"\nThe equivariant quadratic layer, from the orbits at n = {config.max_n}:\n  {quadratic}")
     print(f"and with the lower degrees, by a constant input:\n  {lower}")
     if path is not None:
-        layers = {"equation_30": quadratic, "with_lower_degrees": lower}
-        files.write_json(path, {"counts": [dataclasses.asdict(row) for row in rows], **layers})
+        written = {
+            "counts": [dataclasses.asdict(row) for row in rows],
+            "equation_30": {"terms": terms, "total": sum(terms)},
+            "equivariant_quadratic": quadratic,
+            "with_lower_degrees": lower,
+        }
+        files.write_json(path, written)
 
 
 def _print_counts(rows: Sequence[Counts]) -> None:
