@@ -77,10 +77,19 @@ def to_json(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return to_json(value.tolist())
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST_EXACT_INTEGER:
-        return format(decimal.Decimal(value), "f")  # `str` refuses integers of more than 4,300 digits.
+        return digits(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def digits(number: int) -> str:
+    """Writes an integer out, of whatever size: `str` refuses those of more than 4,300 digits.
+
+    >>> len(digits(10**5000))
+    5001
+    """
+    return format(decimal.Decimal(number), "f")
 
 
 def read_json(path: pathlib.Path) -> Any:
