@@ -47,6 +47,16 @@ def cube(inputs: tf.Tensor) -> tf.Tensor:
     return inputs**3
 
 
+def test_quantities_are_printed_without_weights() -> None:
+    network = snt.nets.MLP([300, 10])
+    network(tf.zeros([1, 784]))
+    assert repr(conserved_quantities(network, CROSS_ENTROPY)) == (
+        "[Conserved(name='layer_0/balance', symmetry='rescaling of homogeneous units'), "
+        "Conserved(name='layer_0/equal_units', symmetry='permutation of units'), "
+        "Conserved(name='layer_1/class_sums', symmetry='translation of softmax classes')]"
+    )
+
+
 class Chain:
     """Dense layers in float64 with drawn weights, and drawn data to train them on."""
 

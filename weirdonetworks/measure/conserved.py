@@ -81,7 +81,7 @@ class Conserved:
 
     name: str
     symmetry: str
-    value: Callable[[], Value]
+    value: Callable[[], Value] = dataclasses.field(repr=False)  # It holds layers, whose weights would fill pages.
 
 
 def drift(before: Value, after: Value) -> float:
