@@ -109,7 +109,13 @@ def _on_ray(address: str) -> Execute:
         import ray
 
     def execute(cells: Sequence[grid.Cell], folder: str) -> Iterator[tuple[grid.Cell, grid.Result]]:
-        ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
+        try:
+            ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
+        except (ConnectionError, RuntimeError, ValueError) as error:  # Ray's own text names its flags, not ours.
+            raise OSError(
+                f"ray_address (={address}) must be that of a running Ray cluster: start one by `ray start --head`, or "
+                "leave --ray_address out to run on this machine."
+            ) from error
         task: Any = ray.remote(num_cpus=1, max_retries=0)(grid.execute)
         waiting = {task.remote(cell, folder): cell for cell in cells}
         while waiting:

@@ -26,3 +26,12 @@ def test_a_cluster_runs_the_same_cells(tmp_path: pathlib.Path, monkeypatch: pyte
     assert "2 of 4 combinations failed" in done.stderr
     assert sorted(read(path / "config.json")["mask_sparsity"] for path in all_runs(tmp_path)) == [0.5, 0.9]
     assert {entry["status"] for entry in read(tmp_path / "sweep.json").values()} == {0, 2}
+
+
+@pytest.mark.parametrize("address", ["auto", "nonsense"])
+def test_a_missing_cluster_is_told_in_our_own_flags(address: str, tmp_path: pathlib.Path) -> None:
+    done = run("sweep", "--grid=epochs=1", f"--ray_address={address}", f"--experiment_dir={tmp_path}", "train")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: ray_address (={address}) must be that of a running Ray cluster")
+    assert "--address" not in done.stderr
+    assert done.stderr.count("\n") == 1
