@@ -48,6 +48,11 @@ class ModelConfig(TrainingConfig):
         """The indices of the layers to mask."""
         return self.masked_layer_indices or tuple(range(self.num_layers))
 
+    @property
+    def warning(self) -> str:
+        """What these settings do that is hardly meant, with the remedy, in one line; empty if nothing."""
+        return ""
+
     def check_layer(self, name: str, index: int) -> None:
         """Raises UsageError unless the model has a layer of that index."""
         if not 0 <= index < self.num_layers:

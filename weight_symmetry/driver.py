@@ -1,5 +1,6 @@
 """What every driver does with its flags: it trains by its plan, and prints what was found."""
 
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,6 +20,8 @@ def main(name: str, plan: Callable[[C], Plan]) -> Callable[[C, TrialOptions], No
     """
 
     def run(config: C, options: TrialOptions) -> None:
+        if config.warning:
+            print(f"warning: {config.warning}", file=sys.stderr)
         # TensorFlow takes seconds to import; a wrong flag is answered without it.
         startup.import_tensorflow(many_models=options.num_trials > 1)
         from weight_symmetry import experiment, outcome

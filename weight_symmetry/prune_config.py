@@ -66,7 +66,7 @@ class PruneConfig(ModelConfig):
         """
         text = self.pruning_schedule.strip()
         if not text:
-            once: Sparsity = SteppedSparsity((self.epochs // 2,), (self.sparsity,))
+            once: Sparsity = SteppedSparsity((self.epochs // 2,), (self._wanted,))
             return self._bounded(dict.fromkeys(self.masked_layers, once))
         if text.startswith("cubic"):
             try:
@@ -75,7 +75,7 @@ class PruneConfig(ModelConfig):
                 span = None
             if not isinstance(span, tuple) or len(span) != 2 or not all(isinstance(epoch, int) for epoch in span):
                 raise UsageError(f"pruning_schedule (={text}) must be cubic(begin, end) with two epochs.")
-            cubic: Sparsity = CubicSparsity(self.sparsity, *span)
+            cubic: Sparsity = CubicSparsity(self._wanted, *span)
             return self._bounded(dict.fromkeys(self.masked_layers, cubic))
         value = literals.parse("pruning_schedule", text)
         if isinstance(value, dict):
@@ -96,6 +96,24 @@ class PruneConfig(ModelConfig):
             for epoch in range(self.epochs)
             if any(schedule(epoch) > (schedule(epoch - 1) if epoch else 0.0) for schedule in chosen)
         ]
+
+    @property
+    def warning(self) -> str:
+        """Tells of weights that are cut before any training without a schedule: half of one epoch is none."""
+        if self.pruning_schedule.strip() or self.pruning_epochs != [0]:
+            return ""
+        return f"epochs (={self.epochs}) prunes before any training: raise --epochs, or say when by --pruning_schedule."
+
+    @property
+    def _wanted(self) -> float:
+        """The sparsity as given, which must leave something to train."""
+        if self.sparsity == 1:
+            at = self.epochs // 2
+            raise UsageError(
+                f"sparsity (={self.sparsity}) must be below 1, which leaves no weight to train; "
+                f"--pruning_schedule='[({at}, 1.0)]' cuts all of them nonetheless."
+            )
+        return self.sparsity
 
     def _layer(self, key: object) -> int:
         try:

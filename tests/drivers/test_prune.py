@@ -139,6 +139,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: pathlib.Path) ->
     ("flag", "status", "message"),
     [
         ("--sparsity=1.2", 2, "sparsity (=1.2) must be in [0, 1]."),
+        ("--sparsity=1", 2, "sparsity (=1.0) must be below 1, which leaves no weight to train; --pruning_schedule="),
         ("--model=VGG", 2, "model (=VGG) must be one of MNIST_FC, MNIST_CNN, CIFAR10_CNN."),
         ("--pruning_schedule=[(3, 0.5), (2, 0.6)]", 2, "must rise"),
         ("--pruning_schedule=[(3, 0.5", 2, "must be a list"),
@@ -156,6 +157,16 @@ def test_bad_input_is_one_clear_line(flag: str, status: int, message: str, tmp_p
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.rglob("metrics.jsonl"))
+
+
+def test_pruning_before_any_training_is_told(tmp_path: pathlib.Path) -> None:
+    short = ("--examples=400", "--validation_size=100", "--epochs=1", "--features=8")
+    done = run("prune", *short, f"--experiment_dir={tmp_path / 'once'}")
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: epochs (=1) prunes before any training: raise --epochs")
+    assert done.stderr.count("\n") == 1
+    asked = run("prune", *short, "--pruning_schedule=[(0, 0.9)]", f"--experiment_dir={tmp_path / 'asked'}")
+    assert (asked.returncode, asked.stderr) == (0, "")
 
 
 def test_damaged_archive_is_one_clear_line(tmp_path: pathlib.Path) -> None:

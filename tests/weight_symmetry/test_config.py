@@ -65,6 +65,22 @@ def test_an_impossible_model_is_refused(options: dict[str, Any], message: str) -
     assert str(caught.value) == message
 
 
+def test_all_weights_are_cut_by_a_schedule_alone() -> None:
+    for options in ({}, {"pruning_schedule": "cubic(1, 3)"}):
+        with pytest.raises(UsageError, match=r"sparsity \(=1\.0\) must be below 1.*pruning_schedule='\[\(2, 1\.0\)\]'"):
+            PruneConfig(epochs=4, sparsity=1.0, **options)
+    config = PruneConfig(epochs=4, pruning_schedule="[(2, 1.0)]")
+    assert config.sparsity == 1
+    assert config.trial(1).sparsity == 1
+
+
+def test_one_epoch_has_no_half_to_train_in() -> None:
+    assert PruneConfig(epochs=1).warning
+    assert not PruneConfig(epochs=2).warning
+    assert not PruneConfig(epochs=1, pruning_schedule="[(0, 0.9)]").warning
+    assert not PruneConfig(epochs=1, sparsity=0.0).warning
+
+
 def test_the_layers_of_a_given_depth_are_known_before_their_widths() -> None:
     config = FixedParamConfig(depth=5, masked_layer_indices=(4,))
     assert config.masked_layers == (4,)

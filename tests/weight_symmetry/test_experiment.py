@@ -147,7 +147,7 @@ def test_training_recovers_what_pruning_cost(whole: Run) -> None:
 
 
 def test_a_network_without_weights_guesses_one_class(tmp_path: pathlib.Path, mnist: Dataset) -> None:
-    config = dataclasses.replace(CONFIG, epochs=1, sparsity=1.0)
+    config = dataclasses.replace(CONFIG, epochs=1, pruning_schedule="[(0, 1.0)]")
     (record,) = lines(prune(tmp_path, config).directory)
     shares = np.bincount(mnist.test.labels[:600], minlength=10) / 600
     assert min(abs(shares - record["masked_test_accuracy"])) < 1e-6
