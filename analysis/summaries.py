@@ -24,6 +24,7 @@ import pandas as pd
 
 from analysis import records
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records.tables import counted
 
 Path = str | os.PathLike[str]
 
@@ -155,7 +156,7 @@ def _unrecorded(file: pathlib.Path, wanted: set[str], found: records.Records) ->
             continue
         try:
             status = json.loads((run / "status.json").read_text(encoding="utf-8"))
-            lines.append(f"{run} is {status['status']} after {status['epoch']} epochs, without a record")
+            lines.append(f"{run} is {status['status']} after {counted(status['epoch'], 'epoch')}, without a record")
         except (OSError, ValueError, LookupError, TypeError):
             lines.append(f"{run} has no record")
     return lines

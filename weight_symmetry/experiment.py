@@ -11,6 +11,7 @@ from weight_symmetry.plans import Plan
 from weight_symmetry.trials import Trials
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.records import runs
+from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.lab.training import loop
 
 C = TypeVar("C", bound=ModelConfig)
@@ -43,7 +44,7 @@ def run(driver: str, config: C, options: TrialOptions, make_plan: Callable[[C], 
     with trials.open(bench, 0, must_exist=not options.start_missing) as opened:
         if not opened.is_finished:
             examples = f"{len(data.train):,} images of {data.name}"
-            print(f"Training {bench} on {examples} for {config.epochs} epochs: {opened.directory}")
+            print(f"Training {bench} on {examples} for {counted(config.epochs, 'epoch')}: {opened.directory}")
             with loop.progress(config.epochs) as after_epoch:
                 trials.train(bench, opened, 0, after_epoch)
     return [opened]

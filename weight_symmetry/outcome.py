@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from weirdonetworks.lab.records.runs import Run
-from weirdonetworks.lab.records.tables import table
+from weirdonetworks.lab.records.tables import counted, table
 
 
 def show(runs: Sequence[Run]) -> None:
@@ -23,7 +23,7 @@ def show(runs: Sequence[Run]) -> None:
         print("The exact symmetry group was not computed: pip install weirdonetworks[symmetry]")
     seconds = sum(record["wallclock_time"] for run in runs for record in run.records)
     where = runs[0].directory if len(runs) == 1 else runs[0].directory.parent
-    print(f"{sum(len(run.records) for run in runs)} epochs in {seconds:.1f} s. Everything is in {where}")
+    print(f"{counted(sum(len(run.records) for run in runs), 'epoch')} in {seconds:.1f} s. Everything is in {where}")
 
 
 def stages(records: Sequence[Mapping[str, Any]]) -> str:
@@ -44,7 +44,8 @@ def trials(runs: Sequence[Run]) -> str:
     for column, key in enumerate(_ACCURACIES, start=1):
         values = [run.records[-1][key] for run in runs if key in run.records[-1]]
         if values:
-            spread[column] = f"{np.mean(values):.2%} ({np.std(values, ddof=1):.2%})"
+            deviation = f" ({np.std(values, ddof=1):.2%})" if len(values) > 1 else ""
+            spread[column] = f"{np.mean(values):.2%}{deviation}"
     return table(["run", *_HEADER], [*rows, spread])
 
 

@@ -16,6 +16,7 @@ from weirdonetworks import extras
 from weirdonetworks.lab import flags
 from weirdonetworks.lab.config import REQUIRED, Config, setting
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records.tables import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ def main(config: ReportConfig) -> None:
     if skipped := summaries.skipped_line(frame):
         print(f"warning: {skipped}", file=sys.stderr)
     page.write(frame, output, title=folder.resolve().name)
-    print(f"{len(frame)} {'run' if len(frame) == 1 else 'runs'}, plots and tables: {output}")
+    print(f"{counted(len(frame), 'run')}, plots and tables: {output}")
 
 
 if __name__ == "__main__":

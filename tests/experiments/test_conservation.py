@@ -44,7 +44,7 @@ def test_it_measures_the_drift_of_each_network_at_each_rate(
                 assert quantity["power"] == pytest.approx(np.log2(fast / slow), abs=1e-5)
             else:
                 assert max(fast, slow) < 1e-6 and quantity["power"] is None
-    (training,) = directory.glob("ReLU_1-*")
+    (training,) = directory.glob("relu_1-*")
     records = [json.loads(line) for line in (training / "metrics.jsonl").read_text().splitlines()]
     drifts = [record["drift/layer_0/balance"] for record in records]
     assert len(drifts) == 4 and drifts[0] > 0 and np.all(np.diff(drifts) > 0)

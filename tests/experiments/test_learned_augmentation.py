@@ -11,6 +11,7 @@ import tensorflow as tf
 from tests.experiments.processes import run
 from weirdonetworks.experiments.learned_augmentation import study as learned_augmentation
 from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.training import study
 
 
 def test_widths_are_rewarded_in_training_alone(digits: Dataset) -> None:
@@ -34,7 +35,7 @@ def test_it_tells_the_width_learned_for_each_range(tmp_path: pathlib.Path) -> No
     width = found["width"]["mean"]
     assert (found["range"], found["strength"], found["by_epoch"][-1]) == (45, 9, width)
     assert len(found["by_epoch"]) == 3 and found["by_epoch"][0] == pytest.approx(math.degrees(0.1)) and width > 5.75
-    assert f"{width:.1f} (0.0)" in done.stdout
+    assert f"  {width:.1f}  " in done.stdout and "(0.0)" not in done.stdout
     assert (directory / "learned_augmentation.png").read_bytes().startswith(b"\x89PNG")
     assert len(list(directory.glob("within_45_strength_9-*"))) == 1
 
@@ -42,3 +43,10 @@ def test_it_tells_the_width_learned_for_each_range(tmp_path: pathlib.Path) -> No
 def test_a_range_beyond_half_a_turn_is_refused(tmp_path: pathlib.Path) -> None:
     refused = run("learned_augmentation", "--ranges=0,190", f"--experiment_dir={tmp_path}")
     assert (refused.returncode, refused.stderr) == (2, "error: ranges (=190) must be in [0, 180].\n")
+
+
+@pytest.mark.parametrize(("values", "written"), [([20.0], "20.0"), ([20.0, 40.0], "30.0 (14.1)")])
+def test_one_trial_has_no_deviation_in_the_table(values: list[float], written: str) -> None:
+    each = {"strength": 0.1, "range": 30, "width": study.spread(values), "test_accuracy": study.spread([0.5])}
+    (table,) = learned_augmentation.table({"networks": [each]})
+    assert f"  {written}  " in table

@@ -166,3 +166,12 @@ def test_bad_input_is_one_clear_line(flag: str, words: str, tmp_path: pathlib.Pa
     done = run("set_functions", flag, "--examples=300", f"--experiment_dir={tmp_path}/runs")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert words in done.stderr
+
+
+def test_images_are_loaded_for_tasks_of_images_alone(tmp_path: pathlib.Path) -> None:
+    quick = ("--sets=150", "--epochs=1", "--networks=deep_sets", "--widths=", "--sizes=", "--execution=graph")
+    nowhere = ("--dataset=CIFAR10", f"--data_dir={tmp_path}/none", f"--experiment_dir={tmp_path}/runs")
+    done = run("set_functions", "--tasks=median", *quick, *nowhere)
+    assert (done.returncode, done.stderr) == (0, "") and "median" in done.stdout
+    done = run("set_functions", "--tasks=median,points", *quick, *nowhere)
+    assert done.returncode == 1 and "CIFAR10" in done.stderr

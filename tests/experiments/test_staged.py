@@ -39,7 +39,7 @@ def test_it_leaves_results_and_a_picture(finished: Done) -> None:
 def test_stages_and_the_network_at_once_have_as_many_epochs(finished: Done) -> None:
     study = only_run(finished[0])
     lengths = {directory.name.rsplit("-", 1)[0]: len(records(directory)) for directory in all_runs(study)}
-    assert lengths == {"Residual_stage_1": 2, "Residual_stage_2": 2, "Residual_at_once": 4}
+    assert lengths == {"residual_stage_1": 2, "residual_stage_2": 2, "residual_at_once": 4}
 
 
 def test_a_finished_study_trains_nothing(finished: Done) -> None:

@@ -15,6 +15,7 @@ from weight_symmetry.prune_config import PruneConfig
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records.runs import Run
+from weirdonetworks.lab.records.tables import counted
 
 SHORT: dict[str, Any] = {
     "examples": 600,
@@ -168,7 +169,7 @@ def test_an_interrupted_run_ends_like_a_whole_one(at: int, whole: Run, tmp_path:
     directory = interrupt(tmp_path, at)
     assert read(directory / "status.json") == {"status": "interrupted", "epoch": at}
     assert lines(directory) == lines(whole.directory)[:at]
-    with pytest.raises(UsageError, match=rf"unfinished \({at} epochs\)"):
+    with pytest.raises(UsageError, match=rf"unfinished \({counted(at, 'epoch')}\)"):
         prune(tmp_path)
     assert lines(prune(tmp_path, resume=True).directory) == lines(whole.directory)
     for (weight, mask), (other_weight, other_mask) in zip(layers(directory), layers(whole.directory), strict=True):

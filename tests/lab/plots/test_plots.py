@@ -98,3 +98,14 @@ def test_a_plot_that_fails_leaves_the_old_one(tmp_path: pathlib.Path, monkeypatc
         plots.save(figure, path)
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["accuracy.png"]
+
+
+def test_one_trial_has_no_error_bars() -> None:
+    one = {"mean": 0.5, "deviation": None, "values": [0.5]}
+    two = {"mean": 0.5, "deviation": 0.1, "values": [0.4, 0.6]}
+    assert plots.bars([two, two], 100) == [10.0, 10.0]
+    assert plots.bars([one, one]) is None
+    _, (axes,) = plots.row(1)
+    for spreads in ([one, one], [two, two]):
+        axes.errorbar([0, 1], [0.5, 0.5], yerr=plots.bars(spreads))
+        assert len(axes.collections) == (spreads[0] is two)

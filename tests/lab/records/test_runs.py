@@ -337,3 +337,15 @@ def test_a_run_leaves_no_thread_and_no_open_file(tmp_path: pathlib.Path, leaving
         if leaving in ("interrupted", "without a record"):
             raise KeyboardInterrupt
     assert (threading.active_count(), os.listdir("/dev/fd")) == before
+
+
+def test_folders_are_of_lower_case_letters_digits_dashes_and_underscores() -> None:
+    names = ("averaged, 4 turns_upright", "ReLU_1", "within_30_strength_0.25", "plain + augmentation_100", "per-neuron")
+    found = [runs.run_id(name, {}).rsplit("-", 1)[0] for name in names]
+    assert found == [
+        *("averaged_4_turns_upright", "relu_1", "within_30_strength_0_25", "plain_augmentation_100", "per-neuron")
+    ]
+
+
+def test_names_that_share_a_folder_s_stem_have_folders_of_their_own() -> None:
+    assert len({runs.run_id(name, {}) for name in ("a, b", "a b", "a_b", "A_b")}) == 4

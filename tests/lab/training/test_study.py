@@ -249,7 +249,7 @@ def test_spread_is_mean_and_deviation_of_the_sample() -> None:
     found = study.spread(values)
     assert found["mean"] == pytest.approx(0.7) and found["deviation"] == pytest.approx(0.2)
     assert found["values"] == values
-    assert study.spread(np.array([0.25], np.float32)) == {"mean": 0.25, "deviation": 0.0, "values": [0.25]}
+    assert study.spread(np.array([0.25], np.float32)) == {"mean": 0.25, "deviation": None, "values": [0.25]}
 
 
 @pytest.mark.parametrize(("values", "written"), [([0.97, 0.99], "98.00% (1.41%)"), ([0.975], "97.50%")])

@@ -139,7 +139,7 @@ def draw(found: Mapping[str, Any]) -> Figure:
     accuracies.errorbar(
         [100 * value["mean"] for value in values],
         range(len(networks)),
-        xerr=[100 * value["deviation"] for value in values],
+        xerr=plots.bars(values, 100),
         fmt="o",
     )
     accuracies.set(title="test accuracy", xlabel="%", yticks=range(len(networks)), yticklabels=networks)

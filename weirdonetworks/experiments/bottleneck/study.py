@@ -155,8 +155,9 @@ def draw(found: Any) -> Figure:
 
 
 def _curve(axes: Axes, networks: Mapping[str, Any], key: str, scale: float = 1.0, **style: Any) -> None:
-    means, deviations = ([scale * each[key][figure] for each in networks.values()] for figure in ("mean", "deviation"))
-    axes.errorbar(list(networks), means, yerr=deviations, marker="o", markersize=4, **style)
+    values = [each[key] for each in networks.values()]
+    means = [scale * value["mean"] for value in values]
+    axes.errorbar(list(networks), means, yerr=plots.bars(values, scale), marker="o", markersize=4, **style)
 
 
 def table(found: Any) -> Iterator[str]:

@@ -163,7 +163,7 @@ def draw(found: Mapping[str, Any]) -> Figure:
         classified.errorbar(
             found["stored"],
             [100 * each["mean"] for each in by_k.values()],
-            yerr=[100 * each["deviation"] for each in by_k.values()],
+            yerr=plots.bars(by_k.values(), 100),
             marker="o",
             label=NEIGHBOURS.get(name, f"{name} network"),
         )

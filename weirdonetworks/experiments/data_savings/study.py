@@ -110,7 +110,7 @@ def draw(found: Any) -> Figure:
         axes.errorbar(
             found["sizes"],
             [100 * accuracy["mean"] for accuracy in each["test_accuracy"]],
-            yerr=[100 * accuracy["deviation"] for accuracy in each["test_accuracy"]],
+            yerr=plots.bars(each["test_accuracy"], 100),
             marker="o",
             capsize=3,
             label=name,

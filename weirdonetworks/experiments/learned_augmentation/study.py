@@ -105,7 +105,7 @@ def draw(found: Any) -> Figure:
         against.errorbar(
             ranges,
             [width["mean"] for width in widths],
-            yerr=[width["deviation"] for width in widths],
+            yerr=plots.bars(widths),
             fmt="o-",
             capsize=3,
             color=colour,
@@ -128,10 +128,16 @@ def table(found: Any) -> Iterator[str]:
         [
             f"{each['strength']:g}",
             f"{each['range']}",
-            f"{each['width']['mean']:.1f} ({each['width']['deviation']:.1f})",
+            _degrees(each["width"]),
             study.percent(each["test_accuracy"]),
         ]
         for each in found["networks"]
     ]
     header = ["strength", "turned within, degrees", "learned width, degrees", "test accuracy"]
     yield tables.table(header, rows)
+
+
+def _degrees(width: Mapping[str, Any]) -> str:
+    """Writes a `study.spread` of angles."""
+    deviation = f" ({width['deviation']:.1f})" if len(width["values"]) > 1 else ""
+    return f"{width['mean']:.1f}{deviation}"

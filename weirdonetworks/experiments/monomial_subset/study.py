@@ -103,7 +103,7 @@ def draw(found: Any) -> Figure:
         axes.errorbar(
             [each["number"] for each in chosen],
             [100 * each["test_accuracy"]["mean"] for each in chosen],
-            [100 * each["test_accuracy"]["deviation"] for each in chosen],
+            plots.bars([each["test_accuracy"] for each in chosen], 100),
             marker=".",
             capsize=3,
             label=choice,

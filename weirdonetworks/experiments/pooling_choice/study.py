@@ -63,7 +63,7 @@ def draw(found: Any) -> Figure:
         axes.errorbar(
             [100 * each["test_accuracy"]["mean"] for each in chosen],
             [index + offset for index in range(len(chosen))],
-            xerr=[100 * each["test_accuracy"]["deviation"] for each in chosen],
+            xerr=plots.bars([each["test_accuracy"] for each in chosen], 100),
             fmt="o",
             capsize=3,
             label={"inside": "dense layers first", "first": "symmetric functions first"}[position],

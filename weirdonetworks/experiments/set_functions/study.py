@@ -32,8 +32,10 @@ def run(opened: Study, config: SetFunctionsConfig, options: RunOptions) -> None:
     """Trains the networks and measures them."""
     names = _chosen("tasks", config.tasks, set_tasks.TASKS)
     networks = _chosen("networks", config.networks, tuple(set_networks.MAKERS))
-    images = datasets.configured(config, options.data_dir)
-    small = transformed.shrunk(images, config.shrink) if config.shrink > 1 else images
+    images = small = None
+    if set(names) & set(set_tasks.OF_IMAGES):
+        images = datasets.configured(config, options.data_dir)
+        small = transformed.shrunk(images, config.shrink) if config.shrink > 1 else images
     times = {network: _times(network, config) for network in networks} if config.sizes else {}
     tasks: dict[str, Any] = {}
     widths: dict[str, Any] = {}

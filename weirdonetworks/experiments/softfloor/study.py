@@ -109,7 +109,7 @@ def draw(found: Mapping[str, Any]) -> Figure:
         by_levels.errorbar(
             [index + shift for index in range(len(accuracies))],
             [100 * each["mean"] for each in accuracies],
-            yerr=[100 * each["deviation"] for each in accuracies],
+            yerr=plots.bars(accuracies, 100),
             fmt="o",
             label=labels[rounding],
         )

@@ -222,10 +222,17 @@ def table(found: Any) -> Iterator[str]:
     # Early stopping has no closed form of its own.
     suffix = f", ridge of {found['strength']:g}" if found["regulariser"] == "early_stopping" else ""
     rows = [
-        [label, *(study.percent(found[name][key]) for key in ("precision", "recall", "best_f1"))]
+        [label, _precision(found[name]), *(study.percent(found[name][key]) for key in ("recall", "best_f1"))]
         for name, label in (("trained", "trained"), ("closed_form", f"closed_form{suffix}"))
     ]
     pixels = f"{found['pixels']} pixels ever carry ink; they have {found['edges']} pairs of neighbours."
     yield f"regulariser: {found['regulariser']}\n{pixels}"
     header = ["graph", "precision", "recall", "F1 at its best threshold"]
     yield tables.table(header, rows)
+
+
+def _precision(found: Mapping[str, Any]) -> str:
+    """Writes the precision over the trials whose graph has an edge; that of the others is 1 by convention alone."""
+    shares = zip(found["precision"]["values"], found["recall"]["values"], strict=True)
+    values = [precision for precision, recall in shares if recall or precision < 1]
+    return study.percent(study.spread(values)) if values else "no edge found"

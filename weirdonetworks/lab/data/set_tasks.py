@@ -23,7 +23,8 @@ from weirdonetworks.lab.data.datasets import Dataset, Examples, Split
 from weirdonetworks.lab.errors import UsageError
 
 STATISTICS = ("maximum", "median", "variance")
-TASKS = (*STATISTICS, "digit_sum", "points", "next_state")
+OF_IMAGES = ("digit_sum", "points")
+TASKS = (*STATISTICS, *OF_IMAGES, "next_state")
 KINDS = ("number", "class", "propositions")
 INTERVALS = 4
 PAIRS = tuple(itertools.permutations(range(INTERVALS), 2))
@@ -69,12 +70,12 @@ class Task:
         return float(np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1).mean()))
 
 
-def make(name: str, images: Dataset, sets: int, items: int, points: int, seed: int) -> Task:
+def make(name: str, images: Dataset | None, sets: int, items: int, points: int, seed: int) -> Task:
     """Makes a task; of test sets there are a fifth of the training sets.
 
     Args:
       name: One of `TASKS`.
-      images: Images and their labels, digits; for the other tasks it makes no difference.
+      images: Images and their labels, digits, for the tasks `OF_IMAGES`; the others need none.
       sets: How many training sets, at least 5. Of images there are no more point sets than images.
       items: The items of a set, but of `points`.
       points: The most points of an image.
@@ -88,18 +89,20 @@ def make(name: str, images: Dataset, sets: int, items: int, points: int, seed: i
     if name in STATISTICS:
         made = {split: _statistic(name, counts[split], items, rngs[split]) for split in counts}
         return _of_numbers(name, made, within=None)
-    splits = {"train": images.train, "test": images.test}
-    if name == "digit_sum":
-        made = {split: _digit_sum(splits[split], counts[split], items, rngs[split]) for split in counts}
-        return _of_numbers(name, made, within=0.5)
-    if name == "points":
-        train, test = (_points(splits[split][: counts[split]], points, rngs[split]) for split in counts)
-        return Task(name, "class", len(images.classes), train, test, has_absent=True)
     if name == "next_state":
         states = _states(sum(counts.values()), items, rngs["train"])
         train, test = (Examples(_described(each), next_state(each)) for each in (states[:sets], states[sets:]))
         return Task(name, "propositions", len(PAIRS), train, test)
-    raise UsageError(f"tasks: {name} must be one of {', '.join(TASKS)}.")
+    if name not in TASKS:
+        raise UsageError(f"tasks: {name} must be one of {', '.join(TASKS)}.")
+    if images is None:
+        raise ValueError(f"images (=None) must be given for {name}, which is about images.")
+    splits = {"train": images.train, "test": images.test}
+    if name == "digit_sum":
+        made = {split: _digit_sum(splits[split], counts[split], items, rngs[split]) for split in counts}
+        return _of_numbers(name, made, within=0.5)
+    train, test = (_points(splits[split][: counts[split]], points, rngs[split]) for split in counts)
+    return Task(name, "class", len(images.classes), train, test, has_absent=True)
 
 
 def next_state(states: npt.NDArray[np.integer]) -> Floats:

@@ -1,7 +1,7 @@
 """Plots in the project's one style."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -55,6 +55,18 @@ def accuracy_by_epoch(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
             axes.plot(epochs, [100 * record[f"{split}_accuracy"] for record in records], marker=".", label=split)
     axes.set(title="accuracy", xlabel="epoch", ylabel="%")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def bars(spreads: Iterable[Mapping[str, Any]], scale: float = 1.0) -> list[float] | None:
+    """Gives the lengths of error bars, the deviations of `study.spread`s; None where there is one trial, so no bars.
+
+    >>> bars([{"mean": 0.9, "deviation": 0.25, "values": [0.65, 1.15]}], scale=100)
+    [25.0]
+    """
+    listed = list(spreads)
+    if any(len(each["values"]) < 2 for each in listed):
+        return None
+    return [scale * each["deviation"] for each in listed]
 
 
 def heat_map(axes: Axes, values: npt.NDArray[Any], title: str) -> None:

@@ -15,12 +15,14 @@ import json
 import os
 import pathlib
 import platform
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files
+from weirdonetworks.lab.records.tables import counted
 
 PACKAGES = ("weirdonetworks", "tensorflow", "dm-sonnet", "numpy")
 LOCKS = ".locks"
@@ -31,9 +33,18 @@ def run_id(driver: str, config: Mapping[str, Any]) -> str:
 
     >>> run_id("prune", {"epochs": 20}) == run_id("prune", {"epochs": 20})
     True
+    >>> run_id("averaged, 4 turns", {})
+    'averaged_4_turns-6f83b9b6fb'
     """
-    written = json.dumps(files.to_json(dict(config)), sort_keys=True)
-    return f"{driver}-{hashlib.sha256(written.encode()).hexdigest()[:10]}"
+    stem = _stem(driver)
+    # What its stem leaves out of a name still tells it from others.
+    written = json.dumps(files.to_json(dict(config)), sort_keys=True) + (driver if driver != stem else "")
+    return f"{stem}-{hashlib.sha256(written.encode()).hexdigest()[:10]}"
+
+
+def _stem(driver: str) -> str:
+    """Writes a name in what every file system takes and no shell quotes: a-z, 0-9, dashes and underscores."""
+    return re.sub(r"[^a-z0-9-]+", "_", driver.lower())
 
 
 class Run:
@@ -83,9 +94,8 @@ class Run:
     def keep_records(self, count: int) -> None:
         """Drops the records after the first `count`: those of epochs that a checkpoint does not hold."""
         if count > len(self.records):
-            raise OSError(
-                f"{self.directory}/metrics.jsonl holds {len(self.records)} of {count} epochs. Use --overwrite."
-            )
+            found = f"{len(self.records)} of {counted(count, 'epoch')}"
+            raise OSError(f"{self.directory}/metrics.jsonl holds {found}. Use --overwrite.")
         self.records = self.records[:count]
         lines = "".join(json.dumps(record) + "\n" for record in self.records)
         files.write_text(self.directory / "metrics.jsonl", lines)
@@ -185,7 +195,7 @@ def open_run(
             run = Run(directory)
             if not run.is_finished and not resume:
                 raise UsageError(
-                    f"{directory} is unfinished ({len(run.records)} epochs). Pass --resume or --overwrite."
+                    f"{directory} is unfinished ({counted(len(run.records), 'epoch')}). Pass --resume or --overwrite."
                 )
         else:
             run = _create(directory, driver, config, unhashed)
@@ -231,7 +241,7 @@ def _nothing_to_resume(folder: pathlib.Path, driver: str, config: Mapping[str, A
     """Says that there is no such run, and how the unfinished run nearest to it differs."""
     message = f"--resume: there is no run with these flags in {folder}."
     differences: list[tuple[str, dict[str, tuple[Any, Any]]]] = []
-    for path in sorted(folder.glob(f"{driver}-*/config.json")):
+    for path in sorted(folder.glob(f"{_stem(driver)}-*/config.json")):
         run = Run(path.parent)
         if not run.is_finished:
             there, here = files.read_json(path), files.to_json(dict(config))

@@ -1,4 +1,4 @@
-"""Tables for the end of a run."""
+"""Tables and lines for the end of a run."""
 
 from collections.abc import Sequence
 
@@ -17,3 +17,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         others = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
         lines.append("  ".join([line[0].ljust(widths[0]), *others]).rstrip())
     return "\n".join(lines)
+
+
+def counted(number: int, thing: str) -> str:
+    """Writes a number of things.
+
+    >>> counted(1, "epoch"), counted(2000, "run")
+    ('1 epoch', '2,000 runs')
+    """
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

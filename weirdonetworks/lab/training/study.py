@@ -194,9 +194,9 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     0.6
 
     Returns:
-      `mean`, `deviation` (of the sample; 0 for one value) and the `values`.
+      `mean`, `deviation` (of the sample; None for one value, which has none) and the `values`.
     """
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "deviation": deviation, "values": list(map(float, values))}
 
 
