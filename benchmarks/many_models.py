@@ -152,28 +152,24 @@ def a_model_a_core(problems: Sequence[Problem], ready: Callable[[], None]) -> Se
 def batched(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
     """Trains all in one program, which is for accelerators."""
     harness.tensorflow_threads(problems[0].threads)
-    import tensorflow as tf
-
-    from weirdonetworks.lab.training.batched import BatchedTrainer
-    from weirdonetworks.lab.training.trainer import Resident
+    from weirdonetworks.lab.training.trainer import Resident, Trainer
 
     train, test = Resident(problems[0].train), Resident(problems[0].test)
     network, settings = _ours(problems[0])
-    trainer = BatchedTrainer(train=train, count=len(problems), **settings)
+    trainer = Trainer(train=train, count=len(problems), execution="xla", **settings)
     rates = np.full(trainer.steps_per_epoch, problems[0].learning_rate)
     orders = np.tile(np.arange(len(train)), (len(problems), 1))
     trainer.epoch(orders, np.zeros_like(rates), [(0, 0)] * len(problems))
     trainer.evaluate(test)
     ready()
     for index, problem in enumerate(problems):
-        _start(network, problem)
-        trainer.load(index)
-    for variable in settings["optimizer"].variables:
-        variable.assign(tf.zeros_like(variable))
+        with trainer.member(index) as one:
+            _start(network, problem)
+            one.state.restart()
     for epoch in range(problems[0].epochs):
         orders = np.stack([seeds.generator(p.seed, "shuffle", epoch).permutation(len(train)) for p in problems])
         trainer.epoch(orders, rates, [seeds.derive(problem.seed, "dropout", epoch) for problem in problems])
-        accuracies = [figures["accuracy"] for figures in trainer.evaluate(test)]
+        accuracies = trainer.evaluate(test)["accuracy"]
     return accuracies
 
 
@@ -211,7 +207,7 @@ def _in_turn(train: rivals.Contender, problems: Sequence[Problem], ready: Callab
 
 
 def _ours(problem: Problem) -> tuple[Any, dict[str, Any]]:
-    """Makes our network, and what both of our trainers take."""
+    """Makes our network, and what our trainer takes."""
     from weight_symmetry import models
     from weirdonetworks.lab.training import objectives, optimizers
 
@@ -219,7 +215,9 @@ def _ours(problem: Problem) -> tuple[Any, dict[str, Any]]:
     return network, {
         "network": network,
         "optimizer": optimizers.Adam(),
-        "objective": objectives.classification(network, problem.standardisation, takes=("is_training", "seed")),
+        "objective": lambda network: objectives.classification(
+            network, problem.standardisation, takes=("is_training", "seed")
+        ),
         "batch_size": problem.batch_size,
         "batch_size_test": problem.batch_size_test,
     }

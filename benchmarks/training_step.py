@@ -110,7 +110,7 @@ def ours(problem: Problem, finished: Finished, execution: str = "auto") -> Seque
     trainer = Trainer(
         network,
         optimizers.Adam(),
-        objectives.classification(network, problem.standardisation, takes=("is_training", "seed")),
+        lambda network: objectives.classification(network, problem.standardisation, takes=("is_training", "seed")),
         train,
         batch_size=problem.batch_size,
         batch_size_test=problem.batch_size_test,

@@ -3,16 +3,12 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-import tensorflow as tf
-
-from weight_symmetry import batched, threads
 from weight_symmetry.config import ModelConfig, TrialOptions
+from weight_symmetry.model_trials import ModelTrial
 from weight_symmetry.plans import Plan
-from weight_symmetry.trials import Trials
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.records import runs
-from weirdonetworks.lab.records.tables import counted
-from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training import loop, trials
 
 C = TypeVar("C", bound=ModelConfig)
 
@@ -36,23 +32,10 @@ def run(driver: str, config: C, options: TrialOptions, make_plan: Callable[[C], 
     data = datasets.configured(config, options.data_dir)
     config = config.fitted(data.train.images[0].size, len(data.classes))
     splits = loop.residents(data)
-    chosen = [config.trial(number) for number in range(options.num_trials)]
-    trials = Trials(driver, chosen, [make_plan(trial) for trial in chosen], options, data, splits)
-    if len(trials) > 1:
-        return batched.run(trials) if _backend(trials) == "batched" else threads.run(trials)
-    bench = trials.bench()
-    with trials.open(bench, 0, must_exist=not options.start_missing) as opened:
-        if not opened.is_finished:
-            examples = f"{len(data.train):,} images of {data.name}"
-            print(f"Training {bench} on {examples} for {counted(config.epochs, 'epoch')}: {opened.directory}")
-            with loop.progress(config.epochs) as after_epoch:
-                trials.train(bench, opened, 0, after_epoch)
-    return [opened]
-
-
-def _backend(trials: Trials) -> str:
-    """Chooses how trials share the machine, which is all in which the back ends differ: the records are the same."""
-    if trials.options.trials_backend != "auto":
-        return trials.options.trials_backend
-    accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
-    return "batched" if accelerated and batched.obstacle(trials.configs[0]) is None else "threads"
+    number = options.num_trials
+    must_exist = number == 1 and not options.start_missing
+    chosen = [
+        ModelTrial(driver, trial, make_plan(trial), options, data, splits, must_exist)
+        for trial in (config.trial(index) for index in range(number))
+    ]
+    return trials.Trials(chosen, splits).run(trials.chosen(options.trials_backend, number, otherwise="threads"))

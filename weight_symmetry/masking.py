@@ -13,41 +13,29 @@ from weight_symmetry.masks import Mask
 from weight_symmetry.models import MaskedModel
 from weight_symmetry.plans import Plan
 from weight_symmetry.prune_config import PruneConfig
-from weirdonetworks.lab.records import runs
+from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 
 
-class Masking:
-    """Changes a model's masks by a plan, and writes what they are into the run.
+class Masking(Hook):
+    """Changes a model's masks by a plan, and tells what they are."""
 
-    Attributes:
-      also_saved: What a checkpoint must hold beyond the training state.
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        model: MaskedModel,
-        trainer: Trainer,
-        test: Resident,
-        run: runs.Run,
-        config: ModelConfig,
-        dump_json: bool = True,
-    ):
+    def __init__(self, plan: Plan, trainer: Trainer, test: Resident, config: ModelConfig, run: Run | None = None):
+        """Takes a plan for the model of a trainer, and the run, if any, that statistics of masks are written into."""
         self._plan = plan
-        self._model = model
+        self._model: MaskedModel = trainer.network
         self._trainer = trainer
         self._test = test
-        self._run = run
         self._config = config
-        self._dump_json = dump_json
+        self._run = run
         self._rewinds_to = config.rewind_epoch if isinstance(config, PruneConfig) else -1
-        self._snapshot = tickets.Snapshot(model) if self._rewinds_to >= 0 else None
-        self._tracked: dict[str, Any] = {}
+        self._snapshot = tickets.Snapshot(self._model) if self._rewinds_to >= 0 else None
+        self._described: dict[str, dict[str, Any]] | None = None
 
     @property
-    def also_saved(self) -> Mapping[str, tf.Module]:
+    def saved(self) -> Mapping[str, tf.Module]:
         """What a checkpoint must hold beyond the training state: the weights to rewind to."""
         return {} if self._snapshot is None else {"snapshot": self._snapshot}
 
@@ -60,12 +48,12 @@ class Masking:
             self._snapshot.take(self._model)
         weights = [layer.w.numpy() for layer in self._model.layers]
         masks = self._plan.next_masks(epoch, weights, self._model.masks)
-        changed = {} if masks is None else self._change(masks, epoch)
-        if masks is not None or not self._tracked:
-            self._tracked = statistics.tracked(self.measure())
         if masks is None:
-            return self._tracked
-        return self._tracked | changed | {"masked_test_accuracy": self._trainer.evaluate(self._test)["accuracy"]}
+            return statistics.tracked(self.describe()["mask"])
+        changed = self._change(masks, epoch)
+        self._described = None
+        tracked = statistics.tracked(self.describe()["mask"])
+        return tracked | changed | {"masked_test_accuracy": self._trainer.evaluate(self._test)["accuracy"]}
 
     def learning_rates(self, epoch: int) -> npt.NDArray[np.floating]:
         """Gives the learning rates of an epoch's steps; where pruning rewinds, the schedule starts anew as well."""
@@ -79,22 +67,19 @@ class Masking:
         schedule = loop.learning_rate(config, self._trainer.steps_per_epoch, epochs=end - start + rewound)
         return schedule(loop.epoch_steps(epoch - start + rewound, self._trainer.steps_per_epoch))
 
-    def measure(self) -> dict[str, Any]:
-        """Writes the statistics of the masks into the run, if JSON is wanted, and returns those of the masks as set."""
-        described = self.describe()
-        if self._dump_json:
-            for name, values in described.items():
-                self._run.write_json(f"{name}_stats.json", values)
-        return described["mask"]
-
     def describe(self) -> dict[str, dict[str, Any]]:
-        """Measures the masks as set, and as propagated, under the names that records use."""
-        masks = self._model.masks
-        notes = self._plan.notes([mask.shape for mask in masks])
-        return {
-            "mask": statistics.describe(masks) | notes,
-            "propagated_mask": statistics.describe_propagated(masks),
-        }
+        """Measures the masks as set, and as propagated, under the names that records use; once for the same masks."""
+        if self._described is None:
+            masks = self._model.masks
+            notes = self._plan.notes([mask.shape for mask in masks])
+            self._described = {
+                "mask": statistics.describe(masks) | notes,
+                "propagated_mask": statistics.describe_propagated(masks),
+            }
+            if self._run is not None:
+                for name, values in self._described.items():
+                    self._run.write_json(f"{name}_stats.json", values)
+        return self._described
 
     def _change(self, masks: list[Mask], epoch: int) -> dict[str, Any]:
         """Sets masks, rewinding first where that is asked for; returns what the record says of it."""

@@ -137,7 +137,6 @@ def test_killed_trials_go_on_with_the_unfinished(tmp_path: pathlib.Path) -> None
         ("fixed_param", ("--param_count=10",), "param_count (=10) is too small"),
         ("fixed_param", ("--features=300,100",), "features (=(300, 100)) must not be given"),
         ("fixed_param", ("--model=MNIST_CNN",), "model (=MNIST_CNN) must be MNIST_FC"),
-        ("shuffled_mask", ("--num_trials=2", "--trials_backend=batched", "--dropout_rate=0.5"), "cannot be batched"),
     ],
 )
 def test_bad_input_is_one_clear_line(driver: str, flags: tuple[str, ...], message: str, tmp_path: pathlib.Path) -> None:

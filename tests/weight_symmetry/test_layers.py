@@ -228,7 +228,9 @@ def pixel_mask() -> npt.NDArray[np.bool_]:
 
 
 def make_trainer(network: Any, optimizer: Any, digits: Dataset, execution: str = "graph") -> Trainer:
-    objective = objectives.classification(network, digits.standardisation)
+    def objective(network: Any) -> objectives.Objective:
+        return objectives.classification(network, digits.standardisation)
+
     return Trainer(network, optimizer, objective, Resident(digits.train), batch_size=64, execution=execution)
 
 
@@ -289,7 +291,7 @@ def test_a_new_mask_traces_nothing_again(execution: str, digits: Dataset) -> Non
         return network(images)
 
     objective = objectives.classification(counted, digits.standardisation)
-    trainer = Trainer(network, Adam(), objective, Resident(digits.train), batch_size=64, execution=execution)
+    trainer = Trainer(network, Adam(), lambda _: objective, Resident(digits.train), batch_size=64, execution=execution)
     test = Resident(digits.test)
     train(trainer, epochs=1)
     loss = trainer.evaluate(test)["loss"]

@@ -234,7 +234,9 @@ def test_new_weights_stay_within_the_masks(name: str) -> None:
 
 
 def make_trainer(model: MaskedModel, data: Dataset, execution: str) -> Trainer:
-    objective = objectives.classification(model, data.standardisation, takes=("is_training", "seed"))
+    def objective(model: MaskedModel) -> objectives.Objective:
+        return objectives.classification(model, data.standardisation, takes=("is_training", "seed"))
+
     return Trainer(model, Adam(weight_decay=0.1), objective, Resident(data.train), batch_size=16, execution=execution)
 
 

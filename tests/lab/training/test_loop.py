@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import runs
 from weirdonetworks.lab.training import loop, objectives, schedules
+from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.optimizers import Adam, Momentum
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 
@@ -50,15 +52,21 @@ def splits(digits: Dataset) -> dict[str, Resident]:
 
 
 def make_trainer(data: Dataset, splits: dict[str, Resident], config: TrainingConfig = CONFIG, seed: int = 0) -> Trainer:
-    network = Network(seed)
     return Trainer(
-        network,
+        Network(seed),
         loop.optimizer(config),
-        objectives.classification(network, data.standardisation, takes=("is_training", "seed")),
+        lambda network: objectives.classification(network, data.standardisation, takes=("is_training", "seed")),
         splits["train"],
         batch_size=config.batch_size,
         execution=config.execution,
     )
+
+
+class Before(Hook):
+    """Calls a function before each epoch."""
+
+    def __init__(self, function: Callable[[int], dict[str, Any]]):
+        self.before_epoch = function
 
 
 def fit(
@@ -67,12 +75,12 @@ def fit(
     splits: dict[str, Resident],
     config: TrainingConfig = CONFIG,
     resume: bool = False,
-    **hooks: Any,
+    before_epoch: Callable[[int], dict[str, Any]] = lambda epoch: {},
 ) -> runs.Run:
     """Trains to the end, or to the interruption that a hook raises."""
     try:
         with runs.open_run(folder, "loop", dataclasses.asdict(config), unhashed={}, resume=resume) as run:
-            loop.fit(trainer, run, splits, config, **hooks)
+            assert not loop.fit(trainer, [loop.Training(run, config, [Before(before_epoch)])], splits)
     except KeyboardInterrupt:
         assert run.status["status"] == "interrupted"
     return run

@@ -98,7 +98,7 @@ def trained(digits: Dataset, strength: float, execution: str) -> tuple[Callable[
     )
     config = TrainingConfig(batch_size=100)
     trainer = Trainer(
-        network, loop.optimizer(config), penalty, Resident(digits.train), batch_size=100, execution=execution
+        network, loop.optimizer(config), lambda _: penalty, Resident(digits.train), batch_size=100, execution=execution
     )
     steps = trainer.steps_per_epoch
     trainer.epoch(loop.order(0, 0, len(digits.train)), np.full(steps, 0.003), (1, 2))

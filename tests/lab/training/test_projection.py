@@ -69,7 +69,7 @@ class Stepping:
         self.objective = objective_of(self.network, data)
         self.train = Resident(data.train)
         options = {"batch_size": len(data.train), "execution": "graph", "direction": direction}
-        self.trainer = Trainer(self.network, Momentum(0.0), self.objective, self.train, **options)
+        self.trainer = Trainer(self.network, Momentum(0.0), lambda _: self.objective, self.train, **options)
         self.start = [variable.numpy() for variable in self.network.trainable_variables]
 
     def __call__(self, rate: float) -> float:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import runs
 from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.trainer import Resident
 
 NAMES = ("first", "second")
@@ -39,21 +40,46 @@ def draw(found: Mapping[str, Any]) -> Figure:
     return figure
 
 
+class Before(Hook):
+    """Calls a function before each epoch."""
+
+    def __init__(self, function: Callable[[int], dict[str, Any]] | None):
+        if function:
+            self.before_epoch = function
+
+
+class Costs(Hook):
+    """Tells what epochs cost."""
+
+    def __init__(self, costs: list[float]):
+        self._costs = iter(costs)
+
+    def after_epoch(self, record: Mapping[str, Any]) -> dict[str, float]:
+        return {"peak_memory_gib": next(self._costs)}
+
+
 def conduct(
     folder: pathlib.Path,
     digits: Dataset,
     splits: Mapping[str, Resident],
     config: StudyConfig = CONFIG,
     options: Mapping[str, Any] | None = None,
-    **hooks: Any,
+    **hooks: Callable[[int], dict[str, Any]],
 ) -> study.Study:
-    """Conducts a study of two trainings; `hooks` go to the first, or to the second where they start with `second_`."""
-    second = {key.removeprefix("second_"): hooks.pop(key) for key in list(hooks) if key.startswith("second_")}
+    """Conducts a study of two trainings, what is to be done before their epochs by the name of the hook."""
+    called = [hooks.get("before_epoch"), hooks.get("second_before_epoch")]
     with study.opened("invented", config, RunOptions(experiment_dir=str(folder), **(options or {}))) as opened:
         if not opened.is_finished:
             trained = [
-                opened.train(name, make, lambda made: objective(made, digits), splits, config, **fitting)
-                for name, fitting in zip(NAMES, (hooks, second), strict=True)
+                opened.train(
+                    name,
+                    make,
+                    lambda made: objective(made, digits),
+                    splits,
+                    config,
+                    hooks=lambda _, call=call: [Before(call)],
+                )
+                for name, call in zip(NAMES, called, strict=True)
             ]
             spread = study.spread([each.final["test_accuracy"] for each in trained])
             opened.finish({"test_accuracy": spread, "epochs": trained[0].curves}, draw)
@@ -211,23 +237,15 @@ def test_a_network_that_was_trained_before_comes_with_its_weights(
 def test_what_an_epoch_cost_is_in_its_record_and_not_in_the_curves(
     digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
 ) -> None:
-    costs = iter([{"peak_memory_gib": 3.5}, {"peak_memory_gib": 2.5}])
     with study.opened("invented", CONFIG, RunOptions(experiment_dir=str(tmp_path))) as opened:
         trained = opened.train(
-            "first", make, lambda made: objective(made, digits), splits, CONFIG, measure=lambda: next(costs)
+            "first", make, lambda made: objective(made, digits), splits, CONFIG, hooks=lambda _: [Costs([3.5, 2.5])]
         )
         again = opened.train("first", make, lambda made: objective(made, digits), splits, CONFIG)
         opened.finish({})
     for each in (trained, again):
         assert [record["peak_memory_gib"] for record in each.records] == [3.5, 2.5]
         assert not any("peak_memory_gib" in record for record in each.curves)
-
-
-def test_two_things_before_an_epoch_are_refused(
-    digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
-) -> None:
-    with pytest.raises(ValueError, match="follow and before_epoch must not both be given"):
-        conduct(tmp_path, digits, splits, follow=lambda network: {}, before_epoch=lambda epoch: {})
 
 
 def test_without_json_there_is_no_summary_and_no_picture(

@@ -47,7 +47,7 @@ def make_trainer(
     objective = objectives.classification(network, data.standardisation, takes=("is_training", "seed"))
     optimizer = optimizer or Momentum(0.9)
     return Trainer(
-        network, optimizer, objective, Resident(data.train), batch_size=BATCH, execution=execution, **options
+        network, optimizer, lambda _: objective, Resident(data.train), batch_size=BATCH, execution=execution, **options
     )
 
 
@@ -198,7 +198,9 @@ class Recording:
 def recorded(request: pytest.FixtureRequest, digits: Dataset) -> tuple[Trainer, Recording]:
     network = Dense()
     objective = Recording(network)
-    trainer = Trainer(network, Adam(), objective, Resident(digits.train), batch_size=BATCH, execution=request.param)
+    trainer = Trainer(
+        network, Adam(), lambda _: objective, Resident(digits.train), batch_size=BATCH, execution=request.param
+    )
     return trainer, objective
 
 
@@ -304,14 +306,16 @@ def test_impossible_training_is_refused(options: dict[str, Any], message: str, d
     network = Dense()
     objective = objectives.classification(network, digits.standardisation, takes=("is_training", "seed"))
     with pytest.raises(UsageError, match=message):
-        Trainer(network, Momentum(), objective, Resident(digits.train), **options)
+        Trainer(network, Momentum(), lambda _: objective, Resident(digits.train), **options)
 
 
 @pytest.mark.parametrize(("batch_size", "steps"), [(500, 1), (499, 2), (250, 2), (1, 500), (128, 4)])
 def test_steps_count_the_short_one(batch_size: int, steps: int, digits: Dataset) -> None:
     network = Dense()
     objective = objectives.classification(network, digits.standardisation, takes=("is_training", "seed"))
-    trainer = Trainer(network, Momentum(), objective, Resident(digits.train), batch_size=batch_size, execution="graph")
+    trainer = Trainer(
+        network, Momentum(), lambda _: objective, Resident(digits.train), batch_size=batch_size, execution="graph"
+    )
     assert trainer.steps_per_epoch == steps
     if batch_size > 1:
         assert trainer.epoch(order_of(digits), np.zeros(steps), (0, 0))["batch_size"].sum() == 500
@@ -349,6 +353,12 @@ def test_auto_is_what_was_measured_fastest(
     assert resolve_execution(execution, built) == resolved
 
 
+def test_auto_compiles_nothing_by_xla_for_little_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    assert [resolve_execution("auto", Dense(), examples) for examples in (4999, 5000)] == ["graph", "xla"]
+    assert resolve_execution("xla", Dense(), 1) == "xla"
+
+
 def test_auto_needs_no_word_of_the_system_on_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only Linux has `os.sched_getaffinity`."""
     monkeypatch.delattr(os, "sched_getaffinity")
@@ -367,7 +377,7 @@ def test_inputs_and_answers_may_be_numbers() -> None:
     data = Resident(Examples(inputs, (inputs @ [[1.0], [2.0], [-1.0]]).astype(np.float32)))
     network = snt.Linear(1)
     objective = objectives.regression(network, tolerance=0.01)
-    trainer = Trainer(network, Momentum(0.9), objective, data, batch_size=30, execution="graph")
+    trainer = Trainer(network, Momentum(0.9), lambda _: objective, data, batch_size=30, execution="graph")
     before = trainer.evaluate(data)
     for epoch in range(20):
         trainer.epoch(rng.permutation(200), np.full(trainer.steps_per_epoch, 0.05), (epoch, 0))
@@ -386,7 +396,7 @@ def test_a_step_descends_along_the_direction_asked_for() -> None:
         def and_size(images: tf.Tensor, labels: tf.Tensor, **rest: Any) -> dict[str, tf.Tensor]:
             return {**objective(images, labels, **rest), "size": tf.reduce_sum(network.w**2)}
 
-        trainer = Trainer(network, Momentum(0.0), and_size, data, batch_size=2, execution="graph", **options)
+        trainer = Trainer(network, Momentum(0.0), lambda _: and_size, data, batch_size=2, execution="graph", **options)
         figures = trainer.epoch(np.arange(2), np.array([0.1]), (0, 0))
         moved = 2.0 - float(network.w.numpy().item())
         assert figures["gradient_norm"] == pytest.approx(abs(moved) / 0.1, rel=1e-5)

@@ -111,7 +111,7 @@ def test_nothing_is_dropped_in_what_is_frozen(kind: type[StagedNetwork]) -> None
 def trained(network: StagedNetwork, digits: Dataset, optimizer: Optimizer) -> None:
     objective = objectives.classification(network, digits.standardisation, ("is_training", "seed"))
     train = loop.residents(digits)["train"]
-    trainer = Trainer(network, optimizer, objective, train, batch_size=100, execution="graph")
+    trainer = Trainer(network, optimizer, lambda _: objective, train, batch_size=100, execution="graph")
     trainer.epoch(np.arange(500), np.full(5, 0.05), SEED)
 
 

@@ -14,6 +14,7 @@ from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.study import Study, Trained
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.nets.small.activation_mlp import AllActivations
@@ -68,7 +69,7 @@ def train(
         lambda made: objectives.classification(made, data.standardisation),
         splits,
         config,
-        follow=lambda made: {f"weight/{key}": size for key, size in made.given_weights().items()},
+        hooks=lambda made: [Following(lambda: {f"weight/{key}": size for key, size in made.given_weights().items()})],
     )
 
 

@@ -41,7 +41,7 @@ def run(opened: Study, config: ConservationConfig, options: RunOptions) -> None:
             ]
             trained = [train(opened, kind, halving, data, splits, trial) for trial in trials]
             symmetries = {each.name: each.symmetry for each in trained[0].quantities}
-            ends = [monitor() for monitor in trained]
+            ends = [monitor.after_epoch({}) for monitor in trained]
             for name in symmetries:
                 drifts.setdefault(name, []).append(study.spread([end[f"drift/{name}"] for end in ends]))
         networks[kind] = {
@@ -58,16 +58,14 @@ def power(quantity: Mapping[str, Any]) -> str:
 
 def train(opened: Study, kind: str, halving: int, data: Any, splits: Any, config: ConservationConfig) -> Any:
     """Trains a network and returns the monitor of what it ought to conserve."""
-    monitors = []
+    monitors: list[DriftMonitor] = []
 
-    def make() -> snt.Module:
-        # Here the weights are the initial ones, also in a study that goes on where it was cut off.
-        made = network(kind, config, data)
+    def hooks(made: snt.Module) -> list[DriftMonitor]:
         monitors.append(DriftMonitor(quantities(kind, made)))
-        return made
+        return monitors
 
     name = f"{kind}_{halving}".replace(" ", "_")
-    opened.train(name, make, digits.classifier(data), splits, config, measure=lambda: monitors[-1]())
+    opened.train(name, lambda: network(kind, config, data), digits.classifier(data), splits, config, hooks=hooks)
     return monitors[-1]
 
 

@@ -17,6 +17,7 @@ from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.study import Study
 from weirdonetworks.measure import invariant_weights
 
@@ -38,7 +39,14 @@ def run(opened: Study, config: InvariantChoiceConfig, options: RunOptions) -> No
         shown = name if name in sorts else "upright"
         augment = RandomTransform(image_rotations(side, side)) if name == "augmented" else None
         trained = [
-            opened.train(name, make, digits.classifier(sorts[shown], augment), splits[shown], trial, follow=shares)
+            opened.train(
+                name,
+                make,
+                digits.classifier(sorts[shown], augment),
+                splits[shown],
+                trial,
+                hooks=lambda network: [Following(lambda: shares(network))],
+            )
             for trial in config.trials()
         ]
         ends = [shares(each.network) for each in trained]

@@ -19,6 +19,7 @@ from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.study import Study
 from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
@@ -41,7 +42,7 @@ def run(opened: Study, config: LearnedAugmentationConfig, options: RunOptions) -
                     functools.partial(rewarded, data=data),
                     splits,
                     trial,
-                    follow=_width,
+                    hooks=lambda network: [Following(lambda: _width(network))],
                 )
                 for trial in config.trials()
             ]

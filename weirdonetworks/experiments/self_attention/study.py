@@ -16,6 +16,7 @@ from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.study import Study, Trained
 from weirdonetworks.nets.small.pixel_attention import PixelTransformer
 
@@ -35,7 +36,7 @@ def run(opened: Study, config: SelfAttentionConfig, options: RunOptions) -> None
             lambda made: objectives.classification(made, data.standardisation),
             splits,
             trial,
-            measure=lambda: {"peak_memory_gib": machine.peak_memory()},
+            hooks=lambda _: [Following(lambda: {"peak_memory_gib": machine.peak_memory()}, at_end=True)],
         )
         for trial in config.trials()
     ]

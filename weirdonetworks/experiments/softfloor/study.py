@@ -15,6 +15,7 @@ from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.study import Study, Trained
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.nets.small.quantised import QuantisedMLP
@@ -73,21 +74,27 @@ def train(
     splits: Mapping[str, Resident],
     config: SoftfloorConfig,
 ) -> Trained:
-    # Its weights are drawn at its first call, which the study makes.
-    network = QuantisedMLP((*config.hidden_sizes, len(data.classes)), levels, rounding)
-
-    def sharpen(epoch: int) -> dict[str, float]:
-        network.factor.assign(config.factor(epoch))
-        return {"factor": float(network.factor)}
-
     return opened.train(
         rounding if rounding == "none" else f"{rounding}_{levels}",
-        lambda: network,
+        lambda: QuantisedMLP((*config.hidden_sizes, len(data.classes)), levels, rounding),
         lambda made: objectives.classification(made, data.standardisation, ("is_training",)),
         splits,
         config,
-        before_epoch=sharpen if rounding == "softfloor" else lambda epoch: {},
+        hooks=lambda network: [Sharpening(network, config)] if rounding == "softfloor" else [],
     )
+
+
+class Sharpening(Hook):
+    """Lets the soft floor become the floor, epoch by epoch."""
+
+    def __init__(self, network: QuantisedMLP, config: SoftfloorConfig):
+        self._network = network
+        self._config = config
+
+    def before_epoch(self, epoch: int) -> dict[str, float]:
+        """Sets the factor of the epoch, and returns it."""
+        self._network.factor.assign(self._config.factor(epoch))
+        return {"factor": float(self._network.factor)}
 
 
 def draw(found: Mapping[str, Any]) -> Figure:

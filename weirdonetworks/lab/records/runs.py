@@ -129,6 +129,11 @@ class Run:
         self.set_status("finished")
 
 
+def is_finished(experiment_dir: str | os.PathLike[str], driver: str, config: Mapping[str, Any]) -> bool:
+    """Tells whether there is a finished run of a configuration."""
+    return Run(pathlib.Path(experiment_dir) / run_id(driver, config)).is_finished
+
+
 def update_json(path: pathlib.Path, key: str, value: Any) -> None:
     """Sets one key of a JSON file in an experiment's folder; concurrent writers lose nothing."""
     locks = path.parent / LOCKS

@@ -1,22 +1,22 @@
 """The training loop: epochs, records, checkpoints, and going on where a run was cut off."""
 
-import contextlib
+import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
-from tqdm import tqdm
 
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records.runs import Run
-from weirdonetworks.lab.training import schedules
+from weirdonetworks.lab.training import checkpoints, schedules
+from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.optimizers import Adam, Momentum, Optimizer
+from weirdonetworks.lab.training.state import DivergenceError, TrainState
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 
 # What each best record is chosen by. The last is chosen on the test data and so is no estimate of anything.
@@ -55,74 +55,98 @@ def residents(data: Dataset) -> dict[str, Resident]:
     return {name: Resident(split) for name, split in splits.items() if split is not None}
 
 
-def fit(
-    trainer: Trainer,
-    run: Run,
-    data: Mapping[str, Resident],
-    config: TrainingConfig,
-    *,
-    before_epoch: Callable[[int], Mapping[str, Any]] = lambda epoch: {},
-    measure: Callable[[], Mapping[str, Any]] = lambda: {},
-    after_epoch: Callable[[int, Mapping[str, Any]], None] = lambda epochs, record: None,
-    learning_rates: Callable[[int], npt.NDArray[np.floating]] | None = None,
-    also_saved: Mapping[str, tf.Module] | None = None,
-) -> None:
-    """Trains to the configured number of epochs, from the run's checkpoint if it has one.
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """The training of one network.
 
-    After every epoch one record goes to the run (see `epoch_record`), and then the state to a
-    checkpoint. A record whose checkpoint is missing is taken back, so a run that was cut off ends with the same records
-    as one that was not.
+    Attributes:
+      run: Its open run.
+      config: How long and how.
+      hooks: What is done around its epochs.
+    """
+
+    run: Run
+    config: TrainingConfig
+    hooks: Sequence[Hook] = ()
+
+    def learning_rates(self, epoch: int, steps_per_epoch: int) -> npt.NDArray[np.floating]:
+        """Gives the rate of each step of an epoch: the one that a hook sets, else the configured schedule's."""
+        for hook in self.hooks:
+            if (rates := hook.learning_rates(epoch)) is not None:
+                return rates
+        return learning_rate(self.config, steps_per_epoch)(epoch_steps(epoch, steps_per_epoch))
+
+    def before_epoch(self, epoch: int) -> dict[str, Any]:
+        """Lets the hooks act before an epoch."""
+        return {key: value for hook in self.hooks for key, value in hook.before_epoch(epoch).items()}
+
+    def after_epoch(self, record: dict[str, Any]) -> None:
+        """Lets the hooks act after an epoch, and adds to its record what they find."""
+        for hook in self.hooks:
+            record |= hook.after_epoch(record)
+
+
+def fit(trainer: Trainer, trainings: Sequence[Training], data: Mapping[str, Resident]) -> dict[int, DivergenceError]:
+    """Trains to the configured number of epochs, from the runs' checkpoints if they have them.
+
+    After every epoch one record goes to each run (see `epoch_record`), and then the state to a checkpoint. A record
+    whose checkpoint is missing is taken back, so a run that was cut off ends with the same records as one that was not.
 
     Args:
-      trainer: The network with its optimizer, at its initial weights.
-      run: The open run.
+      trainer: The network with its optimizer, at its initial weights; or copies of it.
+      trainings: The training of the network; of copies, that of each. They differ in seeds, runs and hooks alone.
       data: The splits, as `residents` makes them.
-      config: How long and how.
-      before_epoch: Called with the number of finished epochs before each epoch is trained; may change the network.
-        What it returns is added to the epoch's record.
-      measure: Measures at the end of each epoch; what it returns is added to the epoch's record too. What depends on
-        the machine must be of `BY_MACHINE`.
-      after_epoch: Called with the number of epochs that have just become finished (one, or those of the checkpoint)
-        and the last record.
-      learning_rates: Gives the rate of each step of an epoch, by the number of finished epochs; the configuration's
-        schedule if None.
-      also_saved: What else is to be in the checkpoint, by name.
+
+    Returns:
+      Why copies were given up whose loss did not stay finite, by number; the others have been trained to the end.
+
+    Raises:
+      DivergenceError: If the loss of no training stayed finite.
+      OSError: If a checkpoint is missing or damaged.
     """
-    state = trainer.state
-    checkpoint = tf.train.Checkpoint(state=state, **(also_saved or {}))
-    manager = tf.train.CheckpointManager(checkpoint, str(run.directory / "checkpoints"), max_to_keep=1)
-    if manager.latest_checkpoint:
-        _restore(checkpoint, manager.latest_checkpoint)
-    run.keep_records(int(state.epoch))
-    schedule = learning_rate(config, trainer.steps_per_epoch)
-    rates = learning_rates or (lambda epoch: schedule(epoch_steps(epoch, trainer.steps_per_epoch)))
-    if run.records:
-        after_epoch(len(run.records), run.records[-1])
-    for epoch in range(len(run.records), config.epochs):
+    config, number = trainings[0].config, range(len(trainings))
+    managers = []
+    for index, training in enumerate(trainings):
+        with trainer.member(index) as one:
+            managers.append(checkpoints.manager(training.run, one.state, training.hooks, copies=trainer.count))
+    first, failures = checkpoints.restore(trainer, [training.run for training in trainings], managers)
+    for epoch in range(first, config.epochs):
         started = time.perf_counter()
-        added = dict(before_epoch(epoch))
-        steps = _train_one(trainer, rates(epoch), config.random_seed)
+        added: dict[int, dict[str, Any]] = {}
+        for index in number:
+            if index not in failures:
+                with trainer.member(index):
+                    added[index] = trainings[index].before_epoch(epoch)
+        rates = trainings[min(added)].learning_rates(epoch, trainer.steps_per_epoch)
+        steps = _train(trainer, rates, [training.config.random_seed for training in trainings], epoch)
         due = due_splits(data, config, epoch + 1)
-        evaluated = {name: trainer.evaluate(split) for name, split in due.items()}
-        norm = float(state.cumulative_gradient_norm)
-        record = epoch_record(epoch + 1, steps, evaluated, norm, state.distance_from_start()) | added
-        record |= measure()
-        record["wallclock_time"] = time.perf_counter() - started
-        if not math.isfinite(record["train_avg_loss"]):
-            raise ValueError(f"the loss became {record['train_avg_loss']} in epoch {epoch + 1}: lower --learning_rate.")
-        run.append(record)
-        manager.save(checkpoint_number=epoch + 1)
-        # After the checkpoint: an epoch that has to be trained again is not yet in TensorBoard, where it would stay.
-        log_steps(run, steps, config.update_iterations)
-        run.log(record)
-        after_epoch(1, record)
-
-
-def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
-    try:
-        checkpoint.restore(path).assert_consumed()
-    except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
-        raise OSError(f"{path} is damaged or of another version. Pass --overwrite to start again.") from error
+        evaluated = {name: _each(trainer, trainer.evaluate(split)) for name, split in due.items()}
+        share = (time.perf_counter() - started) / len(trainings)
+        for index, (training, manager) in enumerate(zip(trainings, managers, strict=True)):
+            if index in failures:
+                continue
+            started = time.perf_counter()
+            with trainer.member(index) as one:
+                _count(one.state, steps[index])
+                figures = {name: split[index] for name, split in evaluated.items()}
+                norm = float(one.state.cumulative_gradient_norm)
+                record = epoch_record(epoch + 1, steps[index], figures, norm, one.state.distance_from_start())
+                record |= added[index]
+                training.after_epoch(record)
+                record["wallclock_time"] = share + time.perf_counter() - started
+                if not math.isfinite(record["train_avg_loss"]):
+                    failures[index] = DivergenceError(
+                        f"the loss became {record['train_avg_loss']} in epoch {epoch + 1}: lower --learning_rate."
+                    )
+                    if len(failures) == len(trainings):
+                        raise failures[index]
+                    continue
+                training.run.append(record)
+                manager.save(checkpoint_number=epoch + 1)
+            # After the checkpoint: an epoch to be trained again is not yet in TensorBoard, where it would stay.
+            log_steps(training.run, steps[index], config.update_iterations)
+            training.run.log(record)
+    return failures
 
 
 def order(seed: int, epoch: int, examples: int) -> npt.NDArray[np.integer]:
@@ -139,27 +163,34 @@ def epoch_steps(epoch: int, steps_per_epoch: int) -> npt.NDArray[np.integer]:
     return epoch * steps_per_epoch + np.arange(steps_per_epoch)
 
 
-@contextlib.contextmanager
-def progress(epochs: int, description: str = "training") -> Iterator[Callable[[int, Mapping[str, Any]], None]]:
-    """Shows a bar over epochs, silent when stderr is no terminal; yields an `after_epoch` for `fit`."""
-    with tqdm(total=epochs, desc=description, unit="epoch", disable=None) as bar:
+def _train(
+    trainer: Trainer, rates: npt.NDArray[np.floating], bases: Sequence[int], epoch: int
+) -> list[dict[str, np.ndarray]]:
+    """Trains one epoch; returns the figures of each network's steps, the global `step` and `lr` among them."""
+    orders = np.stack([order(base, epoch, len(trainer.train)) for base in bases])
+    drawn = [seeds.derive(base, "step", epoch) for base in bases]
+    alone = trainer.count is None
+    figures = trainer.epoch(orders[0], rates, drawn[0]) if alone else trainer.epoch(orders, rates, drawn)
+    shared = {"step": epoch_steps(epoch, trainer.steps_per_epoch) + 1, "lr": rates}
+    return [own | shared for own in _each(trainer, figures)]
 
-        def after_epoch(finished: int, record: Mapping[str, Any]) -> None:
-            if "test_accuracy" in record:
-                bar.set_postfix(test_accuracy=f"{record['test_accuracy']:.4f}", refresh=False)
-            bar.update(finished)
 
-        yield after_epoch
+def _each(trainer: Trainer, figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Gives the figures of each network by itself."""
+    if trainer.count is None:
+        return [dict(figures)]
+    common = {"batch_size"} & figures.keys()
+    return [
+        {name: value if name in common else value[index] for name, value in figures.items()}
+        for index in range(trainer.count)
+    ]
 
 
-def _train_one(trainer: Trainer, rates: npt.NDArray[np.floating], seed: int) -> dict[str, np.ndarray]:
-    """Trains one epoch and counts it; returns the figures of its steps, the global `step` and `lr` among them."""
-    state, epoch = trainer.state, int(trainer.state.epoch)
-    steps = trainer.epoch(order(seed, epoch, len(trainer.train)), rates, seeds.derive(seed, "step", epoch))
+def _count(state: TrainState, steps: Mapping[str, np.ndarray]) -> None:
+    """Counts an epoch that was just trained."""
     state.epoch.assign_add(1)
-    state.step.assign_add(trainer.steps_per_epoch)
+    state.step.assign_add(len(steps["step"]))
     state.cumulative_gradient_norm.assign_add(float(steps["gradient_norm"].sum(dtype=np.float64)))
-    return steps | {"step": epoch_steps(epoch, trainer.steps_per_epoch) + 1, "lr": rates}
 
 
 def due_splits(data: Mapping[str, Resident], config: TrainingConfig, epoch: int) -> dict[str, Resident]:

@@ -10,6 +10,7 @@ class _Slots(snt.Module):
     """Per-parameter state of an optimizer: `names[k]` -> a list of variables in the order of the parameters."""
 
     slot_names: tuple[str, ...] = ()
+    _decays: list[bool]
 
     def __init__(self, weight_decay: float, name: str | None):
         super().__init__(name=name)
@@ -18,18 +19,17 @@ class _Slots(snt.Module):
         self.weight_decay = weight_decay
 
     @snt.once
-    def initialize(self, parameters: Sequence[tf.Variable], decays: Sequence[bool] | None = None) -> None:
+    def initialize(self, parameters: Sequence[tf.Variable]) -> None:
         """Creates the slots; must have run, outside any compiled function, before the first `apply`.
+
+        Those of rank two and more are subject to weight decay: biases, scales and offsets are vectors, and pulling them
+        to zero costs accuracy and regularises nothing.
 
         Args:
           parameters: The variables that will be trained.
-          decays: Whether each is subject to weight decay. By default those of rank two and more are: biases, scales
-            and offsets are vectors, and pulling them to zero costs accuracy and regularises nothing.
         """
         self._index = {id(parameter): index for index, parameter in enumerate(parameters)}
-        if decays is None:
-            decays = [parameter.shape.rank >= 2 for parameter in parameters]
-        self._decayed = {id(p) for p, decay in zip(parameters, decays, strict=True) if decay and self.weight_decay > 0}
+        self._decays = [parameter.shape.rank >= 2 and self.weight_decay > 0 for parameter in parameters]
         for slot in self.slot_names:
             zeros = (tf.zeros_like(parameter) for parameter in parameters)
             setattr(self, slot, [tf.Variable(zero, trainable=False, name=slot) for zero in zeros])
@@ -37,9 +37,6 @@ class _Slots(snt.Module):
     def slots(self, parameter: tf.Variable) -> list[tf.Variable]:
         """Returns the state kept for `parameter`, each of its shape, e.g. to clear it where a weight is pruned."""
         return [getattr(self, slot)[self._index[id(parameter)]] for slot in self.slot_names]
-
-    def _decays(self, parameter: tf.Variable) -> bool:
-        return id(parameter) in self._decayed
 
 
 class Adam(_Slots):
@@ -77,11 +74,13 @@ class Adam(_Slots):
 
     def apply(self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor) -> None:
         """Takes one step down `updates`, the gradients of `parameters` in their order."""
-        self.step.assign_add(1)
-        for g, parameter, m, v in zip(updates, parameters, self.m, self.v, strict=True):
-            t = tf.cast(self.step, parameter.dtype)
+        self.step.assign(self.step + 1)
+        # Copies trained side by side have a count each, all of them the same.
+        step = tf.reduce_max(self.step)
+        for g, parameter, m, v, decays in zip(updates, parameters, self.m, self.v, self._decays, strict=True):
+            t = tf.cast(step, parameter.dtype)
             rate = tf.cast(learning_rate, parameter.dtype)
-            if self._decays(parameter):
+            if decays:
                 parameter.assign(parameter * (1.0 - rate * self.weight_decay))
             tf.raw_ops.ResourceApplyAdam(
                 var=parameter.handle,
@@ -121,8 +120,8 @@ class Momentum(_Slots):
 
     def apply(self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor) -> None:
         """Takes one step down `updates`, the gradients of `parameters` in their order."""
-        for g, parameter, accumulated in zip(updates, parameters, self.accumulated, strict=True):
-            if self._decays(parameter):
+        for g, parameter, accumulated, decays in zip(updates, parameters, self.accumulated, self._decays, strict=True):
+            if decays:
                 g = g + self.weight_decay * parameter
             tf.raw_ops.ResourceApplyMomentum(
                 var=parameter.handle,

@@ -23,6 +23,7 @@ from weirdonetworks.lab import plots, seeds
 from weirdonetworks.lab.config import Config, RunOptions, TrainingConfig
 from weirdonetworks.lab.records import files, runs
 from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training.hooks import Hook, Progress, progress
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.trainer import Direction, Resident, Trainer, of_loss
 
@@ -97,9 +98,8 @@ class Study:
         objective: Callable[[Any], Objective],
         data: Mapping[str, Resident],
         config: TrainingConfig,
-        follow: Callable[[Any], Mapping[str, Any]] | None = None,
+        hooks: Callable[[Any], Sequence[Hook]] = lambda network: (),
         direction: Direction = of_loss,
-        **fitting: Any,
     ) -> Trained:
         """Trains a network in a run directory of its own, or takes it from there if it was trained before.
 
@@ -109,38 +109,30 @@ class Study:
           objective: Makes the network's objective.
           data: The splits, as `loop.residents` makes them.
           config: How long and how.
-          follow: Measures the network at the start of each epoch; what it returns is added to the epoch's record.
+          hooks: Makes what is done around the epochs, given the network at its initial weights.
           direction: What a step descends along, as `Trainer` takes it.
-          **fitting: Further arguments of `loop.fit`.
 
         Returns:
           The trained network.
-
-        Raises:
-          ValueError: If both `follow` and `before_epoch` are given.
         """
-        if follow and "before_epoch" in fitting:
-            raise ValueError("follow and before_epoch must not both be given: let before_epoch measure too.")
         tf.random.set_seed(seeds.derive(config.random_seed, "weights")[0])
         network = make()
         trainer = Trainer(
             network,
             loop.optimizer(config),
-            objective(network),
+            objective,
             data["train"],
             batch_size=config.batch_size,
             batch_size_test=config.batch_size_test,
             execution=config.execution,
             direction=direction,
         )
-        if follow:
-            fitting["before_epoch"] = lambda epoch: follow(network)
         settings = dataclasses.asdict(config) | {"execution": trainer.execution}
         with (
             runs.open_run(self.directory, name, settings, unhashed={}, resume=True, must_exist=False) as run,
-            loop.progress(config.epochs, f"{name}, seed {config.random_seed}") as after_epoch,
+            progress(config.epochs, f"{name}, seed {config.random_seed}") as bar,
         ):
-            loop.fit(trainer, run, data, config, after_epoch=after_epoch, **fitting)
+            loop.fit(trainer, [loop.Training(run, config, [*hooks(network), Progress(bar)])], data)
             if not run.found_finished:
                 best = loop.best_records(run.records)
                 final = loop.reproducible(run.records[-1])

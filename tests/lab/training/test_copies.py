@@ -1,0 +1,198 @@
+"""Networks trained side by side, against the same networks trained one by one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import sonnet as snt
+import tensorflow as tf
+
+from weight_symmetry.masking import set_masks
+from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC, MaskedModel
+from weirdonetworks import PolynomialMLP, SynchronousMLP
+from weirdonetworks.algebra import image_rotations
+from weirdonetworks.lab.data.datasets import Dataset, Examples
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.training import objectives
+from weirdonetworks.lab.training.optimizers import Adam, Momentum
+from weirdonetworks.lab.training.trainer import Resident, Trainer
+
+COUNT, BATCH, EXAMPLES = 3, 8, 20  # Two full batches and one of four.
+
+
+class Pixels(snt.Module):
+    """A network on images of 7 x 7, flattened."""
+
+    def __init__(self, network: Callable[..., tf.Tensor]):
+        super().__init__()
+        self.network = network
+
+    def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor) -> tf.Tensor:
+        del is_training, seed
+        return self.network(snt.flatten(images[:, ::4, ::4]))
+
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "MNIST_FC": lambda: MNIST_FC(features=(12, 8), dropout_rate=0.3),
+    "MNIST_CNN": lambda: MNIST_CNN(filters=(3, 4), dense_size=6, dropout_rate=0.3),
+    "CIFAR10_CNN": lambda: CIFAR10_CNN(filters=(3, 3, 4, 4), dropout_rate=0.3),
+    "PolynomialMLP": lambda: Pixels(PolynomialMLP([6, 10], degree=2)),
+    "SynchronousMLP": lambda: Pixels(SynchronousMLP(image_rotations(7, 7), [6], [10])),
+    "Sequential": lambda: Pixels(snt.Sequential([snt.Linear(8), snt.LayerNorm(-1, True, True), snt.Linear(10)])),
+}
+
+
+@pytest.fixture(scope="module")
+def few(digits: Dataset) -> Dataset:
+    train = Examples(digits.train.images[:EXAMPLES], digits.train.labels[:EXAMPLES])
+    return Dataset(digits.name, train, digits.test[:10], digits.classes, digits.standardisation)
+
+
+def make_trainer(kind: str, few: Dataset, execution: str, adam: bool = True, count: int | None = None) -> Trainer:
+    return Trainer(
+        MODELS[kind](),
+        Adam(weight_decay=0.1) if adam else Momentum(0.9, weight_decay=0.01),
+        lambda network: objectives.classification(network, few.standardisation, takes=("is_training", "seed")),
+        Resident(few.train),
+        count=count,
+        batch_size=BATCH,
+        batch_size_test=4,
+        execution=execution,
+    )
+
+
+def start(trainer: Trainer, index: int) -> None:
+    """Gives a network weights, and masks, of its own."""
+    network = trainer.network
+    rng = np.random.default_rng(index)
+    for variable in network.trainable_variables:
+        variable.assign(rng.normal(0, 0.2, variable.shape))
+    trainer.state.restart()
+    if isinstance(network, MaskedModel):
+        set_masks(trainer, network, [rng.random(mask.shape) < 0.7 for mask in network.masks])
+
+
+def prune(trainer: Trainer) -> None:
+    """Cuts the lesser half of the weights that a masked network still has."""
+    if isinstance(trainer.network, MaskedModel):
+        sizes = [np.abs(layer.w.numpy()) for layer in trainer.network.layers]
+        set_masks(trainer, trainer.network, [size > np.median(size[size > 0]) for size in sizes])
+
+
+def train(trainer: Trainer, orders: npt.NDArray[np.integer], seeds: npt.NDArray[np.integer]) -> list[dict[str, Any]]:
+    """Trains two epochs, the networks pruned in between; returns the figures, copies first where there are some."""
+    count = trainer.count or 1
+    found = []
+    for epoch in range(2):
+        for index in range(count):
+            with trainer.member(index) as one:
+                if epoch:
+                    prune(one)
+        found.append(trainer.epoch(orders[epoch], np.full(3, 0.01), seeds[epoch]))
+    return found
+
+
+def state(trainer: Trainer) -> list[npt.NDArray[Any]]:
+    return [variable.numpy() for variable in trainer.state.variables]
+
+
+# XLA takes long to compile, and treats every network alike.
+@pytest.mark.parametrize(("kind", "execution"), [*((kind, "graph") for kind in MODELS), ("MNIST_FC", "xla")])
+def test_copies_train_as_single_networks_do(kind: str, execution: str, few: Dataset) -> None:
+    rng = np.random.default_rng(5)
+    orders = np.stack([[rng.permutation(EXAMPLES) for _ in range(COUNT)] for _ in range(2)])
+    seeds = rng.integers(0, 1000, (2, COUNT, 2))
+    copies = make_trainer(kind, few, execution, count=COUNT)
+    for index in range(COUNT):
+        with copies.member(index) as one:
+            start(one, index)
+    together = train(copies, orders, seeds)
+    evaluated = copies.evaluate(Resident(few.test))
+    alone = make_trainer(kind, few, execution)
+    ends = []
+    for index in range(COUNT):
+        for variable in alone.state.variables:
+            variable.assign(tf.zeros_like(variable))
+        start(alone, index)
+        for own, figures in zip(train(alone, orders[:, index], seeds[:, index]), together, strict=True):
+            for name in (*alone.figures, "gradient_norm"):
+                np.testing.assert_allclose(figures[name][index], own[name], rtol=2e-4, atol=1e-5, err_msg=name)
+        ends.append(state(alone))
+        with copies.member(index) as one:
+            for here, there in zip(state(one), ends[-1], strict=True):
+                np.testing.assert_allclose(here, there, rtol=2e-3, atol=2e-4 * (1 + np.abs(there).max()))
+        for name, value in alone.evaluate(Resident(few.test)).items():
+            assert evaluated[name][index] == pytest.approx(value, rel=1e-3, abs=1e-5)
+    # Each has learned something of its own: nothing is shared, nothing left as it was.
+    for one, other in ((0, 1), (1, 2)):
+        assert all((a != b).any() for a, b in zip(ends[one], ends[other], strict=True) if a.ndim > 1)
+
+
+def test_momentum_and_its_weight_decay_are_each_copys_own(few: Dataset) -> None:
+    orders = np.stack([np.arange(EXAMPLES), np.arange(EXAMPLES)[::-1]])
+    copies = make_trainer("MNIST_FC", few, "graph", adam=False, count=2)
+    alone = make_trainer("MNIST_FC", few, "graph", adam=False)
+    for index in range(2):
+        with copies.member(index) as one:
+            start(one, index)
+    copies.epoch(orders, np.full(3, 0.05), [(1, 2), (3, 4)])
+    start(alone, 1)
+    alone.epoch(orders[1], np.full(3, 0.05), (3, 4))
+    with copies.member(1) as one:
+        for here, there in zip(state(one), state(alone), strict=True):
+            np.testing.assert_allclose(here, there, rtol=1e-4, atol=1e-5)
+
+
+def test_a_copy_that_diverges_harms_no_other(few: Dataset) -> None:
+    copies = make_trainer("MNIST_CNN", few, "graph", count=2)
+    for index in range(2):
+        with copies.member(index) as one:
+            start(one, 0)
+            if index:
+                one.network.layers[-1].b.assign(np.full(10, np.nan))
+    order = np.stack([np.arange(EXAMPLES)] * 2)
+    figures = copies.epoch(order, np.full(3, 0.01), [(1, 2)] * 2)
+    assert np.isfinite(figures["loss"][0]).all() and np.isnan(figures["loss"][1]).all()
+
+
+def test_every_variable_is_found_wherever_the_network_keeps_it(few: Dataset) -> None:
+    copies = make_trainer("PolynomialMLP", few, "graph", count=2)
+    assert len(copies.network.trainable_variables) == len(copies._copies.parameters) > 2
+    with copies.member(0) as one:
+        before = state(one)
+    copies.epoch(np.stack([np.arange(EXAMPLES)] * 2), np.full(3, 0.01), [(1, 2)] * 2)
+    with copies.member(0) as one:
+        pairs = zip(before, state(one), one.state.variables, strict=True)
+        assert all((a != b).any() for a, b, variable in pairs if variable.trainable)
+
+
+def test_a_variable_out_of_reach_is_refused(few: Dataset) -> None:
+    hidden = snt.Linear(10)
+
+    class Hides(snt.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = hidden
+            self.call = lambda images: hidden(snt.flatten(images))  # A copy of it still reaches this `hidden`.
+
+        def __call__(self, images: tf.Tensor) -> tf.Tensor:
+            return self.call(images)
+
+    trainer = Trainer(
+        Hides(),
+        Adam(),
+        lambda network: objectives.classification(network, few.standardisation),
+        Resident(few.train),
+        count=2,
+        batch_size=BATCH,
+        execution="graph",
+    )
+    with pytest.raises(ValueError, match=r"must reach its variable .* by attributes"):
+        trainer.epoch(np.stack([np.arange(EXAMPLES)] * 2), np.full(3, 0.01), [(1, 2)] * 2)
+
+
+def test_a_count_below_one_is_refused(few: Dataset) -> None:
+    with pytest.raises(UsageError, match=r"count \(=0\) must be at least 1"):
+        make_trainer("MNIST_FC", few, "graph", count=0)

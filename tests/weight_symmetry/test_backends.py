@@ -1,0 +1,139 @@
+"""Trials one a core and in one program: the same records, and nothing lost when they are cut off or diverge."""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from weight_symmetry import experiment, plans
+from weight_symmetry.config import TrialOptions
+from weight_symmetry.prune_config import PruneConfig
+from weirdonetworks.lab import seeds
+from weirdonetworks.lab.training import trainer
+from weirdonetworks.lab.training.state import DivergenceError
+
+SHORT: dict[str, Any] = {"examples": 300, "validation_size": 100, "epochs": 4, "batch_size": 64, "execution": "graph"}
+CONFIG = PruneConfig(
+    **SHORT,
+    features=(12, 8),
+    dropout_rate=0.1,
+    rewind_epoch=1,
+    ablation="shuffle_weights",
+    pruning_schedule="[(2, 0.5), (3, 0.8)]",
+)
+TRIALS = 3
+
+
+def train(folder: pathlib.Path, backend: str, config: PruneConfig = CONFIG, **options: Any) -> list[Any]:
+    chosen = TrialOptions(experiment_dir=str(folder), **{"num_trials": TRIALS, "trials_backend": backend} | options)
+    return experiment.run("prune", config, chosen, plans.MagnitudePruning)
+
+
+def lines(folder: pathlib.Path) -> dict[int, list[dict[str, Any]]]:
+    """Seed -> the records of its run without the wall times."""
+    found = {}
+    for path in folder.glob("prune-*/metrics.jsonl"):
+        seed = json.loads((path.parent / "config.json").read_text())["random_seed"]
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        found[seed] = [{key: value for key, value in record.items() if key != "wallclock_time"} for record in records]
+    return found
+
+
+@pytest.fixture(scope="module")
+def batched(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("batched")
+    train(folder, "batched")
+    return folder
+
+
+@pytest.mark.parametrize("config", [CONFIG, PruneConfig(**SHORT, model="MNIST_CNN", filters=(3, 4))])
+def test_records_are_the_same_in_each_way(config: PruneConfig, batched: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    together = batched if config is CONFIG else tmp_path / "together"
+    if config is not CONFIG:
+        train(together, "batched", config)
+    train(tmp_path / "threads", "threads", config)
+    ours, theirs = lines(together), lines(tmp_path / "threads")
+    assert set(ours) == set(theirs) == {42, 43, 44}
+    for seed in ours:
+        for one, other in zip(ours[seed], theirs[seed], strict=True):
+            assert one.keys() == other.keys()
+            # Rounding decides some ties of pruning and some guesses.
+            for key in ("train_avg_loss", "test_avg_loss", "gradient_norm", "mask/sparsity", "lr"):
+                assert one[key] == pytest.approx(other[key], rel=0.02), (seed, one["epoch"], key)
+    assert lines(together)[42] != lines(together)[43]
+
+
+def test_trials_in_one_program_keep_all_that_single_ones_do(batched: pathlib.Path) -> None:
+    summary = json.loads((batched / "summary.json").read_text())
+    directories = sorted(batched.glob("prune-*"))
+    assert sorted(summary) == [directory.name for directory in directories]
+    assert all(record["execution"] == "batched_graph" for record in summary.values())
+    for directory in directories:
+        assert json.loads((directory / "status.json").read_text()) == {"status": "finished", "epoch": 4}
+        reader = tf.train.load_checkpoint(str(directory / "checkpoints"))
+        stem = "state/network/layers/0/{}/.ATTRIBUTES/VARIABLE_VALUE"
+        weight, mask = (reader.get_tensor(stem.format(name)) for name in ("w", "mask"))
+        assert ((weight != 0) == (mask > 0)).all() and np.mean(mask == 0) == pytest.approx(0.8, abs=1e-3)
+
+
+@pytest.mark.parametrize("saved", [4, 8])
+def test_trials_cut_off_in_one_program_end_like_whole_ones(
+    saved: int, batched: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed when some trials have saved an epoch and others have not."""
+    save, count = tf.train.CheckpointManager.save, 0
+
+    def die(manager: tf.train.CheckpointManager, checkpoint_number: int) -> str:
+        nonlocal count
+        count += 1
+        if count > saved:
+            raise KeyboardInterrupt
+        return save(manager, checkpoint_number=checkpoint_number)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(tf.train.CheckpointManager, "save", die)
+        train(tmp_path, "batched")
+    cut = lines(tmp_path)
+    assert {len(records) for records in cut.values()} == {saved // TRIALS, saved // TRIALS + 1}
+    train(tmp_path, "batched", resume=True)
+    assert lines(tmp_path) == lines(batched)
+
+
+@pytest.mark.parametrize("backend", ["threads", "batched"])
+def test_a_trial_that_diverges_is_never_finished_and_stops_no_other(
+    backend: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_epoch = trainer.Trainer.epoch
+
+    def epoch(self: trainer.Trainer, order: Any, rates: Any, seed: Any) -> dict[str, Any]:
+        figures = train_epoch(self, order, rates, seed)
+        for index, each in enumerate([seed] if self.count is None else seed):
+            if tuple(each) == seeds.derive(43, "step", 2):
+                loss = figures["loss"] if self.count is None else figures["loss"][index]
+                loss[:] = np.nan
+        return figures
+
+    monkeypatch.setattr(trainer.Trainer, "epoch", epoch)
+    options = TrialOptions(experiment_dir=str(tmp_path), num_trials=TRIALS, trials_backend=backend)
+    with pytest.raises(DivergenceError, match=r"prune-\w+: the loss became nan in epoch 3: lower --learning_rate"):
+        experiment.run("prune", CONFIG, options, plans.MagnitudePruning)
+    ends = {
+        json.loads((path.parent / "config.json").read_text())["random_seed"]: json.loads(path.read_text())
+        for path in tmp_path.glob("prune-*/status.json")
+    }
+    assert ends[43] == {"status": "interrupted", "epoch": 2}
+    assert ends[42] == ends[44] == {"status": "finished", "epoch": 4}
+    assert len(json.loads((tmp_path / "summary.json").read_text())) == 2
+
+
+def test_a_finished_run_is_taken_however_it_was_executed(tmp_path: pathlib.Path) -> None:
+    config = PruneConfig(**SHORT | {"epochs": 2, "execution": "auto"}, features=(6,))
+    (single,) = train(tmp_path, "auto", config, num_trials=1)
+    runs = train(tmp_path, "batched", config, num_trials=2)
+    assert [run.found_finished for run in runs] == [True, False]
+    assert runs[0].id == single.id
+    again = train(tmp_path, "threads", config, num_trials=2)
+    assert [run.found_finished for run in again] == [True, True]

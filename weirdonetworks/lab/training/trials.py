@@ -1,0 +1,218 @@
+"""Trials: trainings of one architecture that differ in seeds, one after another, one a core, or all in one program."""
+
+import abc
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import tensorflow as tf
+
+from weirdonetworks.lab import machine
+from weirdonetworks.lab.config import TrainingConfig
+from weirdonetworks.lab.records.runs import Run
+from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training.hooks import Hook, Progress, progress
+from weirdonetworks.lab.training.state import DivergenceError
+from weirdonetworks.lab.training.trainer import Resident, Trainer
+
+# What a run records of how it was executed, by how its functions are compiled: alone, or with others in one program.
+_ALONE = {"xla": "xla", "graph": "graph"}
+_TOGETHER = {"xla": "batched", "graph": "batched_graph"}
+
+
+class Trial(abc.ABC):
+    """One of several trainings that can share a trainer.
+
+    Attributes:
+      config: How long and how it is trained.
+    """
+
+    config: TrainingConfig
+
+    @abc.abstractmethod
+    def trainer(self, execution: str, count: int | None) -> Trainer:
+        """Makes a trainer that the trials can share, executed as told, of one network or of `count` copies."""
+
+    @abc.abstractmethod
+    def open(self, executed: str) -> contextlib.AbstractContextManager[Run]:
+        """Opens the trial's run; see `runs.open_run`."""
+
+    @abc.abstractmethod
+    def is_finished(self, executed: str) -> bool:
+        """Tells whether there is a finished run of the trial, executed that way."""
+
+    @abc.abstractmethod
+    def start(self, trainer: Trainer, run: Run) -> Sequence[Hook]:
+        """Sets a trainer to the trial's initial state; returns what is done around the epochs of its run."""
+
+    @abc.abstractmethod
+    def announce(self, trainer: Trainer, run: Run, manner: str) -> None:
+        """Says that the training begins, as the first of those that are trained in a manner."""
+
+    @abc.abstractmethod
+    def end(self, trainer: Trainer, run: Run) -> None:
+        """Measures what is measured at the end of the training, and finishes its run unless it was finished before."""
+
+
+class Trials:
+    """Trains trials, which must be of one architecture and on the same data, and differ in seeds.
+
+    A finished run of a trial is taken as it is, however it was executed, unless an execution was asked for.
+    """
+
+    def __init__(self, trials: Sequence[Trial], data: Mapping[str, Resident], restores: bool = False):
+        """Takes the trials.
+
+        Args:
+          trials: The trials, by number.
+          data: The splits, on the device.
+          restores: Whether a trial that was finished before is ended as well, its trained weights restored.
+        """
+        self._trials = trials
+        self._data = data
+        self._restores = restores
+        self._runs: dict[int, Run] = {}
+        self._failures: dict[int, DivergenceError] = {}
+        self._announced = False
+        self._one_at_a_time = threading.Lock()
+
+    def run(self, backend: str, description: str = "training") -> list[Run]:
+        """Trains the trials that are not finished.
+
+        A trial whose loss does not stay finite stops no other one. It is left unfinished, and named in the end.
+
+        Args:
+          backend: `sequential`, one after another; `threads`, one a core, the fastest way on a processor; or `batched`,
+            as copies in one program, for accelerators.
+          description: What the bar over the epochs says.
+
+        Returns:
+          The finished runs, by number.
+
+        Raises:
+          DivergenceError: If the loss of some trial did not stay finite.
+        """
+        ways = {"sequential": self._sequential, "threads": self._threads, "batched": self._batched}
+        with progress(sum(trial.config.epochs for trial in self._trials), description) as bar:
+            ways[backend](bar)
+        for number, failure in sorted(self._failures.items()):
+            several = len(self._trials) > 1
+            raise DivergenceError(f"{self._runs[number].id}: {failure}" if several else str(failure)) from failure
+        return [self._runs[number] for number in range(len(self._trials))]
+
+    def _sequential(self, bar: Any) -> None:
+        manner = f", {len(self._trials)} trials one after another" if len(self._trials) > 1 else ""
+        self._work(range(len(self._trials)), bar, self._trials[0].config.execution, manner)
+
+    def _threads(self, bar: Any) -> None:
+        workers = min(len(self._trials), len(machine.cores()))
+        # With one thread a network TensorFlow's own executor is the faster one; see `trainer.resolve_execution`.
+        asked = self._trials[0].config.execution
+        execution = "graph" if asked == "auto" else asked
+        waiting, stop = iter(range(len(self._trials))), Stop()
+        manner = f", {len(self._trials)} trials, {workers} at a time"
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            futures = [pool.submit(self._work, waiting, bar, execution, manner, [stop]) for _ in range(workers)]
+            try:
+                for future in concurrent.futures.as_completed(futures):
+                    future.result()
+            finally:
+                stop.event.set()
+
+    def _work(
+        self, numbers: Iterable[int], bar: Any, execution: str, manner: str = "", hooks: Sequence[Hook] = ()
+    ) -> None:
+        """Trains trials one after another by one trainer, which is traced once."""
+        trainer: Trainer | None = None
+        for number in numbers:
+            trial, shown = self._trials[number], Progress(bar)
+            executed = self._found(trial, _ALONE)
+            if trainer is None and (executed is None or self._restores):
+                with self._one_at_a_time:
+                    trainer = trial.trainer(execution, None)
+            try:
+                with trial.open(executed or cast("Trainer", trainer).execution) as run:
+                    self._runs[number] = run
+                    if trainer is not None and (self._restores or not run.is_finished):
+                        self._announce(trial, trainer, run, manner)
+                        with self._one_at_a_time:
+                            own = trial.start(trainer, run)
+                        loop.fit(trainer, [loop.Training(run, trial.config, [*own, *hooks, shown])], self._data)
+                        trial.end(trainer, run)
+            except DivergenceError as error:
+                self._failures[number] = error
+            shown.move(trial.config.epochs)
+
+    def _batched(self, bar: Any) -> None:
+        found = {number: self._found(trial, _TOGETHER) for number, trial in enumerate(self._trials)}
+        active = [number for number, executed in found.items() if executed is None]
+        if active:
+            self._train_together(active, bar)
+        self._work([number for number in found if number not in active], bar, self._trials[0].config.execution)
+
+    def _train_together(self, active: Sequence[int], bar: Any) -> None:
+        trials = [self._trials[number] for number in active]
+        trainer = trials[0].trainer(trials[0].config.execution, len(active))
+        with contextlib.ExitStack() as stack:
+            runs = [stack.enter_context(trial.open(_TOGETHER[trainer.execution])) for trial in trials]
+            self._runs |= dict(zip(active, runs, strict=True))
+            self._announce(trials[0], trainer, runs[0], f", {len(active)} trials in one program")
+            trainings = []
+            for index, (trial, run) in enumerate(zip(trials, runs, strict=True)):
+                with trainer.member(index) as one:
+                    trainings.append(loop.Training(run, trial.config, [*trial.start(one, run), Progress(bar)]))
+            failures = loop.fit(trainer, trainings, self._data)
+            for index, (trial, run) in enumerate(zip(trials, runs, strict=True)):
+                if index in failures:
+                    self._failures[active[index]] = failures[index]
+                    run.set_status("interrupted")
+                    continue
+                with trainer.member(index) as one:
+                    trial.end(one, run)
+
+    def _found(self, trial: Trial, executed: Mapping[str, str]) -> str | None:
+        """Tells how a trial was executed that is finished; None if it is not."""
+        asked = trial.config.execution
+        ways = [*_ALONE.values(), *_TOGETHER.values()] if asked == "auto" else [executed[asked]]
+        return next((way for way in ways if trial.is_finished(way)), None)
+
+    def _announce(self, trial: Trial, trainer: Trainer, run: Run, manner: str) -> None:
+        with self._one_at_a_time:
+            if not self._announced and not run.is_finished:
+                self._announced = True
+                trial.announce(trainer, run, manner)
+
+
+class Stop(Hook):
+    """Stops a training in a thread, as Ctrl-C does in the main one, before its next epoch.
+
+    Attributes:
+      event: Set to stop.
+    """
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def before_epoch(self, epoch: int) -> Mapping[str, Any]:
+        """Raises KeyboardInterrupt if it is time to stop."""
+        if self.event.is_set():
+            raise KeyboardInterrupt
+        return {}
+
+
+def chosen(backend: str, trials: int, otherwise: str) -> str:
+    """Chooses how trials share the machine.
+
+    Args:
+      backend: As the flag says it, `auto` among others.
+      trials: How many there are.
+      otherwise: What `auto` stands for on a processor; on an accelerator it is `batched`.
+    """
+    if trials == 1:
+        return "sequential"
+    if backend != "auto":
+        return backend
+    accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
+    return "batched" if accelerated else otherwise
