@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Self
 
-from weirdonetworks.lab.config import RunOptions, TrainingConfig, setting
+from weirdonetworks.lab.config import RunOptions, TrainingConfig, TrialSettings, setting
 from weirdonetworks.lab.errors import UsageError
 
 SCHEMES = ("he_normal", "he_uniform", "glorot_normal", "glorot_uniform")
@@ -75,12 +75,5 @@ class ModelConfig(TrainingConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrialOptions(RunOptions):
+class TrialOptions(RunOptions, TrialSettings):
     """Run options of a driver that can train several masks and seeds in one process."""
-
-    num_trials: int = setting(1, "Train so many trials, raising the seeds by one for each.", minimum=1)
-    trials_backend: str = setting(
-        "auto",
-        "Trials side by side: one a core, or all in one program; auto takes threads on a processor.",
-        choices=("auto", "threads", "batched"),
-    )

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+import tensorflow as tf
+
 from weight_symmetry.config import ModelConfig, TrialOptions
 from weight_symmetry.model_trials import ModelTrial
 from weight_symmetry.plans import Plan
@@ -38,4 +40,12 @@ def run(driver: str, config: C, options: TrialOptions, make_plan: Callable[[C], 
         ModelTrial(driver, trial, make_plan(trial), options, data, splits, must_exist)
         for trial in (config.trial(index) for index in range(number))
     ]
-    return trials.Trials(chosen, splits).run(trials.chosen(options.trials_backend, number, otherwise="threads"))
+    return trials.Trials(chosen, splits).run(backend(options.trials_backend))
+
+
+def backend(asked: str) -> str:
+    """Chooses how trials share the machine: `auto` is what was measured fastest on the device at hand."""
+    if asked != "auto":
+        return asked
+    accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
+    return "batched" if accelerated else "threads"

@@ -77,7 +77,7 @@ class ModelTrial(Trial):
             self._options.experiment_dir,
             self._driver,
             self._settings(executed),
-            unhashed=dataclasses.asdict(self._options),
+            unhashed=dataclasses.asdict(self._options) | self.config.affecting("measuring"),
             resume=self._options.resume,
             overwrite=self._options.overwrite,
             must_exist=self._must_exist,
@@ -90,7 +90,7 @@ class ModelTrial(Trial):
         )
 
     def _settings(self, executed: str) -> dict[str, Any]:
-        return dataclasses.asdict(self.config) | {"execution": executed}
+        return self.config.affecting("training") | {"execution": executed}
 
     def start(self, trainer: Trainer, run: runs.Run) -> Sequence[Hook]:
         """Masks the model, and draws its weights by the connections left."""

@@ -10,7 +10,7 @@ from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments.all_activations.study import matching_sizes, parameters
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.training.study import count_parameters
+from weirdonetworks.lab.training.state import count_parameters
 from weirdonetworks.nets.small.activation_mlp import ACTIVATIONS, AllActivations
 
 NAMES = ("relu", "convolution_4")

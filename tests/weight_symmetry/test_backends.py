@@ -15,14 +15,14 @@ from weirdonetworks.lab import seeds
 from weirdonetworks.lab.training import trainer
 from weirdonetworks.lab.training.state import DivergenceError
 
-SHORT: dict[str, Any] = {"examples": 300, "validation_size": 100, "epochs": 4, "batch_size": 64, "execution": "graph"}
+SHORT: dict[str, Any] = {"examples": 300, "validation_size": 100, "epochs": 3, "batch_size": 64, "execution": "graph"}
 CONFIG = PruneConfig(
     **SHORT,
     features=(12, 8),
     dropout_rate=0.1,
-    rewind_epoch=1,
+    rewind_epoch=0,
     ablation="shuffle_weights",
-    pruning_schedule="[(2, 0.5), (3, 0.8)]",
+    pruning_schedule="[(1, 0.5), (2, 0.8)]",
 )
 TRIALS = 3
 
@@ -72,14 +72,14 @@ def test_trials_in_one_program_keep_all_that_single_ones_do(batched: pathlib.Pat
     assert sorted(summary) == [directory.name for directory in directories]
     assert all(record["execution"] == "batched_graph" for record in summary.values())
     for directory in directories:
-        assert json.loads((directory / "status.json").read_text()) == {"status": "finished", "epoch": 4}
+        assert json.loads((directory / "status.json").read_text()) == {"status": "finished", "epoch": 3}
         reader = tf.train.load_checkpoint(str(directory / "checkpoints"))
         stem = "state/network/layers/0/{}/.ATTRIBUTES/VARIABLE_VALUE"
         weight, mask = (reader.get_tensor(stem.format(name)) for name in ("w", "mask"))
         assert ((weight != 0) == (mask > 0)).all() and np.mean(mask == 0) == pytest.approx(0.8, abs=1e-3)
 
 
-@pytest.mark.parametrize("saved", [4, 8])
+@pytest.mark.parametrize("saved", [1, 4])
 def test_trials_cut_off_in_one_program_end_like_whole_ones(
     saved: int, batched: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,8 +96,8 @@ def test_trials_cut_off_in_one_program_end_like_whole_ones(
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(tf.train.CheckpointManager, "save", die)
         train(tmp_path, "batched")
-    cut = lines(tmp_path)
-    assert {len(records) for records in cut.values()} == {saved // TRIALS, saved // TRIALS + 1}
+    saves = [len(list(path.glob("*.index"))) for path in tmp_path.glob("prune-*/checkpoints")]
+    assert sum(saves) == saved and len(set(saves)) == 2
     train(tmp_path, "batched", resume=True)
     assert lines(tmp_path) == lines(batched)
 
@@ -125,7 +125,7 @@ def test_a_trial_that_diverges_is_never_finished_and_stops_no_other(
         for path in tmp_path.glob("prune-*/status.json")
     }
     assert ends[43] == {"status": "interrupted", "epoch": 2}
-    assert ends[42] == ends[44] == {"status": "finished", "epoch": 4}
+    assert ends[42] == ends[44] == {"status": "finished", "epoch": 3}
     assert len(json.loads((tmp_path / "summary.json").read_text())) == 2
 
 

@@ -27,6 +27,7 @@ def setting(
     short: str | None = None,
     alias: str | None = None,
     positional: bool = False,
+    affects: str = "training",
 ) -> Any:
     """Declares one field of a configuration.
 
@@ -40,9 +41,17 @@ def setting(
       short: A short name for the flag.
       alias: Another name for the flag.
       positional: Whether it is given by its place on the command line, not by a flag; a string, and `REQUIRED`.
+      affects: What it can change: the `training`, and so the run's id; what is measured of a training (`measuring`); or
+        `nothing` that is recorded, as where a run is kept.
     """
     metadata: dict[str, Any] = {"help": help_text, "choices": choices, "range": (minimum, maximum)}
-    metadata |= {"may_be_empty": may_be_empty, "short": short, "alias": alias, "positional": positional}
+    metadata |= {
+        "may_be_empty": may_be_empty,
+        "short": short,
+        "alias": alias,
+        "positional": positional,
+        "affects": affects,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -66,6 +75,15 @@ class Config:
         """Returns the configuration with defaults filled in that take heavy modules to know; here, as it is."""
         return self
 
+    def affecting(self, *what: str) -> dict[str, Any]:
+        """Gives the fields that affect `training`, `measuring` or `nothing`, as `setting` declares them.
+
+        >>> TrainingConfig().affecting("measuring")
+        {'batch_size_test': 1000, 'update_epoch': 10, 'update_iterations': 100}
+        """
+        fields = dataclasses.fields(self)
+        return {each.name: getattr(self, each.name) for each in fields if each.metadata["affects"] in what}
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(Config):
@@ -84,7 +102,7 @@ class TrainingConfig(Config):
     examples: int | None = setting(None, "Take only the first so many images of train and of test.", minimum=1)
     epochs: int = setting(20, "Passes over the training data.", minimum=1)
     batch_size: int = setting(128, "Images a training step.", minimum=1)
-    batch_size_test: int = setting(1000, "Images an evaluation step.", minimum=1)
+    batch_size_test: int = setting(1000, "Images an evaluation step.", minimum=1, affects="measuring")
     optimizer: str = setting("Adam", "The optimizer.", choices=("Adam", "Momentum"))
     learning_rate: float = setting(0.002, "The learning rate at the start.", minimum=0.0, short="lr")
     weight_decay: float | None = setting(
@@ -98,8 +116,12 @@ class TrainingConfig(Config):
     random_seed: int = setting(42, "The base of the seeds of the weights, the order of the images, and dropout.")
     data_seed: int = setting(0, "The seed that draws the validation images, and whatever else is done to the data.")
     execution: str = setting("auto", "How an epoch is compiled; auto is the fastest.", choices=("auto", "xla", "graph"))
-    update_epoch: int = setting(10, "Evaluate on the whole training data every so many epochs.", minimum=1)
-    update_iterations: int = setting(100, "Log batch loss and gradient norm every so many steps.", minimum=1)
+    update_epoch: int = setting(
+        10, "Evaluate on the whole training data every so many epochs.", minimum=1, affects="measuring"
+    )
+    update_iterations: int = setting(
+        100, "Log batch loss and gradient norm every so many steps.", minimum=1, affects="measuring"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -129,10 +151,23 @@ class TrainingConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class StudyConfig(TrainingConfig):
-    """A training configuration of a study, which can repeat each of its trainings with other seeds."""
+class TrialSettings(Config):
+    """How often a training is repeated, and how the repetitions share the machine."""
 
-    num_trials: int = setting(1, "Repeat each training so many times, raising the seed by one for each.", minimum=1)
+    num_trials: int = setting(
+        1, "Train so many times, raising the seeds by one for each.", minimum=1, affects="measuring"
+    )
+    trials_backend: str = setting(
+        "auto",
+        "How trials share the machine: one a core, or all in one program; auto chooses by the device.",
+        choices=("auto", "threads", "batched"),
+        affects="nothing",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig(TrainingConfig, TrialSettings):
+    """A training configuration of a study, which can repeat each of its trainings with other seeds."""
 
     def trials(self) -> list[Self]:
         """Lists the configurations of the repetitions.

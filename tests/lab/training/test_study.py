@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,11 +14,10 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import RunOptions, StudyConfig
+from weirdonetworks.lab.config import RunOptions, StudyConfig, setting
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.records import runs
-from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training import loop, objectives, state, study
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.trainer import Resident
 
@@ -257,9 +257,110 @@ def test_without_json_there_is_no_summary_and_no_picture(
     assert status(done.directory) == "finished" and done.results["epochs"]
 
 
-def test_a_study_is_named_by_its_configuration_alone(tmp_path: pathlib.Path) -> None:
-    config = dataclasses.asdict(CONFIG)
-    assert runs.run_id("invented", config) != runs.run_id("invented", config | {"num_trials": 2})
+@dataclasses.dataclass(frozen=True)
+class Measured(StudyConfig):
+    """A study whose results depend on a setting that its trainings do not depend on."""
+
+    examined: int = setting(10, "What is measured on.", affects="measuring")
+    width: int = setting(10, "What is trained.")
+
+
+def measured(folder: pathlib.Path, digits: Dataset, splits: Mapping[str, Resident], **options: Any) -> study.Study:
+    config = Measured(**{"epochs": 2, "batch_size": 100, "execution": "graph"} | options)
+    with study.opened("measured", config, RunOptions(experiment_dir=str(folder))) as opened:
+        if not opened.is_finished:
+            trained = opened.trials(
+                "linear", lambda _: make(), lambda made: objective(made, digits), splits, config.trials()
+            )
+            opened.finish({"accuracies": [each.final["test_accuracy"] for each in trained], "on": config.examined})
+    return opened
+
+
+@pytest.fixture(scope="module")
+def once(digits: Dataset, splits: dict[str, Resident], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("measured")
+    measured(folder, digits, splits)
+    return folder
+
+
+def test_what_is_only_measured_otherwise_trains_nothing(
+    once: pathlib.Path, digits: Dataset, splits: dict[str, Resident], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (directory,) = once.glob("measured-*")
+    before = {path: value for path, value in files_of(directory).items() if path.parent != directory}
+    again = measured(once, digits, splits, examined=11)
+    assert again.directory == directory and not again.is_finished and again.results["on"] == 11
+    assert {path: value for path, value in files_of(directory).items() if path.parent != directory} == before
+    said = capsys.readouterr().out
+    assert "what was trained is measured again, since --examined was 10, is 11." in said
+    assert measured(once, digits, splits, examined=11).is_finished
+    assert json.loads((directory / "config.json").read_text())["examined"] == 11
+    assert measured(once, digits, splits).results["on"] == 10
+
+
+def test_one_trial_more_trains_that_one_alone(once: pathlib.Path, digits: Dataset, splits: dict[str, Resident]) -> None:
+    (directory,) = once.glob("measured-*")
+    (first,) = directory.glob("linear-*")
+    before = files_of(first)
+    two = measured(once, digits, splits, num_trials=2)
+    assert two.directory == directory and len(two.results["accuracies"]) == 2
+    assert files_of(first) == before and len(list(directory.glob("linear-*"))) == 2
+
+
+def test_another_width_is_another_study(once: pathlib.Path) -> None:
+    ten, twelve = (Measured(width=width, examined=width) for width in (10, 12))
+    assert ten.affecting("training") != twelve.affecting("training")
+    assert Measured(num_trials=3, examined=5, trials_backend="threads").affecting("training") == ten.affecting(
+        "training"
+    )
+
+
+@pytest.mark.parametrize("backend", ["threads", "batched"])
+def test_trials_of_a_study_are_the_same_in_each_way(
+    backend: str, digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
+) -> None:
+    ways = {
+        way: measured(tmp_path / way, digits, splits, num_trials=2, trials_backend=way) for way in ("auto", backend)
+    }
+    one, other = (
+        sorted(records(each.directory).values(), key=lambda lines: lines[0]["train_avg_loss"]) for each in ways.values()
+    )
+    for ours, theirs in zip(one, other, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            assert a.keys() == b.keys()
+            assert a == b if backend == "threads" else all(a[key] == pytest.approx(b[key], rel=1e-3) for key in a)
+
+
+def test_networks_trained_in_one_program_come_one_by_one(
+    digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
+) -> None:
+    config = Measured(epochs=1, batch_size=100, execution="graph", num_trials=2, trials_backend="batched")
+    for _ in range(2):  # The second time they are restored.
+        with study.opened(
+            "measured", config, RunOptions(experiment_dir=str(tmp_path), resume=True, start_missing=True)
+        ) as opened:
+            trained = opened.trials(
+                "linear", lambda _: make(), lambda made: objective(made, digits), splits, config.trials()
+            )
+        one, other = trained
+        assert (one.network.variables[0].numpy() != other.network.variables[0].numpy()).any()
+        for each in trained:
+            accuracy = each.trainer.evaluate(splits["test"])["accuracy"]
+            assert accuracy == pytest.approx(each.final["test_accuracy"], abs=1e-6)
+
+
+def test_a_finished_training_without_its_weights_is_refused_and_kept(
+    digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
+) -> None:
+    done = measured(tmp_path, digits, splits)
+    (training,) = done.directory.glob("linear-*")
+    shutil.rmtree(training / "checkpoints")
+    before = (training / "metrics.jsonl").read_bytes()
+    with pytest.raises(
+        OSError, match=r"checkpoints must hold the weights after epoch 2, and does not; the records are"
+    ):
+        measured(tmp_path, digits, splits, examined=11)
+    assert (training / "metrics.jsonl").read_bytes() == before and status(training) == "finished"
 
 
 def test_spread_is_mean_and_deviation_of_the_sample() -> None:
@@ -279,4 +380,4 @@ def test_parameters_are_those_that_are_trained() -> None:
     network = make()
     network(tf.zeros([1, 3, 1, 1]))
     network.frozen = tf.Variable(tf.zeros([5]), trainable=False)
-    assert study.count_parameters(network) == 3 * 10 + 10
+    assert state.count_parameters(network) == 3 * 10 + 10

@@ -18,7 +18,7 @@ from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.datasets import Examples
 from weirdonetworks.lab.data.set_tasks import Task
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives, study
+from weirdonetworks.lab.training import objectives, state, study
 from weirdonetworks.lab.training.study import Study
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.jacobian import VectorField, jacobian_along
@@ -160,7 +160,7 @@ def _compare(opened: Study, kind: str, task: Task, measure: Measure, config: Rel
         untrained.append(measured(network))
         return network
 
-    width = digits.widest(lambda width: study.count_parameters(built(width)), config.parameters)
+    width = digits.widest(lambda width: state.count_parameters(built(width)), config.parameters)
     splits = {"train": Resident(task.train), "test": Resident(task.test)}
     untrained: list[dict[str, float]] = []
     trained = [

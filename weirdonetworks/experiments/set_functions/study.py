@@ -18,7 +18,8 @@ from weirdonetworks.lab.data.set_tasks import Task
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import objectives, study
-from weirdonetworks.lab.training.study import Study, Trained, count_parameters
+from weirdonetworks.lab.training.state import count_parameters
+from weirdonetworks.lab.training.study import Study, Trained
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.precision import in_dtype
 from weirdonetworks.measure.stability import invariance_error

@@ -21,7 +21,7 @@ from weirdonetworks.lab.data import datasets, transformed
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training import objectives, study
-from weirdonetworks.lab.training.study import count_parameters
+from weirdonetworks.lab.training.state import count_parameters
 from weirdonetworks.nets.polynomial.invariant import InvariantMLP
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
 from weirdonetworks.nets.synchronous import SynchronousMLP

@@ -54,7 +54,8 @@ class Run:
       id: The run's name.
       directory: Its path.
       records: The records in `metrics.jsonl` so far, one an epoch.
-      found_finished: Whether it was finished before it was opened.
+      found_finished: Whether it was finished before it was opened, and is as it was asked for.
+      remeasured: What it was measured with when it was finished, and is to be now, by name, where that differs.
     """
 
     def __init__(self, directory: pathlib.Path):
@@ -62,6 +63,7 @@ class Run:
         self.directory = directory
         self.records: list[dict[str, Any]] = _read_records(directory / "metrics.jsonl")
         self.found_finished = self.is_finished
+        self.remeasured: dict[str, tuple[Any, Any]] = {}
         self._events: Any = None
 
     @property
@@ -150,6 +152,7 @@ def open_run(
     config: Mapping[str, Any],
     *,
     unhashed: Mapping[str, Any],
+    measured: Mapping[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     must_exist: bool = True,
@@ -164,6 +167,8 @@ def open_run(
       driver: The driver's name.
       config: What determines the result, and so the run's id.
       unhashed: What is recorded beside it without changing the id.
+      measured: What else is recorded and does not change the id, but what was measured: a finished run that has other
+        values of it is opened as an unfinished one, and `Run.remeasured` says which.
       resume: Whether to go on with an unfinished run.
       overwrite: Whether to start again where there is a run already; it is kept until the new one has a record.
       must_exist: Whether it is an error that there is nothing to resume; a new run is started otherwise.
@@ -197,13 +202,13 @@ def open_run(
             shutil.rmtree(replaced, ignore_errors=True)
             directory.rename(replaced)
         if directory.exists():
-            run = Run(directory)
-            if not run.is_finished and not resume:
+            run = _measured_by(Run(directory), measured or {})
+            if not run.is_finished and not run.remeasured and not resume:
                 raise UsageError(
                     f"{directory} is unfinished ({counted(len(run.records), 'epoch')}). Pass --resume or --overwrite."
                 )
         else:
-            run = _create(directory, driver, config, unhashed)
+            run = _create(directory, driver, config, {**unhashed, **(measured or {})})
         if run.is_finished:
             with contextlib.closing(run):
                 yield run
@@ -236,6 +241,19 @@ def _create(directory: pathlib.Path, driver: str, config: Mapping[str, Any], unh
     files.write_json(beside / "config.json", {"driver": driver, **unhashed, **config, "versions": versions})
     beside.rename(directory)
     return Run(directory)
+
+
+def _measured_by(run: Run, measured: Mapping[str, Any]) -> Run:
+    """Records what a run is to be measured with; if that differs from what a finished one was, it is unfinished."""
+    path = run.directory / "config.json"
+    recorded, wanted = files.read_json(path), files.to_json(dict(measured))
+    changed = {key: (recorded.get(key), value) for key, value in wanted.items() if recorded.get(key) != value}
+    if changed:
+        files.write_json(path, recorded | wanted)
+        if run.found_finished:
+            run.set_status("running")
+            run.found_finished, run.remeasured = False, changed
+    return run
 
 
 def _holds_records(directory: pathlib.Path) -> bool:

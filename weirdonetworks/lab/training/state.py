@@ -1,5 +1,6 @@
 """What a training is made of at any moment: weights, the optimizer's memory, counts."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,3 +63,8 @@ def movement(now: Sequence[np.ndarray], start: Sequence[np.ndarray]) -> dict[str
         "cosine_similarity": float(here @ there / lengths) if lengths else 0.0,
         "vector_difference_norm": float(np.linalg.norm(here - there)),
     }
+
+
+def count_parameters(network: snt.Module) -> int:
+    """Counts the trainable numbers of a network that has been called once."""
+    return sum(math.prod(variable.shape) for variable in network.trainable_variables)

@@ -9,65 +9,22 @@
 
 import contextlib
 import dataclasses
-import math
-import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import sonnet as snt
-import tensorflow as tf
 from matplotlib.figure import Figure
 
-from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.config import Config, RunOptions, TrainingConfig
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.config import Config, RunOptions, StudyConfig, TrainingConfig
 from weirdonetworks.lab.records import files, runs
 from weirdonetworks.lab.training import loop
-from weirdonetworks.lab.training.hooks import Hook, Progress, progress
+from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.trainer import Direction, Resident, Trainer, of_loss
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """A network after its training.
-
-    Attributes:
-      network: The network, with its final weights.
-      trainer: Its trainer, e.g. to evaluate it on other data.
-      records: A record an epoch.
-      directory: Its run's directory.
-    """
-
-    network: Any
-    trainer: Trainer
-    records: Sequence[Mapping[str, Any]]
-    directory: pathlib.Path
-
-    @property
-    def final(self) -> Mapping[str, Any]:
-        """The last epoch's record."""
-        return self.records[-1]
-
-    @property
-    def curves(self) -> list[dict[str, Any]]:
-        """The records without what differs from one machine to the next."""
-        return list(map(loop.reproducible, self.records))
-
-    @property
-    def parameters(self) -> int:
-        """The number of trained weights."""
-        return count_parameters(self.network)
-
-    @property
-    def seconds(self) -> float:
-        """The time that its epochs took."""
-        return sum(record["wallclock_time"] for record in self.records)
-
-
-def count_parameters(network: snt.Module) -> int:
-    """Counts the trainable numbers of a network that has been called once."""
-    return sum(math.prod(variable.shape) for variable in network.trainable_variables)
+from weirdonetworks.lab.training.study_trials import StudyTrial, Trained
+from weirdonetworks.lab.training.trainer import Direction, Resident, of_loss
+from weirdonetworks.lab.training.trials import Trials
 
 
 class Study:
@@ -114,31 +71,60 @@ class Study:
 
         Returns:
           The trained network.
+
+        Raises:
+          DivergenceError: If the loss did not stay finite.
+          OSError: If it was trained before and its weights are gone.
         """
-        tf.random.set_seed(seeds.derive(config.random_seed, "weights")[0])
-        network = make()
-        trainer = Trainer(
-            network,
-            loop.optimizer(config),
-            objective,
-            data["train"],
-            batch_size=config.batch_size,
-            batch_size_test=config.batch_size_test,
-            execution=config.execution,
-            direction=direction,
-        )
-        settings = dataclasses.asdict(config) | {"execution": trainer.execution}
-        with (
-            runs.open_run(self.directory, name, settings, unhashed={}, resume=True, must_exist=False) as run,
-            progress(config.epochs, f"{name}, seed {config.random_seed}") as bar,
-        ):
-            loop.fit(trainer, [loop.Training(run, config, [*hooks(network), Progress(bar)])], data)
-            if not run.found_finished:
-                best = loop.best_records(run.records)
-                final = loop.reproducible(run.records[-1])
-                record = {"training": name, "parameters": count_parameters(network), "final": final, **best}
-                run.finish(loop.flatten(settings | record) if self._options.dump_json else None)
-        return Trained(network, trainer, run.records, run.directory)
+        (trained,) = self._train(name, lambda _: make(), objective, data, [config], hooks, direction, "sequential")
+        return trained
+
+    def trials(
+        self,
+        name: str,
+        make: Callable[[Any], snt.Module],
+        objective: Callable[[Any], Objective],
+        data: Mapping[str, Resident],
+        configs: Sequence[StudyConfig],
+        hooks: Callable[[Any], Sequence[Hook]] = lambda network: (),
+        direction: Direction = of_loss,
+    ) -> list[Trained]:
+        """Trains as `train` does, once for each of some configurations, sharing the machine as they say.
+
+        Args:
+          name: As in `train`.
+          make: Makes a network, given its configuration.
+          objective: As in `train`.
+          data: As in `train`.
+          configs: What to train; they differ in seeds, as those that `StudyConfig.trials` gives.
+          hooks: As in `train`.
+          direction: As in `train`.
+
+        Returns:
+          The trained networks, in the order of their configurations.
+        """
+        backend = configs[0].trials_backend
+        chosen = "sequential" if backend == "auto" else backend
+        return self._train(name, make, objective, data, configs, hooks, direction, chosen)
+
+    def _train(
+        self,
+        name: str,
+        make: Callable[[Any], snt.Module],
+        objective: Callable[[Any], Objective],
+        data: Mapping[str, Resident],
+        configs: Sequence[TrainingConfig],
+        hooks: Callable[[Any], Sequence[Hook]],
+        direction: Direction,
+        backend: str,
+    ) -> list[Trained]:
+        trainings = [
+            StudyTrial(self.directory, name, config, make, objective, data, hooks, direction, self._options.dump_json)
+            for config in configs
+        ]
+        which = f"seed {configs[0].random_seed}" if len(configs) == 1 else f"{len(configs)} trials"
+        Trials(trainings, data, restores=True).run(backend, f"{name}, {which}")
+        return [training.trained for training in trainings]
 
     def finish(self, results: Mapping[str, Any], draw: Callable[[Any], Figure] | None = None) -> None:
         """Writes what was found: `results.json`, the picture, and the flat record in the experiment's `summary.json`.
@@ -166,8 +152,9 @@ def opened(name: str, config: Config, options: RunOptions) -> Iterator[Study]:
     with runs.open_run(
         options.experiment_dir,
         name,
-        dataclasses.asdict(config),
-        unhashed=dataclasses.asdict(options),
+        config.affecting("training"),
+        unhashed=dataclasses.asdict(options) | config.affecting("nothing"),
+        measured=config.affecting("measuring"),
         resume=options.resume,
         overwrite=options.overwrite,
         must_exist=not options.start_missing,
@@ -175,6 +162,11 @@ def opened(name: str, config: Config, options: RunOptions) -> Iterator[Study]:
         study = Study(name, run, options)
         if study.is_finished:
             print("This study was finished before; nothing was trained (--overwrite starts again).")
+        elif run.remeasured:
+            listed = ", ".join(f"--{key} was {was}, is {now}" for key, (was, now) in run.remeasured.items())
+            print(
+                f"This study was finished before; it is measured again, what was trained is taken as it is: {listed}."
+            )
         yield study
         print(f"\nEverything is in {study.directory}")
 

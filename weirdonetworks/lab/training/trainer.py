@@ -121,8 +121,7 @@ class Trainer:
         self.batch_size_test = batch_size_test
         self._make_objective = objective
         self._objective = objective(network)
-        no_seed = tf.zeros([2], tf.int32)
-        self.figures = tuple(self._objective(train.images[:1], train.labels[:1], is_training=False, seed=no_seed))
+        self.figures = self.build(self._objective)
         self.state = TrainState(network, optimizer)
         self.execution = resolve_execution(execution, network, len(train))
         self._direction = direction
@@ -139,6 +138,11 @@ class Trainer:
         self._compiled_epoch = tf.function(self._epoch, **compiled)
         self._compiled_evaluation = tf.function(self._evaluation, **compiled)
         self._traced: dict[tuple[int, ...], Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {}
+
+    def build(self, objective: Objective) -> tuple[str, ...]:
+        """Calls an objective on one training example, where its network creates its variables; names its figures."""
+        images, labels = self.train.images[:1], self.train.labels[:1]
+        return tuple(objective(images, labels, is_training=False, seed=tf.zeros([2], tf.int32)))
 
     @property
     def steps_per_epoch(self) -> int:

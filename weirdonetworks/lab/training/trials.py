@@ -7,8 +7,6 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-import tensorflow as tf
-
 from weirdonetworks.lab import machine
 from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.records.runs import Run
@@ -23,13 +21,15 @@ _TOGETHER = {"xla": "batched", "graph": "batched_graph"}
 
 
 class Trial(abc.ABC):
-    """One of several trainings that can share a trainer.
+    """One of several trainings.
 
     Attributes:
       config: How long and how it is trained.
+      shared: Whether the trainer that one of them made serves the next one, or each makes its own.
     """
 
     config: TrainingConfig
+    shared = True
 
     @abc.abstractmethod
     def trainer(self, execution: str, count: int | None) -> Trainer:
@@ -94,6 +94,8 @@ class Trials:
         Raises:
           DivergenceError: If the loss of some trial did not stay finite.
         """
+        if len(self._trials) == 1:
+            backend = "sequential"
         ways = {"sequential": self._sequential, "threads": self._threads, "batched": self._batched}
         with progress(sum(trial.config.epochs for trial in self._trials), description) as bar:
             ways[backend](bar)
@@ -129,6 +131,8 @@ class Trials:
         for number in numbers:
             trial, shown = self._trials[number], Progress(bar)
             executed = self._found(trial, _ALONE)
+            if not trial.shared:
+                trainer = None
             if trainer is None and (executed is None or self._restores):
                 with self._one_at_a_time:
                     trainer = trial.trainer(execution, None)
@@ -200,19 +204,3 @@ class Stop(Hook):
         if self.event.is_set():
             raise KeyboardInterrupt
         return {}
-
-
-def chosen(backend: str, trials: int, otherwise: str) -> str:
-    """Chooses how trials share the machine.
-
-    Args:
-      backend: As the flag says it, `auto` among others.
-      trials: How many there are.
-      otherwise: What `auto` stands for on a processor; on an accelerator it is `batched`.
-    """
-    if trials == 1:
-        return "sequential"
-    if backend != "auto":
-        return backend
-    accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
-    return "batched" if accelerated else otherwise

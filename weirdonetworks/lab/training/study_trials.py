@@ -1,0 +1,173 @@
+"""The trainings of a study: each a run in the study's folder, and a network with its weights in the end."""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.lab import seeds
+from weirdonetworks.lab.config import TrainingConfig
+from weirdonetworks.lab.records import runs
+from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training.hooks import Hook
+from weirdonetworks.lab.training.objectives import Objective
+from weirdonetworks.lab.training.state import count_parameters
+from weirdonetworks.lab.training.trainer import Direction, Resident, Trainer
+from weirdonetworks.lab.training.trials import Trial
+from weirdonetworks.measure.precision import variables_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A network after its training.
+
+    Attributes:
+      network: The network, with its final weights.
+      trainer: Its trainer, e.g. to evaluate it on other data.
+      records: A record an epoch.
+      directory: Its run's directory.
+    """
+
+    network: Any
+    trainer: Trainer
+    records: Sequence[Mapping[str, Any]]
+    directory: pathlib.Path
+
+    @property
+    def final(self) -> Mapping[str, Any]:
+        """The last epoch's record."""
+        return self.records[-1]
+
+    @property
+    def curves(self) -> list[dict[str, Any]]:
+        """The records without what differs from one machine to the next."""
+        return list(map(loop.reproducible, self.records))
+
+    @property
+    def parameters(self) -> int:
+        """The number of trained weights."""
+        return count_parameters(self.network)
+
+    @property
+    def seconds(self) -> float:
+        """The time that its epochs took."""
+        return sum(record["wallclock_time"] for record in self.records)
+
+
+class StudyTrial(Trial):
+    """A training of a study.
+
+    Attributes:
+      trained: What came of it, once it has ended.
+    """
+
+    shared = False
+    trained: Trained
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        name: str,
+        config: TrainingConfig,
+        make: Callable[[Any], snt.Module],
+        objective: Callable[[Any], Objective],
+        data: Mapping[str, Resident],
+        hooks: Callable[[Any], Sequence[Hook]],
+        direction: Direction,
+        in_summary: bool,
+    ):
+        """Describes the training; see `Study.trials`.
+
+        Args:
+          folder: The study's folder.
+          name: The training's name.
+          config: How long and how.
+          make: Makes the network.
+          objective: Makes its objective.
+          data: The splits.
+          hooks: Makes what is done around the epochs.
+          direction: What a step descends along.
+          in_summary: Whether it is entered in the study's `summary.json`.
+        """
+        self.config = config
+        self._folder = folder
+        self._name = name
+        self._make = make
+        self._objective = objective
+        self._data = data
+        self._hooks = hooks
+        self._direction = direction
+        self._in_summary = in_summary
+        self._network: Any = None
+
+    def trainer(self, execution: str, count: int | None) -> Trainer:
+        """Makes the network, and a trainer for it."""
+        network = self._made()
+        if count is None:
+            self._network = network
+        return self._trainer(network, execution, count)
+
+    def open(self, executed: str) -> contextlib.AbstractContextManager[runs.Run]:
+        """Opens the run in the study's folder."""
+        measuring = self.config.affecting("measuring", "nothing")
+        settings = self._settings(executed)
+        return runs.open_run(self._folder, self._name, settings, unhashed=measuring, resume=True, must_exist=False)
+
+    def is_finished(self, executed: str) -> bool:
+        """Tells whether there is a finished run in the study's folder."""
+        return runs.is_finished(self._folder, self._name, self._settings(executed))
+
+    def start(self, trainer: Trainer, run: runs.Run) -> Sequence[Hook]:
+        """Gives a trainer's network the initial weights, unless it was made for this training."""
+        if trainer.network is not self._network:
+            self._network = self._made()
+            # It draws its weights where it is called first, as in a trainer of its own.
+            trainer.build(self._objective(self._network))
+            _copy(self._network, trainer.network)
+            trainer.state.restart()
+        return self._hooks(trainer.network)
+
+    def end(self, trainer: Trainer, run: runs.Run) -> None:
+        """Keeps the network, and finishes the run."""
+        if trainer.network is not self._network:
+            _copy(trainer.network, self._network)
+            trainer = self._trainer(self._network, trainer.execution, None)
+        self.trained = Trained(self._network, trainer, run.records, run.directory)
+        if not run.found_finished:
+            best = loop.best_records(run.records)
+            final = loop.reproducible(run.records[-1])
+            record = {"training": self._name, "parameters": self.trained.parameters, "final": final, **best}
+            settings = dataclasses.asdict(self.config) | {"execution": trainer.execution}
+            run.finish(loop.flatten(settings | record) if self._in_summary else None)
+
+    def announce(self, trainer: Trainer, run: runs.Run, manner: str) -> None:
+        """Says nothing: the bar does."""
+
+    def _made(self) -> Any:
+        tf.random.set_seed(seeds.derive(self.config.random_seed, "weights")[0])
+        return self._make(self.config)
+
+    def _trainer(self, network: Any, execution: str, count: int | None) -> Trainer:
+        return Trainer(
+            network,
+            loop.optimizer(self.config),
+            self._objective,
+            self._data["train"],
+            count=count,
+            batch_size=self.config.batch_size,
+            batch_size_test=self.config.batch_size_test,
+            execution=execution,
+            direction=self._direction,
+        )
+
+    def _settings(self, executed: str) -> dict[str, Any]:
+        return self.config.affecting("training") | {"execution": executed}
+
+
+def _copy(source: Any, target: Any) -> None:
+    for one, other in zip(variables_of(source), variables_of(target), strict=True):
+        other.assign(one)
