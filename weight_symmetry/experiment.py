@@ -40,7 +40,7 @@ def run(driver: str, config: C, options: TrialOptions, make_plan: Callable[[C], 
         ModelTrial(driver, trial, make_plan(trial), options, data, splits, must_exist)
         for trial in (config.trial(index) for index in range(number))
     ]
-    return trials.Trials(chosen, splits).run(backend(options.trials_backend))
+    return trials.Trials(chosen).run(backend(options.trials_backend))
 
 
 def backend(asked: str) -> str:

@@ -50,21 +50,21 @@ class ModelTrial(Trial):
           must_exist: Whether it is an error that there is no run to resume.
         """
         self.config = config
+        self.data = splits
         self._driver = driver
         self._plan = plan
         self._options = options
-        self._data = data
-        self._splits = splits
+        self._dataset = data
         self._must_exist = must_exist
 
     def trainer(self, execution: str, count: int | None) -> Trainer:
         """Builds the model, and a trainer for it."""
-        config, data = self.config, self._data
+        config, data = self.config, self._dataset
         return Trainer(
             models.MODELS[config.model](num_classes=len(data.classes), **config.model_options()),
             loop.optimizer(config),
             lambda model: objectives.classification(model, data.standardisation, takes=("is_training", "seed")),
-            self._splits["train"],
+            self.data["train"],
             count=count,
             batch_size=config.batch_size,
             batch_size_test=config.batch_size_test,
@@ -101,7 +101,7 @@ class ModelTrial(Trial):
         model.initialise(self.config.random_seed, scheme=self.config.init)
         trainer.state.restart()
         self._masking = Masking(
-            self._plan, trainer, self._splits["test"], self.config, run if self._options.dump_json else None
+            self._plan, trainer, self.data["test"], self.config, run if self._options.dump_json else None
         )
         return [self._masking]
 
@@ -125,7 +125,7 @@ class ModelTrial(Trial):
 
     def announce(self, trainer: Trainer, run: runs.Run, manner: str) -> None:
         """Prints what is trained, and where."""
-        examples = f"{len(self._data.train):,} images of {self._data.name}"
+        examples = f"{len(self._dataset.train):,} images of {self._dataset.name}"
         where = self._options.experiment_dir if manner else run.directory
         print(f"Training {described(trainer.network)} on {examples} for {self.config.epochs} epochs{manner}: {where}")
 

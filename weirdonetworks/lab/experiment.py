@@ -22,7 +22,7 @@ def main(config: Config, options: RunOptions) -> None:
       config: Its settings; the package of their class is the experiment.
       options: Where it is kept.
     """
-    startup.import_tensorflow()
+    startup.import_tensorflow(many_models=getattr(config, "trials_backend", "") == "threads")
     from weirdonetworks.lab.training import study
 
     package = type(config).__module__

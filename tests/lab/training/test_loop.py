@@ -80,7 +80,7 @@ def fit(
     """Trains to the end, or to the interruption that a hook raises."""
     try:
         with runs.open_run(folder, "loop", dataclasses.asdict(config), unhashed={}, resume=resume) as run:
-            assert not loop.fit(trainer, [loop.Training(run, config, [Before(before_epoch)])], splits)
+            assert not loop.fit(trainer, [loop.Member(run, config, [Before(before_epoch)])], splits)
     except KeyboardInterrupt:
         assert run.status["status"] == "interrupted"
     return run

@@ -265,13 +265,17 @@ class Measured(StudyConfig):
     width: int = setting(10, "What is trained.")
 
 
+def linear(digits: Dataset, splits: Mapping[str, Resident], config: Measured) -> list[study.Training]:
+    return [
+        study.Training("linear", make, lambda made: objective(made, digits), splits, trial) for trial in config.trials()
+    ]
+
+
 def measured(folder: pathlib.Path, digits: Dataset, splits: Mapping[str, Resident], **options: Any) -> study.Study:
     config = Measured(**{"epochs": 2, "batch_size": 100, "execution": "graph"} | options)
     with study.opened("measured", config, RunOptions(experiment_dir=str(folder))) as opened:
         if not opened.is_finished:
-            trained = opened.trials(
-                "linear", lambda _: make(), lambda made: objective(made, digits), splits, config.trials()
-            )
+            trained = opened.trials(linear(digits, splits, config))
             opened.finish({"accuracies": [each.final["test_accuracy"] for each in trained], "on": config.examined})
     return opened
 
@@ -287,10 +291,10 @@ def test_what_is_only_measured_otherwise_trains_nothing(
     once: pathlib.Path, digits: Dataset, splits: dict[str, Resident], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (directory,) = once.glob("measured-*")
-    before = {path: value for path, value in files_of(directory).items() if path.parent != directory}
+    before = {path: value for path, value in files_of(directory).items() if path.parent.name.startswith("linear")}
     again = measured(once, digits, splits, examined=11)
     assert again.directory == directory and not again.is_finished and again.results["on"] == 11
-    assert {path: value for path, value in files_of(directory).items() if path.parent != directory} == before
+    assert {path: files_of(directory)[path] for path in before} == before
     said = capsys.readouterr().out
     assert "what was trained is measured again, since --examined was 10, is 11." in said
     assert measured(once, digits, splits, examined=11).is_finished
@@ -339,9 +343,7 @@ def test_networks_trained_in_one_program_come_one_by_one(
         with study.opened(
             "measured", config, RunOptions(experiment_dir=str(tmp_path), resume=True, start_missing=True)
         ) as opened:
-            trained = opened.trials(
-                "linear", lambda _: make(), lambda made: objective(made, digits), splits, config.trials()
-            )
+            trained = opened.trials(linear(digits, splits, config))
         one, other = trained
         assert (one.network.variables[0].numpy() != other.network.variables[0].numpy()).any()
         for each in trained:

@@ -16,6 +16,7 @@ from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, objectives, study
 from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.nets.small.activation_mlp import AllActivations
 
@@ -29,7 +30,7 @@ def run(opened: Study, config: AllActivationsConfig, options: RunOptions) -> Non
     splits = loop.residents(data)
     hidden_sizes = _hidden_sizes(config, data.train.images[0].size, len(data.classes))
     trained = {
-        name: [train(opened, name, sizes, data, splits, trial) for trial in config.trials()]
+        name: opened.trials([training(name, sizes, data, splits, trial) for trial in config.trials()])
         for name, sizes in hidden_sizes.items()
     }
     some = data.standardisation(splits["train"].images[:MEASURED])
@@ -53,17 +54,16 @@ def run(opened: Study, config: AllActivationsConfig, options: RunOptions) -> Non
     )
 
 
-def train(
-    opened: Study,
+def training(
     name: str,
     hidden_sizes: Sequence[int],
     data: Dataset,
     splits: Mapping[str, Resident],
     config: AllActivationsConfig,
-) -> Trained:
+) -> Training:
     names = config.activations if name in ALL.values() else (name,)
     reduce = "sum" if name == ALL["sum"] else "concat"
-    return opened.train(
+    return Training(
         name,
         lambda: AllActivations(hidden_sizes, len(data.classes), names, reduce, config.random_seed),
         lambda made: objectives.classification(made, data.standardisation),

@@ -21,6 +21,7 @@ from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, study
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.measure.neighbours import nearest_labels
 from weirdonetworks.measure.principal import PrincipalComponents
 from weirdonetworks.nets.small.image_autoencoder import Autoencoder
@@ -46,16 +47,18 @@ def run(opened: Study, config: AutoencoderConfig, options: RunOptions) -> None:
         import_manifold()
     data = datasets.configured(config, options.data_dir)
     splits = loop.residents(data)
-    trained = [
-        opened.train(
-            "autoencoder",
-            lambda: Autoencoder(config.code_size),
-            lambda made: reconstruction(made, data.standardisation),
-            splits,
-            trial,
-        )
-        for trial in config.trials()
-    ]
+    trained = opened.trials(
+        [
+            Training(
+                "autoencoder",
+                lambda: Autoencoder(config.code_size),
+                lambda made: reconstruction(made, data.standardisation),
+                splits,
+                trial,
+            )
+            for trial in config.trials()
+        ]
+    )
     results = {
         "parameters": trained[0].parameters,
         "seconds": study.spread([each.seconds for each in trained]),

@@ -30,8 +30,10 @@ class BottleneckConfig(settings.DigitsConfig):
         (256, 128), "The widths of the layers before the bottleneck.", minimum=1, may_be_empty=False
     )
     code_size: int = setting(16, "The numbers of a code.", minimum=1)
-    step: int = setting(15, "Degrees between the angles at which codes are measured.", minimum=1, maximum=180)
-    examined: int = setting(1000, "Test images on which they are measured.", minimum=2)
+    step: int = setting(
+        15, "Degrees between the angles at which codes are measured.", minimum=1, maximum=180, affects="measuring"
+    )
+    examined: int = setting(1000, "Test images on which they are measured.", minimum=2, affects="measuring")
 
     def prices(self) -> dict[str, float | None]:
         """Lists the prices, None for the control, by what tables call them.

@@ -20,7 +20,8 @@ from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, objectives, study
 from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.stability import outputs_over
 from weirdonetworks.nets.small.variational_bottleneck import VariationalBottleneck
@@ -39,8 +40,8 @@ def run(opened: Study, config: BottleneckConfig, options: RunOptions) -> None:
         splits = loop.residents(data)
         trained_on[turns] = {}
         for name, beta in config.prices().items():
-            training = f"{name}_{turns}".replace(" ", "_")
-            trained = [train(opened, training, data, splits, beta, trial) for trial in config.trials()]
+            named = f"{name}_{turns}".replace(" ", "_")
+            trained = opened.trials([training(named, data, splits, beta, trial) for trial in config.trials()])
             measured = [{**each.final, **shares(each.network)} for each in trained]
             trained_on[turns][name] = {
                 key: study.spread([each[key] for each in measured])
@@ -49,15 +50,14 @@ def run(opened: Study, config: BottleneckConfig, options: RunOptions) -> None:
     opened.finish({"pixel_share": pixel_share, "trained_on": trained_on}, draw)
 
 
-def train(
-    opened: Study,
+def training(
     name: str,
     data: Dataset,
     splits: Mapping[str, Resident],
     beta: float | None,
     config: BottleneckConfig,
-) -> Trained:
-    return opened.train(
+) -> Training:
+    return Training(
         name,
         lambda: network(config, len(data.classes), with_noise=beta is not None),
         lambda made: objective(made, data.standardisation, beta or 0.0),

@@ -18,7 +18,8 @@ from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, study
 from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.neighbours import nearest_labels
 from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
@@ -37,7 +38,9 @@ def run(opened: Study, config: ComparativeConfig, options: RunOptions) -> None:
             f"stored (={max(config.stored)}) must be at most {fewest}, the training images of the rarest class."
         )
     splits = loop.residents(data)
-    trained = {name: [train(opened, name, data, splits, trial) for trial in config.trials()] for name in NETWORKS}
+    trained = {
+        name: opened.trials([training(name, data, splits, trial) for trial in config.trials()]) for name in NETWORKS
+    }
     stored = [str(k) for k in dict.fromkeys(config.stored)]
     accuracies: dict[str, dict[str, list[float]]] = {name: {k: [] for k in stored} for name in (*NETWORKS, *NEIGHBOURS)}
     for number, trial in enumerate(config.trials()):
@@ -65,10 +68,8 @@ def run(opened: Study, config: ComparativeConfig, options: RunOptions) -> None:
     )
 
 
-def train(
-    opened: Study, name: str, data: Dataset, splits: Mapping[str, Resident], config: ComparativeConfig
-) -> Trained:
-    return opened.train(
+def training(name: str, data: Dataset, splits: Mapping[str, Resident], config: ComparativeConfig) -> Training:
+    return Training(
         name,
         lambda: ComparativeMLP(config.code_sizes, config.head_sizes, is_symmetric=name == "symmetric"),
         lambda network: comparison(network, data.standardisation),

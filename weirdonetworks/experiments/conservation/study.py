@@ -18,6 +18,7 @@ from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, study
 from weirdonetworks.lab.training.drift import DriftMonitor
 from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.measure.conserved import Conserved, conserved_quantities
 from weirdonetworks.measure.layer_chain import layers_of
 
@@ -39,11 +40,11 @@ def run(opened: Study, config: ConservationConfig, options: RunOptions) -> None:
                 dataclasses.replace(trial, learning_rate=rate, epochs=config.epochs * 2**halving)
                 for trial in config.trials()
             ]
-            trained = [train(opened, kind, halving, data, splits, trial) for trial in trials]
-            symmetries = {each.name: each.symmetry for each in trained[0].quantities}
-            ends = [monitor.after_epoch({}) for monitor in trained]
+            trained = opened.trials([training(kind, halving, data, splits, trial) for trial in trials])
+            symmetries = {each.name: each.symmetry for each in quantities(kind, trained[0].network)}
             for name in symmetries:
-                drifts.setdefault(name, []).append(study.spread([end[f"drift/{name}"] for end in ends]))
+                ends = [each.final[f"drift/{name}"] for each in trained]
+                drifts.setdefault(name, []).append(study.spread(ends))
         networks[kind] = {
             name: {"symmetry": symmetries[name], "drift": values, "power": fitted(config.rates(), values)}
             for name, values in drifts.items()
@@ -56,17 +57,16 @@ def power(quantity: Mapping[str, Any]) -> str:
     return "-" if quantity["power"] is None else f"{quantity['power']:.2f}"
 
 
-def train(opened: Study, kind: str, halving: int, data: Any, splits: Any, config: ConservationConfig) -> Any:
-    """Trains a network and returns the monitor of what it ought to conserve."""
-    monitors: list[DriftMonitor] = []
-
-    def hooks(made: snt.Module) -> list[DriftMonitor]:
-        monitors.append(DriftMonitor(quantities(kind, made)))
-        return monitors
-
-    name = f"{kind}_{halving}".replace(" ", "_")
-    opened.train(name, lambda: network(kind, config, data), digits.classifier(data), splits, config, hooks=hooks)
-    return monitors[-1]
+def training(kind: str, halving: int, data: Any, splits: Any, config: ConservationConfig) -> Training:
+    """Describes the training of a network, with a monitor of what it ought to conserve."""
+    return Training(
+        f"{kind}_{halving}".replace(" ", "_"),
+        lambda: network(kind, config, data),
+        digits.classifier(data),
+        splits,
+        config,
+        hooks=lambda made: [DriftMonitor(quantities(kind, made))],
+    )
 
 
 def network(kind: str, config: ConservationConfig, data: Any) -> snt.Module:

@@ -28,7 +28,9 @@ class DataSavingsConfig(settings.MonomialsConfig):
     sizes: tuple[int, ...] = setting(
         (100, 300, 1000, 3000, 10_000, 50_000), "Numbers of training images, rising.", minimum=1
     )
-    targets: tuple[float, ...] = setting((0.8, 0.9, 0.95), "Accuracies to reach.", minimum=0.0, maximum=1.0)
+    targets: tuple[float, ...] = setting(
+        (0.8, 0.9, 0.95), "Accuracies to reach.", minimum=0.0, maximum=1.0, affects="measuring"
+    )
     parameters: int = setting(200_000, "The most parameters a network may have.", minimum=1)
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, study
 from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import Resident
 
 
@@ -32,7 +33,7 @@ def run(opened: Study, config: DataSavingsConfig, options: RunOptions) -> None:
     for contestant in contestants(data, config):
         width = digits.fitting_width(contestant.of_width, side, config.parameters)
         trained = [
-            [train(opened, contestant, width, data, splits, size, trial) for trial in config.trials()]
+            opened.trials([training(contestant, width, data, splits, size, trial) for trial in config.trials()])
             for size in config.sizes
         ]
         accuracies = [study.spread([each.final["test_accuracy"] for each in of_size]) for of_size in trained]
@@ -58,17 +59,16 @@ def contestants(data: Dataset, config: DataSavingsConfig) -> Sequence[comparison
     ]
 
 
-def train(
-    opened: Any,
+def training(
     contestant: comparison.Contestant,
     width: int,
     data: Dataset,
     splits: Mapping[str, Any],
     size: int,
     config: DataSavingsConfig,
-) -> Any:
-    """Trains a network on some of the images."""
-    return opened.train(
+) -> Training:
+    """Describes the training of a network on some of the images."""
+    return Training(
         f"{contestant.name}_{size}".replace(" ", "_"),
         contestant.of_width(width),
         digits.classifier(data, contestant.augment),

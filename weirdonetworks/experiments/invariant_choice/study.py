@@ -19,6 +19,7 @@ from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, study
 from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.measure import invariant_weights
 
 DATA = ("upright", "turned", "augmented")
@@ -38,17 +39,19 @@ def run(opened: Study, config: InvariantChoiceConfig, options: RunOptions) -> No
     for name in DATA:
         shown = name if name in sorts else "upright"
         augment = RandomTransform(image_rotations(side, side)) if name == "augmented" else None
-        trained = [
-            opened.train(
-                name,
-                make,
-                digits.classifier(sorts[shown], augment),
-                splits[shown],
-                trial,
-                hooks=lambda network: [Following(lambda: shares(network))],
-            )
-            for trial in config.trials()
-        ]
+        trained = opened.trials(
+            [
+                Training(
+                    name,
+                    make,
+                    digits.classifier(sorts[shown], augment),
+                    splits[shown],
+                    trial,
+                    hooks=lambda network: [Following(lambda: shares(network))],
+                )
+                for trial in config.trials()
+            ]
+        )
         ends = [shares(each.network) for each in trained]
         networks[name] = {
             "parameters": trained[0].parameters,

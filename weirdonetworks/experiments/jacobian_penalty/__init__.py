@@ -23,4 +23,6 @@ class JacobianPenaltyConfig(settings.DigitsConfig):
     shrink: int = setting(1, "Make images smaller by this factor; 1 leaves them.", minimum=1)
     width: int = setting(300, "The width of the first hidden layer.", minimum=1)
     strengths: tuple[float, ...] = setting((0.01, 0.1, 1.0), "Strengths of the penalty beside 0.", minimum=0.0)
-    examined: int = setting(1000, "Test images on which variance and derivatives are measured.", minimum=1)
+    examined: int = setting(
+        1000, "Test images on which variance and derivatives are measured.", minimum=1, affects="measuring"
+    )

@@ -19,6 +19,7 @@ from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, study
 from weirdonetworks.lab.training.penalties import JacobianPenalty
 from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.measure import stability
 from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative, local_equivariance_error
 
@@ -39,12 +40,14 @@ def run(opened: Study, config: JacobianPenaltyConfig, options: RunOptions) -> No
         {"upright": None, "turned": turns}.items(), (0.0, *config.strengths)
     ):
         name = f"{shown}, penalty {strength:g}" if strength else shown
-        trained = [
-            opened.train(
-                name.replace(",", "").replace(" ", "_"), make, objective(data, strength, augment), splits, trial
-            )
-            for trial in config.trials()
-        ]
+        trained = opened.trials(
+            [
+                Training(
+                    name.replace(",", "").replace(" ", "_"), make, objective(data, strength, augment), splits, trial
+                )
+                for trial in config.trials()
+            ]
+        )
         networks[name] = summarised([measure(each, data, turned, config.examined) for each in trained])
     opened.finish({"networks": networks}, draw)
 

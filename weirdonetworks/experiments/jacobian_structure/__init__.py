@@ -39,7 +39,7 @@ class JacobianStructureConfig(settings.DigitsConfig):
     channels: tuple[int, ...] = setting(
         (8, 16), "The channels of the convolutions, each 3 x 3.", minimum=1, may_be_empty=False
     )
-    examined: int = setting(500, "Test images at which derivatives are measured.", minimum=2)
+    examined: int = setting(500, "Test images at which derivatives are measured.", minimum=2, affects="measuring")
 
     def __post_init__(self) -> None:
         super().__post_init__()

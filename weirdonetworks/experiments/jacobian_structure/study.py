@@ -23,6 +23,7 @@ from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, study
 from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.measure.jacobian import InvariantDirections, VectorField, jacobian_along, spectrum
 from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative_by_layer
 from weirdonetworks.measure.stability import Floats
@@ -56,9 +57,7 @@ def run(opened: Study, config: JacobianStructureConfig, options: RunOptions) -> 
     for kind, shown in NETWORKS.items():
         for digit in shown:
             spectra, trials = [], []
-            for trial in config.trials():
-                stages = make_stages(kind, trial, len(data.classes))
-                network, figures = prepared(opened, f"{kind}_{digit}", stages, digit, data, splits, trial)
+            for network, stages, figures in prepared(opened, kind, digit, data, splits, config):
                 singular, directions = spectrum(network, images)
                 figures |= structure(singular, directions, images, blank) | derivatives(network, images)
                 spectra.append(singular / singular[0])
@@ -80,25 +79,38 @@ def make_stages(kind: str, config: JacobianStructureConfig, classes: int) -> dic
 
 
 def prepared(
-    opened: Study,
-    name: str,
-    stages: Mapping[str, Any],
-    digit: str,
-    data: Dataset,
-    splits: Mapping[str, Any],
-    config: JacobianStructureConfig,
-) -> tuple[snt.Module, Figures]:
-    """Makes a network of stages and trains it, unless it is the untrained one; returns it with its accuracy."""
-    network = snt.Sequential(list(stages.values()))
-    height, width, channels = data.test.images.shape[1:]
+    opened: Study, kind: str, digit: str, data: Dataset, splits: Mapping[str, Any], config: JacobianStructureConfig
+) -> list[tuple[snt.Module, Mapping[str, Any], Figures]]:
+    """Makes networks and trains them, unless they are the untrained ones.
+
+    Returns:
+      The network of each trial, its stages, and its accuracy.
+    """
+    stages: dict[int, Mapping[str, Any]] = {}
+
+    def made(trial: JacobianStructureConfig) -> snt.Module:
+        stages[trial.random_seed] = make_stages(kind, trial, len(data.classes))
+        return snt.Sequential(list(stages[trial.random_seed].values()))
+
+    trials = config.trials()
     if digit == UNTRAINED:
-        tf.random.set_seed(seeds.derive(config.random_seed, "weights")[0])
-        network(tf.zeros([1, height, width, channels]))
-        return network, {}
-    turns = [rotation(height, width, angle) for angle in range(0, 360, 5)] if digit == TURNED else []
-    objective = digits.classifier(data, RandomTransform(turns) if turns else None)
-    trained = opened.train(name, lambda: network, objective, splits, config)
-    return network, {"accuracy": {UPRIGHT: trained.final["test_accuracy"]}}
+        networks: list[Any] = []
+        accuracies: list[Figures] = [{} for _ in trials]
+        for trial in trials:
+            tf.random.set_seed(seeds.derive(trial.random_seed, "weights")[0])
+            networks.append(made(trial))
+            networks[-1](tf.zeros([1, *data.test.images.shape[1:]]))
+    else:
+        height, width = data.test.images.shape[1:3]
+        turns = [rotation(height, width, angle) for angle in range(0, 360, 5)] if digit == TURNED else []
+        objective = digits.classifier(data, RandomTransform(turns) if turns else None)
+        name = f"{kind}_{digit}"
+        trained = opened.trials(
+            [Training(name, functools.partial(made, trial), objective, splits, trial) for trial in trials]
+        )
+        networks = [each.network for each in trained]
+        accuracies = [{"accuracy": {UPRIGHT: each.final["test_accuracy"]}} for each in trained]
+    return list(zip(networks, [stages[trial.random_seed] for trial in trials], accuracies, strict=True))
 
 
 def structure(singular: Floats, directions: Floats, images: Images, blank: npt.NDArray[np.bool_]) -> Figures:

@@ -22,6 +22,7 @@ from weirdonetworks.lab.training import loop, objectives, study
 from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
 
 STYLES = (":", "-.", "--", "-")  # Of lines, by range.
@@ -35,17 +36,19 @@ def run(opened: Study, config: LearnedAugmentationConfig, options: RunOptions) -
         data = transformed.turned_within(upright, degrees, config.data_seed)
         splits = loop.residents(data)
         for strength in config.strengths:
-            trained = [
-                opened.train(
-                    f"within_{degrees}_strength_{strength:g}",
-                    maker(data, config.hidden_size, strength),
-                    functools.partial(rewarded, data=data),
-                    splits,
-                    trial,
-                    hooks=lambda network: [Following(lambda: _width(network))],
-                )
-                for trial in config.trials()
-            ]
+            trained = opened.trials(
+                [
+                    Training(
+                        f"within_{degrees}_strength_{strength:g}",
+                        maker(data, config.hidden_size, strength),
+                        functools.partial(rewarded, data=data),
+                        splits,
+                        trial,
+                        hooks=lambda network: [Following(lambda: _width(network))],
+                    )
+                    for trial in config.trials()
+                ]
+            )
             ends = [_width(each.network)["width"] for each in trained]
             paths = [
                 [*(record["width"] for record in each.records), end] for each, end in zip(trained, ends, strict=True)

@@ -23,8 +23,10 @@ from weirdonetworks.lab.errors import UsageError
 class MinimalNetworkConfig(settings.MonomialsConfig):
     """What the experiment is told."""
 
-    targets: tuple[float, ...] = setting((0.97, 0.98), "Validation accuracies to reach.", minimum=0.0, maximum=1.0)
-    max_width: int = setting(1024, "Give up at this width.", minimum=1)
+    targets: tuple[float, ...] = setting(
+        (0.97, 0.98), "Validation accuracies to reach.", minimum=0.0, maximum=1.0, affects="measuring"
+    )
+    max_width: int = setting(1024, "Give up at this width.", minimum=1, affects="measuring")
     turn: int = settings.turn(settings.UPRIGHT)
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, study
 from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 
 
 def run(opened: Study, config: MinimalNetworkConfig, options: RunOptions) -> None:
@@ -29,7 +30,7 @@ def run(opened: Study, config: MinimalNetworkConfig, options: RunOptions) -> Non
                 make = digits.maker(kind, side, config.degree, [width, len(data.classes)])
                 objective = digits.classifier(data)
                 name = f"{kind}_{width}"
-                trained = [opened.train(name, make, objective, splits, trial) for trial in config.trials()]
+                trained = opened.trials([Training(name, make, objective, splits, trial) for trial in config.trials()])
                 found[width] = digits.accuracies(trained)
             return found[width]
 

@@ -15,6 +15,7 @@ from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, study
 from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
 
 CHOICES = ("random", "local", "representatives")
@@ -30,10 +31,10 @@ def run(opened: Study, config: MonomialSubsetConfig, options: RunOptions) -> Non
     powers = [(pixel,) * lower for lower in range(1, degree + 1) for pixel in range(side * side)]
 
     def accuracy(choice: str, number: int, chosen: Callable[[TrainingConfig], Monomials]) -> dict[str, Any]:
-        def train(trial: TrainingConfig) -> Any:
+        def training(trial: TrainingConfig) -> Training:
             # All of them are quicker by themselves than as a list.
             monomials = None if choice == "all" else [*powers, *chosen(trial)]
-            return opened.train(
+            return Training(
                 f"{choice}_{number}",
                 lambda: PolynomialMLP(sizes, degree, monomials=monomials),
                 digits.classifier(data),
@@ -41,7 +42,8 @@ def run(opened: Study, config: MonomialSubsetConfig, options: RunOptions) -> Non
                 trial,
             )
 
-        return {"choice": choice, "number": number, **digits.accuracies([train(trial) for trial in config.trials()])}
+        trained = opened.trials([training(trial) for trial in config.trials()])
+        return {"choice": choice, "number": number, **digits.accuracies(trained)}
 
     subsets = [accuracy("none", 0, lambda trial: [])]
     for choice in CHOICES:

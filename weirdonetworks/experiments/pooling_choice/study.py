@@ -15,6 +15,7 @@ from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, study
 from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.measure.stability import invariance_error
 from weirdonetworks.nets.pooling import POOLINGS
 from weirdonetworks.nets.synchronous import POSITIONS, SynchronousMLP
@@ -38,10 +39,12 @@ def run(opened: Study, config: PoolingChoiceConfig, options: RunOptions) -> None
                 return lambda: SynchronousMLP(group, [width], [64, classes], pooling, position)
 
             width = digits.fitting_width(of_width, side, config.parameters)
-            trained = [
-                opened.train(f"{pooling}_{position}", of_width(width), digits.classifier(data), splits, trial)
-                for trial in config.trials()
-            ]
+            trained = opened.trials(
+                [
+                    Training(f"{pooling}_{position}", of_width(width), digits.classifier(data), splits, trial)
+                    for trial in config.trials()
+                ]
+            )
             errors = [invariance_error(each.network, images, group).overall_relative for each in trained]
             networks.append(
                 {

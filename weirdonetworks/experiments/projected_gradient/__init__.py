@@ -45,6 +45,6 @@ class ProjectedGradientConfig(settings.DigitsConfig):
     penalties: tuple[float, ...] = setting((10.0, 100.0), "What the variance counts in the loss.", minimum=0.0)
     width: int = setting(128, "Units in the first of two hidden layers; the second has 64.", minimum=1)
     turns: int = setting(12, "The rotations trained with, evenly over 360 degrees.", minimum=2, maximum=360)
-    examined: int = setting(1000, "Test images on which stability is measured.", minimum=1)
+    examined: int = setting(1000, "Test images on which stability is measured.", minimum=1, affects="measuring")
     # On a processor epochs of this kind take as long with XLA, and it compiles every training anew.
     execution: str = setting("graph", "How an epoch is compiled.", choices=("auto", "xla", "graph"))

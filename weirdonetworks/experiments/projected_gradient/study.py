@@ -22,6 +22,7 @@ from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, projection, study
 from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import of_loss
 from weirdonetworks.measure.stability import measure_stability
 from weirdonetworks.nets.orbits import Orbit
@@ -63,7 +64,7 @@ def run(opened: Study, config: ProjectedGradientConfig, options: RunOptions) -> 
     splits = loop.residents(data)
     networks = []
     for arm in arms(config):
-        trained = [train(opened, arm, data, splits, sweep, trial) for trial in config.trials()]
+        trained = opened.trials([training(arm, data, splits, sweep, trial) for trial in config.trials()])
         measured = [measure(each.network, data, angles, config.examined) for each in trained]
         networks.append(
             {
@@ -89,15 +90,14 @@ def arms(config: ProjectedGradientConfig) -> Iterator[Arm]:
             yield Arm("penalty", rate, penalty=penalty)
 
 
-def train(
-    opened: Any,
+def training(
     arm: Arm,
     data: Dataset,
     splits: Mapping[str, Any],
     sweep: Sequence[ImageTransform],
     config: ProjectedGradientConfig,
-) -> Any:
-    """Trains a network in one way."""
+) -> Training:
+    """Describes the training of a network in one way."""
     augment = RandomTransform(sweep) if arm.method == "augmentation" else None
 
     def objective(network: Any) -> Any:
@@ -108,7 +108,7 @@ def train(
             penalty=arm.penalty,
         )
 
-    return opened.train(
+    return Training(
         f"{arm.series}_{arm.rate:g}".replace(",", "").replace(" ", "_"),
         started(arm.start, [config.width, 64, len(data.classes)], sweep),
         objective,

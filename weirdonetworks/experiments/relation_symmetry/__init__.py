@@ -39,5 +39,7 @@ class RelationSymmetryConfig(StudyConfig):
     parameters: int = setting(5_000, "The most weights a network may have.", minimum=1)
     points: int = setting(6, "Points of a set, of standard deviation 1 around its centre.", minimum=2)
     centres: float = setting(2.0, "The standard deviation of the centres of sets.", minimum=0.0)
-    distances: tuple[float, ...] = setting((3.0, 10.0, 30.0), "How far to move test sets, too.", minimum=1e-3)
-    examined: int = setting(200, "Test sets on which the symmetries are measured.", minimum=2)
+    distances: tuple[float, ...] = setting(
+        (3.0, 10.0, 30.0), "How far to move test sets, too.", minimum=1e-3, affects="measuring"
+    )
+    examined: int = setting(200, "Test sets on which the symmetries are measured.", minimum=2, affects="measuring")

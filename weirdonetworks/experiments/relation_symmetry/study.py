@@ -19,7 +19,9 @@ from weirdonetworks.lab.data.datasets import Examples
 from weirdonetworks.lab.data.set_tasks import Task
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import objectives, state, study
+from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.jacobian import VectorField, jacobian_along
 from weirdonetworks.measure.precision import in_dtype
@@ -154,20 +156,26 @@ def _compare(opened: Study, kind: str, task: Task, measure: Measure, config: Rel
     def measured(network: snt.Module) -> dict[str, float]:
         return measure(in_dtype(network, tf.float64))
 
-    def start() -> snt.Module:
-        # Here the weights are the initial ones, also in a study that goes on where it was cut off.
-        network = built(width)
-        untrained.append(measured(network))
-        return network
-
     width = digits.widest(lambda width: state.count_parameters(built(width)), config.parameters)
     splits = {"train": Resident(task.train), "test": Resident(task.test)}
-    untrained: list[dict[str, float]] = []
-    trained = [
-        opened.train(kind, start, lambda network: objectives.regression(network, task.tolerance), splits, trial)
-        for trial in config.trials()
-    ]
-    stages = {"untrained": untrained, "trained": [measured(each.network) for each in trained]}
+    untrained: dict[int, dict[str, float]] = {}
+
+    def training(trial: RelationSymmetryConfig) -> Training:
+        def hooks(network: snt.Module) -> list[Hook]:
+            # Here the weights are the initial ones, also in a study that goes on where it was cut off.
+            untrained[trial.random_seed] = measured(network)
+            return []
+
+        def objective(network: snt.Module) -> objectives.Objective:
+            return objectives.regression(network, task.tolerance)
+
+        return Training(kind, lambda: built(width), objective, splits, trial, hooks)
+
+    trained = opened.trials([training(trial) for trial in config.trials()])
+    stages = {
+        "untrained": [untrained[trial.random_seed] for trial in config.trials()],
+        "trained": [measured(each.network) for each in trained],
+    }
     return {
         "width": width,
         "parameters": trained[0].parameters,

@@ -18,6 +18,7 @@ from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, objectives, study
 from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.nets.small.pixel_attention import PixelTransformer
 
 DRAWN = 8  # Classes of which a test image is drawn.
@@ -27,19 +28,21 @@ def run(opened: Study, config: SelfAttentionConfig, options: RunOptions) -> None
     """Trains the networks and measures them."""
     data = datasets.configured(config, options.data_dir)
     splits = loop.residents(data)
-    trained = [
-        opened.train(
-            "self_attention",
-            lambda: PixelTransformer(
-                len(data.classes), config.size, config.num_blocks, config.num_heads, config.window
-            ),
-            lambda made: objectives.classification(made, data.standardisation),
-            splits,
-            trial,
-            hooks=lambda _: [Following(lambda: {"peak_memory_gib": machine.peak_memory()}, at_end=True)],
-        )
-        for trial in config.trials()
-    ]
+    trained = opened.trials(
+        [
+            Training(
+                "self_attention",
+                lambda: PixelTransformer(
+                    len(data.classes), config.size, config.num_blocks, config.num_heads, config.window
+                ),
+                lambda made: objectives.classification(made, data.standardisation),
+                splits,
+                trial,
+                hooks=lambda _: [Following(lambda: {"peak_memory_gib": machine.peak_memory()}, at_end=True)],
+            )
+            for trial in config.trials()
+        ]
+    )
     results = {
         "parameters": trained[0].parameters,
         "training_images": len(data.train),

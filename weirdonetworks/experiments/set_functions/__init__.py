@@ -25,15 +25,20 @@ class SetFunctionsConfig(StudyConfig):
     weight_decay: float | None = setting(0.0, "Weight decay.", minimum=0.0, short="wd")
     # So many short trainings: XLA would compile for longer than it trains.
     execution: str = setting("graph", "How an epoch is compiled.", choices=("auto", "xla", "graph"))
-    tasks: str = setting("", "The tasks, separated by commas; all if empty.")
-    networks: str = setting("", "The networks, separated by commas; all if empty.")
+    tasks: str = setting("", "The tasks, separated by commas; all if empty.", affects="measuring")
+    networks: str = setting("", "The networks, separated by commas; all if empty.", affects="measuring")
     parameters: int = setting(10_000, "The most parameters a network may have.", minimum=1)
     sets: int = setting(10_000, "Training sets of a task; a fifth as many are tested on.", minimum=5)
     items: int = setting(5, "Items of a set, but of points.", minimum=2)
     points: int = setting(200, "The most points of an image.", minimum=1)
     shrink: int = setting(4, "Make images by this factor smaller for sums of digits; 1 leaves them.", minimum=1)
-    examined: int = setting(200, "Test sets on which invariance is measured.", minimum=1)
+    examined: int = setting(200, "Test sets on which invariance is measured.", minimum=1, affects="measuring")
     widths: tuple[int, ...] = setting(
-        (1, 2, 3, 5, 8, 16, 32), "The widths of h to try on maximum, median and variance.", minimum=1
+        (1, 2, 3, 5, 8, 16, 32),
+        "The widths of h to try on maximum, median and variance.",
+        minimum=1,
+        affects="measuring",
     )
-    sizes: tuple[int, ...] = setting((10, 30, 100, 300), "Items of the sets on which a step is timed.", minimum=2)
+    sizes: tuple[int, ...] = setting(
+        (10, 30, 100, 300), "Items of the sets on which a step is timed.", minimum=2, affects="measuring"
+    )

@@ -20,6 +20,7 @@ from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import objectives, study
 from weirdonetworks.lab.training.state import count_parameters
 from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.precision import in_dtype
 from weirdonetworks.measure.stability import invariance_error
@@ -108,7 +109,7 @@ def _trained(opened: Any, name: str, make: Callable[[], Any], task: Task, config
         "propositions": objectives.propositions,
     }[task.kind]
     splits = {"train": Resident(task.train), "test": Resident(task.test)}
-    return [opened.train(name, make, objective, splits, trial) for trial in config.trials()]
+    return opened.trials([Training(name, make, objective, splits, trial) for trial in config.trials()])
 
 
 def _errors(trained: Sequence[Trained]) -> dict[str, Any]:

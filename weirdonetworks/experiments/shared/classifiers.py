@@ -11,6 +11,7 @@ from weirdonetworks.lab.config import RunOptions, StudyConfig
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training.study_trials import Training
 
 
 def run(
@@ -31,16 +32,18 @@ def run(
     """
     data = datasets.configured(config, options.data_dir)
     splits = loop.residents(data)
-    trained = [
-        opened.train(
-            opened.name,
-            lambda: network(len(data.classes)),
-            lambda made: objectives.classification(made, data.standardisation, takes),
-            splits,
-            trial,
-        )
-        for trial in config.trials()
-    ]
+    trained = opened.trials(
+        [
+            Training(
+                opened.name,
+                lambda: network(len(data.classes)),
+                lambda made: objectives.classification(made, data.standardisation, takes),
+                splits,
+                trial,
+            )
+            for trial in config.trials()
+        ]
+    )
     results = {
         "parameters": trained[0].parameters,
         "test_accuracy": study.spread([each.final["test_accuracy"] for each in trained]),

@@ -25,6 +25,7 @@ from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, study
 from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.measure.stability import invariance_error, measure_stability
 
 # What the networks are trained and tested on, and by multiples of how many degrees it is turned.
@@ -90,16 +91,18 @@ def run(
     for contestant in contestants(upright, config):
         width = digits.fitting_width(contestant.of_width, side, config.parameters)
         for turns, data in sorts.items():
-            trained = [
-                opened.train(
-                    f"{contestant.name}_{turns}".replace(" ", "_"),
-                    contestant.of_width(width),
-                    digits.classifier(data, contestant.augment),
-                    splits[turns],
-                    trial,
-                )
-                for trial in config.trials()
-            ]
+            trained = opened.trials(
+                [
+                    Training(
+                        f"{contestant.name}_{turns}".replace(" ", "_"),
+                        contestant.of_width(width),
+                        digits.classifier(data, contestant.augment),
+                        splits[turns],
+                        trial,
+                    )
+                    for trial in config.trials()
+                ]
+            )
             tests = {name: each["test"] for name, each in splits.items()}
             measured = [measure(each, upright, tests, unlike, config) for each in trained]
             trained_on[turns][contestant.name] = {

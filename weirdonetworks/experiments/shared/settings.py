@@ -36,11 +36,14 @@ class ComparisonConfig(DigitsConfig):
     """What a comparison of networks is told."""
 
     parameters: int = setting(200_000, "The most parameters a network may have.", minimum=1)
-    step: int = setting(15, "Degrees between the angles at which stability is measured.", minimum=1, maximum=180)
-    examined: int = setting(1000, "Images of each sort on which stability is measured.", minimum=1)
+    step: int = setting(
+        15, "Degrees between the angles at which stability is measured.", minimum=1, maximum=180, affects="measuring"
+    )
+    examined: int = setting(1000, "Images of each sort on which stability is measured.", minimum=1, affects="measuring")
     unlike: str = setting(
         "noise,letters",
         "Where else stability is measured: noise, letters, or names of data sets such as fashion_mnist.",
+        affects="measuring",
     )
 
     def __post_init__(self) -> None:

@@ -16,7 +16,8 @@ from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, objectives, study
 from weirdonetworks.lab.training.hooks import Hook
-from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.nets.small.quantised import QuantisedMLP
 from weirdonetworks.nets.small.soft_floor import softfloor
@@ -29,10 +30,10 @@ def run(opened: Study, config: SoftfloorConfig, options: RunOptions) -> None:
     """Trains the networks and measures them."""
     data = datasets.configured(config, options.data_dir)
     splits = loop.residents(data)
-    unrounded = [train(opened, "none", 2, data, splits, trial) for trial in config.trials()]
+    unrounded = opened.trials([training("none", 2, data, splits, trial) for trial in config.trials()])
     trained = {
         rounding: {
-            str(levels): [train(opened, rounding, levels, data, splits, trial) for trial in config.trials()]
+            str(levels): opened.trials([training(rounding, levels, data, splits, trial) for trial in config.trials()])
             for levels in dict.fromkeys(config.levels)
         }
         for rounding in ROUNDED
@@ -66,15 +67,14 @@ def run(opened: Study, config: SoftfloorConfig, options: RunOptions) -> None:
     )
 
 
-def train(
-    opened: Study,
+def training(
     rounding: str,
     levels: int,
     data: Dataset,
     splits: Mapping[str, Resident],
     config: SoftfloorConfig,
-) -> Trained:
-    return opened.train(
+) -> Training:
+    return Training(
         rounding if rounding == "none" else f"{rounding}_{levels}",
         lambda: QuantisedMLP((*config.hidden_sizes, len(data.classes)), levels, rounding),
         lambda made: objectives.classification(made, data.standardisation, ("is_training",)),

@@ -15,6 +15,7 @@ from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, objectives, study
 from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import Resident
 
 
@@ -23,11 +24,10 @@ def run(opened: Study, config: StagedConfig, options: RunOptions) -> None:
     data = datasets.configured(config, options.data_dir)
     splits, found = loop.residents(data), {}
     for name in NETWORKS if config.network == "all" else (config.network,):
-        staged = [_stages(opened, name, data, splits, trial) for trial in config.trials()]
-        at_once = [
-            train(opened, f"{name}_at_once", name, data, splits, trial, stages=trial.stages)
-            for trial in config.trials()
-        ]
+        staged = _stages(opened, name, data, splits, config)
+        at_once = opened.trials(
+            [training(f"{name}_at_once", name, data, splits, trial, stages=trial.stages) for trial in config.trials()]
+        )
         found[name] = {
             "parameters": at_once[0].parameters,
             "trained": [stage.parameters for stage in staged[0]],
@@ -46,29 +46,35 @@ def run(opened: Study, config: StagedConfig, options: RunOptions) -> None:
 
 def _stages(
     opened: Study, name: str, data: Dataset, splits: Mapping[str, Resident], config: StagedConfig
-) -> list[Trained]:
-    """Trains the stages, each a training of its own on top of the network before it."""
-    trained: list[Trained] = []
+) -> list[list[Trained]]:
+    """Trains the stages of each trial, each a training of its own on top of the network before it."""
+    trained: list[list[Trained]] = []
     for number in range(1, config.stages + 1):
-        base = trained[-1].network if trained else None
-        trained.append(train(opened, f"{name}_stage_{number}", name, data, splits, config, base=base))
-    return trained
+        bases = [each.network for each in trained[-1]] if trained else [None] * config.num_trials
+        trained.append(
+            opened.trials(
+                [
+                    training(f"{name}_stage_{number}", name, data, splits, trial, base=base)
+                    for trial, base in zip(config.trials(), bases, strict=True)
+                ]
+            )
+        )
+    return list(map(list, zip(*trained, strict=True)))
 
 
-def train(
-    opened: Study,
-    training: str,
+def training(
+    training_name: str,
     name: str,
     data: Dataset,
     splits: Mapping[str, Resident],
     config: StagedConfig,
     stages: int = 1,
     **options: Any,
-) -> Trained:
-    """Trains `stages` stages together, for as many epochs as they would take one after the other."""
+) -> Training:
+    """Describes the training of `stages` stages together, for as many epochs as they would take one after the other."""
     classes, sampling = len(data.classes), {"seed": config.random_seed} if name == "RandomSample" else {}
-    return opened.train(
-        training,
+    return Training(
+        training_name,
         lambda: getattr(weirdonetworks, name)(classes, stages=stages, **options, **sampling),
         lambda network: objectives.classification(network, data.standardisation, ("is_training", "seed")),
         splits,

@@ -24,4 +24,6 @@ class TopologyConfig(StudyConfig):
     strength: float = setting(
         0.03, "The variance of the noise or the ridge, where pixels have variance 1.", minimum=1e-6
     )
-    threshold: float = setting(0.13, "The partial correlation from which on two pixels are joined.", minimum=0.0)
+    threshold: float = setting(
+        0.13, "The partial correlation from which on two pixels are joined.", minimum=0.0, affects="measuring"
+    )

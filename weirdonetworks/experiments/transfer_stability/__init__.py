@@ -44,8 +44,10 @@ class TransferStabilityConfig(StudyConfig):
         4, "Copies of each training image that a head sees beside it, each deformed differently.", minimum=0
     )
     max_turn: float = setting(30, "Deformations turn by at most so many degrees either way.", minimum=0, maximum=180)
-    step: int = setting(10, "Degrees between the angles at which stability is measured.", minimum=1, maximum=180)
-    examined: int = setting(200, "Test images on which stability is measured.", minimum=1)
+    step: int = setting(
+        10, "Degrees between the angles at which stability is measured.", minimum=1, maximum=180, affects="measuring"
+    )
+    examined: int = setting(200, "Test images on which stability is measured.", minimum=1, affects="measuring")
     cnn_size: int = setting(32, "Pixels a side that networks from scratch are shown; 0 leaves them out.", minimum=0)
     cnn_epochs: int = setting(60, "Passes over the training data of networks from scratch.", minimum=1)
 

@@ -19,6 +19,7 @@ from weirdonetworks.experiments.transfer_stability.deformations import RandomDef
 from weirdonetworks.lab.data.datasets import Dataset, Examples, Split
 from weirdonetworks.lab.records import files, runs
 from weirdonetworks.lab.training import objectives
+from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.stability import outputs_over
 from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork
@@ -112,16 +113,18 @@ def from_scratch(
     def objective(network: Any) -> objectives.Objective:
         return objectives.classification(network, data.standardisation, ("is_training", "seed"), augment)
 
-    trained = [
-        opened.train(
-            runs.run_id(file_name(name), {"data": _digest(data)}),
-            lambda: ConvolutionNetwork(len(data.classes), FILTERS),
-            objective,
-            residents,
-            dataclasses.replace(trial, epochs=config.cnn_epochs),
-        )
-        for trial in config.trials()
-    ]
+    trained = opened.trials(
+        [
+            Training(
+                runs.run_id(file_name(name), {"data": _digest(data)}),
+                lambda: ConvolutionNetwork(len(data.classes), FILTERS),
+                objective,
+                residents,
+                dataclasses.replace(trial, epochs=config.cnn_epochs),
+            )
+            for trial in config.trials()
+        ]
+    )
 
     def probabilities(each: Any, images: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(each.network(data.standardisation(images), is_training=False))
@@ -172,7 +175,8 @@ def _features(
             for seed in (trial.random_seed for trial in config.trials())
         }
         turns = _turns(data, backbone.side, config)
-        turned = features.kept(run, "turned", functools.partial(features.over, backbone, shown.images, turns))
+        name = f"turned_{len(shown)}_by_{config.step}"
+        turned = features.kept(run, name, functools.partial(features.over, backbone, shown.images, turns))
         run.finish(None)
     return splits, copies, turned
 

@@ -56,8 +56,8 @@ def residents(data: Dataset) -> dict[str, Resident]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
-    """The training of one network.
+class Member:
+    """One network's part in a training.
 
     Attributes:
       run: Its open run.
@@ -86,7 +86,7 @@ class Training:
             record |= hook.after_epoch(record)
 
 
-def fit(trainer: Trainer, trainings: Sequence[Training], data: Mapping[str, Resident]) -> dict[int, DivergenceError]:
+def fit(trainer: Trainer, members: Sequence[Member], data: Mapping[str, Resident]) -> dict[int, DivergenceError]:
     """Trains to the configured number of epochs, from the runs' checkpoints if they have them.
 
     After every epoch one record goes to each run (see `epoch_record`), and then the state to a checkpoint. A record
@@ -94,35 +94,35 @@ def fit(trainer: Trainer, trainings: Sequence[Training], data: Mapping[str, Resi
 
     Args:
       trainer: The network with its optimizer, at its initial weights; or copies of it.
-      trainings: The training of the network; of copies, that of each. They differ in seeds, runs and hooks alone.
+      members: The network's part; of copies, that of each. They differ in seeds, runs and hooks alone.
       data: The splits, as `residents` makes them.
 
     Returns:
       Why copies were given up whose loss did not stay finite, by number; the others have been trained to the end.
 
     Raises:
-      DivergenceError: If the loss of no training stayed finite.
+      DivergenceError: If the loss of no network stayed finite.
       OSError: If a checkpoint is missing or damaged.
     """
-    config, number = trainings[0].config, range(len(trainings))
+    config, number = members[0].config, range(len(members))
     managers = []
-    for index, training in enumerate(trainings):
+    for index, member in enumerate(members):
         with trainer.member(index) as one:
-            managers.append(checkpoints.manager(training.run, one.state, training.hooks, copies=trainer.count))
-    first, failures = checkpoints.restore(trainer, [training.run for training in trainings], managers)
+            managers.append(checkpoints.manager(member.run, one.state, member.hooks, copies=trainer.count))
+    first, failures = checkpoints.restore(trainer, [member.run for member in members], managers)
     for epoch in range(first, config.epochs):
         started = time.perf_counter()
         added: dict[int, dict[str, Any]] = {}
         for index in number:
             if index not in failures:
                 with trainer.member(index):
-                    added[index] = trainings[index].before_epoch(epoch)
-        rates = trainings[min(added)].learning_rates(epoch, trainer.steps_per_epoch)
-        steps = _train(trainer, rates, [training.config.random_seed for training in trainings], epoch)
+                    added[index] = members[index].before_epoch(epoch)
+        rates = members[min(added)].learning_rates(epoch, trainer.steps_per_epoch)
+        steps = _train(trainer, rates, [member.config.random_seed for member in members], epoch)
         due = due_splits(data, config, epoch + 1)
         evaluated = {name: _each(trainer, trainer.evaluate(split)) for name, split in due.items()}
-        share = (time.perf_counter() - started) / len(trainings)
-        for index, (training, manager) in enumerate(zip(trainings, managers, strict=True)):
+        share = (time.perf_counter() - started) / len(members)
+        for index, (member, manager) in enumerate(zip(members, managers, strict=True)):
             if index in failures:
                 continue
             started = time.perf_counter()
@@ -132,20 +132,20 @@ def fit(trainer: Trainer, trainings: Sequence[Training], data: Mapping[str, Resi
                 norm = float(one.state.cumulative_gradient_norm)
                 record = epoch_record(epoch + 1, steps[index], figures, norm, one.state.distance_from_start())
                 record |= added[index]
-                training.after_epoch(record)
+                member.after_epoch(record)
                 record["wallclock_time"] = share + time.perf_counter() - started
                 if not math.isfinite(record["train_avg_loss"]):
                     failures[index] = DivergenceError(
                         f"the loss became {record['train_avg_loss']} in epoch {epoch + 1}: lower --learning_rate."
                     )
-                    if len(failures) == len(trainings):
+                    if len(failures) == len(members):
                         raise failures[index]
                     continue
-                training.run.append(record)
+                member.run.append(record)
                 manager.save(checkpoint_number=epoch + 1)
             # After the checkpoint: an epoch to be trained again is not yet in TensorBoard, where it would stay.
-            log_steps(training.run, steps[index], config.update_iterations)
-            training.run.log(record)
+            log_steps(member.run, steps[index], config.update_iterations)
+            member.run.log(record)
     return failures
 
 

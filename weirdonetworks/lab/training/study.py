@@ -13,17 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import sonnet as snt
 from matplotlib.figure import Figure
 
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import Config, RunOptions, StudyConfig, TrainingConfig
+from weirdonetworks.lab.config import Config, RunOptions
 from weirdonetworks.lab.records import files, runs
 from weirdonetworks.lab.training import loop
-from weirdonetworks.lab.training.hooks import Hook
-from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study_trials import StudyTrial, Trained
-from weirdonetworks.lab.training.trainer import Direction, Resident, of_loss
+from weirdonetworks.lab.training.study_trials import Trained, Training
 from weirdonetworks.lab.training.trials import Trials
 
 
@@ -48,26 +44,13 @@ class Study:
         """What the study found, as `finish` was given it; JSON's types."""
         return files.read_json(self.directory / "results.json")
 
-    def train(
-        self,
-        name: str,
-        make: Callable[[], snt.Module],
-        objective: Callable[[Any], Objective],
-        data: Mapping[str, Resident],
-        config: TrainingConfig,
-        hooks: Callable[[Any], Sequence[Hook]] = lambda network: (),
-        direction: Direction = of_loss,
-    ) -> Trained:
+    def train(self, name: str, *arguments: Any, **options: Any) -> Trained:
         """Trains a network in a run directory of its own, or takes it from there if it was trained before.
 
         Args:
-          name: The training's name, one for each within the study and seed.
-          make: Makes the network. It is called, and the network's weights drawn, under a seed of `config.random_seed`.
-          objective: Makes the network's objective.
-          data: The splits, as `loop.residents` makes them.
-          config: How long and how.
-          hooks: Makes what is done around the epochs, given the network at its initial weights.
-          direction: What a step descends along, as `Trainer` takes it.
+          name: The training's name.
+          *arguments: What `Training` takes after the name.
+          **options: Likewise.
 
         Returns:
           The trained network.
@@ -76,55 +59,25 @@ class Study:
           DivergenceError: If the loss did not stay finite.
           OSError: If it was trained before and its weights are gone.
         """
-        (trained,) = self._train(name, lambda _: make(), objective, data, [config], hooks, direction, "sequential")
+        (trained,) = self.trials([Training(name, *arguments, **options)])
         return trained
 
-    def trials(
-        self,
-        name: str,
-        make: Callable[[Any], snt.Module],
-        objective: Callable[[Any], Objective],
-        data: Mapping[str, Resident],
-        configs: Sequence[StudyConfig],
-        hooks: Callable[[Any], Sequence[Hook]] = lambda network: (),
-        direction: Direction = of_loss,
-    ) -> list[Trained]:
-        """Trains as `train` does, once for each of some configurations, sharing the machine as they say.
+    def trials(self, trainings: Sequence[Training]) -> list[Trained]:
+        """Trains, as `train` does, what differs in seeds alone, sharing the machine as `--trials_backend` says.
 
         Args:
-          name: As in `train`.
-          make: Makes a network, given its configuration.
-          objective: As in `train`.
-          data: As in `train`.
-          configs: What to train; they differ in seeds, as those that `StudyConfig.trials` gives.
-          hooks: As in `train`.
-          direction: As in `train`.
+          trainings: The trainings, at least one.
 
         Returns:
-          The trained networks, in the order of their configurations.
+          The trained networks, in that order.
         """
-        backend = configs[0].trials_backend
-        chosen = "sequential" if backend == "auto" else backend
-        return self._train(name, make, objective, data, configs, hooks, direction, chosen)
-
-    def _train(
-        self,
-        name: str,
-        make: Callable[[Any], snt.Module],
-        objective: Callable[[Any], Objective],
-        data: Mapping[str, Resident],
-        configs: Sequence[TrainingConfig],
-        hooks: Callable[[Any], Sequence[Hook]],
-        direction: Direction,
-        backend: str,
-    ) -> list[Trained]:
-        trainings = [
-            StudyTrial(self.directory, name, config, make, objective, data, hooks, direction, self._options.dump_json)
-            for config in configs
-        ]
-        which = f"seed {configs[0].random_seed}" if len(configs) == 1 else f"{len(configs)} trials"
-        Trials(trainings, data, restores=True).run(backend, f"{name}, {which}")
-        return [training.trained for training in trainings]
+        first = trainings[0]
+        backend = getattr(first.config, "trials_backend", "auto")
+        which = f"seed {first.config.random_seed}" if len(trainings) == 1 else f"{len(trainings)} trials"
+        placed = [each.within(self.directory, self._options.dump_json) for each in trainings]
+        # The published figures come of one after another, where all cores work on each network.
+        Trials(placed, restores=True).run("sequential" if backend == "auto" else backend, f"{first.name}, {which}")
+        return [each.trained for each in trainings]
 
     def finish(self, results: Mapping[str, Any], draw: Callable[[Any], Figure] | None = None) -> None:
         """Writes what was found: `results.json`, the picture, and the flat record in the experiment's `summary.json`.
@@ -164,9 +117,7 @@ def opened(name: str, config: Config, options: RunOptions) -> Iterator[Study]:
             print("This study was finished before; nothing was trained (--overwrite starts again).")
         elif run.remeasured:
             listed = ", ".join(f"--{key} was {was}, is {now}" for key, (was, now) in run.remeasured.items())
-            print(
-                f"This study was finished before; it is measured again, what was trained is taken as it is: {listed}."
-            )
+            print(f"This study was finished before; what was trained is measured again, since {listed}.")
         yield study
         print(f"\nEverything is in {study.directory}")
 

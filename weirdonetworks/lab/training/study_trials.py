@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import sonnet as snt
 import tensorflow as tf
@@ -16,7 +16,7 @@ from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.state import count_parameters
-from weirdonetworks.lab.training.trainer import Direction, Resident, Trainer
+from weirdonetworks.lab.training.trainer import Direction, Resident, Trainer, of_loss
 from weirdonetworks.lab.training.trials import Trial
 from weirdonetworks.measure.precision import variables_of
 
@@ -58,51 +58,37 @@ class Trained:
         return sum(record["wallclock_time"] for record in self.records)
 
 
-class StudyTrial(Trial):
-    """A training of a study.
+@dataclasses.dataclass(eq=False)
+class Training(Trial):
+    """A training of a study, in a run directory of its own.
 
     Attributes:
-      trained: What came of it, once it has ended.
+      name: Its name, one for each within the study and seed.
+      make: Makes the network. It is called, and the network's weights drawn, under a seed of `config.random_seed`.
+      objective: Makes the network's objective.
+      data: The splits, as `loop.residents` makes them.
+      config: How long and how.
+      hooks: Makes what is done around the epochs, given the network at its initial weights.
+      direction: What a step descends along, as `Trainer` takes it.
+      trained: What came of it, once a study has trained it.
     """
 
+    name: str
+    make: Callable[[], snt.Module]
+    objective: Callable[[Any], Objective]
+    data: Mapping[str, Resident]
+    config: TrainingConfig
+    hooks: Callable[[Any], Sequence[Hook]] = lambda network: ()
+    direction: Direction = of_loss
     shared = False
-    trained: Trained
 
-    def __init__(
-        self,
-        folder: pathlib.Path,
-        name: str,
-        config: TrainingConfig,
-        make: Callable[[Any], snt.Module],
-        objective: Callable[[Any], Objective],
-        data: Mapping[str, Resident],
-        hooks: Callable[[Any], Sequence[Hook]],
-        direction: Direction,
-        in_summary: bool,
-    ):
-        """Describes the training; see `Study.trials`.
-
-        Args:
-          folder: The study's folder.
-          name: The training's name.
-          config: How long and how.
-          make: Makes the network.
-          objective: Makes its objective.
-          data: The splits.
-          hooks: Makes what is done around the epochs.
-          direction: What a step descends along.
-          in_summary: Whether it is entered in the study's `summary.json`.
-        """
-        self.config = config
-        self._folder = folder
-        self._name = name
-        self._make = make
-        self._objective = objective
-        self._data = data
-        self._hooks = hooks
-        self._direction = direction
-        self._in_summary = in_summary
+    def __post_init__(self) -> None:
         self._network: Any = None
+
+    def within(self, folder: pathlib.Path, in_summary: bool) -> Self:
+        """Says in which study's folder the run is, and whether it is entered in its `summary.json`."""
+        self._folder, self._in_summary = folder, in_summary
+        return self
 
     def trainer(self, execution: str, count: int | None) -> Trainer:
         """Makes the network, and a trainer for it."""
@@ -115,21 +101,23 @@ class StudyTrial(Trial):
         """Opens the run in the study's folder."""
         measuring = self.config.affecting("measuring", "nothing")
         settings = self._settings(executed)
-        return runs.open_run(self._folder, self._name, settings, unhashed=measuring, resume=True, must_exist=False)
+        return runs.open_run(self._folder, self.name, settings, unhashed=measuring, resume=True, must_exist=False)
 
     def is_finished(self, executed: str) -> bool:
         """Tells whether there is a finished run in the study's folder."""
-        return runs.is_finished(self._folder, self._name, self._settings(executed))
+        return runs.is_finished(self._folder, self.name, self._settings(executed))
 
     def start(self, trainer: Trainer, run: runs.Run) -> Sequence[Hook]:
         """Gives a trainer's network the initial weights, unless it was made for this training."""
         if trainer.network is not self._network:
             self._network = self._made()
+            if self._network is trainer.network:
+                raise ValueError(f"make of {self.name} must make another network each time that it is called.")
             # It draws its weights where it is called first, as in a trainer of its own.
-            trainer.build(self._objective(self._network))
+            trainer.build(self.objective(self._network))
             _copy(self._network, trainer.network)
             trainer.state.restart()
-        return self._hooks(trainer.network)
+        return self.hooks(trainer.network)
 
     def end(self, trainer: Trainer, run: runs.Run) -> None:
         """Keeps the network, and finishes the run."""
@@ -140,7 +128,7 @@ class StudyTrial(Trial):
         if not run.found_finished:
             best = loop.best_records(run.records)
             final = loop.reproducible(run.records[-1])
-            record = {"training": self._name, "parameters": self.trained.parameters, "final": final, **best}
+            record = {"training": self.name, "parameters": self.trained.parameters, "final": final, **best}
             settings = dataclasses.asdict(self.config) | {"execution": trainer.execution}
             run.finish(loop.flatten(settings | record) if self._in_summary else None)
 
@@ -149,19 +137,19 @@ class StudyTrial(Trial):
 
     def _made(self) -> Any:
         tf.random.set_seed(seeds.derive(self.config.random_seed, "weights")[0])
-        return self._make(self.config)
+        return self.make()
 
     def _trainer(self, network: Any, execution: str, count: int | None) -> Trainer:
         return Trainer(
             network,
             loop.optimizer(self.config),
-            self._objective,
-            self._data["train"],
+            self.objective,
+            self.data["train"],
             count=count,
             batch_size=self.config.batch_size,
             batch_size_test=self.config.batch_size_test,
             execution=execution,
-            direction=self._direction,
+            direction=self.direction,
         )
 
     def _settings(self, executed: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Trials: trainings of one architecture that differ in seeds, one after another, one a core, or all in one program."""
+"""Trials: members of one architecture that differ in seeds, one after another, one a core, or all in one program."""
 
 import abc
 import concurrent.futures
@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from weirdonetworks.lab import machine
 from weirdonetworks.lab.config import TrainingConfig
+from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.hooks import Hook, Progress, progress
@@ -21,14 +22,16 @@ _TOGETHER = {"xla": "batched", "graph": "batched_graph"}
 
 
 class Trial(abc.ABC):
-    """One of several trainings.
+    """One of several members.
 
     Attributes:
       config: How long and how it is trained.
+      data: The splits, on the device.
       shared: Whether the trainer that one of them made serves the next one, or each makes its own.
     """
 
     config: TrainingConfig
+    data: Mapping[str, Resident]
     shared = True
 
     @abc.abstractmethod
@@ -57,21 +60,19 @@ class Trial(abc.ABC):
 
 
 class Trials:
-    """Trains trials, which must be of one architecture and on the same data, and differ in seeds.
+    """Trains trials. Those that share a trainer, or a program, must differ in seeds alone.
 
     A finished run of a trial is taken as it is, however it was executed, unless an execution was asked for.
     """
 
-    def __init__(self, trials: Sequence[Trial], data: Mapping[str, Resident], restores: bool = False):
+    def __init__(self, trials: Sequence[Trial], restores: bool = False):
         """Takes the trials.
 
         Args:
           trials: The trials, by number.
-          data: The splits, on the device.
           restores: Whether a trial that was finished before is ended as well, its trained weights restored.
         """
         self._trials = trials
-        self._data = data
         self._restores = restores
         self._runs: dict[int, Run] = {}
         self._failures: dict[int, DivergenceError] = {}
@@ -143,7 +144,7 @@ class Trials:
                         self._announce(trial, trainer, run, manner)
                         with self._one_at_a_time:
                             own = trial.start(trainer, run)
-                        loop.fit(trainer, [loop.Training(run, trial.config, [*own, *hooks, shown])], self._data)
+                        loop.fit(trainer, [loop.Member(run, trial.config, [*own, *hooks, shown])], trial.data)
                         trial.end(trainer, run)
             except DivergenceError as error:
                 self._failures[number] = error
@@ -158,16 +159,20 @@ class Trials:
 
     def _train_together(self, active: Sequence[int], bar: Any) -> None:
         trials = [self._trials[number] for number in active]
+        if any(each.data[name] is not split for each in trials for name, split in trials[0].data.items()):
+            raise UsageError(
+                "trials_backend (=batched) must have trials on the same data, and these differ. Pass threads."
+            )
         trainer = trials[0].trainer(trials[0].config.execution, len(active))
         with contextlib.ExitStack() as stack:
             runs = [stack.enter_context(trial.open(_TOGETHER[trainer.execution])) for trial in trials]
             self._runs |= dict(zip(active, runs, strict=True))
             self._announce(trials[0], trainer, runs[0], f", {len(active)} trials in one program")
-            trainings = []
+            members = []
             for index, (trial, run) in enumerate(zip(trials, runs, strict=True)):
                 with trainer.member(index) as one:
-                    trainings.append(loop.Training(run, trial.config, [*trial.start(one, run), Progress(bar)]))
-            failures = loop.fit(trainer, trainings, self._data)
+                    members.append(loop.Member(run, trial.config, [*trial.start(one, run), Progress(bar)]))
+            failures = loop.fit(trainer, members, trials[0].data)
             for index, (trial, run) in enumerate(zip(trials, runs, strict=True)):
                 if index in failures:
                     self._failures[active[index]] = failures[index]
