@@ -351,6 +351,28 @@ def test_networks_trained_in_one_program_come_one_by_one(
             assert accuracy == pytest.approx(each.final["test_accuracy"], abs=1e-6)
 
 
+def test_networks_that_differ_in_more_than_weights_are_not_one_program(
+    digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
+) -> None:
+    config = Measured(epochs=1, batch_size=100, execution="graph", num_trials=2, trials_backend="batched")
+
+    def make_with(trial: Measured) -> snt.Module:
+        return snt.Sequential([snt.flatten, lambda x: x * (trial.random_seed - 41.0), snt.Linear(10)])
+
+    with (
+        pytest.raises(UsageError, match=r"must have networks that differ in weights alone"),
+        study.opened("measured", config, RunOptions(experiment_dir=str(tmp_path))) as opened,
+    ):
+        opened.trials(
+            [
+                study.Training(
+                    "linear", lambda trial=trial: make_with(trial), lambda made: objective(made, digits), splits, trial
+                )
+                for trial in config.trials()
+            ]
+        )
+
+
 def test_a_finished_training_without_its_weights_is_refused_and_kept(
     digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
 ) -> None:

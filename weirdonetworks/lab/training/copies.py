@@ -1,7 +1,7 @@
 """Copies of a network side by side: every variable of its training with a leading axis."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -69,9 +69,9 @@ class Copies:
             self._stacked[index].assign(value)
         return result
 
-    def check(self, program: Any) -> None:
-        """Raises ValueError if a compiled function of the copies reads the pattern's own variables."""
-        read = {id(tensor) for tensor in program.captured_inputs}
+    def check(self, captured: Sequence[tf.Tensor]) -> None:
+        """Raises ValueError if what a program of the copies captured is of the pattern's own variables."""
+        read = {id(tensor) for tensor in captured}
         for variable in self._variables:
             if id(variable.handle) in read:
                 raise ValueError(

@@ -11,10 +11,12 @@ import tensorflow as tf
 
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.config import TrainingConfig
-from weirdonetworks.lab.records import runs
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import files, runs
 from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.objectives import Objective
+from weirdonetworks.lab.training.programs import fingerprint
 from weirdonetworks.lab.training.state import count_parameters
 from weirdonetworks.lab.training.trainer import Direction, Resident, Trainer, of_loss
 from weirdonetworks.lab.training.trials import Trial
@@ -114,7 +116,13 @@ class Training(Trial):
             if self._network is trainer.network:
                 raise ValueError(f"make of {self.name} must make another network each time that it is called.")
             # It draws its weights where it is called first, as in a trainer of its own.
-            trainer.build(self.objective(self._network))
+            objective = self.objective(self._network)
+            trainer.build(objective)
+            if self._graph(objective) != self._graph(self.objective(trainer.network)):
+                raise UsageError(
+                    f"trials_backend (=batched) must have networks that differ in weights alone, and "
+                    f"those of {self.name} differ in more: use threads."
+                )
             _copy(self._network, trainer.network)
             trainer.state.restart()
         return self.hooks(trainer.network)
@@ -134,6 +142,19 @@ class Training(Trial):
 
     def announce(self, trainer: Trainer, run: runs.Run, manner: str) -> None:
         """Says nothing: the bar does."""
+
+    def _graph(self, objective: Objective) -> tuple[str, str]:
+        """Tells apart what objectives compute, but for the values of variables."""
+
+        def figures(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
+            return list(objective(images, labels, is_training=True, seed=seed).values())
+
+        train = self.data["train"]
+        traced = tf.function(figures, autograph=False).get_concrete_function(
+            train.images[:2], train.labels[:2], tf.zeros([2], tf.int32)
+        )
+        constants = [tensor.numpy() for tensor in traced.captured_inputs if tensor.dtype != tf.resource]
+        return fingerprint(traced), files.digest(constants)
 
     def _made(self) -> Any:
         tf.random.set_seed(seeds.derive(self.config.random_seed, "weights")[0])

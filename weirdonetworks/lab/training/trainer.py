@@ -16,6 +16,7 @@ from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training.copies import Copies
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.optimizers import Optimizer
+from weirdonetworks.lab.training.programs import Program
 from weirdonetworks.lab.training.state import TrainState
 
 EXECUTIONS = ("auto", "xla", "graph")
@@ -134,10 +135,9 @@ class Trainer:
             self._copies = Copies(self.state, count)
 
     def _compile(self) -> None:
-        compiled = {"jit_compile": self.execution == "xla", "autograph": False}
-        self._compiled_epoch = tf.function(self._epoch, **compiled)
-        self._compiled_evaluation = tf.function(self._evaluation, **compiled)
-        self._traced: dict[tuple[int, ...], Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {}
+        compiled = self.execution == "xla"
+        self._compiled_epoch = Program(self._epoch, jit_compile=compiled)
+        self._compiled_evaluation = Program(self._evaluation, jit_compile=compiled)
 
     def build(self, objective: Objective) -> tuple[str, ...]:
         """Calls an objective on one training example, where its network creates its variables; names its figures."""
@@ -185,7 +185,7 @@ class Trainer:
             tf.constant(seed, tf.int32),
         )
         if self._copies is not None:
-            self._copies.check(self._compiled_epoch.get_concrete_function(*arguments))
+            self._copies.check(self._compiled_epoch.captured(*arguments))
         figures = self._compiled_epoch(*arguments).numpy()
         sizes = batch_sizes(len(self.train), self.batch_size)
         return dict(zip((*self.figures, "gradient_norm"), figures.T, strict=True)) | {"batch_size": sizes}
@@ -196,15 +196,8 @@ class Trainer:
         Returns:
           A number for each figure; a list of one for each copy where there is a count.
         """
-        sums = self._evaluation_of(data)(data.images, data.labels).numpy().astype(np.float64).sum(axis=0)
+        sums = self._compiled_evaluation(data.images, data.labels).numpy().astype(np.float64).sum(axis=0)
         return dict(zip(self.figures, (sums / len(data)).T.tolist(), strict=True))
-
-    def _evaluation_of(self, data: Resident) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """Traces the evaluation of a split, once for each shape: TensorFlow warns of a function with so many traces."""
-        shape = tuple(data.images.shape)
-        if shape not in self._traced:
-            self._traced[shape] = self._compiled_evaluation.get_concrete_function(data.images, data.labels)
-        return self._traced[shape]
 
     def _descent(
         self,
