@@ -15,6 +15,7 @@ from weight_symmetry.plans import Plan
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.records import files, runs
+from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.trainer import Resident, Trainer
@@ -127,7 +128,8 @@ class ModelTrial(Trial):
         """Prints what is trained, and where."""
         examples = f"{len(self._dataset.train):,} images of {self._dataset.name}"
         where = self._options.experiment_dir if manner else run.directory
-        print(f"Training {described(trainer.network)} on {examples} for {self.config.epochs} epochs{manner}: {where}")
+        length = counted(self.config.epochs, "epoch")
+        print(f"Training {described(trainer.network)} on {examples} for {length}{manner}: {where}")
 
 
 def described(model: MaskedModel) -> str:
