@@ -12,12 +12,19 @@ from weirdonetworks.algebra import (
     WeightOrbits,
     act,
     alternating_group,
+    coordinates,
     cyclic_group,
     dihedral_group,
     direct_product,
     equivariant_weight_orbits,
+    items,
     monomials,
+    pixels,
+    points,
+    regular,
+    sign_changes,
     symmetric_group,
+    trivial,
     trivial_group,
 )
 
@@ -36,14 +43,29 @@ GROUPS = {
 }
 
 
-def test_generators_that_make_no_homomorphism_join_too_much() -> None:
+def test_generators_that_make_no_homomorphism_are_refused() -> None:
     small, large = symmetric_group(3), symmetric_group(4)
-    assert equivariant_weight_orbits(small, large, 1).orbits.sizes.tolist() == [12]
     assert len(pairs(small, large)) > small.order
+    with pytest.raises(ValueError, match=r"as a homomorphism does.*Pass an action of the same group"):
+        equivariant_weight_orbits(small, large, 1)
     # The control: with a homomorphism there is a pair for each element.
     fixing = direct_product(small, trivial_group(1)).generators[: len(small.generators)]
     assert len(equivariant_weight_orbits(small, PermutationGroup(fixing), 1)) == 3
     assert len(pairs(small, PermutationGroup(fixing))) == small.order
+
+
+def test_actions_share_weights_as_the_groups_on_their_positions_do() -> None:
+    group = symmetric_group(3)
+    on_pairs = PermutationGroup([(3 * s[:, None] + s).ravel() for s in group.generators])
+    for ordered in (True, False):
+        found = equivariant_weight_orbits(items(group) * items(group), items(group), 2, ordered)
+        expected = equivariant_weight_orbits(on_pairs, group, 2, ordered)
+        np.testing.assert_array_equal(found.orbits.labels, expected.orbits.labels)
+    # Two copies: the maps between them are those of one, for each pair of copies.
+    assert len(equivariant_weight_orbits(points(group) + points(group), group, 1)) == 4
+    assert len(equivariant_weight_orbits(regular(group), regular(group), 1)) == group.order
+    invariant = equivariant_weight_orbits(items(group) + trivial(2), trivial(1), 2)
+    assert invariant.dimension == 7  # Of x: 2 squares and products; with y: 2 by 1; of y: 3.
 
 
 def coefficients(factors: list[int], top: int) -> list[int]:
@@ -180,5 +202,11 @@ def test_bad_arguments_are_refused() -> None:
         equivariant_weight_orbits(group, group, 1.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="must have as many generators"):
         equivariant_weight_orbits(group, cyclic_group(3), 2)
+    with pytest.raises(TypeError, match=r"action_in .* must permute positions"):
+        equivariant_weight_orbits(coordinates(sign_changes(2)), group, 2)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"action_out \(=3\) must be an Action"):
+        equivariant_weight_orbits(group, 3, 2)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="must have a known number of positions"):
+        equivariant_weight_orbits(pixels(), pixels(), 1)
     with pytest.raises(ValueError, match=r"degree \(=9\) gives about .* weights, and must give at most 100,000,000"):
         equivariant_weight_orbits(symmetric_group(5000), trivial_group(1), 9)

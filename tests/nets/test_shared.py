@@ -10,8 +10,10 @@ import tensorflow as tf
 
 from tests.conformance.comparison import assert_close
 from weirdonetworks.algebra import (
+    PermutationAction,
     PermutationGroup,
     alternating_group,
+    coordinates,
     cyclic_group,
     dihedral_group,
     direct_product,
@@ -19,11 +21,22 @@ from weirdonetworks.algebra import (
     image_dihedral,
     image_rotations,
     image_translations,
+    independent,
     inverse,
+    items,
+    pixels,
+    points,
+    regular,
+    sign_changes,
     symmetric_group,
+    trivial,
     trivial_group,
 )
+from weirdonetworks.algebra import (
+    paired as paired_actions,
+)
 from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.weight_orbits import paired_permutations
 from weirdonetworks.nets import shared
 from weirdonetworks.nets.shared import EquivariantLinear
 from weirdonetworks.nets.shared_maps import METHODS, shared_map, torus
@@ -65,6 +78,7 @@ GROUPS: dict[str, Callable[[], Pair]] = {
     "invariant under shifts": lambda: (image_translations(3, 2), trivial_group(1)),
 }
 TORI = ("C6", "shifts", "shifts, channels", "shifts along one axis")
+SQUARE = image_dihedral(2, 2)
 CASES = [(name, method) for name in GROUPS for method in METHODS if method != "fourier" or name in TORI]
 
 
@@ -153,10 +167,11 @@ def test_methods_compute_the_same_outputs_and_gradients(name: str) -> None:
     group_in, group_out = GROUPS[name]()
     inputs = tf.constant(draw(3, group_in.degree, 2))
     results = []
+    one, other = (each.permutation_group() for each in paired_permutations(group_in, group_out))
     for method in METHODS:
         if method == "fourier" and name not in TORI:
             continue
-        apply = shared_map(group_in, group_out, method, 2, 3)
+        apply = shared_map(one, other, method, 2, 3)
         weights = tf.constant(draw(len(apply.fan_in), 2, 3, seed=1))
         with tf.GradientTape() as tape:
             tape.watch([inputs, weights])
@@ -296,8 +311,14 @@ def test_a_stack_is_invariant() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: EquivariantLinear(3), TypeError, "group_in"),
-        (lambda: EquivariantLinear(cyclic_group(3), "C3"), TypeError, "group_out"),
+        (lambda: EquivariantLinear(3), TypeError, "action_in"),
+        (lambda: EquivariantLinear(cyclic_group(3), "C3"), TypeError, "action_out"),
+        (lambda: EquivariantLinear(coordinates(sign_changes(2))), TypeError, "action_in .* must permute positions"),
+        (lambda: EquivariantLinear(symmetric_group(3), symmetric_group(4)), ValueError, "as a homomorphism does"),
+        (lambda: EquivariantLinear(cyclic_group(3), cyclic_group(6)), ValueError, "as a homomorphism does"),
+        (lambda: EquivariantLinear(pixels(side=4), pixels()), ValueError, "Give it a side"),
+        (lambda: EquivariantLinear(pixels(side=4))(tf.zeros([1, 5, 5, 1])), ValueError, r"must begin with \[4, 4\]"),
+        (lambda: EquivariantLinear(pixels())(tf.zeros([1, 4, 5, 1])), ValueError, "must be square"),
         (lambda: EquivariantLinear(cyclic_group(3), channels=0), ValueError, "channels"),
         (lambda: EquivariantLinear(cyclic_group(3), method="fft"), ValueError, "method"),
         (lambda: EquivariantLinear(symmetric_group(3), method="fourier")(tf.zeros([1, 3])), ValueError, "fourier"),
@@ -310,6 +331,89 @@ def test_a_stack_is_invariant() -> None:
 def test_what_cannot_be_is_refused(make: Callable[[], object], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         make()
+
+
+ACTIONS: dict[str, tuple[PermutationAction, PermutationAction | None, tuple[int, ...]]] = {
+    "pixels": (pixels(), None, (4, 4)),
+    "pixels of one side to another": (pixels(SQUARE), pixels(SQUARE, side=3), (4, 4)),
+    "a mirror alone": (pixels(PermutationGroup([[1, 0, 3, 2]])), None, (3, 3)),
+    "group maps": (pixels(SQUARE) * regular(SQUARE), None, (2, 2, 8)),
+    "pixels to group maps": (pixels(side=3), pixels(side=2) * regular(image_rotations(2, 2)), (3, 3)),
+    "items and pairs": (items(4) * items(4), items(4), (4, 4)),
+    "rows and columns": (independent(items(2), items(3)), None, (2, 3)),
+    "sums": (items(cyclic_group(4)) + trivial(2), items(cyclic_group(4)) + regular(cyclic_group(4)), (6,)),
+    "regular, from the right": (regular(symmetric_group(3), right=True), items(3), (6,)),
+    "the sign of a permutation": (items(3), items(PermutationGroup([[1, 0], [0, 1]])), (3,)),
+    "invariant": (pixels(SQUARE), trivial(3), (3, 3)),
+}
+
+
+def law_error(
+    layer: Layer, action_in: PermutationAction, action_out: PermutationAction, inputs: npt.ArrayLike
+) -> float:
+    """The largest difference of f(g.x) and g.f(x) over all elements, over the size of f(x)."""
+    one, other = paired_actions(action_in, action_out)
+    elements = one.elements()
+    outputs = layer(tf.constant(inputs)).numpy()
+    images = np.stack([layer(tf.constant(each)).numpy() for each in one.apply(elements, inputs)])
+    return float(np.abs(images - other.apply(elements, outputs)).max() / np.abs(outputs).max())
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_layer_commutes_with_actions_on_several_axes(name: str) -> None:
+    action_in, action_out, sizes = ACTIONS[name]
+    inputs = draw(2, *sizes, 2)
+    layer = disturbed(EquivariantLinear(action_in, action_out, channels=3), inputs)
+    last = action_in if action_out is None else action_out
+    assert layer(tf.constant(inputs)).shape == (2, *(sizes if action_out is None else action_out.known_sizes()), 3)
+    assert law_error(layer, action_in, last, inputs) < 1e-10
+    # The control: inputs that count differently at each position.
+    counts = draw(*sizes, 1, seed=3)
+    assert law_error(lambda x: layer(x * counts), action_in, last, inputs) > 1e-2
+
+
+def test_an_action_and_its_group_of_points_make_the_same_layer() -> None:
+    images = draw(2, 3, 3, 2)
+    one = disturbed(EquivariantLinear(image_dihedral(3, 3), channels=3), images)
+    other = disturbed(EquivariantLinear(pixels(SQUARE), channels=3), images)
+    assert other(tf.constant(images)).shape == (2, 3, 3, 3)
+    assert_close(other(tf.constant(images)).numpy().reshape(2, 9, 3), one(tf.constant(images)), 1e-12)
+    assert_close(EquivariantLinear(points(cyclic_group(4)))(tf.ones([1, 2, 2, 1])).shape, [1, 4, 1], 0)
+
+
+def test_an_action_of_any_side_keeps_the_first() -> None:
+    layer = EquivariantLinear(pixels())
+    layer(tf.zeros([1, 4, 4, 1]))
+    with pytest.raises(ValueError, match=r"must have \[4, 4\] positions and 1 channels, as at the first call"):
+        layer(tf.zeros([1, 5, 5, 1]))
+
+
+def test_a_huge_group_is_paired_with_itself_at_once() -> None:
+    layer = EquivariantLinear(symmetric_group(1000), symmetric_group(1000))
+    assert layer(tf.ones([1, 1000])).shape == [1, 1000, 1]
+
+
+def test_initializers_reach_the_variables() -> None:
+    constant = snt.initializers.Constant
+    layer = EquivariantLinear(cyclic_group(3), channels=2, w_init=constant(3.0), b_init=constant(5.0))
+    np.testing.assert_array_equal(layer(tf.ones([1, 3, 2])), np.full([1, 3, 2], 3.0 * 6 + 5))
+    assert layer.w.shape == [3, 2, 2] and layer.b.shape == [1, 2]
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float64])
+@pytest.mark.parametrize(
+    ("group", "applied"), [(cyclic_group(1024), "fourier"), (symmetric_group(3000), "sum"), (cyclic_group(4), "dense")]
+)
+def test_every_precision_gives_its_own_type_back(group: PermutationGroup, applied: str, dtype: tf.DType) -> None:
+    layer = EquivariantLinear(group)
+    inputs = tf.cast(tf.fill([2, group.degree], 30.0), dtype)
+    outputs = layer(inputs)
+    assert outputs.dtype == dtype and layer.applied == applied
+    labels = np.bincount(equivariant_weight_orbits(group, group, 1).orbits.labels[0])
+    expected = 30 * labels @ tf.cast(layer.w, tf.float64).numpy()[:, 0, 0]
+    size = 30 * labels @ np.abs(tf.cast(layer.w, tf.float64).numpy()[:, 0, 0])
+    error = np.abs(tf.cast(outputs, tf.float64).numpy() - expected).max() / size
+    assert error < {tf.float16: 2e-3, tf.bfloat16: 1e-2, tf.float64: 1e-12}[dtype]
 
 
 def test_other_channels_are_refused() -> None:

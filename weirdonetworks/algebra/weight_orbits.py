@@ -6,11 +6,12 @@ only the sums of weights with one monomial count.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from weirdonetworks.algebra import monomials
+from weirdonetworks.algebra.actions import PermutationAction, as_action, paired
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.orbits import Orbits, join
@@ -52,26 +53,22 @@ class WeightOrbits:
 
 
 def equivariant_weight_orbits(
-    group_in: PermutationGroup,
-    group_out: PermutationGroup,
+    action_in: PermutationAction | PermutationGroup,
+    action_out: PermutationAction | PermutationGroup,
     degree: int,
     ordered: bool = True,
     include_lower: bool = False,
 ) -> WeightOrbits:
     """Finds which weights must be equal for a polynomial layer F to be equivariant.
 
-    The law is F(s.x) = t.F(x) for each generator s of `group_in` and the generator t of `group_out` in the same place,
-    and so for all that they generate together. Comparing coefficients of like monomials,
+    The law is F(g.x) = g.F(x) for each element g of a group that acts on the positions of x and of F(x). Where it
+    permutes them by s and t, comparing coefficients of like monomials gives
 
         w[t[k], s[i_1], ..., s[i_d]] = w[k, i_1, ..., i_d],
 
     so the classes are the orbits of the pairs (s, t) on the weights. With ordered indices that is all: their number is
     the dimension. With redundant indices equal weights are one way to be equivariant that loses no function; any
     others whose sums over each monomial are the same give the same functions. The group is not listed.
-
-    Generators are paired by their places alone. Whether the pairs make a homomorphism is not checked: if not, the law
-    asks for more than was meant. The generators of `symmetric_group(3)` and `symmetric_group(4)` make none, and at
-    degree 1 all 12 weights become one class.
 
     >>> from weirdonetworks.algebra.groups import symmetric_group, trivial_group
     >>> found = equivariant_weight_orbits(symmetric_group(3), symmetric_group(3), 1)
@@ -84,9 +81,9 @@ def equivariant_weight_orbits(
     3
 
     Args:
-      group_in: The group on the inputs.
-      group_out: The group on the outputs, with as many generators; `trivial_group(outputs)`, for invariant outputs,
-        goes with any.
+      action_in: The action on the inputs, of a known number of positions; a group acts on points.
+      action_out: The action on the outputs, of the same group, or of one whose generators follow those of the first as
+        a homomorphism does, which is checked; `trivial(outputs)`, for invariant outputs, goes with any.
       degree: The degree d, at least 1.
       ordered: Whether there is one weight a monomial, or one a row of indices.
       include_lower: Whether the lower degrees are there too. They come by homogenisation: a constant input 1, which
@@ -97,12 +94,39 @@ def equivariant_weight_orbits(
       The classes.
 
     Raises:
-      TypeError: If the degree is no integer.
-      ValueError: If the groups cannot be paired, the degree is below 1, or there are too many weights.
+      TypeError: If an action permutes no positions, or the degree is no integer.
+      ValueError: If the actions cannot be paired, the degree is below 1, or there are too many weights.
     """
+    one, other = paired_permutations(action_in, action_out)
+    return weight_orbits(one.permutation_group(), other.permutation_group(), degree, ordered, include_lower)
+
+
+def paired_permutations(action_in: Any, action_out: Any) -> tuple[PermutationAction, PermutationAction]:
+    """Gives the actions on inputs and outputs as actions of one group that permute positions.
+
+    Raises:
+      TypeError: If one is no action, or permutes no positions.
+      ValueError: If they cannot be paired.
+    """
+    actions = []
+    for name, given in (("action_in", action_in), ("action_out", action_out)):
+        action = as_action(name, given)
+        if not isinstance(action, PermutationAction):
+            raise TypeError(
+                f"{name} (={given!r}) must permute positions, as points(group), items(group) and pixels(group) do."
+            )
+        actions.append(action)
+    return paired(*actions)
+
+
+def weight_orbits(
+    group_in: PermutationGroup, group_out: PermutationGroup, degree: int, ordered: bool, include_lower: bool
+) -> WeightOrbits:
+    """Finds the classes as `equivariant_weight_orbits` does, for groups whose generators are known to go in pairs."""
     degree = at_least("degree", degree, 1)
-    pairs = list(_pairs(group_in, group_out, include_lower))
     inputs, outputs = group_in.degree + include_lower, group_out.degree
+    shifted = [np.append(0, s + 1) if include_lower else s for s in group_in.generators]
+    pairs = list(zip(shifted, group_out.generators, strict=True))
     number = outputs * (monomials.count(inputs, degree) if ordered else inputs**degree)
     if number > MOST:
         raise ValueError(f"degree (={degree}) gives {written(number)} weights, and must give at most {MOST:,}.")
@@ -137,19 +161,6 @@ def images(permutation_in: Ints, permutation_out: Ints, degree: int) -> Ints:
 def inputs_of(row: Ints, include_lower: bool) -> tuple[int, ...]:
     """Gives the inputs in a row of indices, without the constant."""
     return tuple(int(index) - include_lower for index in row if index >= include_lower)
-
-
-def _pairs(group_in: PermutationGroup, group_out: PermutationGroup, include_lower: bool) -> Iterator[tuple[Ints, Ints]]:
-    generators, partners = group_in.generators, group_out.generators
-    if len(partners) == 1 and np.array_equal(partners[0], np.arange(group_out.degree)):
-        partners = np.repeat(partners, len(generators), axis=0)
-    if len(generators) != len(partners):
-        raise ValueError(
-            f"group_out (={group_out!r}) must have as many generators as group_in (={group_in!r}), to act in "
-            "pairs with them; trivial_group(outputs) goes with any."
-        )
-    for generator, partner in zip(generators, partners, strict=True):
-        yield np.concatenate([[0], generator + 1]) if include_lower else generator, partner
 
 
 def _paired(permutation_out: Ints, moved: Ints, weights: int) -> Ints:

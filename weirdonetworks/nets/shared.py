@@ -1,4 +1,4 @@
-"""Layers for any symmetry. Here: the linear layer of any permutation group, its weights shared along orbits.
+"""Layers for any symmetry. Here: the linear layer between any two actions, its weights shared along orbits.
 
 The others have files of their own, and are here by name: `group_convolution`, `soft_equivariant`, `local_pool`,
 `frames` and `learned_augmentation`.
@@ -8,8 +8,10 @@ import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.algebra.actions import PermutationAction
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups import PermutationGroup
+from weirdonetworks.algebra.weight_orbits import paired_permutations
 from weirdonetworks.nets.frames import Canonicalise, FrameAverage, SortFrame, TurnFrame
 from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
 from weirdonetworks.nets.inputs import check_type, flattened
@@ -34,24 +36,30 @@ __all__ = [
 
 
 class EquivariantLinear(snt.Module):
-    """All affine maps of channels on points that commute with a group: f(s.x) = t.f(x).
+    """All affine maps of channels on positions that commute with a group: f(g.x) = g.f(x).
 
         y[k] = b[k] + sum_i x[i] W[k, i],    x of shape [batch, n_in, channels_in], y [batch, n_out, channels],
         W[t(k), s(i)] = W[k, i] and b[t(k)] = b[k],    W[k, i] of shape [channels_in, channels],
 
-    for each generator s of `group_in` and the generator t of `group_out` in the same place. So there is one matrix of
-    weights for each orbit on pairs of an output and an input, whose number is the mean of fix(s) fix(t) over the group
-    (Burnside), and one bias for each orbit of outputs. A group of translations makes it a circular convolution, S_n
-    gives a I + b 1 1^T, and `group_out=trivial_group(1)` an invariant output. An activation applied to each number
-    commutes with permutations too, so a stack of such layers obeys the same law.
+    where an element g permutes the positions of inputs by s, as `action_in` says, and those of outputs by t, as
+    `action_out` says. So there is one matrix of weights for each orbit on pairs of an output and an input, whose number
+    is the mean of fix(s) fix(t) over the group (Burnside), and one bias for each orbit of outputs. A group of
+    translations makes it a circular convolution, S_n gives a I + b 1 1^T, and `action_out=trivial(1)` an invariant
+    output. An activation applied to each number commutes with permutations too, so a stack of such layers obeys the
+    same law.
 
     The weights are applied in one of three ways, the same map up to rounding (see `shared_maps`): `dense`, gathered to
     the whole matrix; `sum`, sums over inputs and a small product for each orbit, for groups that leave few orbits, as
     S_n does; `fourier`, for cyclic shifts along one or two axes that move every point. `auto` takes the cheapest by an
     estimate: `dense` for small or little symmetry, `fourier` from some 500 shifts of one channel or 40 of sixteen.
 
-    Initialisation: on independent standard normal inputs the outputs have variance 1, over inputs and weights, of which
-    each orbit that reaches an output has the same share.
+    Default initialisation, for outputs of variance 1 on independent standard normal inputs, of which each orbit that
+    reaches an output has the same share:
+
+        w[r] ~ N(0, 1 / (fan_in[r] channels_in)),    fan_in[r] = (orbits that reach an output) (its inputs in orbit r),
+        b = 0.
+
+    float16 and bfloat16 inputs give outputs of their type; sums and Fourier transforms are computed in float32.
 
     >>> from weirdonetworks.algebra import cyclic_group, symmetric_group
     >>> layer = EquivariantLinear(cyclic_group(3))
@@ -61,6 +69,11 @@ class EquivariantLinear(snt.Module):
     >>> layer = EquivariantLinear(symmetric_group(100), channels=8)
     >>> layer(tf.ones([2, 100, 5])).shape.as_list(), layer.w.shape.as_list(), layer.applied
     ([2, 100, 8], [2, 5, 8], 'sum')
+    >>> from weirdonetworks.algebra import image_dihedral, pixels, regular
+    >>> square = image_dihedral(2, 2)
+    >>> layer = EquivariantLinear(pixels(square) * regular(square), channels=3)
+    >>> layer(tf.ones([2, 5, 5, 8, 2])).shape.as_list()
+    [2, 5, 5, 8, 3]
 
     Weights tied along orbits: Wood & Shawe-Taylor, Representation theory and invariant neural networks, 1996;
     Ravanbakhsh, Schneider & Poczos, Equivariance through parameter-sharing, 2017.
@@ -73,80 +86,108 @@ class EquivariantLinear(snt.Module):
 
     def __init__(
         self,
-        group_in: PermutationGroup,
-        group_out: PermutationGroup | None = None,
+        action_in: PermutationAction | PermutationGroup,
+        action_out: PermutationAction | PermutationGroup | None = None,
         channels: int = 1,
         with_bias: bool = True,
         method: str = "auto",
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the layer.
 
         Args:
-          group_in: Acts on the points of the inputs.
-          group_out: Acts on the points of the outputs, with as many generators, each going with that of `group_in`;
-            `trivial_group(outputs)`, for invariant ones, goes with any. None for the action on the inputs.
+          action_in: The action on the inputs, which permutes positions: `items(group)`, `pixels(group)`,
+            `regular(group)`, their sums and products, or `points(group)`, which a group alone stands for.
+          action_out: The action on the outputs, of a known number of positions: of the same group, or of one whose
+            generators follow those of the first as a homomorphism does; `trivial(outputs)`, for invariant outputs, goes
+            with any. None for the action on the inputs.
           channels: The channels of each output.
           with_bias: Whether to add a bias.
           method: `dense`, `sum`, `fourier` or `auto`.
+          w_init: Initializer of the weights; None for the default above.
+          b_init: Initializer of the biases; None for zeros.
           name: The module's name.
 
         Raises:
-          TypeError: If a group is none, or the channels are no integer.
-          ValueError: If the channels are below 1, or the method is unknown.
+          TypeError: If an action permutes no positions, or the channels are no integer.
+          ValueError: If the actions cannot be paired, the channels are below 1, or the method is unknown.
         """
         super().__init__(name=name)
-        self.group_in = _checked_group("group_in", group_in)
-        self.group_out = self.group_in if group_out is None else _checked_group("group_out", group_out)
+        is_same = action_out is None
+        self.action_in, self.action_out = paired_permutations(action_in, action_in if is_same else action_out)
+        self._given_sizes_out = None if is_same else self.action_out.known_sizes()
         self.channels = at_least("channels", channels, 1)
         self.with_bias = with_bias
         if method not in ("auto", *METHODS):
             raise ValueError(f"method (={method!r}) must be auto, {', '.join(METHODS[:-1])} or {METHODS[-1]}.")
         self.method = method
+        self.w_init, self.b_init = w_init, b_init
 
     @snt.once
-    def _initialize(self, points: tf.Tensor) -> None:
-        channels_in, dtype = points.shape[2], points.dtype
-        self._map = shared_map(self.group_in, self.group_out, self.method, channels_in, self.channels)
+    def _initialize(self, values: tf.Tensor, sizes_in: tuple[int, ...]) -> None:
+        channels_in, dtype = values.shape[2], values.dtype
+        self._sizes_in = sizes_in
+        self._sizes_out = self._given_sizes_out or sizes_in
+        group_in = self.action_in.permutation_group(sizes_in)
+        group_out = self.action_out.permutation_group(self._sizes_out)
+        self._map = shared_map(group_in, group_out, self.method, channels_in, self.channels)
         self.applied = self._map.method
-        deviation = 1 / np.sqrt(self._map.fan_in * channels_in)
-        drawn = tf.random.normal([len(deviation), channels_in, self.channels], dtype=dtype)
-        self.w = tf.Variable(drawn * tf.constant(deviation, dtype)[:, None, None], name="w")
+        shape = [len(self._map.fan_in), channels_in, self.channels]
+        if self.w_init is None:
+            deviation = 1 / np.sqrt(self._map.fan_in * channels_in)
+            drawn = tf.random.normal(shape, dtype=dtype) * tf.constant(deviation, dtype)[:, None, None]
+        else:
+            drawn = self.w_init(shape, dtype)
+        self.w = tf.Variable(drawn, name="w")
         if self.with_bias:
-            self._bias_labels = self.group_out.orbits().labels
-            self.b = tf.Variable(tf.zeros([self._bias_labels.max() + 1, self.channels], dtype), name="b")
+            self._bias_labels = group_out.orbits().labels
+            b_init = self.b_init or snt.initializers.Zeros()
+            self.b = tf.Variable(b_init([self._bias_labels.max() + 1, self.channels], dtype), name="b")
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, n_in, channels_in]` to `[batch, n_out, channels]`.
 
+        Positions of several axes stay so: under `pixels(group)` `[batch, height, width, channels_in]` becomes
+        `[batch, height, width, channels]`.
+
         Args:
-          inputs: The numbers at the points, channels last. The points may have several axes, as in images
-            `[batch, height, width, channels]`; and with one channel the last may be left out.
+          inputs: The numbers at the positions, channels last; of one channel the axis may be left out. Under
+            `points(group)` the points may have any axes, and become one.
 
         Raises:
-          ValueError: If the inputs' shape is not known after the batch, or they are not of the group's points, or of
-            other channels or another type than at the first call; or at the first call as in `shared_maps.shared_map`.
+          ValueError: If the inputs' shape is not known after the batch, the action does not act on them, or they have
+            other positions, channels or another type than at the first call; or at the first call as in
+            `shared_maps.shared_map`.
         """
         inputs = tf.convert_to_tensor(inputs)
-        flat, n = flattened(inputs), self.group_in.degree
-        is_bare = flat.shape[1] == n
-        if not is_bare and (inputs.shape.rank < 3 or inputs.shape[1:-1].num_elements() != n):
-            raise ValueError(f"inputs of shape {inputs.shape} must be [batch, {n}, channels] or [batch, {n}].")
-        points = tf.reshape(flat, [-1, n, flat.shape[1] // n])
-        self._initialize(points)
-        check_type(points, self.w.dtype)
-        if points.shape[2] != self.w.shape[1]:
+        values, sizes_in = self._positions(inputs)
+        self._initialize(values, sizes_in)
+        check_type(values, self.w.dtype)
+        if sizes_in != self._sizes_in or values.shape[2] != self.w.shape[1]:
             raise ValueError(
-                f"inputs of shape {inputs.shape} must have {self.w.shape[1]} channels, as at the first call."
+                f"inputs of shape {inputs.shape} must have {list(self._sizes_in)} positions and {self.w.shape[1]} "
+                "channels, as at the first call."
             )
-        outputs = self._map(points, tf.convert_to_tensor(self.w))
-        if not self.with_bias:
+        # Long sums overflow or stick in half precision, which Fourier transforms do not have.
+        dtype = inputs.dtype if self.applied == "dense" or inputs.dtype.size >= 4 else tf.float32
+        outputs = tf.cast(self._map(tf.cast(values, dtype), tf.cast(self.w, dtype)), inputs.dtype)
+        if self.with_bias:
+            # The gradient of what is gathered from a reshaped tensor is a tensor, and no IndexedSlices.
+            outputs += tf.gather(tf.reshape(self.b, [-1, self.channels]), self._bias_labels)
+        if len(self._sizes_out) == 1:
             return outputs
-        # The gradient of what is gathered from a reshaped tensor is a tensor, and no IndexedSlices.
-        return outputs + tf.gather(tf.reshape(self.b, [-1, self.channels]), self._bias_labels)
+        return tf.reshape(outputs, [-1, *self._sizes_out, self.channels])
 
-
-def _checked_group(name: str, group: PermutationGroup) -> PermutationGroup:
-    if not isinstance(group, PermutationGroup):
-        raise TypeError(f"{name} (={group!r}) must be a PermutationGroup.")
-    return group
+    def _positions(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tuple[int, ...]]:
+        """Reads inputs as `[batch, positions, channels]`, with the lengths of the axes of the positions."""
+        flat = flattened(inputs)
+        if not self.action_in.spans_example:
+            place = self.action_in.on(inputs.shape[1:])
+            sizes = tuple(inputs.shape[1 : 1 + len(self.action_in.sizes)])
+            return tf.reshape(flat, [-1, place.positions, place.channels]), sizes
+        n = self.action_in.size
+        if flat.shape[1] != n and (inputs.shape.rank < 3 or inputs.shape[1:-1].num_elements() != n):
+            raise ValueError(f"inputs of shape {inputs.shape} must be [batch, {n}, channels] or [batch, {n}].")
+        return tf.reshape(flat, [-1, n, flat.shape[1] // n]), (n,)

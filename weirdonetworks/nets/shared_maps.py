@@ -18,7 +18,7 @@ import tensorflow as tf
 from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.orbits import Orbits
-from weirdonetworks.algebra.weight_orbits import equivariant_weight_orbits
+from weirdonetworks.algebra.weight_orbits import weight_orbits
 
 METHODS = ("dense", "sum", "fourier")
 AXES = 2  # Axes of a torus at most: TensorFlow differentiates Fourier transforms of one and of two.
@@ -34,8 +34,9 @@ class SharedMap(Protocol):
 
     Attributes:
       method: Its name.
-      fan_in: What the variance of the weights of each orbit is the inverse of, `[orbits]`, for outputs of variance 1
-        and equal shares of the orbits that reach an output: their number times the inputs that this one gives it.
+      fan_in: Effective fan-in, `[orbits]`: draw the weights of orbit r with variance 1 / fan_in[r]. It is the number of
+        orbits that reach an output times the inputs that this one gives it, so that outputs have variance 1 and each
+        orbit has the same share of it.
     """
 
     method: str
@@ -197,14 +198,14 @@ def shared_map(
     """Makes a way to apply a matrix that commutes with a group.
 
     Args:
-      group_in: Acts on the inputs.
-      group_out: Acts on the outputs, generator by generator with `group_in`.
+      group_in: Permutes the inputs.
+      group_out: Permutes the outputs, a generator for each of `group_in`, which it follows as a homomorphism does.
       method: One of `METHODS`, or `auto` for the one of least `cost`.
       channels_in: The channels of an input.
       channels_out: The channels of an output.
 
     Raises:
-      ValueError: If the method is `fourier` and the groups are no torus, or as in `equivariant_weight_orbits`.
+      ValueError: If the method is `fourier` and the groups are no torus, or there are too many weights.
     """
     if method in ("auto", "fourier"):
         fourier = _fourier_map(group_in, group_out)
@@ -216,7 +217,7 @@ def shared_map(
         dense_cost = group_in.degree * channels_in * channels_out
         if fourier is not None and (method == "fourier" or fourier.cost(channels_in, channels_out) < dense_cost):
             return fourier
-    orbits = equivariant_weight_orbits(group_in, group_out, 1).orbits
+    orbits = weight_orbits(group_in, group_out, 1, ordered=True, include_lower=False).orbits
     orbits_in, orbits_out = group_in.orbits(), group_out.orbits()
     dense = DenseMap(orbits, orbits_out)
     # Where an output reads most inputs by weights of their own, sums gain nothing and there are very many to make.

@@ -241,7 +241,7 @@ class PermutationAction(Action):
         Raises:
           ValueError: If it depends on the example.
         """
-        return math.prod(self._known_sizes())
+        return math.prod(self.known_sizes())
 
     def permutation_group(self, sizes: tuple[int, ...] | None = None) -> PermutationGroup:
         """Gives the group of the permutations of the positions, a generator for each of the group's.
@@ -264,7 +264,7 @@ class PermutationAction(Action):
         Raises:
           ValueError: If the group does not act on axes of these lengths, or none are given and they are not known.
         """
-        return self._move(np.asarray(elements), self._known_sizes() if sizes is None else sizes)
+        return self._move(np.asarray(elements), self.known_sizes() if sizes is None else sizes)
 
     def on(self, shape: Sequence[int]) -> Placement:
         found = tuple(shape)
@@ -287,7 +287,12 @@ class PermutationAction(Action):
     def _maps(self, elements: Elements, sizes: tuple[int, ...]) -> Maps:
         return SparseMaps.of_permutations(self.permutations(elements, sizes))
 
-    def _known_sizes(self) -> tuple[int, ...]:
+    def known_sizes(self) -> tuple[int, ...]:
+        """Gives the lengths of the axes.
+
+        Raises:
+          ValueError: If one depends on the example.
+        """
         known = tuple(size for size in self.sizes if size is not None)
         if len(known) < len(self.sizes):
             raise ValueError(f"{self!r} must have a known number of positions here. Give it a side.")

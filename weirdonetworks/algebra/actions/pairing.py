@@ -1,7 +1,7 @@
 """How two actions become actions of one group."""
 
 import math
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -14,6 +14,10 @@ WORDS = 20  # Random products whose orders are compared.
 STARTS = 100  # Pairs of orbits that a map is looked for between.
 
 
+@overload
+def paired(one: PermutationAction, other: PermutationAction) -> tuple[PermutationAction, PermutationAction]: ...
+@overload
+def paired(one: Action, other: Action) -> tuple[Action, Action]: ...
 def paired(one: Action, other: Action) -> tuple[Action, Action]:
     """Gives two actions as actions of one group, so that an element of it acts on both.
 
