@@ -370,7 +370,7 @@ NETWORKS = (
     Network(
         EquivariantLinear,
         (4, 6, 2),
-        {"group_in": cyclic_group(6), "channels": 3},
+        {"action_in": items(cyclic_group(6)), "channels": 3},
         flattens=True,
         action_in=items(cyclic_group(6)),
         action_out=items(cyclic_group(6)),
@@ -378,7 +378,7 @@ NETWORKS = (
     Network(
         LiftingConv2D,
         (2, 5, 5, 2),
-        {"filters": 2, "kernel_size": 3, "group": "D4", "stride": 2},
+        {"filters": 2, "kernel_size": 3, "group": SQUARE, "stride": 2},
         action_in=pixels(SQUARE),
         action_out=pixels(SQUARE) * regular(SQUARE),
     ),

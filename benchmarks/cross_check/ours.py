@@ -24,7 +24,6 @@ from weirdonetworks.algebra import (
 )
 from weirdonetworks.nets.shared import EquivariantLinear, GroupConv2D, LiftingConv2D
 
-
 SQUARE = image_dihedral(2, 2)
 LINEAR: dict[str, tuple[PermutationAction, PermutationAction]] = {
     "C6 on 6 points": (items(cyclic_group(6)),) * 2,

@@ -9,12 +9,23 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests.conformance.comparison import assert_close
+from weirdonetworks.algebra import PermutationGroup, image_dihedral, image_rotations, pixels, regular
 from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
-from weirdonetworks.nets.turns import quotients, turns
 
 Images = npt.NDArray[np.float64]
 Layer = Callable[[tf.Tensor], tf.Tensor]
 ORDERS = {"C4": 4, "D4": 8}
+GROUPS = {"C4": image_rotations(2, 2), "D4": image_dihedral(2, 2)}
+# All symmetries of the square form ten groups; these are one of each kind beside the two above.
+SUBGROUPS = {
+    "left and right": [[1, 0, 3, 2]],
+    "up and down": [[2, 3, 0, 1]],
+    "transposition": [[0, 2, 1, 3]],
+    "half turn": [[3, 2, 1, 0]],
+    "both mirrors": [[1, 0, 3, 2], [2, 3, 0, 1]],
+    "both diagonals": [[0, 2, 1, 3], [3, 1, 2, 0]],
+    "identity": [[0, 1, 2, 3]],
+}
 
 
 def draw(*shape: int, seed: int = 0) -> Images:
@@ -62,8 +73,8 @@ def worst_error(layer: Layer, inputs: Images, group: str, acts_on_maps: bool = T
 def make(name: str, group: str, **options: object) -> tuple[snt.Module, tuple[int, ...]]:
     """Makes a layer; gives it with the last axes of its inputs."""
     if name == "lifting":
-        return LiftingConv2D(2, group=group, **options), (2,)  # type: ignore[arg-type]
-    return GroupConv2D(2, group=group, **options), (ORDERS[group], 2)  # type: ignore[arg-type]
+        return LiftingConv2D(2, group=GROUPS[group], **options), (2,)  # type: ignore[arg-type]
+    return GroupConv2D(2, group=GROUPS[group], **options), (ORDERS[group], 2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("group", ORDERS)
@@ -130,7 +141,7 @@ def test_maps_in_another_order_are_seen_to_be_wrong() -> None:
 @pytest.mark.parametrize("group", ORDERS)
 def test_lifting_is_a_convolution_with_turned_filters(group: str) -> None:
     inputs = draw(2, 6, 7, 3)
-    layer = disturbed(LiftingConv2D(2, 3, group), inputs)
+    layer = disturbed(LiftingConv2D(2, 3, GROUPS[group]), inputs)
     outputs, filters = layer(tf.constant(inputs)).numpy(), layer.w.numpy()
     for element in range(ORDERS[group]):
         expected = tf.nn.conv2d(tf.constant(inputs), turned(filters[None], element)[0], 1, "SAME") + layer.b
@@ -140,7 +151,7 @@ def test_lifting_is_a_convolution_with_turned_filters(group: str) -> None:
 @pytest.mark.parametrize("group", ORDERS)
 def test_a_group_convolution_turns_filters_and_their_order(group: str) -> None:
     inputs = draw(2, 5, 5, ORDERS[group], 3)
-    layer = disturbed(GroupConv2D(2, 3, group), inputs)
+    layer = disturbed(GroupConv2D(2, 3, GROUPS[group]), inputs)
     outputs, filters = layer(tf.constant(inputs)).numpy(), layer.w.numpy()
     for element in range(ORDERS[group]):
         moved = turned_maps(filters[None].reshape(1, 3, 3, ORDERS[group], -1), element, group)
@@ -150,23 +161,70 @@ def test_a_group_convolution_turns_filters_and_their_order(group: str) -> None:
 
 
 def test_elements_multiply_as_turns_do() -> None:
-    for group, order in ORDERS.items():
-        table = quotients(group)
-        for g in range(order):
-            for h in range(order):
-                assert product(g, table[g, h]) == h
+    for group in GROUPS.values():
+        table = regular(group).permutations(group.elements())
+        for g, row in enumerate(table.tolist()):
+            assert row == [product(g, h) for h in range(group.order)]
     marks = draw(1, 3, 3)
-    for element, gather in enumerate(turns("D4", 3)):
-        np.testing.assert_array_equal(marks.ravel()[gather], turned(marks, element).ravel())
+    for element, moved in enumerate(pixels(GROUPS["D4"]).apply(GROUPS["D4"].elements(), marks)):
+        np.testing.assert_array_equal(moved, turned(marks, element))
+
+
+@pytest.mark.parametrize("name", SUBGROUPS)
+def test_every_group_of_symmetries_of_the_square_works(name: str) -> None:
+    group = PermutationGroup(SUBGROUPS[name])
+    images, maps = draw(1, 5, 5, 2), draw(1, 5, 5, group.order, 2)
+    lifting, convolution = LiftingConv2D(2, 3, group), GroupConv2D(2, 3, group, stride=2)
+    for layer, inputs in ((lifting, images), (convolution, maps)):
+        assert law_error(disturbed(layer, inputs), layer, inputs) < 1e-10
+        assert layer.w.shape.num_elements() == 9 * 2 * np.prod(inputs.shape[3:])
+    network = snt.Sequential([lifting, tf.nn.relu, convolution, GroupPool("max")])
+    outputs = network(tf.constant(images)).numpy()
+    action = pixels(group)
+    moved = np.stack([network(tf.constant(each)).numpy() for each in action.apply(group.elements(), images)])
+    assert_close(moved, action.apply(group.elements(), outputs), 1e-10)
+    # The control: a quarter turn is no element.
+    (turn,) = pixels().apply(pixels().generators, images)
+    (expected,) = pixels().apply(pixels().generators, outputs)
+    assert np.abs(network(tf.constant(turn)).numpy() - expected).max() > 1e-2 * np.abs(expected).max()
+
+
+def law_error(call: Layer, layer: LiftingConv2D | GroupConv2D, inputs: Images) -> float:
+    """The largest difference of f(g.x) and g.f(x) under the layer's own actions, over the size of f(x)."""
+    elements = layer.group.elements()
+    outputs = call(tf.constant(inputs)).numpy()
+    moved = np.stack([call(tf.constant(each)).numpy() for each in layer.action_in.apply(elements, inputs)])
+    return float(np.abs(moved - layer.action_out.apply(elements, outputs)).max() / np.abs(outputs).max())
+
+
+@pytest.mark.parametrize("name", ["lifting", "group"])
+def test_initializers_reach_the_variables(name: str) -> None:
+    constant = snt.initializers.Constant
+    layer, last = make(name, "C4", kernel_size=3, w_init=constant(2.0), b_init=constant(1.0), padding="VALID")
+    outputs = layer(tf.ones([1, 3, 3, *last]))
+    np.testing.assert_array_equal(outputs, np.full([1, 1, 1, 4, 2], 1 + 2.0 * 9 * np.prod(last)))
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float64])
+def test_every_precision_gives_its_own_type_back(dtype: tf.DType) -> None:
+    layers = [LiftingConv2D(2, 3), GroupConv2D(2, 3), GroupPool(over="all")]
+    inputs = tf.constant(draw(2, 5, 5, 1))
+    outputs = snt.Sequential(layers)(tf.cast(inputs, dtype))
+    assert outputs.dtype == dtype
+    exact = snt.Sequential([LiftingConv2D(2, 3), GroupConv2D(2, 3), GroupPool(over="all")])
+    exact(inputs)
+    for one, other in zip(exact.variables, snt.Sequential(layers).variables, strict=True):
+        one.assign(tf.cast(other, tf.float64))
+    assert_close(tf.cast(outputs, tf.float64), exact(inputs), {tf.float16: 1e-2, tf.bfloat16: 5e-2}.get(dtype, 1e-12))
 
 
 @pytest.mark.parametrize("group", ORDERS)
 @pytest.mark.parametrize("pooling", ["mean", "max", "moments"])
 def test_a_network_is_invariant(group: str, pooling: str) -> None:
     layers = [
-        LiftingConv2D(3, 3, group, stride=2),
+        LiftingConv2D(3, 3, GROUPS[group], stride=2),
         tf.nn.relu,
-        GroupConv2D(4, 3, group, padding="VALID"),
+        GroupConv2D(4, 3, GROUPS[group], padding="VALID"),
         tf.tanh,
         GroupPool(pooling, over="all"),
         snt.nets.MLP([5, 2]),
@@ -183,7 +241,7 @@ def test_a_network_is_invariant(group: str, pooling: str) -> None:
 
 def test_pooled_over_elements_turned_maps_give_turned_images() -> None:
     inputs = draw(1, 7, 7, 2)
-    network = snt.Sequential([disturbed(LiftingConv2D(3, 3, "D4"), inputs), GroupPool("max")])
+    network = snt.Sequential([disturbed(LiftingConv2D(3, 3, GROUPS["D4"]), inputs), GroupPool("max")])
     assert worst_error(network, inputs, "D4", acts_on_maps=False) < 1e-10
 
 
@@ -218,12 +276,13 @@ def test_an_error_names_sizes_that_work() -> None:
     [
         (lambda: LiftingConv2D(0, 3), ValueError, "filters"),
         (lambda: LiftingConv2D(2, 2.5), TypeError, "kernel_size"),
-        (lambda: LiftingConv2D(2, 3, "C8"), ValueError, "group"),
+        (lambda: LiftingConv2D(2, 3, "C4"), TypeError, r"group \(='C4'\) must be .* Use image_rotations\(2, 2\)"),
+        (lambda: GroupConv2D(2, 3, image_rotations(3, 3)), ValueError, r"Use image_rotations\(2, 2\)"),
         (lambda: LiftingConv2D(2, 3, stride=0), ValueError, "stride"),
         (lambda: LiftingConv2D(2, 3, padding="FULL"), ValueError, "padding"),
         (lambda: LiftingConv2D(2, 3, padding=-1), ValueError, "padding"),
         (lambda: LiftingConv2D(2, 5, padding="VALID")(tf.zeros([1, 4, 4, 1])), ValueError, "a side of 4"),
-        (lambda: GroupConv2D(2, 3)(tf.zeros([1, 4, 4, 8, 1])), ValueError, "4 elements of C4"),
+        (lambda: GroupConv2D(2, 3)(tf.zeros([1, 4, 4, 8, 1])), ValueError, "the 4 elements"),
         (lambda: GroupConv2D(2, 3)(tf.zeros([1, 4, 4, 4])), ValueError, "elements"),
         (lambda: GroupConv2D(2, 3)(tf.zeros([1, 4, 4, 4, 0])), ValueError, "all sizes known and above 0"),
         (lambda: LiftingConv2D(2, 3)(tf.zeros([1, 4, 4, 0])), ValueError, "at least one channel"),
@@ -247,7 +306,7 @@ def test_other_channels_are_refused() -> None:
 def test_other_elements_are_refused_at_every_call() -> None:
     layer = GroupConv2D(2, 3)
     layer(tf.zeros([1, 5, 5, 4, 1]))
-    with pytest.raises(ValueError, match="4 elements of C4"):
+    with pytest.raises(ValueError, match="the 4 elements"):
         layer(tf.zeros([1, 5, 5, 8, 1]))
 
 

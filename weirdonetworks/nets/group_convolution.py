@@ -1,30 +1,43 @@
-"""Convolutions that commute, exactly, with the quarter turns of an image, or with its mirror images too."""
+"""Convolutions that commute, exactly, with symmetries of the square: turns of an image, its mirror images, or both."""
 
+import abc
 import math
 
 import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.algebra.actions import PermutationAction, pixels, regular
+from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.algebra.groups import PermutationGroup
+from weirdonetworks.algebra.image_groups import image_rotations
+from weirdonetworks.algebra.permutations import inverse
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.inputs import check_type, checked_images
-from weirdonetworks.nets.turns import ORDERS, checked_group, quotients, turns
 
 NEAR = 8  # Pixels more or less at which an error looks for a size that works.
 
 
 class _GroupConvolution(snt.Module):
-    """What convolutions of images and of group maps have in common."""
+    """What convolutions of images and of group maps have in common.
+
+    Attributes:
+      group: The symmetries of the square.
+      action_out: The action on the outputs, `pixels(group) * regular(group)`.
+      w: The filters, `[kernel_size, kernel_size, ..., channels, filters]`.
+      b: The biases, `[filters]`.
+    """
 
     def __init__(
         self,
         filters: int,
         kernel_size: int,
-        group: str = "C4",
+        group: PermutationGroup | None = None,
         stride: int = 1,
         padding: str | int = "SAME",
         with_bias: bool = True,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the layer.
@@ -32,33 +45,48 @@ class _GroupConvolution(snt.Module):
         Args:
           filters: The number of filters, each there once for each element.
           kernel_size: The side of a filter.
-          group: `C4` (with translations p4) or `D4` (p4m).
+          group: Symmetries of the square, as in `algebra.pixels`: `image_rotations(2, 2)`, the quarter turns (with
+            translations p4), unless given; `image_dihedral(2, 2)`, with mirror images (p4m); or a subgroup.
           stride: The step between the places of a filter, both ways.
           padding: `VALID` for none; `SAME` for as much as TensorFlow adds; or the pixels of zeros to add at each side.
           with_bias: Whether to add a bias, one a filter.
+          w_init: Initializer of the filters; None for the default above.
+          b_init: Initializer of the biases; None for zeros.
           name: The module's name.
 
         Raises:
-          TypeError: If a number is no integer.
-          ValueError: If a number is too small, or a choice is unknown.
+          TypeError: If a number is no integer, or the group is none.
+          ValueError: If a number is too small, a choice is unknown, or the group does not consist of symmetries of the
+            square.
         """
         super().__init__(name=name)
         self.filters = at_least("filters", filters, 1)
         self.kernel_size = at_least("kernel_size", kernel_size, 1)
-        self.group = checked_group(group)
+        self.group = image_rotations(2, 2) if group is None else group
+        self.action_out = pixels(self.group) * regular(self.group)
         self.stride = at_least("stride", stride, 1)
         if isinstance(padding, str) and padding not in ("SAME", "VALID"):
             raise ValueError(f"padding (={padding!r}) must be SAME, VALID or a number of pixels.")
         self.padding = padding if isinstance(padding, str) else at_least("padding", padding, 0)
         self.with_bias = with_bias
+        self.w_init, self.b_init = w_init, b_init
 
-    def _make_variables(self, shape: list[int], sources: Ints, dtype: tf.DType) -> None:
-        """Makes filters `[side, side, ..., channels, filters]`; entry i of copy g is entry `sources[g, i]` of one."""
-        self._sources = sources.T.astype(np.int32)
-        deviation = 1 / math.sqrt(math.prod(shape[:-1]))
-        self.w = tf.Variable(deviation * tf.random.normal(shape, dtype=dtype), name="w")
+    @property
+    @abc.abstractmethod
+    def action_in(self) -> PermutationAction:
+        """The action on the inputs."""
+
+    @snt.once
+    def _initialize(self, inputs: tf.Tensor) -> None:
+        positions, dtype = (self.kernel_size, self.kernel_size, *inputs.shape[3:-1]), inputs.dtype
+        # The copy for g of a filter w is g.w, whose entry i is entry g^-1 i of w.
+        copies = self.action_in.permutations(self.group.elements(), positions)
+        self._sources = inverse(copies).T.astype(np.int32)
+        shape = [*positions, inputs.shape[-1], self.filters]
+        w_init = self.w_init or snt.initializers.RandomNormal(stddev=1 / math.sqrt(math.prod(shape[:-1])))
+        self.w = tf.Variable(w_init(shape, dtype), name="w")
         if self.with_bias:
-            self.b = tf.Variable(tf.zeros([self.filters], dtype), name="b")
+            self.b = tf.Variable((self.b_init or snt.initializers.Zeros())([self.filters], dtype), name="b")
 
     def _convolve(self, images: tf.Tensor, pads: list[list[int]]) -> tf.Tensor:
         """Maps `[batch, height, width, ... * channels]` to `[batch, height', width', |G|, filters]`."""
@@ -87,7 +115,7 @@ class _GroupConvolution(snt.Module):
         raise ValueError(
             f"inputs of shape {shape} have a side of {size}, on which filters with kernel_size (={self.kernel_size}), "
             f"stride (={self.stride}) and padding (={self.padding!r}) do not lie evenly from edge to edge, so that the "
-            f"layer would not commute with quarter turns. {remedy}, or change kernel_size, stride or padding."
+            f"layer would not commute with turns. {remedy}, or change kernel_size, stride or padding."
         )
 
     def _is_even(self, size: int) -> bool:
@@ -102,18 +130,25 @@ class _GroupConvolution(snt.Module):
 
 
 class LiftingConv2D(_GroupConvolution):
-    """A convolution of images with filters and their turned copies: a map for each filter and each element of C4 or D4.
+    """A convolution of images with filters and their moved copies: a map for each filter and each symmetry g in G.
 
         y(p, g) = b + sum_q x(p + q) w(g^-1 q),    x of shape [batch, h, w, channels], y [batch, h', w', |G|, filters],
 
-    p and q counted from the middle. Images that are turned, or for D4 mirrored, give maps turned and in turned order:
-    f(s.x)(p, g) = f(x)(s^-1 p, s^-1 g) for each s in G. The elements 0 to 3 are quarter turns counter-clockwise; those
-    of D4 from 4 to 7 the same after the exchange of left and right, as in `algebra.image_dihedral`.
+    p and q counted from the middle; the copies of a filter are its images under `pixels(G)`. It is equivariant, from
+    `action_in = pixels(G)` to `action_out = pixels(G) * regular(G)`: images that are turned or mirrored give maps moved
+    alike and in another order,
+
+        f(s.x)(p, g) = f(x)(s^-1 p, s^-1 g)    for each s in G.
+
+    The elements are in the order of `group.elements()`: quarter turns counter-clockwise come as 0 to 3, and with mirror
+    images as 4 to 7 the same after the exchange of left and right. Images need not be square, nor G hold a turn.
 
     The law is exact where the places of a filter lie evenly on the image, from edge to edge. With a stride they often
     do not, and `SAME` then pads one end more than the other; images of such a size are refused.
 
-    Initialisation: on independent standard normal inputs the outputs have variance 1 where no padding is read.
+    Default initialisation, for outputs of variance 1 on independent standard normal inputs where no padding is read:
+
+        w ~ N(0, 1 / fan_in),    fan_in = kernel_size^2 channels,    b = 0.
 
     >>> layer = LiftingConv2D(4, kernel_size=3)
     >>> images = tf.reshape(tf.range(50.0), [2, 5, 5, 1]) / 50
@@ -125,10 +160,9 @@ class LiftingConv2D(_GroupConvolution):
     Source: Cohen & Welling, Group equivariant convolutional networks, 2016 (p4 and p4m).
     """
 
-    @snt.once
-    def _initialize(self, images: tf.Tensor) -> None:
-        shape = [self.kernel_size, self.kernel_size, images.shape[3], self.filters]
-        self._make_variables(shape, turns(self.group, self.kernel_size), images.dtype)
+    @property
+    def action_in(self) -> PermutationAction:
+        return pixels(self.group)
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, height, width, channels]` to `[batch, height', width', |G|, filters]`.
@@ -145,13 +179,17 @@ class LiftingConv2D(_GroupConvolution):
 
 
 class GroupConv2D(_GroupConvolution):
-    """A convolution of maps over positions and elements of C4 or D4, as `LiftingConv2D` gives them.
+    """A convolution of maps over positions and symmetries of the square, as `LiftingConv2D` gives them.
 
         y(p, g) = b + sum_q sum_h x(p + q, h) w(g^-1 q, g^-1 h),    x of shape [batch, height, width, |G|, channels],
 
-    y of shape [batch, height', width', |G|, filters]. Maps turned and in turned order give such maps: with
-    (s.x)(p, g) = x(s^-1 p, s^-1 g), f(s.x) = s.f(x) for each s in G. An activation applied to each number obeys the
-    same law, so layers can be stacked. What is said there of sizes and the initialisation holds here.
+    y of shape [batch, height', width', |G|, filters]; the copies of a filter are its images under the action on maps.
+    It is equivariant, with `action_in = action_out = pixels(G) * regular(G)`,
+
+        f(s.x) = s.f(x),    (s.x)(p, g) = x(s^-1 p, s^-1 g)    for each s in G.
+
+    An activation applied to each number obeys the same law, so layers can be stacked. What is said there of sizes holds
+    here, and of the default initialisation with fan_in = kernel_size^2 |G| channels.
 
     >>> network = snt.Sequential([LiftingConv2D(4, 3), tf.nn.relu, GroupConv2D(8, 3), GroupPool(over="all")])
     >>> images = tf.random.stateless_normal([2, 9, 9, 3], seed=[0, 0])
@@ -159,14 +197,9 @@ class GroupConv2D(_GroupConvolution):
     True
     """
 
-    @snt.once
-    def _initialize(self, maps: tf.Tensor) -> None:
-        _, _, _, elements, channels = maps.shape
-        pixels = turns(self.group, self.kernel_size)
-        # The entry of a copy at a pixel and an element, by the pixel and the element that it is read at.
-        sources = pixels[:, :, None] * elements + quotients(self.group)[:, None]
-        shape = [self.kernel_size, self.kernel_size, elements, channels, self.filters]
-        self._make_variables(shape, sources.reshape(elements, -1), maps.dtype)
+    @property
+    def action_in(self) -> PermutationAction:
+        return self.action_out
 
     def __call__(self, maps: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, height, width, |G|, channels]` to `[batch, height', width', |G|, filters]`.
@@ -177,10 +210,8 @@ class GroupConv2D(_GroupConvolution):
         """
         maps = _checked_maps(maps)
         _, height, width, elements, channels = maps.shape
-        if elements != ORDERS[self.group]:
-            raise ValueError(
-                f"inputs of shape {maps.shape} must have {ORDERS[self.group]} elements of {self.group} in axis 3."
-            )
+        if elements != self.group.order:
+            raise ValueError(f"inputs of shape {maps.shape} must have the {self.group.order} elements of G in axis 3.")
         pads = self._pads(maps.shape)
         self._initialize(maps)
         _check_as_at_first(maps, self.w)
@@ -191,8 +222,9 @@ class GroupConv2D(_GroupConvolution):
 class GroupPool(snt.Module):
     """Pools maps over the elements of a group, or over elements and positions.
 
-        y(p) = pool_g x(p, g),    so turned maps give turned images, f(s.x)(p) = f(x)(s^-1 p),
-        or y = pool_{p, g} x(p, g),    so f(s.x) = f(x);    x of shape [batch, height, width, |G|, channels]
+        y(p) = pool_g x(p, g),    x of shape [batch, height, width, |G|, channels], equivariant from
+                                  pixels(G) * regular(G) to pixels(G): f(s.x)(p) = f(x)(s^-1 p);
+        or y = pool_{p, g} x(p, g),    invariant under pixels(G) * regular(G): f(s.x) = f(x).
 
     >>> maps = tf.ones([2, 5, 5, 4, 3])
     >>> GroupPool("max")(maps).shape.as_list(), GroupPool("max", over="all")(maps).shape.as_list()

@@ -40,14 +40,3 @@ def turns(group: str, side: int) -> Ints:
     if side == 1:
         return np.zeros((len(turns(group, 2)), 1), np.intp)
     return inverse(GROUPS[group](side, side).elements())
-
-
-def quotients(group: str) -> Ints:
-    """Numbers the elements g^-1 h for all g and h, `[|G|, |G|]`.
-
-    >>> quotients("C4")[1].tolist()
-    [3, 0, 1, 2]
-    """
-    elements = GROUPS[group](2, 2).elements()
-    products = np.stack([inverse(g)[elements] for g in elements])
-    return np.argmax((products[:, :, None] == elements).all(axis=3), axis=2)

@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from weirdonetworks.algebra.transforms import ImageTransform
 Elements: TypeAlias = npt.NDArray[Any]
 # Gives the permutations `[k, positions]` that elements make of positions along axes of some lengths.
 Move: TypeAlias = Callable[[Elements, tuple[int, ...]], Ints]
+# Two actions of one kind make one of that kind.
+Kind = TypeVar("Kind", bound="Action")
 
 TABULATED = 2048  # Elements of the largest group whose products are tabulated: 32 MB.
 
@@ -187,12 +189,12 @@ class Action(abc.ABC):
         moved = place.maps(elements).apply(rows.reshape(place.positions, -1))
         return moved.reshape(len(moved), *rows.shape).swapaxes(1, 2).reshape(len(moved), *values.shape)
 
-    def __add__(self, other: "Action") -> "Action":
+    def __add__(self: Kind, other: Kind) -> Kind:
         from weirdonetworks.algebra.actions import combining, pairing  # Which make actions, and so import this module.
 
         return combining.direct_sum(*pairing.paired(self, other))
 
-    def __mul__(self, other: "Action") -> "Action":
+    def __mul__(self: Kind, other: Kind) -> Kind:
         from weirdonetworks.algebra.actions import combining, pairing
 
         return combining.product(*pairing.paired(self, other))

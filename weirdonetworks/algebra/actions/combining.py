@@ -35,7 +35,7 @@ def independent(one: PermutationAction, other: PermutationAction) -> Permutation
     return product(restricted(one, group, 0), restricted(other, group, split))
 
 
-def direct_sum(one: Action, other: Action) -> Action:
+def direct_sum(one: Action, other: Action) -> Any:
     name = f"{one!r} + {other!r}"
     if isinstance(one, PermutationAction) and isinstance(other, PermutationAction):
         here, there, size = one, other, one.size
