@@ -1,0 +1,290 @@
+"""The units of any model: permuted along every axis that holds them its outputs stay, along all but one they do not."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import sonnet as snt
+import tensorflow as tf
+
+from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC
+from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_tracing.axes import (
+    Axis,
+    Concatenation,
+    Product,
+    Units,
+    concatenation,
+    gather,
+    product,
+    resolved,
+    split_concatenation,
+    split_product,
+    unify,
+    units_of,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A model, what it is called with, and the sizes of its free spaces, counted by hand."""
+
+    name: str
+    make: Callable[[], Callable[..., Any]]
+    shape: tuple[int, ...]
+    free: tuple[int, ...]
+    options: tuple[tuple[str, Any], ...] = ()
+    integers: bool = False
+
+    def inputs(self) -> np.ndarray:
+        rng = np.random.default_rng(1)
+        return rng.integers(0, 5, self.shape) if self.integers else rng.normal(size=self.shape).astype(np.float32)
+
+    def graph(self) -> UnitGraph:
+        graph = UnitGraph.trace(self.make(), self.inputs(), **dict(self.options))
+        rng = np.random.default_rng(2)
+        for variable in graph.variables:  # No weight is what it starts as: some start at 0, or all alike.
+            if variable.dtype.is_floating:
+                signs = 1 if "variance" in variable.name else rng.choice([-1, 1], variable.shape)
+                variable.assign(rng.uniform(0.1, 1, variable.shape) * signs)
+        return graph
+
+
+def residual(inputs: keras.KerasTensor) -> keras.Model:
+    """Two branches: a convolution that is added to what it reads, and a mean over the image beside it."""
+    stem = keras.layers.Conv2D(6, 3, padding="same", activation="relu")(inputs)
+    inner = keras.layers.Conv2D(5, 3, padding="same")(stem)
+    inner = keras.layers.ReLU()(keras.layers.BatchNormalization()(inner))
+    added = keras.layers.Add()([stem, keras.layers.Conv2D(6, 1)(inner)])
+    beside = keras.layers.Dense(3, activation="tanh")(keras.layers.GlobalAveragePooling2D()(inputs))
+    both = keras.layers.Concatenate()([keras.layers.Flatten()(keras.layers.MaxPooling2D()(added)), beside])
+    return keras.Model(inputs, keras.layers.Dense(2)(both))
+
+
+def mobile(inputs: keras.KerasTensor) -> keras.Model:
+    """An inverted residual block: widened, filtered by depth, narrowed."""
+    stem = keras.layers.Conv2D(4, 1)(inputs)
+    wide = keras.layers.ReLU(6)(keras.layers.BatchNormalization()(keras.layers.Conv2D(12, 1, use_bias=False)(stem)))
+    deep = keras.layers.DepthwiseConv2D(3, padding="same", depth_multiplier=1)(wide)
+    deep = keras.layers.ReLU(6)(keras.layers.BatchNormalization()(deep))
+    added = keras.layers.Add()([stem, keras.layers.Conv2D(4, 1)(deep)])
+    return keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(added)))
+
+
+def grouped(inputs: keras.KerasTensor) -> keras.Model:
+    """Group norm and a grouped convolution: groups of two channels, which are units as groups and within them."""
+    hidden = keras.layers.GroupNormalization(4)(keras.layers.Conv2D(8, 1)(inputs))
+    hidden = keras.layers.Conv2D(12, 3, groups=4)(hidden)
+    return keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(hidden)))
+
+
+def transformer(inputs: keras.KerasTensor) -> keras.Model:
+    """A transformer block, normalised before each part, between dense layers."""
+    stream = keras.layers.Dense(8)(inputs)
+    heads = keras.layers.MultiHeadAttention(2, 3, value_dim=4)
+    normal = keras.layers.LayerNormalization()(stream)
+    stream = keras.layers.Add()([stream, heads(normal, normal)])
+    wide = keras.layers.Dense(16, activation="gelu")(keras.layers.LayerNormalization()(stream))
+    stream = keras.layers.Add()([stream, keras.layers.Dropout(0.1)(keras.layers.Dense(8)(wide))])
+    return keras.Model(inputs, keras.layers.Dense(2)(stream))
+
+
+def keras_model(build: Callable[[Any], keras.Model], *shape: int) -> Callable[[], keras.Model]:
+    return lambda: build(keras.Input(shape))
+
+
+def resnet() -> snt.Module:
+    network = snt.nets.ResNet([1, 1, 1, 1], 3, channels_per_group_list=[16, 16, 16, 16])
+    network(tf.ones([1, 8, 8, 3]), is_training=True)
+    return network
+
+
+def recurrent() -> Callable[[tf.Tensor], tf.Tensor]:
+    core, head = snt.LSTM(6), snt.Linear(2)
+
+    def run(sequence: tf.Tensor) -> tf.Tensor:
+        state = core.initial_state(sequence.shape[0])
+        for step in range(sequence.shape[1]):
+            outputs, state = core(sequence[:, step], state)
+        return head(outputs)
+
+    return run
+
+
+def twice() -> Callable[[tf.Tensor], tf.Tensor]:
+    first, shared, head = snt.Linear(6), snt.Linear(6), snt.Linear(2)
+    return lambda x: head(tf.nn.relu(shared(tf.nn.relu(shared(tf.nn.relu(first(x)))))))
+
+
+def quantised() -> Callable[[tf.Tensor], tf.Tensor]:
+    encoder, codes = snt.nets.MLP([8, 4]), snt.nets.VectorQuantizer(4, 5, 0.25)
+    return lambda x: codes(encoder(x), is_training=False)["distances"]
+
+
+WIDTHS = (3, 4, 3, 4, 3, 4)
+NOT_TRAINING = (("is_training", False),)
+CASES = [
+    Case("MLP", lambda: snt.nets.MLP([5, 4, 2]), (3, 6), (5, 4)),
+    Case("MNIST_FC", lambda: MNIST_FC(features=(7, 5)), (2, 28, 28, 1), (7, 5), NOT_TRAINING),
+    Case("MNIST_CNN", lambda: MNIST_CNN(filters=(3, 4)), (2, 28, 28, 1), (3, 4, 64), NOT_TRAINING),
+    Case(
+        "CIFAR10_CNN", lambda: CIFAR10_CNN(filters=(3, 4, 3, 4, 3, 4)), (1, 32, 32, 3), (3, 4, 3, 4, 3, 4), NOT_TRAINING
+    ),
+    Case("ResNet", resnet, (1, 16, 16, 3), (64, *[16, 4, 4] * 4), NOT_TRAINING),
+    Case("residual", keras_model(residual, 6, 6, 3), (2, 6, 6, 3), (6, 5, 3)),
+    Case("mobile", keras_model(mobile, 6, 6, 3), (2, 6, 6, 3), (4, 12)),
+    Case("grouped", keras_model(grouped, 4, 4, 3), (2, 4, 4, 3), (4, 2, 3)),
+    Case("transformer", keras_model(transformer, 5, 3), (2, 5, 3), (8, 2, 3, 4, 16)),
+    Case("LSTM", recurrent, (2, 3, 4), (6,)),
+    Case("shared", twice, (3, 4), (6,)),
+    Case("encoder", quantised, (3, 4), (8, 4)),
+    Case("embedding", lambda: snt.Sequential([snt.Embed(9, 4), snt.Linear(2)]), (2, 3), (4,), integers=True),
+]
+PARAMETERS = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@PARAMETERS
+def test_the_free_units_are_those_counted_by_hand(case: Case) -> None:
+    assert sorted(space.size for space in case.graph().free) == sorted(case.free)
+
+
+@PARAMETERS
+def test_permuted_along_all_axes_the_outputs_stay(case: Case) -> None:
+    graph = case.graph()
+    assert graph.verify(seed=3) < 1e-12
+    before = [variable.numpy() for variable in graph.variables]
+    graph.permute({graph.free[0].name: np.roll(np.arange(graph.free[0].size), 1)})
+    assert any(not np.array_equal(a, b.numpy()) for a, b in zip(before, graph.variables, strict=True))
+    assert graph.difference(before) < 1e-12
+
+
+@PARAMETERS
+def test_with_one_axis_left_out_they_do_not(case: Case) -> None:
+    """The control: each axis of each weight that a space has is needed.
+
+    But for the biases of keys, which add the same to all that a softmax compares.
+    """
+    graph = case.graph()
+    for space in graph.free:
+        turn = np.roll(np.arange(space.size), 1)
+        moved = graph.permuted({space.name: turn})
+        for place in {(place.variable, place.axis) for place in space.places}:
+            number, axis = place
+            back = gather(graph.axes[number][axis], {space.units: np.argsort(turn)})
+            wrong = [np.take(each, back, axis) if i == number else each for i, each in enumerate(moved)]
+            if np.array_equal(wrong[number], moved[number]) or "key/bias" in graph.variables[number].name:
+                continue
+            assert graph.difference(wrong) > 1e-9, (space.name, graph.variables[number].name, axis)
+
+
+def test_what_cannot_be_followed_is_fixed_and_said() -> None:
+    first, head = snt.Linear(6), snt.Linear(2)
+    graph = UnitGraph.trace(lambda x: head(tf.sort(first(x))), tf.ones([2, 3]))
+    assert not graph.free
+    (space,) = [space for space in graph.spaces if space.size == 6 and space.name == "linear/w"]
+    assert "TopKV2" in space.fixed and "is not followed" in space.fixed
+    assert "TopKV2" in graph.describe()
+
+
+def test_functions_of_units_are_noted() -> None:
+    first, second = snt.Linear(5), snt.Linear(4)
+    graph = UnitGraph.trace(lambda x: tf.reduce_sum(tf.tanh(second(tf.nn.relu(first(x)))), axis=1), tf.ones([2, 3]))
+    assert {space.size: space.functions for space in graph.free} == {5: {"Relu"}, 4: {"Tanh", "Sum"}}
+
+
+def test_constants_that_differ_from_unit_to_unit_fix_them() -> None:
+    first, head, scale = snt.Linear(4), snt.Linear(2), tf.constant([1.0, 2.0, 3.0, 4.0])
+    assert not UnitGraph.trace(lambda x: head(first(x) * scale), tf.ones([2, 3])).free
+    alike = UnitGraph.trace(lambda x: head(first(x) * tf.fill([4], 2.0)), tf.ones([2, 3]))
+    assert [space.size for space in alike.free] == [4]
+
+
+def test_masks_are_permuted_as_weights_are() -> None:
+    graph = UnitGraph.trace(snt.nets.MLP([4, 2], with_bias=False), tf.ones([1, 3]))
+    masks = [np.arange(12).reshape(3, 4), np.arange(8).reshape(4, 2)]
+    moved = graph.permuted({graph.free[0].name: [1, 2, 3, 0]}, masks)
+    assert moved[0][0].tolist() == [3, 0, 1, 2]
+    assert moved[1][:, 0].tolist() == [6, 0, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("permutations", "message"),
+    [
+        ({"mlp/linear_0/w": [0, 1]}, "must be of its 4 units"),
+        ({"mlp/linear_0/w": [0, 1, 2, 2]}, "exactly once"),
+        ({"mlp/linear_1/w": [1, 0]}, "is fixed: outputs. Free spaces: mlp/linear_0/w."),
+        ({"units": [1, 0]}, "is no space of the model"),
+    ],
+)
+def test_permutations_that_do_not_fit_are_refused(permutations: dict[str, list[int]], message: str) -> None:
+    graph = UnitGraph.trace(snt.nets.MLP([4, 2]), tf.ones([1, 3]))
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        graph.permuted(permutations)
+
+
+def test_what_is_no_model_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"model \(=int\) must be a module"):
+        UnitGraph.trace(3, tf.ones([1, 2]))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="must read variables"):
+        UnitGraph.trace(tf.nn.relu, tf.ones([1, 2]))
+    linear = snt.Linear(2)
+    with pytest.raises(ValueError, match="shape depends on the data"):
+        UnitGraph.trace(lambda x: linear(tf.boolean_mask(x, x[:, 0] > 0)), tf.ones([4, 2]))
+
+
+class TestAxes:
+    """Terms are unified, split and read as indices."""
+
+    def test_a_flattened_axis_and_a_free_one_become_the_same(self) -> None:
+        height, width, channels, rows = Units(2, "places"), Units(3, "places"), Units(4), Units(24)
+        unify(product([height, width, channels]), rows, "test")
+        assert [units.size for units in units_of(rows)] == [2, 3, 4]
+        indices = gather(rows, {channels: np.array([1, 2, 3, 0])})
+        assert indices[:8].tolist() == [3, 0, 1, 2, 7, 4, 5, 6]
+
+    def test_groupings_are_refined(self) -> None:
+        one, other = product([Units(6), Units(4)]), product([Units(2), Units(12)])
+        unify(one, other, "test")
+        assert [units.size for units in units_of(one)] == [units.size for units in units_of(other)] == [2, 3, 4]
+        assert list(units_of(one)) == list(units_of(other))
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            (product([Units(2), Units(3)]), product([Units(3), Units(2)])),
+            (product([Units(2), Units(3)]), concatenation([Units(3), Units(3)])),
+        ],
+    )
+    def test_what_does_not_fit_is_fixed(self, one: Axis, other: Axis) -> None:
+        unify(one, other, "test")
+        assert all(units.fixed for units in units_of(one, other))
+
+    def test_concatenations_are_refined_and_read_from_their_starts(self) -> None:
+        first, second, whole = Units(2), Units(3), Units(5)
+        unify(concatenation([first, second]), whole, "test")
+        assert gather(whole, {second: np.array([2, 0, 1])}).tolist() == [0, 1, 3, 4, 2]
+        halves = split_concatenation(whole, 4)
+        assert halves is not None and [half.size for half in halves] == [4, 1]
+        assert split_product(Units(6), 4) is None
+
+    def test_reasons_and_functions_go_along(self) -> None:
+        units = Units(4, "why")
+        units.functions.add("Relu")
+        unify(units, product([Units(2), Units(2)]), "test")
+        assert [(part.fixed, part.functions) for part in units_of(units)] == [("why", {"Relu"})] * 2
+
+    def test_units_within_their_own_pairs_are_fixed(self) -> None:
+        units = Units(1)
+        pairs = product([Units(2), units])
+        assert resolved(pairs).size == 2
+        with pytest.raises(ValueError, match="must have the same size"):
+            unify(units, pairs, "test")
+
+    def test_products_of_products_are_one(self) -> None:
+        nested = product([product([Units(2), Units(3)]), Units(1), Units(5)])
+        assert isinstance(nested, Product) and len(nested.parts) == 3
+        joined = concatenation([concatenation([Units(2), Units(3)]), Units(5)])
+        assert isinstance(joined, Concatenation) and len(joined.parts) == 3

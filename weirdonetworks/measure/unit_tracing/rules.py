@@ -1,0 +1,425 @@
+"""What TensorFlow's operations do with the units along the axes of their operands.
+
+A rule is given an operation and the axes of its inputs. It unifies axes that must be the same for the operation to
+commute with permutations of the units, fixes what would not commute, and returns the axes of the outputs. An operation
+without a rule fixes all it reads: the graph never guesses.
+"""
+
+import string
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from weirdonetworks.measure.unit_tracing.axes import (
+    Axis,
+    Units,
+    concatenation,
+    fix,
+    mark,
+    product,
+    reshaped,
+    split_concatenation,
+    split_product,
+    unify,
+)
+
+Axes: TypeAlias = list[Axis]
+Rule: TypeAlias = Callable[[tf.Operation, list[Axes]], list[Axes]]
+
+RULES: dict[str, Rule] = {}
+
+# Operations that give their first input as it is.
+SAME = "Identity StopGradient Cast PreventGradient Snapshot CheckNumerics ReadVariableOp EnsureShape"
+FUNCTIONS = (
+    "Relu Relu6 LeakyRelu Elu Selu Tanh Sigmoid Softplus Softsign Erf Erfc Exp Expm1 Log Log1p Sqrt Rsqrt Square Abs "
+    "Neg Sign Sin Cos Tan Asin Acos Atan Sinh Cosh Floor Ceil Round Rint Reciprocal Inv LogicalNot IsFinite IsNan "
+    "IsInf Lgamma Digamma"
+)
+BINARY = (
+    "Add AddV2 Sub Mul Div RealDiv DivNoNan MulNoNan FloorDiv FloorMod Maximum Minimum Pow SquaredDifference "
+    "Xlogy Xdivy Less LessEqual Greater GreaterEqual Equal NotEqual LogicalAnd LogicalOr Atan2 Mod"
+)
+REDUCTIONS = "Sum Mean Max Min Prod All Any EuclideanNorm"
+
+
+def rule(types: str) -> Callable[[Rule], Rule]:
+    """Registers a rule for operations of some types, their names separated by spaces."""
+
+    def register(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(types.split(), function))
+        return function
+
+    return register
+
+
+def named(operation: tf.Operation) -> str:
+    """Names an operation for a reason."""
+    return f"{operation.type} ({operation.name})"
+
+
+def new_axes(shape: Sequence[int], reason: str) -> Axes:
+    """Makes axes all of whose units are fixed."""
+    return [Units(size, reason if size != 1 else "") for size in shape]
+
+
+def not_followed(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    """Fixes what an operation without a rule reads and gives."""
+    reason = f"{named(operation)} is not followed"
+    fix(reason, *(axis for axes in inputs for axis in axes))
+    return [new_axes(output.shape, reason) for output in operation.outputs]
+
+
+def constant(operation: tf.Operation, index: int) -> Any:
+    """Reads an input that says how an operation works, such as the axes of a reduction.
+
+    Raises:
+      ValueError: If it is computed, and so not known.
+    """
+    value = tf.get_static_value(operation.inputs[index])
+    if value is None:
+        raise ValueError(f"{named(operation)} is given a computed argument")
+    return value
+
+
+def broadcast(axes: Sequence[Axes], where: str) -> Axes:
+    """Unifies the axes of operands that are broadcast to one shape."""
+    rank = max(map(len, axes))
+    found: Axes = []
+    for place in range(-rank, 0):
+        column = [each[place] for each in axes if len(each) >= -place]
+        wide = [axis for axis in column if axis.size != 1]
+        for axis in wide[1:]:
+            unify(wide[0], axis, where)
+        found.append(wide[0] if wide else column[0])
+    return found
+
+
+def check(condition: bool, why: str) -> None:
+    """Raises a `ValueError`, on which the operation is not followed, unless a condition holds."""
+    if not condition:
+        raise ValueError(why)
+
+
+@rule(SAME)
+def _same(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    return [inputs[0]]
+
+
+@rule("IdentityN")
+def _all_same(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    return inputs
+
+
+@rule(FUNCTIONS)
+def _function(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    mark(operation.type, *inputs[0])
+    return [inputs[0]]
+
+
+@rule(BINARY)
+def _binary(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    axes = broadcast(inputs, named(operation))
+    if operation.type not in ("Add", "AddV2", "Sub"):
+        mark(operation.type, *axes)
+    return [axes]
+
+
+@rule("AddN")
+def _add_n(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    return [broadcast(inputs, named(operation))]
+
+
+@rule("Select SelectV2 ClipByValue")
+def _select(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    axes = broadcast(inputs, named(operation))
+    mark(operation.type, *axes)
+    return [axes]
+
+
+@rule("ZerosLike OnesLike")
+def _filled(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    return [inputs[0]]
+
+
+@rule("BiasAdd")
+def _bias(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    values, bias = inputs
+    unify(values[_channel_axis(operation, len(values))], bias[0], named(operation))
+    return [values]
+
+
+@rule("MatMul BatchMatMulV2 BatchMatMul BatchMatMulV3")
+def _matmul(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    one, other = map(list, inputs)
+    turned = [("transpose_a", "adj_x"), ("transpose_b", "adj_y")]
+    for axes, names in zip((one, other), turned, strict=True):
+        if operation.get_attr(names[operation.type != "MatMul"]):
+            axes[-2:] = axes[:-3:-1]
+    unify(one[-1], other[-2], named(operation))
+    return [[*broadcast([one[:-2], other[:-2]], named(operation)), one[-2], other[-1]]]
+
+
+@rule("Einsum")
+def _einsum(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    equation = operation.get_attr("equation").decode().replace(" ", "")
+    terms, result = equation.split("->")
+    letters: dict[str, Axis] = {}
+    ellipses: list[Axes] = []
+    for term, axes in zip(terms.split(","), inputs, strict=True):
+        before, dots, after = term.partition("...")
+        middle = axes[len(before) : len(axes) - len(after)] if dots else []
+        if dots:
+            ellipses.append(middle)
+        rest = axes[: len(before)] + axes[len(axes) - len(after) :] if dots else axes
+        for letter, axis in zip(before + after, rest, strict=True):
+            if letter in letters:
+                unify(letters[letter], axis, named(operation))
+            letters.setdefault(letter, axis)
+    shared = broadcast(ellipses, named(operation)) if ellipses else []
+    before, dots, after = result.partition("...")
+    assert set(before + after) <= set(string.ascii_letters)
+    return [[*(letters[each] for each in before), *(shared if dots else []), *(letters[each] for each in after)]]
+
+
+@rule("Conv2D")
+def _conv2d(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    images, filters = inputs
+    place, where = _channel_axis(operation, len(images)), named(operation)
+    groups = images[place].size // filters[-2].size
+    channels, outputs = filters[-2], filters[-1]
+    if groups > 1:
+        # Groups of channels are units, whose filters are a group of the outputs; within them inputs are shared.
+        by_group = split_product(outputs, groups)
+        check(by_group is not None, f"{where} has groups that cut through units")
+        assert by_group is not None
+        unify(images[place], product([by_group[0], channels]), where)
+    else:
+        unify(images[place], channels, where)
+    fix("the places of a filter", *filters[:-2])
+    return [_spatial(operation, images, outputs)]
+
+
+@rule("DepthwiseConv2dNative")
+def _depthwise(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    images, filters = inputs
+    unify(images[_channel_axis(operation, len(images))], filters[-2], named(operation))
+    fix("the places of a filter", *filters[:-2])
+    return [_spatial(operation, images, product(filters[-2:]))]
+
+
+@rule("MaxPool AvgPool MaxPool3D AvgPool3D")
+def _pool(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    (images,) = inputs
+    place = _channel_axis(operation, len(images))
+    check(operation.get_attr("ksize")[place] == 1, f"{named(operation)} pools over channels")
+    return [_spatial(operation, images, images[place])]
+
+
+@rule("FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3")
+def _batch_norm(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    images, *vectors = inputs
+    channels = images[_channel_axis(operation, len(images))]
+    for (vector,) in vectors:
+        if vector.size:
+            unify(channels, vector, named(operation))
+    mark("batch norm", channels)
+    return [images, *([channels] for _ in operation.outputs[1:5]), *([] for _ in operation.outputs[5:])]
+
+
+@rule(REDUCTIONS)
+def _reduce(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    values = inputs[0]
+    gone = {int(axis) % len(values) for axis in np.ravel(constant(operation, 1))} if values else set()
+    for place in gone:
+        mark(operation.type, values[place])
+    if operation.get_attr("keep_dims"):
+        return [[Units(1) if place in gone else axis for place, axis in enumerate(values)]]
+    return [[axis for place, axis in enumerate(values) if place not in gone]]
+
+
+@rule("Softmax LogSoftmax")
+def _softmax(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    mark(operation.type, inputs[0][-1])
+    return [inputs[0]]
+
+
+@rule("L2Loss")
+def _to_number(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    return [[]]
+
+
+@rule("Reshape Squeeze ExpandDims")
+def _reshape(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    return [reshaped(inputs[0], operation.outputs[0].shape, named(operation))]
+
+
+@rule("Transpose")
+def _transpose(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    return [[inputs[0][int(place)] for place in constant(operation, 1)]]
+
+
+@rule("ConcatV2")
+def _concat(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    *parts, _ = inputs
+    place = int(constant(operation, len(parts))) % len(parts[0])
+    return [_stacked(parts, place, concatenation([each[place] for each in parts]), named(operation))]
+
+
+@rule("Pack")
+def _pack(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    place = operation.get_attr("axis") % (len(inputs[0]) + 1)
+    shared = broadcast(inputs, named(operation))
+    return [[*shared[:place], Units(len(inputs), "places in a stack"), *shared[place:]]]
+
+
+@rule("Unpack")
+def _unpack(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    values = inputs[0]
+    place = operation.get_attr("axis") % len(values)
+    fix(f"{named(operation)} takes them apart", values[place])
+    return [values[:place] + values[place + 1 :] for _ in operation.outputs]
+
+
+@rule("Split SplitV")
+def _split(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    at, values = (0, inputs[1]) if operation.type == "Split" else (2, inputs[0])
+    place = int(constant(operation, at)) % len(values)
+    rest, found = values[place], []
+    for output in operation.outputs:
+        size = output.shape[place]
+        halves = (rest, None) if size == rest.size else split_concatenation(rest, size)
+        check(halves is not None, f"{named(operation)} cuts through units")
+        assert halves is not None
+        found.append([*values[:place], halves[0], *values[place + 1 :]])
+        rest = halves[1]  # type: ignore[assignment]
+    return found
+
+
+@rule("Slice")
+def _slice(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    begins = np.ravel(constant(operation, 1)).tolist()
+    sizes = operation.outputs[0].shape
+    return [[_part(axis, begin, size) for axis, begin, size in zip(inputs[0], begins, sizes, strict=True)]]
+
+
+@rule("StridedSlice")
+def _strided_slice(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    begins, ends, strides = (np.ravel(constant(operation, index)).tolist() for index in (1, 2, 3))
+    masks = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
+    begin_mask, end_mask, ellipsis, new_axis, shrink = (operation.get_attr(name) for name in masks)
+    left, found = list(inputs[0]), []
+    total = len(begins)
+    for place in range(total):
+        bit = 1 << place
+        if ellipsis & bit:
+            taken = sum(1 for later in range(place + 1, total) if not new_axis & (1 << later))
+            while len(left) > taken:
+                found.append(left.pop(0))
+            continue
+        if new_axis & bit:
+            found.append(Units(1))
+            continue
+        axis = left.pop(0)
+        if shrink & bit:
+            fix(f"{named(operation)} picks one of them", axis)
+            continue
+        begin = 0 if begin_mask & bit else begins[place]
+        end = axis.size if end_mask & bit else ends[place]
+        begin, end, stride = slice(begin, end, strides[place]).indices(axis.size)
+        if stride == 1:
+            found.append(_part(axis, begin, max(end - begin, 0)))
+        else:
+            fix(f"{named(operation)} takes them in steps", axis)
+            found.append(Units(len(range(begin, end, stride)), f"{named(operation)} takes them in steps"))
+    return [[*found, *left]]
+
+
+@rule("GatherV2 ResourceGather")
+def _gather(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    values, indices, *_ = inputs
+    place = 0 if operation.type == "ResourceGather" else int(constant(operation, 2)) % len(values)
+    check(operation.get_attr("batch_dims") == 0, f"{named(operation)} has batch dimensions")
+    fix(f"{named(operation)} reads them by number", values[place])
+    return [[*values[:place], *indices, *values[place + 1 :]]]
+
+
+@rule("Pad PadV2 MirrorPad")
+def _pad(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    found: Axes = []
+    for axis, (before, after) in zip(inputs[0], constant(operation, 1).tolist(), strict=True):
+        if operation.type == "MirrorPad" and (before or after):
+            fix(f"{named(operation)} mirrors them", axis)
+        ends = [Units(size, "padding") for size in (before, after) if size]
+        found.append(concatenation([*ends[: bool(before)], axis, *ends[bool(before) :]]) if ends else axis)
+    return [found]
+
+
+@rule("Tile")
+def _tile(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    times = np.ravel(constant(operation, 1)).tolist()
+    return [[product([Units(n, "copies"), axis]) for n, axis in zip(times, inputs[0], strict=True)]]
+
+
+@rule("BroadcastTo")
+def _broadcast_to(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    values = inputs[0]
+    shape = operation.outputs[0].shape
+    padded = [*[Units(1)] * (len(shape) - len(values)), *values]
+    return [[axis if axis.size == size else Units(size) for axis, size in zip(padded, shape, strict=True)]]
+
+
+@rule("Fill Range Shape Size Rank")
+def _from_shape(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    if operation.type == "Fill":
+        return [[Units(size) for size in operation.outputs[0].shape]]
+    return [new_axes(operation.outputs[0].shape, "counted")]
+
+
+def of_constant(value: np.ndarray) -> Axes:
+    """Gives the axes of a constant: free where all slices along them are the same, so that their order is no matter."""
+    axes: Axes = []
+    for place, size in enumerate(value.shape):
+        first = np.take(value, [0], axis=place) if size else value
+        axes.append(Units(size, "" if np.all(first == value) else "a constant differs from unit to unit"))
+    return axes
+
+
+def _channel_axis(operation: tf.Operation, rank: int) -> int:
+    return 1 if operation.get_attr("data_format").decode().startswith("NC") else rank - 1
+
+
+def _spatial(operation: tf.Operation, images: Axes, channels: Axis) -> Axes:
+    """Gives the axes of what a window makes of images: other places, the same batch, some channels."""
+    place, shape = _channel_axis(operation, len(images)), operation.outputs[0].shape
+    fix("places of an image", *(axis for each, axis in enumerate(images) if each not in (0, place)))
+    return [
+        images[0] if each == 0 else channels if each == place else Units(size, "places of an image")
+        for each, size in enumerate(shape)
+    ]
+
+
+def _stacked(parts: Sequence[Axes], place: int, axis: Axis, where: str) -> Axes:
+    others = broadcast([[*each[:place], *each[place + 1 :]] for each in parts], where)
+    return [*others[:place], axis, *others[place:]]
+
+
+def _part(axis: Axis, begin: int, size: int) -> Axis:
+    """Takes a run of units out of an axis."""
+    if size == axis.size:
+        return axis
+    if size == 0:
+        return Units(0)
+    rest: Axis = axis
+    if begin:
+        halves = split_concatenation(axis, begin)
+        check(halves is not None, "a slice cuts through units")
+        assert halves is not None
+        rest = halves[1]
+    if rest.size == size:
+        return rest
+    halves = split_concatenation(rest, size)
+    check(halves is not None, "a slice cuts through units")
+    assert halves is not None
+    return halves[0]
