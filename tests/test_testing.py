@@ -99,7 +99,7 @@ BAD: dict[str, tuple[Callable[[], None], type[Exception], str]] = {
     "other groups": (
         lambda: assert_equivariant(tf.identity, SETS, items(4), items(3)),
         ValueError,
-        "as a homomorphism does",
+        "must extend to a homomorphism",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Packages that are asked for, not brought along."""
+"""Imports of optional packages, with an error that names the extra to install."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def needed(extra: str, purpose: str, package: str | None = None) -> Iterator[None]:
-    """Says how to get what an import within it does not find.
+    """Turns a failed import in its body into an error that names the extra to install.
 
     >>> with needed("zoo", "feeding elephants needs it"):
     ...     import elephant
@@ -14,9 +14,9 @@ def needed(extra: str, purpose: str, package: str | None = None) -> Iterator[Non
     ImportError: elephant is not installed, and feeding elephants needs it: pip install weirdonetworks[zoo].
 
     Args:
-      extra: The extra of this package that brings it.
-      purpose: What needs it.
-      package: Its name where it is installed from; that of what was not found if None.
+      extra: The extra of this project that installs the package.
+      purpose: What needs the package, as a clause of the message.
+      package: The name of the package on PyPI; None for the name of the module that was not found.
 
     Raises:
       ImportError: If the import fails.

@@ -1,7 +1,8 @@
-"""Exact mathematics of groups and their invariants, on NumPy and SymPy; TensorFlow is never imported.
+"""Finite groups, their actions and their invariant polynomials, exactly, on NumPy and SymPy without TensorFlow.
 
 A permutation is an int array `s` with `s[i]` the image of point `i`; it acts by `(s.x)[s[i]] = x[i]`. Images are
-flattened row by row with channels last. The modules `constraints`, `monomials` and `transforms` are used by name.
+flattened row by row with channels last. The functions of the modules `constraints`, `monomials` and `transforms` are
+used through the module, as in `monomials.count(n, degree)`.
 """
 
 from weirdonetworks.algebra import constraints, monomials, transforms

@@ -1,4 +1,4 @@
-"""Checks and figures that every file here needs once: what counts as an integer, and how a huge one is written."""
+"""Validation of scalar arguments, and formatting of large integers and of arrays for messages."""
 
 import math
 import numbers
@@ -12,13 +12,13 @@ Ints: TypeAlias = npt.NDArray[np.intp]
 
 
 def at_least(name: str, value: Any, least: int) -> int:
-    """Gives `value` as a Python integer that is at least `least`.
+    """Converts `value` to a Python integer and checks that it is at least `least`.
 
     >>> at_least("degree", np.int64(2), 1)
     2
 
     Raises:
-      TypeError: If it is no integer.
+      TypeError: If it is not an integer.
       ValueError: If it is too small.
     """
     try:
@@ -31,13 +31,13 @@ def at_least(name: str, value: Any, least: int) -> int:
 
 
 def finite(name: str, value: Any, least: float = -math.inf) -> float:
-    """Gives `value` as a finite Python float that is at least `least`.
+    """Converts `value` to a Python float and checks that it is finite and at least `least`.
 
     >>> finite("strength", np.float32(0.5), least=0)
     0.5
 
     Raises:
-      TypeError: If it is no real number.
+      TypeError: If it is not a real number.
       ValueError: If it is too small, infinite or NaN.
     """
     if not isinstance(value, numbers.Real):
@@ -49,7 +49,7 @@ def finite(name: str, value: Any, least: float = -math.inf) -> float:
 
 
 def written(number: int) -> str:
-    """Writes a positive integer out, or its magnitude once it is too long to read.
+    """Formats a positive integer in full below 10^18, in scientific notation from there on.
 
     >>> written(5040), written(10**2000)
     ('5040', 'about 1e2000')
@@ -61,5 +61,5 @@ def written(number: int) -> str:
 
 
 def shown(values: npt.ArrayLike) -> str:
-    """Writes an array on one line, its middle left out where it is long."""
+    """Formats an array on one line; of more than 16 entries, the first and the last 4."""
     return np.array2string(np.asarray(values), separator=", ", threshold=16, edgeitems=4).replace("\n", "")

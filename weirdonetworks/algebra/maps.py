@@ -1,4 +1,4 @@
-"""Linear maps of numbered positions, several at a time: sparse ones, among them permutations, and matrices."""
+"""Batches of linear maps R^n -> R^n: sparse affine maps, with permutations as a special case, and dense matrices."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SparseMaps:
-    """Sparse affine maps of n positions,
+    """A batch of sparse affine maps of R^n,
 
         (T_e x)[i] = sum_t weights[e, i, t] x[indices[e, i, t]] + offset[e, i].
 
@@ -25,9 +25,9 @@ class SparseMaps:
     ([[[30], [10], [20]]], [1, 2, 0])
 
     Attributes:
-      indices: The positions read, `[maps, n, taps]`.
-      weights: What they are multiplied by, `[maps, n, taps]`; None where all are 1.
-      offset: What is added, `[maps, n]`; None where it is 0.
+      indices: The input positions of each output, `[maps, n, taps]`.
+      weights: The factors of these inputs, `[maps, n, taps]`; None if all are 1.
+      offset: The constants added, `[maps, n]`; None if all are 0.
     """
 
     indices: Ints
@@ -41,7 +41,7 @@ class SparseMaps:
 
     @classmethod
     def of_transforms(cls, transforms: Sequence[ImageTransform]) -> "SparseMaps":
-        """Makes the maps of the pixels of image transformations of one size, at least one."""
+        """Stacks image transformations of one image size (at least one) as maps of pixels."""
         taps = max(each.indices.shape[1] for each in transforms)
         pad = lambda table: np.pad(table, [(0, 0), (0, taps - table.shape[1])])  # noqa: E731
         indices = np.stack([pad(each.indices) for each in transforms])
@@ -53,7 +53,7 @@ class SparseMaps:
         return len(self.indices)
 
     def transposed(self) -> "SparseMaps":
-        """Transposes the linear parts; a position that no other reads reads position 0 with weight 0."""
+        """Returns the transposes of the linear parts; unused taps get index 0 and weight 0."""
         if (permutations := self.permutations()) is not None:
             return SparseMaps(permutations[:, :, None])
         maps, positions, _ = self.indices.shape
@@ -71,11 +71,11 @@ class SparseMaps:
         return SparseMaps(sources.reshape(tables), None if np.all(factors == 1) else factors.reshape(tables))
 
     def permutations(self) -> Ints | None:
-        """Gives the permutations `[maps, n]` that these maps are; None if one of them is none."""
+        """Returns the maps as permutations `[maps, n]`, or None if one of them is not a permutation."""
         maps, positions, taps = self.indices.shape
         indices = self.indices[:, :, 0]
         if self.weights is not None:
-            # A whole weight of 1 in one tap of each row: that tap, the others being 0.
+            # A row is a permutation's if one tap has weight 1 and the others 0.
             if not np.array_equal(np.sort(self.weights, axis=2), np.eye(taps)[[-1] * positions][None].repeat(maps, 0)):
                 return None
             indices = np.take_along_axis(self.indices, self.weights.argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
@@ -86,7 +86,7 @@ class SparseMaps:
         return inverse(indices)
 
     def apply(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Maps rows `[n, m]`, a row for each position, to `[maps, n, m]`."""
+        """Applies each map to the m columns of `rows`, `[n, m]`; the result is `[maps, n, m]`."""
         if self.weights is None:
             values = rows[self.indices].sum(axis=2) if self.indices.shape[2] > 1 else rows[self.indices[:, :, 0]]
         else:
@@ -96,7 +96,7 @@ class SparseMaps:
         return values if self.offset is None else values + self.offset[:, :, None].astype(values.dtype)
 
     def dense(self) -> Floats:
-        """Gives the linear parts as matrices, `[maps, n, n]`."""
+        """Returns the linear parts as matrices, `[maps, n, n]`."""
         maps, positions, _ = self.indices.shape
         matrices = np.zeros((maps, positions, positions))
         weights = np.ones(self.indices.shape) if self.weights is None else self.weights
@@ -106,10 +106,10 @@ class SparseMaps:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DenseMaps:
-    """Matrices, x -> g x.
+    """A batch of dense linear maps of R^n, x -> g x.
 
     Attributes:
-      matrices: `[maps, n, n]`.
+      matrices: The matrices g, `[maps, n, n]`.
     """
 
     matrices: npt.NDArray[Any]
@@ -118,12 +118,12 @@ class DenseMaps:
         return len(self.matrices)
 
     def apply(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Maps rows `[n, m]` to `[maps, n, m]`."""
+        """Applies each matrix to the m columns of `rows`, `[n, m]`; the result is `[maps, n, m]`."""
         matrices = self.matrices.astype(rows.dtype) if rows.dtype.kind == "f" else self.matrices
         return matrices @ rows
 
     def dense(self) -> npt.NDArray[Any]:
-        """Gives the matrices, `[maps, n, n]`."""
+        """Returns the matrices, `[maps, n, n]`."""
         return self.matrices
 
 

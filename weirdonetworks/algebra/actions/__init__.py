@@ -1,20 +1,20 @@
-"""Actions: a group, and what it acts on. Every layer that has a symmetry and every measure of one takes them.
+"""Group actions on examples: the argument that tells layers and measures of symmetry what a group acts on.
 
-The elements of an action move the positions of an example, `a.(b.x) = compose(a, b).x`. What a position holds are its
-channels, which move along. Which axes of an example `[...]`, without the batch, are positions:
+An element moves the positions of an example, `a.(b.x) = compose(a, b).x`; the numbers at one position are its channels
+and move together. The positions lie along these axes of an example `[...]`, without the batch:
 
-    points(group)           all: the n numbers of an example, whatever its shape
-    items(group)            the first, of `[items, ...]`
-    pixels(group)           the first two, of square images, by symmetries of the square
-    image_transforms(list)  the same, of images of one size, by transformations that as a rule form no group
-    coordinates(group)      the last, by matrices
-    regular(group)          the first, whose positions are the elements of the group itself
-    trivial(size)           the first, and it stays as it is
-    a + b                   the first, which holds the positions of a, then those of b
-    a * b                   the axes of a, then those of b, all moved by the same element
-    independent(a, b)       the same, those of a and of b each moved by an element of its own
+    points(group)           all axes: the n numbers of an example, of any shape
+    items(group)            the first, of sets `[items, ...]`
+    pixels(group)           the first two, of square images, under symmetries of the square
+    image_transforms(list)  the first two, of images of one size, under transformations that need not form a group
+    coordinates(group)      the last, multiplied by matrices
+    regular(group)          the first, indexed by the elements of the group (the regular representation)
+    trivial(size)           the first, left unchanged
+    a + b                   the first: the positions of a, then those of b (the direct sum)
+    a * b                   the axes of a, then those of b, moved by the same element (the tensor product)
+    independent(a, b)       the same axes, under the direct product of the groups: an element for each factor
 
-So the maps `[height, width, 4, channels]` of a convolution over quarter turns are moved by `pixels(C4) * regular(C4)`.
+For example `pixels(C4) * regular(C4)` acts on the feature maps `[height, width, 4, channels]` of a C4 convolution.
 Other libraries call an action a field type (escnn) or a representation (EMLP).
 """
 

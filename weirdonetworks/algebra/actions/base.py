@@ -1,4 +1,4 @@
-"""What an action is: a group, or a list of transformations, and what it acts on."""
+"""The `Action` base class, and its three kinds: by permutations, by matrices, and by image transformations."""
 
 import abc
 import dataclasses
@@ -16,25 +16,25 @@ from weirdonetworks.algebra.permutations import compose, inverse
 from weirdonetworks.algebra.polynomials import Group as Group
 from weirdonetworks.algebra.transforms import ImageTransform
 
-# Of a permutation group `[k, points]`, of a matrix group `[k, n, n]`, of a list of transformations their numbers `[k]`.
+# `[k, points]` for permutations, `[k, n, n]` for matrices, indices `[k]` into a list of transformations.
 Elements: TypeAlias = npt.NDArray[Any]
-# Gives the permutations `[k, positions]` that elements make of positions along axes of some lengths.
+# Maps elements `[k]` and the lengths of the axes to permutations of the positions, `[k, positions]`.
 Move: TypeAlias = Callable[[Elements, tuple[int, ...]], Ints]
 # Two actions of one kind make one of that kind.
 Kind = TypeVar("Kind", bound="Action")
 
-TABULATED = 2048  # Elements of the largest group whose products are tabulated: 32 MB.
+TABULATED = 2048  # The largest order of a group with a table of products: 32 MB.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Placement:
-    """An action on examples of one shape, which flatten to `[copies, positions, channels]`.
+    """An action on examples of a given shape, seen as `[copies, positions, channels]`.
 
     Attributes:
-      copies: How many times the positions are there; all are moved alike.
-      positions: How many positions there are.
-      channels: How many numbers each holds.
-      maps: Gives the linear maps of the positions that some elements make.
+      copies: The number of copies of the positions, each moved in the same way.
+      positions: The number of positions.
+      channels: The number of values at each position.
+      maps: Maps elements `[k]` to the linear maps of the positions by which they act.
     """
 
     copies: int
@@ -44,7 +44,7 @@ class Placement:
 
 
 class Action(abc.ABC):
-    """A group, or a list of transformations, and what it acts on. The functions of `algebra.actions` make them.
+    """A group, or a list of transformations, together with what it acts on; made by the functions of `algebra.actions`.
 
     >>> from weirdonetworks.algebra import cyclic_group, items
     >>> action = items(cyclic_group(3))
@@ -55,9 +55,9 @@ class Action(abc.ABC):
     [[3.0, 30.0], [1.0, 10.0], [2.0, 20.0]]
 
     Attributes:
-      group: The group; None if there is but a list of transformations.
-      is_permutation: Whether each element permutes the positions, so that an activation applied to each number commutes
-        with the action.
+      group: The group; None for a list of transformations.
+      is_permutation: Whether each element permutes the positions, so that pointwise activations commute with the
+        action.
     """
 
     def __init__(self, name: str, group: Group | None, is_permutation: bool) -> None:
@@ -70,15 +70,15 @@ class Action(abc.ABC):
 
     @abc.abstractmethod
     def on(self, shape: Sequence[int]) -> Placement:
-        """Places the action on examples of a shape, without the batch.
+        """Describes the action on examples of a given shape, without the batch.
 
         Raises:
-          ValueError: If it does not act on such examples.
+          ValueError: If it does not act on examples of this shape.
         """
 
     @property
     def is_group(self) -> bool:
-        """Whether the elements form a group, so that a mean over all of them is exactly invariant."""
+        """Whether the elements form a group, so that averaging over them makes any function exactly invariant."""
         return self.group is not None
 
     @property
@@ -88,17 +88,17 @@ class Action(abc.ABC):
 
     @property
     def generators(self) -> Elements:
-        """Elements whose products are all elements."""
+        """Elements that generate the group."""
         return self.abstract_group.generators
 
     def elements(self, limit: int = LISTED) -> Elements:
-        """Lists all elements, for a group in the order of `group.elements()`, the identity first.
+        """Lists all elements; those of a group in the order of `group.elements()`, the identity first.
 
         Args:
-          limit: The most elements to list.
+          limit: The largest number of elements to list.
 
         Raises:
-          ValueError: If there are more.
+          ValueError: If there are more than `limit`.
         """
         return self.abstract_group.elements(limit)
 
@@ -106,8 +106,8 @@ class Action(abc.ABC):
         """Draws elements uniformly, with replacement.
 
         Args:
-          num: How many, at least 1.
-          seed: At least 0; the same one draws the same elements.
+          num: The number of elements, at least 1.
+          seed: The random seed, at least 0.
 
         Raises:
           ValueError: If an argument is too small.
@@ -115,18 +115,18 @@ class Action(abc.ABC):
         return self.abstract_group.sample(num, seed)
 
     def ball(self, radius: int, limit: int = LISTED) -> Elements:
-        """Lists the products of at most so many generators and their inverses, the identity first.
+        """Lists the elements of word length at most `radius` in the generators and their inverses, the identity first.
 
         >>> from weirdonetworks.algebra import cyclic_group, points
         >>> points(cyclic_group(5)).ball(radius=1).tolist()
         [[0, 1, 2, 3, 4], [1, 2, 3, 4, 0], [4, 0, 1, 2, 3]]
 
         Args:
-          radius: How many factors, at least 0.
-          limit: The most elements to list.
+          radius: The largest word length, at least 0.
+          limit: The largest number of elements to list.
 
         Raises:
-          ValueError: If there are more, an argument is too small, or the elements form no group.
+          ValueError: If there are more than `limit`, an argument is too small, or the elements form no group.
         """
         radius, limit = at_least("radius", radius, 0), at_least("limit", limit, 1)
         forward = self.generators
@@ -149,7 +149,7 @@ class Action(abc.ABC):
         return np.stack(list(found.values()))
 
     def compose(self, first: Elements, second: Elements) -> Elements:
-        """Multiplies elements, `[k]` by `[k]` or by one: the product acts as the second does, and then the first.
+        """Multiplies elements, `[k]` by `[k]` or `[1]`: the product acts by the second factor, then by the first.
 
         Raises:
           ValueError: If the elements form no group.
@@ -157,7 +157,7 @@ class Action(abc.ABC):
         return self.abstract_group.compose(first, second)
 
     def table(self, limit: int = TABULATED) -> Ints:
-        """Tabulates the products: entry `[i, j]` is the number in `elements()` of the product of elements i and j.
+        """Returns the multiplication table: entry `[i, j]` is the index in `elements()` of element i times element j.
 
         >>> from weirdonetworks.algebra import cyclic_group, points
         >>> points(cyclic_group(3)).table().tolist()
@@ -167,21 +167,22 @@ class Action(abc.ABC):
           ValueError: If the elements form no group, or there are more than `limit`.
         """
         elements = self.elements(limit)
-        numbers = Numbers(elements)
-        return np.stack([numbers(self.compose(each, elements)) for each in elements])
+        index = ElementIndex(elements)
+        return np.stack([index(self.compose(each, elements)) for each in elements])
 
     def apply(self, elements: Elements, inputs: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Lets elements act on a batch.
+        """Applies elements to a batch of examples.
 
         Args:
-          elements: Some elements, `[k]`, as `elements`, `sample` and `generators` give them.
+          elements: Elements `[k]`, as `elements`, `sample` and `generators` return them.
           inputs: Examples, `[batch, ...]`.
 
         Returns:
-          The examples moved, `[k, batch, ...]`, in the inputs' type where positions are permuted or it is floating.
+          The transformed examples, `[k, batch, ...]`; of the dtype of the inputs if it is floating or the positions are
+          permuted, else float64.
 
         Raises:
-          ValueError: If the action does not act on such examples.
+          ValueError: If the action does not act on examples of this shape.
         """
         values = np.asarray(inputs)
         place = self.on(values.shape[1:])
@@ -201,13 +202,13 @@ class Action(abc.ABC):
 
     @property
     def abstract_group(self) -> Group:
-        """The group, where there must be one.
+        """The group.
 
         Raises:
-          ValueError: If there is none.
+          ValueError: If the action is a list of transformations.
         """
         if self.group is None:
-            raise ValueError(f"{self!r} holds transformations without a group, so it has no generators and products.")
+            raise ValueError(f"{self!r} holds transformations without a group, so it has no generators or products.")
         return self.group
 
 
@@ -215,7 +216,7 @@ class PermutationAction(Action):
     """A group that permutes positions along the first axes of an example.
 
     Attributes:
-      sizes: The lengths of these axes; None for one that may have any length the group fits.
+      sizes: The lengths of these axes; None for an axis of variable length.
     """
 
     def __init__(
@@ -224,12 +225,12 @@ class PermutationAction(Action):
         """Constructs the action.
 
         Args:
-          name: How it is written.
+          name: The text of its `repr`.
           group: The group.
-          sizes: The lengths of the axes.
-          move: Gives the permutations that elements make of the positions along axes of given lengths; raises a
-            `ValueError` where the group does not act on them.
-          spans_example: Whether the positions are all numbers of an example, whatever its shape.
+          sizes: The lengths of the axes; None for variable ones.
+          move: Maps elements and the lengths of the axes to permutations of the positions; raises a `ValueError` if
+            the group does not act on axes of these lengths.
+          spans_example: Whether the positions are all entries of an example, of any shape.
         """
         super().__init__(name, group, is_permutation=True)
         self.sizes = sizes
@@ -241,12 +242,12 @@ class PermutationAction(Action):
         """The number of positions.
 
         Raises:
-          ValueError: If it depends on the example.
+          ValueError: If an axis has variable length.
         """
         return math.prod(self.known_sizes())
 
     def permutation_group(self, sizes: tuple[int, ...] | None = None) -> PermutationGroup:
-        """Gives the group of the permutations of the positions, a generator for each of the group's.
+        """Returns the image of the group in the permutations of the positions, one generator per generator.
 
         >>> from weirdonetworks.algebra import cyclic_group, items, trivial
         >>> (items(cyclic_group(3)) * trivial(2)).permutation_group().generators.tolist()
@@ -261,10 +262,11 @@ class PermutationAction(Action):
         return PermutationGroup(moved)
 
     def permutations(self, elements: Elements, sizes: tuple[int, ...] | None = None) -> Ints:
-        """Gives the permutations of the positions that elements make, `[k, positions]`.
+        """Returns the permutations of the positions by which elements act, `[k, positions]`.
 
         Raises:
-          ValueError: If the group does not act on axes of these lengths, or none are given and they are not known.
+          ValueError: If the group does not act on axes of these lengths, or an axis has variable length and `sizes` is
+            None.
         """
         return self._move(np.asarray(elements), self.known_sizes() if sizes is None else sizes)
 
@@ -280,7 +282,7 @@ class PermutationAction(Action):
             wanted = f"hold {self.size} numbers" if self.spans_example else f"begin with {self._written_sizes()}"
             raise ValueError(
                 f"examples of shape {tuple(shape)} must {wanted} for {self!r} to act on them."
-                + " Where points have several features, which move along, use items(group)." * self.spans_example
+                + " For points with several features, use items(group)." * self.spans_example
             )
         self.permutations(self.generators[:1], lengths)  # Raises where the group does not act on these lengths.
         channels = math.prod(found[count:])
@@ -297,7 +299,7 @@ class PermutationAction(Action):
         """
         known = tuple(size for size in self.sizes if size is not None)
         if len(known) < len(self.sizes):
-            raise ValueError(f"{self!r} must have a known number of positions here. Give it a side.")
+            raise ValueError(f"{self!r} must have a known number of positions here. Pass its side.")
         return known
 
     def _written_sizes(self) -> str:
@@ -305,16 +307,16 @@ class PermutationAction(Action):
 
 
 class LinearAction(Action):
-    """A group of matrices on the last axis of an example; each of the other axes holds copies of it."""
+    """A group that acts by matrices on the last axis of an example; the other axes index copies."""
 
     def __init__(self, name: str, group: Group, size: int, matrices: Callable[[Elements], npt.NDArray[Any]]) -> None:
         """Constructs the action.
 
         Args:
-          name: How it is written.
+          name: The text of its `repr`.
           group: The group.
           size: The length of the axis.
-          matrices: Gives the matrices of elements, `[k, size, size]`.
+          matrices: Maps elements `[k]` to their matrices, `[k, size, size]`.
         """
         super().__init__(name, group, is_permutation=False)
         self.size = size
@@ -328,10 +330,10 @@ class LinearAction(Action):
 
 
 class TransformAction(Action):
-    """Image transformations of one size; no group, unless they permute the pixels and are closed under composition.
+    """A list of transformations of images of one size, in general not a group.
 
-    Its elements are the numbers of the transformations in the list, which are not drawn and composed as elements of a
-    group are: `group` is None.
+    `is_group` is true if they permute the pixels and are closed under composition. The elements are indices into the
+    list and cannot be composed: `group` is None.
 
     Attributes:
       transforms: The transformations.
@@ -386,8 +388,8 @@ def unmoved(elements: Elements, sizes: tuple[int, ...]) -> Ints:
     return np.tile(np.arange(math.prod(sizes)), (len(elements), 1))
 
 
-class Numbers:
-    """Finds the numbers of elements in a list of all."""
+class ElementIndex:
+    """An index of the elements of a group: maps elements to their places in a list."""
 
     def __init__(self, listed: Elements) -> None:
         self._places = {key: place for place, key in enumerate(element_keys(listed))}
@@ -397,8 +399,8 @@ class Numbers:
 
 
 def element_keys(elements: Elements) -> list[bytes]:
-    """Gives what tells elements apart."""
-    # Of matrices up to rounding; adding 0 makes -0 and 0 the same.
+    """Returns a hashable key for each element."""
+    # Matrices are rounded, so that equal ones have equal keys; adding 0 turns -0 into 0.
     rounded = elements if elements.dtype.kind == "i" else np.round(elements, 6) + 0.0
     return [each.tobytes() for each in rounded]
 

@@ -1,4 +1,4 @@
-"""How actions are put together: summed and multiplied."""
+"""Direct sums and tensor products of actions."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ from weirdonetworks.algebra.groups import PermutationGroup, direct_product
 
 
 def independent(one: PermutationAction, other: PermutationAction) -> PermutationAction:
-    """Makes the action of the direct product of two groups on pairs: each axis is moved by an element of its own.
+    """Makes the action of the direct product of two groups: one factor moves the axes of `one`, one those of `other`.
 
     >>> from weirdonetworks.algebra import items
     >>> independent(items(3), items(2)).order
     12
 
     Raises:
-      TypeError: If one does not permute positions by a group of permutations.
+      TypeError: If an argument is not a `PermutationAction` of a `PermutationGroup`.
     """
     for each in (one, other):
         check_kind("action", each, PermutationAction)

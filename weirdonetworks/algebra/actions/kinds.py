@@ -1,4 +1,4 @@
-"""The kinds of actions, each made by a function."""
+"""Constructors of the actions: points, items, pixels, image transformations, coordinates, regular and trivial."""
 
 from collections.abc import Iterable
 from typing import Any, TypeAlias
@@ -8,10 +8,10 @@ import numpy as np
 from weirdonetworks.algebra.actions.base import (
     TABULATED,
     Action,
+    ElementIndex,
     Elements,
     Group,
     LinearAction,
-    Numbers,
     PermutationAction,
     TransformAction,
     check_kind,
@@ -24,36 +24,36 @@ from weirdonetworks.algebra.matrix_groups import MatrixGroup
 from weirdonetworks.algebra.permutations import inverse
 from weirdonetworks.algebra.transforms import ImageTransform
 
-# What `as_action` reads.
+# What `as_action` accepts.
 ActionLike: TypeAlias = Action | Group | ImageTransform | Iterable[ImageTransform]
 
 
 def points(group: PermutationGroup) -> PermutationAction:
-    """Makes the action of a group of permutations of n points on the n numbers of an example, flattened.
+    """Makes the action of a permutation group on n points on the n entries of an example, flattened.
 
     >>> from weirdonetworks.algebra import image_rotations
     >>> points(image_rotations(2, 2)).apply([[1, 3, 0, 2]], [[[1, 2], [3, 4]]]).tolist()
     [[[[3, 1], [4, 2]]]]
 
     Raises:
-      TypeError: If the group is none.
+      TypeError: If the group is not a `PermutationGroup`.
     """
     check_kind("group", group, PermutationGroup)
     return PermutationAction(f"points({group!r})", group, (group.degree,), lambda some, _: some, spans_example=True)
 
 
 def items(group: PermutationGroup | int) -> PermutationAction:
-    """Makes the action of a group of permutations on the items of sets `[items, ...]`, whose features move along.
+    """Makes the action of a permutation group on the items of sets `[items, ...]`; features move with their item.
 
     >>> items(3).order, items(3).on((3, 2)).channels
     (6, 2)
 
     Args:
-      group: Permutes the items; a number n for all n! orders of n items.
+      group: The group that permutes the items; an integer n stands for `symmetric_group(n)`.
 
     Raises:
-      TypeError: If it is neither.
-      ValueError: If the number is below 1.
+      TypeError: If the group is neither a `PermutationGroup` nor an integer.
+      ValueError: If the integer is below 1.
     """
     if not isinstance(group, PermutationGroup):
         group = symmetric_group(at_least("group", group, 1))
@@ -61,29 +61,29 @@ def items(group: PermutationGroup | int) -> PermutationAction:
 
 
 def pixels(group: PermutationGroup | None = None, side: int | None = None) -> PermutationAction:
-    """Makes the action of symmetries of the square on square images `[side, side, ...]`, whose channels move along.
+    """Makes the action of symmetries of the square on images `[side, side, ...]`; channels move with their pixel.
 
     >>> turn = pixels().generators
     >>> pixels().apply(turn, [[[1, 2], [3, 4]]]).tolist()
     [[[[2, 4], [1, 3]]]]
 
     Args:
-      group: Symmetries of the square, as they permute the pixels of images 2 x 2: `image_rotations(2, 2)`, the four
-        quarter turns counter-clockwise, unless given; `image_dihedral(2, 2)`, with mirror images; or a subgroup.
-      side: The side of the images; None for any.
+      group: Symmetries of the square, as permutations of the pixels of a 2 x 2 image: `image_rotations(2, 2)` for the
+        rotations by multiples of 90 degrees (the default), `image_dihedral(2, 2)` for reflections too, or a subgroup.
+      side: The height and width of the images in pixels; None for any.
 
     Raises:
-      TypeError: If the group is none.
-      ValueError: If it does not consist of symmetries of the square, or the side is below 1.
+      TypeError: If the group is not a `PermutationGroup`.
+      ValueError: If the group does not consist of symmetries of the square, or the side is below 1.
     """
     group = image_rotations(2, 2) if group is None else group
     remedy = "Use image_rotations(2, 2), image_dihedral(2, 2) or a subgroup."
     if not isinstance(group, PermutationGroup):
-        raise TypeError(f"group (={group!r}) must be a PermutationGroup of the four pixels of images 2 x 2. {remedy}")
+        raise TypeError(f"group (={group!r}) must be a PermutationGroup on the four pixels of a 2 x 2 image. {remedy}")
     square = image_dihedral(2, 2)
     if group.degree != 4 or not all(each in square for each in group.generators):
         raise ValueError(
-            f"group (={group!r}) must permute the pixels of images 2 x 2 as symmetries of the square do. {remedy}"
+            f"group (={group!r}) must permute the pixels of a 2 x 2 image as symmetries of the square do. {remedy}"
         )
     size = None if side is None else at_least("side", side, 1)
     name = f"pixels({group!r}{'' if side is None else f', side={side}'})"
@@ -91,7 +91,7 @@ def pixels(group: PermutationGroup | None = None, side: int | None = None) -> Pe
 
 
 def image_transforms(listed: Iterable[ImageTransform]) -> TransformAction:
-    """Makes an action of image transformations of one size; as a rule they form no group, which `is_group` tells.
+    """Makes the action of a list of transformations of images of one size, which in general form no group.
 
     >>> from weirdonetworks.algebra.transforms import rotation
     >>> image_transforms([rotation(8, 8, 30 * step) for step in range(12)]).is_group
@@ -100,8 +100,8 @@ def image_transforms(listed: Iterable[ImageTransform]) -> TransformAction:
     True
 
     Raises:
-      TypeError: If they are no transformations.
-      ValueError: If there is none, or they differ in size.
+      TypeError: If an entry is not an `ImageTransform`.
+      ValueError: If the list is empty, or the transformations differ in image size.
     """
     given = list(listed) if np.iterable(listed) else [listed]
     if not all(isinstance(each, ImageTransform) for each in given):
@@ -112,7 +112,7 @@ def image_transforms(listed: Iterable[ImageTransform]) -> TransformAction:
 
 
 def coordinates(group: MatrixGroup) -> LinearAction:
-    """Makes the action of a group of real matrices, x -> g x, on the last axis of an example.
+    """Makes the action x -> g x of a group of real matrices on the last axis of an example.
 
     >>> from weirdonetworks.algebra import cyclic_rotations
     >>> quarter = coordinates(cyclic_rotations(4)).elements()[1:2]
@@ -120,7 +120,7 @@ def coordinates(group: MatrixGroup) -> LinearAction:
     [[[[0.0, 1.0], [-5.0, 3.0]]]]
 
     Raises:
-      TypeError: If the group is none.
+      TypeError: If the group is not a `MatrixGroup`.
       ValueError: If a matrix is complex.
     """
     check_kind("group", group, MatrixGroup)
@@ -130,7 +130,7 @@ def coordinates(group: MatrixGroup) -> LinearAction:
 
 
 def regular(group: Group, right: bool = False) -> PermutationAction:
-    """Makes the action of a group on an axis of its own elements, in the order of `elements()`.
+    """Makes the regular representation: the action of a group on an axis indexed by its `elements()`.
 
         (s.x)[s g] = x[g],    or from the right (s.x)[g s^-1] = x[g].
 
@@ -139,31 +139,34 @@ def regular(group: Group, right: bool = False) -> PermutationAction:
     [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
 
     Args:
-      group: The group, of at most 2,048 elements.
-      right: Whether it acts from the right, as on the values network(g x) of a network at the elements.
+      group: The group, of order at most 2,048.
+      right: Whether it acts from the right, as on the outputs `network(g x)` over the orbit of an input.
 
     Raises:
-      TypeError: If the group is none.
-      ValueError: If it has too many elements.
+      TypeError: If the group is neither a `PermutationGroup` nor a `MatrixGroup`.
+      ValueError: If the group has more than 2,048 elements.
     """
     check_kind("group", group, PermutationGroup | MatrixGroup)
     base = as_action("group", group)
     listed = base.elements(TABULATED)
-    numbers = Numbers(listed)
+    index = ElementIndex(listed)
 
     def move(elements: Elements, sizes: tuple[int, ...]) -> Ints:
         if right:  # Inverse to g -> g s.
-            return inverse(np.stack([numbers(base.compose(listed, each)) for each in elements]))
-        return np.stack([numbers(base.compose(each, listed)) for each in elements])
+            return inverse(np.stack([index(base.compose(listed, each)) for each in elements]))
+        return np.stack([index(base.compose(each, listed)) for each in elements])
 
     return PermutationAction(f"regular({group!r}{', right=True' * right})", group, (base.order,), move)
 
 
 def trivial(size: int = 1) -> PermutationAction:
-    """Makes the action that leaves an axis as it is; it pairs with any other, as the action on invariant outputs.
+    """Makes the trivial action on an axis, that of any group on invariant outputs.
 
     >>> trivial(10).order
     1
+
+    Args:
+      size: The length of the axis, at least 1.
 
     Raises:
       ValueError: If the size is below 1.
@@ -173,17 +176,17 @@ def trivial(size: int = 1) -> PermutationAction:
 
 
 def as_action(name: str, given: Any) -> Action:
-    """Reads an action: itself, or what a group or transformations act on where only one action can be meant.
+    """Converts a group or image transformations to their default action; returns an `Action` as it is.
 
-    A permutation group acts on `points`, a matrix group on `coordinates`, and image transformations on images.
+    A permutation group gives `points`, a matrix group `coordinates`, image transformations `image_transforms`.
 
     Args:
-      name: The argument's name, for errors.
-      given: What was given.
+      name: The name of the argument, for error messages.
+      given: An `Action`, a group, an `ImageTransform` or an iterable of these transforms.
 
     Raises:
-      TypeError: If it is none of these.
-      ValueError: As the kinds do.
+      TypeError: If `given` is none of these.
+      ValueError: If the group or the transforms admit no such action.
     """
     if isinstance(given, Action):
         return given
@@ -203,19 +206,19 @@ def as_action(name: str, given: Any) -> Action:
 
 
 def _moved_pixels(elements: Elements, sizes: tuple[int, ...]) -> Ints:
-    """Moves the pixels of a square image as elements move the four pixels of an image 2 x 2."""
+    """Extends permutations of the pixels of a 2 x 2 image to square images of any side."""
     side, width = sizes
     if side != width:
         raise ValueError(
-            f"images of {side} x {width} pixels must be square, or their turns do not fit the frame. Crop or pad them."
+            f"images of {side} x {width} pixels must be square for symmetries of the square to act. Crop or pad them."
         )
     rows, columns = np.divmod(np.arange(side * side), side)
-    # Twice the distance from the centre, downwards and to the right; that of the four pixels is (-1, -1), (-1, 1), ...
+    # Twice the offset from the centre, downwards and to the right; that of the four pixels is (-1, -1), (-1, 1), ...
     middle = np.stack([2 * rows - side + 1, 2 * columns - side + 1])
     corners = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
     moved = []
     for element in elements:
-        # The axes go where the element takes them: (down, right) = (corner 2 - corner 0, corner 1 - corner 0) / 2.
+        # The images of the axes are the columns: (down, right) = (corner 2 - corner 0, corner 1 - corner 0) / 2.
         start = corners[element[0]]
         linear = np.stack([corners[element[2]] - start, corners[element[1]] - start], axis=1) // 2
         down, right = (linear @ middle + side - 1) // 2

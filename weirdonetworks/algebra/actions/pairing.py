@@ -1,4 +1,4 @@
-"""How two actions become actions of one group."""
+"""Pairing of two actions as actions of one group, checked to be a homomorphism."""
 
 import math
 from typing import Any, overload
@@ -10,8 +10,8 @@ from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.orbits import join
 
-WORDS = 20  # Random products whose orders are compared.
-STARTS = 100  # Pairs of orbits that a map is looked for between.
+WORDS = 20  # Random products of generators whose orders are compared.
+STARTS = 100  # The largest number of pairs of orbits to search for an equivariant map.
 
 
 @overload
@@ -19,11 +19,11 @@ def paired(one: PermutationAction, other: PermutationAction) -> tuple[Permutatio
 @overload
 def paired(one: Action, other: Action) -> tuple[Action, Action]: ...
 def paired(one: Action, other: Action) -> tuple[Action, Action]:
-    """Gives two actions as actions of one group, so that an element of it acts on both.
+    """Returns two actions as actions of one group, whose elements act on both.
 
-    Actions of the same group are paired as they are, and one that moves nothing with any. Else the generators are
-    paired by their places, and the pairs must make a homomorphism from the group of the first to that of the second:
-    a product of generators that is the identity in the first must be so in the second.
+    Actions of the same group are returned unchanged, and a trivial action pairs with any other. Otherwise generator i
+    of the first is paired with generator i of the second, and g_i -> h_i must extend to a homomorphism: each product
+    of generators that is the identity in the first group must be the identity in the second.
 
     >>> from weirdonetworks.algebra import cyclic_group, points, symmetric_group
     >>> one, other = paired(points(cyclic_group(4)), points(cyclic_group(2)))  # i -> i + 1 on both.
@@ -32,14 +32,14 @@ def paired(one: Action, other: Action) -> tuple[Action, Action]:
     >>> paired(points(symmetric_group(3)), points(symmetric_group(4)))
     Traceback (most recent call last):
     ...
-    ValueError: The generators of points(<PermutationGroup on 4 points, 2 generators>) must follow those of \
-points(<PermutationGroup on 3 points, 2 generators>) as a homomorphism does, and paired by their places they do not: \
-some product of them leaves all of the first in place and moves the second. Pass an action of the same group, \
-generators in matching order, or trivial(size).
+    ValueError: The generators of points(<PermutationGroup on 3 points, 2 generators>), mapped in order to those of \
+points(<PermutationGroup on 4 points, 2 generators>), must extend to a homomorphism, and do not: some product of them \
+is the identity in the first group alone. Pass an action of the same group, generators in matching order, or \
+trivial(size).
 
     Raises:
-      TypeError: If one is no action, or of a group of matrices and the other of another group.
-      ValueError: If the generators cannot be paired.
+      TypeError: If an argument is not an `Action`, or the groups differ and one of them is a `MatrixGroup`.
+      ValueError: If the numbers of generators differ, or the pairs of generators make no homomorphism.
     """
     for each in (one, other):
         check_kind("action", each, Action)
@@ -54,21 +54,21 @@ generators in matching order, or trivial(size).
         raise TypeError(f"{one!r} and {other!r} must be actions of the same group. Pass both the same MatrixGroup.")
     if len(first.generators) != len(second.generators):
         raise ValueError(
-            f"{other!r} must have as many generators as {one!r}, to act in pairs with them. Pass an action of the same "
+            f"{other!r} must have as many generators as {one!r}, since they are paired. Pass an action of the same "
             "group, or trivial(size)."
         )
     group = PermutationGroup(np.concatenate([first.generators, second.generators + first.degree], axis=1))
     if not _is_homomorphism(first, second, group):
         raise ValueError(
-            f"The generators of {other!r} must follow those of {one!r} as a homomorphism does, and paired by their "
-            "places they do not: some product of them leaves all of the first in place and moves the second. Pass an "
-            "action of the same group, generators in matching order, or trivial(size)."
+            f"The generators of {one!r}, mapped in order to those of {other!r}, must extend to a homomorphism, and do "
+            "not: some product of them is the identity in the first group alone. Pass an action of the same group, "
+            "generators in matching order, or trivial(size)."
         )
     return restricted(one, group, 0), restricted(other, group, first.degree)
 
 
 def restricted(action: Any, group: PermutationGroup, start: int) -> PermutationAction:
-    """Sees an action as one of a larger group, among whose points are those of its own, from `start` on."""
+    """Extends an action to a larger group, whose points `start`, `start` + 1, ... are those of its own group."""
     stop = start + action.group.degree
 
     def move(elements: Elements, sizes: tuple[int, ...]) -> Ints:
@@ -78,10 +78,10 @@ def restricted(action: Any, group: PermutationGroup, start: int) -> PermutationA
 
 
 def _is_homomorphism(first: PermutationGroup, second: PermutationGroup, both: PermutationGroup) -> bool:
-    """Tells whether pairs of generators make a homomorphism: if the group of the pairs is no larger than the first.
+    """Tells whether first.generators[i] -> second.generators[i] extends to a homomorphism.
 
-    What is cheap comes before these orders: a homomorphism makes orders of products divide, and is one if each orbit
-    of the second is an image of one of the first.
+    It does if and only if the group of the pairs, `both`, has the order of `first`. Two cheaper tests come first: the
+    orders of products must divide, and equivariant maps from orbits of `first` onto each orbit of `second` suffice.
     """
     rng, split = np.random.default_rng(0), first.degree
     words = list(both.generators)
@@ -100,7 +100,7 @@ def _order(permutation: Ints) -> int:
 
 
 def _maps(first: PermutationGroup, second: PermutationGroup, start: int, end: int) -> bool:
-    """Tells whether the orbit of one point maps to that of another, as generators move them, with one to the other."""
+    """Tells whether an equivariant map from the orbit of `start` to that of `end` takes `start` to `end`."""
     image = np.full(first.degree, -1)
     image[start] = end
     newest = np.array([start])
