@@ -2,7 +2,7 @@
 
 import pathlib
 import subprocess
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,7 +11,8 @@ from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments.staged import study as staged
 from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study_trials import Trained, Training
 
 SHORT = ("--network=Residual", "--stages=2", "--examples=500", "--epochs=2", "--execution=graph")
 CONFIG = staged.StagedConfig(network="ExpansionSerial", stages=2, examples=300, epochs=1, execution="graph")
@@ -58,15 +59,15 @@ def test_interrupted_between_stages_and_resumed_equals_uninterrupted(
 ) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     experiment.main(CONFIG, RunOptions(experiment_dir=str(whole)))
-    train = Study.train
+    train = Study.trials
 
-    def interrupted(self: Study, name: str, *arguments: Any, **options: Any) -> Trained:
-        if name.endswith("stage_2"):
+    def interrupted(self: Study, trainings: Sequence[Training]) -> list[Trained]:
+        if trainings[0].name.endswith("stage_2"):
             raise KeyboardInterrupt
-        return train(self, name, *arguments, **options)
+        return train(self, trainings)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Study, "train", interrupted)
+        patched.setattr(Study, "trials", interrupted)
         with pytest.raises(KeyboardInterrupt):
             experiment.main(CONFIG, RunOptions(experiment_dir=str(cut)))
     (first,) = all_runs(only_run(cut))

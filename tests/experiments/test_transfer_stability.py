@@ -27,7 +27,7 @@ from weirdonetworks.lab.records import files
 SHORT = {"dataset": "CIFAR10", "image_size": 16, "copies": 2, "step": 90, "epochs": 3, "batch_size": 16}
 SHORT |= {"cnn_size": 8, "cnn_epochs": 1, "execution": "graph", "preprocess": "tf,none"}
 SHORT |= {"examples": 80, "validation_size": 16}  # Whole batches: a short one is compiled apart.
-SPLITS = ["train", "validation", "test", "train_deformed_42_0", "train_deformed_42_1", "turned_80_by_90"]
+SPLITS = ["train", "validation", "test", "train_deformed_42_0", "train_deformed_42_1", "turned_22_by_90"]
 NETWORKS = ["means", "rows", "cnn, undeformed", "cnn, deformed", "cnn, any turn"]
 
 

@@ -247,7 +247,9 @@ class Trainer:
             if self.count is None:
                 step_seed = folded(seed)
             else:
-                batch, step_seed = tf.transpose(batch), tf.stack([folded(each) for each in tf.unstack(seed)])
+                # Not transposed: TensorFlow's kernel for integers prints an error on some processors.
+                batch = tf.stack(tf.unstack(batch, axis=1))
+                step_seed = tf.stack([folded(each) for each in tf.unstack(seed)])
             return self._step(tf.gather(images, batch), tf.gather(labels, batch), learning_rates[index], step_seed)
 
         return over_batches(step, order, self.batch_size, [*self._axis, len(self.figures) + 1])
