@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Self
 
 from weight_symmetry.config import ModelConfig
-from weirdonetworks.lab import seeds
 from weirdonetworks.lab.config import setting
 from weirdonetworks.lab.errors import UsageError
 
@@ -68,6 +67,8 @@ class RandomMaskConfig(FixedMaskConfig):
     @property
     def drawn_sparsity(self) -> float:
         """The sparsity that the mask's seed draws from the range."""
+        from weirdonetworks.lab import seeds
+
         return float(
             seeds.generator(self.mask_randomseed, "sparsity").uniform(self.sparsity_range[0], self.sparsity_range[1])
         )

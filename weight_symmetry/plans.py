@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from weight_symmetry import masks as mask_makers
+from weight_symmetry.config import ModelConfig
 from weight_symmetry.mask_config import FixedMaskConfig
 from weight_symmetry.masks import Mask
 from weight_symmetry.prune_config import PruneConfig
@@ -36,6 +37,9 @@ class Plan(Protocol):
 
 class Dense:
     """No weight is ever cut."""
+
+    def __init__(self, config: ModelConfig | None = None):
+        """Takes the settings as every plan does; it needs none."""
 
     def initial_masks(self, shapes: Shapes) -> list[Mask]:
         """Keeps everything."""

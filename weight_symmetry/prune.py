@@ -17,10 +17,10 @@ A lottery ticket, and a control with newly drawn weights:
     python -m weight_symmetry.prune --rewind_epoch=0 --ablation=reinit
 """
 
-from weight_symmetry import driver, plans
+from weight_symmetry import driver
 from weight_symmetry.config import TrialOptions
 from weight_symmetry.prune_config import PruneConfig
 from weirdonetworks.lab import flags
 
 if __name__ == "__main__":
-    flags.run(driver.main("prune", plans.MagnitudePruning), PruneConfig, TrialOptions)
+    flags.run(driver.main("prune", "MagnitudePruning"), PruneConfig, TrialOptions)

@@ -6,10 +6,10 @@ usage: python -m weight_symmetry.shuffled_mask [--flag=value ...]
     python -m weight_symmetry.shuffled_mask --mask_type=per-neuron --num_trials=8
 """
 
-from weight_symmetry import driver, plans
+from weight_symmetry import driver
 from weight_symmetry.config import TrialOptions
 from weight_symmetry.mask_config import ShuffledMaskConfig
 from weirdonetworks.lab import flags
 
 if __name__ == "__main__":
-    flags.run(driver.main("shuffled_mask", plans.FixedMask), ShuffledMaskConfig, TrialOptions)
+    flags.run(driver.main("shuffled_mask", "FixedMask"), ShuffledMaskConfig, TrialOptions)

@@ -8,8 +8,6 @@ usage: python -m weirdonetworks.experiments.softfloor [--flag=value ...]
 
 import dataclasses
 
-import numpy as np
-
 from weirdonetworks.lab.config import StudyConfig, setting
 
 
@@ -34,4 +32,6 @@ class SoftfloorConfig(StudyConfig):
         >>> [round(SoftfloorConfig(epochs=3, factor_end=0.1).factor(epoch), 6) for epoch in range(3)]
         [10.0, 1.0, 0.1]
         """
+        import numpy as np
+
         return float(np.geomspace(self.factor_start, self.factor_end, max(self.epochs, 2))[epoch])
