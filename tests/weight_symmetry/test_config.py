@@ -8,7 +8,7 @@ from weight_symmetry.config import ModelConfig
 from weight_symmetry.mask_config import FixedParamConfig
 from weight_symmetry.prune_config import PruneConfig
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.training.schedules import CubicSparsity, SteppedSparsity
+from weirdonetworks.lab.training.sparsity_schedules import CubicSparsity, SteppedSparsity
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,5 @@
-"""Schedules: frozen dataclasses that map a time to a value.
+"""Schedules of the learning rate: frozen dataclasses, called on training steps, alone or as an array."""
 
-A learning-rate schedule is called on training steps, alone or as an array; a sparsity schedule on finished epochs.
-"""
-
-import bisect
 import dataclasses
 import itertools
 from collections.abc import Sequence
@@ -72,81 +68,6 @@ class Cosine:
     def __call__(self, step: npt.ArrayLike) -> npt.NDArray[np.float64]:
         progress = np.clip(np.asarray(step) / self.total_steps, 0.0, 1.0)
         return self.base * (1.0 + np.cos(np.pi * progress)) / 2.0
-
-
-class Sparsity(Protocol):
-    """Gives the total sparsity to have reached once `epoch` epochs are finished."""
-
-    def __call__(self, epoch: int) -> float: ...
-
-    @property
-    def last_change(self) -> int:
-        """The number of finished epochs from which on the sparsity stays as it is."""
-
-
-@dataclasses.dataclass(frozen=True)
-class SteppedSparsity:
-    """A sparsity that jumps: `sparsity(e) = sparsities[i]` from epoch `epochs[i]` on, and 0 before the first.
-
-    >>> schedule = SteppedSparsity(epochs=(2, 5, 8), sparsities=(0.3, 0.6, 0.95))
-    >>> [schedule(epoch) for epoch in (0, 2, 6, 8)]
-    [0.0, 0.3, 0.6, 0.95]
-    """
-
-    epochs: tuple[int, ...]
-    sparsities: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        steps = list(zip(self.epochs, self.sparsities, strict=True))
-        if not steps:
-            raise UsageError("a pruning schedule must have at least one (epoch, sparsity).")
-        for epoch, sparsity in steps:
-            if epoch < 0:
-                raise UsageError(f"pruning schedule (={steps}): epoch {epoch} must be at least 0.")
-            if not 0 <= sparsity <= 1:
-                raise UsageError(f"pruning schedule (={steps}): sparsity {sparsity} must be in [0, 1].")
-        for early, late in itertools.pairwise(steps):
-            if late[0] <= early[0] or late[1] < early[1]:
-                raise UsageError(
-                    f"pruning schedule (={steps}) must rise: {late} follows {early}. A sparsity is the total reached."
-                )
-
-    def __call__(self, epoch: int) -> float:
-        return (0.0, *self.sparsities)[bisect.bisect_right(self.epochs, epoch)]
-
-    @property
-    def last_change(self) -> int:
-        return self.epochs[-1]
-
-
-@dataclasses.dataclass(frozen=True)
-class CubicSparsity:
-    """The gradual schedule of Zhu & Gupta (2017, equation 1), from zero:
-
-        sparsity(e) = final (1 - (1 - (e - begin) / (end - begin))^3)    for begin <= e <= end
-
-    >>> schedule = CubicSparsity(final=0.9, begin=2, end=6)
-    >>> [round(schedule(epoch), 3) for epoch in (1, 2, 4, 6, 9)]
-    [0.0, 0.0, 0.787, 0.9, 0.9]
-    """
-
-    final: float
-    begin: int
-    end: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.final <= 1:
-            raise UsageError(f"sparsity (={self.final}) must be in [0, 1].")
-        if not 0 <= self.begin < self.end:
-            raise UsageError(f"cubic pruning schedule: begin (={self.begin}) must be in [0, end (={self.end})).")
-
-    def __call__(self, epoch: int) -> float:
-        remaining = 1.0 - (epoch - self.begin) / (self.end - self.begin)
-        return self.final * (1.0 - min(max(remaining, 0.0), 1.0) ** 3)
-
-    @property
-    def last_change(self) -> int:
-        return self.end
 
 
 def learning_rate(
