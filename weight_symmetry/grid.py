@@ -22,11 +22,18 @@ class Cell(NamedTuple):
 
     Attributes:
       driver: The driver's name.
-      flags: Its flags, those that all cells share first.
+      shared: The flags that all cells have, as on a command line.
+      values: The flags that vary, by name, and their values in this one.
     """
 
     driver: str
-    flags: tuple[str, ...]
+    shared: tuple[str, ...]
+    values: tuple[tuple[str, str], ...]
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """All flags, as on a command line."""
+        return (*self.shared, *(f"--{name}={value}" for name, value in self.values))
 
     def __str__(self) -> str:
         return " ".join([self.driver, *self.flags])
@@ -56,8 +63,10 @@ def cells(driver: str, grid: str, shared: str = "") -> list[Cell]:
       The cells, the last flag varying fastest.
 
     Raises:
-      UsageError: If the grid is malformed, or names a flag twice.
+      UsageError: If the grid is empty or malformed, or names a flag or one of its values twice.
     """
+    if not grid.strip():
+        raise UsageError("grid must name at least one flag and its values, such as --grid='mask_sparsity=0.5,0.9'.")
     axes: dict[str, list[str]] = {}
     for part in grid.split(";"):
         name, equals, values = (piece.strip() for piece in part.partition("="))
@@ -66,14 +75,17 @@ def cells(driver: str, grid: str, shared: str = "") -> list[Cell]:
         listed = [value[1:-1] if re.fullmatch(r"\[[^\[\]()]*\]", value) else value for value in listed]
         if not name or not equals or not all(listed):
             raise UsageError(f"grid: {part.strip()!r} must be flag=value,value,...; semicolons separate the flags.")
+        name = name.removeprefix("--").replace("-", "_")
         if name in axes:
             raise UsageError(f"grid (={grid}) must name each flag once, and names {name} twice.")
+        if repeated := next((value for value in listed if listed.count(value) > 1), None):
+            raise UsageError(f"grid (={grid}) must list each value once, and lists {name}={repeated} twice.")
         axes[name] = listed
-    always = tuple(shlex.split(shared))
-    return [
-        Cell(driver, (*always, *(f"--{name}={value}" for name, value in zip(axes, values, strict=True))))
-        for values in itertools.product(*axes.values())
-    ]
+    try:
+        always = tuple(shlex.split(shared))
+    except ValueError as error:
+        raise UsageError(f"flags (={shared}) must be written as on a command line: {error}.") from error
+    return [Cell(driver, always, tuple(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
 
 
 def execute(cell: Cell, experiment_dir: str) -> Result:
@@ -113,6 +125,16 @@ def finished(experiment_dir: pathlib.Path, cells: Sequence[Cell]) -> set[Cell]:
         return bool(ids) and all((experiment_dir / name / "config.json").exists() for name in ids)
 
     return {cell for cell in cells if record.get(str(cell), {}).get("status") == 0 and is_there(record[str(cell)])}
+
+
+def records(experiment_dir: pathlib.Path, cells: Sequence[Cell]) -> list[list[dict[str, Any]]]:
+    """Reads the summaries of each cell's runs, as many as there are on disk."""
+    ended, summary = (
+        files.read_json(experiment_dir / name) if (experiment_dir / name).exists() else {}
+        for name in (RECORD, "summary.json")
+    )
+    ids = (ended.get(str(cell), {}).get("runs", ()) for cell in cells)
+    return [[summary[name] for name in names if name in summary] for names in ids]
 
 
 def enter(experiment_dir: pathlib.Path, cell: Cell, result: Result) -> None:

@@ -9,8 +9,10 @@ from typing import Self
 from weight_symmetry.config import ModelConfig
 from weirdonetworks.lab.config import setting
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records.tables import counted
 
-MASK_TYPES = ("symmetric", "random", "per-neuron", "per-neuron-no-input-ablation")
+KEEPS_INPUTS = "per-neuron-no-input-ablation"
+MASK_TYPES = ("symmetric", "random", "per-neuron", KEEPS_INPUTS)
 DISTRIBUTIONS = ("uniform", "erdos-renyi", "erdos-renyi-kernel")
 
 
@@ -34,6 +36,14 @@ class FixedMaskConfig(ModelConfig, abc.ABC):
     def drawn_sparsity(self) -> float:
         """The share of connections to cut."""
 
+    def check_leaves_weights(self, name: str, value: object, highest: float) -> None:
+        """Raises UsageError if masks of the sparsity `highest`, given by the setting `name`, would be empty."""
+        if highest == 1 and self.mask_type != KEEPS_INPUTS:
+            raise UsageError(
+                f"{name} (={value}) must stay below 1, which leaves no weight to train: lower it, or pass "
+                f"--mask_type={KEEPS_INPUTS}, which keeps a connection of every input."
+            )
+
     def trial(self, number: int) -> Self:
         """The configuration of one of several trials: another mask, and other weights."""
         return dataclasses.replace(super().trial(number), mask_randomseed=self.mask_randomseed + number)
@@ -44,6 +54,10 @@ class ShuffledMaskConfig(FixedMaskConfig):
     """A mask of a given sparsity."""
 
     mask_sparsity: float = setting(0.9, "The share of connections to cut.", minimum=0.0, maximum=1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_leaves_weights("mask_sparsity", self.mask_sparsity, self.mask_sparsity)
 
     @property
     def drawn_sparsity(self) -> float:
@@ -63,6 +77,7 @@ class RandomMaskConfig(FixedMaskConfig):
         super().__post_init__()
         if len(self.sparsity_range) != 2 or self.sparsity_range[0] > self.sparsity_range[1]:
             raise UsageError(f"sparsity_range (={self.sparsity_range}) must be two numbers, the lower one first.")
+        self.check_leaves_weights("sparsity_range", self.sparsity_range, self.sparsity_range[1])
 
     @property
     def drawn_sparsity(self) -> float:
@@ -123,7 +138,7 @@ class FixedParamConfig(ShuffledMaskConfig):
         if count > 2 * self.param_count:
             raise UsageError(
                 f"param_count (={self.param_count}) is too small: the narrowest network of depth (={self.depth}) "
-                f"has {count} weights."
+                f"has {counted(count, 'weight')}."
             )
         return chosen
 

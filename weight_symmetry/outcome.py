@@ -1,10 +1,10 @@
 """What finished runs found, as a table."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from weight_symmetry.grid import Cell
 from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.records.tables import counted, table
 
@@ -32,7 +32,7 @@ def stages(records: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for start, end in zip(starts, [*starts[1:], len(records)], strict=True):
         first, last = records[start], records[end - 1]
-        epochs = f"{first['epoch']}-{last['epoch']}"
+        epochs = f"{first['epoch']}-{last['epoch']}" if end - start > 1 else f"{first['epoch']}"
         rows.append([epochs, _percent(first, "masked_test_accuracy"), *_figures(last)])
     return table(["epochs", "test at start", *_HEADER], rows)
 
@@ -42,11 +42,25 @@ def trials(runs: Sequence[Run]) -> str:
     rows = [[run.id, *_figures(run.records[-1])] for run in runs]
     spread = ["mean (deviation)", *[""] * len(_HEADER)]
     for column, key in enumerate(_ACCURACIES, start=1):
-        values = [run.records[-1][key] for run in runs if key in run.records[-1]]
-        if values:
-            deviation = f" ({np.std(values, ddof=1):.2%})" if len(values) > 1 else ""
-            spread[column] = f"{np.mean(values):.2%}{deviation}"
+        mean, deviation = _spread([run.records[-1] for run in runs], key)
+        spread[column] = f"{mean} ({deviation})" if deviation else mean
     return table(["run", *_HEADER], [*rows, spread])
+
+
+def combinations(cells: Sequence[Cell], records: Sequence[Sequence[Mapping[str, Any]]]) -> str:
+    """Lays out a line for each combination of a sweep: its varying flags, and the means over its trials.
+
+    Args:
+      cells: The combinations of one grid.
+      records: For each of them the summaries of its runs; what they do not hold is a dash.
+    """
+    rows = []
+    for cell, trials in zip(cells, records, strict=True):
+        means = (_spread(trials, key)[0] for key in ("final/validation_accuracy", "mask/sparsity"))
+        count = str(len(trials)) if trials else "-"
+        rows.append([*(value for _, value in cell.values), count, *_spread(trials, "final/test_accuracy"), *means])
+    flags = [name for name, _ in cells[0].values]
+    return table([*flags, "trials", "test accuracy", "deviation", "validation", "sparsity"], rows)
 
 
 _ACCURACIES = ("test_accuracy", "validation_accuracy")
@@ -62,8 +76,15 @@ def _figures(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _spread(records: Sequence[Mapping[str, Any]], key: str) -> tuple[str, str]:
+    """Writes the mean and, of more than one number, the standard deviation, in percent."""
+    values = [record[key] for record in records if record.get(key) is not None]
+    mean = f"{statistics.fmean(values):.2%}" if values else "-"
+    return mean, f"{statistics.stdev(values):.2%}" if len(values) > 1 else ""
+
+
 def _percent(record: Mapping[str, Any], key: str) -> str:
-    return f"{record[key]:.2%}" if key in record else "-"
+    return _spread([record], key)[0]
 
 
 def _power(record: Mapping[str, Any], key: str) -> str:

@@ -6,13 +6,15 @@ usage: python -m weight_symmetry.sweep --grid=GRID [--flags='--flag=value ...'] 
         --grid='mask_type=symmetric,random,per-neuron;mask_sparsity=0.5,0.9,0.95;num_trials=8' shuffled_mask
 
 What a sweep into the same folder has finished is skipped, what was cut off goes on from its checkpoint, and a
-combination that fails is named at the end and stops no other.
+combination that fails is named at the end and stops no other. It ends with a table: for each combination the mean
+accuracies of its trials.
 """
 
 import concurrent.futures
 import dataclasses
 import pathlib
 import queue
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,13 +22,19 @@ from typing import Any
 
 from tqdm import tqdm
 
-from weight_symmetry import grid
+from weight_symmetry import grid, outcome
+from weight_symmetry.config import ModelConfig, TrialOptions
 from weirdonetworks import extras
 from weirdonetworks.lab import flags, machine
 from weirdonetworks.lab.config import REQUIRED, Config, setting
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records.tables import counted
 
 DRIVERS = ("train", "prune", "random_mask", "shuffled_mask", "fixed_param")
+NOT_OURS = {
+    "experiment_dir": "pass it to the sweep itself, whose runs share one folder",
+    "overwrite": "a sweep goes on with what is there; to run it anew, pass it another --experiment_dir",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +47,16 @@ class SweepConfig(Config):
     )
     flags: str = setting("", "Flags of every run, as on a command line: '--epochs=5 --features=100,50'.")
     experiment_dir: str = setting("runs", "The folder of all runs.")
-    processes: int | None = setting(None, "Runs side by side, each on its share of the cores; none for one a core.")
+    processes: int | None = setting(
+        None, "Runs side by side, each on its share of the cores; none for one a core.", minimum=1
+    )
     ray_address: str | None = setting(None, "Run on this Ray cluster ('auto' for the one here), one run a core.")
 
 
 def main(config: SweepConfig) -> None:
     """Runs the sweep, and prints what became of it."""
     cells = grid.cells(config.driver, config.grid, config.flags)
+    _check_flags(config.driver, cells)
     folder = pathlib.Path(config.experiment_dir).resolve()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,11 +73,34 @@ def main(config: SweepConfig) -> None:
             if result.status:
                 failed.append((cell, result))
             bar.update()
-    print(f"{len(cells)} combinations: {len(before)} finished before, {len(waiting) - len(failed)} now: {folder}")
+    records = grid.records(folder, cells)
+    print(f"\n{outcome.combinations(cells, records)}\n")
+    done = f"{len(before)} finished before, {len(waiting) - len(failed)} now"
+    print(f"{counted(len(cells), 'combination')}: {done}: {folder}")
+    if any(records):
+        print(f"Plots and tables of all runs there: python -m weight_symmetry.report {shlex.quote(str(folder))}")
     for cell, result in failed:
         print(f"failed (status {result.status}): {cell}: {result.message}")
     if failed:
-        raise OSError(f"{len(failed)} of {len(cells)} combinations failed; the same command tries them again.")
+        raise OSError(f"{len(failed)} of {counted(len(cells), 'combination')} failed; the same command tries again.")
+
+
+def _check_flags(driver: str, cells: Sequence[grid.Cell]) -> None:
+    """Raises UsageError unless a driver takes the flags of all cells, whatever it says to their values."""
+    # NumPy, which these import, takes a tenth of a second that --help need not wait for.
+    from weight_symmetry import mask_config, prune_config
+
+    config = {
+        "train": ModelConfig,
+        "prune": prune_config.PruneConfig,
+        "random_mask": mask_config.RandomMaskConfig,
+        "shuffled_mask": mask_config.ShuffledMaskConfig,
+        "fixed_param": mask_config.FixedParamConfig,
+    }[driver]
+    varying = dict.fromkeys(f"--{name}={value}" for cell in cells for name, value in cell.values)
+    given = flags.check(driver, [*cells[0].shared, *varying], config, TrialOptions)
+    for name in given & set(NOT_OURS):
+        raise UsageError(f"{driver}: --{name} must not be a flag of a sweep's runs: {NOT_OURS[name]}.")
 
 
 Execute = Callable[[Sequence[grid.Cell], str], Iterator[tuple[grid.Cell, grid.Result]]]
@@ -76,8 +110,6 @@ def _on_this_machine(processes: int | None) -> Execute:
     """Runs cells in processes, each kept to its share of the cores: models of one thread do not disturb each other."""
     cores = machine.cores()
     count = min(processes or len(cores), len(cores))
-    if processes is not None and processes < 1:
-        raise UsageError(f"processes (={processes}) must be at least 1.")
     shares: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
     for start in range(count):
         shares.put(cores[start::count])

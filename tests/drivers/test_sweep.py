@@ -9,6 +9,9 @@ import pytest
 
 from tests.drivers.processes import all_runs, command, read, run
 from weight_symmetry import grid
+from weight_symmetry.config import TrialOptions
+from weight_symmetry.mask_config import ShuffledMaskConfig
+from weirdonetworks.lab import flags
 from weirdonetworks.lab.errors import UsageError
 
 FLAGS = "--flags=--examples=400 --validation_size=100 --epochs=1 --features=8"
@@ -18,7 +21,26 @@ def test_a_failed_cell_stops_no_other_and_what_is_finished_is_skipped(tmp_path: 
     wanted = "--grid=mask_type=symmetric,nonsense;mask_sparsity=0.5,0.9"
     done = run("sweep", wanted, FLAGS, f"--experiment_dir={tmp_path}", "shuffled_mask")
     assert done.returncode == 1
-    assert done.stderr == "error: 2 of 4 combinations failed; the same command tries them again.\n"
+    assert done.stderr == "error: 2 of 4 combinations failed; the same command tries again.\n"
+    header, *rows = done.stdout.strip().splitlines()[:5]
+    assert header.split() == [
+        "mask_type",
+        "mask_sparsity",
+        "trials",
+        "test",
+        "accuracy",
+        "deviation",
+        "validation",
+        "sparsity",
+    ]
+    assert [row.split()[:3] for row in rows] == [
+        ["symmetric", "0.5", "1"],
+        ["symmetric", "0.9", "1"],
+        ["nonsense", "0.5", "-"],
+        ["nonsense", "0.9", "-"],
+    ]
+    assert [row.split()[3].endswith("%") for row in rows] == [True, True, False, False]
+    assert f"python -m weight_symmetry.report {tmp_path}\n" in done.stdout
     assert done.stdout.count("mask_type (=nonsense) must be one of") == 2
     first = all_runs(tmp_path)
     assert sorted(read(path / "config.json")["mask_sparsity"] for path in first) == [0.5, 0.9]
@@ -39,7 +61,23 @@ def test_a_failed_cell_stops_no_other_and_what_is_finished_is_skipped(tmp_path: 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (("shuffled_mask",), "grid must name at least one flag and its values, such as --grid="),
+        (("--grid= ", "shuffled_mask"), "grid must name at least one flag and its values, such as --grid="),
         (("--grid=mask_type", "shuffled_mask"), "must be flag=value"),
+        (("--grid=epochs=1,2,1", "train"), "must list each value once, and lists epochs=1 twice."),
+        (("--grid=maks_type=random", "shuffled_mask"), "shuffled_mask: Unknown command line flag 'maks_type'"),
+        (("--grid=mask_type=random", "train"), "train: Unknown command line flag 'mask_type'"),
+        (("--grid=epochs=1", "--flags=--wrong=1", "train"), "train: Unknown command line flag 'wrong'"),
+        (("--grid=epochs=1", "--flags=lr=1", "train"), "train: unexpected argument 'lr=1'; flags are written --name="),
+        (
+            ("--grid=epochs=1", "--flags=--lr='1", "train"),
+            "must be written as on a command line: No closing quotation.",
+        ),
+        (("--grid=epochs=1,two", "train"), "train: flag --epochs=two: invalid literal"),
+        (("--grid=experiment-dir=a,b", "train"), "train: --experiment_dir must not be a flag of a sweep's runs: pass"),
+        (("--grid=epochs=1", "--flags=--overwrite", "train"), "train: --overwrite must not be a flag of a sweep's"),
+        (("--grid=epochs=1", "--processes=0", "train"), "processes (=0) must be at least 1."),
+        (("--grid=epochs=1", "--processes=-2", "train"), "processes (=-2) must be at least 1."),
         (("--grid=a=1;a=2", "shuffled_mask"), "must name each flag once"),
         (("--grid=epochs=1",), "DRIVER is missing"),
         (("--grid=epochs=1", "nonsense"), "driver (=nonsense) must be one of train, prune"),
@@ -50,6 +88,19 @@ def test_bad_grids_are_one_clear_line(flags: tuple[str, ...], message: str, tmp_
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()  # Nothing has run.
+
+
+def test_every_flag_of_a_driver_can_vary() -> None:
+    varying = "mask-type=random,symmetric;--lr=0.1,0.2;dump_json=true,false;verbosity=0,1"
+    given = flags.check(
+        "shuffled_mask",
+        [flag for cell in grid.cells("shuffled_mask", varying, "--wd 0.1") for flag in cell.flags],
+        ShuffledMaskConfig,
+        TrialOptions,
+    )
+    assert {"mask_type", "learning_rate", "dump_json", "verbosity", "weight_decay"} <= given
+    assert "experiment_dir" not in given
 
 
 def test_the_grid_is_the_product_in_order() -> None:

@@ -47,6 +47,12 @@ def cube(inputs: tf.Tensor) -> tf.Tensor:
     return inputs**3
 
 
+def test_values_are_printed_without_their_numbers() -> None:
+    assert repr([Value(np.zeros((300, 300)), 2.5), Value(np.zeros(1), 1 / 3)]) == (
+        "[Value(shape=(300, 300), size=2.5), Value(shape=(1,), size=0.333333)]"
+    )
+
+
 def test_quantities_are_printed_without_weights() -> None:
     network = snt.nets.MLP([300, 10])
     network(tf.zeros([1, 784]))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from weight_symmetry.config import ModelConfig
-from weight_symmetry.mask_config import FixedParamConfig
+from weight_symmetry.mask_config import FixedParamConfig, RandomMaskConfig, ShuffledMaskConfig
 from weight_symmetry.prune_config import PruneConfig
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training.sparsity_schedules import CubicSparsity, SteppedSparsity
@@ -72,6 +72,24 @@ def test_all_weights_are_cut_by_a_schedule_alone() -> None:
     config = PruneConfig(epochs=4, pruning_schedule="[(2, 1.0)]")
     assert config.sparsity == 1
     assert config.trial(1).sparsity == 1
+
+
+@pytest.mark.parametrize("mask_type", ["symmetric", "random", "per-neuron"])
+def test_a_mask_drawn_before_training_leaves_some_weight(mask_type: str) -> None:
+    rule = "must stay below 1, which leaves no weight to train: lower it, or pass --mask_type=per-neuron-no-input-"
+    for config in (ShuffledMaskConfig, FixedParamConfig):
+        with pytest.raises(UsageError, match=rf"^mask_sparsity \(=1\.0\) {rule}"):
+            config(mask_type=mask_type, mask_sparsity=1.0)
+        assert config(mask_type=mask_type, mask_sparsity=0.999).drawn_sparsity == 0.999
+    with pytest.raises(UsageError, match=rf"^sparsity_range \(=\(0\.5, 1\.0\)\) {rule}"):
+        RandomMaskConfig(mask_type=mask_type, sparsity_range=(0.5, 1.0))
+    assert RandomMaskConfig(mask_type=mask_type, sparsity_range=(0.5, 0.999)).drawn_sparsity < 0.999
+
+
+def test_a_mask_that_keeps_every_input_is_never_empty() -> None:
+    kept = "per-neuron-no-input-ablation"
+    assert ShuffledMaskConfig(mask_type=kept, mask_sparsity=1.0).drawn_sparsity == 1
+    assert RandomMaskConfig(mask_type=kept, sparsity_range=(1.0, 1.0)).drawn_sparsity == 1
 
 
 def test_one_epoch_has_no_half_to_train_in() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from weight_symmetry import outcome
+from weight_symmetry import grid, outcome
+from weirdonetworks.lab.records import files
 from weirdonetworks.lab.records.runs import Run
 
 FIGURES = {"test_accuracy": 0.5, "mask/sparsity": 0.0, "mask/zeroed_neurons": 0, "wallclock_time": 2.0}
@@ -32,3 +33,32 @@ def test_one_value_has_a_mean_and_no_deviation(tmp_path: pathlib.Path) -> None:
     ]
     last = outcome.trials(runs).splitlines()[-1]
     assert "60.00% (14.14%)" in last and last.endswith("  25.00%")
+
+
+def test_what_a_run_did_not_record_is_a_dash(tmp_path: pathlib.Path) -> None:
+    (_, line) = outcome.stages(finished(tmp_path, "train-1", {"test_accuracy": None}).records).splitlines()
+    assert line.split() == ["1", "-", "-", "-", "0.00%", "0", "-", "-"]
+
+
+def test_a_sweep_ends_with_the_means_of_each_combination(tmp_path: pathlib.Path) -> None:
+    cells = grid.cells("shuffled_mask", "mask_type=random,symmetric;mask_sparsity=0.5,0.9", "--epochs=1")
+    accuracies = {
+        "a": {"final/test_accuracy": 0.5, "final/validation_accuracy": 0.25, "mask/sparsity": 0.5},
+        "b": {"final/test_accuracy": 0.7, "final/validation_accuracy": 0.75, "mask/sparsity": 0.5},
+        "c": {"final/test_accuracy": 0.9, "mask/sparsity": 0.9},
+        "d": {"final/test_accuracy": None},
+    }
+    files.write_json(tmp_path / "summary.json", accuracies)
+    # The runs of the third are gone from the summary, and the fourth has never ended.
+    for cell, names in zip(cells, (("a", "b"), ("c",), ("e",)), strict=False):
+        grid.enter(tmp_path, cell, grid.Result(0, "", 1.0, names))
+    assert outcome.combinations(cells, grid.records(tmp_path, cells)).splitlines() == [
+        "mask_type  mask_sparsity  trials  test accuracy  deviation  validation  sparsity",
+        "random               0.5       2         60.00%     14.14%      50.00%    50.00%",
+        "random               0.9       1         90.00%                      -    90.00%",
+        "symmetric            0.5       -              -                      -         -",
+        "symmetric            0.9       -              -                      -         -",
+    ]
+    (only,) = grid.cells("train", "epochs=1")
+    assert outcome.combinations([only], [[accuracies["d"]]]).splitlines()[1].split() == ["1", "1", "-", "-", "-"]
+    assert grid.records(tmp_path / "none", [only]) == [[]]

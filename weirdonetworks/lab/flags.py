@@ -1,5 +1,6 @@
 """Command lines: a configuration's flags, and a `main` that ends with one clear line."""
 
+import copy
 import dataclasses
 import functools
 import os
@@ -7,7 +8,7 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import app, flags, logging
@@ -29,11 +30,7 @@ def run(main: Callable[..., None], *configs: type[Config]) -> None:
     other failure. An error is one line on stderr; `--verbosity=1` adds the traceback.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    for config in configs:
-        hints = typing.get_type_hints(config)
-        for field in dataclasses.fields(config):
-            if not field.metadata["positional"]:
-                _define(field, hints[field.name])
+    _define(FLAGS, configs)
     fields = [field for config in configs for field in dataclasses.fields(config)]
     places = {field.name: field.metadata["help"] for field in fields if field.metadata["positional"]}
     app.run(
@@ -42,24 +39,60 @@ def run(main: Callable[..., None], *configs: type[Config]) -> None:
     )
 
 
-def _define(field: Any, hint: Any) -> None:
+def check(program: str, arguments: Sequence[str], *configs: type[Config]) -> set[str]:
+    """Checks the names of another program's flags, and that their values can be read; no rule of a configuration.
+
+    Args:
+      program: The program's name.
+      arguments: Its command line.
+      configs: What it passes to `run`.
+
+    Returns:
+      The names of the flags that are given.
+
+    Raises:
+      UsageError: If there is no such flag, its value is of another type, or there is more than flags.
+    """
+    known = flags.FlagValues()
+    for module in ("absl.app", "absl.logging"):  # Such as --verbosity, which every program has.
+        for flag in FLAGS.flags_by_module_dict().get(module, ()):
+            known[flag.name] = copy.deepcopy(flag)
+    _define(known, configs)
+    try:
+        rest = known([program, *map(_with_underscores, arguments)])
+    except flags.Error as error:
+        raise UsageError(f"{program}: {error}") from error
+    if len(rest) > 1:
+        raise UsageError(f"{program}: {_unexpected(rest[1])}")
+    return {name for name in known if known[name].present}
+
+
+def _define(into: flags.FlagValues, configs: Sequence[type[Config]]) -> None:
+    for config in configs:
+        hints = typing.get_type_hints(config)
+        for field in dataclasses.fields(config):
+            if not field.metadata["positional"]:
+                _define_one(into, field, hints[field.name])
+
+
+def _define_one(into: flags.FlagValues, field: Any, hint: Any) -> None:
     rule, text = field.metadata, field.metadata["help"]
     if rule["choices"]:
         text = f"{text} One of: {', '.join(rule['choices'])}."
     kind = _plain_type(hint)
     if kind is bool:
-        flags.DEFINE_bool(field.name, field.default, text)
+        flags.DEFINE_bool(field.name, field.default, text, flag_values=into)
     elif kind is int:
-        flags.DEFINE_integer(field.name, field.default, text, short_name=rule["short"])
+        flags.DEFINE_integer(field.name, field.default, text, short_name=rule["short"], flag_values=into)
     elif kind is float:
-        flags.DEFINE_float(field.name, field.default, text, short_name=rule["short"])
+        flags.DEFINE_float(field.name, field.default, text, short_name=rule["short"], flag_values=into)
     elif kind is str:
-        flags.DEFINE_string(field.name, field.default, text, short_name=rule["short"])
+        flags.DEFINE_string(field.name, field.default, text, short_name=rule["short"], flag_values=into)
     else:
         parser: Any = _TupleParser(typing.get_args(kind)[0])
-        flags.DEFINE(parser, field.name, field.default, text, serializer=flags.CsvListSerializer(","))
+        flags.DEFINE(parser, field.name, field.default, text, into, flags.CsvListSerializer(","))
     if rule["alias"]:
-        flags.DEFINE_alias(rule["alias"], field.name)
+        flags.DEFINE_alias(rule["alias"], field.name, into)
 
 
 def _plain_type(hint: Any) -> Any:
@@ -107,12 +140,16 @@ def _parse(places: Mapping[str, str], argv: list[str]) -> list[str]:
         sys.exit(2)
     given = len(rest) - 1
     if given > len(places):
-        _say(f"unexpected argument {rest[1 + len(places)]!r}; flags are written --name=value.")
+        _say(_unexpected(rest[1 + len(places)]))
         sys.exit(2)
     if given < len(places):
         _say(f"{list(places)[given].upper()} is missing; --help tells what it is.")
         sys.exit(2)
     return rest
+
+
+def _unexpected(argument: str) -> str:
+    return f"unexpected argument {argument!r}; flags are written --name=value."
 
 
 def _help(places: Mapping[str, str], full: bool) -> None:

@@ -68,6 +68,9 @@ class Value:
     numbers: Floats
     size: float
 
+    def __repr__(self) -> str:
+        return f"Value(shape={self.numbers.shape}, size={self.size:.6g})"  # The numbers would fill pages.
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Conserved:
