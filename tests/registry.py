@@ -217,7 +217,7 @@ NETWORKS = (
     Network(
         InvariantMLP,
         (4, 3, 3, 1),
-        {"group": image_rotations(3, 3), "degree": 2, "output_sizes": (5, 2)},
+        {"action": image_rotations(3, 3), "degree": 2, "output_sizes": (5, 2)},
         flattens=True,
         **TURNED,
     ),

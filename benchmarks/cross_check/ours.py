@@ -65,8 +65,8 @@ def _counted(layer: Any, inputs: PermutationAction, outputs: PermutationAction) 
     return {
         "weights": int(tf.size(layer.w)),
         "biases": int(tf.size(layer.b)),
-        "inputs": inputs.permutation_group().generators.tolist(),
-        "outputs": outputs.permutation_group().generators.tolist(),
+        "inputs": inputs.position_group().generators.tolist(),
+        "outputs": outputs.position_group().generators.tolist(),
     }
 
 

@@ -167,7 +167,7 @@ def test_methods_compute_the_same_outputs_and_gradients(name: str) -> None:
     group_in, group_out = GROUPS[name]()
     inputs = tf.constant(draw(3, group_in.degree, 2))
     results = []
-    one, other = (each.permutation_group() for each in paired_permutations(group_in, group_out))
+    one, other = (each.position_group() for each in paired_permutations(group_in, group_out))
     for method in METHODS:
         if method == "fourier" and name not in TORI:
             continue
@@ -414,6 +414,11 @@ def test_every_precision_gives_its_own_type_back(group: PermutationGroup, applie
     size = 30 * labels @ np.abs(tf.cast(layer.w, tf.float64).numpy()[:, 0, 0])
     error = np.abs(tf.cast(outputs, tf.float64).numpy() - expected).max() / size
     assert error < {tf.float16: 2e-3, tf.bfloat16: 1e-2, tf.float64: 1e-12}[dtype]
+
+
+def test_an_initializer_without_a_bias_is_refused() -> None:
+    with pytest.raises(ValueError, match="b_init must be None where with_bias is False"):
+        EquivariantLinear(cyclic_group(3), with_bias=False, b_init=snt.initializers.Ones())
 
 
 def test_other_channels_are_refused() -> None:

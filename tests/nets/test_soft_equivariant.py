@@ -119,3 +119,21 @@ def called(layer: SoftEquivariant, shape: list[int]) -> SoftEquivariant:
 def test_what_cannot_be_is_refused(call: Callable[[], object], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+def test_the_free_map_starts_as_its_initializer_says() -> None:
+    soft = SoftEquivariant(EquivariantLinear(GROUP), 0.5, w_init=snt.initializers.Ones())
+    inputs = tf.ones([1, 6])
+    free = soft(inputs) - soft.layer(inputs)
+    np.testing.assert_allclose(free.numpy().ravel(), np.full(6, 6.0), rtol=1e-6)
+    assert float(soft.penalty()) == 0.5 * 36
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float64])
+def test_every_precision_gives_its_own_type_back(dtype: tf.DType) -> None:
+    soft = SoftEquivariant(EquivariantLinear(GROUP), 1e-5, w_init=snt.initializers.Constant(200.0))
+    inputs = tf.ones([4, 6], dtype)
+    # 36 squares of 200, which float16 cannot hold before they are weighed.
+    assert soft(inputs).dtype == soft.penalty().dtype == soft.free_share(inputs).dtype == dtype
+    assert abs(float(soft.penalty()) - 36 * 200**2 * 1e-5) < 0.1
+    assert 0.99 < float(soft.free_share(inputs)) <= 1

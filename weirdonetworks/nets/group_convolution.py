@@ -13,7 +13,7 @@ from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.image_groups import image_rotations
 from weirdonetworks.algebra.permutations import inverse
 from weirdonetworks.nets import pooling as poolings
-from weirdonetworks.nets.inputs import check_type, checked_images
+from weirdonetworks.nets.inputs import check_type, checked_bias, checked_images
 
 NEAR = 8  # Pixels more or less at which an error looks for a size that works.
 
@@ -69,7 +69,7 @@ class _GroupConvolution(snt.Module):
             raise ValueError(f"padding (={padding!r}) must be SAME, VALID or a number of pixels.")
         self.padding = padding if isinstance(padding, str) else at_least("padding", padding, 0)
         self.with_bias = with_bias
-        self.w_init, self.b_init = w_init, b_init
+        self.w_init, self.b_init = w_init, checked_bias(b_init, with_bias)
 
     @property
     @abc.abstractmethod
@@ -86,7 +86,7 @@ class _GroupConvolution(snt.Module):
         w_init = self.w_init or snt.initializers.RandomNormal(stddev=1 / math.sqrt(math.prod(shape[:-1])))
         self.w = tf.Variable(w_init(shape, dtype), name="w")
         if self.with_bias:
-            self.b = tf.Variable((self.b_init or snt.initializers.Zeros())([self.filters], dtype), name="b")
+            self.b = tf.Variable(self.b_init([self.filters], dtype), name="b")
 
     def _convolve(self, images: tf.Tensor, pads: list[list[int]]) -> tf.Tensor:
         """Maps `[batch, height, width, ... * channels]` to `[batch, height', width', |G|, filters]`."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
+import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
@@ -57,6 +58,17 @@ def checked_sizes(argument: str, sizes: Iterable[int], can_be_empty: bool = Fals
     if not (checked or can_be_empty):
         raise ValueError(f"{argument} must hold at least one.")
     return checked
+
+
+def checked_bias(b_init: snt.initializers.Initializer | None, with_bias: bool) -> snt.initializers.Initializer:
+    """Returns the initializer of biases, of zeros unless given.
+
+    Raises:
+      ValueError: If one is given though there is no bias.
+    """
+    if b_init is not None and not with_bias:
+        raise ValueError("b_init must be None where with_bias is False: there is no bias.")
+    return snt.initializers.Zeros() if b_init is None else b_init
 
 
 def checked_seed(seed: tf.Tensor | tuple[int, int] | None, purpose: str) -> tf.Tensor:

@@ -14,7 +14,7 @@ from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.weight_orbits import paired_permutations
 from weirdonetworks.nets.frames import Canonicalise, FrameAverage, SortFrame, TurnFrame
 from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
-from weirdonetworks.nets.inputs import check_type, flattened
+from weirdonetworks.nets.inputs import check_type, checked_bias, flattened
 from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
 from weirdonetworks.nets.local_pool import LocalPool
 from weirdonetworks.nets.shared_maps import METHODS, shared_map
@@ -123,15 +123,15 @@ class EquivariantLinear(snt.Module):
         if method not in ("auto", *METHODS):
             raise ValueError(f"method (={method!r}) must be auto, {', '.join(METHODS[:-1])} or {METHODS[-1]}.")
         self.method = method
-        self.w_init, self.b_init = w_init, b_init
+        self.w_init, self.b_init = w_init, checked_bias(b_init, with_bias)
 
     @snt.once
     def _initialize(self, values: tf.Tensor, sizes_in: tuple[int, ...]) -> None:
         channels_in, dtype = values.shape[2], values.dtype
         self._sizes_in = sizes_in
         self._sizes_out = self._given_sizes_out or sizes_in
-        group_in = self.action_in.permutation_group(sizes_in)
-        group_out = self.action_out.permutation_group(self._sizes_out)
+        group_in = self.action_in.position_group(sizes_in)
+        group_out = self.action_out.position_group(self._sizes_out)
         self._map = shared_map(group_in, group_out, self.method, channels_in, self.channels)
         self.applied = self._map.method
         shape = [len(self._map.fan_in), channels_in, self.channels]
@@ -143,8 +143,7 @@ class EquivariantLinear(snt.Module):
         self.w = tf.Variable(drawn, name="w")
         if self.with_bias:
             self._bias_labels = group_out.orbits().labels
-            b_init = self.b_init or snt.initializers.Zeros()
-            self.b = tf.Variable(b_init([self._bias_labels.max() + 1, self.channels], dtype), name="b")
+            self.b = tf.Variable(self.b_init([self._bias_labels.max() + 1, self.channels], dtype), name="b")
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, n_in, channels_in]` to `[batch, n_out, channels]`.

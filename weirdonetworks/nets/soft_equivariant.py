@@ -6,7 +6,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import finite
-from weirdonetworks.nets.inputs import check_type, flattened
+from weirdonetworks.nets.inputs import check_type, check_width, checked_function, flattened
 
 
 class SoftEquivariant(snt.Module):
@@ -14,10 +14,10 @@ class SoftEquivariant(snt.Module):
 
         f(x) = layer(x) + A x,    penalty = strength * sum of A^2
 
-    A starts at 0, so at first f obeys the law that the layer obeys. Trained on the loss plus the penalty, it departs
-    from that law as far as the data pay for it. The penalty is a Gaussian prior on A: of variance 1 / (2 N strength)
-    where the loss is the mean over N examples of a negative log-likelihood, 1 / (2 strength) where it is the sum. A has
-    a weight for each pair of an input and an output number, whatever the layer shares.
+    By default A starts at 0, so at first f obeys the law that the layer obeys. Trained on the loss plus the penalty, it
+    departs from that law as far as the data pay for it. The penalty is a Gaussian prior on A: of variance
+    1 / (2 N strength) where the loss is the mean over N examples of a negative log-likelihood, 1 / (2 strength) where
+    it is the sum. A has a weight for each pair of an input and an output number, whatever the layer shares.
 
     `free_share` reports how much goes by way of A. Where it is 0, f is the layer; but A may obey the law too, so a
     share above 0 alone does not tell that f does not: `measure.stability.equivariance_error` does. What the layer could
@@ -33,12 +33,19 @@ class SoftEquivariant(snt.Module):
     Source: Finzi, Benton & Wilson, Residual pathway priors for soft equivariance constraints, 2021.
     """
 
-    def __init__(self, layer: Callable[[tf.Tensor], tf.Tensor], strength: float, name: str | None = None):
+    def __init__(
+        self,
+        layer: Callable[[tf.Tensor], tf.Tensor],
+        strength: float,
+        w_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
+    ):
         """Constructs the layer.
 
         Args:
           layer: A module or function from `[batch, ...]` to `[batch, ...]`, all sizes after the batch known.
           strength: What the sum of squares is weighed with, at least 0.
+          w_init: Initializer of A, `[numbers of an input, numbers of an output]`; None for zeros.
           name: The module's name.
 
         Raises:
@@ -46,15 +53,14 @@ class SoftEquivariant(snt.Module):
           ValueError: If the strength is negative, or not finite.
         """
         super().__init__(name=name)
-        if not callable(layer):
-            raise TypeError(f"layer (={layer!r}) must be a module or a function.")
-        self.layer = layer
+        self.layer = checked_function("layer", layer)
+        self.w_init = w_init or snt.initializers.Zeros()
         self.strength = finite("strength", strength, least=0)
 
     @snt.once
     def _initialize(self, flat: tf.Tensor, outputs: tf.Tensor) -> None:
         size = flattened(outputs).shape[1]
-        self.free = tf.Variable(tf.zeros([flat.shape[1], size], flat.dtype), name="free")
+        self.free = tf.Variable(self.w_init([flat.shape[1], size], flat.dtype), name="free")
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, ...]` to what the layer gives, in shape.
@@ -74,7 +80,7 @@ class SoftEquivariant(snt.Module):
         """
         if not hasattr(self, "free"):
             raise ValueError("The layer must be called once before it has weights.")
-        return self.strength * tf.reduce_sum(tf.square(self.free))
+        return tf.cast(self.strength * _squares(self.free), self.free.dtype)
 
     def free_share(self, inputs: tf.Tensor) -> tf.Tensor:
         """Measures the share of the free map in the outputs for some inputs, in [0, 1]; all of it, lawful or not.
@@ -87,21 +93,22 @@ class SoftEquivariant(snt.Module):
         Raises:
           ValueError: As in a call.
         """
-        kept, freed = (tf.reduce_sum(tf.square(part)) for part in self._parts(inputs))
-        return tf.math.divide_no_nan(freed, freed + kept)
+        parts = self._parts(inputs)
+        kept, freed = map(_squares, parts)
+        return tf.cast(tf.math.divide_no_nan(freed, freed + kept), parts[1].dtype)
 
     def _parts(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         if hasattr(self, "free"):
-            self._check(inputs, flat)
+            check_type(inputs, self.free.dtype)
+            check_width(inputs, self.free.shape[0])
         kept = self.layer(inputs)
         self._initialize(flat, kept)
         return kept, tf.reshape(tf.matmul(flat, self.free), [-1, *kept.shape[1:]])
 
-    def _check(self, inputs: tf.Tensor, flat: tf.Tensor) -> None:
-        check_type(inputs, self.free.dtype)
-        if flat.shape[1] != self.free.shape[0]:
-            raise ValueError(
-                f"inputs of shape {inputs.shape} must have width {self.free.shape[0]}, as at the first call."
-            )
+
+def _squares(values: tf.Tensor) -> tf.Tensor:
+    """Sums squares, those of half precision in float32."""
+    values = tf.convert_to_tensor(values)
+    return tf.reduce_sum(tf.square(values if values.dtype.size >= 4 else tf.cast(values, tf.float32)))

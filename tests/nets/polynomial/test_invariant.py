@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra import (
+    Action,
     MatrixGroup,
     PermutationGroup,
     alternating_group,
+    coordinates,
     cyclic_group,
     dihedral_group,
     direct_product,
@@ -15,14 +18,21 @@ from weirdonetworks.algebra import (
     image_dihedral,
     image_rotations,
     image_translations,
+    items,
     molien_series,
     octahedral_rotations,
+    pixels,
+    regular,
     sign_changes,
     symmetric_group,
+    trivial,
     trivial_group,
 )
+from weirdonetworks.algebra.actions import as_action
+from weirdonetworks.algebra.transforms import rotation
 from weirdonetworks.nets.polynomial.invariant import InvariantMLP
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
+from weirdonetworks.testing import assert_invariant
 
 Group = PermutationGroup | MatrixGroup
 GROUPS = {
@@ -44,8 +54,7 @@ SMALL = ["C5", "S4", "signs", "octahedral"]
 
 def relative_error(network: InvariantMLP | PolynomialMLP, group: Group) -> float:
     """The largest change of the outputs over all elements, over their size."""
-    n = group.degree if isinstance(group, PermutationGroup) else group.dimension
-    inputs = np.random.default_rng(0).normal(size=(6, n))
+    inputs = np.random.default_rng(0).normal(size=(6, group.dimension))
     outputs = network(tf.constant(inputs)).numpy()
     change = 0.0
     for element in group.elements():
@@ -128,7 +137,7 @@ def test_bad_options_are_refused() -> None:
         InvariantMLP(group, 2, [])
     with pytest.raises(ValueError, match=r"invariants \(='all'\) must be one of orbit_sums, fundamental"):
         InvariantMLP(group, 2, [1], invariants="all")
-    with pytest.raises(TypeError, match="PermutationGroup or a MatrixGroup"):
+    with pytest.raises(TypeError, match=r"must be an Action, .* a PermutationGroup, a MatrixGroup"):
         InvariantMLP([[1, 2, 0]], 2, [1])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="too low"):
         InvariantMLP(sign_changes(2), 1, [1])
@@ -141,3 +150,60 @@ def test_bad_options_are_refused() -> None:
         InvariantMLP(group, 2, 8)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"shape \(1, 4\) must have width 3"):
         InvariantMLP(group, 2, [1])(tf.zeros([1, 4]))
+    with pytest.raises(ValueError, match=r"must have width 3.* action \* trivial\(features\)"):
+        InvariantMLP(items(3), 2, [1])(tf.zeros([1, 3, 2]))
+    with pytest.raises(ValueError, match="Give it a side"):
+        InvariantMLP(pixels(), 2, [1])
+    with pytest.raises(ValueError, match="without a group"):
+        InvariantMLP([rotation(4, 4, 30)], 2, [1])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="b_init must be None"):
+        InvariantMLP(group, 2, [1], with_bias=False, b_init=snt.initializers.Ones())
+
+
+ACTIONS: list[tuple[Action, tuple[int, ...]]] = [
+    (items(3) * trivial(2), (3, 2)),
+    (items(3) + items(3), (6,)),
+    (pixels(side=3), (3, 3)),
+    (pixels(image_dihedral(2, 2), side=2) * regular(image_dihedral(2, 2)), (2, 2, 8)),
+    (regular(octahedral_rotations()), (24,)),
+    (coordinates(octahedral_rotations()) * trivial(2), (6,)),
+    (coordinates(octahedral_rotations()) + trivial(1), (4,)),
+]
+
+
+@pytest.mark.parametrize(("action", "shape"), ACTIONS, ids=repr)
+def test_networks_are_invariant_under_actions(action: Action, shape: tuple[int, ...]) -> None:
+    network = InvariantMLP(action, 2, [16, 3], activation=tf.tanh)
+    assert network.num_invariants == sum(molien_series(action.position_group(), 2)[1:])
+    inputs = np.random.default_rng(0).normal(size=(3, *shape))
+    assert_invariant(network, inputs, action)
+    # The control: inputs that count differently at each position.
+    counts = np.random.default_rng(1).normal(size=shape)
+    with pytest.raises(AssertionError):
+        assert_invariant(snt.Sequential([lambda x: x * tf.cast(counts, x.dtype), network]), inputs, action)
+
+
+def test_actions_that_are_a_group_on_all_numbers_keep_it() -> None:
+    for group in (symmetric_group(4), octahedral_rotations()):
+        assert as_action("action", group).position_group() is group
+    assert items(symmetric_group(4)).position_group().order == 24
+    assert (coordinates(octahedral_rotations()) + trivial(1)).position_group().order == 24
+
+
+def test_initializers_reach_the_dense_layers() -> None:
+    constant = snt.initializers.Constant
+    network = InvariantMLP(cyclic_group(3), 2, [4, 1], w_init=constant(2.0), b_init=constant(1.0))
+    network(tf.ones([1, 3]))
+    assert {float(tf.reduce_max(each)) for each in network.variables} == {1.0, 2.0}
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float64])
+def test_every_precision_gives_its_own_type_back_and_another_is_refused(dtype: tf.DType) -> None:
+    inputs = tf.cast(np.random.default_rng(0).normal(size=(4, 3)), dtype)
+    network = InvariantMLP(cyclic_group(3), 2, [4, 1])
+    assert network(inputs).dtype == network.features(inputs).dtype == dtype
+    expected = network.features(tf.cast(inputs, tf.float64))
+    error = tf.reduce_max(tf.abs(tf.cast(network.features(inputs), tf.float64) - expected))
+    assert error < {tf.float16: 2e-3, tf.bfloat16: 2e-2, tf.float64: 1e-12}[dtype]
+    with pytest.raises(ValueError, match="as the weights are"):
+        network(tf.cast(inputs, tf.float32))

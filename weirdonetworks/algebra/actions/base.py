@@ -12,6 +12,7 @@ import numpy.typing as npt
 from weirdonetworks.algebra.arrays import Ints, at_least
 from weirdonetworks.algebra.groups import LISTED, PermutationGroup
 from weirdonetworks.algebra.maps import DenseMaps, Maps, SparseMaps
+from weirdonetworks.algebra.matrix_groups import MatrixGroup
 from weirdonetworks.algebra.permutations import compose, inverse
 from weirdonetworks.algebra.polynomials import Group as Group
 from weirdonetworks.algebra.transforms import ImageTransform
@@ -148,6 +149,14 @@ class Action(abc.ABC):
                 break
         return np.stack(list(found.values()))
 
+    def position_group(self) -> Group:
+        """Returns the image of the group in the linear maps of the positions, one generator per generator.
+
+        Raises:
+          ValueError: If there is no group, or the number of positions depends on the example.
+        """
+        return self.abstract_group
+
     def compose(self, first: Elements, second: Elements) -> Elements:
         """Multiplies elements, `[k]` by `[k]` or `[1]`: the product acts by the second factor, then by the first.
 
@@ -246,11 +255,11 @@ class PermutationAction(Action):
         """
         return math.prod(self.known_sizes())
 
-    def permutation_group(self, sizes: tuple[int, ...] | None = None) -> PermutationGroup:
+    def position_group(self, sizes: tuple[int, ...] | None = None) -> PermutationGroup:
         """Returns the image of the group in the permutations of the positions, one generator per generator.
 
         >>> from weirdonetworks.algebra import cyclic_group, items, trivial
-        >>> (items(cyclic_group(3)) * trivial(2)).permutation_group().generators.tolist()
+        >>> (items(cyclic_group(3)) * trivial(2)).position_group().generators.tolist()
         [[2, 3, 4, 5, 0, 1]]
 
         Raises:
@@ -321,6 +330,13 @@ class LinearAction(Action):
         super().__init__(name, group, is_permutation=False)
         self.size = size
         self.matrices = matrices
+
+    def position_group(self) -> MatrixGroup:
+        """Returns the image of the group in the matrices; in floating point where these are not the group's own."""
+        matrices = self.matrices(self.generators)
+        if isinstance(self.group, MatrixGroup) and np.array_equal(matrices, self.group.generators):
+            return self.group
+        return MatrixGroup(matrices, limit=self.order)
 
     def on(self, shape: Sequence[int]) -> Placement:
         if math.prod(shape) != self.size and (not shape or shape[-1] != self.size):

@@ -8,10 +8,10 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra import exponent_table, fundamental_invariants, invariant_basis, monomials
+from weirdonetworks.algebra.actions import Action, Group, as_action
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.matrix_groups import MatrixGroup
-from weirdonetworks.nets.inputs import checked_sizes, flattened
+from weirdonetworks.nets.inputs import check_type, checked_choice, checked_sizes, flattened
 from weirdonetworks.nets.polynomial.monomial_layout import indices
 from weirdonetworks.nets.polynomial.monomial_parts import cut, gaussian_moments, products
 
@@ -21,12 +21,14 @@ INVARIANTS = ("orbit_sums", "fundamental")
 
 
 class InvariantMLP(snt.Module):
-    """A multilayer perceptron that a group cannot tell the inputs of: f(g x) = f(x), exactly, for each g.
+    """A multilayer perceptron on invariant polynomials: f(g.x) = f(x), exactly, for each element g of a group.
 
-        f(x) = W_k s(... s(W_1 p(x))),    p(g x) = p(x), x of shape [batch, n], f [batch, output_sizes[-1]]
+        f(x) = W_k s(... s(W_1 p(x))),    p(g.x) = p(x), x of shape [batch, n], f [batch, output_sizes[-1]]
 
     The features p are invariant polynomials, each less its mean and over its standard deviation on independent standard
-    normal inputs, so that the first layer sees numbers of size 1. They hold no free weights; the dense layers do.
+    normal inputs, so that the first layer sees numbers of size 1. They hold no free weights; the dense layers do, which
+    are `snt.Linear` and by default drawn as that draws: W ~ N(0, 1 / fan_in), cut off at two deviations, and b = 0.
+    Features of float16 and bfloat16 inputs are computed in float32; outputs have the inputs' type.
 
     For a compact group finitely many invariants generate all others, so with a high enough degree every continuous
     invariant function is in reach: Yarotsky, Universal approximations of invariant maps by neural networks, 2018.
@@ -38,42 +40,51 @@ class InvariantMLP(snt.Module):
     >>> one, other = network(tf.constant([[1.0, 2.0, 4.0], [4.0, 1.0, 2.0]]))
     >>> bool(tf.abs(one - other) < 1e-6)
     True
+    >>> from weirdonetworks.algebra import items, trivial
+    >>> InvariantMLP(items(3) * trivial(2), degree=2, output_sizes=[8, 1])(tf.ones([5, 3, 2])).shape.as_list()
+    [5, 1]
     """
 
     def __init__(
         self,
-        group: PermutationGroup | MatrixGroup,
+        action: Action | Group,
         degree: int,
         output_sizes: Iterable[int],
         invariants: str = "orbit_sums",
         activation: Callable[[tf.Tensor], tf.Tensor] = tf.nn.relu,
         with_bias: bool = True,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network, and finds the invariants.
 
         Args:
-          group: A group on the n numbers of a flattened input.
+          action: The action of a group on the n numbers of an input, each a position: `points(group)`, which a group of
+            permutations alone stands for; `coordinates(group)`, for a group of matrices; `pixels(side=28)` on images of
+            one channel; or of items with features, `items(group) * trivial(features)`.
           degree: The highest degree of the invariants, at least 1.
           output_sizes: The width of each dense layer, at least one.
           invariants: `orbit_sums`, a basis of the invariants of each degree from 1 on (for permutations the sums of the
             orbits of monomials); or `fundamental`, a smallest set that generates all up to the degree.
           activation: Applied after each layer but the last.
           with_bias: Whether the dense layers add a bias.
+          w_init: Initializer of the dense layers' weights; None for the default above.
+          b_init: Initializer of their biases; None for zeros.
           name: The module's name.
 
         Raises:
-          TypeError: If the group is none, or a number no integer.
+          TypeError: If the action is none, or a number no integer.
           ValueError: If a number is below 1, there is no layer, the choice is unknown, an invariant has complex
-            coefficients, the group has no invariant up to the degree, or there are too many monomials of that degree.
+            coefficients, the action is of no group or of an unknown number of positions, the group has no invariant up
+            to the degree, or there are too many monomials of that degree.
         """
         super().__init__(name=name)
-        if not isinstance(group, PermutationGroup | MatrixGroup):
-            raise TypeError(f"group (={group!r}) must be a PermutationGroup or a MatrixGroup.")
-        if invariants not in INVARIANTS:
-            raise ValueError(f"invariants (={invariants!r}) must be one of {', '.join(INVARIANTS)}.")
+        self.action = as_action("action", action)
+        group = self.action.position_group()
+        checked_choice("invariants", invariants, INVARIANTS)
         degree = at_least("degree", degree, 1)
-        self.input_size = group.degree if isinstance(group, PermutationGroup) else group.dimension
+        self.input_size = group.dimension
         self.activation = activation
         number = monomials.count(self.input_size, degree)
         if number * degree > ENTRIES:
@@ -83,7 +94,7 @@ class InvariantMLP(snt.Module):
             )
         sizes = checked_sizes("output_sizes", output_sizes)
         self._features = _features(group, degree, invariants)
-        self.layers = [snt.Linear(size, with_bias, name=f"linear_{i}") for i, size in enumerate(sizes)]
+        self.layers = [snt.Linear(size, with_bias, w_init, b_init, f"linear_{i}") for i, size in enumerate(sizes)]
 
     @property
     def num_invariants(self) -> int:
@@ -94,21 +105,27 @@ class InvariantMLP(snt.Module):
         """Maps `[batch, ...]`, flattened, to the standardised invariants `[batch, num_invariants]`.
 
         Raises:
-          ValueError: If the inputs' shape is not known after the batch, or has another width than the group.
+          ValueError: If the inputs' shape is not known after the batch, or has another width than there are positions.
         """
         inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         if flat.shape[1] != self.input_size:
             raise ValueError(
-                f"inputs of shape {inputs.shape} must have width {self.input_size}, on which the group acts."
+                f"inputs of shape {inputs.shape} must have width {self.input_size}, one number a position of "
+                f"{self.action!r}. Where each holds several, multiply it: action * trivial(features)."
             )
-        transposed = tf.transpose(flat)
+        transposed = tf.transpose(flat if flat.dtype.size >= 4 else tf.cast(flat, tf.float32))
         found = [part for each in self._features for part in each(transposed)]
-        return tf.transpose(tf.concat(found, axis=0))
+        return tf.cast(tf.transpose(tf.concat(found, axis=0)), flat.dtype)
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, ...]`, flattened, to `[batch, output_sizes[-1]]`."""
+        """Maps `[batch, ...]`, flattened, to `[batch, output_sizes[-1]]`.
+
+        Raises:
+          ValueError: As in `features`, or if the inputs have another type than at the first call.
+        """
         hidden = self.features(inputs)
+        check_type(hidden, *(layer.w.dtype for layer in self.layers if hasattr(layer, "w")))
         for index, layer in enumerate(self.layers):
             hidden = layer(self.activation(hidden) if index else hidden)
         return hidden
@@ -147,7 +164,7 @@ class _Forms:
         return pieces
 
 
-def _features(group: PermutationGroup | MatrixGroup, degree: int, invariants: str) -> list[_Forms]:
+def _features(group: Group, degree: int, invariants: str) -> list[_Forms]:
     if isinstance(group, PermutationGroup) and invariants == "orbit_sums":
         return [_orbit_sums(group, each) for each in range(1, degree + 1)]
     if invariants == "fundamental":
