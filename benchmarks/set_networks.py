@@ -191,7 +191,7 @@ def plain() -> Any:
 
 
 def _symmetrized(method: str) -> Any:
-    from weirdonetworks.nets.symmetrized import Symmetrized
+    from weirdonetworks.nets.averaged import Symmetrized
 
     return Symmetrized(plain(), method=method, samples=16)
 

@@ -32,10 +32,10 @@ from weirdonetworks.algebra import (
 )
 from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.lab.training.optimizers import Adam, Momentum
-from weirdonetworks.nets.frames import Canonicalise, FrameAverage, TurnFrame
+from weirdonetworks.nets.averaged import Averaged, Canonicalise, FrameAverage, LocalPool, OrbitAverage, Symmetrized
+from weirdonetworks.nets.frames import TurnFrame
 from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
 from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
-from weirdonetworks.nets.local_pool import LocalPool
 from weirdonetworks.nets.polynomial.invariant import InvariantMLP
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialLinear, PolynomialMLP, QuadraticMLP
 from weirdonetworks.nets.polynomial.quadratic import ConstrainedQuadratic, QuadraticLayer
@@ -64,8 +64,7 @@ from weirdonetworks.nets.small.soft_floor import SoftFloor
 from weirdonetworks.nets.small.staged_networks import ExpansionParallel, ExpansionSerial, RandomSample, Residual
 from weirdonetworks.nets.small.variational_bottleneck import VariationalBottleneck
 from weirdonetworks.nets.soft_equivariant import SoftEquivariant
-from weirdonetworks.nets.symmetrized import Symmetrized
-from weirdonetworks.nets.synchronous import OrbitAverage, SynchronousMLP
+from weirdonetworks.nets.synchronous import SynchronousMLP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -349,6 +348,15 @@ NETWORKS = (
     ),
     Network(FreeAbelianEncoder, (4, 5, 2), {"generators": 4, "output_size": 3}, free_axes=(1,), **POOLED_SETS),
     Network(
+        Averaged,
+        (4, 3, 3, 1),
+        {"elements": image_rotations(3, 3), "output": "equivariant"},
+        flattens=True,
+        wraps=lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP([6, 2])]),
+        action_in=pixels(),
+        action_out=regular(TURNS, right=True),
+    ),
+    Network(
         OrbitAverage,
         (4, 3, 3, 1),
         {"action": image_rotations(3, 3), "pooling": "moments"},
@@ -412,7 +420,7 @@ NETWORKS = (
     Network(
         LocalPool,
         (4, 3, 3, 1),
-        {"group": image_translations(3, 3), "radius": 1},
+        {"action": image_translations(3, 3), "radius": 1},
         flattens=True,
         wraps=lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP([6, 2])]),
         reason="neighbourhood",
@@ -421,7 +429,7 @@ NETWORKS = (
         Network(
             module,
             (4, 4, 4, 1),
-            {"frame": TurnFrame("D4")},
+            {"frame": TurnFrame(SQUARE)},
             wraps=lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP([6, 2])]),
             action_in=pixels(SQUARE),
             action_out=trivial(),

@@ -11,20 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from weirdonetworks.nets import pooling as pooling
-    from weirdonetworks.nets.frames import (
+    from weirdonetworks.nets.averaged import (
+        Averaged as Averaged,
         Canonicalise as Canonicalise,
         FrameAverage as FrameAverage,
+        LocalPool as LocalPool,
+        OrbitAverage as OrbitAverage,
+        Symmetrized as Symmetrized,
+    )
+    from weirdonetworks.nets.frames import (
         SortFrame as SortFrame,
+        Standard as Standard,
         TurnFrame as TurnFrame,
+        sorted_lexicographically as sorted_lexicographically,
     )
     from weirdonetworks.nets.group_convolution import (
         GroupConv2D as GroupConv2D,
         GroupPool as GroupPool,
         LiftingConv2D as LiftingConv2D,
     )
-    from weirdonetworks.nets.learned_augmentation import LearnedAugmentation as LearnedAugmentation
-    from weirdonetworks.nets.local_pool import LocalPool as LocalPool
-    from weirdonetworks.nets.orbits import Orbit as Orbit
+    from weirdonetworks.nets.learned_augmentation import (
+        LearnedAugmentation as LearnedAugmentation,
+        LearnedRange as LearnedRange,
+    )
+    from weirdonetworks.nets.orbits import ListedElements as ListedElements, Orbit as Orbit
     from weirdonetworks.nets.polynomial.invariant import InvariantMLP as InvariantMLP
     from weirdonetworks.nets.polynomial.polynomial_layers import (
         PolynomialLinear as PolynomialLinear,
@@ -81,11 +91,7 @@ if TYPE_CHECKING:
     )
     from weirdonetworks.nets.small.variational_bottleneck import VariationalBottleneck as VariationalBottleneck
     from weirdonetworks.nets.soft_equivariant import SoftEquivariant as SoftEquivariant
-    from weirdonetworks.nets.symmetrized import (
-        Symmetrized as Symmetrized,
-        sorted_lexicographically as sorted_lexicographically,
-    )
-    from weirdonetworks.nets.synchronous import OrbitAverage as OrbitAverage, SynchronousMLP as SynchronousMLP
+    from weirdonetworks.nets.synchronous import SynchronousMLP as SynchronousMLP
 
 
 @functools.cache

@@ -10,8 +10,9 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests.conformance.comparison import assert_close
-from weirdonetworks.algebra import act, image_dihedral, image_rotations
-from weirdonetworks.nets.frames import Canonicalise, Frame, FrameAverage, SortFrame, TurnFrame
+from weirdonetworks.algebra import act, cyclic_group, image_dihedral, image_rotations, items
+from weirdonetworks.nets.averaged import Canonicalise, FrameAverage
+from weirdonetworks.nets.frames import Frame, SortFrame, TurnFrame
 
 Floats = npt.NDArray[np.float64]
 GROUPS = {"C4": image_rotations, "D4": image_dihedral}
@@ -64,7 +65,7 @@ def worst_error(network: Callable[[tf.Tensor], tf.Tensor], inputs: Floats, image
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("inputs", [draw(6, 4, 4, 2), draw(6, 5, 5, 1), tied_images(), draw(2, 1, 1, 2)], ids=len)
 def test_images_turned_give_the_same(inputs: Floats, group: str, wrapper: str) -> None:
-    network = WRAPPERS[wrapper](mlp(), TurnFrame(group))
+    network = WRAPPERS[wrapper](mlp(), TurnFrame(GROUPS[group](2, 2)))
     assert worst_error(network, inputs, moved(inputs, group)) < 1e-10
 
 
@@ -72,7 +73,7 @@ def test_images_turned_give_the_same(inputs: Floats, group: str, wrapper: str) -
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_whole_batch_compiled_gives_the_same(group: str, wrapper: str) -> None:
     inputs = np.concatenate([tied_images(), draw(9, 5, 5, 1)])
-    network = WRAPPERS[wrapper](mlp(), TurnFrame(group))
+    network = WRAPPERS[wrapper](mlp(), TurnFrame(GROUPS[group](2, 2)))
     network(tf.constant(inputs))
     compiled = tf.function(network, jit_compile=True, autograph=False)
     assert worst_error(compiled, inputs, moved(inputs, group)) < 1e-10
@@ -81,7 +82,7 @@ def test_a_whole_batch_compiled_gives_the_same(group: str, wrapper: str) -> None
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_mirrored_images_are_others_for_turns_alone(wrapper: str) -> None:
     inputs = draw(6, 5, 5, 1)
-    assert worst_error(WRAPPERS[wrapper](mlp(), TurnFrame("C4")), inputs, moved(inputs, "D4")) > 1e-2
+    assert worst_error(WRAPPERS[wrapper](mlp(), TurnFrame(image_rotations(2, 2))), inputs, moved(inputs, "D4")) > 1e-2
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -124,8 +125,8 @@ def rows_seen(wrapper: type[snt.Module], frame: Frame, inputs: Floats) -> int:
 
 def test_a_few_calls_stand_for_the_group() -> None:
     for group, calls in CALLS.items():
-        assert rows_seen(Canonicalise, TurnFrame(group), draw(3, 4, 4, 1)) == 1
-        assert rows_seen(FrameAverage, TurnFrame(group), draw(3, 4, 4, 1)) == calls
+        assert rows_seen(Canonicalise, TurnFrame(GROUPS[group](2, 2)), draw(3, 4, 4, 1)) == 1
+        assert rows_seen(FrameAverage, TurnFrame(GROUPS[group](2, 2)), draw(3, 4, 4, 1)) == calls
         assert 2 * calls == GROUPS[group](4, 4).order
     assert rows_seen(Canonicalise, SortFrame(), draw(3, 6, 2)) == 1
     assert rows_seen(FrameAverage, SortFrame(), draw(3, 6, 2)) == 2  # And not 6! = 720.
@@ -134,14 +135,14 @@ def test_a_few_calls_stand_for_the_group() -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_frame_is_images_of_the_input(group: str) -> None:
     inputs = draw(4, 5, 5, 2)
-    all_images, frame, given = moved(inputs, group), TurnFrame(group), tf.constant(inputs)
+    all_images, frame, given = moved(inputs, group), TurnFrame(GROUPS[group](2, 2)), tf.constant(inputs)
     for images in (frame.images(given).numpy(), frame.canonical(given).numpy()[None]):
         for each in images:
             assert ((all_images == each).all(axis=(2, 3, 4)).sum(axis=0) == 1).all()
 
 
 def test_the_standard_position_is_tall_with_most_on_top_and_left() -> None:
-    images = TurnFrame("D4").canonical(tf.constant(draw(50, 6, 6, 1))).numpy()[..., 0]
+    images = TurnFrame(image_dihedral(2, 2)).canonical(tf.constant(draw(50, 6, 6, 1))).numpy()[..., 0]
     row, column = np.indices((6, 6)) - 2.5
     for weights in (row**2 - column**2, -row, -column):
         assert ((images * weights).sum(axis=(1, 2)) >= 0).all()
@@ -161,7 +162,7 @@ def test_averages_jump_only_where_height_and_width_are_spread_alike(group: str) 
     image += (3 - (image * spread).sum()) * spread / (spread**2).sum()
     level = image - (image * top).sum() * top / (top**2).sum()  # As much on top as below.
     even = image - (image * spread).sum() * spread / (spread**2).sum()  # Spread alike.
-    canonical, average = (wrapper(mlp(), TurnFrame(group)) for wrapper in (Canonicalise, FrameAverage))
+    canonical, average = (wrapper(mlp(), TurnFrame(GROUPS[group](2, 2))) for wrapper in (Canonicalise, FrameAverage))
     assert jump(average, level, top) < 1e-5 and jump(canonical, level, top) > 1e-3
     assert jump(average, even, spread) > 1e-3 and jump(canonical, even, spread) > 1e-3
     assert jump(canonical, image + 1.0 * top, row * column) < 1e-5
@@ -184,7 +185,7 @@ def test_sorted_sets_jump_where_features_tie() -> None:
 
 def test_gradients_go_through_the_chosen_image() -> None:
     inputs = tf.constant(draw(2, 4, 4, 1))
-    network = Canonicalise(mlp(), TurnFrame("D4"))
+    network = Canonicalise(mlp(), TurnFrame(image_dihedral(2, 2)))
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         loss = tf.reduce_sum(network(inputs) ** 2)
@@ -197,7 +198,9 @@ def test_gradients_go_through_the_chosen_image() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: TurnFrame("C8"), ValueError, "group"),
+        (lambda: TurnFrame("C4"), TypeError, r"group \(='C4'\) must be a PermutationGroup .* Use image_rotations"),
+        (lambda: TurnFrame(cyclic_group(8)), ValueError, "symmetries of the square"),
+        (lambda: TurnFrame(items(4)), ValueError, r"square images\. Use pixels"),
         (lambda: TurnFrame().canonical(tf.zeros([1, 4, 5, 1])), ValueError, "square"),
         (lambda: TurnFrame().images(tf.zeros([1, 4, 4])), ValueError, "images"),
         (lambda: SortFrame().images(tf.zeros([1, 4])), ValueError, "shape"),

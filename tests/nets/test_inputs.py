@@ -26,8 +26,8 @@ def test_good_images_are_returned_as_they_are() -> None:
     [
         (Autoencoder(4), {}),
         (ConvolutionNetwork(3), {"is_training": False}),
-        (TurnFrame("C4").canonical, {}),
-        (TurnFrame("C4").images, {}),
+        (TurnFrame().canonical, {}),
+        (TurnFrame().images, {}),
         (LeNet(3), {}),
         (LiftingConv2D(2, 3), {}),
         (PixelAttention(4), {}),

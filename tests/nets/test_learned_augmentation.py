@@ -204,10 +204,14 @@ def traced(network: Callable[[tf.Tensor], tf.Tensor]) -> object:
         (lambda: LearnedAugmentation(tf.identity, 0.1).widths, ValueError, "called once"),
         (lambda: LearnedAugmentation(tf.identity, 0.1).width_penalty(), ValueError, "called once"),
         (lambda: LearnedAugmentation(tf.identity, 0.1)(tf.ones([1, 2, 2, 1]), True), ValueError, r"seed \(=None\)"),
-        (lambda: called_with_seed(3), ValueError, r"seed of shape \(\) and type int32 must be int32 \[2\]"),
-        (lambda: called_with_seed([1, 2, 3]), ValueError, r"seed of shape \(3,\)"),
-        (lambda: called_with_seed([0.5, 1.0]), ValueError, "seed .* type float32"),
-        (lambda: traced(lambda moved: moved[:, : tf.shape(moved)[0]]), ValueError, "outputs of shape .* must be known"),
+        (lambda: called_with_seed(3), ValueError, r"seed of type int32 and shape \(\) must be two integers"),
+        (lambda: called_with_seed([1, 2, 3]), ValueError, r"seed of type int32 and shape \(3,\)"),
+        (lambda: called_with_seed([0.5, 1.0]), ValueError, "seed of type float32"),
+        (
+            lambda: traced(lambda moved: moved[..., : tf.shape(moved)[0]]),
+            ValueError,
+            "outputs of shape .* the features known",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(call: Callable[[], object], error: type[Exception], words: str) -> None:

@@ -9,9 +9,8 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests.conformance.comparison import assert_close
-from weirdonetworks.algebra import compose, cyclic_group, image_translations, inverse, symmetric_group
-from weirdonetworks.nets.local_pool import LocalPool, ball
-from weirdonetworks.nets.synchronous import OrbitAverage
+from weirdonetworks.algebra import compose, cyclic_group, image_translations, inverse, points, symmetric_group
+from weirdonetworks.nets.averaged import LocalPool, OrbitAverage
 
 GROUP = image_translations(5, 6)
 
@@ -52,11 +51,11 @@ def test_changes_are_within_the_bound_and_shrink() -> None:
     largest = []
     for radius in (0, 1, 2, 3, 4, 5):
         local = LocalPool(plain, GROUP, radius)
-        near = {element.tobytes() for element in local.elements}
+        near = {element.tobytes() for element in local.elements.elements}
         changes = []
         for shift in ((1, 0), (0, 1), (0, -1), (1, 1)):
             move = inverse(np.roll(np.arange(30).reshape(5, 6), shift, (0, 1)).ravel())
-            left = {compose(element, move).tobytes() for element in local.elements}
+            left = {compose(element, move).tobytes() for element in local.elements.elements}
             changes.append(change(local, shift))
             assert (changes[-1] <= len(left - near) / len(near) * spread + 1e-12).all()
         largest.append(np.max(changes))
@@ -65,11 +64,11 @@ def test_changes_are_within_the_bound_and_shrink() -> None:
 
 
 def test_balls_are_the_words_of_so_many_steps() -> None:
-    sizes = [len(ball(GROUP, radius, limit=30)) for radius in range(6)]
+    sizes = [len(points(GROUP).ball(radius, limit=30)) for radius in range(6)]
     shifts = [(min(down, 5 - down) + min(right, 6 - right)) for down in range(5) for right in range(6)]
     assert sizes == [sum(length <= radius for length in shifts) for radius in range(6)]
-    assert len(ball(symmetric_group(4), 20, limit=24)) == 24
-    assert len(ball(cyclic_group(3), 0, limit=1)) == 1
+    assert len(points(symmetric_group(4)).ball(20, limit=24)) == 24
+    assert len(points(cyclic_group(3)).ball(0, limit=1)) == 1
 
 
 def test_outputs_keep_their_axes() -> None:
@@ -84,12 +83,12 @@ def test_outputs_keep_their_axes() -> None:
     ("call", "error", "words"),
     [
         (lambda: LocalPool(None, GROUP, 1), TypeError, "network"),
-        (lambda: LocalPool(tf.identity, "shifts", 1), TypeError, "group"),
+        (lambda: LocalPool(tf.identity, "shifts", 1), TypeError, "action"),
         (lambda: LocalPool(tf.identity, GROUP, -1), ValueError, "radius"),
         (lambda: LocalPool(tf.identity, GROUP, 1, pooling="median"), ValueError, "pooling"),
         (lambda: LocalPool(tf.identity, symmetric_group(9), 30), ValueError, "limit"),
-        (lambda: LocalPool(tf.identity, GROUP, 1)(tf.zeros([1, 5, 5, 1])), ValueError, "width 30"),
-        (lambda: LocalPool(lambda x: x[:, 0], GROUP, 1)(tf.zeros([1, 30])), ValueError, "network"),
+        (lambda: LocalPool(tf.identity, GROUP, 1)(tf.zeros([1, 5, 5, 1])), ValueError, "must hold 30 numbers"),
+        (lambda: LocalPool(tf.reduce_sum, GROUP, 1)(tf.zeros([1, 30])), ValueError, "network"),
     ],
 )
 def test_what_cannot_be_is_refused(call: Callable[[], object], error: type[Exception], words: str) -> None:

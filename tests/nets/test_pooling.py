@@ -210,7 +210,7 @@ def test_names() -> None:
     for name, function in pooling.POOLINGS.items():
         np.testing.assert_array_equal(pooling.named(name)(values), function(values))
     assert pooling.named(pooling.mean) is pooling.mean
-    with pytest.raises(ValueError, match=r"pooling \(='median'\) must be one of mean, sum, max"):
+    with pytest.raises(ValueError, match=r"pooling \(='median'\) must be one of mean, sum, product, max"):
         pooling.named("median")
     with pytest.raises(TypeError, match=r"pooling \(=3\) must be a name or a function"):
         pooling.named(3)  # type: ignore[arg-type]

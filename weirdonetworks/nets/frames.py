@@ -1,31 +1,55 @@
-"""Invariance for the price of a few calls of a network: its input is first brought into a standard position."""
+"""Frames: a few elements of a group that depend on the input, which is first brought into a standard position."""
 
-from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.algebra.actions import PermutationAction, pixels
+from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.groups import PermutationGroup
+from weirdonetworks.algebra.permutations import inverse
 from weirdonetworks.nets.inputs import checked_images, checked_set
-from weirdonetworks.nets.symmetrized import sorted_lexicographically
-from weirdonetworks.nets.turns import checked_group, turns
 
-AXES = {"C4": [0, 2], "D4": [0, 2, 4, 6]}  # The elements that turn rows into rows.
+Given = TypeVar("Given")
 
 
+@runtime_checkable
 class Frame(Protocol):
     """A rule that picks, for each input x, some elements g of a group, and for s.x those that give the same g x."""
 
     def canonical(self, inputs: tf.Tensor) -> tf.Tensor:
         """Brings each input into its standard position, `[batch, ...]` to the same: the same for x and s.x."""
 
-    def images(self, inputs: tf.Tensor) -> tf.Tensor:
+    def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Gives the images of each input under its elements, `[elements, batch, ...]`: the same for x and s.x."""
 
 
+def checked_frame(frame: Given) -> Given:
+    """Returns a frame as it is.
+
+    Raises:
+      TypeError: If it is none.
+    """
+    if not isinstance(frame, Frame):
+        raise TypeError(f"frame (={frame!r}) must be a TurnFrame, a SortFrame or an object with their methods.")
+    return frame
+
+
+class Standard:
+    """The standard position of a frame alone, as the one image of each input that `Averaged` calls a network on."""
+
+    def __init__(self, frame: Frame):
+        """Takes a frame; raises a `TypeError` if it is none."""
+        self.frame = checked_frame(frame)
+
+    def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Maps inputs `[batch, ...]` to their standard position, `[1, batch, ...]`."""
+        return self.frame.canonical(inputs)[None]
+
+
 class TurnFrame:
-    """Frames of square images for quarter turns, or for mirror images too, by their moments.
+    """Frames of square images for symmetries of the square, the quarter turns or mirror images too, by their moments.
 
     Of all images g x the standard position is that which, around the middle of the image, is spread most in height
     rather than in width, sum x (row^2 - column^2); among equals, has most of its mass on top; then, to the left; and if
@@ -33,27 +57,31 @@ class TurnFrame:
     that are equal images. So it is the same for x and s.x in every case, symmetric images and chance ties among them.
 
     The frame is that position and its images under the elements that keep the axes: 2 of the 4 turns, 4 of the 8
-    elements of D4. These are the same set of images where mass goes from top to bottom or from left to right, so what
-    is averaged over them jumps only where height and width are spread alike (on 2 x 2 pixels they always are); what
-    reads the standard position alone jumps at all these places.
+    symmetries of the square. These are the same set of images where mass goes from top to bottom or from left to right,
+    so what is averaged over them jumps only where height and width are spread alike (on 2 x 2 pixels they always are);
+    what reads the standard position alone jumps at all these places.
 
     >>> image = tf.constant([[[[0.0], [1.0]], [[0.0], [2.0]]]])
     >>> for each in (image, tf.image.rot90(image)):
-    ...     print(TurnFrame("C4").canonical(each)[0, :, :, 0].numpy().tolist())
+    ...     print(TurnFrame().canonical(each)[0, :, :, 0].numpy().tolist())
     [[1.0, 2.0], [0.0, 0.0]]
     [[1.0, 2.0], [0.0, 0.0]]
     """
 
-    def __init__(self, group: str = "C4"):
+    def __init__(self, action: PermutationAction | PermutationGroup | None = None):
         """Chooses the group.
 
         Args:
-          group: `C4`, the quarter turns; or `D4`, with mirror images.
+          action: An action on square images, `pixels(...)`, or the group that it takes: `image_rotations(2, 2)`, the
+            quarter turns, unless given; `image_dihedral(2, 2)`, with mirror images; or a subgroup.
 
         Raises:
-          ValueError: If there is no such group.
+          TypeError: If it is neither.
+          ValueError: If it does not consist of symmetries of the square.
         """
-        self.group = checked_group(group)
+        self.action = action if isinstance(action, PermutationAction) else pixels(action)
+        if len(self.action.sizes) != 2:
+            raise ValueError(f"action (={action!r}) must act on the pixels of square images. Use pixels(...).")
 
     def canonical(self, inputs: tf.Tensor) -> tf.Tensor:
         """Brings each image into its standard position, `[batch, side, side, channels]` to the same.
@@ -62,25 +90,30 @@ class TurnFrame:
           ValueError: If the inputs are no square images.
         """
         inputs, side, channels = _checked_square(inputs)
-        pixels = tf.reshape(inputs, [-1, side * side, channels])
-        images = tf.gather(pixels, turns(self.group, side), axis=1)
+        images = tf.gather(tf.reshape(inputs, [-1, side * side, channels]), self._gathers(side), axis=1)
         # An image's moments come from it alone, so that rounding breaks no tie one way for x and another for s.x.
         moments = _moments(tf.reshape(tf.reduce_sum(images, axis=3), [-1, images.shape[1], side, side]))
         values = tf.reshape(images, [-1, images.shape[1], side * side * channels])
         chosen = _largest(tf.concat([moments, values], axis=2))
         return tf.reshape(tf.gather(values, chosen, batch_dims=1), [-1, side, side, channels])
 
-    def images(self, inputs: tf.Tensor) -> tf.Tensor:
+    def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Gives the images that make up the frame, `[elements, batch, side, side, channels]`.
 
         Raises:
           ValueError: If the inputs are no square images.
         """
         inputs, side, channels = _checked_square(inputs)
-        gathers = turns(self.group, side)[AXES[self.group]]
-        pixels = tf.reshape(self.canonical(inputs), [-1, side * side, channels])
-        images = tf.transpose(tf.gather(pixels, gathers, axis=1), [1, 0, 2, 3])
+        gathers = self._gathers(side)
+        if side > 1:  # Those that keep the axes read the first row off one row.
+            gathers = gathers[np.ptp(gathers[:, :side] // side, axis=1) == 0]
+        standard = tf.reshape(self.canonical(inputs), [-1, side * side, channels])
+        images = tf.transpose(tf.gather(standard, gathers, axis=1), [1, 0, 2, 3])
         return tf.reshape(images, [len(gathers), -1, side, side, channels])
+
+    def _gathers(self, side: int) -> Ints:
+        """Gives the pixels that each element reads, `[elements, side * side]`."""
+        return inverse(self.action.permutations(self.action.elements(), (side, side)))
 
 
 class SortFrame:
@@ -104,7 +137,7 @@ class SortFrame:
         inputs, _ = checked_set(inputs)
         return sorted_lexicographically(inputs)
 
-    def images(self, inputs: tf.Tensor) -> tf.Tensor:
+    def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Sorts the items of each set by each feature, to `[features, batch, items, features]`.
 
         Raises:
@@ -115,80 +148,28 @@ class SortFrame:
         return tf.stack([tf.roll(sorted_lexicographically(each), i, axis=2) for i, each in enumerate(rolled)])
 
 
-@snt.allow_empty_variables
-class _Framed(snt.Module):
-    """A network and a frame."""
+def sorted_lexicographically(items: tf.Tensor) -> tf.Tensor:
+    """Sorts the items of each set by the first feature, among equals by the second, and so on.
 
-    def __init__(self, network: Callable[[tf.Tensor], tf.Tensor], frame: Frame, name: str | None = None):
-        """Wraps a network.
+    >>> sorted_lexicographically(tf.constant([[[2.0, 1.0], [1.0, 5.0], [2.0, 0.0]]])).numpy().tolist()
+    [[[1.0, 5.0], [2.0, 0.0], [2.0, 1.0]]]
 
-        Args:
-          network: A module or function of inputs `[batch, ...]`.
-          frame: The rule that finds the position: `TurnFrame` for images, `SortFrame` for sets.
-          name: The module's name.
+    Args:
+      items: Sets, `[batch, items, features]`.
 
-        Raises:
-          TypeError: If the network cannot be called, or the frame is none.
-        """
-        super().__init__(name=name)
-        if not callable(network):
-            raise TypeError(f"network (={network!r}) must be a module or a function.")
-        if not (hasattr(frame, "canonical") and hasattr(frame, "images")):
-            raise TypeError(f"frame (={frame!r}) must be a TurnFrame, a SortFrame or an object with their methods.")
-        self.network = network
-        self.frame = frame
+    Returns:
+      The sets sorted, of the same shape.
 
-
-class Canonicalise(_Framed):
-    """A network that sees its input in a standard position only: invariant for the price of one call.
-
-        f(x) = network(c(x) x),    c(s.x) s.x = c(x) x, so f(s.x) = f(x)
-
-    Exact for every input, but not continuous: where c(x) x jumps, so does f, unless the network gives the same on both
-    sides, as an invariant one does; see the frame for where that is.
-
-    >>> network = Canonicalise(snt.Sequential([snt.Flatten(), snt.nets.MLP([8, 2])]), TurnFrame("D4"))
-    >>> images = tf.random.stateless_normal([2, 5, 5, 1], seed=[0, 0])
-    >>> bool(tf.reduce_max(tf.abs(network(images) - network(tf.image.flip_left_right(images)))) < 1e-5)
-    True
+    Raises:
+      ValueError: If they are no sets, or the number of features is not known.
     """
-
-    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, ...]` to what the network gives.
-
-        Raises:
-          ValueError: If the inputs are not what the frame is for.
-        """
-        return self.network(self.frame.canonical(inputs))
-
-
-class FrameAverage(_Framed):
-    """A network averaged over a frame, a few images of its input: invariant for the price of as many calls.
-
-        f(x) = mean of network(g x) over g in the frame of x,    f(s.x) = f(x)
-
-    Exact for every input. Continuous but where the frame changes: for a `TurnFrame` at fewer places than the standard
-    position of `Canonicalise` does, for a `SortFrame` at more; see there. All images are one batch, in one call of the
-    network.
-
-    >>> network = FrameAverage(snt.Sequential([snt.Flatten(), snt.nets.MLP([8, 2])]), SortFrame())
-    >>> one, other = network(tf.constant([[[1.0, 3.0], [2.0, 0.0]], [[2.0, 0.0], [1.0, 3.0]]]))
-    >>> bool(tf.reduce_max(tf.abs(one - other)) < 1e-5)
-    True
-
-    Source: Puny et al., Frame averaging for invariant and equivariant network design, 2022.
-    """
-
-    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, ...]` to what the network gives, averaged.
-
-        Raises:
-          ValueError: If the inputs are not what the frame is for.
-        """
-        images = self.frame.images(inputs)
-        outputs = self.network(tf.reshape(images, tf.concat([[-1], tf.shape(images)[2:]], axis=0)))
-        by_element = tf.reshape(outputs, tf.concat([[images.shape[0], -1], tf.shape(outputs)[1:]], axis=0))
-        return tf.reduce_mean(by_element, axis=0)
+    if items.shape.rank != 3 or items.shape[2] is None:
+        raise ValueError(f"items of shape {items.shape} must be [batch, items, features], the features known.")
+    # Stable sorts, the last feature first: the smallest by `top_k`, which gives equal entries in their order.
+    for feature in reversed(range(items.shape[2])):
+        order = tf.math.top_k(-items[:, :, feature], tf.shape(items)[1]).indices
+        items = tf.gather(items, order, batch_dims=1)
+    return items
 
 
 def _checked_square(images: tf.Tensor) -> tuple[tf.Tensor, int, int]:

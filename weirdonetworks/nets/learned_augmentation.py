@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least, finite
-from weirdonetworks.nets.inputs import check_type, checked_images
+from weirdonetworks.nets.averaged import Averaged
+from weirdonetworks.nets.inputs import check_type, checked_images, checked_seed
 
 # What moves the point (x, y, 1): x to the right, y upwards, the origin in the middle, 1 half the longer side.
 GENERATORS = {
@@ -25,18 +25,101 @@ GENERATORS = {
 TERMS, SQUARINGS = 8, 6
 
 
-class LearnedAugmentation(snt.Module):
-    """A network averaged over random affine maps of its images, whose widths are learned as its weights are.
+class LearnedRange(tf.Module):
+    """Affine maps of images drawn from a range whose widths are learned: elements for `Averaged`.
 
-        f(x) = mean of network(T(exp(sum_i e_i w_i G_i)) x) over draws of e, each e_i uniform in [-1, 1]
+        T(exp(sum_i e_i w_i G_i)) x,    each e_i uniform in [-1, 1]
 
     with the generators G_i of affine maps, T the map of images that they make, bilinear, and widths w_i > 0. In
     training each image is moved by one draw of its own; else all are by the same few, which are evenly spread.
+    """
+
+    def __init__(
+        self,
+        strength: float,
+        generators: Sequence[str] = tuple(GENERATORS),
+        width: float = 0.1,
+        samples: int = 8,
+        fill: float = 0.0,
+        resample: bool = True,
+    ):
+        """Sets the range; arguments as those of `LearnedAugmentation`."""
+        super().__init__()
+        names = list(generators) if np.iterable(generators) else []
+        if not names or sum(each in names for each in GENERATORS) != len(names):
+            raise ValueError(f"generators (={generators!r}) must be different ones of {', '.join(GENERATORS)}.")
+        self.strength = finite("strength", strength, least=0)
+        self.fill = finite("fill", fill)
+        self.resample = resample
+        self._generators = np.array([GENERATORS[each] for each in names], np.float64)
+        self._width = finite("width", width)
+        if self._width <= 0:
+            raise ValueError(f"width (={width}) must be above 0.")
+        self._draws = _evenly_spread(at_least("samples", samples, 1), len(self._generators))
+
+    @property
+    def widths(self) -> tf.Tensor:
+        """The widths w, in the order of the generators.
+
+        Raises:
+          ValueError: If no images have been moved yet.
+        """
+        if not hasattr(self, "raw_widths"):
+            raise ValueError("The module must be called once before it has widths.")
+        return tf.math.softplus(self.raw_widths)
+
+    def width_penalty(self) -> tf.Tensor:
+        """Computes what is to be added to the loss, `-strength * |w|`: the wider, the less.
+
+        Raises:
+          ValueError: If no images have been moved yet.
+        """
+        return -self.strength * tf.norm(self.widths)
+
+    def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Moves images `[batch, height, width, channels]` to `[draws, batch, height, width, channels]`.
+
+        Args:
+          inputs: The images. Of half precision they are moved in float32.
+          is_training: Whether maps are drawn, one for each image.
+          seed: What they are drawn by, two integers, new at each step.
+
+        Raises:
+          ValueError: If the inputs are no images or of another type than at the first call, `is_training` is missing,
+            or a seed is needed and there is none or no such.
+        """
+        given = checked_images(inputs)
+        if is_training is None and self.resample:
+            raise ValueError("is_training (=None) must be given: True or False.")
+        images = tf.cast(given, tf.float32) if given.dtype.size < 4 else given
+        if not hasattr(self, "raw_widths"):
+            start = self._width + math.log(-math.expm1(-self._width))  # What softplus takes to the width.
+            self.raw_widths = tf.Variable(tf.constant(start, images.dtype, [len(self._generators)]), name="raw_widths")
+        check_type(images, self.raw_widths.dtype)
+        moved = self.fill + move(images - self.fill, _exponential(-self._drawn(images, is_training, seed)))
+        return tf.cast(tf.transpose(moved, [1, 0, 2, 3, 4]), given.dtype)
+
+    def _drawn(self, images: tf.Tensor, is_training: bool | None, seed: tf.Tensor | None) -> tf.Tensor:
+        """Draws from the algebra, `[batch, 1, 3, 3]`, or takes the fixed draws, `[samples, 3, 3]`."""
+        if not (is_training and self.resample):
+            draws = tf.constant(self._draws, images.dtype)
+        else:
+            shape = [tf.shape(images)[0], 1, len(self._generators)]
+            drawn_by = checked_seed(seed, "resample")
+            draws = tf.random.stateless_uniform(shape, drawn_by, -1, 1, images.dtype, alg="philox")
+        return tf.tensordot(draws * self.widths, tf.constant(self._generators, images.dtype), axes=1)
+
+
+class LearnedAugmentation(Averaged):
+    """`Averaged` over random affine maps of images, whose widths are learned as the network's weights are.
+
+        f(x) = mean of network(T(exp(sum_i e_i w_i G_i)) x) over draws of e; see `LearnedRange`
 
     The training loss alone would shrink the widths, since what was moved is harder to tell. To the loss is added
     `width_penalty`, which rewards them, and they grow until moving costs more than that. So a width depends on
     `strength`, and what costs the network nothing grows without bound, whether or not the data contain it.
 
+    >>> import sonnet as snt
     >>> network = snt.Sequential([snt.Flatten(), snt.Linear(3)])
     >>> augmented = LearnedAugmentation(network, strength=0.1, generators=["rotation"])
     >>> images = tf.ones([2, 4, 4, 1])
@@ -45,6 +128,8 @@ class LearnedAugmentation(snt.Module):
 
     Source: Benton et al., Learning invariances in neural networks from training data, 2020.
     """
+
+    elements: LearnedRange
 
     def __init__(
         self,
@@ -75,77 +160,22 @@ class LearnedAugmentation(snt.Module):
           TypeError: If the network cannot be called, samples is no integer, or another number is none.
           ValueError: If a number is out of range, or the generators are not different ones of these, one at least.
         """
-        super().__init__(name=name)
-        if not callable(network):
-            raise TypeError(f"network (={network!r}) must be a module or a function.")
-        names = list(generators) if np.iterable(generators) else []
-        if not names or sum(each in names for each in GENERATORS) != len(names):
-            raise ValueError(f"generators (={generators!r}) must be different ones of {', '.join(GENERATORS)}.")
-        self.network = network
-        self.strength = finite("strength", strength, least=0)
-        self.fill = finite("fill", fill)
-        self.resample = resample
-        self._generators = np.array([GENERATORS[each] for each in names], np.float64)
-        self._width = finite("width", width)
-        if self._width <= 0:
-            raise ValueError(f"width (={width}) must be above 0.")
-        self._draws = _evenly_spread(at_least("samples", samples, 1), len(self._generators))
-
-    @snt.once
-    def _initialize(self, dtype: tf.DType) -> None:
-        start = self._width + math.log(-math.expm1(-self._width))  # What softplus takes to the width.
-        self.raw_widths = tf.Variable(tf.constant(start, dtype, [len(self._generators)]), name="raw_widths")
+        super().__init__(network, LearnedRange(strength, generators, width, samples, fill, resample), name=name)
 
     @property
     def widths(self) -> tf.Tensor:
-        """The widths w, in the order of the generators.
-
-        Raises:
-          ValueError: If the module has not been called.
-        """
-        if not hasattr(self, "raw_widths"):
-            raise ValueError("The module must be called once before it has widths.")
-        return tf.math.softplus(self.raw_widths)
+        """The widths, as those of `LearnedRange`."""
+        return self.elements.widths
 
     def width_penalty(self) -> tf.Tensor:
-        """Computes what is to be added to the loss, `-strength * |w|`: the wider, the less.
+        """Computes what is to be added to the loss, as `LearnedRange.width_penalty`."""
+        return self.elements.width_penalty()
 
-        Raises:
-          ValueError: If the module has not been called.
-        """
-        return -self.strength * tf.norm(self.widths)
-
-    def __call__(self, inputs: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Maps images to what the network gives, averaged.
-
-        Args:
-          inputs: Images, `[batch, height, width, channels]`.
-          is_training: Whether transformations are drawn, one for each image.
-          seed: What they are drawn by: int32 `[2]`, new at each step.
-
-        Raises:
-          ValueError: If the inputs are no images or of another type than at the first call, a seed is needed and there
-            is none or no such, or a size after the batch of the network's outputs is not known.
-        """
-        images = checked_images(inputs)
-        self._initialize(images.dtype)
-        check_type(images, self.raw_widths.dtype)
-        moved = self.fill + move(images - self.fill, _exponential(-self._drawn(images, is_training, seed)))
-        outputs = self.network(tf.reshape(moved, [-1, *images.shape[1:]]))
-        if not outputs.shape[1:].is_fully_defined():
-            raise ValueError(
-                f"network gives outputs of shape {outputs.shape}, whose sizes after the batch must be known."
-            )
-        return tf.reduce_mean(tf.reshape(outputs, [-1, moved.shape[1], *outputs.shape[1:]]), axis=1)
-
-    def _drawn(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None) -> tf.Tensor:
-        """Draws from the algebra, `[batch, 1, 3, 3]`, or takes the fixed draws, `[samples, 3, 3]`."""
-        if not (is_training and self.resample):
-            draws = tf.constant(self._draws, images.dtype)
-        else:
-            shape = [tf.shape(images)[0], 1, len(self._generators)]
-            draws = tf.random.stateless_uniform(shape, _checked_seed(seed), -1, 1, images.dtype, alg="philox")
-        return tf.tensordot(draws * self.widths, tf.constant(self._generators, images.dtype), axes=1)
+    def __call__(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Maps images `[batch, height, width, channels]` to what the network gives, averaged; see `Averaged`."""
+        outputs = super().__call__(inputs, is_training, seed)
+        self.raw_widths = self.elements.raw_widths  # Where a checkpoint has them.
+        return outputs
 
 
 def move(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
@@ -180,15 +210,6 @@ def move(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
             values = tf.gather(flat, places, axis=1, batch_dims=matrices.shape.rank - 3)
             moved += tf.where(inside, down * across, 0)[..., None] * values
     return tf.reshape(moved, [-1, matrices.shape[-3], height, width, channels])
-
-
-def _checked_seed(seed: tf.Tensor | None) -> tf.Tensor:
-    if seed is None:
-        raise ValueError("seed (=None) must be given in training: int32 [2], new at each step.")
-    numbers = tf.convert_to_tensor(seed)
-    if numbers.dtype not in (tf.int32, tf.int64) or not numbers.shape.is_compatible_with([2]):
-        raise ValueError(f"seed of shape {numbers.shape} and type {numbers.dtype.name} must be int32 [2].")
-    return numbers
 
 
 def _exponential(matrices: tf.Tensor) -> tf.Tensor:

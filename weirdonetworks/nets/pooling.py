@@ -47,6 +47,17 @@ def maximum(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     return largest if present is None else tf.where(tf.reduce_any(present, axis=-2), largest, 0)
 
 
+def product(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Multiplies the items; of many the product soon overflows or underflows.
+
+    >>> product(tf.constant([[1.0], [2.0], [6.0]]), mask=tf.constant([False, True, True])).numpy().tolist()
+    [12.0]
+    """
+    present = _present(values, mask)
+    multiplied = tf.reduce_prod(_kept(values, present, 1.0), axis=-2)
+    return multiplied if present is None else tf.where(tf.reduce_any(present, axis=-2), multiplied, 0)
+
+
 def variance(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Averages the squared distances from the mean, `sum_i (x_i - mean)^2 / items`.
 
@@ -154,6 +165,7 @@ def log_mean_exp(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
 POOLINGS: dict[str, Pooling] = {
     "mean": mean,
     "sum": sum_,
+    "product": product,
     "max": maximum,
     "variance": variance,
     "moments": moments,

@@ -12,11 +12,11 @@ from weirdonetworks.algebra.actions import PermutationAction
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.weight_orbits import paired_permutations
-from weirdonetworks.nets.frames import Canonicalise, FrameAverage, SortFrame, TurnFrame
+from weirdonetworks.nets.averaged import Canonicalise, FrameAverage, LocalPool
+from weirdonetworks.nets.frames import SortFrame, TurnFrame
 from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
 from weirdonetworks.nets.inputs import check_type, checked_bias, flattened
 from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
-from weirdonetworks.nets.local_pool import LocalPool
 from weirdonetworks.nets.shared_maps import METHODS, shared_map
 from weirdonetworks.nets.soft_equivariant import SoftEquivariant
 

@@ -10,7 +10,8 @@ from weirdonetworks.experiments.synchronous_mnist import SynchronousConfig
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.training.study import Study
-from weirdonetworks.nets.synchronous import OrbitAverage, SynchronousMLP
+from weirdonetworks.nets.averaged import OrbitAverage
+from weirdonetworks.nets.synchronous import SynchronousMLP
 
 table = comparison.table
 

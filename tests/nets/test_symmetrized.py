@@ -18,8 +18,9 @@ from weirdonetworks.algebra import (
     symmetric_group,
     trivial_group,
 )
+from weirdonetworks.nets.averaged import Symmetrized
+from weirdonetworks.nets.frames import sorted_lexicographically
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
-from weirdonetworks.nets.symmetrized import Symmetrized, sorted_lexicographically
 
 GROUPS = {
     "C4": lambda: cyclic_group(4),
@@ -161,13 +162,13 @@ def test_bad_input_is_refused() -> None:
         Symmetrized(network(), limit=5)(tf.zeros([1, 3, 1]))
     with pytest.raises(ValueError, match=r"limit \(=9\).*\(=10\): raise it, or use method='sampled' \(not exactly inv"):
         Symmetrized(network(), group=cyclic_group(10), limit=9)
-    with pytest.raises(ValueError, match=r"shape \(1, 5, 1\) must have 4 items, on which the group acts"):
+    with pytest.raises(ValueError, match=r"shape \(5, 1\) must begin with \[4\] for items"):
         Symmetrized(network(), group=cyclic_group(4))(tf.zeros([1, 5, 1]))
     for method in ("canonical", "adjacent"):
         with pytest.raises(ValueError, match=f"method \\(='{method}'\\) is for all orders only"):
             Symmetrized(network(), group=cyclic_group(4), method=method)
-    with pytest.raises(ValueError, match=r"combine \(='max'\) must be one of mean, sum, product"):
-        Symmetrized(network(), "max")
+    with pytest.raises(ValueError, match=r"pooling \(='median'\) must be one of mean, sum, product"):
+        Symmetrized(network(), "median")
     with pytest.raises(ValueError, match=r"method \(='all'\) must be one of exact, sampled, canonical, adjacent"):
         Symmetrized(network(), method="all")
     with pytest.raises(TypeError, match=r"network .* must be a module or a function"):
