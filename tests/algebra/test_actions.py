@@ -266,10 +266,20 @@ class TestPairs:
             assert np.array_equal(other.permutations(other.generators), [[0, 1, 2]] * len(action.generators))
             assert paired(still, action)[1] is action
 
-    def test_matrices_need_the_same_group(self) -> None:
-        assert paired(coordinates(SOLID), regular(SOLID))
-        with pytest.raises(TypeError, match="the same MatrixGroup"):
+    def test_matrices_are_paired_with_permutations_that_follow_them(self) -> None:
+        # The four diagonals of a cube; an element and its permutation take each to the same, up to its direction.
+        diagonals = np.array([[1, 1, 1], [1, 1, -1], [1, -1, 1], [-1, 1, 1]])
+        moved = np.einsum("gij,dj->gdi", SOLID.generators, diagonals)
+        permuted = PermutationGroup(np.abs(np.einsum("gdi,ei->gde", moved, diagonals)).argmax(axis=2))
+        one, other = paired(coordinates(SOLID), items(permuted))
+        elements = one.elements()
+        assert len(elements) == one.order == other.order == 24
+        for matrix, permutation in zip(one.apply(elements, np.eye(3)), other.permutations(elements), strict=True):
+            parallel = np.abs(diagonals @ matrix @ diagonals.T)  # The rows of `matrix` are the moved axes.
+            assert parallel.argmax(axis=1).tolist() == permutation.tolist() and (parallel.max(axis=1) == 3).all()
+        with pytest.raises(ValueError, match="must extend to a homomorphism"):
             paired(coordinates(SOLID), items(4))
+        assert paired(coordinates(SOLID), regular(SOLID))[0].group is SOLID
 
 
 class TestRefusals:

@@ -31,8 +31,8 @@ def independent(one: PermutationAction, other: PermutationAction) -> Permutation
         check_kind("action", each, PermutationAction)
         check_kind("group", each.group, PermutationGroup)
     group = direct_product(one.group, other.group)  # type: ignore[arg-type]
-    split = one.generators.shape[1]
-    return product(restricted(one, group, 0), restricted(other, group, split))
+    split, rest = one.generators.shape[1], other.generators.shape[1]
+    return product(restricted(one, group, 0, split), restricted(other, group, split, rest))
 
 
 def direct_sum(one: Action, other: Action) -> Any:

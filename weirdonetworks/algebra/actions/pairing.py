@@ -1,11 +1,21 @@
 """Pairing of two actions as actions of one group, checked to be a homomorphism."""
 
 import math
+from collections.abc import Callable
 from typing import Any, overload
 
 import numpy as np
 
-from weirdonetworks.algebra.actions.base import Action, Elements, Group, PermutationAction, check_kind, unmoved
+from weirdonetworks.algebra.actions.base import (
+    Action,
+    Elements,
+    Group,
+    LinearAction,
+    PermutationAction,
+    check_kind,
+    unmoved,
+)
+from weirdonetworks.algebra.actions.kinds import regular
 from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.orbits import join
@@ -38,8 +48,9 @@ is the identity in the first group alone. Pass an action of the same group, gene
 trivial(size).
 
     Raises:
-      TypeError: If an argument is not an `Action`, or the groups differ and one of them is a `MatrixGroup`.
-      ValueError: If the numbers of generators differ, or the pairs of generators make no homomorphism.
+      TypeError: If an argument is not an `Action`.
+      ValueError: If the numbers of generators differ, or the pairs of generators make no homomorphism; or if a group of
+        more than 2,048 matrices is paired with another.
     """
     for each in (one, other):
         check_kind("action", each, Action)
@@ -49,9 +60,8 @@ trivial(size).
         return one, _still(other, one.abstract_group)
     if isinstance(one, PermutationAction) and _moves_nothing(one):
         return _still(one, other.abstract_group), other
-    first, second = one.abstract_group, other.abstract_group
-    if not (isinstance(first, PermutationGroup) and isinstance(second, PermutationGroup)):
-        raise TypeError(f"{one!r} and {other!r} must be actions of the same group. Pass both the same MatrixGroup.")
+    one, first = _of_permutations(one)
+    other, second = _of_permutations(other)
     if len(first.generators) != len(second.generators):
         raise ValueError(
             f"{other!r} must have as many generators as {one!r}, since they are paired. Pass an action of the same "
@@ -64,15 +74,31 @@ trivial(size).
             "not: some product of them is the identity in the first group alone. Pass an action of the same group, "
             "generators in matching order, or trivial(size)."
         )
-    return restricted(one, group, 0), restricted(other, group, first.degree)
+    return restricted(one, group, 0, first.degree), restricted(other, group, first.degree, second.degree)
 
 
-def restricted(action: Any, group: PermutationGroup, start: int) -> PermutationAction:
+def restricted(action: Action, group: PermutationGroup, start: int, degree: int) -> Any:
     """Extends an action to a larger group, whose points `start`, `start` + 1, ... are those of its own group."""
-    stop = start + action.group.degree
+    return _through(action, group, lambda elements: elements[:, start : start + degree] - start)
+
+
+def _of_permutations(action: Action) -> tuple[Action, PermutationGroup]:
+    """Writes an action of a matrix group as one of its regular permutation group."""
+    group = action.abstract_group
+    if isinstance(group, PermutationGroup):
+        return action, group
+    elements, permuted = group.elements(), PermutationGroup(regular(group).permutations(group.generators))
+    # The first element is the identity, whose image is the matrix itself.
+    return _through(action, permuted, lambda permutations: elements[permutations[:, 0]]), permuted
+
+
+def _through(action: Any, group: PermutationGroup, read: Callable[[Ints], Elements]) -> Action:
+    """Pulls an action back along the homomorphism `read` from another group to its own."""
+    if isinstance(action, LinearAction):
+        return LinearAction(repr(action), group, action.size, lambda elements: action.matrices(read(elements)))
 
     def move(elements: Elements, sizes: tuple[int, ...]) -> Ints:
-        return action.permutations(elements[:, start:stop] - start, sizes)
+        return action.permutations(read(elements), sizes)
 
     return PermutationAction(repr(action), group, action.sizes, move, action.spans_example)
 
