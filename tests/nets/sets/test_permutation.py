@@ -1,6 +1,5 @@
 """Permutation layers commute with, or ignore, each permutation of the items, and are all such polynomials."""
 
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,8 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests.conformance.comparison import assert_close
-from weirdonetworks.algebra import monomials
+from weirdonetworks.algebra import items, monomials
+from weirdonetworks.measure.stability import equivariance_error, invariance_error
 from weirdonetworks.nets.sets.permutation import (
     PermutationEquivariantLinear,
     PermutationEquivariantPolynomial,
@@ -21,6 +21,7 @@ from weirdonetworks.nets.sets.permutation import (
     PermutationInvariantQuadratic,
 )
 from weirdonetworks.nets.sets.permutation_moments import count_products
+from weirdonetworks.testing import assert_equivariant, assert_invariant
 
 Layer = Callable[..., Any]
 EQUIVARIANT: dict[str, Callable[[], Layer]] = {
@@ -50,54 +51,36 @@ def dense(outputs: int, items: int = 0) -> Layer:
     """A dense layer on the set as one vector, which knows the items' places; its outputs an item each, if there are."""
     linear = snt.Linear(outputs * max(items, 1))
     shape = [-1, items, outputs] if items else [-1, outputs]
-    return lambda inputs: tf.reshape(linear(tf.reshape(inputs, [len(inputs), -1])), shape)
-
-
-def moved(values: np.ndarray) -> np.ndarray:
-    """Orders the items of each set in every way, `[batch, n, ...]` to `[batch * n!, n, ...]`."""
-    orders = np.array(list(itertools.permutations(range(values.shape[1]))))
-    return values[:, orders].reshape(-1, *values.shape[1:])
-
-
-def equivariance_error(layer: Layer, items: int, channels: int, mask: np.ndarray | None = None) -> float:
-    """The largest difference of f(s.x) and s.f(x) over all s, over the size of f(x)."""
-    inputs = draw(2, items, channels)
-    arguments = [inputs] if mask is None else [inputs, mask]
-    outputs = layer(*map(tf.constant, arguments)).numpy()
-    assert outputs.std(axis=1).min() > 0
-    images = layer(*(tf.constant(moved(each)) for each in arguments)).numpy()
-    return np.abs(images - moved(outputs)).max() / np.abs(outputs).max()
-
-
-def invariance_error(layer: Layer, items: int, channels: int) -> float:
-    """The largest difference of f(s.x) and f(x) over all s, over the size of f(x)."""
-    inputs = draw(2, items, channels)
-    outputs = layer(tf.constant(inputs)).numpy()
-    images = layer(tf.constant(moved(inputs))).numpy().reshape(2, -1, outputs.shape[1])
-    return np.abs(images - outputs[:, None]).max() / np.abs(outputs).max()
+    return lambda inputs: tf.reshape(linear(tf.reshape(inputs, [-1, math.prod(inputs.shape[1:])])), shape)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", EQUIVARIANT)
 def test_layer_commutes_with_permutations(name: str, channels: int) -> None:
-    assert equivariance_error(EQUIVARIANT[name](), 4, channels) < 1e-10
+    layer, inputs = EQUIVARIANT[name](), draw(2, 4, channels)
+    assert layer(tf.constant(inputs)).numpy().std(axis=1).min() > 0
+    assert_equivariant(layer, inputs, items(4))
 
 
 @pytest.mark.parametrize("name", ["linear", "quadratic", "quartic"])
 def test_layer_commutes_with_permutations_of_items_and_mask(name: str) -> None:
-    mask = np.array([[True, False, True, True], [False, True, True, False]])
-    assert equivariance_error(EQUIVARIANT[name](), 4, 2, mask) < 1e-10
+    layer, mask = EQUIVARIANT[name](), np.array([[True, False, True, True], [False, True, True, False]])
+    # As a last feature, the mask moves along.
+    assert_equivariant(
+        lambda x: layer(x[..., :2], x[..., 2] > 0), np.concatenate([draw(2, 4, 2), mask[..., None]], 2), items(4)
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", INVARIANT)
 def test_layer_ignores_permutations(name: str, channels: int) -> None:
-    assert invariance_error(INVARIANT[name](), 4, channels) < 1e-10
+    assert_invariant(INVARIANT[name](), draw(2, 4, channels), items(4))
 
 
 def test_a_dense_layer_does_neither() -> None:
-    assert equivariance_error(dense(3, items=4), 4, 2) > 1e-2
-    assert invariance_error(dense(3), 4, 2) > 1e-2
+    inputs = draw(2, 4, 2)
+    assert equivariance_error(dense(3, items=4), inputs, items(4), dtype=tf.float64).overall_relative > 1e-2
+    assert invariance_error(dense(3), inputs, items(4), dtype=tf.float64).overall_relative > 1e-2
 
 
 def unit_functions(make: Callable[[int], Any], inputs: np.ndarray) -> np.ndarray:

@@ -6,6 +6,8 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.algebra import PermutationGroup
+from weirdonetworks.measure.stability import equivariance_error
 from weirdonetworks.nets.small.activation_mlp import ACTIVATIONS, AllActivations
 from weirdonetworks.nets.small.activations import GroupedSoftmax, UnitConvolution, unit_order
 from weirdonetworks.nets.small.parallel import Parallel
@@ -20,11 +22,8 @@ def numbers(*shape: int) -> Floats:
 
 
 def relative_error(layer: snt.Module, before: npt.NDArray[np.intp]) -> float:
-    """How far the layer is from equivariant under the permutation that brings unit `before[i]` to place i."""
-    inputs = numbers(5, 24)
-    outputs = layer(tf.constant(inputs)).numpy()
-    moved = layer(tf.constant(inputs[:, before])).numpy()
-    return float(np.abs(moved - outputs[:, before]).max() / np.abs(outputs).max())
+    """How far the layer is from equivariant under the permutation that takes unit i to place `before[i]`."""
+    return equivariance_error(layer, numbers(5, 24), PermutationGroup([before]), dtype=tf.float64).overall_relative
 
 
 def along(order: npt.NDArray[np.intp], by: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -6,51 +6,47 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from weirdonetworks.algebra import items
+from weirdonetworks.measure.stability import equivariance_error, invariance_error
 from weirdonetworks.nets.small.pixel_attention import PixelAttention, PixelTransformer
+from weirdonetworks.testing import assert_equivariant
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 6, 5, 2))
-PERMUTATION = np.random.default_rng(1).permutation(30)
-
-
-def permuted(images: np.ndarray) -> np.ndarray:
-    """Moves pixel i to the place of s(i): (s.x)[s(i)] = x[i]."""
-    pixels = images.reshape(len(images), 30, -1)
-    moved = np.empty_like(pixels)
-    moved[:, PERMUTATION] = pixels
-    return moved.reshape(images.shape)
+FLAT = IMAGES.reshape(3, 30, 2)
 
 
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-def equivariance_error(window: int | None) -> float:
-    layer = PixelAttention(8, num_heads=2, window=window)
-    expected = permuted(layer(tf.constant(IMAGES)).numpy())
-    return relative_error(layer(tf.constant(permuted(IMAGES))).numpy(), expected)
+def on_lists(network: Any) -> Any:
+    """A network of images as one of lists of pixels, of which all permutations are tried, or some."""
+    return lambda pixels: tf.reshape(network(tf.reshape(pixels, [-1, 6, 5, 2])), [-1, 30, 8])
 
 
 def test_layer_is_equivariant_under_all_permutations_of_pixels() -> None:
-    assert equivariance_error(None) < 1e-12
+    assert_equivariant(on_lists(PixelAttention(8, num_heads=2)), FLAT, items(30), tolerance=1e-12)
 
 
 def test_a_layer_with_a_window_is_not() -> None:
-    assert equivariance_error(1) > 1e-2
+    layer = on_lists(PixelAttention(8, num_heads=2, window=1))
+    assert equivariance_error(layer, FLAT, items(30), dtype=tf.float64).overall_relative > 1e-2
 
 
-def invariance_error(**options: Any) -> float:
+def change(**options: Any) -> float:
+    """The largest change of a network's outputs over permutations of the pixels, over their size."""
     network = PixelTransformer(4, size=8, **options)
-    expected = network(tf.constant(IMAGES)).numpy()
-    return relative_error(network(tf.constant(permuted(IMAGES))).numpy(), expected)
+    on_pixels = lambda pixels: network(tf.reshape(pixels, [-1, 6, 5, 2]))  # noqa: E731
+    return invariance_error(on_pixels, FLAT, items(30), dtype=tf.float64).overall_relative
 
 
 def test_network_without_positions_and_window_is_invariant() -> None:
-    assert invariance_error(with_positions=False) < 1e-12
+    assert change(with_positions=False) < 1e-12
 
 
 @pytest.mark.parametrize("options", [{}, {"with_positions": False, "window": 1}])
 def test_a_network_that_is_told_of_places_is_not(options: dict[str, Any]) -> None:
-    assert invariance_error(**options) > 1e-3
+    assert change(**options) > 1e-3
 
 
 @pytest.mark.parametrize("window", [None, 2])
