@@ -1,4 +1,4 @@
-"""The note's linear systems against its counts, against its families written out, and against random probes."""
+"""The note's linear systems against its counts, its families written out, and random inputs."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -159,7 +159,7 @@ def test_matrix_has_the_same_solutions(n: int) -> None:
 
 
 def test_equations_too_large_to_write_out_are_refused() -> None:
-    message = "coefficients, and must have at most 100,000,000: use fewer inputs or a lower degree"
+    message = "coefficients, and must have at most 100,000,000. Use fewer inputs or a lower degree"
     with pytest.raises(ValueError, match=f"65600 equations of 64000 weights have 4198400000 {message}"):
         definition_equations(40, 2, ordered=False)
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Networks expanded symbolically against their numbers; their constraints against functions that obey or break them."""
+"""Symbolic expansions against numerical evaluation; constraints against networks that satisfy or violate them."""
 
 import itertools
 import math
@@ -44,7 +44,7 @@ def drawn(network: PolynomialNetwork, seed: int = 0) -> Weights:
 
 
 def is_equivariant(network: PolynomialNetwork, weights: Weights, group: PermutationGroup) -> bool:
-    """Tells by random x, within 1e-9 of the size of the outputs."""
+    """Tests F(s.x) = s.F(x) on random x, within 1e-9 of the size of the outputs."""
     x = np.random.default_rng(7).normal(size=(20, network.inputs))
     plain = values(network, weights, x)
     errors = [np.abs(values(network, weights, act(s, x)) - act(s, plain)).max() for s in group.generators]
@@ -52,7 +52,7 @@ def is_equivariant(network: PolynomialNetwork, weights: Weights, group: Permutat
 
 
 def equivariant(network: PolynomialNetwork, seed: int = 0) -> Weights:
-    """Draws free weights with which each layer is equivariant under all permutations, by orbits."""
+    """Draws random weights, shared along orbits, with which each layer is equivariant under all permutations."""
     rng, given = np.random.default_rng(seed), []
     for layer in network.layers:
         group = symmetric_group(layer.inputs)
@@ -189,7 +189,7 @@ def test_matrix_has_the_equations_as_rows() -> None:
     found, weights = constraints(network, symmetric_group(3)), np.random.default_rng(0).integers(-99, 100, 27)
     expected = [int(each(*weights.tolist())) for each in found.equations]
     assert np.array_equal(found.matrix() @ weights, expected) and np.any(expected)
-    with pytest.raises(ValueError, match="equations must be linear, as one layer's are, and one has degree"):
+    with pytest.raises(ValueError, match="equations must be linear, as for a single layer, and one has degree"):
         constraints(quadratic(2, 2), symmetric_group(2)).matrix()
 
 
@@ -223,7 +223,7 @@ def test_shared_weights_that_are_equivariant_leave_no_equation() -> None:
     assert found.satisfies([np.ones(4), np.ones(4)])
     basis = found.groebner(60)
     assert basis.polynomials == ()
-    assert str(basis) == "no equations: every choice of weights will do."
+    assert str(basis) == "no equations: all weights are free."
 
 
 def test_groebner_basis_of_one_layer_solves_it() -> None:

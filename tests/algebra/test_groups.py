@@ -41,7 +41,7 @@ NAMED = {
 
 
 def closure(group: PermutationGroup) -> set[Element]:
-    """All elements, by multiplying generators on from the identity."""
+    """All elements, as the closure of the generators under products."""
     known: set[Element] = {tuple(range(group.degree))}
     frontier = list(known)
     while frontier:

@@ -1,4 +1,4 @@
-"""Groups of pixels: what each element does to an image, and how fast orbits are found."""
+"""Pixel groups: the effect of each element on an image, and the time to compute orbits."""
 
 import time
 

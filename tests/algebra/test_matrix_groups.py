@@ -1,4 +1,4 @@
-"""Matrix groups: closure, exact and in floating point, the familiar ones, and what is refused."""
+"""Matrix groups: closure, exact and in floating point, point groups, and errors."""
 
 import itertools
 import pickle

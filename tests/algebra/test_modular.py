@@ -81,7 +81,7 @@ def test_fields_compute_as_sympy_does(generator: sympy.Expr) -> None:
     assert field.write(product, denominator**2) == elements[0] * elements[1]
     values = [complex((generator + sympy.Rational(k, 3)) ** 2) for k in range(3)]
     np.testing.assert_allclose(field.floats(numerators, denominator), values, rtol=1e-14)
-    prime, roots = next(field.places())
+    prime, roots = next(field.split_primes())
     assert len(roots) == field.degree
     for root in roots:  # Reduction respects products.
         a, b, c = (int(field.reduce(each[None], prime, root)[0]) for each in (*numerators[:2], product))

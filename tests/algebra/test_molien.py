@@ -32,7 +32,7 @@ from weirdonetworks.algebra import (
 
 
 def series(numerator: dict[int, int], degrees: list[int], top: int) -> list[int]:
-    """sum_j t^j numerator[j] / prod (1 - t^d), written out."""
+    """The coefficients of sum_j t^j numerator[j] / prod (1 - t^d)."""
     values = [numerator.get(power, 0) for power in range(top + 1)]
     for degree in degrees:
         for power in range(degree, top + 1):

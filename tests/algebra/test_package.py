@@ -1,4 +1,4 @@
-"""The package as a whole: what it loads, its doctests, and that results are the same in every run."""
+"""The whole package: imports, doctests, and equal results in every run."""
 
 import doctest
 import importlib

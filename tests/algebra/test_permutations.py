@@ -1,4 +1,4 @@
-"""Permutations as arrays: the laws of the action, and what is refused."""
+"""Permutations as arrays: the laws of the action, and errors."""
 
 import numpy as np
 import pytest

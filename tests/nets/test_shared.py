@@ -320,7 +320,7 @@ def test_a_stack_is_invariant() -> None:
             "must extend to a homomorphism",
         ),
         (lambda: EquivariantLinear(cyclic_group(3), cyclic_group(6)), ValueError, "must extend to a homomorphism"),
-        (lambda: EquivariantLinear(pixels(side=4), pixels()), ValueError, "Give it a side"),
+        (lambda: EquivariantLinear(pixels(side=4), pixels()), ValueError, "Pass its side"),
         (lambda: EquivariantLinear(pixels(side=4))(tf.zeros([1, 5, 5, 1])), ValueError, r"must begin with \[4, 4\]"),
         (lambda: EquivariantLinear(pixels())(tf.zeros([1, 4, 5, 1])), ValueError, "must be square"),
         (lambda: EquivariantLinear(cyclic_group(3), channels=0), ValueError, "channels"),

@@ -1,8 +1,8 @@
-"""Which weights must be equal, or which equations they must satisfy, for a network to respect a group of permutations.
+"""Constraints on the weights of polynomial networks that are equivariant or invariant under permutations.
 
-Two ways: `equivariant_weight_orbits` finds the classes of equal weights of one layer as orbits, for large ones too;
-`constraints` expands a network of any layers symbolically and compares the coefficients of like terms. The linear
-systems of the note "Permutation-invariant neural networks" (YKY, 2019) are here too.
+`equivariant_weight_orbits` finds the classes of equal weights of a single layer as orbits, also for large layers.
+`constraints` expands a network of several layers symbolically and equates the coefficients of equal monomials. The
+linear systems of the note "Permutation-invariant neural networks" (YKY, 2019) are exported from here too.
 """
 
 import dataclasses
@@ -43,16 +43,16 @@ __all__ = [
     "quadratic_equations",
 ]
 
-ROUNDING = 1e-15  # Among weights of size 1 a zero may be 1e-17, and a difference of two such as large as they are.
+ROUNDING = 1e-15  # Absolute tolerance: weights of size 1 that should be 0 may be 1e-17, as is their difference then.
 
 
 @dataclasses.dataclass(frozen=True)
 class GroebnerBasis:
-    """The reduced Groebner basis of equations between weights, if it was found.
+    """The reduced Groebner basis of equations between weights, or the result of a search that timed out.
 
     Attributes:
-      polynomials: The basis, in the ring of the equations; None if it was not found in time.
-      seconds: The time that was given.
+      polynomials: The basis, in the ring of the equations; None if the search timed out.
+      seconds: The time limit of the search, in seconds.
     """
 
     polynomials: tuple[Polynomial, ...] | None
@@ -62,35 +62,35 @@ class GroebnerBasis:
         if self.polynomials is None:
             return f"no Groebner basis was found in {self.seconds:g} seconds."
         if not self.polynomials:
-            return "no equations: every choice of weights will do."
+            return "no equations: all weights are free."
         return "\n".join(f"{polynomial} = 0" for polynomial in self.polynomials)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Constraints:
-    """The equations between a network's weights that make it equivariant or invariant: each polynomial is to be zero.
+    """The polynomial equations p = 0 in a network's weights under which it is equivariant or invariant.
 
     Attributes:
       network: The network.
-      equations: The polynomials, in `network.weights_ring`: distinct, also up to a factor; with coprime integer
-        coefficients. They are linear for one layer with free or shared weights.
+      equations: The polynomials p, in `network.weights_ring`, with coprime integer coefficients and distinct up to
+        sign. They are linear if the network has a single layer.
     """
 
     network: PolynomialNetwork
     equations: tuple[Polynomial, ...]
 
     def satisfies(self, weights: Sequence[npt.ArrayLike], tolerance: float = 1e-9) -> bool:
-        """Tells whether numbers for the weights satisfy all equations, each to a tolerance of its own size.
+        """Tells whether given weights satisfy all equations, each within a relative tolerance.
 
-        An equation within 1e-15 of zero counts as satisfied, so weights should not be small throughout.
+        An equation within 1e-15 of zero counts as satisfied, so the weights should be of order 1.
 
         Args:
-          weights: An array for each layer, of the shape `layer.parameters_shape`: that of the weights if they are free,
+          weights: One array per layer, of shape `layer.parameters_shape`: the shape of the weights if they are free,
             `[classes]` if they are shared.
-          tolerance: How far from zero an equation may be, as a fraction of the sum of the absolute values of its terms.
+          tolerance: The largest |p| allowed, as a fraction of the sum of the absolute values of the terms of p.
 
         Raises:
-          ValueError: If the arrays are not of these shapes, or not finite.
+          ValueError: If an array has another shape, or is not finite.
         """
         values = np.append(self.network.flat_parameters(weights), 1.0)
         if not self.equations:
@@ -102,7 +102,7 @@ class Constraints:
         return bool(np.all(errors <= np.maximum(tolerance * sizes, ROUNDING)))
 
     def matrix(self) -> Ints:
-        """Writes linear equations as a matrix of integers, `[equations, weights]`, of weights as in `weights_ring`.
+        """Returns the coefficients of linear equations, `[equations, weights]`, columns in the order of `weights_ring`.
 
         >>> from weirdonetworks.algebra.groups import symmetric_group
         >>> network = PolynomialNetwork([PolynomialLayer(2, 2, degree=1)])
@@ -110,30 +110,31 @@ class Constraints:
         [[0, 1, -1, 0], [1, 0, 0, -1]]
 
         Raises:
-          ValueError: If an equation is not linear, as with two layers.
+          ValueError: If an equation is not linear, as for networks of several layers.
         """
         found = np.zeros((len(self.equations), self.network.weights_ring.ngens), np.intp)
         for row, equation in enumerate(self.equations):
             for exponents, value in equation.terms():
                 if sum(exponents) != 1:
                     raise ValueError(
-                        f"equations must be linear, as one layer's are, and one has degree {sum(exponents)}."
+                        f"equations must be linear, as for a single layer, and one has degree {sum(exponents)}."
                     )
                 found[row, exponents.index(1)] = int(value)
         return found
 
     def groebner(self, seconds: float = 10.0) -> GroebnerBasis:
-        """Finds the reduced Groebner basis of the equations in graded reverse lexicographic order, if time allows.
+        """Computes the reduced Groebner basis of the equations, within a time limit.
 
-        The basis has the same solutions. Two sets of equations have the same basis if and only if they generate the
-        same ideal. It is found in a process of its own, which is ended when the time is over.
+        The monomial order is graded reverse lexicographic. The basis has the same solutions, and two sets of equations
+        have the same basis if and only if they generate the same ideal. The computation runs in a subprocess, which is
+        killed at the time limit.
 
         Args:
-          seconds: The time that it may take, above 0.
+          seconds: The time limit in seconds, above 0.
 
         Raises:
-          ValueError: If the time is not above 0, or not finite.
-          ChildProcessError: If the process failed for another reason than the time.
+          ValueError: If the time limit is not above 0, or not finite.
+          ChildProcessError: If the subprocess failed other than by timing out.
         """
         if not 0 < seconds < math.inf:
             raise ValueError(f"seconds (={seconds}) must be above 0 and finite.")
@@ -146,9 +147,9 @@ class Constraints:
 
     @functools.cached_property
     def _terms(self) -> tuple[Ints, Ints, Ints]:
-        """The terms of all equations: the places of their weights, their coefficients, and where each equation starts.
+        """The terms of all equations: indices of their weights, coefficients, and the first term of each equation.
 
-        Rows of places are filled up with one past the last weight, which stands for 1.
+        Rows of indices are padded with the index past the last weight, where `satisfies` puts a 1.
         """
         number = self.network.weights_ring.ngens
         rows = [_places(exponents) for each in self.equations for exponents in each]
@@ -160,11 +161,11 @@ class Constraints:
 
 
 def constraints(network: PolynomialNetwork, group: PermutationGroup, kind: str = "equivariant") -> Constraints:
-    """Finds the equations between weights under which a network respects a group of permutations of its inputs.
+    """Finds the equations between weights under which a network F is equivariant or invariant under permutations.
 
-    Coefficients of like terms are compared for each generator s: those of F(s.x) with those of s.F(x) ("equivariant")
-    or of F(x) ("invariant"). As the monomials are linearly independent, the network obeys the law if and only if its
-    weights satisfy the equations.
+    For each generator s, the coefficients of F(s.x) are equated with those of s.F(x) ("equivariant") or of F(x)
+    ("invariant"). As monomials are linearly independent, the network obeys the law if and only if its weights satisfy
+    the equations.
 
     >>> from weirdonetworks.algebra.groups import symmetric_group
     >>> network = PolynomialNetwork([PolynomialLayer(2, 2, degree=1)])
@@ -179,14 +180,12 @@ def constraints(network: PolynomialNetwork, group: PermutationGroup, kind: str =
 
     Args:
       network: The network.
-      group: The group, on the network's inputs.
-      kind: "equivariant", for as many outputs as inputs, or "invariant".
-
-    Returns:
-      The equations.
+      group: The group, which permutes the network's inputs.
+      kind: "equivariant", which needs as many outputs as inputs, or "invariant".
 
     Raises:
-      ValueError: If the group or the outputs do not fit the network, or there is no such kind.
+      ValueError: If the degree of the group is not the number of inputs, the number of outputs does not fit the kind,
+        or the kind is unknown.
     """
     if kind not in ("equivariant", "invariant"):
         raise ValueError(f'kind (={kind!r}) must be "equivariant" or "invariant".')
@@ -200,7 +199,7 @@ def constraints(network: PolynomialNetwork, group: PermutationGroup, kind: str =
         gather = inverse(generator).tolist()
         partner = generator.tolist() if kind == "equivariant" else range(outputs)
         for output, polynomial in enumerate(network.outputs):
-            # F(x) = F'(s.x) for F' with the variables renamed, x_i to x_{s(i)}: its output k must be output s(k) of F.
+            # F(x) = F'(s.x) for F' with each x_i renamed to x_{s(i)}: output k of F' must be output s(k) of F.
             renamed = {tuple(exponents[i] for i in gather): value for exponents, value in polynomial.items()}
             difference = network.outputs[partner[output]] - network.ring.from_dict(renamed)
             for _, equation in difference.terms():
@@ -210,5 +209,5 @@ def constraints(network: PolynomialNetwork, group: PermutationGroup, kind: str =
 
 
 def _places(exponents: tuple[int, ...]) -> list[int]:
-    """Lists the variables of a monomial, each as often as its exponent says."""
+    """Lists the variables of a monomial with multiplicity, as indices."""
     return [place for place, exponent in enumerate(exponents) for _ in range(exponent)]

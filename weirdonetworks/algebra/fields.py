@@ -1,6 +1,6 @@
-"""Number fields Q(a) with arrays of elements, exact, and exact kernels over them.
+"""Exact arithmetic on arrays over number fields Q(a), and exact kernels of matrices over them.
 
-An element is written as integers over a common denominator: an array `[..., e]` of Python integers (dtype object) holds
+An element is a vector of integers over a common denominator: arrays `[..., e]` of Python integers (dtype object) hold
 the coefficients of 1, a, ..., a^(e-1), where a is a root of an irreducible monic integer polynomial of degree e. The
 rational numbers are the case e = 1.
 """
@@ -33,7 +33,7 @@ class NumberField:
 
     Attributes:
       domain: The SymPy domain.
-      minimal: The minimal polynomial of `a`, the constant first.
+      minimal: The coefficients of the minimal polynomial of `a`, the constant first.
       degree: The degree e of the field over the rationals.
     """
 
@@ -44,14 +44,14 @@ class NumberField:
         if not domain.is_QQ:
             top, *rest = [Fraction(int(c.numerator), int(c.denominator)) for c in domain.mod.to_list()]
             monic = [coefficient / top for coefficient in rest]
-            # With c times SymPy's generator in its place, the coefficients of the minimal polynomial are integers.
+            # The minimal polynomial of c times SymPy's generator has integer coefficients.
             self._scale = _clearing([coefficient.denominator for coefficient in monic])
             scaled = [int(coefficient * self._scale ** (place + 1)) for place, coefficient in enumerate(monic)]
             self.minimal = (*scaled[::-1], 1)
         self.degree = len(self.minimal) - 1
 
     def read(self, elements: Sequence[Any]) -> tuple[Exact, int]:
-        """Turns elements of the domain into an array `[len(elements), e]` and its common denominator."""
+        """Converts elements of the domain to numerators `[len(elements), e]` and their common denominator."""
         entries = []
         for row, element in enumerate(elements):
             listed = [element] if self.domain.is_QQ else element.to_list()[::-1]
@@ -65,7 +65,7 @@ class NumberField:
         return table, common
 
     def write(self, numerators: Iterable[Any], denominator: int) -> Any:
-        """Turns the coefficients of one element into an element of the domain."""
+        """Converts the numerators `[e]` of one element to an element of the domain."""
         rationals = self.domain if self.domain.is_QQ else self.domain.dom
         values = [
             rationals(int(value) * self._scale**power, int(denominator)) for power, value in enumerate(numerators)
@@ -73,13 +73,13 @@ class NumberField:
         return values[0] if self.domain.is_QQ else self.domain(values[::-1])
 
     def one(self, *shape: int) -> Exact:
-        """Gives ones, an array `[*shape, e]`."""
+        """Returns an array of ones, `[*shape, e]`."""
         ones = np.zeros((*shape, self.degree), object)
         ones[..., 0] = 1
         return ones
 
     def multiply(self, a: Exact, b: Exact) -> Exact:
-        """Multiplies element by element, `[..., e]` by `[..., e]`; leading axes broadcast."""
+        """Multiplies elementwise, `[..., e]` by `[..., e]`; leading axes broadcast."""
         if self.degree == 1:
             return np.asarray(a * b, object)
         product = np.einsum("...i,...j->...ij", a, b)
@@ -98,25 +98,25 @@ class NumberField:
         return np.asarray(self.multiply(a[..., :, :, None, :], b[..., None, :, :, :]).sum(axis=-3), object)
 
     def norm(self, numerators: Exact) -> int:
-        """Sums the absolute values of all coefficients; of a product at most `growth` times those of its factors."""
+        """Sums the absolute values of all coefficients: norm(a b) <= growth norm(a) norm(b)."""
         return int(np.abs(numerators).sum())
 
     @functools.cached_property
     def growth(self) -> int:
-        """The largest norm of a product of two powers of the generator."""
+        """The largest norm of a^i a^j, 0 <= i, j < e."""
         powers = self.one(self.degree) * 0
         powers[np.arange(self.degree), np.arange(self.degree)] = 1
         return max(self.norm(product) for power in powers for product in self.multiply(powers, power))
 
     def reduce(self, numerators: Exact, prime: int, root: int) -> Ints:
-        """Maps elements to residues by a -> root, where the root is one of the minimal polynomial modulo the prime."""
+        """Maps elements to residues modulo a prime by a -> root, a root of the minimal polynomial modulo the prime."""
         value = np.zeros(numerators.shape[:-1], np.intp)
         for power in reversed(range(self.degree)):
             value = (value * root + (numerators[..., power] % prime).astype(np.intp)) % prime
         return value
 
     def floats(self, numerators: Exact, denominator: int) -> npt.NDArray[Any]:
-        """Evaluates elements, as float64 or complex128, to the last digit or nearly so."""
+        """Evaluates elements as float64 or complex128, from 60 digits."""
         if self.degree == 1:
             return np.asarray(numerators[..., 0] / denominator, np.float64)
         import mpmath
@@ -131,13 +131,13 @@ class NumberField:
         array = np.array(listed, np.complex128).reshape(values.shape)
         return array.real.copy() if real else array
 
-    def places(self) -> Iterator[tuple[int, list[int]]]:
-        """Gives primes modulo which the minimal polynomial has e distinct roots, with these roots, downwards."""
-        return (_place(self.minimal, index) for index in itertools.count())
+    def split_primes(self) -> Iterator[tuple[int, list[int]]]:
+        """Yields primes modulo which the minimal polynomial has e distinct roots, with these roots, decreasing."""
+        return (_split_prime(self.minimal, index) for index in itertools.count())
 
 
 def exact(values: Any) -> Exact:
-    """Makes an array of Python integers, which know no overflow."""
+    """Converts values to an array of Python integers, which do not overflow."""
     array = np.array(values, object)
     flat = array.ravel()
     flat[:] = [int(value) for value in flat]
@@ -150,18 +150,19 @@ def kernel(
     vanishes: Callable[[Ints, int, int], bool],
     bound: Callable[[int], int],
 ) -> tuple[Ints, Exact, list[int]]:
-    """Finds the kernel of an integral matrix over a number field, certified exact.
+    """Computes the kernel of an integral matrix over a number field, with a proof that it is exact.
 
-    Kernels modulo primes are put together by the Chinese remainder theorem and turned into fractions. The vectors found
-    are in the kernel once the matrix takes them to zero modulo primes whose product exceeds any number that it could
-    take them to. None is missing then, as the rank modulo a prime is never above the true one.
+    Kernels modulo primes are combined by the Chinese remainder theorem and rational reconstruction. The vectors are
+    proved to be in the kernel once their images vanish modulo primes whose product exceeds a bound on the images. None
+    is missing then, as the rank modulo a prime is never above the true rank.
 
     Args:
       field: The field.
-      modulo: Gives the kernel of the matrix modulo a prime with a -> root, as `modular.kernel` does.
-      vanishes: Tells whether the matrix takes all of some vectors of residues `[vectors, columns]` to zero, modulo a
-        prime with a -> root.
-      bound: Gives, for the norm (see `NumberField.norm`) of a vector, a bound on the coefficients of its image.
+      modulo: Called as `modulo(prime, root)`; returns the kernel of the matrix modulo the prime with a -> root, as
+        `modular.kernel` does.
+      vanishes: Called as `vanishes(vectors, prime, root)`; tells whether the matrix maps the residues
+        `[vectors, columns]` to zero modulo the prime.
+      bound: Maps the norm of a vector (see `NumberField.norm`) to a bound on the coefficients of its image.
 
     Returns:
       A basis in reduced row echelon form: the leading columns `[dimension]`; numerators `[dimension, columns, e]`; and
@@ -169,7 +170,7 @@ def kernel(
     """
     best: tuple[int, list[int]] | None = None
     residues, modulus = exact(0), 1
-    for prime, roots in field.places():
+    for prime, roots in field.split_primes():
         found = [modulo(prime, root) for root in roots]
         leading = found[0][0]
         if any(not np.array_equal(leading, other) for other, _ in found):
@@ -186,14 +187,14 @@ def kernel(
         coefficients = exact(np.moveaxis(mixed.reshape(values.shape), 0, -1))
         step = (coefficients - residues) * pow(modulus, -1, prime) % prime
         residues, modulus = residues + modulus * step, modulus * prime
-        cleared = _cleared(residues, modulus)
-        if cleared is not None and _is_zero(field, cleared[0], modulus, prime, vanishes, bound):
-            return leading, *cleared
+        fractions = _reconstructed(residues, modulus)
+        if fractions is not None and _is_zero(field, fractions[0], modulus, prime, vanishes, bound):
+            return leading, *fractions
     raise AssertionError("There are primes without end.")
 
 
-def _cleared(residues: Exact, modulus: int) -> tuple[Exact, list[int]] | None:
-    """Turns residues `[vectors, columns, e]` into fractions, each vector with a denominator; None if some are none."""
+def _reconstructed(residues: Exact, modulus: int) -> tuple[Exact, list[int]] | None:
+    """Reconstructs fractions from residues `[vectors, columns, e]`, one denominator per vector; None if that fails."""
     fractions = modular.rationals(residues.ravel().tolist(), modulus)
     if fractions is None:
         return None
@@ -215,9 +216,9 @@ def _is_zero(
     vanishes: Callable[[Ints, int, int], bool],
     bound: Callable[[int], int],
 ) -> bool:
-    """Proves that vectors are in a kernel, which they are in modulo some primes, `prime` the last; False if not."""
+    """Tells whether vectors that are in a kernel modulo the primes down to `prime` are in it exactly."""
     largest = bound(max((field.norm(vector) for vector in vectors), default=0))
-    for further, roots in field.places():
+    for further, roots in field.split_primes():
         if modulus > largest:
             return True
         if further < prime:
@@ -228,12 +229,12 @@ def _is_zero(
 
 
 @functools.cache
-def _place(minimal: tuple[int, ...], index: int) -> tuple[int, list[int]]:
+def _split_prime(minimal: tuple[int, ...], index: int) -> tuple[int, list[int]]:
     from sympy import GF, Poly, Symbol
 
-    prime = _place(minimal, index - 1)[0] if index else modular.LARGEST
+    prime = _split_prime(minimal, index - 1)[0] if index else modular.LARGEST
     degree = len(minimal) - 1
-    while True:  # A prime splits for at least one in e! of them, so the search is short.
+    while True:  # At least one prime in e! splits, so the search is short.
         prime = modular.prime_below(prime)
         roots = [0] if degree == 1 else Poly(minimal[::-1], Symbol("a"), domain=GF(prime)).ground_roots()
         if len(roots) == degree:
@@ -241,7 +242,7 @@ def _place(minimal: tuple[int, ...], index: int) -> tuple[int, list[int]]:
 
 
 def _clearing(denominators: Sequence[int]) -> int:
-    """Finds the least c such that denominator i divides c^(i + 1) for each i."""
+    """Finds the least c such that denominators[i] divides c^(i + 1) for each i."""
     from sympy import factorint
 
     least: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Fundamental invariants: a minimal set of forms that generates all invariants of a group."""
+"""Fundamental invariants: a minimal set of homogeneous generators of the ring of invariants."""
 
 import math
 from typing import Any
@@ -10,42 +10,42 @@ from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.polynomials import Group, Polynomial
 from weirdonetworks.algebra.quotients import Quotient
-from weirdonetworks.algebra.spaces import Spaces, field_of, places, spaces
+from weirdonetworks.algebra.spaces import Spaces, field_of, spaces, split_primes
 
 
 def fundamental_invariants(group: Group, max_degree: int | None = None) -> list[Polynomial]:
-    """Finds a minimal set of invariant forms of which every invariant is a polynomial.
+    """Finds a minimal set of homogeneous generators of the ring of invariants.
 
-    Degree by degree, the invariants outside the ideal of those found before are new generators: by Hilbert's argument
+    Degree by degree, the invariants outside the ideal of those found so far are new generators: by Hilbert's argument
     with the Reynolds operator, invariants that generate that ideal generate the ring (Derksen & Kemper, Computational
-    Invariant Theory, section 2.2; King 2013). The search ends as soon as the ideal holds all monomials of a degree, or
-    n algebraically independent invariants have degrees of product |G| (a reflection group: Humphreys, Reflection Groups
-    and Coxeter Groups, chapter 3); at the latest at Noether's bound |G|, for permutations also at Goebel's
+    Invariant Theory, section 2.2; King 2013). The search ends once the ideal contains all monomials of some degree, or
+    n algebraically independent invariants have degrees with product |G| (reflection groups: Humphreys, Reflection
+    Groups and Coxeter Groups, chapter 3); at the latest at Noether's bound |G|, for permutations also at Goebel's
     max(n, n (n-1) / 2).
 
-    Membership is decided modulo a prime that does not divide |G|. There the Molien series is the same, so generators
-    modulo the prime lift to generators; that none of them is superfluous is proved over the group's own field, where
-    the products of lower ones are compared with all invariants of the degree.
+    Membership in the ideal is decided modulo a prime that does not divide |G|, where the Molien series is the same, so
+    generators modulo the prime lift to generators. That none is redundant is proved over the field of the group, by the
+    rank of the products of generators of lower degree.
 
     >>> from weirdonetworks.algebra.groups import symmetric_group
     >>> fundamental_invariants(symmetric_group(3))
     [x0 + x1 + x2, x0*x1 + x0*x2 + x1*x2, x0*x1*x2]
 
     Args:
-      group: The group, permutations or exact matrices.
-      max_degree: The last degree to look at, at least 1; None for all that are needed.
+      group: A permutation group or an exact matrix group.
+      max_degree: The largest degree to search, at least 1; None for no limit.
 
     Returns:
-      The forms, by degree, in `polynomial_ring(group)`. Up to max_degree they generate all invariants.
+      The generators, by degree, in `polynomial_ring(group)`. They generate all invariants up to `max_degree`.
 
     Raises:
-      ValueError: If max_degree is below 1; the group is in floating point, or too large for this machine.
+      ValueError: If `max_degree` is below 1, the group is in floating point, or the computation would be too large.
     """
     limit = _bound(group)
     if max_degree is not None:
         limit = min(limit, at_least("max_degree", max_degree, 1))
     invariants = spaces(group)
-    for prime, root in places(group):
+    for prime, root in split_primes(group):
         try:
             found = _search(group, invariants, limit, prime, root)
         except ZeroDivisionError:  # The prime divides a denominator.
@@ -56,14 +56,14 @@ def fundamental_invariants(group: Group, max_degree: int | None = None) -> list[
 
 
 def _bound(group: Group) -> int:
-    """Gives a degree up to which generators are sure to suffice: Noether's, and Goebel's for permutations."""
+    """Returns Noether's bound on the degrees of generators, or for permutations Goebel's if it is lower."""
     if isinstance(group, PermutationGroup):
         return min(group.order, max(group.degree, math.comb(group.degree, 2)))
     return group.order
 
 
 def _search(group: Group, invariants: Spaces, limit: int, prime: int, root: int) -> dict[int, list[Polynomial]] | None:
-    """Finds the generators by degree, or None if the prime would give one too many."""
+    """Finds the generators by degree, or None if computing modulo the prime gives a redundant one."""
     found: dict[int, list[Polynomial]] = {}
     quotient = Quotient(group.dimension, prime)
     for degree in range(1, limit + 1):
@@ -73,7 +73,7 @@ def _search(group: Group, invariants: Spaces, limit: int, prime: int, root: int)
         space = invariants(degree)
         if not len(space):
             continue
-        # The last first: their monomials spread over the variables, so the symmetric group gets its elementary ones.
+        # The last first, whose monomials have small exponents: for the symmetric group these are the elementary ones.
         fresh = len(space) - 1 - quotient.divide(space.images(quotient.normal, prime, root)[::-1])
         if not len(fresh):
             continue
@@ -86,9 +86,9 @@ def _search(group: Group, invariants: Spaces, limit: int, prime: int, root: int)
 
 
 def _is_free(group: Group, found: dict[int, list[Polynomial]], prime: int, root: int) -> bool:
-    """Tells whether the generators found are n algebraically independent ones with degrees of product |G|.
+    """Tells whether there are n generators, algebraically independent, with degrees whose product is |G|.
 
-    They are independent if their Jacobian determinant is not zero at some point modulo the prime.
+    They are independent if their Jacobian determinant is not zero at a random point modulo the prime.
     """
     generators = [generator for forms in found.values() for generator in forms]
     n = group.dimension
@@ -114,7 +114,7 @@ def _is_free(group: Group, found: dict[int, list[Polynomial]], prime: int, root:
 
 
 def _indecomposable(group: Group, invariants: Spaces, found: dict[int, list[Polynomial]], degree: int) -> int:
-    """Counts, exactly, the dimensions that products of the generators found leave of the invariants of a degree."""
+    """Computes, exactly, the dimension of the invariants of a degree modulo products of the generators found."""
     field, space = field_of(group), invariants(degree)
     places = space.leading_exponents()
     rows: list[Any] = []

@@ -1,6 +1,6 @@
-"""Finds a Groebner basis in a process of its own, which can be ended; SymPy's algorithm cannot be.
+"""Groebner bases with a time limit, by running SymPy in a subprocess.
 
-Run as a script: it reads generators of an ideal from stdin and writes the reduced basis to stdout, in JSON.
+Run as a script, this file reads generators of an ideal from stdin and writes the reduced basis to stdout, as JSON.
 """
 
 import json
@@ -13,23 +13,23 @@ Terms = list[tuple[tuple[int, ...], int]]
 
 
 def groebner(generators: Sequence[Terms], variables: int, seconds: float) -> list[Terms] | None:
-    """Finds the reduced Groebner basis of integer polynomials, in graded reverse lexicographic order.
+    """Computes the reduced Groebner basis of integer polynomials, in graded reverse lexicographic order.
 
     >>> groebner([[((1, 0), 2), ((0, 1), -2)]], 2, seconds=60)
     [[((1, 0), 1), ((0, 1), -1)]]
 
     Args:
-      generators: The polynomials, each as terms: exponents and coefficient.
-      variables: Their number of variables.
-      seconds: How long the process may take, of which it needs a moment to start.
+      generators: The polynomials, each a list of terms (exponents, coefficient).
+      variables: The number of variables.
+      seconds: The time limit, including the start of the subprocess.
 
     Returns:
-      The basis, of polynomials with coprime integer coefficients, or None if it was not found in time.
+      The basis, of polynomials with coprime integer coefficients, or None if the time limit was reached.
 
     Raises:
-      ChildProcessError: If the process failed for another reason, such as want of memory.
+      ChildProcessError: If the subprocess failed, for example for lack of memory.
     """
-    # `-P` keeps this file's folder, whose modules have common names, out of the search for imports.
+    # `-P` keeps this folder off sys.path, where its modules could shadow installed ones.
     command = [sys.executable, "-P", __file__, str(variables)]
     try:
         done = subprocess.run(
@@ -38,8 +38,8 @@ def groebner(generators: Sequence[Terms], variables: int, seconds: float) -> lis
     except subprocess.TimeoutExpired:
         return None
     if done.returncode:
-        cause = (done.stderr.splitlines() or ["it said nothing"])[-1]
-        raise ChildProcessError(f"the search for a Groebner basis ended with status {done.returncode}: {cause}")
+        cause = (done.stderr.splitlines() or ["no error output"])[-1]
+        raise ChildProcessError(f"the Groebner basis process exited with status {done.returncode}: {cause}")
     return [[(tuple(exponents), coefficient) for exponents, coefficient in terms] for terms in json.loads(done.stdout)]
 
 

@@ -10,22 +10,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra import coordinates as _coordinates
-from weirdonetworks.algebra import monomials
+from weirdonetworks.algebra import enumerations, monomials
 from weirdonetworks.algebra.arrays import Ints, at_least, shown, written
 from weirdonetworks.algebra.orbits import Orbits, join
 from weirdonetworks.algebra.permutations import as_permutations, compose, inverse
 
-LISTED = 50_000  # Elements that `elements` lists unasked: enough for eight points, 300 MB for 784.
+LISTED = 50_000  # The default limit of `elements`: above 8!, and 300 MB on 784 points.
 
 
 class PermutationGroup:
-    """The group of permutations of n points that some of them generate.
+    """A permutation group on n points, given by generators.
 
     It acts on vectors of n entries by `(s.x)[s[i]] = x[i]`, so `a.(b.x) = compose(a, b).x`. Order, elements and samples
-    come from coordinates that number the elements: in closed form for the groups made by the functions of this package,
-    by the Schreier-Sims algorithm (Sims 1970; Holt, Eick & O'Brien, Handbook of Computational Group Theory, chapter 4)
-    for any other, found when first asked for. Nothing lists the elements but `elements`.
+    come from an enumeration of the elements by digits: in closed form for the groups that this package constructs, by
+    the Schreier-Sims algorithm (Sims 1970; Holt, Eick & O'Brien, Handbook of Computational Group Theory, chapter 4) on
+    first use for any other. Only `elements` lists the elements.
 
     >>> group = PermutationGroup([[1, 2, 3, 0], [1, 0, 3, 2]])
     >>> group.order, group.orbits().sizes.tolist(), group.contains([2, 1, 0, 3])
@@ -44,8 +43,8 @@ class PermutationGroup:
         self._generators.flags.writeable = False
 
     @classmethod
-    def _known(cls, generators: npt.ArrayLike, elements: _coordinates.Coordinates) -> "PermutationGroup":
-        """Makes a group whose coordinates are known in closed form."""
+    def _known(cls, generators: npt.ArrayLike, elements: enumerations.Enumeration) -> "PermutationGroup":
+        """Makes a group whose enumeration is known in closed form."""
         group = cls(generators)
         group._elements = elements  # Takes the place of the cached property.
         return group
@@ -54,8 +53,8 @@ class PermutationGroup:
         return f"<PermutationGroup on {self.degree} points, {len(self._generators)} generators>"
 
     @functools.cached_property
-    def _elements(self) -> _coordinates.Coordinates:
-        return _coordinates.find(self._generators)
+    def _elements(self) -> enumerations.Enumeration:
+        return enumerations.find(self._generators)
 
     @property
     def degree(self) -> int:
@@ -64,12 +63,12 @@ class PermutationGroup:
 
     @property
     def dimension(self) -> int:
-        """The number of coordinates of the vectors it acts on, as a `MatrixGroup` has it too."""
+        """The dimension n of the vectors it acts on, as for a `MatrixGroup`."""
         return self.degree
 
     @property
     def domain(self) -> Any:
-        """The SymPy domain of the coefficients of its invariants, the rational numbers."""
+        """The SymPy domain of the coefficients of its invariants: QQ."""
         from sympy import QQ
 
         return QQ
@@ -85,16 +84,16 @@ class PermutationGroup:
         return self._elements.order
 
     def elements(self, limit: int = LISTED) -> Ints:
-        """Lists all elements, the identity first, in the same order every time.
+        """Lists all elements, in a fixed order with the identity first.
 
         >>> PermutationGroup([[1, 2, 0]]).elements().tolist()
         [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
 
         Args:
-          limit: The most elements to list.
+          limit: The largest number of elements to list.
 
         Returns:
-          The elements, `[order, n]`. As gathers, `x[..., inverse(elements)]` is the orbit of x.
+          The elements, `[order, n]`; `x[..., inverse(elements)]` is the orbit of x.
 
         Raises:
           ValueError: If there are more than `limit`.
@@ -104,17 +103,17 @@ class PermutationGroup:
                 f"limit (={limit}) must be at least the order of the group (={written(self.order)}). "
                 "Use sample(num, seed) for random elements, or raise limit."
             )
-        return _coordinates.every(self._elements, 0, self.order)
+        return enumerations.elements_between(self._elements, 0, self.order)
 
     def sample(self, num: int, seed: int) -> Ints:
-        """Draws elements uniformly, independently of each other (so with replacement).
+        """Draws elements uniformly and independently, so with replacement.
 
         >>> PermutationGroup([[1, 2, 0]]).sample(2, seed=0).shape
         (2, 3)
 
         Args:
-          num: How many to draw, at least 1.
-          seed: The seed, at least 0: the same one draws the same elements.
+          num: The number of elements, at least 1.
+          seed: The random seed, at least 0.
 
         Returns:
           The elements, `[num, n]`.
@@ -123,14 +122,14 @@ class PermutationGroup:
           ValueError: If an argument is too small.
         """
         rng = np.random.default_rng(at_least("seed", seed, 0))
-        return _coordinates.drawn(self._elements, at_least("num", num, 1), rng)
+        return enumerations.random_elements(self._elements, at_least("num", num, 1), rng)
 
     def contains(self, permutation: npt.ArrayLike) -> bool:
-        """Tells whether a permutation of the n points is an element.
+        """Tells whether a permutation of the n points is an element of the group.
 
         Raises:
-          TypeError: If it does not hold integers.
-          ValueError: If it is no permutation of the points.
+          TypeError: If the permutation does not hold integers.
+          ValueError: If it is not a permutation of n points.
         """
         candidate = as_permutations(permutation)
         if candidate.shape != (self.degree,):
@@ -151,7 +150,7 @@ class PermutationGroup:
         return inverse(permutation)
 
     def orbits(self) -> Orbits:
-        """Finds the orbits on the points.
+        """Computes the orbits of points.
 
         >>> PermutationGroup([[1, 0, 2]]).orbits().labels.tolist()
         [0, 0, 1]
@@ -159,10 +158,10 @@ class PermutationGroup:
         return join(list(self._generators), self.degree)
 
     def orbits_on_pairs(self) -> Orbits:
-        """Finds the orbits on ordered pairs of points.
+        """Computes the orbits of ordered pairs of points, with labels `[n, n]`.
 
-        A linear map W of R^n is equivariant, `W (s.x) = s.(W x)`, if and only if W[i, j] depends on the orbit of (i, j)
-        alone, so `labels`, of shape `[n, n]`, says which weights are equal.
+        A linear map W of R^n is equivariant, `W (s.x) = s.(W x)`, if and only if W[i, j] depends only on the orbit of
+        (i, j).
 
         >>> PermutationGroup([[1, 2, 0]]).orbits_on_pairs().labels.tolist()
         [[0, 1, 2], [2, 0, 1], [1, 2, 0]]
@@ -171,7 +170,7 @@ class PermutationGroup:
         return Orbits(join(pairs, self.degree**2).labels.reshape(self.degree, self.degree))
 
     def orbits_on_monomials(self, degree: int) -> Orbits:
-        """Finds the orbits on the monomials of one degree, which are the multisets of so many points.
+        """Computes the orbits of the monomials of a degree in n variables, or multisets of that many points.
 
         >>> PermutationGroup([[1, 2, 0]]).orbits_on_monomials(2).labels.tolist()
         [0, 1, 1, 0, 1, 0]
@@ -180,7 +179,7 @@ class PermutationGroup:
           degree: The degree, at least 1.
 
         Returns:
-          The orbits, items in the order of `monomials`.
+          The orbits, with labels in the order of `monomials.monomials(n, degree)`.
 
         Raises:
           ValueError: If the degree is below 1.
@@ -188,7 +187,7 @@ class PermutationGroup:
         return monomials.orbits(self._generators, degree)
 
     def to_sympy(self) -> Any:
-        """Gives the group as a SymPy `PermutationGroup`, for what SymPy knows of groups beyond this class."""
+        """Converts the group to a SymPy `PermutationGroup`."""
         from sympy.combinatorics import Permutation
         from sympy.combinatorics import PermutationGroup as SymPyGroup
 
@@ -196,36 +195,36 @@ class PermutationGroup:
 
 
 def trivial_group(n: int) -> PermutationGroup:
-    """Makes the group of the identity alone on n points, n >= 1."""
+    """Makes the trivial group on n points, n >= 1: the identity alone."""
     only = np.arange(at_least("n", n, 1))[None]
-    return PermutationGroup._known(only, _coordinates.Listed(only))
+    return PermutationGroup._known(only, enumerations.ElementTable(only))
 
 
 def cyclic_group(n: int) -> PermutationGroup:
-    """Makes the group of the n cyclic shifts of n points, n >= 1, generated by i -> i + 1.
+    """Makes the cyclic group of the n cyclic shifts of n points, n >= 1, generated by i -> i + 1.
 
     >>> cyclic_group(5).order
     5
     """
     n = at_least("n", n, 1)
-    return PermutationGroup._known([np.roll(np.arange(n), -1)], _coordinates.Polygon(n, reflections=False))
+    return PermutationGroup._known([np.roll(np.arange(n), -1)], enumerations.Polygon(n, reflections=False))
 
 
 def dihedral_group(n: int) -> PermutationGroup:
-    """Makes the group of all symmetries of the regular n-gon on its corners, generated by i -> i + 1 and i -> -i.
+    """Makes the dihedral group of the regular n-gon on its corners, n >= 1, generated by i -> i + 1 and i -> -i.
 
-    Its order is 2n for n >= 3. On one or two corners reflections move what rotations move, and it is the cyclic group.
+    Its order is 2n for n >= 3; for n <= 2 it is the cyclic group.
 
     >>> dihedral_group(4).order
     8
     """
     n = at_least("n", n, 1)
     turn = np.roll(np.arange(n), -1)
-    return PermutationGroup._known([turn, -np.arange(n) % n], _coordinates.Polygon(n, reflections=True))
+    return PermutationGroup._known([turn, -np.arange(n) % n], enumerations.Polygon(n, reflections=True))
 
 
 def symmetric_group(n: int) -> PermutationGroup:
-    """Makes the group of all permutations of n points, n >= 1.
+    """Makes the symmetric group of all n! permutations of n points, n >= 1.
 
     >>> symmetric_group(20).order
     2432902008176640000
@@ -233,26 +232,26 @@ def symmetric_group(n: int) -> PermutationGroup:
     n = at_least("n", n, 1)
     swap, turn = np.arange(n), np.roll(np.arange(n), -1)
     swap[:2] = swap[:2][::-1]
-    return PermutationGroup._known([swap, turn], _coordinates.Symmetric(n, even=False))
+    return PermutationGroup._known([swap, turn], enumerations.Symmetric(n, even=False))
 
 
 def alternating_group(n: int) -> PermutationGroup:
-    """Makes the group of the even permutations of n points, n >= 1: half of all, for n >= 2.
+    """Makes the alternating group of the even permutations of n points, n >= 1.
 
     >>> alternating_group(4).order
     12
     """
     n = at_least("n", n, 1)
     three, turn = np.arange(n), np.arange(n)
-    start = 1 - n % 2  # A cycle is even if it has an odd number of points.
+    start = 1 - n % 2  # A cycle of odd length is an even permutation.
     turn[start:] = np.roll(turn[start:], -1)
     if n >= 3:
         three[:3] = [1, 2, 0]
-    return PermutationGroup._known([three, turn], _coordinates.Symmetric(n, even=True))
+    return PermutationGroup._known([three, turn], enumerations.Symmetric(n, even=True))
 
 
 def direct_product(*groups: PermutationGroup) -> PermutationGroup:
-    """Makes the direct product of groups, each on points of its own: those of the first come first.
+    """Makes the direct product of groups, acting on the disjoint union of their points, in order.
 
     >>> direct_product(cyclic_group(2), cyclic_group(3)).elements()[-1].tolist()
     [1, 0, 4, 2, 3]
@@ -269,7 +268,7 @@ def direct_product(*groups: PermutationGroup) -> PermutationGroup:
             whole[start : start + group.degree] = start + generator
             generators.append(whole)
         start += group.degree
-    return PermutationGroup._known(generators, _coordinates.Product([group._elements for group in groups]))
+    return PermutationGroup._known(generators, enumerations.Product([group._elements for group in groups]))
 
 
 def _checked(generators: Any) -> Ints:
@@ -277,7 +276,7 @@ def _checked(generators: Any) -> Ints:
         return as_permutations(generators)
     rows = [np.asarray(generator) for generator in generators]
     if not rows:
-        raise ValueError("generators must hold at least one permutation; trivial_group(n) has the identity alone.")
+        raise ValueError("generators must hold at least one permutation, as trivial_group(n) does.")
     if any(row.ndim != 1 for row in rows):
         raise ValueError(f"generators (={generators!r}) must be a list of permutations, each a list of points.")
     for index, row in enumerate(rows):

@@ -13,36 +13,36 @@ from weirdonetworks.algebra.invariants import is_invariant
 from weirdonetworks.algebra.molien import molien_series
 from weirdonetworks.algebra.polynomials import Group, Polynomial, as_polynomial, polynomial_ring
 from weirdonetworks.algebra.quotients import Quotient
-from weirdonetworks.algebra.spaces import Spaces, field_of, places, spaces
+from weirdonetworks.algebra.spaces import Spaces, field_of, spaces, split_primes
 
-ATTEMPTS = 300  # Combinations tried for one primary invariant before another set of degrees is.
-PRIMES = 3  # Primes that must all speak against a system of parameters before it is refused.
+ATTEMPTS = 300  # Random combinations tried for a primary invariant before giving up on it.
+PRIMES = 3  # Given primary invariants are rejected if the test fails modulo this many primes.
 
 
 def primary_invariants(group: Group) -> list[Polynomial]:
-    """Finds n invariant forms over whose polynomials all polynomials are a finite module: a system of parameters.
+    """Finds primary invariants: a homogeneous system of parameters of the ring of invariants.
 
-    Equivalently they have no common zero but the origin. Sets of degrees are tried by rising product, beginning with
-    |G|, and passed over where the Molien series rules them out; for each, random forms tell whether it can be had, and
-    then the simplest forms are chosen. The system is proved: modulo a prime, and so exactly, every monomial of high
-    degree is in the ideal of the forms. Nothing proves that no system with a smaller product exists, as an unlucky draw
-    may pass over it; a smaller product means fewer secondary invariants, no more.
+    These are n invariant forms with no common zero but the origin; equivalently, the polynomial ring is a finite module
+    over the polynomials in them. Sets of degrees that the Molien series allows are tried by increasing product, from
+    |G| on: random forms decide whether a set is possible, then simple forms are chosen. That they are a system of
+    parameters is proved modulo a prime, and so exactly. That the product of degrees is minimal is not proved, as a
+    random choice may fail; a smaller product would mean fewer secondary invariants.
 
     >>> from weirdonetworks.algebra.groups import cyclic_group
     >>> primary_invariants(cyclic_group(3))
     [x0 + x1 + x2, x0*x1 + x0*x2 + x1*x2, x0*x1*x2]
 
     Args:
-      group: The group, permutations or exact matrices.
+      group: A permutation group or an exact matrix group.
 
     Returns:
       The n forms, by degree, in `polynomial_ring(group)`. The product of their degrees is a multiple of |G|.
 
     Raises:
-      ValueError: If the group is in floating point or too large for this machine.
+      ValueError: If the group is in floating point, or the computation would be too large.
     """
     invariants, ring = spaces(group), polynomial_ring(group)
-    for prime, root in places(group):
+    for prime, root in split_primes(group):
         try:
             degrees, rows = _search(group, invariants, prime, root)
         except ZeroDivisionError:  # The prime divides a denominator.
@@ -56,36 +56,36 @@ def primary_invariants(group: Group) -> list[Polynomial]:
 
 
 def secondary_invariants(group: Group, primary: Sequence[Any] | None = None) -> list[Polynomial]:
-    """Finds forms that make the invariants a free module over the polynomials in primary ones.
+    """Finds secondary invariants: a basis of the ring of invariants as a free module over primary invariants.
 
-    That is the Hironaka decomposition (Sturmfels, section 2.3): with primary invariants p_1, ..., p_n, each invariant
-    is sum_j h_j(p_1, ..., p_n) s_j in one way only, and the Molien series is
+    With primary invariants p_1, ..., p_n, each invariant is sum_j h_j(p_1, ..., p_n) s_j for unique polynomials h_j
+    (the Hironaka decomposition; Sturmfels, section 2.3), and the Molien series is
 
         sum_j t^(deg s_j) / prod_i (1 - t^(deg p_i)).
 
-    Its numerator says how many secondary invariants each degree has; they are chosen independent of each other modulo
-    the primary ones, which is checked modulo a prime and so holds exactly.
+    Its numerator counts the secondary invariants s_j of each degree. They are chosen linearly independent modulo the
+    ideal of the primary ones, which is checked modulo a prime and so holds exactly.
 
     >>> from weirdonetworks.algebra.groups import cyclic_group
     >>> secondary_invariants(cyclic_group(3))
     [1, x0**2*x2 + x0*x1**2 + x1*x2**2]
 
     Args:
-      group: The group, permutations or exact matrices.
-      primary: Primary invariants, as `primary_invariants` gives them, which it does if None.
+      group: A permutation group or an exact matrix group.
+      primary: Primary invariants; None for those of `primary_invariants(group)`.
 
     Returns:
-      The forms, by degree, the first of them 1. They are prod_i deg p_i / |G| in number.
+      The prod_i deg p_i / |G| forms, by degree, the first of them 1.
 
     Raises:
-      ValueError: If `primary` is no system of n homogeneous invariants that vanish together only at the origin, or the
-        group is in floating point or too large for this machine.
+      ValueError: If `primary` is not n homogeneous invariants whose only common zero is the origin, the group is in
+        floating point, or the computation would be too large.
     """
     ring = polynomial_ring(group)
     given = primary_invariants(group) if primary is None else [as_polynomial(each, ring) for each in primary]
     _check(given, group)
     failures = 0
-    for prime, root in places(group):
+    for prime, root in split_primes(group):
         try:
             found = _free_basis(given, group, prime, root)
         except ZeroDivisionError:  # The prime divides a denominator.
@@ -95,15 +95,15 @@ def secondary_invariants(group: Group, primary: Sequence[Any] | None = None) -> 
         failures += 1
         if failures == PRIMES:
             break
-    raise ValueError(f"primary (={given}) must vanish together only at the origin, as primary_invariants gives them.")
+    raise ValueError(f"primary (={given}) must have no common zero but the origin. Use primary_invariants(group).")
 
 
 def _search(group: Group, invariants: Spaces, prime: int, root: int) -> tuple[tuple[int, ...], list[Ints]]:
-    """Finds the degrees of primary invariants, and the coordinates of each in the basis of its degree."""
+    """Finds the degrees of primary invariants, and their coefficients in the bases of these degrees."""
     n = group.dimension
     for degrees in _admissible_degrees(group):
         if isinstance(group, PermutationGroup) and degrees == tuple(range(1, n + 1)):
-            # The elementary symmetric polynomials always are a system: the sums of all square-free orbits of a degree.
+            # The elementary symmetric polynomials are always a system: sums of all squarefree monomials of a degree.
             leading = [invariants(degree).leading_exponents() for degree in degrees]
             return degrees, [np.array([max(row) == 1 for row in rows], np.intp) for rows in leading]
         rng = np.random.default_rng(0)
@@ -122,8 +122,8 @@ def _simple_forms(
 ) -> list[Ints] | None:
     """Chooses simple forms of given degrees, one after the other, that are a system of parameters.
 
-    Each is chosen so that those up to it are part of some system; `careful`, which is slow, so that the given random
-    forms of the further degrees complete them to one.
+    Each is chosen so that the forms so far are part of some system of parameters; if `careful`, which is slow, so that
+    the random forms in `rows` of the remaining degrees complete them to one.
     """
     rng, chosen = np.random.default_rng(0), list[Ints]()
     for place in range(n):
@@ -138,7 +138,7 @@ def _simple_forms(
 
 
 def _admissible_degrees(group: Group) -> Iterator[tuple[int, ...]]:
-    """Gives sets of degrees that the Molien series allows primary invariants to have, by product, then by sum."""
+    """Yields the degrees of primary invariants that the Molien series allows, by product, then by sum."""
     for multiple in itertools.count(1):
         sets = list(_factorings(multiple * group.order, group.dimension, 1, group.order))
         for degrees in sorted(sets, key=lambda degrees: (sum(degrees), degrees)):
@@ -148,7 +148,7 @@ def _admissible_degrees(group: Group) -> Iterator[tuple[int, ...]]:
 
 
 def _factorings(number: int, parts: int, least: int, most: int) -> Iterator[tuple[int, ...]]:
-    """Gives the ways to write a number as a product of so many factors, rising, each from least to most."""
+    """Yields the factorings of a number into `parts` non-decreasing factors in [least, most]."""
     if parts == 1:
         if least <= number <= most:
             yield (number,)
@@ -162,19 +162,19 @@ def _factorings(number: int, parts: int, least: int, most: int) -> Iterator[tupl
 
 
 def _numerator(group: Group, degrees: Sequence[int]) -> list[int]:
-    """Multiplies the Molien series by prod (1 - t^d), up to the degree sum (d - 1) where a numerator must end."""
+    """Multiplies the Molien series by prod (1 - t^d), up to sum (d - 1), the largest degree of a numerator."""
     return _times(molien_series(group, sum(degrees) - len(degrees)), degrees)
 
 
 def _times(series: list[int], degrees: Sequence[int]) -> list[int]:
-    """Multiplies a series by prod (1 - t^d), as far as it goes."""
+    """Multiplies a truncated power series by prod (1 - t^d)."""
     for step in degrees:
         series = [value - (series[power - step] if power >= step else 0) for power, value in enumerate(series)]
     return series
 
 
 def _candidates(size: int, rng: np.random.Generator) -> Iterator[Ints]:
-    """Gives coordinates to try, the simple ones first: basis forms from the last on, then growing combinations."""
+    """Yields coefficient vectors to try: the basis from the last form on, then random ones of growing size."""
     yield from np.eye(size, dtype=np.intp)[::-1]
     for attempt in range(ATTEMPTS):
         bound = 1 + attempt // 20
@@ -189,28 +189,29 @@ def _is_system(n: int, invariants: Spaces, degrees: Sequence[int], rows: Sequenc
 def _quotients(
     n: int, invariants: Spaces, degrees: Sequence[int], rows: Sequence[Ints], prime: int, root: int
 ) -> Iterator[Quotient]:
-    """Divides the polynomial ring by n forms, degree by degree, as long as they behave as a system of parameters.
+    """Divides the polynomial ring by n forms, degree by degree, as long as they can be a system of parameters.
 
-    For a system, and no other forms, the quotient has dimensions prod (1 + t + ... + t^(d - 1)), zero from degree
-    sum (d - 1) + 1 on. If it is zero there modulo a prime, it is so over the field of the group. Fewer than n forms are
-    joined by random linear ones: that gives a system if and only if they are part of one.
+    Forms are a system of parameters if and only if the quotient has the Hilbert series prod (1 + t + ... + t^(d - 1)),
+    zero from degree sum (d - 1) + 1 on. If it is zero there modulo a prime, it is over the field of the group. Fewer
+    than n forms are completed by random linear forms; they are part of a system if the completion is one.
 
     Args:
       n: The number of variables.
-      invariants: The invariant forms of each degree.
+      invariants: The spaces of invariant forms.
       degrees: The degrees of the forms.
-      rows: Their coordinates in the bases of these degrees, integers or residues.
+      rows: Their coefficients in the bases of these degrees, integers or residues.
       prime: The prime.
-      root: The root of the field's generator modulo the prime.
+      root: The image of the field's generator modulo the prime.
 
     Yields:
-      The quotient in the degrees 1, 2, ... up to sum (d - 1) + 1, or to the last with the dimension of a system's.
+      The quotient in the degrees 1, 2, ..., up to sum (d - 1) + 1 or the last degree with the dimension of a system of
+      parameters.
     """
     quotient, missing = Quotient(n, prime), n - len(degrees)
     random = np.random.default_rng(1).integers(prime, size=(missing, n))
     every = [1] * missing + list(degrees)
     for degree in range(1, sum(every) - n + 2):
-        # No forms of the lower degrees have a smaller quotient than such as are part of a system.
+        # Of all forms of the lower degrees, those that are part of a system have the smallest quotient.
         quotient.advance(_dimension(n, [lower for lower in every if lower < degree], degree))
         here = [row for row, its in zip(rows, degrees, strict=True) if its == degree]
         images = [random if degree == 1 else np.zeros((0, quotient.dimension), np.intp)]
@@ -224,12 +225,12 @@ def _quotients(
 
 
 def _dimension(n: int, degrees: Sequence[int], degree: int) -> int:
-    """Gives the coefficient of t^degree in prod (1 - t^d) / (1 - t)^n, over forms of degrees d <= degree."""
+    """Returns the coefficient of t^degree in prod (1 - t^d) / (1 - t)^n, over the degrees d."""
     return _times([monomials.count(n, power) for power in range(degree + 1)], degrees)[degree]
 
 
 def _free_basis(primary: list[Polynomial], group: Group, prime: int, root: int) -> list[Polynomial] | None:
-    """Finds the secondary invariants, or None if the primary ones are no system modulo the prime."""
+    """Finds the secondary invariants, or None if the primary ones are no system of parameters modulo the prime."""
     field, invariants = field_of(group), spaces(group)
     degrees, rows = [], []
     for form in primary:
@@ -255,7 +256,7 @@ def _free_basis(primary: list[Polynomial], group: Group, prime: int, root: int) 
 
 def _check(primary: list[Polynomial], group: Group) -> None:
     if len(primary) != group.dimension:
-        raise ValueError(f"primary (of {len(primary)} polynomials) must hold {group.dimension}, one a variable.")
+        raise ValueError(f"primary (of {len(primary)} polynomials) must hold {group.dimension}, one per variable.")
     for form in primary:
         if len({sum(exponents) for exponents in form}) != 1 or not sum(next(iter(form))):
             raise ValueError(f"primary must hold homogeneous polynomials of degree at least 1, and holds {form}.")

@@ -1,29 +1,30 @@
-"""Groups that move the pixels of images `[height, width, channels]`, flattened row by row with channels last.
+"""Permutation groups of the pixels of images: rotations, reflections and cyclic shifts.
 
-Pixel (row, column), channel c is point `(row * width + column) * channels + c`, and each channel moves with its pixel,
-so that `act(s, image.ravel())` is the moved image flattened.
+The points are the entries of images `[height, width, channels]`, flattened: channel c of pixel (row, column) is number
+`(row * width + column) * channels + c`. Channels move with their pixel, so `act(s, image.ravel())` is the
+transformed image, flattened.
 """
 
 import numpy as np
 
-from weirdonetworks.algebra import coordinates as _coordinates
+from weirdonetworks.algebra import enumerations
 from weirdonetworks.algebra.arrays import Ints, at_least
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.permutations import inverse
 
 
 def image_rotations(height: int, width: int, channels: int = 1) -> PermutationGroup:
-    """Makes the group of the four quarter turns of a square image (C4).
+    """Makes the group C4 of the rotations of a square image by multiples of 90 degrees.
 
-    The generator turns counter-clockwise, as `numpy.rot90` does; element k is k quarter turns.
+    The generator rotates counter-clockwise, as `numpy.rot90` does; element k is the rotation by 90 k degrees.
 
     >>> image_rotations(28, 28).order
     4
 
     Args:
-      height: Rows, at least 1.
-      width: Columns, as many as rows.
-      channels: Values at each pixel, at least 1.
+      height: The height of the images in pixels, at least 1.
+      width: Their width in pixels, equal to the height.
+      channels: The number of channels, at least 1.
 
     Raises:
       ValueError: If the image is not square, or an argument is too small.
@@ -33,18 +34,18 @@ def image_rotations(height: int, width: int, channels: int = 1) -> PermutationGr
 
 
 def image_dihedral(height: int, width: int, channels: int = 1) -> PermutationGroup:
-    """Makes the group of the eight symmetries of a square image (D4): quarter turns, and their mirror images.
+    """Makes the group D4 of the eight symmetries of a square image: rotations and reflections.
 
-    Its generators are the quarter turn counter-clockwise and the exchange of left and right. Elements 0 to 3 are the
-    turns, elements 4 to 7 the same after that exchange.
+    Its generators are the counter-clockwise rotation by 90 degrees and the left-right flip. Elements 0 to 3 are the
+    rotations, elements 4 to 7 the flip followed by these.
 
     >>> image_dihedral(28, 28, channels=3).order
     8
 
     Args:
-      height: Rows, at least 1.
-      width: Columns, as many as rows.
-      channels: Values at each pixel, at least 1.
+      height: The height of the images in pixels, at least 1.
+      width: Their width in pixels, equal to the height.
+      channels: The number of channels, at least 1.
 
     Raises:
       ValueError: If the image is not square, or an argument is too small.
@@ -56,25 +57,24 @@ def image_dihedral(height: int, width: int, channels: int = 1) -> PermutationGro
 
 
 def image_translations(height: int, width: int, channels: int = 1) -> PermutationGroup:
-    """Makes the group of the cyclic shifts of an image: what leaves at one side comes back at the other (a torus).
+    """Makes the group of the cyclic shifts of an image, with pixels wrapping around (a torus).
 
-    Its generators shift down and right by one pixel; elements run through the shifts down, and for each through those
-    to the right.
+    Its generators shift down and to the right by one pixel; element i * width + j shifts by i rows and j columns.
 
     >>> image_translations(28, 28).order
     784
 
     Args:
-      height: Rows, at least 1.
-      width: Columns, at least 1.
-      channels: Values at each pixel, at least 1.
+      height: The height of the images in pixels, at least 1.
+      width: Their width in pixels, at least 1.
+      channels: The number of channels, at least 1.
 
     Raises:
       ValueError: If an argument is too small.
     """
     points = _points(height, width, channels)
     generators = [_moved(np.roll(points, 1, axis)) for axis in (0, 1)]
-    return PermutationGroup._known(generators, _coordinates.Torus(*points.shape))
+    return PermutationGroup._known(generators, enumerations.Torus(*points.shape))
 
 
 def _points(height: int, width: int, channels: int) -> Ints:
@@ -86,18 +86,18 @@ def _square(height: int, width: int, channels: int) -> Ints:
     points = _points(height, width, channels)
     if height != width:
         raise ValueError(
-            f"height (={height}) and width (={width}) must be equal: a quarter turn of an image that is not square "
-            "does not fit its frame. Crop or pad the image, or use image_translations."
+            f"height (={height}) and width (={width}) must be equal: only square images can be rotated by 90 "
+            "degrees. Crop or pad the image, or use image_translations."
         )
     return points
 
 
 def _moved(image: Ints) -> Ints:
-    """Reads a permutation off the image of points that it makes: the entry of a place is the point that came there."""
+    """Converts a transformed image of point numbers to the permutation: entry p is the point moved to p."""
     return inverse(image.ravel())
 
 
 def _listed(generators: list[Ints], elements: list[Ints]) -> PermutationGroup:
-    # On a single pixel all turns and reflections are the identity.
+    # On a single pixel all rotations and reflections are the identity.
     distinct = elements if len(set(map(bytes, elements))) == len(elements) else elements[:1]
-    return PermutationGroup._known(generators, _coordinates.Listed(np.stack(distinct)))
+    return PermutationGroup._known(generators, enumerations.ElementTable(np.stack(distinct)))

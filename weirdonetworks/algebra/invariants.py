@@ -1,4 +1,4 @@
-"""Invariant polynomials: the Reynolds operator, bases of each degree, and a test.
+"""Invariant polynomials: the Reynolds operator, bases of each degree, and a test of invariance.
 
 A polynomial f is invariant under a group if f(g x) = f(x) for each element g.
 """
@@ -26,14 +26,14 @@ from weirdonetworks.algebra.polynomials import (
 from weirdonetworks.algebra.spaces import WRITTEN, spaces
 from weirdonetworks.algebra.substitution import substitute, symmetric_power
 
-SMALL = 1e-9  # What floating point leaves of a zero coefficient.
+SMALL = 1e-9  # In floating point, coefficients below this fraction of the largest count as zero.
 
 
 def reynolds(polynomial: Any, group: Group) -> Polynomial:
     """Averages a polynomial over a group: R(f)(x) = 1/|G| sum_g f(g x).
 
-    The result is invariant, and R(f) = f if f is; R(f h) = R(f) h for invariant h (Sturmfels, proposition 2.1.2). A
-    permutation group is not listed: each monomial becomes the mean of its orbit.
+    The result is invariant, and R(f) = f if f is; R(f h) = R(f) h for invariant h (Sturmfels, proposition 2.1.2). For
+    permutation groups each monomial becomes the mean of its orbit, without listing the group.
 
     >>> import sympy
     >>> from weirdonetworks.algebra.groups import symmetric_group
@@ -48,8 +48,8 @@ def reynolds(polynomial: Any, group: Group) -> Polynomial:
       The mean, in `polynomial_ring(group)`.
 
     Raises:
-      TypeError: If the polynomial is nothing of SymPy's.
-      ValueError: If it has other variables, coefficients outside the group's field, or too large an orbit to write out.
+      TypeError: If the polynomial is not a SymPy object.
+      ValueError: If it has other variables, coefficients outside the field of the group, or too large an orbit.
     """
     ring = polynomial_ring(group)
     given = as_polynomial(polynomial, ring)
@@ -62,7 +62,7 @@ def reynolds(polynomial: Any, group: Group) -> Polynomial:
 
 
 def is_invariant(polynomial: Any, group: Group) -> bool:
-    """Tells whether a polynomial is invariant, by its behaviour under the generators; within 1e-9 in floating point.
+    """Tells whether a polynomial is invariant under the generators of a group; in floating point to 1e-9 relative.
 
     >>> import sympy
     >>> from weirdonetworks.algebra.groups import cyclic_group
@@ -71,13 +71,13 @@ def is_invariant(polynomial: Any, group: Group) -> bool:
     (True, False)
 
     Raises:
-      TypeError: If the polynomial is nothing of SymPy's.
-      ValueError: If it has other variables, or coefficients outside the group's field.
+      TypeError: If the polynomial is not a SymPy object.
+      ValueError: If it has other variables, or coefficients outside the field of the group.
     """
     ring = polynomial_ring(group)
     given = as_polynomial(polynomial, ring)
     if isinstance(group, PermutationGroup):
-        # f(s.x) has at exponents a what f has at a moved by s.
+        # The coefficient of f(s.x) at exponents a is that of f at a permuted by s.
         return all(
             given.get(tuple(exponents[image] for image in generator), 0) == coefficient
             for generator in group.generators.tolist()
@@ -87,12 +87,11 @@ def is_invariant(polynomial: Any, group: Group) -> bool:
 
 
 def invariant_basis(group: Group, degree: int) -> list[Polynomial]:
-    """Finds a basis of the invariant forms of one degree, linearly independent and complete.
+    """Computes a basis of the invariant forms of one degree.
 
-    For a permutation group it is the orbit sums of the monomials. For an exact matrix group it is the reduced echelon
-    form of the solutions of f(g x) = f(x) over the generators g, found modulo primes and proved: the equations hold
-    modulo more primes than their sides have digits for, and no rank modulo a prime can hide a solution. So there are as
-    many as the Molien series says.
+    For a permutation group these are the orbit sums of the monomials. For an exact matrix group they are the solutions
+    of f(g x) = f(x) over the generators g, in reduced echelon form, computed modulo primes and proved exact (see
+    `fields.kernel`). Their number is the coefficient of the Molien series.
 
     >>> from weirdonetworks.algebra.groups import cyclic_group
     >>> invariant_basis(cyclic_group(3), 2)
@@ -103,12 +102,12 @@ def invariant_basis(group: Group, degree: int) -> list[Polynomial]:
       degree: The degree, at least 0.
 
     Returns:
-      The forms, in `polynomial_ring(group)`, each with coefficient 1 at its first monomial in the order of `monomials`,
-      where all others have 0.
+      The forms, in `polynomial_ring(group)`. Each has coefficient 1 at its first monomial in the order of `monomials`,
+      and the others have 0 there.
 
     Raises:
-      ValueError: If the degree is negative, or there are too many monomials to write out; for a group in floating
-        point, if it is too inexact to tell.
+      ValueError: If the degree is negative, there are too many monomials, or the group is in floating point and too
+        inexact to find the invariants.
     """
     degree = at_least("degree", degree, 0)
     if isinstance(group, MatrixGroup) and not group.exact:
@@ -126,7 +125,7 @@ def _orbit_means(given: Polynomial, group: PermutationGroup, ring: Any) -> Polyn
             if len(orbit) * len(start) > WRITTEN:
                 raise ValueError(
                     f"polynomial: a monomial of degree {sum(start)} has too large an orbit to write out. "
-                    "group.orbits_on_monomials(degree) holds the orbits as one label a monomial."
+                    "Use group.orbits_on_monomials(degree), one label per monomial."
                 )
             exponents = frontier.pop()
             for generator in generators:
@@ -187,7 +186,7 @@ def _float_mean(terms: Sequence[Any], degree: int, group: MatrixGroup, ring: Any
 
 
 def _float_basis(group: MatrixGroup, degree: int) -> list[Polynomial]:
-    """Finds the singular vectors of value zero of the stacked S^T - 1, in echelon form."""
+    """Computes the null space of the stacked S^T - 1 over the generators, by SVD, in echelon form."""
     number = molien_series(group, degree)[degree]
     powers = [symmetric_power(generator, degree) for generator in group.generators]
     size = len(powers[0])
@@ -197,7 +196,7 @@ def _float_basis(group: MatrixGroup, degree: int) -> list[Polynomial]:
     if zeros != number:
         raise ValueError(
             f"group (={group!r}) is too inexact for degree (={degree}): {zeros} invariants found, {number} by its "
-            "Molien series. Make it from exact numbers."
+            "Molien series. Construct it from exact numbers."
         )
     rows = vectors[size - number :].conj()
     done = 0

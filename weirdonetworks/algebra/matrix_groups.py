@@ -1,4 +1,4 @@
-"""Finite groups of matrices: all elements, exactly or in floating point, from generators.
+"""Finite matrix groups from generators, exact or in floating point.
 
 A matrix g acts on vectors by `x -> g x`.
 """
@@ -15,16 +15,16 @@ import numpy.typing as npt
 from weirdonetworks.algebra.arrays import Ints, at_least, shown, written
 from weirdonetworks.algebra.fields import Exact, NumberField, exact
 
-LARGEST = 10_000  # Elements that a closure looks for before it takes the group for infinite.
+LARGEST = 10_000  # The default limit on the order, above which a group is taken to be infinite.
 TOLERANCE = 1e-8
 
 
 class MatrixGroup:
-    """The finite group that some invertible matrices generate, all elements found by multiplying on.
+    """A finite group of invertible matrices, given by generators; its elements are computed as their closure.
 
-    Entries that are integers, fractions, or SymPy numbers that are algebraic (roots, cosines of rational angles, the
-    imaginary unit) make an exact group, with its elements in one number field. If any entry is a float, the group is in
-    floating point, and matrices are the same whose entries are within the tolerance.
+    If all entries are integers, fractions or algebraic SymPy numbers (roots, cosines of rational angles, the imaginary
+    unit), the group is exact, over one number field. If any entry is a float, the group is in floating point, and
+    matrices are equal if their entries agree within the tolerance.
 
     >>> group = MatrixGroup([[[0, -1], [1, 0]]])
     >>> group.order, group.exact
@@ -34,13 +34,13 @@ class MatrixGroup:
 
     Args:
       generators: Matrices, `[generators, n, n]`, at least one.
-      limit: The most elements to look for.
-      tolerance: For floating point, the largest difference between entries taken for the same.
+      limit: The largest order allowed.
+      tolerance: In floating point, the largest difference between the entries of equal matrices.
 
     Raises:
-      TypeError: If an entry is no number.
-      ValueError: If there is no generator, they are not square or differ in size, one is singular, an entry is not
-        algebraic, or there are more than `limit` elements.
+      TypeError: If an entry is not a number.
+      ValueError: If there is no generator, the matrices are not square or differ in size, one is singular, an entry is
+        not algebraic, or there are more than `limit` elements.
     """
 
     def __init__(self, generators: Iterable[Any], *, limit: int = LARGEST, tolerance: float = TOLERANCE) -> None:
@@ -90,7 +90,7 @@ class MatrixGroup:
 
     @property
     def exact(self) -> bool:
-        """Whether the elements are exact numbers."""
+        """Whether the entries are exact numbers."""
         return self._field is not None
 
     @property
@@ -110,13 +110,13 @@ class MatrixGroup:
         return np.stack([self._field.floats(*generator) for generator in self._generators])
 
     def elements(self, limit: int | None = None) -> npt.NDArray[Any]:
-        """Gives all elements as float64 (complex128 unless the field is real), `[order, n, n]`, the identity first.
+        """Lists all elements as float64 (complex128 unless the field is real), `[order, n, n]`, the identity first.
 
         >>> MatrixGroup([[[-1]]]).elements().tolist()
         [[[1.0]], [[-1.0]]]
 
         Args:
-          limit: The most elements to give; None for any number.
+          limit: The largest number of elements to list; None for no limit.
 
         Raises:
           ValueError: If there are more than `limit`.
@@ -131,8 +131,8 @@ class MatrixGroup:
         """Draws elements uniformly, with replacement, `[num, n, n]`.
 
         Args:
-          num: How many to draw, at least 1.
-          seed: The seed, at least 0: the same one draws the same elements.
+          num: The number of elements, at least 1.
+          seed: The random seed, at least 0.
 
         Raises:
           ValueError: If an argument is too small.
@@ -142,11 +142,11 @@ class MatrixGroup:
 
     @staticmethod
     def compose(first: npt.ArrayLike, second: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Multiplies matrices, `[..., n, n]`: the product acts as the second does, and then the first."""
+        """Multiplies matrices, `[..., n, n]`: the product acts by the second factor, then by the first."""
         return np.asarray(first) @ np.asarray(second)
 
     def exact_elements(self) -> list[Any]:
-        """Gives all elements as SymPy matrices, the identity first.
+        """Lists all elements as SymPy matrices, the identity first.
 
         >>> MatrixGroup([[[0, -1], [1, 0]]]).exact_elements()[1]
         Matrix([
@@ -168,35 +168,35 @@ class MatrixGroup:
 
 
 def exact_parts(group: MatrixGroup) -> tuple[NumberField, Exact, int]:
-    """Gives the field of an exact group, and its elements as numerators `[order, n, n, e]` and a denominator.
+    """Returns the field of an exact group, and its elements as numerators `[order, n, n, e]` and their denominator.
 
     Raises:
       ValueError: If the group is in floating point.
     """
     if group._field is None:
         raise ValueError(
-            f"group (={group!r}) must be exact. Make it from integers, fractions or SymPy numbers such as sqrt(5) / 2."
+            f"group (={group!r}) must be exact. Construct it from integers, fractions or SymPy numbers, as sqrt(5) / 2."
         )
     return group._field, group._numerators, group._denominator
 
 
 def exact_generators(group: MatrixGroup) -> list[tuple[Exact, int]]:
-    """Gives the generators of an exact group, each as numerators `[n, n, e]` and a denominator."""
+    """Returns the generators of an exact group, each as numerators `[n, n, e]` and their denominator."""
     exact_parts(group)
     return group._generators
 
 
 def residues(group: MatrixGroup, prime: int, root: int) -> Ints:
-    """Gives the elements of an exact group modulo a prime that does not divide the denominator, `[order, n, n]`."""
+    """Reduces the elements of an exact group modulo a prime that does not divide the denominator: `[order, n, n]`."""
     field, numerators, denominator = exact_parts(group)
     return field.reduce(numerators, prime, root) * pow(denominator, -1, prime) % prime
 
 
 def _tables(generators: Iterable[Any]) -> list[list[list[Any]]]:
-    """Checks the shapes of generators and gives each as a list of rows."""
+    """Checks the shapes of generators and converts each to a list of rows."""
     tables = [[list(row) for row in _rows(generator)] for generator in generators]
     if not tables:
-        raise ValueError("generators must hold at least one matrix; trivial_matrix_group(n) has the identity alone.")
+        raise ValueError("generators must hold at least one matrix, as trivial_matrix_group(n) does.")
     size = len(tables[0])
     for index, table in enumerate(tables):
         if not table or any(len(row) != len(table) for row in table):
@@ -225,7 +225,7 @@ def _flat(tables: Iterable[Iterable[Iterable[Any]]]) -> list[Any]:
 
 
 def _in_one_domain(tables: list[list[list[Any]]]) -> tuple[Any, list[list[list[Any]]]]:
-    """Finds the SymPy domain, QQ or an algebraic field, of all entries, and turns them into its elements."""
+    """Finds a SymPy domain of all entries, QQ or an algebraic field, and converts them to its elements."""
     from sympy import QQ, I, SympifyError, sympify
     from sympy.polys.constructor import construct_domain
 
@@ -234,7 +234,7 @@ def _in_one_domain(tables: list[list[list[Any]]]) -> tuple[Any, list[list[list[A
     except SympifyError as error:
         raise TypeError(f"generators must hold numbers, and hold {error.expr!r}.") from None
     domain, elements = construct_domain(numbers, extension=True, field=True)
-    if domain.is_QQ_I:  # SymPy's Gaussian rationals, as any other algebraic field.
+    if domain.is_QQ_I:  # Gaussian rationals, which SymPy does not represent as an algebraic field.
         gaussian, domain = domain, QQ.algebraic_field(I)
         elements = [domain.convert_from(element, gaussian) for element in elements]
     if not (domain.is_QQ or domain.is_AlgebraicField):
@@ -246,7 +246,7 @@ def _in_one_domain(tables: list[list[list[Any]]]) -> tuple[Any, list[list[list[A
 
 
 def _exact_closure(field: NumberField, generators: list[tuple[Exact, int]], limit: int) -> tuple[Exact, int]:
-    """Multiplies generators on from the identity until nothing new comes: numerators of all, common denominator."""
+    """Computes the closure of generators under products: the numerators of all elements, and their denominator."""
     size = len(generators[0][0])
     identity = field.one(size, size) * np.eye(size, dtype=int)[:, :, None]
     known, frontier = {_key(identity, 1): (identity, 1)}, [(identity, 1)]
@@ -282,7 +282,7 @@ def _float_generators(tables: list[list[list[Any]]], tolerance: float) -> npt.ND
             np.abs(np.abs(np.linalg.eigvals(generator)) - 1) > math.sqrt(tolerance)
         ):
             raise ValueError(
-                f"generator {index} (={shown(generator)}) must have finite order, so eigenvalues of modulus 1."
+                f"generator {index} (={shown(generator)}) must have finite order, and so eigenvalues of modulus 1."
             )
     return generators if np.any(generators.imag) else generators.real.copy()
 

@@ -1,7 +1,7 @@
-"""Linear algebra modulo a prime on NumPy arrays, and the way back from residues to rationals.
+"""Linear algebra modulo a prime on NumPy arrays, and rational reconstruction.
 
-Exact results over the rationals come from arithmetic modulo primes below 2^26: sums of a few such products fit a 64-bit
-integer, and matrix products run in floating point without rounding once a factor is split into two halves.
+Primes are below 2^26, so that sums of a few products of residues fit a 64-bit integer, and matrix products can be
+computed in float64 without rounding by splitting one factor into high and low halves.
 """
 
 import math
@@ -12,12 +12,12 @@ import numpy as np
 from weirdonetworks.algebra.arrays import Ints
 
 LARGEST = 2**26
-PANEL = 64  # Rows eliminated one by one before a matrix product takes care of all others.
-SUMMED = 2**14  # A half below 2^13 times a residue below 2^26, so many times, stays below 2^53.
+PANEL = 64  # Rows eliminated one by one between matrix products with all others.
+SUMMED = 2**14  # A sum of this many products of a half (< 2^13) and a residue (< 2^26) is below 2^53.
 
 
 def prime_below(number: int) -> int:
-    """Gives the largest prime below a number above 2."""
+    """Returns the largest prime below a number above 2."""
     from sympy import prevprime
 
     return int(prevprime(number))
@@ -39,7 +39,7 @@ def matmul(a: Ints, b: Ints, prime: int) -> Ints:
 
 
 def echelon(matrix: Ints, prime: int, most: int | None = None) -> tuple[Ints, Ints]:
-    """Brings a matrix of residues to reduced row echelon form.
+    """Computes the reduced row echelon form of a matrix of residues.
 
     >>> pivots, rows = echelon(np.array([[2, 4, 1], [1, 2, 1]]), 7)
     >>> pivots.tolist(), rows.tolist()
@@ -48,10 +48,10 @@ def echelon(matrix: Ints, prime: int, most: int | None = None) -> tuple[Ints, In
     Args:
       matrix: Residues, `[rows, columns]`.
       prime: The prime.
-      most: A bound on the rank, if one is known: the rows left over once it is reached are not looked at.
+      most: An upper bound on the rank, at which elimination stops; None for none.
 
     Returns:
-      The pivot columns, `[rank]`, rising, and the non-zero rows of the form, `[rank, columns]`.
+      The pivot columns, `[rank]`, increasing, and the non-zero rows of the form, `[rank, columns]`.
     """
     columns = matrix.shape[1]
     pivots, rows = np.zeros(0, np.intp), np.zeros((0, columns), np.intp)
@@ -61,7 +61,7 @@ def echelon(matrix: Ints, prime: int, most: int | None = None) -> tuple[Ints, In
         panel = matrix[start : start + PANEL]
         panel = (panel - matmul(panel[:, pivots], rows, prime)) % prime
         found, panel = _eliminate(panel, prime)
-        # A row has zeros left of its pivot, so the new rows cannot disturb the leading entries of the old ones.
+        # A row has zeros left of its pivot, so new rows do not change the leading entries of the old ones.
         rows = np.vstack([(rows - matmul(rows[:, found], panel, prime)) % prime, panel])
         pivots = np.concatenate([pivots, found])
     order = np.argsort(pivots)
@@ -69,32 +69,32 @@ def echelon(matrix: Ints, prime: int, most: int | None = None) -> tuple[Ints, In
 
 
 def cokernel(relations: Ints, prime: int, least: int = 0) -> tuple[Ints, Ints]:
-    """Divides a space by the span of some rows.
+    """Computes the quotient of a space by the span of rows.
 
-    >>> kept, projection = cokernel(np.array([[1, 2, 0]]), 7)  # e_0 = -2 e_1
-    >>> kept.tolist(), projection.tolist()
+    >>> basis, projection = cokernel(np.array([[1, 2, 0]]), 7)  # e_0 = -2 e_1
+    >>> basis.tolist(), projection.tolist()
     ([1, 2], [[5, 0], [1, 0], [0, 1]])
 
     Args:
       relations: Residues, `[relations, size]`.
       prime: The prime.
-      least: A bound from below on the dimension left, if one is known.
+      least: A lower bound on the dimension of the quotient, at which elimination stops.
 
     Returns:
-      The unit vectors that are a basis of the quotient, as indices `[left]`, and the images of all of them in that
-      basis, `[size, left]`.
+      The indices of unit vectors that are a basis of the quotient, `[dimension]`, and the images of all unit vectors in
+      that basis, `[size, dimension]`.
     """
     size = relations.shape[1]
     pivots, rows = echelon(relations, prime, size - least)
-    kept = np.setdiff1d(np.arange(size), pivots)
-    projection = np.zeros((size, len(kept)), np.intp)
-    projection[kept, np.arange(len(kept))] = 1
-    projection[pivots] = -rows[:, kept] % prime
-    return kept, projection
+    basis = np.setdiff1d(np.arange(size), pivots)
+    projection = np.zeros((size, len(basis)), np.intp)
+    projection[basis, np.arange(len(basis))] = 1
+    projection[pivots] = -rows[:, basis] % prime
+    return basis, projection
 
 
 def kernel(matrix: Ints, prime: int) -> tuple[Ints, Ints]:
-    """Finds the vectors that a matrix of residues takes to zero.
+    """Computes the kernel of a matrix of residues.
 
     >>> leading, vectors = kernel(np.array([[1, 1, 1]]), 7)
     >>> leading.tolist(), vectors.tolist()
@@ -103,13 +103,13 @@ def kernel(matrix: Ints, prime: int) -> tuple[Ints, Ints]:
     Returns:
       A basis in reduced row echelon form: the leading columns, `[dimension]`, and the vectors, `[dimension, columns]`.
     """
-    # Eliminated from the right, the columns left over are the leading ones of the kernel.
-    kept, projection = cokernel(matrix[:, ::-1], prime)
-    return matrix.shape[1] - 1 - kept[::-1], projection.T[::-1, ::-1]
+    # With elimination from the right, the columns without a pivot are the leading columns of the kernel.
+    free, projection = cokernel(matrix[:, ::-1], prime)
+    return matrix.shape[1] - 1 - free[::-1], projection.T[::-1, ::-1]
 
 
 def inverse(value: int, prime: int) -> int:
-    """Inverts a residue.
+    """Inverts a residue modulo a prime.
 
     Raises:
       ZeroDivisionError: If the prime divides the value.
@@ -120,14 +120,14 @@ def inverse(value: int, prime: int) -> int:
 
 
 def invert(matrix: Ints, prime: int) -> Ints:
-    """Inverts a regular matrix of residues."""
+    """Inverts an invertible matrix of residues."""
     size = len(matrix)
     _, rows = echelon(np.hstack([matrix % prime, np.eye(size, dtype=np.intp)]), prime)
     return rows[:, size:]
 
 
 def rationals(residues: Sequence[int], modulus: int) -> list[tuple[int, int]] | None:
-    """Finds the fractions with given residues (Wang 1981): numerator and denominator at most sqrt(modulus / 2).
+    """Reconstructs fractions from residues (Wang 1981), with numerators and denominators up to sqrt(modulus / 2).
 
     >>> rationals([3, 338], 1013)
     [(3, 1), (1, 3)]
@@ -137,7 +137,7 @@ def rationals(residues: Sequence[int], modulus: int) -> list[tuple[int, int]] | 
       modulus: A product of distinct primes.
 
     Returns:
-      Pairs of numerator and denominator > 0, or None if a residue has no such fraction.
+      Pairs (numerator, denominator > 0), or None if a residue has no such fraction.
     """
     bound, known = math.isqrt(modulus // 2), {0: (0, 1)}
     for residue in residues:
@@ -154,7 +154,7 @@ def rationals(residues: Sequence[int], modulus: int) -> list[tuple[int, int]] | 
 
 
 def _eliminate(panel: Ints, prime: int) -> tuple[Ints, Ints]:
-    found, kept = [], []
+    found, pivot_rows = [], []
     panel = panel.copy()
     for index in range(len(panel)):
         occupied = np.flatnonzero(panel[index])
@@ -167,5 +167,5 @@ def _eliminate(panel: Ints, prime: int) -> tuple[Ints, Ints]:
         others = np.flatnonzero(factors)
         panel[others] = (panel[others] - factors[others, None] * panel[index]) % prime
         found.append(pivot)
-        kept.append(index)
-    return np.array(found, np.intp), panel[kept]
+        pivot_rows.append(index)
+    return np.array(found, np.intp), panel[pivot_rows]

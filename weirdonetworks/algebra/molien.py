@@ -1,4 +1,4 @@
-"""How many invariants there are: the Molien series of a group, and the cycle index of a permutation group."""
+"""The Molien series of a group, which counts its invariants, and the cycle index of a permutation group."""
 
 from typing import Any
 
@@ -11,37 +11,35 @@ from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.matrix_groups import MatrixGroup, exact_parts, residues
 from weirdonetworks.algebra.polynomials import Group, Polynomial
 
-COUNTED = 10**8  # Monomials whose orbits are counted where the elements of a group are too many to list.
+COUNTED = 10**8  # The largest number of monomials whose orbits are counted for groups too large to list.
 
 
 def molien_series(group: Group, max_degree: int) -> list[int]:
-    """Counts the linearly independent invariant polynomials of each degree.
+    """Computes the Molien series: the dimensions of the spaces of invariant forms of each degree.
 
-    The counts are the coefficients of the Molien series (Molien 1897; Sturmfels, Algorithms in Invariant Theory,
-    theorem 2.2.1),
+    These are the coefficients of (Molien 1897; Sturmfels, Algorithms in Invariant Theory, theorem 2.2.1)
 
         sum_d dim R[x]_d^G t^d = 1/|G| sum_g 1 / det(1 - t g).
 
-    For a permutation group they are also the numbers of orbits on the multisets of d points (Burnside).
+    For a permutation group they are also the numbers of orbits of multisets of d points (Burnside).
 
     >>> from weirdonetworks.algebra.groups import cyclic_group, symmetric_group
     >>> molien_series(cyclic_group(4), 6)
     [1, 1, 3, 5, 10, 14, 22]
-    >>> molien_series(symmetric_group(784), 6)  # The partitions of 0, ..., 6.
+    >>> molien_series(symmetric_group(784), 6)  # Numbers of partitions of 0, ..., 6.
     [1, 1, 2, 3, 5, 7, 11]
 
     Args:
-      group: The group. Symmetric and alternating groups, and products of them, have closed forms; permutation groups
-        too large to list are counted by the orbits on monomials.
-      max_degree: The last degree, at least 0.
+      group: The group. Symmetric and alternating groups and their products have closed forms; for other permutation
+        groups too large to list, the orbits of monomials are counted.
+      max_degree: The largest degree, at least 0.
 
     Returns:
-      The dimensions in the degrees 0, ..., max_degree: exact, for an exact group without any floating point. For a
-      group in floating point they are rounded, which is checked.
+      The dimensions in degrees 0, ..., max_degree, computed exactly unless the group is in floating point.
 
     Raises:
-      ValueError: If max_degree is negative; the group has too many elements to list, and the degree too many monomials;
-        or the matrices are too inexact to round.
+      ValueError: If `max_degree` is negative, both the group and the monomials are too many to list, or a group in
+        floating point is too inexact for the results to be integers.
     """
     max_degree = at_least("max_degree", max_degree, 0)
     if isinstance(group, PermutationGroup):
@@ -57,10 +55,10 @@ def cycle_types(group: PermutationGroup) -> dict[tuple[int, ...], int]:
     {(3,): 2, (2, 1): 3, (1, 1, 1): 1}
 
     Args:
-      group: The group. Symmetric and alternating groups of up to 40 points, and their products, are not listed.
+      group: The group. Symmetric and alternating groups on up to 40 points and their products have closed forms.
 
     Returns:
-      For each cycle type, its lengths falling, the number of elements.
+      The number of elements of each cycle type, written as cycle lengths in decreasing order.
 
     Raises:
       ValueError: If the group has too many elements to list.
@@ -69,15 +67,15 @@ def cycle_types(group: PermutationGroup) -> dict[tuple[int, ...], int]:
     if types is None:
         raise ValueError(
             f"group (={group!r}, of order {written(group.order)}) must be small enough to list for its cycle types. "
-            "molien_series counts its invariants without them; sample(num, seed) draws elements."
+            "molien_series needs no list; sample(num, seed) draws random elements."
         )
     return dict(types)
 
 
 def cycle_index(group: PermutationGroup) -> Polynomial:
-    """Makes the cycle index: 1/|G| sum_g s_1^(cycles of length 1) s_2^(cycles of length 2) ... (Polya 1937).
+    """Computes the cycle index 1/|G| sum_g s_1^(cycles of length 1) s_2^(cycles of length 2) ... (Polya 1937).
 
-    With s_k = 1 / (1 - t^k) it becomes the Molien series.
+    Substituting s_k = 1 / (1 - t^k) gives the Molien series.
 
     >>> from weirdonetworks.algebra.groups import symmetric_group
     >>> cycle_index(symmetric_group(3))
@@ -113,10 +111,10 @@ def _orbit_counts(group: PermutationGroup, max_degree: int) -> list[int]:
 
 
 def _exact_series(group: MatrixGroup, max_degree: int) -> list[int]:
-    """Computes the series modulo primes: its coefficients are integers from 0 to the number of monomials."""
+    """Computes the series modulo primes, as its coefficients are integers in [0, number of monomials]."""
     field, _, denominator = exact_parts(group)
     series, modulus = [0] * (max_degree + 1), 1
-    for prime, roots in field.places():
+    for prime, roots in field.split_primes():
         if denominator % prime == 0 or group.order % prime == 0:
             continue
         sums = _series_sum(residues(group, prime, roots[0]), max_degree, prime)
@@ -136,13 +134,13 @@ def _float_series(group: MatrixGroup, max_degree: int) -> list[int]:
         worst = int(np.argmax(np.abs(means - rounded)))
         raise ValueError(
             f"group (={group!r}) is too inexact: {means[worst]:.6g} invariants of degree {worst}. "
-            "Make it from exact numbers."
+            "Construct it from exact numbers."
         )
     return [int(value) for value in rounded]
 
 
 def _series_sum(elements: npt.NDArray[Any], max_degree: int, prime: int | None) -> npt.NDArray[Any]:
-    """Sums 1 / det(1 - t g) over matrices `[order, n, n]`, modulo a prime or in floating point: `[max_degree + 1]`."""
+    """Sums the series of 1 / det(1 - t g) over matrices `[order, n, n]`, modulo a prime or in floating point."""
 
     def reduced(values: Any) -> Any:
         return values if prime is None else values % prime

@@ -1,13 +1,13 @@
-"""Monomials of one degree as rows of an index table: their order, their ranks in it, and their orbits under a group.
+"""Monomials of one degree as index rows: listing, ranking, exponents, and orbits under permutations.
 
-A monomial of degree d in x_0, ..., x_{n-1} is written as its d indices in rising order, `[0, 0, 2]` for x_0^2 x_2, and
-the monomials of a degree are ordered as these rows are, lexicographically:
+A monomial of degree d in x_0, ..., x_{n-1} is written as its d indices in increasing order, `[0, 0, 2]` for x_0^2 x_2,
+and the monomials of a degree are ordered lexicographically by these rows:
 
     x_0^2, x_0 x_1, ..., x_0 x_{n-1}, x_1^2, x_1 x_2, ..., x_{n-1}^2
 
-This is the order of `itertools.combinations_with_replacement`, and at degree 2 that of `numpy.triu_indices`. The place
-of a monomial in it is its rank. There are C(n + d - 1, d), and a rank and its row give each other by binomial
-coefficients (the combinatorial number system), so no table need be held to look one up.
+This is the order of `itertools.combinations_with_replacement`, and at degree 2 that of `numpy.triu_indices`. The index
+of a monomial in it, its rank, is computed from the row by binomial coefficients (the combinatorial number system), and
+the row from the rank, without a table of all C(n + d - 1, d) monomials.
 """
 
 import functools
@@ -21,7 +21,7 @@ from weirdonetworks.algebra.arrays import Ints, at_least, shown
 from weirdonetworks.algebra.orbits import Orbits, join
 from weirdonetworks.algebra.permutations import as_permutations
 
-CHUNK = 2**18  # Rows worked on at a time: a few megabytes, whatever the number of monomials.
+CHUNK = 2**18  # Rows processed at a time: a few megabytes.
 
 
 def count(n: int, degree: int) -> int:
@@ -54,16 +54,16 @@ def monomials(n: int, degree: int) -> Ints:
       degree: The degree, at least 0. Degree 0 has one monomial, the empty row.
 
     Returns:
-      An index table, `[count(n, degree), degree]`, each row rising, the rows in the order of this module.
+      The index rows, `[count(n, degree), degree]`, each increasing, in lexicographic order.
 
     Raises:
-      ValueError: If an argument is too small, or there are too many monomials for 64 bits.
+      ValueError: If an argument is too small, or there are 2^62 monomials or more.
     """
     return at(np.arange(_number(n, degree)), n, degree)
 
 
 def at(ranks: npt.ArrayLike, n: int, degree: int) -> Ints:
-    """Finds the monomials of given ranks; the inverse of `index_of`.
+    """Returns the index rows of monomials of given ranks; the inverse of `index_of`.
 
     >>> at([0, 307719], 784, 2).tolist()
     [[0, 0], [783, 783]]
@@ -74,7 +74,7 @@ def at(ranks: npt.ArrayLike, n: int, degree: int) -> Ints:
       degree: The degree.
 
     Returns:
-      Their rows, an array `[*ranks.shape, degree]`.
+      The index rows, `[*ranks.shape, degree]`.
 
     Raises:
       ValueError: If a rank is out of range.
@@ -91,7 +91,7 @@ def at(ranks: npt.ArrayLike, n: int, degree: int) -> Ints:
 
 
 def index_of(indices: npt.ArrayLike, n: int) -> Ints:
-    """Finds the ranks of monomials.
+    """Returns the ranks of monomials.
 
     >>> index_of([[0, 0], [2, 1]], 3).tolist()
     [0, 4]
@@ -110,14 +110,14 @@ def index_of(indices: npt.ArrayLike, n: int) -> Ints:
 
 
 def to_exponents(indices: npt.ArrayLike, n: int) -> Ints:
-    """Writes index rows as exponents: the entry of a variable is how often its index occurs.
+    """Converts index rows to exponents.
 
     >>> to_exponents([[0, 0, 2]], 3).tolist()
     [[2, 0, 1]]
 
     Args:
       indices: Index rows, `[..., degree]`.
-      n: The number of variables, each index below it.
+      n: The number of variables.
 
     Returns:
       The exponents, `[..., n]`.
@@ -134,7 +134,7 @@ def to_exponents(indices: npt.ArrayLike, n: int) -> Ints:
 
 
 def from_exponents(exponents: npt.ArrayLike) -> Ints:
-    """Writes exponents of one common degree as index rows; the inverse of `to_exponents`.
+    """Converts exponents of one common degree to index rows; the inverse of `to_exponents`.
 
     >>> from_exponents([[2, 0, 1], [0, 3, 0]]).tolist()
     [[0, 0, 2], [1, 1, 1]]
@@ -161,13 +161,13 @@ def from_exponents(exponents: npt.ArrayLike) -> Ints:
 
 @functools.lru_cache(maxsize=256)
 def times(n: int, degree: int, variable: int) -> Ints:
-    """Finds where multiplication by one variable takes the monomials of a degree.
+    """Returns the ranks of the monomials of a degree multiplied by a variable.
 
     >>> times(3, 1, 2).tolist()  # x_0 x_2, x_1 x_2 and x_2^2 among the monomials of degree 2
     [2, 4, 5]
 
     Returns:
-      For each monomial m of the degree, in order, the rank of x_variable m at degree + 1; read-only.
+      The rank of x_variable m in degree + 1 for each monomial m of the degree, in order; read-only.
     """
     rows = monomials(n, degree)
     moved = _ranks(np.concatenate([rows, np.full((len(rows), 1), variable)], axis=1), n)
@@ -176,7 +176,7 @@ def times(n: int, degree: int, variable: int) -> Ints:
 
 
 def images(permutation: npt.ArrayLike, degree: int) -> Ints:
-    """Finds where a permutation of the variables takes each monomial of one degree.
+    """Returns the permutation of the monomials of one degree that a permutation of the variables induces.
 
     >>> images([1, 2, 0], 2).tolist()
     [3, 4, 1, 5, 2, 0]
@@ -201,11 +201,11 @@ def images(permutation: npt.ArrayLike, degree: int) -> Ints:
 
 
 def orbits(generators: npt.ArrayLike, degree: int) -> Orbits:
-    """Finds the orbits of a permutation group on the monomials of one degree.
+    """Computes the orbits of the monomials of one degree under a permutation group.
 
-    The sums of these orbits are a basis of the invariant polynomials of the degree, so `labels` is the index of a
-    gather that shares weights among monomials. Neither the group nor the monomials are listed: the cost is a few passes
-    over one integer per monomial for each generator.
+    The orbit sums are a basis of the invariant forms of the degree, and `labels` is the index that shares weights among
+    monomials. Neither the group nor the monomials are listed: the cost is a few passes per generator over one integer
+    per monomial.
 
     >>> orbits([[1, 2, 0]], 2).labels.tolist()
     [0, 1, 1, 0, 1, 0]
@@ -215,7 +215,7 @@ def orbits(generators: npt.ArrayLike, degree: int) -> Orbits:
       degree: The degree, at least 1.
 
     Returns:
-      The orbits, their items numbered by the order of this module.
+      The orbits, with one label per monomial in order of rank.
 
     Raises:
       TypeError: If a generator does not hold integers.
@@ -251,9 +251,9 @@ def _ranks(rows: Ints, n: int) -> Ints:
 
 @functools.lru_cache(maxsize=64)
 def _binomials(n: int, degree: int) -> tuple[Ints, ...]:
-    """For each r up to the degree the column of C(m, r), m = 0, ..., r + n - 2, by sums along Pascal's triangle.
+    """Tabulates C(m, r), m = 0, ..., r + n - 2, for each r up to the degree.
 
-    No rank needs a longer column, and the entries of these stay below `count(n, degree)`.
+    No rank needs larger m, and all entries are below `count(n, degree)`.
     """
     columns = [np.ones(n - 1, np.intp)]
     for _ in range(degree):

@@ -1,15 +1,15 @@
-"""The equations of the note "Permutation-invariant neural networks" (YKY, 2019), as exact linear systems.
+"""The linear equations between weights in the note "Permutation-invariant neural networks" (YKY, 2019).
 
-The note lets the transposition of h and k act, compares the coefficients of `y_h` with those of `y_k`, and states what
-must be equal. One rule gives its systems: the weight of output h at a row of indices equals that of output k at the row
-with h and k exchanged. In redundant indices the weights of x_h x_k and x_k x_h are the exception: they belong to one
-monomial, so their sums are equal, which is the additive constraint.
+The note equates the coefficients of `y_h` and `y_k` under the transposition of h and k. One rule gives its systems: the
+weight of output h at a row of indices equals that of output k at the row with h and k exchanged. With redundant indices
+the weights of x_h x_k and x_k x_h are an exception: they belong to one monomial, so only their sums must be equal, the
+additive constraint.
 
-In redundant indices the rule asks for more than equivariance does, which constrains the sum w[k, i, j] + w[k, j, i]
-alone for every i != j; `definition_equations` are those of the definition, for comparison. No function is lost.
+With redundant indices the rule is stricter than equivariance, which constrains only the sum w[k, i, j] + w[k, j, i] for
+each i != j (`definition_equations`); both allow the same functions.
 
-That (21) is this rule is a reconstruction: it gives seven families of equalities and one of sums, and as many classes
-as the note's table (22) has. The seven families are also those of the author's program that counts the classes
+That (21) is this rule is a reconstruction: it has seven families of equalities and one of sums, and as many classes as
+the note's table (22). The seven families are also those of the author's program that counts the classes
 (SymNN-count-colors-3 in github.com/Cybernetic1/symmetric-polynomial-NN).
 """
 
@@ -27,23 +27,23 @@ from weirdonetworks.algebra.groups import symmetric_group
 from weirdonetworks.algebra.orbits import Orbits, join
 from weirdonetworks.algebra.weight_orbits import images, index_numbers, index_rows
 
-ENTRIES = 10**8  # Entries of a dense matrix of equations: 800 MB, and a few copies while it is made.
+ENTRIES = 10**8  # The largest dense matrix of equations: 800 MB, and a few copies while it is built.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LinearEquations:
-    """Homogeneous linear equations between weights: some say that two are equal, the others that a sum is zero.
+    """Homogeneous linear equations between weights: equalities of two weights, and sums equal to zero.
 
     Attributes:
-      classes: The classes of weights that are equal by the equalities alone; labels `[outputs, weights]`.
-      additive: The other equations as coefficients of the classes, `[equations, classes]`.
+      classes: The classes of weights under the equalities; labels `[outputs, weights]`.
+      additive: The coefficients of the other equations, `[equations, classes]`.
     """
 
     classes: Orbits
     additive: Ints
 
     def dimension(self) -> int:
-        """Finds the dimension of the space of weights that satisfy all equations, exactly: the free parameters."""
+        """Computes the dimension of the solution space exactly: the number of free parameters."""
         from sympy import QQ
         from sympy.polys.matrices import DomainMatrix
 
@@ -53,15 +53,15 @@ class LinearEquations:
         return len(self.classes) - DomainMatrix.from_dod(rows, self.additive.shape, QQ).rank()
 
     def matrix(self) -> Ints:
-        """Writes all equations as a matrix of integers, `[equations, weights]`, of weights flattened.
+        """Returns the coefficients of all equations, `[equations, outputs * weights]`.
 
-        First come the equalities of each weight to the first of its class, then the additive equations.
+        First come the equalities of each weight with the first of its class, then the additive equations.
 
         >>> linear_equations(2).matrix().tolist()
         [[0, 1, -1, 0], [1, 0, 0, -1]]
 
         Raises:
-          ValueError: If it is too large to write out.
+          ValueError: If the matrix would have more than 10^8 entries.
         """
         labels, first = self.classes.labels.ravel(), self.classes.representatives
         others = np.setdiff1d(np.arange(labels.size), first)
@@ -75,7 +75,7 @@ class LinearEquations:
 
 
 def linear_equations(n: int) -> LinearEquations:
-    """Writes equation (15), of the linear layer `y_k = sum_i w[k, i] x_i`.
+    """Builds equation (15), for the linear layer `y_k = sum_i w[k, i] x_i`.
 
     For all h != k and i outside {h, k}: w[h, i] = w[k, i], w[h, h] = w[k, k], w[h, k] = w[k, h].
 
@@ -83,16 +83,16 @@ def linear_equations(n: int) -> LinearEquations:
     2
 
     Args:
-      n: The number of inputs and of outputs, at least 1.
+      n: The number of inputs and outputs, at least 1.
 
     Raises:
-      ValueError: If n is below 1, or the equations are too large to write out.
+      ValueError: If n is below 1, or the equations have more than 10^8 coefficients.
     """
     return _transposition_equations(n, 1, ordered=True)
 
 
 def quadratic_equations(n: int) -> LinearEquations:
-    """Writes equation (21), of the quadratic layer `y_k = sum_ij w[k, i, j] x_i x_j` in redundant indices.
+    """Builds equation (21), for the quadratic layer `y_k = sum_ij w[k, i, j] x_i x_j` in redundant indices.
 
     For all h != k and i, j outside {h, k}, seven families of equalities,
 
@@ -106,44 +106,44 @@ def quadratic_equations(n: int) -> LinearEquations:
     (11, 8)
 
     Args:
-      n: The number of inputs and of outputs, at least 1.
+      n: The number of inputs and outputs, at least 1.
 
     Raises:
-      ValueError: If n is below 1, or the equations are too large to write out.
+      ValueError: If n is below 1, or the equations have more than 10^8 coefficients.
     """
     return _transposition_equations(n, 2, ordered=False)
 
 
 def ordered_quadratic_equations(n: int) -> LinearEquations:
-    """Writes equations (26) and (27), of the quadratic layer with one weight a monomial: equalities only.
+    """Builds equations (26) and (27), for the quadratic layer with one weight per monomial: equalities only.
 
     >>> len(ordered_quadratic_equations(4).classes)
     4
 
     Args:
-      n: The number of inputs and of outputs, at least 1.
+      n: The number of inputs and outputs, at least 1.
 
     Raises:
-      ValueError: If n is below 1, or the equations are too large to write out.
+      ValueError: If n is below 1, or the equations have more than 10^8 coefficients.
     """
     return _transposition_equations(n, 2, ordered=True)
 
 
 def definition_equations(n: int, degree: int, ordered: bool) -> LinearEquations:
-    """Writes what F(s.x) = s.F(x) says of a layer's coefficients, for generators s of all permutations of n points.
+    """Builds the equations F(s.x) = s.F(x) between the coefficients of a layer, for generators s of S_n.
 
-    The coefficients are the weights with ordered indices, and sums of weights with redundant ones.
+    The coefficients are the weights with ordered indices, and sums of weights with redundant indices.
 
-    >>> definition_equations(4, 2, ordered=False).dimension()  # 4 functions, and 4 * 6 weights that cancel out.
+    >>> definition_equations(4, 2, ordered=False).dimension()  # 4 functions, 4 * 6 zero functions.
     28
 
     Args:
-      n: The number of inputs and of outputs, at least 1.
+      n: The number of inputs and outputs, at least 1.
       degree: The degree, at least 1.
-      ordered: Whether there is one weight a monomial, or one a row of indices.
+      ordered: Whether there is one weight per monomial, or one per row of indices.
 
     Raises:
-      ValueError: If n or the degree is below 1, or the equations are too large to write out.
+      ValueError: If n or the degree is below 1, or the equations have more than 10^8 coefficients.
     """
     n, degree = at_least("n", n, 1), at_least("degree", degree, 1)
     generators = symmetric_group(n).generators
@@ -157,7 +157,7 @@ def definition_equations(n: int, degree: int, ordered: bool) -> LinearEquations:
 
 
 def _transposition_equations(n: int, degree: int, ordered: bool) -> LinearEquations:
-    """Compares the weights of outputs h and k under the transposition of h and k, for all h < k; degree 1 or 2."""
+    """Equates the weights of outputs h and k under the transposition of h and k, for all h < k; degree 1 or 2."""
     n = at_least("n", n, 1)
     _check_entries(math.comb(n, 2), _weights(n, degree, ordered))
     rows = index_rows(n, degree, ordered)
@@ -168,7 +168,7 @@ def _transposition_equations(n: int, degree: int, ordered: bool) -> LinearEquati
         exchange[[h, k]] = k, h
         moved = exchange[rows]
         image = monomials.index_of(moved, n) if ordered else index_numbers(moved, n)
-        # Two weights of the one monomial that these rows make: x_h x_k.
+        # The two weights of the monomial x_h x_k.
         alike = (image != np.arange(number)) & (monomials.index_of(moved, n) == monomials.index_of(rows, n))
         plain = np.flatnonzero(~alike)
         equal = np.arange(n * number)
@@ -192,5 +192,5 @@ def _check_entries(equations: int, weights: int) -> None:
     if equations * weights > ENTRIES:
         raise ValueError(
             f"{written(equations)} equations of {written(weights)} weights have {written(equations * weights)} "
-            f"coefficients, and must have at most {ENTRIES:,}: use fewer inputs or a lower degree."
+            f"coefficients, and must have at most {ENTRIES:,}. Use fewer inputs or a lower degree."
         )

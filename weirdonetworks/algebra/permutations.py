@@ -9,7 +9,7 @@ from weirdonetworks.algebra.arrays import Ints, shown
 
 
 def as_permutations(values: npt.ArrayLike) -> Ints:
-    """Checks permutations.
+    """Converts values to an int array and checks that they are permutations.
 
     >>> as_permutations([0, 0, 2])
     Traceback (most recent call last):
@@ -20,10 +20,10 @@ def as_permutations(values: npt.ArrayLike) -> Ints:
       values: Permutations of n points, `[..., n]`.
 
     Returns:
-      A copy of them as an int array.
+      A copy, as an int array.
 
     Raises:
-      TypeError: If the values are no integers.
+      TypeError: If the values are not integers.
       ValueError: If a row does not hold each of 0, ..., n - 1 exactly once.
     """
     rows = np.asarray(values)
@@ -40,7 +40,7 @@ def as_permutations(values: npt.ArrayLike) -> Ints:
 
 
 def compose(first: npt.ArrayLike, second: npt.ArrayLike) -> Ints:
-    """Composes permutations as functions, `compose(a, b)[i] = a[b[i]]`: b acts before a.
+    """Composes permutations as functions, `compose(a, b)[i] = a[b[i]]`: b acts first.
 
     >>> compose([1, 2, 0], [1, 0, 2]).tolist()
     [2, 1, 0]
@@ -54,7 +54,7 @@ def compose(first: npt.ArrayLike, second: npt.ArrayLike) -> Ints:
 
     Raises:
       TypeError: If an argument does not hold integers.
-      ValueError: If an argument is no permutation, or the two differ in size.
+      ValueError: If an argument is not a permutation, or the two differ in size.
     """
     outer, inner = as_permutations(first), as_permutations(second)
     if outer.shape[-1] != inner.shape[-1]:
@@ -64,7 +64,7 @@ def compose(first: npt.ArrayLike, second: npt.ArrayLike) -> Ints:
 
 
 def inverse(permutation: npt.ArrayLike) -> Ints:
-    """Inverts permutations, `inverse(s)[s[i]] = i`; also the gather that lets s act: `s.x = x[inverse(s)]`.
+    """Inverts permutations, `inverse(s)[s[i]] = i`, so that `s.x = x[inverse(s)]`.
 
     >>> inverse([1, 2, 0]).tolist()
     [2, 0, 1]
@@ -73,11 +73,11 @@ def inverse(permutation: npt.ArrayLike) -> Ints:
       permutation: Permutations, `[..., n]`.
 
     Returns:
-      Their inverses, of the same shape.
+      The inverses, of the same shape.
 
     Raises:
       TypeError: If the argument does not hold integers.
-      ValueError: If it is no permutation.
+      ValueError: If it is not a permutation.
     """
     rows = as_permutations(permutation)
     inverses = np.empty_like(rows)
@@ -86,7 +86,7 @@ def inverse(permutation: npt.ArrayLike) -> Ints:
 
 
 def act(permutation: npt.ArrayLike, x: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Lets permutations act on vectors, `(s.x)[s[i]] = x[i]`, so `act(a, act(b, x)) = act(compose(a, b), x)`.
+    """Applies permutations to vectors, `(s.x)[s[i]] = x[i]`, so `act(a, act(b, x)) = act(compose(a, b), x)`.
 
     >>> act([1, 2, 0], [10, 20, 30]).tolist()
     [30, 10, 20]
@@ -96,11 +96,11 @@ def act(permutation: npt.ArrayLike, x: npt.ArrayLike) -> npt.NDArray[Any]:
       x: Vectors, `[..., n]`.
 
     Returns:
-      The vectors moved, `[..., n]`; under several permutations `[k, ..., n]`.
+      The permuted vectors, `[..., n]`, or `[k, ..., n]` for several permutations.
 
     Raises:
       TypeError: If the permutation does not hold integers.
-      ValueError: If it is no permutation, or x has another size.
+      ValueError: If it is not a permutation, or the last axis of x has another size.
     """
     gather, vectors = inverse(permutation), np.asarray(x)
     if gather.ndim > 2 or vectors.ndim == 0 or vectors.shape[-1] != gather.shape[-1]:

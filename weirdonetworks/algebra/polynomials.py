@@ -1,7 +1,7 @@
-"""SymPy polynomials in the variables of a group, to and from coefficient vectors and exponent tables.
+"""SymPy polynomials in the variables of a group, and conversions to coefficient vectors and exponent tables.
 
-A group on n coordinates has its polynomials in x0, ..., x{n-1}, as elements of one SymPy polynomial ring: sparse,
-exact, and quick to add and multiply. `f.as_expr()` makes an expression of one.
+Polynomials of a group on n coordinates are elements of one sparse SymPy polynomial ring in x0, ..., x{n-1}.
+`f.as_expr()` converts one to an expression.
 """
 
 import functools
@@ -19,11 +19,11 @@ from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.matrix_groups import MatrixGroup
 
 Group: TypeAlias = PermutationGroup | MatrixGroup
-Polynomial: TypeAlias = Any  # sympy.polys.rings.PolyElement, which is not imported before it is needed.
+Polynomial: TypeAlias = Any  # sympy.polys.rings.PolyElement; SymPy is imported on use.
 
 
 def polynomial_ring(group: Group) -> Any:
-    """Gives the SymPy ring in which all polynomials of a group are: in x0, ..., x{n-1}, over the field of its entries.
+    """Returns the SymPy ring of the polynomials of a group: in x0, ..., x{n-1}, over the field of its entries.
 
     >>> from weirdonetworks.algebra.groups import cyclic_group
     >>> ring = polynomial_ring(cyclic_group(3))
@@ -32,24 +32,21 @@ def polynomial_ring(group: Group) -> Any:
     x0**2 + 2*x0*x1 + x1**2
 
     Args:
-      group: The group. Permutations have the rational numbers for their field, matrices what `MatrixGroup.domain` says.
+      group: The group; the field is QQ for permutations, else `MatrixGroup.domain`.
     """
     return _ring(group.dimension, group.domain)
 
 
 def as_polynomial(polynomial: Any, ring: Any) -> Polynomial:
-    """Reads a polynomial into a ring.
+    """Converts a polynomial to an element of a ring.
 
     Args:
       polynomial: A SymPy expression, `Poly`, element of a polynomial ring, or number.
-      ring: The ring to read it into.
-
-    Returns:
-      The element of the ring.
+      ring: The SymPy ring.
 
     Raises:
-      TypeError: If it is nothing of SymPy's and no number.
-      ValueError: If it has other variables or coefficients than the ring, or is no polynomial.
+      TypeError: If it is neither a SymPy object nor a number.
+      ValueError: If it is not a polynomial, or has other variables or coefficients than the ring.
     """
     from sympy import SympifyError, sympify
     from sympy.polys.polyerrors import CoercionFailed
@@ -72,7 +69,7 @@ def as_polynomial(polynomial: Any, ring: Any) -> Polynomial:
 
 
 def exponent_table(polynomials: Iterable[Polynomial]) -> tuple[Ints, npt.NDArray[Any]]:
-    """Writes polynomials as exponents and coefficients, for networks: f_k(x) = sum_m coefficients[k, m] x^exponents[m].
+    """Converts polynomials to arrays: f_k(x) = sum_m coefficients[k, m] x^exponents[m].
 
     >>> from weirdonetworks.algebra.groups import cyclic_group
     >>> x0, x1 = polynomial_ring(cyclic_group(2)).gens
@@ -84,17 +81,17 @@ def exponent_table(polynomials: Iterable[Polynomial]) -> tuple[Ints, npt.NDArray
       polynomials: Elements of one ring, at least one.
 
     Returns:
-      The exponents of all monomials that occur, `[monomials, n]`, by degree, then in the order of `monomials`; and the
+      The exponents of the monomials that occur, `[monomials, n]`, by degree, then in the order of `monomials`; and the
       coefficients, float64 or complex128, `[polynomials, monomials]`.
 
     Raises:
-      ValueError: If there is no polynomial.
+      ValueError: If no polynomial is given.
     """
     listed = list(polynomials)
     if not listed:
         raise ValueError("polynomials must hold at least one.")
     ring = listed[0].ring
-    occurring = sorted({exponents for polynomial in listed for exponents in polynomial}, key=_place)
+    occurring = sorted({exponents for polynomial in listed for exponents in polynomial}, key=_sort_key)
     columns = {exponents: column for column, exponents in enumerate(occurring)}
     value: dict[Any, complex] = {}
     table = np.zeros((len(listed), len(occurring)), np.complex128)
@@ -108,7 +105,7 @@ def exponent_table(polynomials: Iterable[Polynomial]) -> tuple[Ints, npt.NDArray
 
 
 def forms(polynomial: Polynomial) -> dict[int, list[tuple[tuple[int, ...], Any]]]:
-    """Splits a polynomial into its homogeneous parts: degree to terms, each of exponents and coefficient."""
+    """Splits a polynomial into homogeneous parts: a list of terms (exponents, coefficient) for each degree."""
     parts: dict[int, list[tuple[tuple[int, ...], Any]]] = defaultdict(list)
     for exponents, coefficient in polynomial.items():
         parts[sum(exponents)].append((exponents, coefficient))
@@ -116,7 +113,7 @@ def forms(polynomial: Polynomial) -> dict[int, list[tuple[tuple[int, ...], Any]]
 
 
 def to_vector(field: NumberField, terms: Sequence[tuple[tuple[int, ...], Any]], degree: int) -> tuple[Exact, int]:
-    """Writes the terms of a form of one degree as coefficients `[count(n, degree), e]` and their denominator."""
+    """Converts the terms of a form to numerators `[count(n, degree), e]` of its coefficients and their denominator."""
     exponents = np.array([exponents for exponents, _ in terms], np.intp)
     numerators, denominator = field.read([coefficient for _, coefficient in terms])
     n = exponents.shape[1]
@@ -126,7 +123,7 @@ def to_vector(field: NumberField, terms: Sequence[tuple[tuple[int, ...], Any]], 
 
 
 def from_vector(ring: Any, field: NumberField, numerators: Exact, denominator: int, degree: int) -> Polynomial:
-    """Makes a polynomial of the coefficients `[count(n, degree), e]` of a form."""
+    """Converts the coefficients of a form, numerators `[count(n, degree), e]`, to a polynomial; undoes `to_vector`."""
     n = len(ring.symbols)
     present = np.flatnonzero(np.any(numerators != 0, axis=1))
     exponents = monomials.to_exponents(monomials.at(present, n, degree), n)
@@ -146,6 +143,6 @@ def _ring(n: int, domain: Any) -> Any:
     return PolyRing([f"x{index}" for index in range(n)], domain, grlex)
 
 
-def _place(exponents: tuple[int, ...]) -> tuple[Any, ...]:
-    """Sorts by degree, then as `monomials` does: high powers of early variables come first."""
+def _sort_key(exponents: tuple[int, ...]) -> tuple[Any, ...]:
+    """Returns the sort key of a monomial: by degree, then in the order of `monomials`."""
     return (sum(exponents), *(-exponent for exponent in exponents))

@@ -1,8 +1,8 @@
-"""The space of invariant forms of one degree, with a basis in reduced echelon form, exact and modulo primes.
+"""Bases of the spaces of invariant forms of one degree, in reduced echelon form.
 
-Two kinds: for permutations the sums of orbits of monomials, held as labels; for matrices coefficient vectors in a
-number field. In both the basis vectors have leading monomials of their own, the first in the order of `monomials`, with
-coefficient 1, so the coefficients of an invariant at the leading monomials are its coordinates.
+For permutations these are orbit sums of monomials, stored as orbit labels; for matrices, coefficient vectors over a
+number field. Each basis form has coefficient 1 at its leading monomial, the first in the order of `monomials`, where
+the others have 0, so the coefficients of an invariant at the leading monomials are its coordinates.
 """
 
 import abc
@@ -21,16 +21,16 @@ from weirdonetworks.algebra.orbits import Orbits
 from weirdonetworks.algebra.polynomials import Group, Polynomial, from_vector, polynomial_ring
 from weirdonetworks.algebra.substitution import symmetric_power
 
-WRITTEN = 2 * 10**7  # Exponents in all polynomials of a basis: more take gigabytes as Python objects.
+WRITTEN = 2 * 10**7  # The largest number of exponents in polynomials, which are Python objects: gigabytes.
 
 
 class Space(abc.ABC):
-    """The invariant forms of one degree of a group.
+    """The space of invariant forms of one degree of a group, with a basis.
 
     Attributes:
       group: The group.
       degree: The degree.
-      leading: The ranks of the leading monomials of the basis, `[dimension]`, rising.
+      leading: The ranks of the leading monomials of the basis, `[dimension]`, increasing.
     """
 
     group: Group
@@ -42,11 +42,11 @@ class Space(abc.ABC):
 
     @abc.abstractmethod
     def images(self, normal: Ints, prime: int, root: int) -> Ints:
-        """Maps the basis, modulo a prime, by a linear map of forms `[monomials, k]`: `[dimension, k]`."""
+        """Applies a linear map of forms, `[monomials, k]`, to the basis modulo a prime: `[dimension, k]`."""
 
     @abc.abstractmethod
     def polynomial(self, index: int) -> Polynomial:
-        """Gives one form of the basis as a SymPy polynomial."""
+        """Returns basis form `index` as a SymPy polynomial."""
 
     @functools.cached_property
     def polynomials(self) -> list[Polynomial]:
@@ -54,13 +54,13 @@ class Space(abc.ABC):
         return [self.polynomial(index) for index in range(len(self))]
 
     def leading_exponents(self) -> list[tuple[int, ...]]:
-        """Gives the exponents of the leading monomials."""
+        """Returns the exponents of the leading monomials."""
         n = self.group.dimension
         return [tuple(row) for row in monomials.to_exponents(monomials.at(self.leading, n, self.degree), n).tolist()]
 
 
 class OrbitSums(Space):
-    """The sums of the orbits of a permutation group on the monomials of a degree."""
+    """The orbit sums of a permutation group on the monomials of a degree."""
 
     def __init__(self, group: PermutationGroup, degree: int) -> None:
         self.group, self.degree = group, degree
@@ -83,7 +83,7 @@ class OrbitSums(Space):
         if n * number > WRITTEN:
             raise ValueError(
                 f"degree (={self.degree}) gives {written(number)} monomials in {n} variables, too many to write out. "
-                "group.orbits_on_monomials(degree) holds the same basis as one label a monomial."
+                "Use group.orbits_on_monomials(degree), the same basis as one label per monomial."
             )
         rows = monomials.at(self._members[self._starts[index] :][: self._orbits.sizes[index]], n, self.degree)
         ring = polynomial_ring(self.group)
@@ -91,7 +91,7 @@ class OrbitSums(Space):
 
 
 class Forms(Space):
-    """The invariant forms of an exact matrix group: the kernel of S^T - 1 over its generators' symmetric powers S."""
+    """The invariant forms of an exact matrix group: the kernel of S^T - 1, S the symmetric powers of the generators."""
 
     def __init__(self, group: MatrixGroup, degree: int) -> None:
         self.group, self.degree = group, degree
@@ -102,7 +102,7 @@ class Forms(Space):
         )
 
     def _differences(self, prime: int, root: int) -> Iterator[Ints]:
-        """Gives S - 1 for each generator, modulo a prime and cleared of denominators: `c @ (S - 1)` is to vanish."""
+        """Yields S - 1 for each generator, cleared of denominators, modulo a prime: `c @ (S - 1)` is to be 0."""
         for numerators, denominator in self._generators:
             matrix = self._field.reduce(numerators, prime, root)
             moved = symmetric_power(matrix, self.degree, lambda values: values % prime)
@@ -110,7 +110,7 @@ class Forms(Space):
             yield moved
 
     def _modulo(self, prime: int, root: int) -> tuple[Ints, Ints]:
-        # One generator after the other: the forms invariant under the first are few for the second to work on.
+        # One generator after the other, as the forms invariant under the first span a small space.
         first, *others = self._differences(prime, root)
         _, vectors = modular.kernel(first.T, prime)
         for difference in others:
@@ -122,7 +122,7 @@ class Forms(Space):
         return not any(np.any(modular.matmul(vectors, each, prime)) for each in self._differences(prime, root))
 
     def _bound(self, norm: int) -> int:
-        # The norm of f(A x) is at most that of f times (growth times the largest norm of a row of A) ** degree.
+        # norm(f(A x)) <= norm(f) (growth max_row norm(row of A))^degree.
         bounds: list[int] = []
         for numerators, denominator in self._generators:
             row = self._field.growth * max(map(self._field.norm, numerators))
@@ -143,7 +143,7 @@ Spaces: TypeAlias = Callable[[int], Space]
 
 
 def spaces(group: Group) -> Spaces:
-    """Gives the function that makes the space of a degree, once each.
+    """Returns a cached function from degrees to the spaces of invariant forms of a group.
 
     Raises:
       ValueError: If the group is in floating point.
@@ -155,19 +155,19 @@ def spaces(group: Group) -> Spaces:
 
 
 def field_of(group: Group) -> NumberField:
-    """Gives the number field of the coefficients of an exact group's invariants."""
+    """Returns the number field of the invariants of an exact group."""
     return NumberField(polynomial_ring(group).domain)
 
 
-def places(group: Group) -> Iterator[tuple[int, int]]:
-    """Gives primes modulo which the invariants of a group are as many as they are in characteristic zero.
+def split_primes(group: Group) -> Iterator[tuple[int, int]]:
+    """Yields primes modulo which a group has the same Molien series as in characteristic zero.
 
-    Those are the primes that divide neither the order of the group nor a denominator of its entries. With each comes a
-    root, modulo the prime, of the minimal polynomial of the field's generator.
+    These divide neither the order of the group nor a denominator of its entries. Each comes with a root, modulo the
+    prime, of the minimal polynomial of the generator of the field.
     """
     denominator, order = 1, 1
     if isinstance(group, MatrixGroup):
-        denominator, order = exact_parts(group)[2], group.order  # Permutation groups: no prime above n divides n!.
-    for prime, roots in field_of(group).places():
+        denominator, order = exact_parts(group)[2], group.order  # For permutations, no prime above n divides n!.
+    for prime, roots in field_of(group).split_primes():
         if denominator % prime and order % prime and prime > group.dimension:
             yield prime, roots[0]

@@ -1,4 +1,4 @@
-"""What a linear change of variables does to the coefficients of a form: f(x) becomes f(A x).
+"""Linear substitutions f(x) -> f(A x) on the coefficients of forms, and symmetric powers of matrices.
 
 The coefficients of a form of degree d in n variables are a vector in the order of `monomials`. The rows of the
 symmetric power S of A are the coefficients of the monomials of A x, so f(A x) has the coefficients `c @ S`.
@@ -21,7 +21,7 @@ def symmetric_power(
     degree: int,
     reduce: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] = lambda values: values,
 ) -> npt.NDArray[Any]:
-    """Finds the coefficients of all monomials of degree d in the entries of A x.
+    """Computes the symmetric power of A: the coefficients of the monomials of degree d in the entries of A x.
 
     >>> symmetric_power(np.array([[1, 1], [0, 2]]), 2).tolist()  # (x + y)^2, (x + y) 2y and (2y)^2
     [[1, 2, 1], [0, 2, 2], [0, 0, 4]]
@@ -29,7 +29,7 @@ def symmetric_power(
     Args:
       matrix: A, `[n, n]`.
       degree: The degree d, at least 0.
-      reduce: Applied to each sum of two products: a remainder, or nothing.
+      reduce: Applied to each partial sum, such as a reduction modulo a prime; the identity by default.
 
     Returns:
       The symmetric power, `[count(n, d), count(n, d)]`, in the dtype of the matrix.
@@ -40,7 +40,7 @@ def symmetric_power(
         shifts = [monomials.times(n, lower, variable) for variable in range(n)]
         blocks = []
         for first in range(n):
-            # The monomials whose least index is `first` are it times those in the variables from `first` on, the last.
+            # The monomials with least index `first` are x_first times those in the variables from it on, the last ones.
             rest = power[len(power) - monomials.count(n - first, lower) :]
             block = np.zeros((len(rest), monomials.count(n, lower + 1)), matrix.dtype)
             for variable, shift in enumerate(shifts):
@@ -51,7 +51,7 @@ def symmetric_power(
 
 
 def substitute(field: NumberField, form: Exact, matrix: Exact, degree: int) -> Exact:
-    """Finds the coefficients of f(A x), exactly, by Horner's scheme in the order of the monomials.
+    """Computes the coefficients of f(A x) exactly, by Horner's scheme.
 
     >>> import sympy
     >>> from weirdonetworks.algebra.fields import exact
@@ -61,7 +61,7 @@ def substitute(field: NumberField, form: Exact, matrix: Exact, degree: int) -> E
     [5, 0, 3]
 
     Args:
-      field: The field of all coefficients.
+      field: The field of the coefficients of f and the entries of A.
       form: The coefficients of f, integers `[count(n, degree), e]`.
       matrix: A, integers `[n, n, e]`.
       degree: The degree of f.
@@ -70,7 +70,7 @@ def substitute(field: NumberField, form: Exact, matrix: Exact, degree: int) -> E
       The coefficients of f(A x), `[count(n, degree), e]`.
     """
     n = len(matrix)
-    # At step k there is, for each beginning of k indices, the polynomial that its continuations make in A x.
+    # Row r of `tails` is the polynomial in A x of the terms of f that begin with the r-th row of `length` indices.
     tails = form[:, None, :]
     for length in range(degree, 0, -1):
         last, starts = _continuations(n, length)
@@ -84,7 +84,7 @@ def substitute(field: NumberField, form: Exact, matrix: Exact, degree: int) -> E
 
 @functools.lru_cache(maxsize=256)
 def _continuations(n: int, length: int) -> tuple[Ints, Ints]:
-    """Gives the last index of each monomial of a degree, and where the monomials start that agree in all others."""
+    """Returns the last index of each monomial of a degree, and the starts of runs that agree in all other indices."""
     rows = monomials.monomials(n, length)
     changes = np.any(np.diff(rows[:, :-1], axis=0, prepend=-1) != 0, axis=1)
     changes[0] = True

@@ -1,4 +1,4 @@
-"""Polynomial networks with named weights, expanded exactly into polynomials of their inputs."""
+"""Polynomial networks with symbolic weights, expanded exactly into polynomials of their inputs."""
 
 import dataclasses
 import functools
@@ -15,12 +15,12 @@ from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.polynomials import Polynomial
 from weirdonetworks.algebra.weight_orbits import index_rows, inputs_of
 
-EXPANDED = 10**8  # Exponents in all products of weights of a network: ten seconds, and up to two gigabytes.
+EXPANDED = 10**8  # The largest number of exponents in products of weights: ten seconds, up to two gigabytes.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PolynomialLayer:
-    """A layer whose outputs are polynomials of one degree in its inputs, each weight a name.
+    """A polynomial layer of one degree with symbolic weights,
 
         y_k = sum w[k, i_1, ..., i_d] x_{i_1} ... x_{i_d},    i_1 <= ... <= i_d if ordered
 
@@ -33,14 +33,14 @@ class PolynomialLayer:
       inputs: The number n of inputs.
       outputs: The number of outputs.
       degree: The degree d, at least 1.
-      ordered: Whether there is one weight a monomial, or one a row of indices.
-      include_lower: Whether a constant input 1 comes before all others, so that the lower degrees are there too.
-      shared: Which weights are one and the same: a label from 0 on for each, in the shape of the weights, as
-        `equivariant_weight_orbits(...).orbits.labels` is; None if all are free.
+      ordered: Whether there is one weight per monomial, or one per row of indices.
+      include_lower: Whether to add lower degrees, by a constant input 1 before all others.
+      shared: Weight sharing: a class number from 0 on for each weight, in the shape of the weights, such as
+        `equivariant_weight_orbits(...).orbits.labels`; None for free weights.
 
     Raises:
-      TypeError: If a size or label is no integer.
-      ValueError: If a size or the degree is below 1, or the labels have another shape or leave one out.
+      TypeError: If a size or class number is not an integer.
+      ValueError: If a size or the degree is below 1, `shared` has another shape, or a class number is not used.
     """
 
     inputs: int
@@ -73,25 +73,25 @@ class PolynomialLayer:
 
     @functools.cached_property
     def labels(self) -> Ints:
-        """The class of each weight, in the shape of the weights; classes of one if they are free."""
+        """The class of each weight, in the shape of the weights; each its own class if they are free."""
         if self.shared is None:
             return np.arange(math.prod(self.weight_shape)).reshape(self.weight_shape)
         return np.asarray(self.shared)
 
     @property
     def parameters_shape(self) -> tuple[int, ...]:
-        """The shape of what is to be given for the weights: theirs if they are free, `[classes]` if they are shared."""
+        """The shape of the parameters: that of the weights if they are free, `[classes]` if they are shared."""
         return self.weight_shape if self.shared is None else (int(self.labels.max()) + 1,)
 
     @functools.cached_property
     def indices(self) -> Ints:
-        """The row of indices of each weight of an output, `[weights, degree]`; 0 is the constant if there is one."""
+        """The index rows of the weights of one output, `[weights, degree]`; 0 is the constant input if there is one."""
         return index_rows(self.inputs + self.include_lower, self.degree, self.ordered)
 
     def names(self, prefix: str) -> list[str]:
-        """Names the parameters, flattened: a free weight by its output and indices, a shared one by its class.
+        """Lists names of the flattened parameters: by output and indices for free weights, by class for shared ones.
 
-        The constant input is written `c`, and left out where it comes first.
+        The constant input is named `c`, and omitted at the start.
         """
         if self.shared is not None:
             return [f"{prefix}_class{label}" for label in range(*self.parameters_shape)]
@@ -104,19 +104,19 @@ class PolynomialLayer:
 
 
 class PolynomialNetwork:
-    """Polynomial layers one after the other, as polynomials of the inputs whose coefficients are such of the weights.
+    """A composition of polynomial layers, as polynomials in the inputs with coefficients in the weights.
 
-    The weights of layer number l, from 1 on, have names that begin with `w{l}_`; see `PolynomialLayer.names`.
+    The weights of layer l = 1, 2, ... have names that begin with `w{l}_`; see `PolynomialLayer.names`.
 
     >>> network = PolynomialNetwork([PolynomialLayer(2, 1, degree=2, ordered=False)])
     >>> network.outputs
     [w1_0_0_0*x0**2 + (w1_0_0_1 + w1_0_1_0)*x0*x1 + w1_0_1_1*x1**2]
 
     Args:
-      layers: The layers, at least one; each has as many inputs as the one before has outputs.
+      layers: The layers, at least one; each with as many inputs as the previous one has outputs.
 
     Raises:
-      ValueError: If there is no layer, they do not chain, or the expansion is too large to write out.
+      ValueError: If there is no layer, the sizes do not match, or the expansion would be too large.
     """
 
     def __init__(self, layers: Sequence[PolynomialLayer]) -> None:
@@ -147,7 +147,7 @@ class PolynomialNetwork:
 
     @functools.cached_property
     def weights_ring(self) -> Any:
-        """The SymPy ring of the integer polynomials in the weights, layer after layer."""
+        """The SymPy ring of integer polynomials in the weights of all layers, in order."""
         from sympy import ZZ, grevlex
         from sympy.polys.rings import PolyRing
 
@@ -156,7 +156,7 @@ class PolynomialNetwork:
 
     @functools.cached_property
     def ring(self) -> Any:
-        """The SymPy ring of the outputs: polynomials in x0, ..., x{n-1} over those in the weights."""
+        """The SymPy ring of the outputs: polynomials in x0, ..., x{n-1} over `weights_ring`."""
         from sympy import grlex
         from sympy.polys.rings import PolyRing
 
@@ -164,7 +164,7 @@ class PolynomialNetwork:
 
     @functools.cached_property
     def outputs(self) -> list[Polynomial]:
-        """The outputs of the last layer, in `ring`: for each monomial of the inputs its coefficient."""
+        """The outputs of the last layer, elements of `ring`."""
         values, weights = list(self.ring.gens), iter(self.weights_ring.gens)
         for layer in self.layers:
             mine = list(itertools.islice(weights, math.prod(layer.parameters_shape)))
@@ -172,7 +172,7 @@ class PolynomialNetwork:
         return values
 
     def written(self) -> str:
-        """Writes the outputs out, a line for each monomial of the inputs.
+        """Formats the outputs, one line per monomial of the inputs with its coefficient.
 
         >>> print(PolynomialNetwork([PolynomialLayer(2, 1, degree=2, ordered=False)]).written())
         y0
@@ -189,10 +189,10 @@ class PolynomialNetwork:
         return "\n".join(lines)
 
     def flat_parameters(self, weights: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float64]:
-        """Puts the weights of all layers into one array, in the order of `weights_ring`.
+        """Concatenates the flattened weights of all layers, in the order of `weights_ring`.
 
         Raises:
-          ValueError: If they are not one array of `parameters_shape` for each layer, or not finite.
+          ValueError: If they are not one array of `parameters_shape` per layer, or not finite.
         """
         arrays = [np.asarray(each, np.float64) for each in weights]
         given, needed = [each.shape for each in arrays], [layer.parameters_shape for layer in self.layers]
@@ -207,7 +207,7 @@ class PolynomialNetwork:
 def _applied(
     layer: PolynomialLayer, weights: Sequence[Any], values: Sequence[Polynomial], ring: Any
 ) -> Iterator[Polynomial]:
-    """Applies a layer to polynomials."""
+    """Yields the outputs of a layer on polynomials."""
 
     @functools.cache
     def product(factors: tuple[int, ...]) -> Polynomial:

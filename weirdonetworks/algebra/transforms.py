@@ -1,12 +1,11 @@
-"""Image transformations as sparse linear maps: rotation by any angle, zoom, shear, shift, any affine map.
+"""Affine image transformations as sparse linear maps: rotation, zoom, shear and shift, with interpolation.
 
-These maps form no group. A pixel of the result is a mean of a few pixels of the image, so the composition of two such
-maps is in general not one of them: two rotations by 45 degrees blur twice and lose the corners, one by 90 degrees
-neither. Networks built on them are invariant no better than that. Exact groups of pixels are in `image_groups`; the
-only maps here that belong to one are those that move each pixel onto another, such as rotations by 90 degrees of a
-square image.
+These maps do not form a group: with interpolation, the composition of two is in general not one of them. Two rotations
+by 45 degrees blur twice and lose the corners, one by 90 degrees does neither. So networks that average over them are
+only approximately invariant. The exceptions are maps that permute the pixels, such as rotations of square images by 90
+degrees; `image_groups` has exact groups of these.
 
-Points of an image are given as (x, y) in pixels, x to the right, y upwards, the origin at the centre of the image.
+Points are (x, y) in pixels, x to the right, y upwards, with the origin at the centre of the image.
 """
 
 import dataclasses
@@ -25,22 +24,22 @@ Method: TypeAlias = Literal["nearest", "bilinear"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageTransform:
-    """A sparse linear map of images, with a constant for what comes from outside:
+    """A sparse affine map of images,
 
         y[p] = sum_t weights[p, t] x[indices[p, t]] + offset[p],    pixels p = row * width + column,
 
-    for each channel. The composition of two such maps is in general none, so they form no group (see the module).
+    for each channel. The offset is the fill value where pixels come from outside the image.
 
     >>> shift(1, 3, right=1, fill=9.0).apply(np.arange(3.0).reshape(1, 1, 3, 1)).ravel().tolist()
     [9.0, 0.0, 1.0]
 
     Attributes:
-      height: Rows of the image.
-      width: Columns of the image.
-      indices: The pixels that each pixel of the result is made of, `[pixels, taps]`: one tap for the nearest pixel,
-        four for bilinear interpolation. Taps outside the image point at pixel 0 with weight 0.
-      weights: Their weights, `[pixels, taps]`, at least 0, summing to at most 1.
-      offset: The fill times the weight that fell outside, `[pixels]`.
+      height: The height of the images in pixels.
+      width: Their width in pixels.
+      indices: The input pixels of each output pixel, `[pixels, taps]`: one tap for nearest-neighbour interpolation,
+        four for bilinear. Taps outside the image have index 0 and weight 0.
+      weights: The weights of the taps, `[pixels, taps]`, at least 0, with sums at most 1.
+      offset: The fill value times the weight of the taps outside the image, `[pixels]`.
     """
 
     height: int
@@ -56,7 +55,7 @@ class ImageTransform:
           images: Images, `[..., height, width, channels]`.
 
         Returns:
-          The images transformed, of the same shape; in their dtype if that is floating, else in float64.
+          The transformed images, of the same shape; of the same dtype if it is floating, else float64.
 
         Raises:
           ValueError: If the images have another size.
@@ -74,7 +73,7 @@ class ImageTransform:
         return result.reshape(given.shape)
 
     def to_dense(self) -> Floats:
-        """Gives the linear part as a matrix `[pixels, pixels]`, mostly zeros: for tests and small images."""
+        """Returns the linear part as a dense matrix `[pixels, pixels]`, for tests and small images."""
         pixels = self.height * self.width
         matrix = np.zeros((pixels, pixels))
         np.add.at(matrix, (np.arange(pixels)[:, None], self.indices), self.weights)
@@ -90,24 +89,20 @@ def affine(
     method: Method = "bilinear",
     fill: float = 0.0,
 ) -> ImageTransform:
-    """Makes the transformation that takes what is at the point p to `matrix @ p + move`.
+    """Makes the affine transformation that moves the point p to `matrix @ p + move`.
 
     >>> mirrored = affine(2, 2, [[-1, 0], [0, 1]], method="nearest")
     >>> mirrored.indices.ravel().tolist()
     [1, 0, 3, 2]
 
     Args:
-      height: Rows of the image, at least 1.
-      width: Columns of the image, at least 1.
-      matrix: The linear part, `[2, 2]`, invertible, on (x, y): x to the right, y upwards, from the centre of the image.
-      move: How far to move after that, to the right and upwards, in pixels.
-      method: `bilinear`, the mean of the four pixels around the point that comes to a pixel, or `nearest`, the one
-        nearest to it (of two as near, the one further right or down). Points are rounded to 1e-9 pixels, so that what
-        the arithmetic leaves open is not decided by its last digit.
-      fill: The value of everything outside the image.
-
-    Returns:
-      The transformation. It is not closed under composition.
+      height: The height of the images in pixels, at least 1.
+      width: Their width in pixels, at least 1.
+      matrix: The linear part, `[2, 2]`, invertible; acts on (x, y) from the centre of the image.
+      move: The translation that follows, (right, up), in pixels.
+      method: The interpolation, `bilinear` or `nearest` (ties go right and down). Source points are rounded to 1e-9
+        pixels, so that rounding errors do not decide ties.
+      fill: The value of pixels outside the image.
 
     Raises:
       ValueError: If a size is below 1, a number is not finite, the matrix is not `[2, 2]` or singular, or the method is
@@ -154,20 +149,20 @@ def affine(
 def rotation(
     height: int, width: int, degrees: float, *, method: Method = "bilinear", fill: float = 0.0
 ) -> ImageTransform:
-    """Makes the rotation about the centre of the image by any angle, counter-clockwise.
+    """Makes the counter-clockwise rotation about the centre of the image by an angle.
 
-    By multiples of 90 degrees, of a square image, it is exact: the elements of `image_rotations`. By any other angle it
-    interpolates, and such rotations form no group: those by a and b degrees do not make the one by a + b.
+    Rotations of square images by multiples of 90 degrees are exact, the elements of `image_rotations`. Others
+    interpolate and form no group: the composition of those by a and b degrees is not the one by a + b.
 
     >>> rotation(2, 2, 90).apply([[[1.0], [2.0]], [[3.0], [4.0]]]).ravel().tolist()
     [2.0, 4.0, 1.0, 3.0]
 
     Args:
-      height: Rows of the image.
-      width: Columns of the image.
-      degrees: The angle.
+      height: The height of the images in pixels, at least 1.
+      width: Their width in pixels, at least 1.
+      degrees: The angle in degrees.
       method: `bilinear` or `nearest`, as for `affine`.
-      fill: The value of everything outside the image.
+      fill: The value of pixels outside the image.
 
     Raises:
       ValueError: As for `affine`.
@@ -176,7 +171,7 @@ def rotation(
         raise ValueError(f"degrees (={degrees}) must be finite.")
     quarters, rest = divmod(degrees, 90)
     cosine, sine = math.cos(math.radians(rest)), math.sin(math.radians(rest))
-    for _ in range(int(quarters) % 4):  # So quarter turns are exact, and the sines of others depend on no large angle.
+    for _ in range(int(quarters) % 4):  # So that multiples of 90 degrees are exact.
         cosine, sine = -sine, cosine
     return affine(height, width, [[cosine, -sine], [sine, cosine]], method=method, fill=fill)
 
@@ -184,16 +179,16 @@ def rotation(
 def zoom(
     height: int, width: int, factor: float | Sequence[float], *, method: Method = "bilinear", fill: float = 0.0
 ) -> ImageTransform:
-    """Makes what is in the image larger by a factor, or smaller if it is below 1, from the centre.
+    """Makes the scaling by a factor about the centre of the image: above 1 enlarges, below 1 shrinks.
 
-    Like all maps here that interpolate, zooms form no group: zooming in and out again does not give the image back.
+    Scalings interpolate and form no group: zooming in and out again does not restore the image.
 
     Args:
-      height: Rows of the image.
-      width: Columns of the image.
-      factor: The factor, above 0, or a pair of them: across and upwards.
-      method: `bilinear` or `nearest`, as for `affine`. Where the image shrinks, pixels between the taps are left out.
-      fill: The value of everything outside the image.
+      height: The height of the images in pixels, at least 1.
+      width: Their width in pixels, at least 1.
+      factor: The factor, above 0, or a pair (horizontal, vertical).
+      method: `bilinear` or `nearest`, as for `affine`; shrinking does not average over skipped pixels.
+      fill: The value of pixels outside the image.
 
     Raises:
       ValueError: If a factor is not above 0, and as for `affine`.
@@ -215,18 +210,18 @@ def shear(
 ) -> ImageTransform:
     """Makes the shear (x, y) to (x + horizontal y, y + vertical x).
 
-    Like all maps here that interpolate, shears form no group.
+    Shears interpolate and form no group.
 
     Args:
-      height: Rows of the image.
-      width: Columns of the image.
-      horizontal: How many pixels to the right a row moves for each row that it is above the centre.
-      vertical: How many pixels upwards a column moves for each column that it is right of the centre.
+      height: The height of the images in pixels, at least 1.
+      width: Their width in pixels, at least 1.
+      horizontal: The shift to the right per row above the centre, in pixels.
+      vertical: The shift upwards per column right of the centre, in pixels.
       method: `bilinear` or `nearest`, as for `affine`.
-      fill: The value of everything outside the image.
+      fill: The value of pixels outside the image.
 
     Raises:
-      ValueError: If horizontal times vertical is 1, which flattens the image, and as for `affine`.
+      ValueError: If horizontal * vertical is 1, so that the map is singular, and as for `affine`.
     """
     return affine(height, width, [[1.0, horizontal], [vertical, 1.0]], method=method, fill=fill)
 
@@ -234,18 +229,17 @@ def shear(
 def shift(
     height: int, width: int, right: float = 0.0, up: float = 0.0, *, method: Method = "bilinear", fill: float = 0.0
 ) -> ImageTransform:
-    """Makes the shift by any distance; what leaves the image is lost.
+    """Makes the translation by any distance; pixels that leave the image are lost.
 
-    So even shifts by whole pixels form no group; those that bring pixels back at the other side do:
-    `image_translations`.
+    So even translations by whole pixels form no group; cyclic shifts, `image_translations`, do.
 
     Args:
-      height: Rows of the image.
-      width: Columns of the image.
-      right: How many pixels to the right.
-      up: How many pixels upwards.
+      height: The height of the images in pixels, at least 1.
+      width: Their width in pixels, at least 1.
+      right: The distance to the right, in pixels.
+      up: The distance upwards, in pixels.
       method: `bilinear` or `nearest`, as for `affine`.
-      fill: The value of everything outside the image.
+      fill: The value of pixels outside the image.
 
     Raises:
       ValueError: As for `affine`.

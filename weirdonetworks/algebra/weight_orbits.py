@@ -1,8 +1,8 @@
-"""Which weights of a polynomial layer must be equal for it to commute with permutations, found as orbits.
+"""Weight sharing of equivariant polynomial layers: classes of equal weights, as orbits of a permutation group.
 
 A layer of degree d maps n inputs to outputs `y_k = sum w[k, i_1, ..., i_d] x_{i_1} ... x_{i_d}`. It has ordered indices
-if the sum is over the monomials, i_1 <= ... <= i_d, and redundant ones if it is over all n^d rows of indices, where
-only the sums of weights with one monomial count.
+if the sum is over i_1 <= ... <= i_d, one weight per monomial, and redundant indices if it is over all n^d rows, where
+only the sum of the weights of each monomial matters.
 """
 
 import dataclasses
@@ -16,20 +16,20 @@ from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.orbits import Orbits, join
 
-MOST = 10**8  # Weights that orbits are found of: a few arrays of 800 MB.
+MOST = 10**8  # The largest number of weights: a few arrays of 800 MB.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WeightOrbits:
-    """The classes of weights that must be equal for a layer to be equivariant.
+    """The classes of equal weights of an equivariant layer.
 
     Attributes:
       orbits: The classes. `orbits.labels` has the shape of the weights: `[outputs, monomials]` with ordered indices,
-        `[outputs, n, ..., n]` with redundant ones. So `free[orbits.labels]` makes a layer of one free weight a class.
-      dimension: The dimension of the space of equivariant maps. With ordered indices it is the number of classes; with
-        redundant ones it may be less, since the weights of x_i x_j and of x_j x_i add up.
-      indices: The rows of indices of an output's weights, `[weights, degree]`, in the order of the labels; 0 stands for
-        the constant input if there is one, and i + 1 for x_i.
+        `[outputs, n, ..., n]` with redundant ones. `free[orbits.labels]` expands free weights, one per class.
+      dimension: The dimension of the space of equivariant maps. It is the number of classes with ordered indices, and
+        may be less with redundant ones, since the weights of x_i x_j and of x_j x_i add up.
+      indices: The index rows of the weights of one output, `[weights, degree]`, in the order of the labels. With a
+        constant input, 0 is the constant and i + 1 is x_i.
       include_lower: Whether there is a constant input.
     """
 
@@ -42,7 +42,7 @@ class WeightOrbits:
         return len(self.orbits)
 
     def representatives(self) -> list[tuple[int, tuple[int, ...]]]:
-        """Gives the first weight of each class: its output, and the inputs that it multiplies, without the constant.
+        """Lists the first weight of each class, as its output and the inputs that it multiplies, without the constant.
 
         >>> from weirdonetworks.algebra.groups import symmetric_group
         >>> equivariant_weight_orbits(symmetric_group(3), symmetric_group(3), 2).representatives()
@@ -59,16 +59,16 @@ def equivariant_weight_orbits(
     ordered: bool = True,
     include_lower: bool = False,
 ) -> WeightOrbits:
-    """Finds which weights must be equal for a polynomial layer F to be equivariant.
+    """Finds the classes of equal weights for which a polynomial layer F is equivariant.
 
-    The law is F(g.x) = g.F(x) for each element g of a group that acts on the positions of x and of F(x). Where it
-    permutes them by s and t, comparing coefficients of like monomials gives
+    The law is F(g.x) = g.F(x) for each element g of a group that acts on the positions of x and of F(x). If g permutes
+    them by s and t, equating the coefficients of equal monomials gives
 
         w[t[k], s[i_1], ..., s[i_d]] = w[k, i_1, ..., i_d],
 
-    so the classes are the orbits of the pairs (s, t) on the weights. With ordered indices that is all: their number is
-    the dimension. With redundant indices equal weights are one way to be equivariant that loses no function; any
-    others whose sums over each monomial are the same give the same functions. The group is not listed.
+    so the classes are the orbits of the pairs (s, t) on the weights. With ordered indices their number is the
+    dimension of the space of equivariant maps. With redundant indices equal weights are sufficient and lose no
+    function, but not necessary: only the sum of the weights of each monomial matters. The group is not listed.
 
     >>> from weirdonetworks.algebra.groups import symmetric_group, trivial_group
     >>> found = equivariant_weight_orbits(symmetric_group(3), symmetric_group(3), 1)
@@ -81,32 +81,29 @@ def equivariant_weight_orbits(
     3
 
     Args:
-      action_in: The action on the inputs, of a known number of positions; a group acts on points.
-      action_out: The action on the outputs, of the same group, or of one whose generators follow those of the first as
-        a homomorphism does, which is checked; `trivial(outputs)`, for invariant outputs, goes with any.
+      action_in: The action on the inputs, with a known number of positions; a bare group acts on points.
+      action_out: The action on the outputs, of the same group or its image under a homomorphism (see
+        `algebra.paired`); `trivial(outputs)` for invariant outputs.
       degree: The degree d, at least 1.
-      ordered: Whether there is one weight a monomial, or one a row of indices.
-      include_lower: Whether the lower degrees are there too. They come by homogenisation: a constant input 1, which
-        the group fixes, before all others. With ordered indices the weights are then in the order of
-        `nets.PolynomialLinear`: by degree, the bias first.
-
-    Returns:
-      The classes.
+      ordered: Whether there is one weight per monomial, or one per row of indices.
+      include_lower: Whether to include lower degrees, by homogenisation: a constant input 1, fixed by the group, comes
+        before all others. With ordered indices the weights are then in the order of `nets.PolynomialLinear`: by
+        degree, the bias first.
 
     Raises:
-      TypeError: If an action permutes no positions, or the degree is no integer.
-      ValueError: If the actions cannot be paired, the degree is below 1, or there are too many weights.
+      TypeError: If an action is not by permutations of positions, or the degree is not an integer.
+      ValueError: If the actions cannot be paired, the degree is below 1, or there are more than 10^8 weights.
     """
     one, other = paired_permutations(action_in, action_out)
     return weight_orbits(one.position_group(), other.position_group(), degree, ordered, include_lower)
 
 
 def paired_permutations(action_in: Any, action_out: Any) -> tuple[PermutationAction, PermutationAction]:
-    """Gives the actions on inputs and outputs as actions of one group that permute positions.
+    """Pairs the actions on inputs and outputs, which must be by permutations, as actions of one group.
 
     Raises:
-      TypeError: If one is no action, or permutes no positions.
-      ValueError: If they cannot be paired.
+      TypeError: If an argument is not an action by permutations of positions.
+      ValueError: If the actions cannot be paired.
     """
     actions = []
     for name, given in (("action_in", action_in), ("action_out", action_out)):
@@ -122,7 +119,7 @@ def paired_permutations(action_in: Any, action_out: Any) -> tuple[PermutationAct
 def weight_orbits(
     group_in: PermutationGroup, group_out: PermutationGroup, degree: int, ordered: bool, include_lower: bool
 ) -> WeightOrbits:
-    """Finds the classes as `equivariant_weight_orbits` does, for groups whose generators are known to go in pairs."""
+    """Finds the classes as `equivariant_weight_orbits` does, for groups with generators paired in order, unchecked."""
     degree = at_least("degree", degree, 1)
     inputs, outputs = group_in.degree + include_lower, group_out.degree
     shifted = [np.append(0, s + 1) if include_lower else s for s in group_in.generators]
@@ -141,25 +138,25 @@ def weight_orbits(
 
 
 def index_rows(inputs: int, degree: int, ordered: bool) -> Ints:
-    """Lists the rows of indices of an output's weights, `[weights, degree]`, in rising order."""
+    """Lists the index rows of the weights of one output, `[weights, degree]`, in lexicographic order."""
     if ordered:
         return monomials.monomials(inputs, degree)
     return np.indices((inputs,) * degree).reshape(degree, -1).T
 
 
 def index_numbers(rows: Ints, inputs: int) -> Ints:
-    """Numbers rows of redundant indices, `[..., degree]`, by their places in `index_rows`."""
+    """Returns the ranks of rows of redundant indices, `[..., degree]`, in `index_rows`."""
     return np.ravel_multi_index(tuple(np.moveaxis(rows, -1, 0)), (inputs,) * rows.shape[-1])
 
 
 def images(permutation_in: Ints, permutation_out: Ints, degree: int) -> Ints:
-    """Finds where a pair of permutations takes the coefficients `[outputs, monomials]`, flattened, of a map."""
+    """Returns the permutation of flattened coefficients `[outputs, monomials]` induced by a pair of permutations."""
     moved = monomials.images(permutation_in, degree)
     return _paired(permutation_out, moved, len(moved))
 
 
 def inputs_of(row: Ints, include_lower: bool) -> tuple[int, ...]:
-    """Gives the inputs in a row of indices, without the constant."""
+    """Returns the inputs of an index row, without the constant."""
     return tuple(int(index) - include_lower for index in row if index >= include_lower)
 
 

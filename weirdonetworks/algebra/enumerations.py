@@ -1,8 +1,9 @@
-"""How the elements of a permutation group are written by digits, each exactly once.
+"""Enumerations of permutation groups: bijections between mixed-radix digits and elements.
 
-A group of order m_1 m_2 ... m_k whose elements are numbered by digits (c_1, ..., c_k), 0 <= c_i < m_i, has its order,
-its list of elements and uniform random elements in hand: the product of the radices, all digits, random digits. The
-familiar groups have such digits in closed form; for any other the chain of stabilizers of Schreier and Sims gives them.
+With a bijection from digits (c_1, ..., c_k), 0 <= c_i < m_i, to elements, the order of a group is the product of the
+radices m_i, and uniform random digits give uniform random elements. Cyclic, dihedral, symmetric and alternating groups,
+shifts and products have a bijection in closed form; for any other group it comes from the stabilizer chain of Schreier
+and Sims.
 """
 
 import abc
@@ -20,12 +21,17 @@ from weirdonetworks.algebra.orbits import join
 
 CycleTypes: TypeAlias = Counter[tuple[int, ...]]
 
-COUNTED = 2 * 10**7  # Entries (elements times points) that are listed to count cycle types: some seconds.
-CHUNK = 2**18  # Entries listed at a time.
+COUNTED = 2 * 10**7  # The largest elements x points listed to count cycle types: some seconds.
+CHUNK = 2**18  # Elements x points listed at a time.
 
 
-class Coordinates(abc.ABC):
-    """The elements of a permutation group on `degree` points, numbered by digits; all digits 0 are the identity."""
+class Enumeration(abc.ABC):
+    """A bijection from mixed-radix digits to the elements of a permutation group; digits of 0 give the identity.
+
+    Attributes:
+      degree: The number of points.
+      radices: The radices m_1, ..., m_k of the digits.
+    """
 
     def __init__(self, degree: int, radices: Sequence[int]) -> None:
         self.degree = degree
@@ -38,7 +44,7 @@ class Coordinates(abc.ABC):
 
     @abc.abstractmethod
     def at(self, digits: Ints) -> Ints:
-        """Gives the elements `[num, degree]` with digits `[num, len(radices)]`."""
+        """Returns the elements, `[num, degree]`, of digits `[num, len(radices)]`."""
 
     @abc.abstractmethod
     def contains(self, permutation: Ints) -> bool:
@@ -46,17 +52,20 @@ class Coordinates(abc.ABC):
 
     @functools.cached_property
     def cycle_types(self) -> CycleTypes | None:
-        """How many elements there are of each cycle type, by listing them where there are not too many."""
+        """The number of elements of each cycle type, by listing them; None if there are too many to list."""
         if self.order * self.degree > COUNTED:
             return None
         types: CycleTypes = Counter()
         step = max(1, CHUNK // self.degree)
         for start in range(0, self.order, step):
-            types.update(cycle_lengths(every(self, start, min(start + step, self.order))))
+            types.update(cycle_lengths(elements_between(self, start, min(start + step, self.order))))
         return types
 
     def molien_series(self, max_degree: int) -> list[int] | None:
-        """Gives the Molien series up to a degree: the mean of prod 1 / (1 - t^c) over the cycles of the elements."""
+        """Expands the Molien series 1/|G| sum_g prod 1 / (1 - t^c), over the cycle lengths c of g, up to a degree.
+
+        Returns None if there are too many elements to list.
+        """
         types = self.cycle_types
         if types is None:
             return None
@@ -73,8 +82,8 @@ class Coordinates(abc.ABC):
         return [value // self.order for value in total]
 
 
-class Listed(Coordinates):
-    """A group given by the table of its elements, `[order, degree]`, the identity first."""
+class ElementTable(Enumeration):
+    """An enumeration by a table of all elements, `[order, degree]`, the identity first."""
 
     def __init__(self, table: Ints) -> None:
         super().__init__(table.shape[1], (len(table),))
@@ -87,11 +96,11 @@ class Listed(Coordinates):
         return bool((self._table == permutation).all(axis=1).any())
 
 
-class Polygon(Coordinates):
-    """The rotations of a regular polygon on its corners, and with `reflections` its reflections too: s(i) = c +- i."""
+class Polygon(Enumeration):
+    """The cyclic group on the corners of a regular polygon, or with `reflections` the dihedral group: s(i) = c +- i."""
 
     def __init__(self, corners: int, reflections: bool) -> None:
-        # On one or two corners each reflection moves them as a rotation does.
+        # On one or two corners each reflection equals a rotation.
         super().__init__(corners, (corners, 2 if reflections and corners > 2 else 1))
 
     def at(self, digits: Ints) -> Ints:
@@ -102,8 +111,8 @@ class Polygon(Coordinates):
         return bool((self.at(turned) == permutation).all(axis=1).any())
 
 
-class Torus(Coordinates):
-    """The cyclic shifts of the rows and columns of an image, channels last; digits are the shifts down and right."""
+class Torus(Enumeration):
+    """The cyclic shifts of an image, channels last; the digits are the shifts down and to the right."""
 
     def __init__(self, height: int, width: int, channels: int) -> None:
         super().__init__(height * width * channels, (height, width))
@@ -120,8 +129,8 @@ class Torus(Coordinates):
         return bool(np.array_equal(self.at(np.array([[row, column]]))[0], permutation))
 
 
-class Symmetric(Coordinates):
-    """All permutations of the points, or the even ones: digit c_k exchanges places k and k + c_k, for k = 0, 1, ..."""
+class Symmetric(Enumeration):
+    """The symmetric or alternating group: digit c_k transposes positions k and k + c_k, for k = 0, 1, ..."""
 
     def __init__(self, degree: int, even: bool) -> None:
         super().__init__(degree, range(degree, 2 if even else 1, -1))
@@ -129,7 +138,7 @@ class Symmetric(Coordinates):
 
     def at(self, digits: Ints) -> Ints:
         elements = np.tile(np.arange(self.degree), (len(digits), 1))
-        if self._even and self.degree > 1:  # The last exchange makes the number of exchanges even.
+        if self._even and self.degree > 1:  # The last transposition makes the permutation even.
             digits = np.hstack([digits, np.count_nonzero(digits, axis=1)[:, None] % 2])
         rows = np.arange(len(digits))
         for place, step in enumerate(digits.T):
@@ -143,7 +152,7 @@ class Symmetric(Coordinates):
 
     @functools.cached_property
     def cycle_types(self) -> CycleTypes | None:
-        """By partitions: n! / prod(k^m_k m_k!) permutations have m_k cycles of length k."""
+        """The number of elements of each cycle type: n! / prod(k^m_k m_k!) permutations have m_k cycles of length k."""
         if self.degree > 40:  # 40 points have 37,338 cycle types, and their number grows fast.
             return None
         from sympy.utilities.iterables import partitions
@@ -158,7 +167,7 @@ class Symmetric(Coordinates):
         return types
 
     def molien_series(self, max_degree: int) -> list[int]:
-        """Gives prod 1 / (1 - t^i) over i = 1, ..., n; times 1 + t^(n choose 2), the discriminant's root, if even."""
+        """Expands prod_(i=1)^n 1 / (1 - t^i), times 1 + t^(n choose 2) for the alternating group (Vandermonde)."""
         series = [1] + [0] * max_degree
         for step in range(1, min(self.degree, max_degree) + 1):
             for power in range(step, max_degree + 1):
@@ -169,10 +178,10 @@ class Symmetric(Coordinates):
         return series
 
 
-class Product(Coordinates):
-    """A direct product, each factor on points of its own, one factor's after the other's."""
+class Product(Enumeration):
+    """A direct product of groups on disjoint sets of points, numbered factor after factor."""
 
-    def __init__(self, parts: Sequence[Coordinates]) -> None:
+    def __init__(self, parts: Sequence[Enumeration]) -> None:
         super().__init__(sum(part.degree for part in parts), [radix for part in parts for radix in part.radices])
         self._parts = tuple(parts)
 
@@ -215,11 +224,11 @@ class Product(Coordinates):
         return series
 
 
-class StabilizerChain(Coordinates):
-    """Any permutation group, by coset representatives down the chain of stabilizers of base points (Sims 1970).
+class StabilizerChain(Enumeration):
+    """Any permutation group, by transversals along a chain of point stabilizers (Sims 1970).
 
-    Each element is a product u_1 u_2 ... u_k in one way only, u_i from the i-th transversal, which holds, for each
-    point that the stabilizer of the first i - 1 base points can bring the i-th to, one element that does.
+    Each element is a unique product u_1 u_2 ... u_k with u_i in the i-th transversal, which has one element for each
+    point in the orbit of base point i under the stabilizer of the base points before it.
     """
 
     def __init__(self, base: Sequence[int], transversals: Sequence[Ints], degree: int) -> None:
@@ -228,7 +237,7 @@ class StabilizerChain(Coordinates):
 
     @classmethod
     def of(cls, generators: Ints) -> "StabilizerChain":
-        """Finds a chain by SymPy's deterministic Schreier-Sims algorithm, so the digits are the same in every run."""
+        """Builds the chain by SymPy's deterministic Schreier-Sims algorithm, so that every run has the same digits."""
         from sympy.combinatorics import Permutation, PermutationGroup
 
         group = PermutationGroup([Permutation(row) for row in generators.tolist()])
@@ -254,8 +263,8 @@ class StabilizerChain(Coordinates):
         return bool(np.array_equal(permutation, np.arange(self.degree)))
 
 
-def find(generators: Ints) -> Coordinates:
-    """Finds coordinates of the group that permutations `[generators, degree]` generate."""
+def find(generators: Ints) -> Enumeration:
+    """Finds an enumeration of the group generated by permutations `[generators, degree]`."""
     degree = generators.shape[1]
     if degree >= 9 and _holds_all_even(generators):
         return Symmetric(degree, even=bool(np.all([is_even(generator) for generator in generators])))
@@ -263,20 +272,20 @@ def find(generators: Ints) -> Coordinates:
 
 
 def is_even(permutation: Ints) -> bool:
-    """Tells whether a permutation is a product of an even number of exchanges: points minus cycles is even."""
+    """Tells whether a permutation is even: points minus cycles is even."""
     (lengths,) = cycle_lengths(permutation[None])
     return (len(permutation) - len(lengths)) % 2 == 0
 
 
 def cycle_lengths(elements: Ints) -> CycleTypes:
-    """Counts how many of some permutations `[num, degree]` have which cycle lengths, each type written falling.
+    """Counts the permutations `[num, degree]` of each cycle type, written as cycle lengths in decreasing order.
 
     >>> cycle_lengths(np.array([[1, 2, 0, 3], [1, 0, 3, 2]]))
     Counter({(2, 2): 1, (3, 1): 1})
     """
     num, degree = elements.shape
     first, power = np.tile(np.arange(degree), (num, 1)), elements
-    for _ in range(max(degree - 1, 1).bit_length()):  # After k rounds `first` is the least of 2^k points on the way.
+    for _ in range(max(degree - 1, 1).bit_length()):  # `first` is the least of 2^k successive images.
         first = np.minimum(first, np.take_along_axis(first, power, axis=1))
         power = np.take_along_axis(power, power, axis=1)
     counts = np.bincount((first + degree * np.arange(num)[:, None]).ravel(), minlength=num * degree)
@@ -285,11 +294,11 @@ def cycle_lengths(elements: Ints) -> CycleTypes:
 
 
 def _holds_all_even(generators: Ints) -> bool:
-    """Tells whether a group is sure to be the alternating or the symmetric one; False may mean that no proof was found.
+    """Tries to prove that a group contains the alternating group; False may mean that no proof was found.
 
-    A transitive group with an element that has a cycle of prime length p, degree / 2 < p < degree - 2, is one of the
-    two (Jordan 1873). Random words of the generators meet such an element soon; they are drawn from a fixed seed, so
-    the same generators always take the same way.
+    A transitive group with an element that has a cycle of prime length p, degree / 2 < p < degree - 2, is
+    alternating or symmetric (Jordan 1873). Random products of the generators soon include such an element; a fixed seed
+    makes the search deterministic.
     """
     degree = generators.shape[1]
     primes = [p for p in range(degree // 2 + 1, degree - 2) if all(p % q for q in range(2, math.isqrt(p) + 1))]
@@ -297,7 +306,7 @@ def _holds_all_even(generators: Ints) -> bool:
         return False
     rng = np.random.default_rng(0)
     pool = generators[np.arange(max(10, len(generators))) % len(generators)].copy()
-    for step in range(200):  # Product replacement: one random entry of the pool times another, over and over.
+    for step in range(200):  # Product replacement: one random element of the pool is multiplied by another.
         to, by = rng.choice(len(pool), 2, replace=False)
         pool[to] = pool[to][pool[by]] if rng.integers(2) else pool[by][pool[to]]
         if step >= 50 and any(set(lengths) & set(primes) for lengths in cycle_lengths(pool[to][None])):
@@ -305,17 +314,17 @@ def _holds_all_even(generators: Ints) -> bool:
     return False
 
 
-def every(coordinates: Coordinates, start: int, stop: int) -> Ints:
-    """Gives the elements numbered start, ..., stop - 1, the last digit counting fastest."""
-    digits, rest = np.zeros((stop - start, len(coordinates.radices)), np.intp), np.arange(start, stop)
-    for place in reversed(range(len(coordinates.radices))):
-        rest, digits[:, place] = np.divmod(rest, coordinates.radices[place])
-    return coordinates.at(digits)
+def elements_between(enumeration: Enumeration, start: int, stop: int) -> Ints:
+    """Lists the elements number start, ..., stop - 1, the last digit changing fastest."""
+    digits, rest = np.zeros((stop - start, len(enumeration.radices)), np.intp), np.arange(start, stop)
+    for place in reversed(range(len(enumeration.radices))):
+        rest, digits[:, place] = np.divmod(rest, enumeration.radices[place])
+    return enumeration.at(digits)
 
 
-def drawn(coordinates: Coordinates, num: int, rng: np.random.Generator) -> Ints:
-    """Draws elements, each of the group's with the same chance, with replacement."""
-    digits = np.zeros((num, len(coordinates.radices)), np.intp)
-    for place, radix in enumerate(coordinates.radices):
+def random_elements(enumeration: Enumeration, num: int, rng: np.random.Generator) -> Ints:
+    """Draws elements uniformly, with replacement."""
+    digits = np.zeros((num, len(enumeration.radices)), np.intp)
+    for place, radix in enumerate(enumeration.radices):
         digits[:, place] = rng.integers(radix, size=num)
-    return coordinates.at(digits)
+    return enumeration.at(digits)
