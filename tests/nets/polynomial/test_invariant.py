@@ -144,7 +144,7 @@ def test_bad_options_are_refused() -> None:
         InvariantMLP(group, 2, [1])(tf.zeros([1, 4]))
     with pytest.raises(ValueError, match=r"must have width 3.* action \* trivial\(features\)"):
         InvariantMLP(items(3), 2, [1])(tf.zeros([1, 3, 2]))
-    with pytest.raises(ValueError, match="Give it a side"):
+    with pytest.raises(ValueError, match="Pass its side"):
         InvariantMLP(pixels(), 2, [1])
     with pytest.raises(ValueError, match="without a group"):
         InvariantMLP([rotation(4, 4, 30)], 2, [1])  # type: ignore[arg-type]
