@@ -22,7 +22,8 @@ from weirdonetworks.algebra import (
     regular,
     trivial,
 )
-from weirdonetworks.nets.shared import EquivariantLinear, GroupConv2D, LiftingConv2D
+from weirdonetworks.nets.group_convolution import GroupConv2D, LiftingConv2D
+from weirdonetworks.nets.shared import EquivariantLinear
 
 SQUARE = image_dihedral(2, 2)
 LINEAR: dict[str, tuple[PermutationAction, PermutationAction]] = {

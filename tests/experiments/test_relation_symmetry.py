@@ -10,6 +10,7 @@ import tensorflow as tf
 from scipy.spatial.distance import pdist
 
 from tests.experiments.processes import run
+from weirdonetworks.algebra import items
 from weirdonetworks.experiments.relation_symmetry import study as relation_symmetry
 from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import RunOptions
@@ -114,11 +115,12 @@ def test_velocities_are_of_length_1_and_as_they_are_called() -> None:
 
 def test_groups_act_on_points() -> None:
     points = np.arange(6.0).reshape(3, 2)
-    images = {tuple(points.ravel()[np.argsort(s)]) for s in relation_symmetry.permutations(3).elements()}
+    images = {tuple(each.ravel()) for each in items(3).apply(items(3).elements(), points[None])}
     assert images == {tuple(np.concatenate(order)) for order in itertools.permutations(points)}
-    still, mirrored = relation_symmetry.mirror(3).elements() @ points.ravel()
-    np.testing.assert_allclose(still, points.ravel())
-    np.testing.assert_allclose(mirrored.reshape(3, 2), [[4, 1], [2, 3], [0, 5]], atol=1e-12)
+    mirror = relation_symmetry.mirror(3)
+    still, mirrored = mirror.apply(mirror.elements(), points[None])[:, 0]
+    np.testing.assert_allclose(still, points)
+    np.testing.assert_allclose(mirrored, [[4, 1], [2, 3], [0, 5]], atol=1e-12)
 
 
 def test_sets_are_moved_whole_and_so_far() -> None:

@@ -1,8 +1,4 @@
-"""Layers for any symmetry. Here: the linear layer between any two actions, its weights shared along orbits.
-
-The others have files of their own, and are here by name: `group_convolution`, `soft_equivariant`, `local_pool`,
-`frames` and `learned_augmentation`.
-"""
+"""Layers for any symmetry. Here: the linear layer between any two actions, its weights shared along orbits."""
 
 import numpy as np
 import sonnet as snt
@@ -12,27 +8,8 @@ from weirdonetworks.algebra.actions import PermutationAction
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.weight_orbits import paired_permutations
-from weirdonetworks.nets.averaged import Canonicalise, FrameAverage, LocalPool
-from weirdonetworks.nets.frames import SortFrame, TurnFrame
-from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
 from weirdonetworks.nets.inputs import check_type, checked_bias, flattened
-from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
 from weirdonetworks.nets.shared_maps import METHODS, shared_map
-from weirdonetworks.nets.soft_equivariant import SoftEquivariant
-
-__all__ = [
-    "Canonicalise",
-    "EquivariantLinear",
-    "FrameAverage",
-    "GroupConv2D",
-    "GroupPool",
-    "LearnedAugmentation",
-    "LiftingConv2D",
-    "LocalPool",
-    "SoftEquivariant",
-    "SortFrame",
-    "TurnFrame",
-]
 
 
 class EquivariantLinear(snt.Module):

@@ -10,7 +10,7 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weirdonetworks.algebra import MatrixGroup, PermutationGroup, symmetric_group
+from weirdonetworks.algebra import Action, MatrixGroup, coordinates, items
 from weirdonetworks.experiments.relation_symmetry import RelationSymmetryConfig
 from weirdonetworks.experiments.shared import digits, set_networks
 from weirdonetworks.lab import plots, seeds
@@ -103,10 +103,7 @@ class Measure:
         self._labels = task.test.labels
         self._tests = moved(task.test.images, self.distances, config.data_seed)
         self._examined = self._tests[:, : config.examined]
-        self._groups: dict[str, PermutationGroup | MatrixGroup] = {
-            "permutation": permutations(config.points),
-            "mirror": mirror(config.points),
-        }
+        self._actions = {"permutation": items(config.points), "mirror": mirror(config.points)}
         self._zoom = self._derivatives(label)["zoom"][:, 0]
 
     def __call__(self, model: Model) -> dict[str, float]:
@@ -128,8 +125,8 @@ class Measure:
         for place, distance in enumerate(self.distances):
             figures[f"error/{distance:g}"] = rms(outputs[place] - self._labels)
             figures[f"translation/{distance:g}"] = share(along["translation"][:, place], along["any"][:, place])
-        for name, group in self._groups.items():
-            changes = invariance_error(model, self._examined[0], group, dtype=tf.float64).absolute
+        for name, action in self._actions.items():
+            changes = invariance_error(model, self._examined[0], action, dtype=tf.float64).absolute
             figures[name] = share(changes, outputs[0].std())
         for name in ("rotation", "zoom"):
             figures[name] = share(along[name][:, 0], along["any"][:, 0])
@@ -200,21 +197,16 @@ def share(part: npt.ArrayLike, whole: npt.ArrayLike) -> float:
     return rms(part) / size if (size := rms(whole)) else 0.0
 
 
-def permutations(points: int) -> PermutationGroup:
-    """Gives the group that permutes so many points of the plane, acting on the coordinates of one after another."""
-    generators = symmetric_group(points).generators
-    return PermutationGroup((2 * generators[:, :, None] + np.arange(2)).reshape(len(generators), -1))
+def mirror(points: int) -> Action:
+    """Gives the action of two elements that mirrors sets of points of the plane left to right, keeping their mean.
 
-
-def mirror(points: int) -> MatrixGroup:
-    """Gives the group of two that mirrors points of the plane left to right, keeping their mean, on their coordinates.
-
-    >>> mirror(2).elements()[1] @ [0.0, 5.0, 4.0, 6.0]
-    array([4., 5., 0., 6.])
+    >>> action = mirror(2)
+    >>> action.apply(action.elements(), [[[0.0, 5.0], [4.0, 6.0]]])[1].tolist()
+    [[[4.0, 5.0], [0.0, 6.0]]]
     """
     mean = np.full((points, points), 1 / points)
     left_to_right = np.diag([-1.0, 1.0])
-    return MatrixGroup([np.kron(mean, np.eye(2)) + np.kron(np.eye(points) - mean, left_to_right)])
+    return coordinates(MatrixGroup([np.kron(mean, np.eye(2)) + np.kron(np.eye(points) - mean, left_to_right)]))
 
 
 def derivatives(model: Model, sets: Floats) -> dict[str, Floats]:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weirdonetworks.algebra import symmetric_group
+from weirdonetworks.algebra import items
 from weirdonetworks.experiments.set_functions import SetFunctionsConfig
 from weirdonetworks.experiments.shared import digits, set_networks
 from weirdonetworks.lab import plots
@@ -22,7 +22,6 @@ from weirdonetworks.lab.training.state import count_parameters
 from weirdonetworks.lab.training.study import Study, Trained
 from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import Resident
-from weirdonetworks.measure.precision import in_dtype
 from weirdonetworks.measure.stability import invariance_error
 from weirdonetworks.nets.sets.pooled_sets import DeepSets
 
@@ -134,17 +133,7 @@ def _count(network: Any, task: Task) -> int:
 def _invariance_error(network: Any, task: Task, config: SetFunctionsConfig) -> float:
     """Measures in float64 how far outputs change with the order of the items, in proportion to the largest."""
     sets = task.test.images[: config.examined]
-    items = tf.constant(sets.reshape(-1, sets.shape[2]), tf.float64)
-    exact = in_dtype(network, tf.float64)
-
-    def outputs(numbers: tf.Tensor) -> tf.Tensor:
-        # A bare cast TensorFlow moves before the orbit's transposition, whose kernel for integers prints an error.
-        return exact(tf.gather(items, tf.cast(numbers + 0.5, tf.int32)))
-
-    # A group permutes numbers, so the items are numbered.
-    numbers = np.arange(len(items)).reshape(sets.shape[:2])
-    group = symmetric_group(task.items)
-    return invariance_error(outputs, numbers, group, dtype=tf.float64).overall_relative
+    return invariance_error(network, sets, items(task.items), dtype=tf.float64).overall_relative
 
 
 def _largest_error(cells: Sequence[Any]) -> list[str]:
