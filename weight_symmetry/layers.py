@@ -5,6 +5,8 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.nets.base_module import BaseModule
+
 
 @tf.custom_gradient
 def _cut_gradient(weight: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, object]:
@@ -12,7 +14,7 @@ def _cut_gradient(weight: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, object
     return tf.identity(weight), lambda upstream: (upstream * mask, None)
 
 
-class _Masked(snt.Module):
+class _Masked(BaseModule):
     """A layer with a weight, its mask, and a bias.
 
     The weight is kept masked (whoever sets it multiplies once) and the gradient is masked, which costs one product a

@@ -10,12 +10,14 @@ import tensorflow as tf
 from weight_symmetry import initialisation
 from weight_symmetry.layers import MaskedConv2D, MaskedLinear
 from weirdonetworks.lab import seeds
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.dropout import checked_rate, dropout
+from weirdonetworks.nets.inputs import check_type
 
 MaskedLayer = MaskedLinear | MaskedConv2D
 
 
-class MaskedModel(snt.Module):
+class MaskedModel(BaseModule):
     """A classifier of masked layers.
 
     Attributes:
@@ -146,7 +148,8 @@ class MNIST_CNN(MaskedModel):  # noqa: N801
         self.norms = [_batch_norm(f"norm_{i}") for i in range(len(filters) + 1)]
 
     def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Maps images `[batch, height, width, channels]` to logits `[batch, num_classes]`; `seed` is for dropout."""
+        """Maps images `[batch, height, width, channels]`, float32, to logits; `seed` is for dropout."""
+        check_type(images, tf.float32)  # The batch norm of images is a kernel for float32 alone.
         *convolutions, dense, output = self.layers
         _check_size(images, poolings=len(convolutions) - 1)
         hidden = images

@@ -5,11 +5,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests import registry
-from weirdonetworks.nets.group_convolution import GroupConv2D, LiftingConv2D
-from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
-from weirdonetworks.nets.sets.set_network import SetNetwork
-from weirdonetworks.nets.shared import EquivariantLinear
-from weirdonetworks.nets.soft_equivariant import SoftEquivariant
+from weirdonetworks.nets.base_module import BaseModule
 
 Shape = tuple[int | None, ...]
 
@@ -35,8 +31,7 @@ def trace(entry: registry.Network, shape: Shape) -> tf.TensorShape:
 
 
 REFUSED = [(entry, shape) for entry in registry.NETWORKS for shape in refused_shapes(entry)]
-TYPED = EquivariantLinear | GroupConv2D | LearnedAugmentation | LiftingConv2D | SetNetwork | SoftEquivariant
-OF_ONE_TYPE = [entry for entry in registry.NETWORKS if issubclass(entry.module, TYPED)]
+OF_ONE_TYPE = [entry for entry in registry.NETWORKS if issubclass(entry.module, BaseModule)]
 ELEMENTWISE = [entry for entry in registry.NETWORKS if entry.elementwise]
 FREE = [(entry, axis) for entry in registry.NETWORKS for axis in entry.free_axes]
 

@@ -13,12 +13,13 @@ from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.image_groups import image_rotations
 from weirdonetworks.algebra.permutations import inverse
 from weirdonetworks.nets import pooling as poolings
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import check_type, checked_bias, checked_images
 
 NEAR = 8  # Pixels more or less at which an error looks for a size that works.
 
 
-class _GroupConvolution(snt.Module):
+class _GroupConvolution(BaseModule):
     """What convolutions of images and of group maps have in common.
 
     Attributes:

@@ -2,7 +2,8 @@
 
 Each maps values `[..., items, features]` to `[..., k * features]`, feature by feature, and does not change when items
 are permuted. A mask `[..., items]` says which items are there (True); the others are as if dropped. Each gives 0 of no
-item at all; where it is known beforehand that there is none, it raises a `ValueError`.
+item at all; where it is known beforehand that there is none, it raises a `ValueError`. Sums of float16 and bfloat16
+values are taken in float32.
 """
 
 import functools
@@ -18,6 +19,25 @@ from weirdonetworks.nets.inputs import checked_floats, checked_mask
 Pooling: TypeAlias = Callable[..., tf.Tensor]
 
 
+def accumulator(dtype: tf.DType) -> tf.DType:
+    """Gives the type to add values of a type up in: float32 for float16 and bfloat16, else their own.
+
+    Sums of half precision stick where the next item is below their last digit, and are infinite beyond 65504.
+    """
+    return tf.float32 if dtype in (tf.float16, tf.bfloat16) else dtype
+
+
+def _accumulated(pooling: Pooling) -> Pooling:
+    """Makes a pooling add up in the accumulator's type, and round once, at its end."""
+
+    @functools.wraps(pooling)
+    def run(values: tf.Tensor, mask: tf.Tensor | None = None, **options: Any) -> tf.Tensor:
+        return tf.cast(pooling(tf.cast(values, accumulator(values.dtype)), mask, **options), values.dtype)
+
+    return run
+
+
+@_accumulated
 def mean(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Averages the items, `sum_i x_i / items`.
 
@@ -27,6 +47,7 @@ def mean(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     return _mean(values, _present(values, mask))
 
 
+@_accumulated
 def sum_(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Adds the items up.
 
@@ -47,6 +68,7 @@ def maximum(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     return largest if present is None else tf.where(tf.reduce_any(present, axis=-2), largest, 0)
 
 
+@_accumulated
 def product(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Multiplies the items; of many the product soon overflows or underflows.
 
@@ -58,6 +80,7 @@ def product(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     return multiplied if present is None else tf.where(tf.reduce_any(present, axis=-2), multiplied, 0)
 
 
+@_accumulated
 def variance(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Averages the squared distances from the mean, `sum_i (x_i - mean)^2 / items`.
 
@@ -68,6 +91,7 @@ def variance(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     return _mean(tf.square(_centred(values, present)), present)
 
 
+@_accumulated
 def moments(values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2) -> tf.Tensor:
     """Gives the mean, then the central moments `sum_i (x_i - mean)^k / items` for k = 2, ..., order.
 
@@ -79,6 +103,7 @@ def moments(values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2)
     return tf.concat([_mean(each, present) for each in (values, *powers[1:])], axis=-1)
 
 
+@_accumulated
 def power_sums(values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2) -> tf.Tensor:
     """Gives `p_k = sum_i x_i^k` for k = 1, ..., order.
 
@@ -89,6 +114,7 @@ def power_sums(values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int =
     return tf.concat([tf.reduce_sum(power, axis=-2) for power in powers], axis=-1)
 
 
+@_accumulated
 def elementary_symmetric(
     values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2, normalised: bool = False
 ) -> tf.Tensor:
@@ -147,6 +173,7 @@ def sorted_items(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     return tf.reshape(rows, tf.concat([tf.shape(values)[:-2], [values.shape[-2] * values.shape[-1]]], axis=0))
 
 
+@_accumulated
 def log_mean_exp(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Gives `log(sum_i exp(x_i) / items)`, a smooth maximum, without overflow.
 

@@ -8,11 +8,12 @@ from weirdonetworks.algebra.actions import PermutationAction
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.weight_orbits import paired_permutations
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import check_type, checked_bias, flattened
 from weirdonetworks.nets.shared_maps import METHODS, shared_map
 
 
-class EquivariantLinear(snt.Module):
+class EquivariantLinear(BaseModule):
     """All affine maps of channels on positions that commute with a group: f(g.x) = g.f(x).
 
         y[k] = b[k] + sum_i x[i] W[k, i],    x of shape [batch, n_in, channels_in], y [batch, n_out, channels],

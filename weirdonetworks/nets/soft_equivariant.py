@@ -6,10 +6,11 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import finite
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import check_type, check_width, checked_function, flattened
 
 
-class SoftEquivariant(snt.Module):
+class SoftEquivariant(BaseModule):
     """An equivariant layer plus a free linear map, whose size is penalised.
 
         f(x) = layer(x) + A x,    penalty = strength * sum of A^2

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.polynomials import as_polynomial
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import check_width, checked_sizes, flattened
 from weirdonetworks.nets.polynomial.monomial_layout import Layout, exponents, indices, real_ring
 from weirdonetworks.nets.polynomial.monomial_parts import gaussian_moments
@@ -20,7 +21,7 @@ MONOMIALS = 10**8  # More take minutes to list.
 WEIGHTS = 2**33  # Bytes: with their gradient and the two averages of Adam 32 GB.
 
 
-class PolynomialLinear(snt.Module):
+class PolynomialLinear(BaseModule):
     """A linear map of all monomials of the inputs up to a degree, each with a weight of its own.
 
         y_o = b_o + sum_m w[m, o] x^m,    x of shape [batch, n], w [monomials, output_size], y [batch, output_size]
@@ -240,7 +241,7 @@ class PolynomialLinear(snt.Module):
         return int(self.input_size)
 
 
-class PolynomialMLP(snt.Module):
+class PolynomialMLP(BaseModule):
     """A multilayer perceptron on all monomials of the inputs: a `PolynomialLinear`, then dense layers.
 
         y = W_k s(... s(W_2 s(P(x)))),    P of degree d, x of shape [batch, n], y [batch, output_sizes[-1]]

@@ -12,10 +12,11 @@ import tensorflow as tf
 from weirdonetworks.algebra import fields, modular, monomials
 from weirdonetworks.algebra.arrays import Ints, at_least, shown
 from weirdonetworks.algebra.fields import Exact
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import check_width, flattened
 
 
-class QuadraticLayer(snt.Module):
+class QuadraticLayer(BaseModule):
     """A quadratic map of the inputs, free of any symmetry unless weights are shared.
 
         y_k = sum_ij W[k, i, j] x_i x_j,    x of shape [batch, n], y [batch, output_size]

@@ -9,6 +9,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least, written
+from weirdonetworks.nets import pooling
 from weirdonetworks.nets.inputs import checked_choice
 from weirdonetworks.nets.sets.set_decoding import recover
 from weirdonetworks.nets.sets.set_network import SetNetwork, on_items
@@ -114,7 +115,7 @@ class FourierSetEncoder(SetNetwork):
         values, present = self._checked(inputs, mask)
         weights = _truth(values, present, truth)
         waves = self._wavelets(values) if self.kind == "wavelet" else self._waves(values)
-        return tf.concat([tf.reduce_sum(weights * wave, axis=1) for wave in waves], axis=1)
+        return tf.concat([pooling.sum_(weights * wave) for wave in waves], axis=1)
 
     def _waves(self, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         phases = on_items(lambda each: tf.matmul(each, self.frequencies, transpose_b=True), items)

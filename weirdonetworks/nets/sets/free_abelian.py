@@ -9,6 +9,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets import pooling
 from weirdonetworks.nets.sets.set_network import SetNetwork, sizes
 
 
@@ -21,7 +22,7 @@ class FreeAbelianEncoder(SetNetwork):
     generators. The multiplicities m_j are integers, 1 unless given; -1 takes a vector away. So for two sets together
     encode(A + B) = encode(A) + encode(B), exactly:
 
-    - the counts are integers, held exactly up to 2^24 in float32 and 2^53 in float64;
+    - the counts are integers, held exactly up to 2^11 in float16, 2^24 in float32 and 2^53 in float64;
     - embeddings are rounded to multiples of a unit, 2^-12 in float32 and 2^-27 in float64, so sums of them are exact
       while their sizes add up to less than 2^12 or 2^26, on hardware that multiplies in full precision.
 
@@ -106,6 +107,8 @@ class FreeAbelianEncoder(SetNetwork):
             another number of features.
         """
         items, present = self._checked(inputs, mask)
+        if items.dtype == tf.bfloat16:
+            raise ValueError("inputs of type bfloat16 must be float16, float32 or float64, in which counts are exact.")
         # Without the squares of the vectors, which are the same for all codewords.
         flat = tf.reshape(items, [-1, items.shape[2]])
         distances = tf.reduce_sum(self.codewords**2, axis=1) - 2 * tf.matmul(flat, self.codewords, transpose_b=True)
@@ -116,7 +119,7 @@ class FreeAbelianEncoder(SetNetwork):
             chosen *= _multiplicities(items, multiplicities)
         if present is not None:
             chosen = tf.where(present[:, :, None], chosen, tf.zeros([], chosen.dtype))
-        return tf.reduce_sum(chosen, axis=1)
+        return pooling.sum_(chosen)
 
     def embed(self, counts: Any) -> tf.Tensor:
         """Maps elements of Z^n, `[batch, n]`, of any type of number, to `[batch, output_size]`, a homomorphism.

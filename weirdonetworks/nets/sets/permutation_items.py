@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from weirdonetworks.nets.pooling import accumulator
+
 
 def as_dense(inputs: tf.Tensor | tf.RaggedTensor, mask: Any = None) -> tuple[tf.Tensor, Any, tf.Tensor | None]:
     """Fills a ragged batch up to a dense one; passes a dense one on.
@@ -40,7 +42,11 @@ def restored(outputs: tf.Tensor, mask: tf.Tensor | None, lengths: tf.Tensor | No
 
 
 def count_items(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-    """Counts the items present in each set, `[batch]`, or `[1]` where all are, in the values' type; none as one."""
+    """Counts the items present in each set, `[batch]`, or `[1]` where all are; none as one.
+
+    The counts are of the type in which values are added up (see `pooling.accumulator`).
+    """
+    dtype = accumulator(values.dtype)
     if mask is None:
-        return tf.cast(tf.shape(values)[1:2], values.dtype)
-    return tf.maximum(tf.reduce_sum(tf.cast(mask, values.dtype), axis=1), tf.ones([], values.dtype))
+        return tf.cast(tf.shape(values)[1:2], dtype)
+    return tf.maximum(tf.reduce_sum(tf.cast(mask, dtype), axis=1), tf.ones([], dtype))

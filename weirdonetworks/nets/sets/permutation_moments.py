@@ -17,6 +17,7 @@ import tensorflow as tf
 from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.nets.polynomial.monomial_parts import gaussian_moments, products
+from weirdonetworks.nets.pooling import accumulator
 from weirdonetworks.nets.sets.set_network import on_items
 
 
@@ -63,9 +64,10 @@ class MomentProducts:
 
         Args:
           tables: The items' monomials of each degree up to half of d, rounded up, `[batch, items, monomials]`.
-          count: The number of items of each set, `[batch]` or `[1]`.
+          count: The number of items of each set, `[batch]` or `[1]`, of the type that sums are taken in.
         """
         moments = [_sums(tables, self.channels, size) / count for size in range(1, self.degree + 1)]
+        moments = [tf.cast(each, tables[1].dtype) for each in moments]
         ones = tf.ones_like(moments[0][:1])
         return products(tf.concat([ones, *moments], axis=0), np.concatenate(self._rows))
 
@@ -126,13 +128,14 @@ def _multiplied(items: tf.Tensor, rows: Ints) -> tf.Tensor:
 
 def _sums(tables: Mapping[int, tf.Tensor], channels: int, size: int) -> tf.Tensor:
     """Sums the monomials of a degree over the items, `[monomials, batch]`: a matrix product of two lower degrees."""
+    wide = accumulator(tables[1].dtype)
     if size == 1:
-        return tf.transpose(tf.reduce_sum(tables[1], axis=1))
+        return tf.transpose(tf.reduce_sum(tf.cast(tables[1], wide), axis=1))
     low, high = size // 2, size - size // 2
     rows = monomials.monomials(channels, size)
     width = monomials.count(channels, low)
     places = monomials.index_of(rows[:, :high], channels) * width + monomials.index_of(rows[:, high:], channels)
-    paired = tf.matmul(tables[high], tables[low], transpose_a=True)
+    paired = tf.matmul(tf.cast(tables[high], wide), tf.cast(tables[low], wide), transpose_a=True)
     flat = tf.reshape(paired, [-1, width * monomials.count(channels, high)])
     return tf.gather(tf.transpose(flat), places.astype(np.int32))
 

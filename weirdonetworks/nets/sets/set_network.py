@@ -6,12 +6,13 @@ from typing import Any, TypeAlias
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.nets.inputs import check_type, checked_set, checked_sizes
+from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.inputs import checked_set, checked_sizes
 
 Activation: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 
-class SetNetwork(snt.Module):
+class SetNetwork(BaseModule):
     """Base of the networks on sets: `[batch, items, features]`, any number of items, one number of features.
 
     Attributes:
@@ -30,16 +31,13 @@ class SetNetwork(snt.Module):
 
         Raises:
           TypeError: As `checked_set`.
-          ValueError: As `checked_set` and `_initialize`, or if the network was made for another number of features or
-            another type.
+          ValueError: As `checked_set` and `_initialize`, or if the network was made for another number of features.
         """
         values, present = checked_set(inputs, mask)
         if values.shape[2] != getattr(self, "input_size", values.shape[2]):
             raise ValueError(
                 f"inputs of shape {values.shape} must have {self.input_size} features, as the network was made for."
             )
-        # Sonnet's own property raises an error where there is none yet.
-        check_type(values, *{each.dtype for each in tf.Module.variables.fget(self) if each.dtype.is_floating})
         self._initialize(values)
         self.input_size = values.shape[2]
         return values, present

@@ -8,6 +8,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_sizes, flattened
 from weirdonetworks.nets.small.activations import GroupedSoftmax, Seed, UnitConvolution
 from weirdonetworks.nets.small.parallel import Parallel
@@ -27,7 +28,7 @@ ACTIVATIONS: dict[str, Callable[[Seed, str], Callable[[tf.Tensor], tf.Tensor]]] 
 }
 
 
-class AllActivations(snt.Module):
+class AllActivations(BaseModule):
     """A multilayer perceptron whose hidden layers put each unit through several activation functions at once.
 
         f(x) = W_k A_{k-1}(... A_1(W_1 x)),    x of shape [batch, n], each A a `Parallel` of the activations

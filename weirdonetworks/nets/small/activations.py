@@ -8,6 +8,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_units
 
 Seed: TypeAlias = int | Sequence[int] | None
@@ -73,7 +74,7 @@ class GroupedSoftmax(snt.Module):
         return _permuted(tf.reshape(tf.nn.softmax(groups), [-1, units]), np.argsort(order))
 
 
-class UnitConvolution(snt.Module):
+class UnitConvolution(BaseModule):
     """A one-dimensional convolution along the units, taken round in a fixed order p.
 
         y[p(i)] = sum_{j < width} w[j] x[p(i + j)],    i + j modulo the units, x and y of shape [batch, units]

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_sizes, flattened
 
 
-class ComparativeMLP(snt.Module):
+class ComparativeMLP(BaseModule):
     """Two multilayer perceptrons: one writes a code of each input, the other scores how well two codes match.
 
         f(x, y) = head(e(x), e(y)),    x and y of shape [batch, ...], f [batch], a logit: above 0 for "the same"

@@ -6,12 +6,13 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.dropout import checked_rate, dropout
 from weirdonetworks.nets.inputs import checked_images
 from weirdonetworks.nets.small.activations import ScaledTanh
 
 
-class ConvolutionNetwork(snt.Module):
+class ConvolutionNetwork(BaseModule):
     """A convolution network with max pooling and dropout.
 
         conv 32 (3 x 3), conv 64 (3 x 3), max pool 2, dropout 1/4, dense 128, dropout 1/2, num_classes
@@ -80,7 +81,7 @@ class ConvolutionNetwork(snt.Module):
         return self.output(hidden)
 
 
-class LeNet(snt.Module):
+class LeNet(BaseModule):
     """A convolution network with scaled tanh and average pooling.
 
         conv 6 (5 x 5, padding 2), pool 2, conv 16 (5 x 5), pool 2, dense 120, 84, num_classes

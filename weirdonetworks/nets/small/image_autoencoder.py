@@ -6,10 +6,11 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_images
 
 
-class Autoencoder(snt.Module):
+class Autoencoder(BaseModule):
     """Squeezes images through a code of a few numbers, and makes them again from it.
 
         code = dense code_size(flatten(relu(conv 8(relu(conv 4(x))))))        both 2 x 2, stride 2

@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_choice
 
 REDUCTIONS = ("concat", "sum")
 
 
-class Parallel(snt.Module):
+class Parallel(BaseModule):
     """Branches on the same inputs, their outputs joined or added.
 
         concat: y = [b_1(x), ..., b_k(x)], along the last axis;    sum: y = g_1 b_1(x) + ... + g_k b_k(x)

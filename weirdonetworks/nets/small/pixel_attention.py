@@ -7,12 +7,14 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_images
+from weirdonetworks.nets.pooling import accumulator
 from weirdonetworks.nets.sets.set_network import on_items
 from weirdonetworks.nets.small.chunked_attention import attend, attention_map
 
 
-class PixelAttention(snt.Module):
+class PixelAttention(BaseModule):
     """Multihead self-attention over pixels: every pixel looks at all others, or at those in a window around it.
 
         y = concat_h(softmax(Q_h K_h^T / sqrt(size / num_heads)) V_h) W + b,    Q, K, V linear in each pixel
@@ -78,7 +80,7 @@ class PixelAttention(snt.Module):
         return tf.transpose(tf.reshape(projected, shape), [0, 3, 1, 2, 4])
 
 
-class PixelTransformer(snt.Module):
+class PixelTransformer(BaseModule):
     """A classifier that reads an image as a set of pixels, each with its place.
 
         h = value embedding + position embedding
@@ -155,7 +157,9 @@ class PixelTransformer(snt.Module):
         hidden = self._embedded(images)
         for block in self.blocks:
             hidden = block(hidden)
-        return self.output(tf.reduce_mean(self.norm(hidden), axis=[1, 2]))
+        normed = self.norm(hidden)
+        mean = tf.reduce_mean(tf.cast(normed, accumulator(normed.dtype)), axis=[1, 2])
+        return self.output(tf.cast(mean, normed.dtype))
 
     def attention_maps(self, images: tf.Tensor, pixel: tuple[int, int]) -> tf.Tensor:
         """Gives the weights with which the pixel of a row and column looks at all others in each block and head.

@@ -6,13 +6,14 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_choice, checked_sizes, flattened
 from weirdonetworks.nets.small.soft_floor import softfloor
 
 ROUNDINGS = ("softfloor", "straight_through", "none")
 
 
-class QuantisedMLP(snt.Module):
+class QuantisedMLP(BaseModule):
     """A multilayer perceptron whose hidden units take one of `levels` values, evenly spread from 0 to 1.
 
         h = floor((levels - 1) s(W x + b) + 1/2) / (levels - 1),    s the logistic sigmoid

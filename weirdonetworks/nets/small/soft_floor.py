@@ -7,6 +7,8 @@ import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.nets.base_module import BaseModule
+
 # Up to this slope the derivative by the factor is summed from its power series, so many terms of it.
 SERIES_BELOW = 1.0
 SERIES_TERMS = 9
@@ -50,7 +52,7 @@ def softfloor(x: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
     return _softfloor(x, tf.convert_to_tensor(factor, x.dtype))
 
 
-class SoftFloor(snt.Module):
+class SoftFloor(BaseModule):
     """The `softfloor` with a learned factor: how sharply it rounds is found by training.
 
         y = softfloor(x, exp(log_factor)),    elementwise

@@ -10,6 +10,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.dropout import checked_rate, dropout
 from weirdonetworks.nets.inputs import flattened
 from weirdonetworks.nets.small.parallel import Parallel
@@ -17,7 +18,7 @@ from weirdonetworks.nets.small.parallel import Parallel
 Block = Callable[[tf.Tensor], tf.Tensor]
 
 
-class StagedNetwork(snt.Module, abc.ABC):
+class StagedNetwork(BaseModule, abc.ABC):
     """A classifier in stages, those of a trained network frozen below its own.
 
         h_1 = B_1(x),    h_k = attach(B_k, h_{k-1}, x),    f(x) = W h_K + b,    x flattened, of shape [batch, n]

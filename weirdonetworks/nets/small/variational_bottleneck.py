@@ -4,10 +4,11 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_seed, flattened
 
 
-class VariationalBottleneck(snt.Module):
+class VariationalBottleneck(BaseModule):
     """A dense layer to a normal distribution, from which codes are drawn in training.
 
         z = m + exp(v / 2) e,    (m, v) = x W + b,    e standard normal, x of shape [batch, n], z [batch, output_size]

@@ -1,0 +1,104 @@
+"""The base of the layers and networks with weights: in which type they compute."""
+
+import contextlib
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sonnet as snt
+import tensorflow as tf
+
+from weirdonetworks.nets.inputs import check_type
+
+HALVES = (tf.float16, tf.bfloat16)
+BATCHES = {"images", "inputs", "maps", "pairs"}  # What methods that compute call their first argument.
+_PATCHING = threading.RLock()  # Sonnet's getters patch a class for all threads, and must be taken off in turn.
+
+
+class BaseModule(snt.Module):
+    """A module that computes in the type of its inputs: float16, bfloat16, float32 or float64.
+
+    The first call makes the weights in the type of its inputs, as Sonnet's layers do. From then on inputs are of that
+    type, or of float16 or bfloat16 if the weights are of float32, which is mixed precision:
+
+        f(x) = f_w(x) with w cast to the type of x,    outputs of that type, gradients by the weights of float32.
+
+    Any other type is refused. What `snt.mixed_precision.modes` makes of a class works too.
+
+    >>> import weirdonetworks
+    >>> layer = weirdonetworks.PolynomialLinear(2, degree=2)
+    >>> _ = layer(tf.ones([1, 3]))
+    >>> layer(tf.ones([1, 3], tf.bfloat16)).dtype.name, layer.weights[0].dtype.name
+    ('bfloat16', 'float32')
+    >>> layer(tf.ones([1, 3], tf.float64))
+    Traceback (most recent call last):
+    ValueError: inputs of type float64 must be float32, as the weights are.
+
+    The rule holds for every public method whose first argument is called as one of `BATCHES`. A module that wraps
+    a network of the user's and has no weights of its own leaves the type to that network, and needs no such base.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, method in list(vars(cls).items()):
+            if name == "_initialize":
+                # Sonnet looks within `snt.once` for the function when it adds the name scope.
+                within = getattr(method, "__snt_once_wrapped__", None)
+                setattr(cls, name, _unconverted(method) if within is None else snt.once(_unconverted(within)))
+            elif inspect.isfunction(method) and _takes_inputs(name, method):
+                setattr(cls, name, _in_the_type_of_inputs(method))
+
+    def _weight_types(self) -> tuple[tf.DType, ...]:
+        """The floating-point types of all variables; none until there are some."""
+        if not getattr(self, "_types_found", ()):
+            # Sonnet's own property raises an error where there is no variable yet.
+            variables = tf.Module.variables.fget(self)
+            self._types_found = tuple({each.dtype for each in variables if each.dtype.is_floating})
+        return self._types_found
+
+
+def _unconverted(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Keeps AutoGraph from what makes the weights: it depends on shapes and types alone."""
+    original = tf.autograph.experimental.do_not_convert(method)
+
+    @functools.wraps(method)
+    def run(self: BaseModule, *args: Any) -> Any:
+        return original(self, *args)
+
+    return run
+
+
+def _takes_inputs(name: str, method: Callable[..., Any]) -> bool:
+    is_public = name == "__call__" or not name.startswith("_")
+    return is_public and bool(BATCHES.intersection([*inspect.signature(method).parameters][1:2]))
+
+
+def _in_the_type_of_inputs(method: Callable[..., Any]) -> Callable[..., Any]:
+    name = [*inspect.signature(method).parameters][1]
+
+    @functools.wraps(method)
+    def run(self: BaseModule, *args: Any, **keywords: Any) -> Any:
+        inputs = args[0] if args else keywords.get(name)
+        dtype = tf.as_dtype(getattr(inputs, "dtype", tf.float32))
+        types = self._weight_types()
+        if not dtype.is_floating or types in ((), (dtype,)):
+            return method(self, *args, **keywords)
+        if dtype not in HALVES or types != (tf.float32,):
+            check_type(tf.convert_to_tensor(inputs), *types)
+            return method(self, *args, **keywords)
+        with _weights_read_as(dtype, self):
+            return method(self, *args, **keywords)
+
+    return run
+
+
+@contextlib.contextmanager
+def _weights_read_as(dtype: tf.DType, module: snt.Module) -> Iterator[None]:
+    def read(variable: tf.Variable) -> tf.Tensor | tf.Variable:
+        return tf.cast(variable, dtype) if variable.dtype.is_floating else variable
+
+    modules = {module, *module.submodules}
+    with _PATCHING, snt.custom_variable_getter(read, classes=[snt.Module], instances=modules):
+        yield
