@@ -299,7 +299,7 @@ def test_bad_labels_and_inputs_are_refused() -> None:
         tie(tf.zeros([2]), [0, 2])
     layer = built(QuadraticLayer(1), 3)
     with pytest.raises(ValueError, match="width 3, as at the first call"):
-        layer(tf.zeros([1, 4]))
+        layer(tf.zeros([1, 4], tf.float64))
 
 
 BAD = {

@@ -59,6 +59,7 @@ class PolynomialLinear(BaseModule):
         monomials: npt.NDArray[Any] | Iterable[Sequence[int]] | None = None,
         with_bias: bool = True,
         w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the layer.
@@ -72,6 +73,7 @@ class PolynomialLinear(BaseModule):
             anything else a list of index tuples such as `(0, 0, 2)` for x0^2 x2. Their degrees are as above.
           with_bias: Whether to add a bias, which is the monomial of degree 0.
           w_init: Draws the weights of each degree, `[monomials of that degree, output_size]`; None for the above.
+          b_init: Draws the bias, `[output_size]`; None for 0.
           name: The module's name.
 
         Raises:
@@ -84,6 +86,7 @@ class PolynomialLinear(BaseModule):
         self.with_bias = with_bias
         self.interaction_only = interaction_only
         self.w_init = w_init
+        self.b_init = b_init or snt.initializers.Zeros()
         degrees = range(1 if include_lower else self.degree, self.degree + 1)
         self._layout = Layout(degrees, interaction_only, monomials)
 
@@ -105,7 +108,7 @@ class PolynomialLinear(BaseModule):
                 weights.append(tf.Variable(shaped, name=f"w_{degree}_{index}"))
         self.weights = weights
         if self.with_bias:
-            self.b = tf.Variable(tf.zeros([self.output_size], inputs.dtype), name="b")
+            self.b = tf.Variable(self.b_init([self.output_size], inputs.dtype), name="b")
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, ...]`, flattened to `[batch, n]`, to `[batch, output_size]`.
@@ -261,6 +264,7 @@ class PolynomialMLP(BaseModule):
         activation: Callable[[tf.Tensor], tf.Tensor] = tf.nn.relu,
         with_bias: bool = True,
         w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -274,6 +278,7 @@ class PolynomialMLP(BaseModule):
           activation: Applied after each layer but the last.
           with_bias: Whether the layers add a bias.
           w_init: Draws the weights; None for the defaults of `PolynomialLinear` and `snt.Linear`.
+          b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -284,9 +289,11 @@ class PolynomialMLP(BaseModule):
         first, *rest = checked_sizes("output_sizes", output_sizes)
         self.activation = activation
         self.polynomial = PolynomialLinear(
-            first, degree, include_lower, interaction_only, monomials, with_bias, w_init, name="polynomial"
+            first, degree, include_lower, interaction_only, monomials, with_bias, w_init, b_init, name="polynomial"
         )
-        self.layers = [snt.Linear(size, with_bias, w_init, name=f"linear_{i}") for i, size in enumerate(rest, 1)]
+        self.layers = [
+            snt.Linear(size, with_bias, w_init, b_init, name=f"linear_{i}") for i, size in enumerate(rest, 1)
+        ]
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, ...]`, flattened, to `[batch, output_sizes[-1]]`."""

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,12 @@ class QuadraticLayer(BaseModule):
     """
 
     def __init__(
-        self, output_size: int, ordered: bool = True, labels: npt.ArrayLike | None = None, name: str | None = None
+        self,
+        output_size: int,
+        ordered: bool = True,
+        labels: npt.ArrayLike | None = None,
+        w_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
     ):
         """Constructs the layer.
 
@@ -50,6 +56,8 @@ class QuadraticLayer(BaseModule):
             `algebra.monomials`; or for all pairs, `[output_size, n, n]`.
           labels: The class of each weight, as many as there are weights, in their order; the weights of a class are one
             value. None shares none.
+          w_init: Draws the weights, of the shape above, or the value of each class, `[classes]`; None for N(0, v), v
+            such that the outputs have mean square 1.
           name: The module's name.
 
         Raises:
@@ -59,6 +67,7 @@ class QuadraticLayer(BaseModule):
         super().__init__(name=name)
         self.output_size = at_least("output_size", output_size, 1)
         self.ordered = ordered
+        self.w_init = w_init
         # Numbered from 0 without gaps.
         self._labels = None if labels is None else np.unique(_integers(labels), return_inverse=True)[1].reshape(-1)
 
@@ -71,13 +80,15 @@ class QuadraticLayer(BaseModule):
         if self._labels is None:
             # A weight's own monomial has mean square 1, or 3 if it is a square.
             deviation = (self._number // self.output_size + 2 * self.input_size) ** -0.5
-            self.w = tf.Variable(deviation * tf.random.normal(self._shape, dtype=dtype), name="w")
+            self.w = tf.Variable(self._drawn(self._shape, deviation, dtype), name="w")
             return
         self._check_number("labels", self._labels.size)
         weights = np.arange(self._number)
         deviation = self._deviation(self._labels, weights, np.ones(self._number))
-        drawn = tf.random.normal([self._labels.max() + 1], dtype=dtype)
-        self.values = tf.Variable(deviation * drawn, name="values")
+        self.values = tf.Variable(self._drawn([self._labels.max() + 1], deviation, dtype), name="values")
+
+    def _drawn(self, shape: Sequence[int], deviation: float, dtype: tf.DType) -> tf.Tensor:
+        return self.w_init(shape, dtype) if self.w_init else deviation * tf.random.normal(shape, dtype=dtype)
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, ...]`, flattened to `[batch, n]`, to `[batch, output_size]`.
@@ -162,6 +173,7 @@ class ConstrainedQuadratic(QuadraticLayer):
         constraints: npt.ArrayLike,
         right_sides: npt.ArrayLike | None = None,
         ordered: bool = True,
+        w_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the layer, and solves the equations.
@@ -172,6 +184,8 @@ class ConstrainedQuadratic(QuadraticLayer):
             `QuadraticLayer.weights`, flattened. The equations of `algebra.constraints` give it as `matrix()`.
           right_sides: The numbers b, `[equations]`, integers or fractions; None for zeros.
           ordered: As in `QuadraticLayer`.
+          w_init: Draws the coordinates c, `[dimension]`; None for N(0, v), v such that the outputs have mean square 1
+            where b is 0.
           name: The module's name.
 
         Raises:
@@ -179,7 +193,7 @@ class ConstrainedQuadratic(QuadraticLayer):
           ValueError: If the output size is below 1, a shape is another, or the equations have no solution, or none
             but one.
         """
-        super().__init__(output_size, ordered, name=name)
+        super().__init__(output_size, ordered, w_init=w_init, name=name)
         matrix = np.asarray(constraints)
         if matrix.ndim != 2:
             raise ValueError(
@@ -199,7 +213,7 @@ class ConstrainedQuadratic(QuadraticLayer):
         self._check_number("constraints", self._basis.shape[1])
         coordinates, weights = np.nonzero(self._basis)
         deviation = self._deviation(coordinates, weights, self._basis[coordinates, weights])
-        self.coordinates = tf.Variable(deviation * tf.random.normal([self.dimension], dtype=dtype), name="coordinates")
+        self.coordinates = tf.Variable(self._drawn([self.dimension], deviation, dtype), name="coordinates")
 
     def weights(self) -> tf.Tensor:
         """Gives all weights, `[output_size, n (n + 1) / 2]` if ordered, else `[output_size, n, n]`."""

@@ -58,6 +58,7 @@ class FourierSetEncoder(SetNetwork):
         frequencies: str = "learned",
         kind: str = "wave",
         scale: float = 1.0,
+        w_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the encoder.
@@ -68,6 +69,8 @@ class FourierSetEncoder(SetNetwork):
           frequencies: `learned`, `random` or `grid`.
           kind: `wave` or `wavelet`.
           scale: The size of the frequencies, positive.
+          w_init: Draws the learned frequencies, then the centres, `[num_frequencies, input_size]`; None for N(0,
+            scale^2) and N(0, 1 / scale^2).
           name: The module's name.
 
         Raises:
@@ -83,6 +86,9 @@ class FourierSetEncoder(SetNetwork):
         self.sampled = checked_choice("frequencies", frequencies, FREQUENCIES)
         self.kind = checked_choice("kind", kind, KINDS)
         self.scale = scale
+        self.w_init = w_init
+        if w_init is not None and frequencies != "learned":
+            raise ValueError(f"w_init must be None with frequencies (={frequencies!r}), which are not learned.")
         if frequencies == "grid":
             shape = self.num_frequencies, self.input_size
             self._grid = np.stack([half_lattice(*shape)] if kind == "wave" else octaves(*shape))
@@ -95,9 +101,11 @@ class FourierSetEncoder(SetNetwork):
         else:
             units = [tf.random.normal(shape, dtype=dtype) for _ in range(2)]
         trained = self.sampled == "learned"
-        self.frequencies = tf.Variable(self.scale * units[0], trainable=trained, name="frequencies")
+        drawn = self.w_init(shape, dtype) if self.w_init else self.scale * units[0]
+        self.frequencies = tf.Variable(drawn, trainable=trained, name="frequencies")
         if self.kind == "wavelet":
-            self.centres = tf.Variable(units[1] / self.scale, trainable=trained, name="centres")
+            drawn = self.w_init(shape, dtype) if self.w_init else units[1] / self.scale
+            self.centres = tf.Variable(drawn, trainable=trained, name="centres")
 
     def __call__(self, inputs: tf.Tensor, mask: Any = None, truth: Any = None) -> tf.Tensor:
         """Maps `[batch, items, input_size]` to `[batch, 2 num_frequencies]`.

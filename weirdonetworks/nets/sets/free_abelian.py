@@ -48,6 +48,7 @@ class FreeAbelianEncoder(SetNetwork):
         generators: int | npt.ArrayLike,
         output_size: int,
         temperature: float = 1.0,
+        w_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the encoder.
@@ -56,6 +57,8 @@ class FreeAbelianEncoder(SetNetwork):
           generators: How many codewords, which are then learned; or given ones, `[n, features]`, which stay.
           output_size: The width of the embedding.
           temperature: How far the gradient spreads over codewords, in squared distance, positive.
+          w_init: Draws the codewords that are learned, `[n, features]`, then the embeddings, `[n, output_size]`; None
+            for N(0, 1) and N(0, 1 / output_size).
           name: The module's name.
 
         Raises:
@@ -76,18 +79,19 @@ class FreeAbelianEncoder(SetNetwork):
         if not (math.isfinite(temperature) and temperature > 0):
             raise ValueError(f"temperature (={temperature}) must be positive.")
         self.temperature = temperature
+        self.w_init = w_init
 
     @snt.once
     def _initialize(self, inputs: tf.Tensor) -> None:
         n, dtype = self.num_generators, inputs.dtype
         if self._given is None:
-            codewords = tf.random.normal([n, inputs.shape[2]], dtype=dtype)
+            codewords = (self.w_init or snt.initializers.RandomNormal())([n, inputs.shape[2]], dtype)
         else:
             codewords = tf.constant(self._given, dtype)
         self.codewords = tf.Variable(codewords, trainable=self._given is None, name="codewords")
         # So that an embedded generator has length 1 or so.
-        embeddings = tf.random.normal([n, self.output_size], stddev=1 / math.sqrt(self.output_size), dtype=dtype)
-        self.embeddings = tf.Variable(embeddings, name="embeddings")
+        w_init = self.w_init or snt.initializers.RandomNormal(stddev=1 / math.sqrt(self.output_size))
+        self.embeddings = tf.Variable(w_init([n, self.output_size], dtype), name="embeddings")
 
     def __call__(self, inputs: tf.Tensor, mask: Any = None, multiplicities: Any = None) -> tf.Tensor:
         """Maps `[batch, items, features]` to `[batch, output_size]`; arguments and errors as in `counts`."""

@@ -13,7 +13,7 @@ from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialLinear
 from weirdonetworks.nets.sets.permutation_items import as_dense, count_items, restored
 from weirdonetworks.nets.sets.permutation_moments import MomentProducts, count_products, item_monomials
-from weirdonetworks.nets.sets.set_network import SetNetwork, on_items
+from weirdonetworks.nets.sets.set_network import Initializer, SetNetwork, on_items
 
 LARGEST = 2**20  # Maps of one output channel: more take gigabytes of weights.
 
@@ -44,13 +44,24 @@ class PermutationEquivariantPolynomial(SetNetwork):
     universal equivariant set networks, 2020.
     """
 
-    def __init__(self, output_size: int, degree: int, with_bias: bool = True, name: str | None = None):
+    def __init__(
+        self,
+        output_size: int,
+        degree: int,
+        with_bias: bool = True,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
+    ):
         """Constructs the layer.
 
         Args:
           output_size: The number of output channels of each item.
           degree: The highest degree, at least 1.
           with_bias: Whether to add a bias, the same for each item: the map of degree 0.
+          w_init: Draws the weights of the maps of each degree in the item, `[products, monomials, output_size]`, and
+            those of P as `PolynomialLinear` does; None for the above.
+          b_init: Draws the bias, `[output_size]`; None for 0.
           name: The module's name.
 
         Raises:
@@ -60,12 +71,15 @@ class PermutationEquivariantPolynomial(SetNetwork):
         super().__init__(name=name)
         self.output_size = at_least("output_size", output_size, 1)
         self.degree = at_least("degree", degree, 1)
-        self.items = PolynomialLinear(output_size, degree, with_bias=with_bias, name="items")
+        self.items = PolynomialLinear(
+            output_size, degree, with_bias=with_bias, w_init=w_init, b_init=b_init, name="items"
+        )
+        self.w_init = w_init
 
     @snt.once
     def _initialize(self, values: tf.Tensor) -> None:
         self._products = _products(values.shape[2], self.degree, range(self.degree))
-        self.weights = _weights(self._products, range(self.degree), self.output_size, values.dtype)
+        self.weights = _weights(self._products, range(self.degree), self.output_size, values.dtype, self.w_init)
 
     def __call__(self, inputs: tf.Tensor | tf.RaggedTensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Maps `[batch, items, features]` to `[batch, items, output_size]`.
@@ -110,9 +124,16 @@ class PermutationEquivariantQuadratic(PermutationEquivariantPolynomial):
     [2, 10000, 8]
     """
 
-    def __init__(self, output_size: int, with_bias: bool = True, name: str | None = None):
+    def __init__(
+        self,
+        output_size: int,
+        with_bias: bool = True,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
+    ):
         """Constructs the layer; the arguments are those of `PermutationEquivariantPolynomial`."""
-        super().__init__(output_size, 2, with_bias, name)
+        super().__init__(output_size, 2, with_bias, w_init, b_init, name)
 
 
 class PermutationEquivariantLinear(PermutationEquivariantPolynomial):
@@ -126,9 +147,16 @@ class PermutationEquivariantLinear(PermutationEquivariantPolynomial):
     [2, 5, 8]
     """
 
-    def __init__(self, output_size: int, with_bias: bool = True, name: str | None = None):
+    def __init__(
+        self,
+        output_size: int,
+        with_bias: bool = True,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
+    ):
         """Constructs the layer; the arguments are those of `PermutationEquivariantPolynomial`."""
-        super().__init__(output_size, 1, with_bias, name)
+        super().__init__(output_size, 1, with_bias, w_init, b_init, name)
 
 
 class PermutationInvariantPolynomial(SetNetwork):
@@ -149,13 +177,23 @@ class PermutationInvariantPolynomial(SetNetwork):
     True
     """
 
-    def __init__(self, output_size: int, degree: int, with_bias: bool = True, name: str | None = None):
+    def __init__(
+        self,
+        output_size: int,
+        degree: int,
+        with_bias: bool = True,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
+    ):
         """Constructs the layer.
 
         Args:
           output_size: The number of outputs.
           degree: The highest degree, at least 1.
           with_bias: Whether to add a bias.
+          w_init: Draws the weights, `[products, 1, output_size]`; None for the above.
+          b_init: Draws the bias, `[output_size]`; None for 0.
           name: The module's name.
 
         Raises:
@@ -166,13 +204,15 @@ class PermutationInvariantPolynomial(SetNetwork):
         self.output_size = at_least("output_size", output_size, 1)
         self.degree = at_least("degree", degree, 1)
         self.with_bias = with_bias
+        self.w_init = w_init
+        self.b_init = b_init or snt.initializers.Zeros()
 
     @snt.once
     def _initialize(self, values: tf.Tensor) -> None:
         self._products = _products(values.shape[2], self.degree, range(1))
-        self.weights = _weights(self._products, range(1), self.output_size, values.dtype)
+        self.weights = _weights(self._products, range(1), self.output_size, values.dtype, self.w_init)
         if self.with_bias:
-            self.b = tf.Variable(tf.zeros([self.output_size], values.dtype), name="b")
+            self.b = tf.Variable(self.b_init([self.output_size], values.dtype), name="b")
 
     def __call__(self, inputs: tf.Tensor | tf.RaggedTensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Maps `[batch, items, features]` to `[batch, output_size]`.
@@ -200,9 +240,16 @@ class PermutationInvariantQuadratic(PermutationInvariantPolynomial):
     [2, 8]
     """
 
-    def __init__(self, output_size: int, with_bias: bool = True, name: str | None = None):
+    def __init__(
+        self,
+        output_size: int,
+        with_bias: bool = True,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
+    ):
         """Constructs the layer; the arguments are those of `PermutationInvariantPolynomial`."""
-        super().__init__(output_size, 2, with_bias, name)
+        super().__init__(output_size, 2, with_bias, w_init, b_init, name)
 
 
 class PermutationInvariantLinear(PermutationInvariantPolynomial):
@@ -212,9 +259,16 @@ class PermutationInvariantLinear(PermutationInvariantPolynomial):
     [2, 8]
     """
 
-    def __init__(self, output_size: int, with_bias: bool = True, name: str | None = None):
+    def __init__(
+        self,
+        output_size: int,
+        with_bias: bool = True,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
+    ):
         """Constructs the layer; the arguments are those of `PermutationInvariantPolynomial`."""
-        super().__init__(output_size, 1, with_bias, name)
+        super().__init__(output_size, 1, with_bias, w_init, b_init, name)
 
 
 def _products(channels: int, degree: int, item_degrees: range) -> MomentProducts:
@@ -229,7 +283,9 @@ def _products(channels: int, degree: int, item_degrees: range) -> MomentProducts
     return MomentProducts(channels, degree)
 
 
-def _weights(products: MomentProducts, item_degrees: range, outputs: int, dtype: tf.DType) -> list[tf.Variable]:
+def _weights(
+    products: MomentProducts, item_degrees: range, outputs: int, dtype: tf.DType, w_init: Initializer
+) -> list[tf.Variable]:
     """Draws, for each degree of an item's monomials, the weights `[products, monomials, outputs]`.
 
     The degrees have equal shares of the variance 1, and so have the maps of a degree.
@@ -249,8 +305,9 @@ def _weights(products: MomentProducts, item_degrees: range, outputs: int, dtype:
     for each in item_degrees:
         parts = [deviations(of_products, rows[each]) for of_products in range(1, degree - each + 1)]
         deviation = np.concatenate(parts)[:, :, None]
-        drawn = tf.random.normal([*deviation.shape[:2], outputs], dtype=dtype)
-        weights.append(tf.Variable(drawn * tf.constant(deviation, dtype), name=f"w_{each}"))
+        shape = [*deviation.shape[:2], outputs]
+        drawn = w_init(shape, dtype) if w_init else tf.random.normal(shape, dtype=dtype) * tf.constant(deviation, dtype)
+        weights.append(tf.Variable(drawn, name=f"w_{each}"))
     return weights
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.inputs import checked_sizes
-from weirdonetworks.nets.sets.set_network import Activation, SetNetwork, dense, on_items, sizes
+from weirdonetworks.nets.sets.set_network import Activation, Initializer, SetNetwork, dense, on_items, sizes
 
 
 class DeepSets(SetNetwork):
@@ -35,6 +35,8 @@ class DeepSets(SetNetwork):
         head_sizes: Iterable[int],
         pooling: str | poolings.Pooling = "mean",
         activation: Activation = tf.nn.relu,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -45,6 +47,9 @@ class DeepSets(SetNetwork):
           pooling: A symmetric function of the items, or its name; see `nets.pooling`. The mean is of one size for every
             number of items; `sort` is for the number of items of the first call alone.
           activation: Applied after each layer but the last of g.
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
+            `snt.Linear`.
+          b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -52,8 +57,8 @@ class DeepSets(SetNetwork):
           ValueError: If there is no layer, a size is below 1, or the pooling's name is unknown.
         """
         super().__init__(name=name)
-        self.item = dense("item_sizes", item_sizes, activation, "item")
-        self.head = dense("head_sizes", head_sizes, activation, "head", is_last=True)
+        self.item = dense("item_sizes", item_sizes, activation, w_init, b_init, "item")
+        self.head = dense("head_sizes", head_sizes, activation, w_init, b_init, "head", is_last=True)
         self._pooling = poolings.named(pooling)
 
     def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
@@ -101,6 +106,8 @@ class PointNet(SetNetwork):
         activation: Activation = tf.nn.relu,
         transform_item_sizes: Iterable[int] = (64, 128, 1024),
         transform_head_sizes: Iterable[int] = (512, 256),
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -115,6 +122,9 @@ class PointNet(SetNetwork):
           activation: Applied after each layer but the last of g.
           transform_item_sizes: The widths of the dense layers on each item from which a matrix is predicted.
           transform_head_sizes: Those on their maximum.
+          w_init: Draws the weights of each layer but the last of each matrix, which are 0; None for W ~ N(0, 1 /
+            inputs), cut off at two deviations, as in `snt.Linear`.
+          b_init: Draws their biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -127,12 +137,12 @@ class PointNet(SetNetwork):
             checked_sizes("transform_head_sizes", transform_head_sizes),
         )
         self.input_transform, self.feature_transform = (
-            _Transform(*transform_sizes, activation, name=each) if wanted else None
+            _Transform(*transform_sizes, activation, w_init, b_init, name=each) if wanted else None
             for each, wanted in (("input_transform", input_transform), ("feature_transform", feature_transform))
         )
-        self.item = dense("item_sizes", item_sizes, activation, "item")
-        self.feature = dense("feature_sizes", feature_sizes, activation, "feature")
-        self.head = dense("head_sizes", head_sizes, activation, "head", is_last=True)
+        self.item = dense("item_sizes", item_sizes, activation, w_init, b_init, "item")
+        self.feature = dense("feature_sizes", feature_sizes, activation, w_init, b_init, "feature")
+        self.head = dense("head_sizes", head_sizes, activation, w_init, b_init, "head", is_last=True)
         self._pooling = poolings.named(pooling)
 
     def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
@@ -174,6 +184,8 @@ class RelationNetwork(SetNetwork):
         head_sizes: Iterable[int],
         pooling: str | poolings.Pooling = "mean",
         activation: Activation = tf.nn.relu,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -183,6 +195,9 @@ class RelationNetwork(SetNetwork):
           head_sizes: The width of each dense layer of g, at least one.
           pooling: A symmetric function of the pairs, or its name; see `nets.pooling`.
           activation: Applied after each layer but the last of g.
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
+            `snt.Linear`.
+          b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -191,16 +206,17 @@ class RelationNetwork(SetNetwork):
         """
         super().__init__(name=name)
         self._first, *rest = checked_sizes("pair_sizes", pair_sizes)
-        self.pair = snt.nets.MLP(rest, activation=activation, activate_final=True, name="pair")
-        self.head = dense("head_sizes", head_sizes, activation, "head", is_last=True)
+        self.pair = snt.nets.MLP(rest, w_init, b_init, activation=activation, activate_final=True, name="pair")
+        self.head = dense("head_sizes", head_sizes, activation, w_init, b_init, "head", is_last=True)
         self.activation = activation
         self._pooling = poolings.named(pooling)
+        self.w_init, self.b_init = w_init, b_init
 
     @snt.once
     def _initialize(self, items: tf.Tensor) -> None:
         # Of the standard deviation that Sonnet gives to the one matrix whose halves they are.
-        w_init = snt.initializers.TruncatedNormal(stddev=1 / math.sqrt(2 * items.shape[2]))
-        self.left = snt.Linear(self._first, w_init=w_init, name="left")
+        w_init = self.w_init or snt.initializers.TruncatedNormal(stddev=1 / math.sqrt(2 * items.shape[2]))
+        self.left = snt.Linear(self._first, True, w_init, self.b_init, name="left")
         self.right = snt.Linear(self._first, with_bias=False, w_init=w_init, name="right")
 
     def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
@@ -238,10 +254,18 @@ def orthogonality_loss(transforms: Iterable[tf.Tensor]) -> tf.Tensor:
 class _Transform(snt.Module):
     """A matrix for each set, predicted from it: `[batch, items, n]` to `[batch, n, n]`; at the start the identity."""
 
-    def __init__(self, item_sizes: list[int], head_sizes: list[int], activation: Activation, name: str):
+    def __init__(
+        self,
+        item_sizes: list[int],
+        head_sizes: list[int],
+        activation: Activation,
+        w_init: Initializer,
+        b_init: Initializer,
+        name: str,
+    ):
         super().__init__(name=name)
         self.activation = activation
-        self.trunk = DeepSets(item_sizes, head_sizes, "max", activation, name="trunk")
+        self.trunk = DeepSets(item_sizes, head_sizes, "max", activation, w_init, b_init, name="trunk")
 
     @snt.once
     def _initialize(self, items: tf.Tensor) -> None:

@@ -8,7 +8,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.sets.set_network import Activation, SetNetwork, dense, on_items, sizes
+from weirdonetworks.nets.sets.set_network import Activation, Initializer, SetNetwork, dense, on_items, sizes
 
 
 class SetAttention(SetNetwork):
@@ -36,6 +36,8 @@ class SetAttention(SetNetwork):
         num_inducing: int | None = None,
         with_norm: bool = True,
         activation: Activation = tf.nn.relu,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the block.
@@ -47,6 +49,9 @@ class SetAttention(SetNetwork):
           with_norm: Whether there is the layer norm LN. At the start it gives each item that comes out the same mean
             square.
           activation: The function s.
+          w_init: Draws the weights of each layer and the learned points; None for W ~ N(0, 1 / inputs), cut off at two
+            deviations, as in `snt.Linear`, and N(0, 1) for the points.
+          b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -57,8 +62,8 @@ class SetAttention(SetNetwork):
         self.points = None
         if num_inducing is not None:
             num_inducing = at_least("num_inducing", num_inducing, 1)
-            self.points = _Queries(num_inducing, size, num_heads, with_norm, activation, "points")
-        self.attention = _Attention(size, num_heads, with_norm, activation, "attention")
+            self.points = _Queries(num_inducing, size, num_heads, with_norm, activation, w_init, b_init, "points")
+        self.attention = _Attention(size, num_heads, with_norm, activation, w_init, b_init, "attention")
 
     def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
         """Maps `[batch, items, features]` to `[batch, items, size]`.
@@ -100,6 +105,8 @@ class SetTransformer(SetNetwork):
         num_inducing: int | None = None,
         with_norm: bool = True,
         activation: Activation = tf.nn.relu,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -112,6 +119,8 @@ class SetTransformer(SetNetwork):
           num_inducing: As in `SetAttention`.
           with_norm: As in `SetAttention`.
           activation: As in `SetAttention`; also after each dense layer but the last.
+          w_init: As in `SetAttention`; the learned query is such a point.
+          b_init: As in `SetAttention`.
           name: The module's name.
 
         Raises:
@@ -120,11 +129,11 @@ class SetTransformer(SetNetwork):
         """
         super().__init__(name=name)
         self.blocks = [
-            SetAttention(size, num_heads, num_inducing, with_norm, activation, name=f"block_{index}")
+            SetAttention(size, num_heads, num_inducing, with_norm, activation, w_init, b_init, name=f"block_{index}")
             for index in range(at_least("num_blocks", num_blocks, 1))
         ]
-        self.query = _Queries(1, size, num_heads, with_norm, activation, "query")
-        self.head = dense("head_sizes", head_sizes, activation, "head", is_last=True)
+        self.query = _Queries(1, size, num_heads, with_norm, activation, w_init, b_init, "query")
+        self.head = dense("head_sizes", head_sizes, activation, w_init, b_init, "head", is_last=True)
 
     def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
         """Maps `[batch, items, features]` to `[batch, head_sizes[-1]]`; arguments and errors as in `SetAttention`."""
@@ -137,7 +146,16 @@ class SetTransformer(SetNetwork):
 class _Attention(snt.Module):
     """The multihead attention block MAB: queries `[batch, n, a]` and items `[batch, m, b]` to `[batch, n, size]`."""
 
-    def __init__(self, size: int, num_heads: int, with_norm: bool, activation: Activation, name: str):
+    def __init__(
+        self,
+        size: int,
+        num_heads: int,
+        with_norm: bool,
+        activation: Activation,
+        w_init: Initializer,
+        b_init: Initializer,
+        name: str,
+    ):
         super().__init__(name=name)
         self.size = at_least("size", size, 1)
         self.num_heads = at_least("num_heads", num_heads, 1)
@@ -145,9 +163,9 @@ class _Attention(snt.Module):
             raise ValueError(f"size (={size}) must be divisible by num_heads (={num_heads}).")
         self.activation = activation
         self.to_queries, self.to_values, self.dense = (
-            snt.Linear(size, name=each) for each in ("queries", "values", "dense")
+            snt.Linear(size, True, w_init, b_init, name=each) for each in ("queries", "values", "dense")
         )
-        self.to_keys = snt.Linear(size, with_bias=False, name="keys")  # The softmax would take no note of a bias.
+        self.to_keys = snt.Linear(size, False, w_init, name="keys")  # The softmax would take no note of a bias.
         self.norms: list[Activation] = [tf.identity, tf.identity]
         if with_norm:
             self.norms = [snt.LayerNorm(-1, create_scale=True, create_offset=True, name=f"norm_{i}") for i in range(2)]
@@ -177,14 +195,25 @@ class _Attention(snt.Module):
 class _Queries(snt.Module):
     """Learned queries that attend to the items: `[batch, items, features]` to `[batch, number, size]`."""
 
-    def __init__(self, number: int, size: int, num_heads: int, with_norm: bool, activation: Activation, name: str):
+    def __init__(
+        self,
+        number: int,
+        size: int,
+        num_heads: int,
+        with_norm: bool,
+        activation: Activation,
+        w_init: Initializer,
+        b_init: Initializer,
+        name: str,
+    ):
         super().__init__(name=name)
         self.number = number
-        self.attention = _Attention(size, num_heads, with_norm, activation, "attention")
+        self.attention = _Attention(size, num_heads, with_norm, activation, w_init, b_init, "attention")
+        self.w_init = w_init or snt.initializers.RandomNormal()
 
     @snt.once
     def _initialize(self, inputs: tf.Tensor) -> None:
-        drawn = tf.random.normal([self.number, self.attention.size], dtype=inputs.dtype)
+        drawn = self.w_init([self.number, self.attention.size], inputs.dtype)
         self.queries = tf.Variable(drawn, name="queries")
 
     def __call__(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:

@@ -10,6 +10,7 @@ from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_set, checked_sizes
 
 Activation: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
+Initializer: TypeAlias = snt.initializers.Initializer | None
 
 
 class SetNetwork(BaseModule):
@@ -43,10 +44,18 @@ class SetNetwork(BaseModule):
         return values, present
 
 
-def dense(argument: str, widths: Iterable[int], activation: Activation, name: str, is_last: bool = False) -> snt.Module:
+def dense(
+    argument: str,
+    widths: Iterable[int],
+    activation: Activation,
+    w_init: Initializer,
+    b_init: Initializer,
+    name: str,
+    is_last: bool = False,
+) -> snt.Module:
     """Makes dense layers of checked widths, the activation after each, but not after the last if `is_last`."""
     checked = checked_sizes(argument, widths)
-    return snt.nets.MLP(checked, activation=activation, activate_final=not is_last, name=name)
+    return snt.nets.MLP(checked, w_init, b_init, activation=activation, activate_final=not is_last, name=name)
 
 
 def on_items(network: Callable[[tf.Tensor], tf.Tensor], items: tf.Tensor) -> tf.Tensor:

@@ -23,8 +23,8 @@ ACTIVATIONS: dict[str, Callable[[Seed, str], Callable[[tf.Tensor], tf.Tensor]]] 
     "log_sigmoid": lambda seed, name: tf.math.log_sigmoid,
     "softmax_4": lambda seed, name: GroupedSoftmax(4, name=name),
     "softmax_8": lambda seed, name: GroupedSoftmax(8, seed, name),
-    "convolution_4": lambda seed, name: UnitConvolution(4, seed, name),
-    "convolution_8": lambda seed, name: UnitConvolution(8, seed, name),
+    "convolution_4": lambda seed, name: UnitConvolution(4, seed, name=name),
+    "convolution_8": lambda seed, name: UnitConvolution(8, seed, name=name),
 }
 
 
@@ -47,6 +47,8 @@ class AllActivations(BaseModule):
         activations: Iterable[str] = tuple(ACTIVATIONS),
         reduce: str = "concat",
         seed: int = 0,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -57,6 +59,9 @@ class AllActivations(BaseModule):
           activations: Names in `ACTIVATIONS`, at least one, each once.
           reduce: `concat` or `sum`, see `Parallel`.
           seed: Draws the orders of the units.
+          w_init: Draws the weights of the dense layers; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
+            `snt.Linear`. Gates and the convolutions along units start as `Parallel` and `UnitConvolution` say.
+          b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -74,7 +79,7 @@ class AllActivations(BaseModule):
                 f"activations (={names}) must name each once, and name {twice[0]!r} {names.count(twice[0])} times."
             )
         sizes = [*checked_sizes("hidden_sizes", hidden_sizes), at_least("num_classes", num_classes, 1)]
-        self.layers = [snt.Linear(size, name=f"linear_{i}") for i, size in enumerate(sizes)]
+        self.layers = [snt.Linear(size, True, w_init, b_init, name=f"linear_{i}") for i, size in enumerate(sizes)]
         self.activations = []
         for layer in range(len(sizes) - 1):
             branches = {

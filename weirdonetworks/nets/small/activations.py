@@ -89,12 +89,15 @@ class UnitConvolution(BaseModule):
     [[21.0, 32.0, 13.0]]
     """
 
-    def __init__(self, width: int, seed: Seed = None, name: str | None = None):
+    def __init__(
+        self, width: int, seed: Seed = None, w_init: snt.initializers.Initializer | None = None, name: str | None = None
+    ):
         """Constructs the activation.
 
         Args:
           width: How many units each output sees, at most all.
           seed: Draws the order of the units, the same at each call; None for their own.
+          w_init: Draws the weights, `[width]`; None for N(0, 1 / width).
           name: The module's name.
 
         Raises:
@@ -104,11 +107,11 @@ class UnitConvolution(BaseModule):
         super().__init__(name=name)
         self.width = at_least("width", width, 1)
         self.seed = seed
+        self.w_init = w_init or snt.initializers.RandomNormal(stddev=self.width**-0.5)
 
     @snt.once
     def _initialize(self, inputs: tf.Tensor) -> None:
-        drawn = tf.random.normal([self.width], stddev=self.width**-0.5, dtype=inputs.dtype)
-        self.w = tf.Variable(drawn, name="w")
+        self.w = tf.Variable(self.w_init([self.width], inputs.dtype), name="w")
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, units]` to the same shape.

@@ -32,6 +32,8 @@ class ComparativeMLP(BaseModule):
         code_sizes: Iterable[int],
         head_sizes: Iterable[int] = (),
         is_symmetric: bool = True,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -40,6 +42,9 @@ class ComparativeMLP(BaseModule):
           code_sizes: The width of each layer that encodes, at least one; the last is that of the code.
           head_sizes: The width of each hidden layer of the head.
           is_symmetric: Whether the order of the two inputs is of no account.
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
+            `snt.Linear`.
+          b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -49,8 +54,10 @@ class ComparativeMLP(BaseModule):
         super().__init__(name=name)
         self.is_symmetric = is_symmetric
         hidden = checked_sizes("head_sizes", head_sizes, can_be_empty=True)
-        self.encoder = snt.nets.MLP(checked_sizes("code_sizes", code_sizes), activate_final=True, name="encoder")
-        self.head = snt.nets.MLP([*hidden, 1], name="head")
+        self.encoder = snt.nets.MLP(
+            checked_sizes("code_sizes", code_sizes), activate_final=True, w_init=w_init, b_init=b_init, name="encoder"
+        )
+        self.head = snt.nets.MLP([*hidden, 1], w_init=w_init, b_init=b_init, name="head")
 
     def encode(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps inputs `[batch, ...]`, flattened, to their codes `[batch, code_sizes[-1]]`."""

@@ -31,6 +31,8 @@ class ConvolutionNetwork(BaseModule):
         filters: tuple[int, int] = (32, 64),
         dense_size: int = 128,
         dropout_rates: tuple[float, float] = (0.25, 0.5),
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -41,6 +43,9 @@ class ConvolutionNetwork(BaseModule):
           dense_size: The width of the hidden dense layer.
           dropout_rates: The share of units dropped in training after the pooling, and after the hidden dense layer,
             each in [0, 1).
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), cut off at two deviations, fan_in the
+            inputs that an output reads, as in `snt.Linear` and `snt.Conv2D`.
+          b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -52,11 +57,13 @@ class ConvolutionNetwork(BaseModule):
         _check_two("dropout_rates", dropout_rates)
         self.dropout_rates = [checked_rate("dropout_rates", rate) for rate in dropout_rates]
         self.convolutions = [
-            snt.Conv2D(at_least("filters", channels, 1), 3, padding="VALID", name=f"conv_{i}")
+            snt.Conv2D(
+                at_least("filters", channels, 1), 3, padding="VALID", w_init=w_init, b_init=b_init, name=f"conv_{i}"
+            )
             for i, channels in enumerate(filters)
         ]
-        self.hidden = snt.Linear(at_least("dense_size", dense_size, 1), name="linear_0")
-        self.output = snt.Linear(at_least("num_classes", num_classes, 1), name="linear_1")
+        self.hidden = snt.Linear(at_least("dense_size", dense_size, 1), True, w_init, b_init, name="linear_0")
+        self.output = snt.Linear(at_least("num_classes", num_classes, 1), True, w_init, b_init, name="linear_1")
 
     def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Maps images to `[batch, num_classes]`.
@@ -94,11 +101,20 @@ class LeNet(BaseModule):
     [2, 10]
     """
 
-    def __init__(self, num_classes: int = 10, name: str | None = None):
+    def __init__(
+        self,
+        num_classes: int = 10,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
+    ):
         """Constructs the network.
 
         Args:
           num_classes: The width of the last layer.
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), cut off at two deviations, fan_in the
+            inputs that an output reads, as in `snt.Linear` and `snt.Conv2D`.
+          b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -109,10 +125,10 @@ class LeNet(BaseModule):
         sizes = (120, 84, at_least("num_classes", num_classes, 1))
         self.activation = ScaledTanh()
         self.convolutions = [
-            snt.Conv2D(6, 5, padding="SAME", name="conv_0"),
-            snt.Conv2D(16, 5, padding="VALID", name="conv_1"),
+            snt.Conv2D(6, 5, padding="SAME", w_init=w_init, b_init=b_init, name="conv_0"),
+            snt.Conv2D(16, 5, padding="VALID", w_init=w_init, b_init=b_init, name="conv_1"),
         ]
-        self.layers = [snt.Linear(size, name=f"linear_{i}") for i, size in enumerate(sizes)]
+        self.layers = [snt.Linear(size, True, w_init, b_init, name=f"linear_{i}") for i, size in enumerate(sizes)]
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Maps images `[batch, height, width, channels]`, of 12 pixels and more a side, to `[batch, num_classes]`.

@@ -24,11 +24,20 @@ class Autoencoder(BaseModule):
     ([2, 32], [2, 28, 28, 1])
     """
 
-    def __init__(self, code_size: int = 32, name: str | None = None):
+    def __init__(
+        self,
+        code_size: int = 32,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
+    ):
         """Constructs the network.
 
         Args:
           code_size: How many numbers stand for an image.
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), cut off at two deviations, fan_in the
+            inputs that an output reads, as in `snt.Linear` and `snt.Conv2D`.
+          b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -37,15 +46,19 @@ class Autoencoder(BaseModule):
         """
         super().__init__(name=name)
         self.convolutions = [
-            snt.Conv2D(channels, 2, stride=2, padding="VALID", name=f"conv_{i}") for i, channels in enumerate((4, 8))
+            snt.Conv2D(channels, 2, stride=2, padding="VALID", w_init=w_init, b_init=b_init, name=f"conv_{i}")
+            for i, channels in enumerate((4, 8))
         ]
-        self.to_code = snt.Linear(at_least("code_size", code_size, 1), name="code")
+        self.w_init, self.b_init = w_init, b_init
+        self.to_code = snt.Linear(at_least("code_size", code_size, 1), True, w_init, b_init, name="code")
 
     @snt.once
     def _initialize(self, images: tf.Tensor, flattened: tf.Tensor) -> None:
         self.image_shape = images.shape[1:]
         sizes = (flattened.shape[1], math.prod(self.image_shape))
-        self.layers = [snt.Linear(size, name=f"linear_{i}") for i, size in enumerate(sizes)]
+        self.layers = [
+            snt.Linear(size, True, self.w_init, self.b_init, name=f"linear_{i}") for i, size in enumerate(sizes)
+        ]
 
     def encode(self, images: tf.Tensor) -> tf.Tensor:
         """Maps images `[batch, height, width, channels]`, of 4 pixels and more a side, to codes `[batch, code_size]`.

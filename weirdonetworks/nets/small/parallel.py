@@ -29,6 +29,7 @@ class Parallel(BaseModule):
         self,
         branches: Mapping[str, Callable[[tf.Tensor], tf.Tensor]],
         reduce: str = "concat",
+        w_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the combinator.
@@ -36,6 +37,7 @@ class Parallel(BaseModule):
         Args:
           branches: Modules or functions of one tensor by name, at least one.
           reduce: `concat` or `sum`.
+          w_init: Draws the gates of a sum, `[k]`; None for 1 / k.
           name: The module's name.
 
         Raises:
@@ -45,13 +47,13 @@ class Parallel(BaseModule):
         if not branches:
             raise ValueError("branches must hold at least one.")
         self.branches = dict(branches)
+        self.w_init = w_init or snt.initializers.Constant(1 / len(self.branches))
         self.reduce = checked_choice("reduce", reduce, REDUCTIONS)
 
     @snt.once
     def _initialize(self, dtype: tf.DType) -> None:
         if self.reduce == "sum":
-            count = len(self.branches)
-            self.gates = tf.Variable(tf.fill([count], tf.constant(1 / count, dtype)), name="gates")
+            self.gates = tf.Variable(self.w_init([len(self.branches)], dtype), name="gates")
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps what the branches take.

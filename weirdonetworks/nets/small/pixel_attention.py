@@ -10,7 +10,7 @@ from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_images
 from weirdonetworks.nets.pooling import accumulator
-from weirdonetworks.nets.sets.set_network import on_items
+from weirdonetworks.nets.sets.set_network import Initializer, on_items
 from weirdonetworks.nets.small.chunked_attention import attend, attention_map
 
 
@@ -30,7 +30,14 @@ class PixelAttention(BaseModule):
     """
 
     def __init__(
-        self, size: int, num_heads: int = 2, window: int | None = None, rows: int = 2, name: str | None = None
+        self,
+        size: int,
+        num_heads: int = 2,
+        window: int | None = None,
+        rows: int = 2,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
     ):
         """Constructs the layer.
 
@@ -39,6 +46,9 @@ class PixelAttention(BaseModule):
           num_heads: The number of attention heads.
           window: Look only at pixels at most so many rows and columns away; None for all.
           rows: The most rows of the image whose maps are held at a time.
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
+            `snt.Linear`.
+          b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -54,7 +64,8 @@ class PixelAttention(BaseModule):
         self.rows = at_least("rows", rows, 1)
         # A bias of the keys would raise all logits of a query alike, which a softmax does not see.
         self.queries, self.keys, self.values, self.output = (
-            snt.Linear(size, with_bias=each != "keys", name=each) for each in ("queries", "keys", "values", "output")
+            snt.Linear(size, each != "keys", w_init, None if each == "keys" else b_init, name=each)
+            for each in ("queries", "keys", "values", "output")
         )
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
@@ -110,6 +121,8 @@ class PixelTransformer(BaseModule):
         window: int | None = None,
         with_positions: bool = True,
         rows: int = 2,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -123,6 +136,8 @@ class PixelTransformer(BaseModule):
           with_positions: Whether a vector of each place is added to the pixels: learned, and alike at first where
             places are near.
           rows: As in `PixelAttention`.
+          w_init: Draws the weights of all dense layers; None as in `PixelAttention`.
+          b_init: Draws their biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -131,13 +146,13 @@ class PixelTransformer(BaseModule):
         """
         super().__init__(name=name)
         self.with_positions = with_positions
-        self.embedding = snt.Linear(size, name="embedding")
+        self.embedding = snt.Linear(size, True, w_init, b_init, name="embedding")
         self.blocks = [
-            _Block(size, num_heads, window, rows, name=f"block_{index}")
+            _Block(size, num_heads, window, rows, w_init, b_init, name=f"block_{index}")
             for index in range(at_least("num_blocks", num_blocks, 1))
         ]
         self.norm = _layer_norm("norm")
-        self.output = snt.Linear(at_least("num_classes", num_classes, 1), name="output")
+        self.output = snt.Linear(at_least("num_classes", num_classes, 1), True, w_init, b_init, name="output")
 
     @snt.once
     def _initialize(self, images: tf.Tensor) -> None:
@@ -187,11 +202,20 @@ class PixelTransformer(BaseModule):
 class _Block(snt.Module):
     """Attention, then a perceptron on each pixel, both on top of what is there."""
 
-    def __init__(self, size: int, num_heads: int, window: int | None, rows: int, name: str):
+    def __init__(
+        self,
+        size: int,
+        num_heads: int,
+        window: int | None,
+        rows: int,
+        w_init: Initializer,
+        b_init: Initializer,
+        name: str,
+    ):
         super().__init__(name=name)
-        self.attention = PixelAttention(size, num_heads, window, rows, name="attention")
+        self.attention = PixelAttention(size, num_heads, window, rows, w_init, b_init, name="attention")
         self.norms = [_layer_norm(f"norm_{index}") for index in range(2)]
-        self.perceptron = snt.nets.MLP([2 * size, size], name="perceptron")
+        self.perceptron = snt.nets.MLP([2 * size, size], w_init, b_init, name="perceptron")
 
     def __call__(self, hidden: tf.Tensor) -> tf.Tensor:
         hidden += self.attention(self.norms[0](hidden))

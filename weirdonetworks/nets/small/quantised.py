@@ -38,6 +38,8 @@ class QuantisedMLP(BaseModule):
         output_sizes: Iterable[int],
         levels: int = 2,
         rounding: str = "softfloor",
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -46,6 +48,9 @@ class QuantisedMLP(BaseModule):
           output_sizes: The width of each layer, at least one; the last is not rounded.
           levels: The number of values of a hidden unit, at least 2.
           rounding: `softfloor`, `straight_through` or `none`.
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
+            `snt.Linear`.
+          b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -56,7 +61,7 @@ class QuantisedMLP(BaseModule):
         sizes = checked_sizes("output_sizes", output_sizes)
         self.levels = at_least("levels", levels, 2)
         self.rounding = checked_choice("rounding", rounding, ROUNDINGS)
-        self.layers = [snt.Linear(size, name=f"linear_{i}") for i, size in enumerate(sizes)]
+        self.layers = [snt.Linear(size, True, w_init, b_init, name=f"linear_{i}") for i, size in enumerate(sizes)]
 
     @snt.once
     def _initialize(self, inputs: tf.Tensor) -> None:

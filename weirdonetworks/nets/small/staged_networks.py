@@ -46,6 +46,8 @@ class StagedNetwork(BaseModule, abc.ABC):
         size: int = 16,
         dropout_rate: float = 0.5,
         base: Self | None = None,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -56,6 +58,9 @@ class StagedNetwork(BaseModule, abc.ABC):
           size: The units of each of their blocks.
           dropout_rate: The share of a block's units dropped in training, in [0, 1).
           base: A network of the same class whose stages come first, frozen; None for none.
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
+            `snt.Linear`.
+          b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -65,12 +70,13 @@ class StagedNetwork(BaseModule, abc.ABC):
         super().__init__(name=name)
         if base is not None and type(base) is not type(self):
             raise TypeError(f"base (={base!r}) must be of the class {type(self).__name__}.")
+        self.w_init, self.b_init = w_init, b_init
         size = at_least("size", size, 1)
         self.dropout_rate = checked_rate("dropout_rate", dropout_rate)
         self.frozen: list[Any] = [] if base is None else [*base.frozen, *base.stages]
         first = len(self.frozen)
         self.stages: list[Any] = [self._block(size, first + index) for index in range(at_least("stages", stages, 1))]
-        self.read_out = snt.Linear(at_least("num_classes", num_classes, 1), name="read_out")
+        self.read_out = snt.Linear(at_least("num_classes", num_classes, 1), True, w_init, b_init, name="read_out")
 
     @property
     def trainable_variables(self) -> tuple[tf.Variable, ...]:
@@ -98,7 +104,12 @@ class StagedNetwork(BaseModule, abc.ABC):
         """Joins a block to the features of the stages before it."""
 
     def _block(self, size: int, index: int) -> Block:
-        return _dense(size, f"stage_{index}")
+        return self._dense(size, f"stage_{index}")
+
+    def _dense(self, size: int, name: str, *before: Block) -> Block:
+        linear = snt.Linear(size, True, self.w_init, self.b_init, name=f"{name}_linear")
+        norm = snt.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f"{name}_norm")
+        return snt.Sequential([*before, linear, norm, tf.nn.relu], name=name)
 
     def _run(self, stage: Block, values: tf.Tensor, **noise: Any) -> tf.Tensor:
         return dropout(stage(values), self.dropout_rate, **noise)
@@ -167,6 +178,8 @@ class RandomSample(ExpansionParallel):
         branches: int = 10,
         sample_size: int = 16,
         seed: int = 0,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -180,6 +193,8 @@ class RandomSample(ExpansionParallel):
           branches: The branches of a stage, at least 1.
           sample_size: The inputs that a branch sees, at most all.
           seed: Draws them, others for each stage and branch.
+          w_init: As in `StagedNetwork`.
+          b_init: As in `StagedNetwork`.
           name: The module's name.
 
         Raises:
@@ -189,13 +204,13 @@ class RandomSample(ExpansionParallel):
         self.branches = at_least("branches", branches, 1)
         self.sample_size = at_least("sample_size", sample_size, 1)
         self.seed = seed
-        super().__init__(num_classes, stages, size, dropout_rate, base, name)
+        super().__init__(num_classes, stages, size, dropout_rate, base, w_init, b_init, name)
 
     def _block(self, size: int, index: int) -> Block:
         blocks = {}
         for branch in range(self.branches):
             name = f"stage_{index}_branch_{branch}"
-            blocks[name] = _dense(size, name, _Sample(self.sample_size, (self.seed, index, branch)))
+            blocks[name] = self._dense(size, name, _Sample(self.sample_size, (self.seed, index, branch)))
         return Parallel(blocks, name=f"stage_{index}")
 
 
@@ -211,8 +226,3 @@ class _Sample:
             raise ValueError(f"sample_size (={self.size}) must be at most the number of inputs (={width}).")
         drawn = np.random.default_rng(self.seed).choice(width, self.size, replace=False)
         return tf.gather(inputs, drawn, axis=1)
-
-
-def _dense(size: int, name: str, *before: Block) -> Block:
-    norm = snt.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f"{name}_norm")
-    return snt.Sequential([*before, snt.Linear(size, name=f"{name}_linear"), norm, tf.nn.relu], name=name)

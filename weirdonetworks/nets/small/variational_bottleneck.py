@@ -29,12 +29,22 @@ class VariationalBottleneck(BaseModule):
     True
     """
 
-    def __init__(self, output_size: int, with_noise: bool = True, name: str | None = None):
+    def __init__(
+        self,
+        output_size: int,
+        with_noise: bool = True,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
+    ):
         """Constructs the layer.
 
         Args:
           output_size: The numbers of a code.
           with_noise: Whether codes are drawn in training; without, they are their means there too, as a control.
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
+            `snt.Linear`.
+          b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
@@ -44,7 +54,7 @@ class VariationalBottleneck(BaseModule):
         super().__init__(name=name)
         self.output_size = at_least("output_size", output_size, 1)
         self.with_noise = with_noise
-        self.linear = snt.Linear(2 * self.output_size, name="linear")
+        self.linear = snt.Linear(2 * self.output_size, True, w_init, b_init, name="linear")
 
     def moments(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Maps `[batch, ...]`, flattened, to the means of the codes and the logarithms of their variances.
