@@ -26,7 +26,7 @@ FIXED = (
 )
 WITHOUT = (
     *("SoftFloor", "SoftEquivariant", "LearnedAugmentation"),  # The start is an argument, or 0 by the layer's law.
-    *("InvariantMLP", "SynchronousMLP", "EquivariantLinear", "LiftingConv2D", "GroupConv2D"),
+    *("InvariantMLP", "SynchronousMLP"),
 )
 
 
