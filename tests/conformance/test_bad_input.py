@@ -6,6 +6,9 @@ import tensorflow as tf
 
 from tests import registry
 from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
+from weirdonetworks.nets.polynomial.invariant import InvariantMLP
+from weirdonetworks.nets.synchronous import SynchronousMLP
 
 Shape = tuple[int | None, ...]
 
@@ -31,7 +34,8 @@ def trace(entry: registry.Network, shape: Shape) -> tf.TensorShape:
 
 
 REFUSED = [(entry, shape) for entry in registry.NETWORKS for shape in refused_shapes(entry)]
-OF_ONE_TYPE = [entry for entry in registry.NETWORKS if issubclass(entry.module, BaseModule)]
+TYPED = BaseModule | InvariantMLP | LearnedAugmentation | SynchronousMLP
+OF_ONE_TYPE = [entry for entry in registry.NETWORKS if issubclass(entry.module, TYPED)]
 ELEMENTWISE = [entry for entry in registry.NETWORKS if entry.elementwise]
 FREE = [(entry, axis) for entry in registry.NETWORKS for axis in entry.free_axes]
 

@@ -24,7 +24,7 @@ FIXED = (
     "convolution_8_0/w",
     "gates_0",
 )
-WITHOUT = {"SoftFloor", "SynchronousMLP"}  # The start of the first is an argument.
+WITHOUT = {"SoftFloor"}  # Its start is an argument.
 
 
 def parameters(entry: registry.Network) -> set[str]:
