@@ -9,11 +9,16 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra import PermutationGroup, image_dihedral
+from weirdonetworks.algebra import PermutationAction, PermutationGroup, image_dihedral, items
 from weirdonetworks.algebra.permutations import compose, inverse
 from weirdonetworks.experiments.topology import TopologyConfig
 from weirdonetworks.measure.discovery import Graph, discover_symmetries, kept_shares
+from weirdonetworks.measure.stability import invariance_error
 from weirdonetworks.measure.topology import denoiser, grid_edges
+from weirdonetworks.nets.averaged import OrbitAverage
+from weirdonetworks.nets.polynomial.invariant import InvariantMLP
+from weirdonetworks.nets.shared import EquivariantLinear
+from weirdonetworks.testing import assert_equivariant, assert_invariant
 
 
 def by_brute_force(graph: Graph) -> set[tuple[int, ...]]:
@@ -100,10 +105,22 @@ def test_weights_of_a_map_that_restores_its_inputs_have_a_graph() -> None:
     assert Graph.of_weights(weights, 0.41).vertices == 3
 
 
-def ring_like(group: PermutationGroup, n: int = 7) -> bool:
+def ring_like(found: PermutationAction, n: int = 7) -> bool:
     """Whether a group is that of a ring of n, in its order."""
-    turned = discover_symmetries(Graph([[i, (i + 1) % n] for i in range(n)]))
-    return group.order == turned.order and all(each in turned for each in group.elements())
+    turned = discover_symmetries(Graph([[i, (i + 1) % n] for i in range(n)])).group
+    return (
+        isinstance(turned, PermutationGroup)
+        and found.order == 2 * n
+        and all(each in turned for each in found.elements())
+    )
+
+
+def test_what_is_found_is_given_to_layers_and_measures() -> None:
+    found, inputs = discover_symmetries(Graph(grid_edges(3, 3))), np.random.default_rng(0).normal(size=(4, 3, 3, 1))
+    assert_equivariant(EquivariantLinear(found, channels=1), inputs.reshape(4, 9), found, items(found.group))
+    assert_invariant(InvariantMLP(found, 2, [3]), inputs, found)
+    assert_invariant(OrbitAverage(snt.Sequential([snt.Flatten(), snt.nets.MLP([5, 2])]), found), inputs, found)
+    assert invariance_error(snt.Sequential([snt.Flatten(), snt.Linear(2)]), inputs, found).overall_relative > 1e-2
 
 
 def test_data_have_their_symmetries_whatever_their_offset_and_units() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks import extras
+from weirdonetworks.algebra.actions import PermutationAction, points
 from weirdonetworks.algebra.arrays import Ints, at_least, finite
 from weirdonetworks.algebra.groups import PermutationGroup, trivial_group
 from weirdonetworks.algebra.permutations import as_permutations
@@ -126,7 +127,7 @@ class Graph:
         return cls.of_weights(layer.weights.numpy(), threshold)
 
 
-def discover_symmetries(source: Any, *, noise: float = NOISE, threshold: float = THRESHOLD) -> PermutationGroup:
+def discover_symmetries(source: Any, *, noise: float = NOISE, threshold: float = THRESHOLD) -> PermutationAction:
     """Finds the permutation symmetries of data or of a model, as those of the graph of their variables; or of a graph.
 
         {s(i), s(j)} is an edge for each edge {i, j}, and s(i) = i for each vertex i without an edge
@@ -152,7 +153,8 @@ def discover_symmetries(source: Any, *, noise: float = NOISE, threshold: float =
       threshold: Of examples or a model, what a partial correlation must exceed to be an edge.
 
     Returns:
-      The group on the vertices, exact; found by BLISS (Junttila & Kaski 2007), in igraph.
+      The action of the group on the vertices, `points(group)`, for layers and measures; the group, exact, is its
+      `group`. Found by BLISS (Junttila & Kaski 2007), in igraph.
 
     Raises:
       ImportError: If igraph is not installed.
@@ -174,7 +176,7 @@ def discover_symmetries(source: Any, *, noise: float = NOISE, threshold: float =
     colours[graph.edges] = 0
     searched = _igraph().Graph(n=graph.vertices, edges=graph.edges.tolist())
     generators = searched.automorphism_group(color=colours.tolist())
-    return PermutationGroup(generators) if generators else trivial_group(graph.vertices)
+    return points(PermutationGroup(generators) if generators else trivial_group(graph.vertices))
 
 
 def kept_shares(graph: Graph, permutations: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -21,7 +21,8 @@ from tqdm import tqdm
 from weirdonetworks.algebra.actions import Elements
 from weirdonetworks.algebra.arrays import at_least, shown
 from weirdonetworks.measure.models import Model, ready
-from weirdonetworks.measure.moves import Moves, Moving, moves_of, paired_moves
+from weirdonetworks.measure.moves import Moving, moves_of, paired_moves
+from weirdonetworks.nets.orbits import ListedElements
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -320,13 +321,13 @@ def equivariance_error(
       ValueError: As in `outputs_over` and `algebra.paired`, or if lists that are paired differ in length.
     """
     moves, others = paired_moves(action_in, action_out)
-    return _deviation(model, inputs, moves, others.move, batch_size, dtype)
+    return _deviation(model, inputs, moves, others, batch_size, dtype)
 
 
 def _deviation(
     model: Model,
     inputs: npt.ArrayLike,
-    moves: Moves,
+    moves: ListedElements,
     act: Callable[[tf.Tensor], tf.Tensor],
     batch_size: int,
     dtype: tf.DType,
@@ -344,13 +345,13 @@ def _deviation(
         absolute.append(error.numpy().max(axis=0).astype(np.float64))
         sizes.append(size.numpy().astype(np.float64))
         by_element = np.maximum(by_element, error.numpy().max(axis=1))
-    return Deviation(np.concatenate(absolute), np.concatenate(sizes), by_element, moves.elements, moves.is_group)
+    return Deviation(np.concatenate(absolute), np.concatenate(sizes), by_element, moves.elements, moves.action.is_group)
 
 
 def _pieces(
     model: Model,
     inputs: npt.ArrayLike,
-    moves: Moves,
+    moves: ListedElements,
     batch_size: int,
     dtype: tf.DType,
     compute: Callable[[Model, tf.Tensor, tf.Tensor], Any],
@@ -363,7 +364,7 @@ def _pieces(
 
     @tf.function(input_signature=[tf.TensorSpec([None, *values.shape[1:]], dtype)], autograph=False)
     def step(batch: tf.Tensor) -> Any:
-        moved = run(tf.reshape(moves.move(batch), [-1, *values.shape[1:]]))
+        moved = run(tf.reshape(moves(batch), [-1, *values.shape[1:]]))
         outputs = tf.reshape(moved, [len(moves), -1, *moved.shape[1:]])
         return compute(run, batch, outputs)
 
