@@ -300,3 +300,11 @@ def test_inputs_need_not_be_tensors(make: Callable[[np.ndarray], Any]) -> None:
     orbit, inputs, weights = Orbit(cyclic_group(6)), draw(2, 3, 2).astype(np.float32), tf.ones([6, 2])
     np.testing.assert_array_equal(orbit(make(inputs)), orbit(tf.constant(inputs)))
     np.testing.assert_array_equal(orbit.linear(make(inputs), weights), orbit.linear(tf.constant(inputs), weights))
+
+
+def test_samples_of_items_move_all_features_of_an_item() -> None:
+    sets, orbit = np.arange(72.0).reshape(2, 12, 3), Orbit(items(12), limit=5, samples=6, resample=True)
+    for images in (orbit(sets), orbit(sets, seed=tf.constant(SEED))):
+        order = images.numpy()[:, 0, :, 0].astype(int) // 3
+        np.testing.assert_array_equal(np.sort(order, axis=1), np.tile(np.arange(12), (6, 1)))
+        np.testing.assert_array_equal(images, sets[:, order].swapaxes(0, 1))
