@@ -1,5 +1,5 @@
-"""What the runs of many experiments say together: their records as one table, plots of it, and a page to publish.
+"""Analysis of many runs: their records as a pandas table, plots, and an HTML report.
 
-`summaries` reads, `figures` draws, `page` writes; `plot_summary_json.ipynb` shows all of it in a notebook. It needs
-the extra `weirdonetworks[analysis]`, and no TensorFlow.
+`summaries` loads records, `figures` plots them and `page` writes the report; `plot_summary_json.ipynb` is a notebook on
+all three. Needs the extra `weirdonetworks[analysis]`; does not import TensorFlow.
 """

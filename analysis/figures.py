@@ -1,7 +1,7 @@
-"""Plots of many runs, as matplotlib figures that belong to no window and need no closing.
+"""Plots of many runs, as matplotlib figures outside pyplot, which need not be closed.
 
-Every function takes the table that `summaries.load` gives, or a part of it. Where the columns for a plot are missing
-the figure says which. Series are told apart by colour and marker; equal tables give equal colours in every figure.
+Each function takes the table of `summaries.load` or a selection of its rows, and names columns that are missing in the
+figure. Series differ in colour and marker, the same in all figures of a table.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from weirdonetworks.lab import plots
 
 Names = str | Sequence[str]
 
-# Series beyond these are drawn as one, without means: nobody reads a longer legend.
+# Further series are drawn as one, without means, to keep the legend short.
 MOST_SERIES = 12
 OTHERS = "others"
 _OTHERS_COLOUR = "0.6"
@@ -37,46 +37,46 @@ _WIDTHS = {1: 6.5, 2: 4.6, 3: 3.9}
 _LEAST_WIDTH = 2.1
 _LEGEND_LINE = 0.22
 _ASIDE, _FARTHEST_ASIDE = 0.04, 0.3
-# Points of area, for the densest and the sparsest masks.
+# Marker areas of the densest and the sparsest masks, in points^2.
 _SIZES = (12.0, 80.0)
 _MEAN_AND_SPREAD = "line and band: mean ± standard deviation"
 
 
 def accuracy_against_sparsity(frame: pd.DataFrame) -> Figure:
-    """Draws the test accuracy of each series over the sparsity: runs, their mean and standard deviation."""
+    """Plots test accuracy against sparsity: runs, and mean and standard deviation of each series."""
     return mean_with_spread(frame, "sparsity", "accuracy")
 
 
 def symmetries_against_sparsity(frame: pd.DataFrame, of: str = "mask") -> Figure:
-    """Draws how many symmetries the masks leave over the sparsity, a panel for each way to count them.
+    """Plots the number of symmetries of the masks against sparsity, one panel per way to count them.
 
     Args:
       frame: The runs.
-      of: `mask` or `propagated_mask`.
+      of: `mask`, or `propagated_mask` for masks without dead connections.
     """
     return mean_with_spread(frame, "sparsity", [f"{of}/{count}" for count in summaries.SYMMETRIES])
 
 
 def accuracy_against_symmetries(frame: pd.DataFrame, of: str = "mask") -> Figure:
-    """Draws the test accuracy over the symmetries left, a panel for each way to count them.
+    """Plots test accuracy against the number of symmetries of the masks, one panel per way to count them.
 
     Args:
       frame: The runs.
-      of: `mask` or `propagated_mask`.
+      of: `mask`, or `propagated_mask` for masks without dead connections.
     """
     return scatter(frame, [f"{of}/{count}" for count in summaries.SYMMETRIES], "accuracy")
 
 
 def mean_with_spread(frame: pd.DataFrame, x: Names, y: Names) -> Figure:
-    """Draws each run as a point, and for each series a line through the means with a band of one standard deviation.
+    """Plots runs as points, and for each series the mean as a line with a band of one standard deviation.
 
-    Series stand a little aside from each other, so that none hides another at the same x.
+    Series are offset horizontally, so that points at the same x do not overlap.
 
     Args:
       frame: The runs.
-      x: What goes along, see `quantities.quantity`. Runs of equal x are averaged; where nearly all differ, those of
-        each bin (see `summaries.levels`).
-      y: What goes up. Several of x or y make several panels.
+      x: The quantity on the x axis, a name for `quantities.quantity`, or several for several panels. Runs of equal x
+        are averaged, or if most differ, the runs of each bin (see `summaries.levels`).
+      y: The quantity on the y axis, or several for several panels.
     """
     everyone = _all_series(frame)
 
@@ -99,12 +99,12 @@ def mean_with_spread(frame: pd.DataFrame, x: Names, y: Names) -> Figure:
 
 
 def scatter(frame: pd.DataFrame, x: Names, y: Names) -> Figure:
-    """Draws each run as a point, the larger the sparser its masks are.
+    """Plots runs as points, larger for sparser masks.
 
     Args:
       frame: The runs.
-      x: What goes along, see `quantities.quantity`.
-      y: What goes up. Several of x or y make several panels.
+      x: The quantity on the x axis, a name for `quantities.quantity`, or several for several panels.
+      y: The quantity on the y axis, or several for several panels.
     """
     everyone = _all_series(frame)
     sparsity = summaries.sparsity(frame)
@@ -122,17 +122,17 @@ def scatter(frame: pd.DataFrame, x: Names, y: Names) -> Figure:
 
 
 def training_curves(frame: pd.DataFrame, key: str = "test_accuracy", by: str = "series") -> Figure:
-    """Draws how training went, epoch by epoch, a panel for each sparsity.
+    """Plots a metric against the epoch, one panel per sparsity.
 
-    It reads the `metrics.jsonl` of each run; a summary that was moved away from its runs has none.
+    Reads the `metrics.jsonl` of each run, in its folder beside the summary.
 
     Args:
       frame: The runs.
-      key: What goes up, a key of the epochs' records such as `test_accuracy` or `train_avg_loss`.
-      by: `series` for the mean and standard deviation over each series' runs, `run` for the runs themselves.
+      key: The metric, a key of the epochs' records such as `test_accuracy` or `train_avg_loss`.
+      by: `series` for mean and standard deviation over the runs of each series, `run` for one line per run.
 
     Raises:
-      ValueError: If `by` is neither.
+      ValueError: If `by` is neither `series` nor `run`.
     """
     if by not in ("series", "run"):
         raise ValueError(f"by (={by}) must be series or run.")
@@ -140,7 +140,7 @@ def training_curves(frame: pd.DataFrame, key: str = "test_accuracy", by: str = "
     if not summaries.numbers(epochs, key).notna().any():
         return message(f"There are no training curves: no metrics.jsonl beside the summary holds {key}.")
     everyone = _all_series(frame)
-    level = summaries.sparsity_level(frame).fillna(-1.0)  # -1 where nothing tells it
+    level = summaries.sparsity_level(frame).fillna(-1.0)  # -1 where the sparsity is not recorded
     all_levels = sorted(level[frame.index.isin(epochs["run"])].unique())
     levels = _spaced(all_levels, _MOST_CURVE_PANELS)
     figure, panels = _row(len(levels))
@@ -150,7 +150,7 @@ def training_curves(frame: pd.DataFrame, key: str = "test_accuracy", by: str = "
             curves = epochs[epochs["run"].isin(runs)].pivot_table(index="epoch", columns="run", values=key)
             if not curves.empty:
                 _draw_curves(axes, one, curves, by)
-        axes.set(title=f"{scales.percent(round(here, 4))} cut" if here >= 0 else "", xlabel="epoch")
+        axes.set(title=f"sparsity {scales.percent(round(here, 4))}" if here >= 0 else "", xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if axes is not panels[0]:
             axes.sharey(panels[0])
@@ -158,7 +158,7 @@ def training_curves(frame: pd.DataFrame, key: str = "test_accuracy", by: str = "
     panels[0].set_ylabel(label_of(key))
     scales.apply(panels[0], "y", scale_of(key), summaries.numbers(epochs, key))
     _add_legend(figure, everyone, marked=False)
-    note = "a line: a run" if by == "run" else f"{_MEAN_AND_SPREAD}; thin lines: runs"
+    note = "one line per run" if by == "run" else f"{_MEAN_AND_SPREAD}; thin lines: runs"
     if len(levels) < len(all_levels):
         note += f"; {len(levels)} of {len(all_levels)} sparsities"
     _add_note(figure, note)
@@ -166,7 +166,7 @@ def training_curves(frame: pd.DataFrame, key: str = "test_accuracy", by: str = "
 
 
 def message(text: str) -> Figure:
-    """Makes a figure that says in words why there is nothing to see."""
+    """Makes a figure that holds only a text, such as why there is nothing to plot."""
     figure, (axes,) = plots.row(1, widths=[4.0], height=1.4)
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", wrap=True, color=_NOTE_COLOUR, transform=axes.transAxes)
@@ -175,7 +175,7 @@ def message(text: str) -> Figure:
 
 @dataclasses.dataclass(frozen=True)
 class _Series:
-    """The runs that are trials of one thing, and how they are drawn; `mask` picks them from the table."""
+    """The runs of one series, rows `mask` of the table, with their colour and marker."""
 
     name: str
     colour: str
@@ -202,10 +202,10 @@ def _all_series(frame: pd.DataFrame) -> list[_Series]:
 def _panels(
     frame: pd.DataFrame, x: Names, y: Names, draw: Callable[[Axes, Quantity, Quantity], None]
 ) -> tuple[Figure, str]:
-    """Makes a figure with a panel for each pair of quantities that the runs have, or of words if they have none.
+    """Makes a figure with one panel per pair of quantities that are recorded, or a message if there is none.
 
     Returns:
-      The figure, and a line on what is missing; empty if nothing is.
+      The figure, and a line that names the columns that are missing, or an empty string.
     """
     pairs = [
         (quantity(frame, across), quantity(frame, up))
@@ -215,7 +215,7 @@ def _panels(
     drawable = [pair for pair in pairs if (pair[0].values.notna() & pair[1].values.notna()).any()]
     missing = [one.needs for pair in pairs for one in pair if not one.values.notna().any()]
     if not drawable:
-        return message(f"There is nothing to draw: no run has {', nor '.join(dict.fromkeys(missing)) or 'both'}."), ""
+        return message(f"There is nothing to plot: no run has {', nor '.join(dict.fromkeys(missing)) or 'both'}."), ""
     figure, panels = _row(len(drawable))
     for axes, (across, up) in zip(panels, drawable, strict=True):
         draw(axes, across, up)
@@ -249,7 +249,7 @@ def _draw_means(
         axes.errorbar(at, mean, mean - low, color=one.colour, capsize=4, **placed)
     axes.fill_between(at, mean - spread, mean + spread, color=one.colour, alpha=0.18, linewidth=0, **placed)
     axes.plot(at, mean, color=one.colour, marker=marker, markeredgecolor="white", label=one.name, zorder=3, **placed)
-    # What is drawn aside has no say in the limits by itself.
+    # Artists with an offset transform do not update the data limits.
     axes.update_datalim(np.column_stack([[*at, *at], [*low, *high]]))
 
 
@@ -261,15 +261,15 @@ def _draw_curves(axes: Axes, one: _Series, curves: pd.DataFrame, by: str) -> Non
 
 
 def _areas(sparsity: pd.Series, among: pd.Series) -> pd.Series:
-    """Gives the areas of points, rising with sparsity from the least to the greatest among the runs."""
-    place, all_places = (pd.Series(scales.by_rest(values), values.index) for values in (sparsity, among))
+    """Maps sparsities to marker areas, from the smallest to the largest sparsity in `among`."""
+    place, all_places = (pd.Series(scales.complement_log(values), values.index) for values in (sparsity, among))
     span = all_places.max() - all_places.min()
     share = (place - all_places.min()) / span if span > 0 else place * 0
     return (_SIZES[0] + (_SIZES[1] - _SIZES[0]) * share).fillna(_SIZES[0])
 
 
 def _spaced(values: Sequence[float], most: int) -> list[float]:
-    """Picks at most so many of sorted values, the first and the last among them."""
+    """Selects at most `most` evenly spaced entries of sorted values, with the first and the last."""
     if len(values) <= most:
         return list(values)
     return [values[round(index)] for index in np.linspace(0, len(values) - 1, most)]
@@ -291,18 +291,18 @@ def _add_note(figure: Figure, text: str) -> None:
 
 
 def _columns(figure: Figure, handles: Sequence[Line2D]) -> int:
-    """Counts the columns of a legend that fit; a letter takes about a fourteenth of an inch, a handle half of one."""
+    """Estimates the number of legend columns that fit, at 1/14 inch per character and 0.6 inch per handle."""
     widest = max(len(str(handle.get_label())) for handle in handles)
     return max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + widest / 14))))
 
 
 def _add_size_legend(figure: Figure, sparsity: pd.Series, missing: str) -> None:
     levels = pd.Series(_spaced(sorted(summaries.levels(sparsity).dropna().unique()), 5))
-    title = "a point: a run"
+    title = "one point per run"
     if len(levels) > 1:
-        title = "a point: a run, the larger the sparser (connections cut)"
+        title = "one point per run, larger for sparser masks"
     elif len(levels):
-        title = f"a point: a run, at {scales.percent(round(levels[0], 4))} of the connections cut"
+        title = f"one point per run, sparsity {scales.percent(round(levels[0], 4))}"
     handles = [
         Line2D(
             [], [], linestyle="", marker="o", color="0.5", markersize=area**0.5, label=scales.percent(round(level, 3))

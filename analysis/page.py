@@ -1,4 +1,4 @@
-"""One HTML page on many runs that holds its pictures, loads nothing and runs no script."""
+"""A self-contained HTML report on many runs, without scripts or external resources."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ _MISSING = "-"
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """A plot of the page: what draws it, and the words around it."""
+    """A plot of the report, with title and caption."""
 
     name: str
     title: str
@@ -30,60 +30,58 @@ PLOTS = (
     Plot(
         "accuracy-against-sparsity",
         "Accuracy against sparsity",
-        "The sparsity's scale is logarithmic in the share of connections that is left.",
+        "The sparsity axis is logarithmic in the fraction of connections that remain.",
         figures.accuracy_against_sparsity,
     ),
     Plot(
         "accuracy-against-symmetries",
-        "Accuracy against the symmetries left",
-        "A symmetry is a permutation of hidden neurons that leaves the masks unchanged. Layer by layer: those that "
-        "exchange neurons of one layer with equal connections, multiplied over the layers. Exact group: all of them, "
-        "those that need several layers at once too. Dead neurons can be exchanged at will, so two figures are given.",
+        "Accuracy against mask symmetries",
+        "A symmetry is a permutation of hidden neurons that leaves the masks unchanged. Permutations within layers: "
+        "those that exchange neurons of one layer with equal connections, multiplied over the layers. Exact group: all "
+        "symmetries, including joint permutations of several layers. Dead neurons can be permuted arbitrarily, so the "
+        "group is also counted without them.",
         figures.accuracy_against_symmetries,
     ),
     Plot(
         "symmetries-against-sparsity",
-        "Symmetries left against sparsity",
-        "Means and deviations are those of the logarithm.",
+        "Mask symmetries against sparsity",
+        "Means and standard deviations are of the logarithm.",
         figures.symmetries_against_sparsity,
     ),
     Plot(
         "training-accuracy",
-        "Test accuracy in training",
-        "Each panel is of one sparsity.",
+        "Test accuracy during training",
+        "One panel per sparsity.",
         functools.partial(figures.training_curves, key="test_accuracy"),
     ),
     Plot(
         "training-loss",
-        "Loss in training",
-        "Each panel is of one sparsity.",
+        "Training loss",
+        "One panel per sparsity.",
         functools.partial(figures.training_curves, key="train_avg_loss"),
     ),
 )
 
 
 def write(frame: pd.DataFrame, path: pathlib.Path, title: str) -> None:
-    """Writes the page, whole or not at all; see `render`."""
+    """Writes the report of `render` to a file, atomically."""
     files.write_text(path, render(frame, title))
 
 
 def render(frame: pd.DataFrame, title: str) -> str:
-    """Makes a page of every plot, the means by series and sparsity, and every run.
+    """Renders the report as HTML: all plots, means by series and sparsity, and all runs.
 
-    The same runs give the same page.
+    The same runs give the same text.
 
     Args:
-      frame: The runs, as `summaries.load` gives them.
-      title: What stands above; any text, like all texts of the runs it is escaped.
-
-    Returns:
-      The page as HTML.
+      frame: The runs, as `summaries.load` returns them.
+      title: The start of the title; escaped, like all texts of the runs.
     """
     sections: list[pages.Picture | pages.Table] = [
         pages.picture(plot.draw(frame), plot.name, plot.title, plot.caption)
         for plot in tqdm(PLOTS, desc="drawing", unit="plot", disable=None)
     ]
-    caption = "Mean ± standard deviation over runs that differ in their seeds only."
+    caption = "Mean ± standard deviation over runs that differ only in their seeds."
     if chosen := summaries.accuracy_epoch(frame):
         caption += f" Test accuracy {chosen}."
     sections += [_table("Means", caption, means(frame)), _table("All runs", "", runs(frame), is_long=True)]
@@ -91,17 +89,17 @@ def render(frame: pd.DataFrame, title: str) -> str:
 
 
 def means(frame: pd.DataFrame) -> pd.DataFrame:
-    """Writes out `summaries.statistics`: mean ± standard deviation by series and sparsity, without columns of nothing.
+    """Formats `summaries.statistics` as a table of texts, mean ± standard deviation, without empty columns.
 
     Returns:
-      A table of texts; accuracies in percent, symmetries as decimal logarithms.
+      One row per series and sparsity; accuracies in percent, symmetries as decimal logarithms.
     """
     found = summaries.statistics(frame)
     index = found.index.to_frame(index=False)
     table = pd.DataFrame({"masks": index["series"], "sparsity": index["sparsity"].map(_percent)})
     table["runs"] = found["runs"].to_numpy().ravel()
-    shown = {"accuracy": "test accuracy, %"} | {key: f"log₁₀ {text}" for key, text in summaries.SYMMETRIES.items()}
-    for key, header in shown.items():
+    headers = {"accuracy": "test accuracy, %"} | {key: f"log₁₀ {text}" for key, text in summaries.SYMMETRIES.items()}
+    for key, header in headers.items():
         scale = 100 if key == "accuracy" else 1
         pairs = zip(scale * found[key, "mean"], scale * found[key, "std"], strict=True)
         if found[key, "mean"].notna().any():
@@ -110,7 +108,7 @@ def means(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Writes out every run, one a row: a table of texts, ordered by series and sparsity."""
+    """Formats all runs as a table of texts, one row per run, sorted by series and sparsity."""
     names = summaries.series(frame)
     table = pd.DataFrame(
         {
@@ -140,14 +138,14 @@ def _table(title: str, caption: str, table: pd.DataFrame, is_long: bool = False)
 
 
 def _facts(frame: pd.DataFrame) -> dict[str, str]:
-    """Counts the runs and what they cover."""
+    """Summarises the runs: their number, mask types, sparsities, models and data sets."""
     trials = summaries.statistics(frame)["runs"].to_numpy().ravel()
     least, most = trials.min(), trials.max()
     facts = {
         "runs": f"{len(frame)}",
-        "kinds of masks": f"{summaries.mask_type(frame).nunique()}",
+        "mask types": f"{summaries.mask_type(frame).nunique()}",
         "sparsities": f"{summaries.sparsity_level(frame).nunique()}",
-        "runs of each": f"{least}" if least == most else f"{least} to {most}",
+        "runs per setting": f"{least}" if least == most else f"{least} to {most}",
     }
     for header in ("model", "dataset"):
         if header in frame:

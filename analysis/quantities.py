@@ -1,4 +1,4 @@
-"""What a plot can show on an axis: values of the runs, with a label and a scale."""
+"""Quantities that can be plotted: values of the runs, with an axis label and a scale."""
 
 import dataclasses
 
@@ -6,20 +6,20 @@ import pandas as pd
 
 from analysis import records, scales, summaries
 
-# Where a measurement was taken, in words; what goes without saying is empty.
+# Labels of where a measurement was taken; empty for the default.
 _PLACES = {"mask": "", "final": "after the last epoch"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Quantity:
-    """Numbers, one a run, and how to draw them.
+    """One number per run, with an axis label and a scale.
 
     Attributes:
-      name: What it was asked for by.
-      label: What an axis says.
+      name: The name that it was requested by.
+      label: The axis label.
       values: The numbers; NaN where a run has none.
       scale: One of `scales.SCALES`.
-      needs: What a record must have for it.
+      needs: The record keys that it is computed from, as a text.
     """
 
     name: str
@@ -30,12 +30,12 @@ class Quantity:
 
 
 def quantity(frame: pd.DataFrame, name: str) -> Quantity:
-    """Finds a quantity of runs.
+    """Returns a quantity of runs by name.
 
     Args:
       frame: The runs.
-      name: `accuracy`, `sparsity`, or the name of a column, such as `mask/permutation_log10`. A count that outgrows
-        floats (`mask/permutations`) stands for its logarithm.
+      name: `accuracy`, `sparsity`, or the name of a column, such as `mask/permutation_log10`. Counts
+        that exceed the range of floats (`mask/permutations`) are replaced by their logarithms.
     """
     if name == "accuracy":
         epoch = summaries.accuracy_epoch(frame)
@@ -43,32 +43,32 @@ def quantity(frame: pd.DataFrame, name: str) -> Quantity:
         return Quantity(name, label, summaries.accuracy(frame), scales.ACCURACY, " or ".join(summaries.ACCURACIES))
     if name == "sparsity":
         needs = "mask_sparsity, sparsity or mask/sparsity"
-        return Quantity(name, "sparsity (connections cut)", summaries.sparsity(frame), scales.SPARSITY, needs)
+        return Quantity(name, "sparsity (fraction removed)", summaries.sparsity(frame), scales.SPARSITY, needs)
     within, slash, last = name.rpartition("/")
     column = f"{within}{slash}{records.COUNTS.get(last, last)}" if slash else name
     return Quantity(name, label_of(column), summaries.numbers(frame, column), scale_of(column), column)
 
 
 def label_of(column: str) -> str:
-    """Writes a column's name as words.
+    """Returns the axis label of a column.
 
     >>> label_of("best_train_loss/test_avg_loss")
     'test avg loss\\n(at the best train loss)'
     >>> label_of("propagated_mask/permutation_log10")
-    'symmetries left\\n(propagated mask, permutations, layer by layer)'
+    'mask symmetries\\n(propagated mask, permutations within layers)'
     """
     *within, last = column.split("/")
     if last in summaries.SYMMETRIES:
-        words, within = "symmetries left", [*within, summaries.SYMMETRIES[last]]
+        words, within = "mask symmetries", [*within, summaries.SYMMETRIES[last]]
     else:
-        words = "sparsity (connections cut)" if last == "sparsity" else last.replace("_", " ")
+        words = "sparsity (fraction removed)" if last == "sparsity" else last.replace("_", " ")
     places = [_PLACES.get(part, part.replace("best_", "at the best ")).replace("_", " ") for part in within]
-    told = ", ".join(filter(None, places))
-    return f"{words}\n({told})" if told else words
+    details = ", ".join(filter(None, places))
+    return f"{words}\n({details})" if details else words
 
 
 def scale_of(column: str) -> str:
-    """Finds the scale for a column by its name; one of `scales.SCALES`."""
+    """Chooses the axis scale of a column by its name, one of `scales.SCALES`."""
     last = column.rpartition("/")[2]
     if last in summaries.SYMMETRIES:
         return scales.POWER

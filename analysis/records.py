@@ -1,4 +1,4 @@
-"""The records of one summary file, whatever wrote them: numbers as numbers, exact counts, what is amiss named."""
+"""Parsing of summary files: flat records with numbers as numbers, exact counts, and a list of invalid entries."""
 
 import decimal
 import json
@@ -12,7 +12,7 @@ from weirdonetworks.lab.records import files
 
 Records = dict[str, dict[str, Any]]
 
-# Counts that outgrow every float, and the names of their decimal logarithms.
+# Counts that may exceed the range of floats, and the names of their decimal logarithms.
 COUNTS = {
     "permutations": "permutation_log10",
     "automorphisms": "automorphisms_log10",
@@ -24,26 +24,26 @@ _LEADING_DIGITS = 18
 
 
 def read(path: pathlib.Path) -> tuple[Records, list[str]]:
-    """Reads a summary: run id to record.
+    """Reads a summary file, a mapping of run ids to records.
 
-    Nested records are laid flat, `{"mask": {"sparsity": 0.5}}` to `{"mask/sparsity": 0.5}`. Numbers written as strings
-    become numbers. What a name with a slash holds is a measurement and so a number: what is none becomes None, and is
-    reported. Of the `COUNTS`, those beyond 2^53 are strings of digits and the missing logarithms are added.
+    Nested records are flattened, `{"mask": {"sparsity": 0.5}}` to `{"mask/sparsity": 0.5}`, and numeric strings become
+    numbers. Keys with a slash are measurements: values that are not numbers become None and are reported. `COUNTS`
+    beyond 2^53 are strings of digits, and missing logarithms of counts are added.
 
     Args:
       path: The file.
 
     Returns:
-      The records, and a line for each thing that was left out.
+      The records, and a line of text for each entry that was skipped.
 
     Raises:
-      ValueError: If it is not JSON, or no mapping of run ids to records.
-      OSError: If it cannot be read.
+      ValueError: If the file is not JSON, or not a mapping of run ids to records.
+      OSError: If the file cannot be read.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"), parse_int=_integer)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}. Remove or mend it.") from error
+        raise ValueError(f"{path} is not JSON: {error}. Remove or repair it.") from error
     if not isinstance(value, dict) or not any(isinstance(record, dict) for record in value.values()):
         raise ValueError(f"{path} must map run ids to records, as a driver's summary.json does; {_described(value)}.")
     records: Records = {}
@@ -51,24 +51,24 @@ def read(path: pathlib.Path) -> tuple[Records, list[str]]:
     for run, record in value.items():
         if isinstance(record, dict):
             records[run], unread = _clean(record)
-            skipped += [f"{path}: {run}: {key} (={found!r:.40}) is no number" for key, found in unread]
+            skipped += [f"{path}: {run}: {key} (={found!r:.40}) is not a number" for key, found in unread]
         else:
-            skipped.append(f"{path}: {run} is no record")
+            skipped.append(f"{path}: {run} is not a record")
     return records, skipped
 
 
 def is_measurement(key: str) -> bool:
-    """Tells what a run measured, `mask/sparsity`, from what it was told, `mask_sparsity`."""
+    """Tells whether a key is a measurement, as `mask/sparsity` is, or a setting, as `mask_sparsity` is."""
     return "/" in key
 
 
 def is_count(key: str) -> bool:
-    """Tells whether a measurement is a count of symmetries, which may outgrow every float."""
+    """Tells whether a key is a count of symmetries, which may exceed the range of floats."""
     return is_measurement(key) and key.rpartition("/")[2] in COUNTS
 
 
 def exact(count: int | str) -> int:
-    """Gives a count as the integer it is, of whatever size.
+    """Converts a count of any size to an integer.
 
     >>> exact("1" + 5000 * "0") == 10**5000
     True
@@ -77,7 +77,7 @@ def exact(count: int | str) -> int:
 
 
 def log10(count: float | str) -> float:
-    """Takes the decimal logarithm of a count, of whatever size; NaN if it is not positive.
+    """Returns the decimal logarithm of a count of any size; NaN if it is not positive.
 
     >>> log10("1" + 5000 * "0")
     5000.0
@@ -97,7 +97,7 @@ def _described(value: Any) -> str:
 
 
 def _clean(record: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
-    """Gives a record laid flat with its numbers as numbers, and the measurements that are none."""
+    """Flattens a record and converts its numbers; returns it with the measurements that are not numbers."""
     cleaned: dict[str, Any] = {}
     unread = []
     for key, found in _flat(record):
@@ -123,7 +123,7 @@ def _flat(record: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, An
 
 
 def _value(value: Any) -> Any:
-    """Makes numbers of strings that are numbers, tuples of lists, and None of floats that are not finite."""
+    """Converts numeric strings to numbers, lists to tuples, and floats that are not finite to None."""
     if isinstance(value, str):
         text = value.strip()
         if _INTEGER.fullmatch(text):
@@ -137,7 +137,7 @@ def _value(value: Any) -> Any:
 
 
 def _measured(key: str, value: Any) -> int | float | str | None:
-    """Gives a measurement as a number, a huge count as its digits, or None if it is neither."""
+    """Converts a measurement to a number, or a string of digits for a large count; None if it is neither."""
     if isinstance(value, int | float):
         return value
     if isinstance(value, str) and _INTEGER.fullmatch(value):
@@ -146,13 +146,13 @@ def _measured(key: str, value: Any) -> int | float | str | None:
 
 
 def _is_missing(value: Any) -> bool:
-    """Tells whether a record says that it has no such number."""
+    """Tells whether a value stands for a missing number."""
     if isinstance(value, str):
         return value.strip().lower() in ("", "nan", "none", "null")
     return value is None or value != value
 
 
 def _integer(digits: str) -> int | str:
-    """Reads an integer; one beyond 2^53 stays a string, since Python writes out none of more than 4,300 digits."""
+    """Parses an integer; keeps the string beyond 2^53, since Python limits conversions to 4,300 digits."""
     few = len(digits.lstrip("+-")) <= len(str(files.LARGEST_EXACT_INTEGER))
     return int(digits) if few and abs(int(digits)) <= files.LARGEST_EXACT_INTEGER else digits

@@ -1,4 +1,4 @@
-"""Axes on which what matters can be told apart: shares close to one, and powers of ten from none to thousands."""
+"""Axis scales for fractions close to one and for powers of ten with exponents up to thousands."""
 
 import math
 from collections.abc import Sequence
@@ -10,26 +10,26 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 PLAIN, LOG, ACCURACY, SPARSITY, POWER = SCALES = ("plain", "log", "accuracy", "sparsity", "power")
 
-# A share s is drawn at -log10(1 - s): 0.9, 0.99 and 0.999 are equally far apart. No share is told from one beyond this.
+# A fraction s is drawn at -log10(1 - s), so 0.9, 0.99 and 0.999 are evenly spaced. 1 - s is clipped to this minimum.
 _LEAST_REST = 1e-5
 _SHARES = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999)
 _POWERS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
-# Losses and error rates further apart than this factor are drawn on a logarithmic scale, and exponents above this.
+# The smallest ratio of values for a logarithmic scale, and the smallest exponent for a symmetric-log scale.
 _WIDE = 8.0
 _LARGE_POWER = 20.0
 _MARGIN = 0.05
-# The least distance between ticks, as a share of the axis: their labels lie along x and across y.
+# The least distance between ticks, as a fraction of the axis; labels are wider than high.
 _LEAST_GAP = {"x": 0.13, "y": 0.06}
 
 
 def apply(axes: Axes, which: str, scale: str, values: npt.ArrayLike) -> None:
-    """Sets the scale of an axis, its limits, ticks and their labels; call it when everything is drawn.
+    """Sets the scale of an axis, its limits, ticks and tick labels, after everything is drawn.
 
     Args:
-      axes: The axes, one of those that share the axis.
+      axes: The axes, or one of several that share the axis.
       which: `x` or `y`.
       scale: One of `SCALES`.
-      values: The runs' values along it. The limits hold them and what else is drawn, such as bands.
+      values: The plotted values. The limits include them and other artists, such as bands.
     """
     numbers = np.asarray(values, float)
     numbers = numbers[np.isfinite(numbers)]
@@ -50,7 +50,7 @@ def apply(axes: Axes, which: str, scale: str, values: npt.ArrayLike) -> None:
         axis.set_major_formatter(FuncFormatter(_power))
     elif scale in (ACCURACY, SPARSITY):
         if scale == SPARSITY or 1 - low > _WIDE * max(1 - high, _LEAST_REST):
-            set_scale("function", functions=(by_rest, from_rest))
+            set_scale("function", functions=(complement_log, from_complement_log))
             levels = np.unique(numbers.round(4))
             ticks = levels if scale == SPARSITY and len(levels) <= len(_SHARES) else _SHARES
         axis.set_major_formatter(FuncFormatter(percent))
@@ -59,25 +59,25 @@ def apply(axes: Axes, which: str, scale: str, values: npt.ArrayLike) -> None:
         _place_ticks(axes, which, ticks)
 
 
-def by_rest(share: npt.ArrayLike) -> npt.NDArray[np.floating]:
-    """Places a share by the decimal logarithm of what is left of the whole."""
+def complement_log(share: npt.ArrayLike) -> npt.NDArray[np.floating]:
+    """Maps a fraction s to -log10(1 - s)."""
     return -np.log10(np.maximum(1 - np.asarray(share, float), _LEAST_REST))
 
 
-def from_rest(place: npt.ArrayLike) -> npt.NDArray[np.floating]:
-    """Undoes `by_rest`."""
+def from_complement_log(place: npt.ArrayLike) -> npt.NDArray[np.floating]:
+    """Maps -log10(1 - s) to the fraction s, the inverse of `complement_log`."""
     return 1 - 10 ** -np.asarray(place, float)
 
 
 def _set_limits(axes: Axes, which: str, numbers: npt.NDArray[np.floating]) -> None:
-    """Sets the limits to what is drawn, and a margin as wide to the eye on either side."""
+    """Sets the limits to the drawn data, with equal margins on both sides."""
     axis = getattr(axes, f"{which}axis")
     siblings = getattr(axes, f"get_shared_{which}_axes")().get_siblings(axes)
     ends = np.asarray([getattr(sibling.dataLim, f"interval{which}") for sibling in siblings])
     low = min(numbers.min(), ends[np.isfinite(ends)].min(initial=np.inf))
     high = max(numbers.max(), ends[np.isfinite(ends)].max(initial=-np.inf))
     if axis.get_scale() == "function":
-        high = numbers.max()  # A band may reach beyond one, where there is no end to the axis.
+        high = numbers.max()  # A band may extend beyond one, which maps to infinity.
     if axis.get_scale() == "log":
         low = numbers.min()  # Likewise below zero.
     transform = axis.get_transform()
@@ -88,16 +88,16 @@ def _set_limits(axes: Axes, which: str, numbers: npt.NDArray[np.floating]) -> No
 
 
 def _place_ticks(axes: Axes, which: str, candidates: Sequence[float] | npt.NDArray[np.floating]) -> None:
-    """Puts ticks at those candidates that the axis shows, left out where they would run into each other."""
+    """Sets ticks at the candidates within the limits, skipping those too close to the previous ones."""
     axis = getattr(axes, f"{which}axis")
     place = axis.get_transform().transform
     low, high = place(np.asarray(axis.get_view_interval()))
-    kept: dict[float, float] = {}
+    chosen: dict[float, float] = {}
     for tick, here in zip(candidates, place(np.asarray(candidates, float)), strict=True):
-        apart = all(abs(here - other) >= _LEAST_GAP[which] * (high - low) for other in kept.values())
+        apart = all(abs(here - other) >= _LEAST_GAP[which] * (high - low) for other in chosen.values())
         if low <= here <= high and apart:
-            kept[float(tick)] = here
-    axis.set_ticks(list(kept))
+            chosen[float(tick)] = here
+    axis.set_ticks(list(chosen))
     axis.set_minor_locator(NullLocator())
 
 
@@ -106,7 +106,7 @@ def _decades(low: float, high: float) -> range:
 
 
 def percent(share: float, _: object = None) -> str:
-    """Writes a share as a tick's label.
+    """Formats a fraction as a tick label in percent.
 
     >>> percent(0.995)
     '99.5%'

@@ -1,4 +1,4 @@
-"""The runs of any number of experiments as one table, and what the plots ask of it.
+"""The records of runs as a pandas table, and the series, sparsities and metrics derived from it.
 
 >>> import pathlib, tempfile
 >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -28,51 +28,51 @@ from weirdonetworks.lab.records.tables import counted
 
 Path = str | os.PathLike[str]
 
-# The first of these that a record has is its accuracy: chosen by a validation split, else after the last epoch, else,
-# in the oldest records, chosen by the training loss. None is chosen by the test data.
+# Keys of the test accuracy, the first that a record has: at the epoch with the best validation accuracy, else the last
+# epoch, else, in old records, the epoch with the best training loss. None is selected on test data.
 ACCURACIES = {
     "best_validation_accuracy/test_accuracy": "at the best validation accuracy",
     "final/test_accuracy": "after the last epoch",
     "best_train_loss/test_accuracy": "at the best train loss",
 }
-# The three counts of symmetries, by what a record calls their logarithms.
+# Labels of the three counts of symmetries, by the record keys of their logarithms.
 SYMMETRIES = {
-    "permutation_log10": "permutations, layer by layer",
+    "permutation_log10": "permutations within layers",
     "live_automorphisms_log10": "exact group, live neurons",
-    "automorphisms_log10": "exact group, dead neurons too",
+    "automorphisms_log10": "exact group, with dead neurons",
 }
-# Masks that no --mask_type names.
+# Mask types of drivers without --mask_type.
 DRIVER_MASKS = {"prune": "magnitude pruning", "train": "dense"}
 MASK_ORDER = ("symmetric", "random", "per-neuron", "per-neuron-no-input-ablation", *DRIVER_MASKS.values())
-# What runs of one series may differ in: the axes of the plots, the trials, and how it was computed.
+# Columns that do not distinguish series: the axes of plots, trials and seeds, and the execution.
 _NOT_SETTINGS = {"driver", "file", "mask_type", "sparsity_range"}
 _NOT_SETTINGS |= {"execution", "batch_size_test", "update_epoch", "update_iterations"}
 _NOT_SETTINGS_IF = re.compile("seed|trial|sparsity$")
-# Shares of the span of values: clusters are further apart than the one, and no wider than the other.
+# As fractions of the range of values: the least gap between clusters, and the largest width of one.
 _GAP, _CLUSTER = 0.005, 0.02
-# How many of the things left out a warning names.
+# The number of skipped entries that a warning lists.
 _NAMED = 3
 
 
 class SkippedWarning(UserWarning):
-    """What `load` left out."""
+    """Warns of runs or entries that `load` skipped."""
 
 
 def load(paths: Path | Iterable[Path]) -> pd.DataFrame:
-    """Reads the records of runs: one row a run, named after it.
+    """Loads the records of runs as a table, one row per run, indexed by run id.
 
     Args:
-      paths: One or more of: a summary file; the folder of an experiment or of several, searched for `summary.json`;
-        the folder of one run; a glob pattern.
+      paths: One or more summary files, folders of experiments (searched recursively for `summary.json`), folders of
+        single runs, or glob patterns.
 
     Returns:
-      A table with the records' keys as columns (see `records.read` for what is mended), lists as tuples, and `file`,
-      the summary that a run was found in. A run that two summaries tell the same of is there once.
-      `attrs["skipped"]` lists what was left out, unfinished runs among it; a `SkippedWarning` says so in one line.
+      A table with the keys of the records as columns (cleaned as by `records.read`), lists as tuples, and `file`, the
+      summary file of the run. Runs with equal records in several summaries appear once. `attrs["skipped"]` lists what
+      was skipped, unfinished runs included, and a `SkippedWarning` is issued if that is anything.
 
     Raises:
-      UsageError: If there is no summary.
-      ValueError: If none could be read; the message names the first and the remedy.
+      UsageError: If no summary is found.
+      ValueError: If no summary could be read; the message names the first and the remedy.
     """
     listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     sources, skipped = _sources([os.path.expanduser(path) for path in listed])
@@ -101,14 +101,14 @@ def load(paths: Path | Iterable[Path]) -> pd.DataFrame:
 
 
 def skipped_line(frame: pd.DataFrame) -> str:
-    """Says in one line what `load` left out; empty if nothing."""
+    """Formats what `load` skipped as one line; empty if nothing was."""
     skipped = frame.attrs.get("skipped", [])
     more = f"; and {len(skipped) - _NAMED} more, see attrs['skipped']" if len(skipped) > _NAMED else ""
     return f"skipped {len(skipped)}: {'; '.join(skipped[:_NAMED])}{more}" if skipped else ""
 
 
 def _sources(paths: Iterable[str]) -> tuple[dict[pathlib.Path, set[str]], list[str]]:
-    """Finds the summaries, each with the runs wanted of it (all if none is named), and says where there is none."""
+    """Finds summary files, each with the selected runs (an empty set for all), and lists paths without any."""
     sources: dict[pathlib.Path, set[str]] = {}
     skipped = []
     for path in paths:
@@ -148,7 +148,7 @@ def _summaries(path: pathlib.Path) -> Iterator[tuple[pathlib.Path, str | None]]:
 
 
 def _unrecorded(file: pathlib.Path, wanted: set[str], found: records.Records) -> list[str]:
-    """Names the runs beside a summary that it has no record of, and how far they are."""
+    """Lists the runs beside a summary that have no record in it, with their status."""
     lines = []
     for config in sorted(file.parent.glob("*/config.json")):
         run = config.parent
@@ -163,26 +163,26 @@ def _unrecorded(file: pathlib.Path, wanted: set[str], found: records.Records) ->
 
 
 def _table(rows: list[dict[str, object]]) -> pd.DataFrame:
-    told: dict[str, list[dict[str, object]]] = {}
-    kept = []
+    seen: dict[str, list[dict[str, object]]] = {}
+    distinct = []
     for row in rows:
         record = {key: value for key, value in row.items() if key != "file"}
-        if record not in told.setdefault(str(row["run"]), []):
-            told[str(row["run"])].append(record)
-            kept.append(row)
-    frame = pd.DataFrame(kept).set_index("run")
+        if record not in seen.setdefault(str(row["run"]), []):
+            seen[str(row["run"])].append(record)
+            distinct.append(row)
+    frame = pd.DataFrame(distinct).set_index("run")
     for key in filter(records.is_measurement, frame.columns):
         if records.is_count(key):
-            frame[key] = pd.Series([row.get(key) for row in kept], frame.index, dtype=object)  # exact, as they are
+            frame[key] = pd.Series([row.get(key) for row in distinct], frame.index, dtype=object)  # exact, as they are
         else:
             frame[key] = pd.to_numeric(frame[key])
     return frame
 
 
 def mask_type(frame: pd.DataFrame) -> pd.Series:
-    """Names each run's kind of mask, with hyphens: its `--mask_type`, or what its driver does.
+    """Returns the mask type of each run, with hyphens: its `--mask_type`, or else that of its driver.
 
-    A record that tells neither is named after its file's folder, or its file.
+    Runs with neither are named after the folder of their summary, or the file.
     """
     driver = _text(frame, "driver")
     named = _text(frame, "mask_type").map(lambda name: name.replace("_", "-"), na_action="ignore")
@@ -194,7 +194,7 @@ def mask_type(frame: pd.DataFrame) -> pd.Series:
 
 
 def target_sparsity(frame: pd.DataFrame) -> pd.Series:
-    """Gives the share of connections that was to be cut; NaN where it was left to chance or to a schedule."""
+    """Returns the target sparsity of each run; NaN where it is random or set by a schedule."""
     target = numbers(frame, "mask_sparsity")
     target = target.mask(_text(frame, "sparsity_range").notna())
     driver = _text(frame, "driver")
@@ -205,13 +205,13 @@ def target_sparsity(frame: pd.DataFrame) -> pd.Series:
 
 
 def sparsity(frame: pd.DataFrame) -> pd.Series:
-    """Gives the share of connections cut: as aimed at, or where nothing was aimed at, as measured."""
+    """Returns the sparsity of each run, the fraction of connections removed: the target, or else the measured one."""
     measured = numbers(frame, "mask/sparsity").fillna(numbers(frame, "propagated_mask/sparsity"))
     return target_sparsity(frame).fillna(measured)
 
 
 def accuracy(frame: pd.DataFrame) -> pd.Series:
-    """Gives each run's test accuracy, in [0, 1]: the first of `ACCURACIES` that it has."""
+    """Returns the test accuracy of each run, in [0, 1]: the first of `ACCURACIES` that is recorded."""
     found = pd.Series(np.nan, frame.index)
     for key in ACCURACIES:
         found = found.fillna(numbers(frame, key))
@@ -219,7 +219,7 @@ def accuracy(frame: pd.DataFrame) -> pd.Series:
 
 
 def accuracy_epoch(frame: pd.DataFrame) -> str:
-    """Says at which epoch `accuracy` was taken, for the label of an axis."""
+    """Describes the epoch that `accuracy` is taken at, for axis labels."""
     missing = pd.Series(True, frame.index)
     used = []
     for key, epoch in ACCURACIES.items():
@@ -230,40 +230,40 @@ def accuracy_epoch(frame: pd.DataFrame) -> str:
 
 
 def symmetries(frame: pd.DataFrame, count: str, of: str = "mask") -> pd.Series:
-    """Gives the decimal logarithm of the number of symmetries that each run's masks have left.
+    """Returns the decimal logarithm of the number of symmetries of the masks of each run.
 
     Args:
       frame: The runs.
       count: One of `SYMMETRIES`.
-      of: `mask` or `propagated_mask`.
+      of: `mask`, or `propagated_mask` for masks without dead connections.
     """
     return numbers(frame, f"{of}/{count}")
 
 
 def numbers(frame: pd.DataFrame, column: str) -> pd.Series:
-    """Gives a column as floats; all NaN if there is none of that name."""
+    """Returns a column as floats; all NaN if there is no such column."""
     if column not in frame:
         return pd.Series(np.nan, frame.index)
     return pd.to_numeric(frame[column], errors="coerce").astype(float)
 
 
 def series(frame: pd.DataFrame) -> pd.Series:
-    """Names the series that each run is a trial of: its kind of mask, and each setting that runs differ in.
+    """Returns the series of each run: its mask type, and each setting in which the runs differ.
 
-    Runs of one name differ in sparsity and seeds only, so their means are means over trials.
+    Runs of a series differ only in sparsity and seeds, so means over them at one sparsity are means over trials.
     """
     names = mask_type(frame)
     for column in frame.columns:
         if records.is_measurement(column) or column in _NOT_SETTINGS or _NOT_SETTINGS_IF.search(column):
             continue
         if _text(frame, column).nunique() > 1:
-            told = frame[column].astype(object).map(_setting, na_action="ignore")
-            names += told.map(f", {column}={{}}".format, na_action="ignore").fillna("")
+            values = frame[column].astype(object).map(_setting, na_action="ignore")
+            names += values.map(f", {column}={{}}".format, na_action="ignore").fillna("")
     return names
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Puts series in the order in which plots and tables show them, each once.
+    """Sorts distinct series into the order of plots and tables.
 
     >>> in_order(["random", "dense", "symmetric", "random, depth=3"])
     ['symmetric', 'random', 'random, depth=3', 'dense']
@@ -276,18 +276,18 @@ def _rank(kind: str) -> int:
 
 
 def levels(values: pd.Series, most: int = 12, bins: int = 8) -> pd.Series:
-    """Gathers values to average over: equal ones, else those that are close, else those of bins of equally many.
+    """Groups values to average over: equal ones, else clusters of close ones, else quantile bins.
 
     >>> levels(pd.Series([0.5, 0.5, 0.9])).tolist()
     [0.5, 0.5, 0.9]
 
     Args:
-      values: Numbers; NaN belongs to no level.
-      most: With more different values than that, close ones are taken as equal, or else all are binned.
-      bins: The number of bins.
+      values: Numbers; NaN belongs to no group.
+      most: The largest number of distinct values, or of clusters, above which values are clustered or binned.
+      bins: The number of quantile bins.
 
     Returns:
-      For each value the level that it belongs to: the value, or the median of its cluster or bin.
+      The level of each value: the value itself, or the median of its cluster or bin.
     """
     if values.nunique() <= most:
         return values
@@ -303,17 +303,17 @@ def levels(values: pd.Series, most: int = 12, bins: int = 8) -> pd.Series:
 
 
 def sparsity_level(frame: pd.DataFrame) -> pd.Series:
-    """Gives the sparsity that a run is averaged under: the one aimed at, or its bin (see `levels`)."""
+    """Returns the sparsity under which each run is averaged: the target, or else its level (see `levels`)."""
     target = target_sparsity(frame)
     return target.fillna(levels(sparsity(frame).where(target.isna())))
 
 
 def statistics(frame: pd.DataFrame) -> pd.DataFrame:
-    """Takes means and sample standard deviations over the trials of each series at each sparsity.
+    """Computes means and sample standard deviations over the runs of each series at each sparsity.
 
     Returns:
-      A row for each (series, sparsity); columns `("runs", "")` and, for accuracy and each count of symmetries of the
-      masks, `mean` and `std`; NaN for what is not recorded, and for the deviation of one run.
+      One row per (series, sparsity); columns `("runs", "")` and, for accuracy and each count of symmetries of the
+      masks, `mean` and `std`; NaN for what is not recorded, and for the deviation of a single run.
     """
     measured = {"accuracy": accuracy(frame)} | {key: symmetries(frame, key) for key in SYMMETRIES}
     values = pd.DataFrame({"series": series(frame), "sparsity": sparsity_level(frame)} | measured)
@@ -326,10 +326,10 @@ def statistics(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def epochs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Reads the epochs of runs from the `metrics.jsonl` in the folder of each, where there is one.
+    """Loads the metrics of all epochs from the `metrics.jsonl` of each run, if it exists.
 
     Returns:
-      A row an epoch, with `run`, the name, and the keys of the epochs' records as columns.
+      One row per epoch, with the run id as `run` and the keys of `metrics.jsonl` as columns.
     """
     found = []
     for run, file in zip(frame.index, frame["file"], strict=True):
@@ -344,13 +344,13 @@ def _lines(path: pathlib.Path) -> Iterator[dict[str, object]]:
         try:
             record = json.loads(line)
         except ValueError:
-            return  # The last line of a killed run can be a part.
+            return  # The last line of a killed run may be incomplete.
         if isinstance(record, dict):
             yield record
 
 
 def _text(frame: pd.DataFrame, column: str) -> pd.Series:
-    """Gives a column as strings, None where there is nothing."""
+    """Returns a column as strings, None where values are missing."""
     if column not in frame:
         return pd.Series(None, frame.index, dtype=object)
     return frame[column].astype(object).map(str, na_action="ignore").astype(object)

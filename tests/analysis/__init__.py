@@ -1,1 +1,1 @@
-"""The analysis of many runs, on an experiment that is invented."""
+"""Tests of the analysis of many runs, on synthetic records."""

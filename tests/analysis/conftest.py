@@ -1,4 +1,4 @@
-"""The invented experiment, made and read once."""
+"""Fixtures: a synthetic experiment, written and loaded once."""
 
 import pathlib
 
@@ -19,11 +19,11 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture
 def frame(experiment: pathlib.Path) -> pd.DataFrame:
-    """Its runs."""
+    """The table of its runs."""
     return summaries.load(experiment)
 
 
 @pytest.fixture(scope="session")
 def rendered(experiment: pathlib.Path) -> str:
-    """Their page."""
+    """The report on them."""
     return page.render(summaries.load(experiment), "<i>runs</i> & more")

@@ -1,4 +1,4 @@
-"""An experiment as the drivers leave it, invented: its numbers are plausible, and quick to have."""
+"""A synthetic experiment in the format of the drivers, with plausible numbers."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The figures show the runs' own numbers, and say in words what they lack."""
+"""Figures: the plotted numbers are those of the runs, and missing columns are named."""
 
 import pathlib
 import shutil
@@ -69,7 +69,7 @@ def test_accuracy_against_sparsity_is_the_data(frame: pd.DataFrame) -> None:
         groups = accuracy[these].groupby(target[these])
         np.testing.assert_allclose(found, np.column_stack([groups.mean().index, groups.mean()]), rtol=1e-12)
     assert axes.get_ylabel() == "test accuracy\n(at the best validation accuracy)"
-    assert axes.get_xlabel() == "sparsity (connections cut)"
+    assert axes.get_xlabel() == "sparsity (fraction removed)"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0%", "50%", "80%", "90%", "95%", "98%"]
     assert legend(figure) == [f"{name} ({len(found)})" for name, found in drawn.items()]
 
@@ -92,10 +92,10 @@ def test_symmetries_against_accuracy_are_the_data(frame: pd.DataFrame) -> None:
         for name, found in points(axes).items():
             accuracy = frame["best_validation_accuracy/test_accuracy"]
             np.testing.assert_array_equal(found, expected(frame, name, frame[measure], accuracy))
-        assert "symmetries left" in axes.get_xlabel()
+        assert "mask symmetries" in axes.get_xlabel()
         assert axes.get_xticklabels()[0].get_text() == "1"
     assert len({axes.get_xlabel() for axes in figure.axes}) == 3
-    assert "the larger the sparser" in figure.legends[1].get_title().get_text()
+    assert "larger for sparser masks" in figure.legends[1].get_title().get_text()
     assert legend(figure, 1) == ["0%", "50%", "80%", "95%", "98%"]
 
 
@@ -123,12 +123,12 @@ def test_symmetries_against_sparsity_are_the_data(of: str, frame: pd.DataFrame) 
 def test_training_curves_are_the_means_of_the_epochs(frame: pd.DataFrame) -> None:
     figure = figures.training_curves(frame)
     assert [axes.get_title() for axes in figure.axes] == [
-        "0% cut",
-        "50% cut",
-        "80% cut",
-        "90% cut",
-        "95% cut",
-        "98% cut",
+        "sparsity 0%",
+        "sparsity 50%",
+        "sparsity 80%",
+        "sparsity 90%",
+        "sparsity 95%",
+        "sparsity 98%",
     ]
     epochs = summaries.epochs(frame)
     for axes, level in zip(figure.axes[1:], invented.SPARSITIES, strict=True):

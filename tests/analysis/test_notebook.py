@@ -1,4 +1,4 @@
-"""The notebook runs as it is, on any summary."""
+"""The notebook runs on any summary."""
 
 import os
 import pathlib
@@ -35,7 +35,7 @@ def test_it_draws_every_figure(
     drawn = [source for source in outputs if "figures." in source]
     assert len(drawn) == 8
     shown = " ".join(output.get("text", "") for found in outputs.values() for output in found)
-    assert "78 runs; 0 things skipped" in shown
+    assert "78 runs; 0 entries skipped" in shown
     assert any(
         "<table" in output["data"].get("text/html", "")
         for found in outputs.values()

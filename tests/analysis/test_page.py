@@ -1,4 +1,4 @@
-"""The page holds every plot and every run, and needs nothing else."""
+"""The HTML report: all plots and runs, and no external resources."""
 
 import base64
 import html

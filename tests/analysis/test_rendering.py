@@ -1,4 +1,4 @@
-"""The page as a browser shows it."""
+"""The layout of the HTML report in a browser."""
 
 import json
 import pathlib
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 
 @pytest.fixture(scope="module")
 def measured(rendered: str, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The page, made to write down what it looks like."""
+    """The report with a script that records its layout."""
     path = tmp_path_factory.mktemp("rendering") / "report.html"
     assert rendered.count("</body>") == 1
     path.write_text(rendered.replace("</body>", MEASURE), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The report driver as a process."""
+"""The report driver, run as a process."""
 
 import pathlib
 import subprocess
@@ -23,7 +23,7 @@ def report(*arguments: str, isolated: str = "") -> subprocess.CompletedProcess[s
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """An experiment of three runs, for one of which there is no record."""
+    """An experiment of three runs, one of which has no record."""
     folder = tmp_path_factory.mktemp("small") / "runs"
     records = [invented.record("shuffled_mask", "random", 0.9, trial) for trial in range(3)]
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Summaries are read whole, whoever wrote them, and what is left out is named."""
+"""Summaries: loading, cleaning, series and statistics, and what is skipped."""
 
 import json
 import math
@@ -68,7 +68,7 @@ def test_old_and_partial_records_are_mended(tmp_path: pathlib.Path) -> None:
         '"partial": {"mask/permutations": "24", "final/test_accuracy": NaN, "mask_type": null},'
         '"empty": {}, "wrong": 3, "odd": {"mask/sparsity": "a half", "final/loss": [1]}}',
     )
-    with pytest.warns(summaries.SkippedWarning, match=r"^skipped 3: .*wrong is no record") as caught:
+    with pytest.warns(summaries.SkippedWarning, match=r"^skipped 3: .*wrong is not a record") as caught:
         frame = summaries.load(path)
     assert "\n" not in str(caught[0].message)
     assert frame.index.tolist() == ["old", "partial", "empty", "odd"]
@@ -81,14 +81,14 @@ def test_old_and_partial_records_are_mended(tmp_path: pathlib.Path) -> None:
     np.testing.assert_allclose(frame["mask/permutation_log10"], expected, rtol=1e-12)
     assert (frame.loc["old", "lr"], frame.loc["old", "features"]) == (0.001, (300, 100))
     assert pd.isna(frame.loc["partial", "final/test_accuracy"])
-    assert any("mask/sparsity (='a half') is no number" in line for line in frame.attrs["skipped"])
+    assert any("mask/sparsity (='a half') is not a number" in line for line in frame.attrs["skipped"])
     assert repr(frame)  # Python refuses to write out an integer of 5,001 digits.
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is not JSON: .* Remove or mend it"),
+        ("{", "is not JSON: .* Remove or repair it"),
         ("", "is not JSON"),
         ("\x00", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
@@ -143,7 +143,7 @@ def test_unfinished_runs_are_named(tmp_path: pathlib.Path) -> None:
 
 def test_a_long_list_of_skipped_things_is_cut_in_the_warning_only(tmp_path: pathlib.Path) -> None:
     write(tmp_path / "summary.json", {"run": RECORD} | {f"bad{index}": index for index in range(9)})
-    with pytest.warns(summaries.SkippedWarning, match=r"^skipped 9: .*bad2 is no record; and 6 more"):
+    with pytest.warns(summaries.SkippedWarning, match=r"^skipped 9: .*bad2 is not a record; and 6 more"):
         frame = summaries.load(tmp_path)
     assert len(frame.attrs["skipped"]) == 9
 
