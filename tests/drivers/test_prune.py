@@ -33,6 +33,7 @@ def pruned(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, subp
     return folder, run("prune", "--sparsity=0.9", *SHORT, f"--experiment_dir={folder}")
 
 
+@pytest.mark.slow
 def test_prune_says_what_it_found(pruned: tuple[pathlib.Path, subprocess.CompletedProcess[str]]) -> None:
     folder, done = pruned
     assert done.returncode == 0, done.stderr
@@ -42,6 +43,7 @@ def test_prune_says_what_it_found(pruned: tuple[pathlib.Path, subprocess.Complet
     assert str(only_run(folder)) in done.stdout
 
 
+@pytest.mark.slow
 def test_prune_leaves_what_pandas_reads(pruned: tuple[pathlib.Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = pruned
     directory = only_run(folder)
@@ -66,6 +68,7 @@ def test_prune_leaves_what_pandas_reads(pruned: tuple[pathlib.Path, subprocess.C
     assert (directory / "training.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_prune_leaves_what_tensorboard_reads(pruned: tuple[pathlib.Path, subprocess.CompletedProcess[str]]) -> None:
     directory = only_run(pruned[0])
     events = read_events(directory)
@@ -81,6 +84,7 @@ def test_prune_leaves_what_tensorboard_reads(pruned: tuple[pathlib.Path, subproc
     )
 
 
+@pytest.mark.slow
 def test_saved_model_is_exactly_zero_where_pruned(
     pruned: tuple[pathlib.Path, subprocess.CompletedProcess[str]],
 ) -> None:
@@ -97,6 +101,7 @@ def test_saved_model_is_exactly_zero_where_pruned(
         assert (weight[mask == 1] != 0).any()
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_left_alone(pruned: tuple[pathlib.Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = pruned
     before = {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()}
@@ -106,6 +111,7 @@ def test_a_finished_run_is_left_alone(pruned: tuple[pathlib.Path, subprocess.Com
     assert {path: path.stat().st_mtime_ns for path in only_run(folder).rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: pathlib.Path) -> None:
     flags = (*SHORT[:-2], "--features=30", "--epochs=40", "--pruning_schedule=[(3, 0.5), (30, 0.8)]")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
@@ -159,6 +165,7 @@ def test_bad_input_is_one_clear_line(flag: str, status: int, message: str, tmp_p
     assert not list(tmp_path.rglob("metrics.jsonl"))
 
 
+@pytest.mark.slow
 def test_pruning_before_any_training_is_told(tmp_path: pathlib.Path) -> None:
     short = ("--examples=400", "--validation_size=100", "--epochs=1", "--features=8")
     done = run("prune", *short, f"--experiment_dir={tmp_path / 'once'}")
@@ -169,6 +176,7 @@ def test_pruning_before_any_training_is_told(tmp_path: pathlib.Path) -> None:
     assert (asked.returncode, asked.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_damaged_archive_is_one_clear_line(tmp_path: pathlib.Path) -> None:
     (tmp_path / "cifar-10-binary-cut.tar.gz").write_bytes(b"\x1f\x8b\x08\x00 not an archive")
     done = run(
@@ -184,6 +192,7 @@ def test_damaged_archive_is_one_clear_line(tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["MNIST_CNN", "CIFAR10_CNN"])
 def test_convolutional_models_prune(model: str, tmp_path: pathlib.Path) -> None:
     flags = ("--examples=300", "--validation_size=50", "--epochs=2", "--filters=4,6", "--pruning_scope=global")
@@ -216,6 +225,7 @@ def test_train_keeps_every_connection(tmp_path: pathlib.Path) -> None:
     assert lines[-1]["test_accuracy"] > lines[0]["test_accuracy"]
 
 
+@pytest.mark.slow
 def test_rewinding_trains_the_ticket_from_its_early_weights(tmp_path: pathlib.Path) -> None:
     flags = (*SHORT, "--epochs=6", "--pruning_schedule=[(3, 0.5)]", "--rewind_epoch=1", "--lr_schedule=cosine")
     plain, again = tmp_path / "ticket", tmp_path / "reinit"
@@ -231,6 +241,7 @@ def test_rewinding_trains_the_ticket_from_its_early_weights(tmp_path: pathlib.Pa
     assert other[3]["mask/sparsity"] == lines[3]["mask/sparsity"]
 
 
+@pytest.mark.slow
 def test_a_control_without_a_ticket_is_refused(tmp_path: pathlib.Path) -> None:
     done = run("prune", *SHORT, "--ablation=reinit", f"--experiment_dir={tmp_path}")
     assert done.returncode == 2

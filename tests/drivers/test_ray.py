@@ -9,6 +9,7 @@ from tests.drivers.processes import all_runs, read, run
 FLAGS = "--flags=--examples=400 --validation_size=100 --epochs=1 --features=8"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Ray's own warnings are not this project's.
 def test_a_cluster_runs_the_same_cells(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_worker_niceness", "0")  # Else other tests, running beside this one, starve it.

@@ -17,6 +17,7 @@ from weirdonetworks.lab.errors import UsageError
 FLAGS = "--flags=--examples=400 --validation_size=100 --epochs=1 --features=8"
 
 
+@pytest.mark.slow
 def test_a_failed_cell_stops_no_other_and_what_is_finished_is_skipped(tmp_path: pathlib.Path) -> None:
     wanted = "--grid=mask_type=symmetric,nonsense;mask_sparsity=0.5,0.9"
     done = run("sweep", wanted, FLAGS, f"--experiment_dir={tmp_path}", "shuffled_mask")
@@ -115,6 +116,7 @@ def test_the_grid_is_the_product_in_order() -> None:
         grid.cells("prune", "sparsity=0.5;;epochs=1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_an_ended_sweep_ends_its_cells_and_goes_on_where_they_were(
     ending: signal.Signals, tmp_path: pathlib.Path

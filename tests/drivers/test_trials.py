@@ -12,6 +12,7 @@ from tests.drivers.processes import all_runs, command, only_run, read, records, 
 SHORT = ("--examples=1500", "--validation_size=500", "--epochs=2", "--features=24,12", "--update_iterations=2")
 
 
+@pytest.mark.slow
 def test_shuffled_mask_records_its_mask(tmp_path: pathlib.Path) -> None:
     flags = ("--mask_type=symmetric", "--mask_sparsity=0.75", "--masked_layer_indices=0,1")
     done = run("shuffled_mask", *SHORT, *flags, f"--experiment_dir={tmp_path}")
@@ -31,6 +32,7 @@ def test_shuffled_mask_records_its_mask(tmp_path: pathlib.Path) -> None:
     assert record["propagated_mask/permutation_log10"] == pytest.approx(record["mask/permutation_log10"])
 
 
+@pytest.mark.slow
 def test_no_input_ablation_says_what_it_added(tmp_path: pathlib.Path) -> None:
     flags = ("--mask_type=per_neuron_no_input_ablation", "--mask_sparsity=0.99")
     assert run("shuffled_mask", *SHORT, *flags, f"--experiment_dir={tmp_path}").returncode == 0
@@ -39,6 +41,7 @@ def test_no_input_ablation_says_what_it_added(tmp_path: pathlib.Path) -> None:
     assert statistics["connections_added"] == (784 - 8 * 24) + 24 + 12
 
 
+@pytest.mark.slow
 def test_random_mask_draws_its_sparsity_from_the_range(tmp_path: pathlib.Path) -> None:
     flags = ("--sparsity_range=0.3,0.6", "--num_trials=3", "--mask_type=random")
     assert run("random_mask", *SHORT, *flags, f"--experiment_dir={tmp_path}").returncode == 0
@@ -48,6 +51,7 @@ def test_random_mask_draws_its_sparsity_from_the_range(tmp_path: pathlib.Path) -
     assert all(0.299 < sparsity < 0.601 for sparsity in sparsities)
 
 
+@pytest.mark.slow
 def test_fixed_param_reports_widths_near_the_count(tmp_path: pathlib.Path) -> None:
     flags = ("--param_count=20000", "--depth=3", "--mask_sparsity=0.5")
     done = run(
@@ -75,6 +79,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_trial_equals_the_single_run_with_its_seeds(trials: pathlib.Path, tmp_path: pathlib.Path) -> None:
     seeds = ("--random_seed=44", "--mask_randomseed=44", "--execution=graph")
     assert run("shuffled_mask", *SHORT, *seeds, f"--experiment_dir={tmp_path}").returncode == 0
@@ -86,6 +91,7 @@ def test_a_trial_equals_the_single_run_with_its_seeds(trials: pathlib.Path, tmp_
     assert records(alone) not in others
 
 
+@pytest.mark.slow
 def test_finished_trials_are_left_alone(trials: pathlib.Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in trials.glob("shuffled_mask-*/*") if path.is_file()}
     done = run("shuffled_mask", *SHORT, "--num_trials=3", f"--experiment_dir={trials}")
@@ -94,6 +100,7 @@ def test_finished_trials_are_left_alone(trials: pathlib.Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in trials.glob("shuffled_mask-*/*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_batched_trials_agree_with_threads(trials: pathlib.Path, tmp_path: pathlib.Path) -> None:
     flags = ("--num_trials=3", "--trials_backend=batched", f"--experiment_dir={tmp_path}")
     done = run("shuffled_mask", *SHORT, *flags)
@@ -107,6 +114,7 @@ def test_batched_trials_agree_with_threads(trials: pathlib.Path, tmp_path: pathl
         assert single["mask/sparsity"] == batched["mask/sparsity"]
 
 
+@pytest.mark.slow
 def test_killed_trials_go_on_with_the_unfinished(tmp_path: pathlib.Path) -> None:
     flags = (*SHORT, "--epochs=12", "--num_trials=4")
     whole, cut = tmp_path / "whole", tmp_path / "cut"

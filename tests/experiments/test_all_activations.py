@@ -30,6 +30,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return folder, run("all_activations", *SHORT, f"--experiment_dir={folder}")
 
 
+@pytest.mark.slow
 def test_it_leaves_results_and_a_picture(finished: Done) -> None:
     folder, done = finished
     assert (done.returncode, done.stderr) == (0, "")
@@ -44,6 +45,7 @@ def test_it_leaves_results_and_a_picture(finished: Done) -> None:
     assert len(all_runs(study)) == len(networks)
 
 
+@pytest.mark.slow
 def test_the_weights_given_are_in_the_records_of_each_epoch(finished: Done) -> None:
     study = only_run(finished[0])
     found = read(study / "results.json")["weights"]
@@ -56,6 +58,7 @@ def test_the_weights_given_are_in_the_records_of_each_epoch(finished: Done) -> N
     assert 0.5 not in found["sum"][-1].values()
 
 
+@pytest.mark.slow
 def test_a_finished_study_trains_nothing(finished: Done) -> None:
     folder, _ = finished
     assert "convolution_4" in shown_again("all_activations", folder, *SHORT)

@@ -27,6 +27,7 @@ SHORT = bottleneck.BottleneckConfig(
 )
 
 
+@pytest.mark.slow
 def test_a_price_lowers_the_rate(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     experiment.main(SHORT, RunOptions(experiment_dir=str(tmp_path)))
     assert "Share of the angle in pixels" in capsys.readouterr().out

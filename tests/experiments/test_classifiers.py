@@ -22,6 +22,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return request.param, folder, run(request.param, *SHORT[request.param], f"--experiment_dir={folder}")
 
 
+@pytest.mark.slow
 def test_it_says_what_it_found(finished: Done) -> None:
     name, folder, done = finished
     assert (done.returncode, done.stderr) == (0, "")
@@ -31,6 +32,7 @@ def test_it_says_what_it_found(finished: Done) -> None:
     assert f"{found['test_accuracy']['mean']:.2%}" in done.stdout and str(study) in done.stdout
 
 
+@pytest.mark.slow
 def test_results_are_those_of_the_trainings(finished: Done) -> None:
     name, folder, _ = finished
     study = only_run(folder)
@@ -44,6 +46,7 @@ def test_results_are_those_of_the_trainings(finished: Done) -> None:
     assert (study / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_finished_study_trains_nothing(finished: Done) -> None:
     name, folder, _ = finished
     shown_again(name, folder, *SHORT[name])

@@ -16,6 +16,7 @@ SHORT = conservation.ConservationConfig(
 )
 
 
+@pytest.mark.slow
 def test_it_measures_the_drift_of_each_network_at_each_rate(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

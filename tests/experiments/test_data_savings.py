@@ -17,6 +17,7 @@ SHORT = ("--examples=400", "--validation_size=0", "--epochs=2", "--batch_size=10
 NETWORKS = ["plain", "plain + augmentation", "synchronous", "invariant"]
 
 
+@pytest.mark.slow
 def test_it_trains_every_network_on_every_size(tmp_path: pathlib.Path) -> None:
     flags = ("--parameters=3000", "--sizes=20,200", "--targets=0,0.99", f"--experiment_dir={tmp_path}")
     done = run("data_savings", *SHORT, *flags)

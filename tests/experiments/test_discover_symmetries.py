@@ -11,6 +11,7 @@ from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.errors import UsageError
 
 
+@pytest.mark.slow
 def test_it_tells_the_symmetries_of_the_grid_and_of_shuffled_images(tmp_path: pathlib.Path) -> None:
     done = run("discover_symmetries", "--examples=3000", f"--experiment_dir={tmp_path}")
     assert (done.returncode, done.stderr) == (0, "")

@@ -21,6 +21,7 @@ SHORT = jacobian_structure.JacobianStructureConfig(
 STAGES = ["convolution 0", "ReLU 0", "pooling 0", "flatten", "dense"]
 
 
+@pytest.mark.slow
 def test_it_measures_each_network_before_and_after_training(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,7 @@ def test_widths_are_rewarded_in_training_alone(digits: Dataset) -> None:
     np.testing.assert_array_equal(figures[True]["accuracy"], figures[False]["accuracy"])
 
 
+@pytest.mark.slow
 def test_it_tells_the_width_learned_for_each_range(tmp_path: pathlib.Path) -> None:
     short = ("--examples=300", "--epochs=2", "--shrink=4", "--execution=graph", "--hidden_size=4")
     done = run("learned_augmentation", *short, "--ranges=45", "--strengths=9", f"--experiment_dir={tmp_path}")

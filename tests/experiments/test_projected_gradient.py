@@ -30,6 +30,7 @@ SERIES = [
 ]
 
 
+@pytest.mark.slow
 def test_it_measures_every_way_to_train(tmp_path: pathlib.Path) -> None:
     flags = ("--penalties=10", "--rates=0.2", "--lr=0.5", f"--experiment_dir={tmp_path}")
     done = run("projected_gradient", *SHORT, *flags)

@@ -45,6 +45,7 @@ def check_symmetries(kind: str, figures: dict[str, float]) -> None:
             assert figures[name] > LEARNED, (kind, name)
 
 
+@pytest.mark.slow
 def test_it_tells_what_is_built_in_from_what_is_learned(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

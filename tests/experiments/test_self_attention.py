@@ -21,6 +21,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return folder, run("self_attention", *SHORT, f"--experiment_dir={folder}")
 
 
+@pytest.mark.slow
 def test_it_leaves_results_and_a_picture(finished: Done) -> None:
     folder, done = finished
     assert (done.returncode, done.stderr) == (0, "")
@@ -34,6 +35,7 @@ def test_it_leaves_results_and_a_picture(finished: Done) -> None:
     assert (study / "self_attention.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_finished_study_trains_nothing(finished: Done) -> None:
     folder, _ = finished
     shown_again("self_attention", folder, *SHORT)

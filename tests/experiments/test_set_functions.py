@@ -119,6 +119,7 @@ def test_what_was_not_asked_for_has_no_panel() -> None:
     assert not set_functions.draw(found).axes[2].lines
 
 
+@pytest.mark.slow
 def test_it_leaves_results_and_a_picture(finished: Done) -> None:
     folder, done = finished
     assert (done.returncode, done.stderr) == (0, "")
@@ -148,6 +149,7 @@ def test_it_leaves_results_and_a_picture(finished: Done) -> None:
     assert (study / "set_functions.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_finished_study_trains_nothing(finished: Done) -> None:
     folder, _ = finished
     shown_again("set_functions", folder, *SHORT)

@@ -25,6 +25,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return folder, run("staged", *SHORT, f"--experiment_dir={folder}")
 
 
+@pytest.mark.slow
 def test_it_leaves_results_and_a_picture(finished: Done) -> None:
     folder, done = finished
     assert (done.returncode, done.stderr) == (0, "")
@@ -37,12 +38,14 @@ def test_it_leaves_results_and_a_picture(finished: Done) -> None:
     assert (study / "staged.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_stages_and_the_network_at_once_have_as_many_epochs(finished: Done) -> None:
     study = only_run(finished[0])
     lengths = {directory.name.rsplit("-", 1)[0]: len(records(directory)) for directory in all_runs(study)}
     assert lengths == {"residual_stage_1": 2, "residual_stage_2": 2, "residual_at_once": 4}
 
 
+@pytest.mark.slow
 def test_a_finished_study_trains_nothing(finished: Done) -> None:
     folder, _ = finished
     shown_again("staged", folder, *SHORT)
@@ -54,6 +57,7 @@ def test_bad_input_is_one_clear_line(tmp_path: pathlib.Path) -> None:
     assert "network (=Serial) must be one of all, ExpansionSerial" in done.stderr
 
 
+@pytest.mark.slow
 def test_interrupted_between_stages_and_resumed_equals_uninterrupted(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

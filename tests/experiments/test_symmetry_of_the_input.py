@@ -58,6 +58,7 @@ def few_digits(request: pytest.FixtureRequest) -> Dataset:
     return data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FLAGS)
 def test_a_study_leaves_results_a_picture_and_its_trainings(name: str, finished: Finished) -> None:
     directory, printed = finished(name)
@@ -72,6 +73,7 @@ def test_a_study_leaves_results_a_picture_and_its_trainings(name: str, finished:
         assert all(0 <= record["test_accuracy"] <= 1 for record in records(training))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["polynomial_mnist", "synchronous_mnist"])
 def test_a_comparison_tells_symmetric_networks_from_others(name: str, finished: Finished) -> None:
     directory, printed = finished(name)
@@ -88,6 +90,7 @@ def test_a_comparison_tells_symmetric_networks_from_others(name: str, finished: 
             assert 1500 < each["parameters"] <= 5000
 
 
+@pytest.mark.slow
 def test_invariant_choice_follows_the_share_from_the_start(finished: Finished) -> None:
     directory, _ = finished("invariant_choice")
     found = read(directory / "results.json")
@@ -137,6 +140,7 @@ def test_a_network_of_orbit_sums_is_invariant_and_not_under_the_control(few_digi
             assert share < 0.75 and chance[part] < 0.75
 
 
+@pytest.mark.slow
 def test_monomial_subset_counts_what_it_chose(finished: Finished) -> None:
     subsets = read(finished("monomial_subset")[0] / "results.json")["subsets"]
     products = 49 * 48 // 2
@@ -151,6 +155,7 @@ def test_monomial_subset_counts_what_it_chose(finished: Finished) -> None:
     assert [each["parameters"] for each in subsets] == [3 * (98 + each["number"] + 1) + rest for each in subsets]
 
 
+@pytest.mark.slow
 def test_pooling_choice_tries_each_pooling_at_both_positions(finished: Finished) -> None:
     networks = read(finished("pooling_choice")[0] / "results.json")["networks"]
     tried = {(each["pooling"], each["position"]) for each in networks}
@@ -159,6 +164,7 @@ def test_pooling_choice_tries_each_pooling_at_both_positions(finished: Finished)
     assert all(len(each["test_accuracy"]["values"]) == 2 for each in networks)
 
 
+@pytest.mark.slow
 def test_minimal_network_gives_up_at_the_limit(finished: Finished) -> None:
     directory, printed = finished("minimal_network")
     networks = read(directory / "results.json")["networks"]
@@ -167,6 +173,7 @@ def test_minimal_network_gives_up_at_the_limit(finished: Finished) -> None:
     assert "at most" in printed
 
 
+@pytest.mark.slow
 def test_minimal_network_finds_a_width(finished: Finished) -> None:
     networks = read(finished("minimal_network")[0] / "results.json")["networks"]
     found = [each for each in networks if each["width"]]
