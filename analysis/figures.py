@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -245,7 +246,7 @@ def _draw_means(
 ) -> None:
     at, spread = mean.index.to_numpy(float), deviation.reindex(mean.index)
     low, high = mean - spread.fillna(0), mean + spread.fillna(0)
-    if len(mean) == 1:
+    if len(mean) == 1 and spread.notna().all():
         axes.errorbar(at, mean, mean - low, color=one.colour, capsize=4, **placed)
     axes.fill_between(at, mean - spread, mean + spread, color=one.colour, alpha=0.18, linewidth=0, **placed)
     axes.plot(at, mean, color=one.colour, marker=marker, markeredgecolor="white", label=one.name, zorder=3, **placed)
@@ -281,19 +282,17 @@ def _add_legend(figure: Figure, everyone: Sequence[_Series], lined: bool = True,
         handle = Line2D([], [], color=one.colour, linestyle="-" if lined else "", marker=one.marker if marked else "")
         handle.set_label(f"{one.name} ({one.mask.sum()})")
         handles.append(handle)
-    columns = _columns(figure, handles)
+    # Estimated at 1/12 inch per character, and 0.8 inch per handle with the space around it.
+    width = 0.8 + max(len(str(handle.get_label())) for handle in handles) / 12
+    fitting = figure.get_figwidth() / width
+    columns = max(1, min(len(handles), int(fitting)))
     figure.set_figheight(figure.get_figheight() + _LEGEND_LINE * math.ceil(len(handles) / columns))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+    size = mpl.rcParams["font.size"] * min(1.0, fitting)  # A name longer than the figure is wide is written smaller.
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=size)
 
 
 def _add_note(figure: Figure, text: str) -> None:
     figure.suptitle(text, fontsize="small", color=_NOTE_COLOUR)
-
-
-def _columns(figure: Figure, handles: Sequence[Line2D]) -> int:
-    """Estimates the number of legend columns that fit, at 1/14 inch per character and 0.6 inch per handle."""
-    widest = max(len(str(handle.get_label())) for handle in handles)
-    return max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + widest / 14))))
 
 
 def _add_size_legend(figure: Figure, sparsity: pd.Series, missing: str) -> None:

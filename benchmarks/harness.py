@@ -34,6 +34,7 @@ from tqdm import tqdm
 from weirdonetworks.lab import machine
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files
+from weirdonetworks.lab.records.tables import counted
 
 PACKAGES = ("tensorflow", "dm-sonnet", "keras", "torch", "jax", "numpy")
 
@@ -301,7 +302,7 @@ def format_table(rows: Sequence[Row]) -> str:
 def describe_machine() -> str:
     """Says in a line what it was measured on and with."""
     packages = ", ".join(f"{name} {version}" for name, version in _versions().items())
-    return f"{_processor()}, {_processors()} processors; {packages}"
+    return f"{_processor()}, {counted(_processors(), 'processor')}; {packages}"
 
 
 def _names(text: str) -> list[str]:

@@ -29,6 +29,7 @@ from benchmarks.training_step import SPARSITY, WIDTHS
 from weight_symmetry import masks
 from weirdonetworks.lab import machine, seeds
 from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.records.tables import counted
 
 HERE = "benchmarks.many_models"
 _barrier: Any = None  # At which a process waits until all are ready; set in processes made for it.
@@ -267,7 +268,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _caption(options: Mapping[str, Any]) -> str:
     return (
-        f"Seconds an epoch of one model, {options['models']} models, {SPARSITY:.0%} masked, {options['epochs']} epochs"
+        f"Seconds an epoch of one model, {counted(options['models'], 'model')}, {SPARSITY:.0%} masked, "
+        f"{counted(options['epochs'], 'epoch')}"
     )
 
 

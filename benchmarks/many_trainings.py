@@ -23,6 +23,7 @@ from typing import Any
 
 from benchmarks import harness
 from weirdonetworks.lab import machine
+from weirdonetworks.lab.records.tables import counted
 
 HERE = "benchmarks.many_trainings"
 WIDTHS = {"small": (10,), "medium": (300, 100, 10)}
@@ -131,7 +132,7 @@ def _several(text: str) -> int:
 
 
 def _caption(options: Mapping[str, Any]) -> str:
-    return f"{options['trainings']} trainings in one process, {options['examples']:,} images, one epoch each"
+    return f"{options['trainings']} trainings in one process, {counted(options['examples'], 'image')}, one epoch each"
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import harness
+from weirdonetworks.lab.records.tables import counted
 
 ELEMENTS, SIDE = 36, 28
 PIXELS = SIDE * SIDE
@@ -344,7 +345,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _caption(options: Mapping[str, Any]) -> str:
     xla = ", XLA" * (options["xla"] and options["work"] == "synchronous")
-    return f"Seconds for {CALLS} calls, batch {options['batch']}{xla}, {options['repetitions']} repetitions a round"
+    repetitions = counted(options["repetitions"], "repetition")
+    return f"Seconds for {CALLS} calls, batch {options['batch']}{xla}, {repetitions} a round"
 
 
 if __name__ == "__main__":

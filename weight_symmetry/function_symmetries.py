@@ -13,6 +13,7 @@ import numpy.typing as npt
 from weight_symmetry.automorphisms import Automorphisms, automorphisms
 from weight_symmetry.chain import Masks
 from weight_symmetry.propagation import propagate
+from weirdonetworks.lab.records.tables import counted
 
 if TYPE_CHECKING:
     from weight_symmetry.models import MaskedModel
@@ -75,14 +76,14 @@ class FunctionSymmetries:
     def describe(self) -> str:
         """States the whole group in one line."""
         line = (
-            f"{self.live_units} live hidden units with {self.activation}: "
-            f"{_written(self.permutations.live_order)} permutations, {_flips(self.sign_flips)} sign flips, "
-            f"{self.rescaling_dimension} dimensions of rescaling"
+            f"{counted(self.live_units, 'live hidden unit')} with {self.activation}: "
+            f"{_permutations(self.permutations.live_order)}, {_flips(self.sign_flips)}, "
+            f"{counted(self.rescaling_dimension, 'dimension')} of rescaling"
         )
         if self.normalised_units:
             line += (
                 f"; of these units, {self.normalised_units} with batch norm, whose scales and offsets allow "
-                f"{_flips(self.norm_sign_flips)} sign flips and {self.norm_rescaling_dimension} dimensions more"
+                f"{_flips(self.norm_sign_flips)} and {counted(self.norm_rescaling_dimension, 'dimension')} more"
             )
         return line
 
@@ -235,11 +236,11 @@ def _equal(one: Floats, other: Floats) -> bool:
     return bool(np.isfinite(one).all() and np.allclose(one, other, rtol=1e-9, atol=1e-15))
 
 
-def _written(count: int) -> str:
+def _permutations(count: int) -> str:
     """Writes a count out, or, a large one, as a power of ten."""
-    return f"{count:,}" if count < 10**12 else f"10^{math.log10(count):.1f}"
+    return counted(count, "permutation") if count < 10**12 else f"10^{math.log10(count):.1f} permutations"
 
 
 def _flips(count: int) -> str:
     """Writes a power of two out, or, a large one, as such."""
-    return f"{count:,}" if count < 10**4 else f"2^{count.bit_length() - 1}"
+    return counted(count, "sign flip") if count < 10**4 else f"2^{count.bit_length() - 1} sign flips"

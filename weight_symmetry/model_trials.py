@@ -126,7 +126,7 @@ class ModelTrial(Trial):
 
     def announce(self, trainer: Trainer, run: runs.Run, manner: str) -> None:
         """Prints what is trained, and where."""
-        examples = f"{len(self._dataset.train):,} images of {self._dataset.name}"
+        examples = f"{counted(len(self._dataset.train), 'image')} of {self._dataset.name}"
         where = self._options.experiment_dir if manner else run.directory
         length = counted(self.config.epochs, "epoch")
         print(f"Training {described(trainer.network)} on {examples} for {length}{manner}: {where}")

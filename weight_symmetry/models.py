@@ -10,6 +10,7 @@ import tensorflow as tf
 from weight_symmetry import initialisation
 from weight_symmetry.layers import MaskedConv2D, MaskedLinear
 from weirdonetworks.lab import seeds
+from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.dropout import checked_rate, dropout
 from weirdonetworks.nets.inputs import check_type
@@ -220,7 +221,7 @@ def _check_size(images: tf.Tensor, poolings: int) -> None:
     if images.shape.rank != 4 or None in images.shape[1:]:
         raise ValueError(f"images of shape {images.shape} must be [batch, height, width, channels], all sizes known.")
     if min(images.shape[1:3]) < 2**poolings:
-        raise ValueError(f"images of shape {images.shape} are too small for {poolings} poolings by 2.")
+        raise ValueError(f"images of shape {images.shape} are too small for {counted(poolings, 'pooling')} by 2.")
 
 
 MODELS: dict[str, Callable[..., MaskedModel]] = {

@@ -60,7 +60,7 @@ def combinations(cells: Sequence[Cell], records: Sequence[Sequence[Mapping[str, 
         count = str(len(trials)) if trials else "-"
         rows.append([*(value for _, value in cell.values), count, *_spread(trials, "final/test_accuracy"), *means])
     flags = [name for name, _ in cells[0].values]
-    return table([*flags, "trials", "test accuracy", "deviation", "validation", "sparsity"], rows)
+    return table([*flags, "trials", "test at end", "deviation", "validation", "sparsity"], rows)
 
 
 _ACCURACIES = ("test_accuracy", "validation_accuracy")

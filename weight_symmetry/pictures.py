@@ -26,7 +26,9 @@ def save(path: pathlib.Path, records: Sequence[Mapping[str, Any]], masks: Sequen
     for record in records:
         if "masked_test_accuracy" in record:
             _mark_masking(left, record)
-    left.legend(loc="lower right")
+    # In the place of the title, where it hides no curve.
+    left.set(title="", ylabel="accuracy, %")
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     _draw_layers(middle, masks)
     _draw_first_layer(right, masks[0])
     plots.save(figure, path)
@@ -34,13 +36,15 @@ def save(path: pathlib.Path, records: Sequence[Mapping[str, Any]], masks: Sequen
 
 def _mark_masking(axes: Any, record: Mapping[str, Any]) -> None:
     axes.axvline(record["epoch"] - 1, color="0.6", linestyle=":", zorder=0)
+    # Upright and to the right of its line: cuts of epochs in a row have room, and the first covers no axis.
     axes.annotate(
-        f"{record['mask/sparsity']:.1%} cut\n10^{record['mask/permutation_log10']:.1f} permutations left",
-        (record["epoch"] - 1, 0.04),
+        f"{record['mask/sparsity']:.1%} cut, 10^{record['mask/permutation_log10']:.1f} permutations left",
+        (record["epoch"] - 1, 0.02),
         xycoords=("data", "axes fraction"),
-        xytext=(-4, 0),
+        xytext=(2, 0),
         textcoords="offset points",
-        ha="right",
+        rotation="vertical",
+        va="bottom",
         fontsize="small",
         color="0.35",
     )

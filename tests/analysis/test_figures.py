@@ -210,6 +210,16 @@ def test_many_series_are_gathered(frame: pd.DataFrame) -> None:
     assert legend(figure)[-1].startswith(figures.OTHERS)
 
 
+def test_long_names_of_series_stay_within_the_figure(frame: pd.DataFrame) -> None:
+    frame["a_setting_with_a_long_name"] = [f"the value {number} of a setting" for number in np.arange(len(frame)) % 2]
+    for draw in ALL:
+        figure = draw(frame)
+        figure.canvas.draw()
+        for each in figure.legends:
+            place = each.get_window_extent()
+            assert 0 <= place.x0 < place.x1 <= figure.bbox.x1
+
+
 def test_masks_of_random_sparsity_are_averaged_in_bins() -> None:
     sparsity = np.random.default_rng(1).uniform(0.5, 0.99, 200)
     frame = pd.DataFrame({"mask_type": "random", "mask/sparsity": sparsity, "final/test_accuracy": 1 - sparsity / 9})

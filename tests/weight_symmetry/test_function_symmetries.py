@@ -313,9 +313,11 @@ def test_one_line_describes_it_all() -> None:
     )
     found = symmetry.function_symmetries(sparse_models.build("MNIST_CNN"), "relu")
     assert found.describe() == (
-        "19 live hidden units with relu: 49,766,400 permutations, 1 sign flips, 19 dimensions of rescaling; of these "
+        "19 live hidden units with relu: 49,766,400 permutations, 1 sign flip, 19 dimensions of rescaling; of these "
         "units, 19 with batch norm, whose scales and offsets allow 2^19 sign flips and 19 dimensions more"
     )
+    found = symmetry.function_symmetries([np.ones((4, 1)), np.ones((1, 2))], "relu")
+    assert found.describe() == "1 live hidden unit with relu: 1 permutation, 1 sign flip, 1 dimension of rescaling"
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,11 @@ def test_a_sweep_ends_with_the_means_of_each_combination(tmp_path: pathlib.Path)
     for cell, names in zip(cells, (("a", "b"), ("c",), ("e",)), strict=False):
         grid.enter(tmp_path, cell, grid.Result(0, "", 1.0, names))
     assert outcome.combinations(cells, grid.records(tmp_path, cells)).splitlines() == [
-        "mask_type  mask_sparsity  trials  test accuracy  deviation  validation  sparsity",
-        "random               0.5       2         60.00%     14.14%      50.00%    50.00%",
-        "random               0.9       1         90.00%                      -    90.00%",
-        "symmetric            0.5       -              -                      -         -",
-        "symmetric            0.9       -              -                      -         -",
+        "mask_type  mask_sparsity  trials  test at end  deviation  validation  sparsity",
+        "random               0.5       2       60.00%     14.14%      50.00%    50.00%",
+        "random               0.9       1       90.00%                      -    90.00%",
+        "symmetric            0.5       -            -                      -         -",
+        "symmetric            0.9       -            -                      -         -",
     ]
     (only,) = grid.cells("train", "epochs=1")
     assert outcome.combinations([only], [[accuracies["d"]]]).splitlines()[1].split() == ["1", "1", "-", "-", "-"]

@@ -1,5 +1,6 @@
 """The picture of a run shows the figures of its records and masks."""
 
+import itertools
 import pathlib
 from typing import Any
 
@@ -44,6 +45,18 @@ def test_accuracy_and_the_time_of_pruning(drawn: list[Any]) -> None:
     (note,) = left.texts
     assert "75.0% cut" in note.get_text() and "10^1.2 permutations left" in note.get_text()
     assert {text.get_text() for text in left.get_legend().get_texts()} == {"train", "test"}
+
+
+def test_what_was_cut_early_and_often_can_be_read(drawn: list[Any]) -> None:
+    cut = [{**RECORDS[1], "epoch": epoch, "mask/permutation_log10": 772.4} for epoch in range(1, 13)]
+    pictures.save(pathlib.Path("training.png"), cut, [np.ones((4, 2), bool)])
+    left = drawn[-1].axes[0]
+    drawn[-1].canvas.draw()
+    places = [text.get_window_extent() for text in left.texts]
+    assert len(places) == 12
+    assert all(left.bbox.x0 <= place.x0 and left.bbox.y0 <= place.y0 for place in places)
+    assert all(place.x1 < following.x0 for place, following in itertools.pairwise(places))
+    assert left.get_legend().get_window_extent().y0 >= left.bbox.y1
 
 
 def test_the_share_of_each_layer(drawn: list[Any]) -> None:

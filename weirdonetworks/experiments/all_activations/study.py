@@ -127,7 +127,9 @@ def matching_sizes(wanted: int, inputs: int, classes: int) -> tuple[int, int]:
         if second >= GROUP and abs(parameters(inputs, (first, second), classes) / wanted - 1) < 0.005:
             matching.append((first, second))
     if not matching:
-        raise UsageError(f"no network with one activation function has {wanted:,} weights: raise --units.")
+        raise UsageError(
+            f"no network with one activation function has {tables.counted(wanted, 'weight')}: raise --units."
+        )
     return min(matching, key=lambda sizes: abs(sizes[0] - sizes[1]))
 
 

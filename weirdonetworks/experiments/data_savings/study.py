@@ -126,7 +126,7 @@ def table(found: Any) -> Iterator[str]:
         [name, f"{each['parameters']:,}", *map(study.percent, each["test_accuracy"])]
         for name, each in found["networks"].items()
     ]
-    header = ["test accuracy", "parameters", *(f"{size:,} images" for size in found["sizes"])]
+    header = ["test accuracy", "parameters", *(tables.counted(size, "image") for size in found["sizes"])]
     yield tables.table(header, rows)
     rows = [
         [name, *("not reached" if number is None else f"{number:,.0f}" for number in each["images_needed"])]

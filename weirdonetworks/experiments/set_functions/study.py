@@ -268,9 +268,9 @@ def _times_table(times: Any) -> str:
             f"{cell['milliseconds']:.1f}" if "milliseconds" in cell else "-" for cell in each["sizes"].values()
         ]
         rows.append([_words(network), str(each["width"] or "-"), *milliseconds])
-    header = ["network", "width", *(f"{size} items" for size in sizes)]
+    header = ["network", "width", *(tables.counted(int(size), "item") for size in sizes)]
     left_out = [
-        f"\n- {size} items, {_words(network)}: left out, as {cell['left_out']}."
+        f"\n- {tables.counted(int(size), 'item')}, {_words(network)}: left out, as {cell['left_out']}."
         for network, each in times.items()
         for size, cell in each["sizes"].items()
         if "left_out" in cell

@@ -213,7 +213,7 @@ def _draw_graph(axes: Axes, trial: _Trial) -> None:
     axes.scatter(
         places[:, 0], places[:, 1], s=4, c=np.stack([rows, np.full(len(rows), 0.35), columns], axis=1), zorder=2
     )
-    axes.set(title=f"the graph found, {len(vertices)} pixels", xticks=[], yticks=[], aspect="equal")
+    axes.set(title=f"the graph found, {tables.counted(len(vertices), 'pixel')}", xticks=[], yticks=[], aspect="equal")
     axes.spines[:].set_visible(False)
 
 
@@ -225,7 +225,8 @@ def table(found: Any) -> Iterator[str]:
         [label, _precision(found[name]), *(study.percent(found[name][key]) for key in ("recall", "best_f1"))]
         for name, label in (("trained", "trained"), ("closed_form", f"closed_form{suffix}"))
     ]
-    pixels = f"{found['pixels']} pixels ever carry ink; they have {found['edges']} pairs of neighbours."
+    edges = tables.counted(found["edges"], "pair")
+    pixels = f"Ink is ever on {tables.counted(found['pixels'], 'pixel')}, with {edges} of neighbours."
     yield f"regulariser: {found['regulariser']}\n{pixels}"
     header = ["graph", "precision", "recall", "F1 at its best threshold"]
     yield tables.table(header, rows)

@@ -128,10 +128,10 @@ def summary(
     }
 
 
-def counted(classes: Mapping[str, int]) -> str:
+def images_by_class(classes: Mapping[str, int]) -> str:
     """Writes how many images are of each class.
 
-    >>> counted({"cat": 3, "dog": 2})
+    >>> images_by_class({"cat": 3, "dog": 2})
     '3 cat, 2 dog'
     """
     return ", ".join(f"{count:,} {kind}" for kind, count in classes.items())
@@ -192,11 +192,11 @@ def publish(
     seeds = len(next(iter(results["networks"].values()))["error"]["values"])
     facts = {"cats and dogs of": results["dataset"]}
     facts |= {f"{name} images": f"{count:,}" for name, count in results["images"].items()}
-    facts |= {"turned, by class": counted(results["classes"]), "angles": f"{len(angles)}", "seeds": f"{seeds}"}
+    facts |= {"turned, by class": images_by_class(results["classes"]), "angles": f"{len(angles)}", "seeds": f"{seeds}"}
     files.write_text(directory / "report.html", page.render("Stability of pretrained models", facts, sections))
 
 
 def table(found: Any) -> Iterator[str]:
     """Lays out what was found, table by table."""
-    turned, classes = found["images"]["turned"], counted(found["classes"])
-    yield f"Of the {turned} images turned: {classes}.\n\n{tables.table(*comparison(found))}"
+    turned, classes = found["images"]["turned"], images_by_class(found["classes"])
+    yield f"Of the {tables.counted(turned, 'image')} turned: {classes}.\n\n{tables.table(*comparison(found))}"
