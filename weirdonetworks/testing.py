@@ -1,4 +1,4 @@
-"""Assertions for tests: a network obeys a law of symmetry for every element of a group, but for rounding."""
+"""Assertions for tests that a network is equivariant or invariant under a group, up to rounding."""
 
 import numpy.typing as npt
 import tensorflow as tf
@@ -8,7 +8,7 @@ from weirdonetworks.measure.models import Model, named
 from weirdonetworks.measure.moves import Moving
 from weirdonetworks.measure.stability import Deviation, equivariance_error, invariance_error
 
-TOLERANCE = 1e-10  # Rounding in float64 is near 1e-15 of the outputs, and some hundred times that in deep networks.
+TOLERANCE = 1e-10  # The relative rounding error in float64 is about 1e-15, some hundred times that in deep networks.
 
 
 def assert_equivariant(
@@ -23,7 +23,7 @@ def assert_equivariant(
 
         |F(g x) - g F(x)| <= tolerance * max |F|    for each element g and each input x
 
-    Of a group of more than 1024 elements 64 random ones are tried, the same at each call.
+    Of a group of more than 1024 elements 64 random ones are tested, the same at each call.
 
     >>> from weirdonetworks.algebra import cyclic_group, items, symmetric_group
     >>> from weirdonetworks import PermutationEquivariantLinear
@@ -36,17 +36,16 @@ def assert_equivariant(
 the two sides differ by 9, which is 0.5 of the largest output, where at most 1e-10 of it is rounding.
 
     Args:
-      module: A Sonnet module, which is copied into float64; a Keras model or a function that computes in float64. It
-        treats its inputs one by one.
-      inputs: `[inputs, ...]`, as the module takes them; random ones serve best.
-      action_in: How the elements act on the inputs, such as `items(3)`; or a bare group, where it can act in one way
-        only.
-      action_out: How the same elements act on the outputs; None for the same action. See `algebra.paired`.
-      tolerance: The largest difference, in proportion to the largest output, that counts as rounding.
+      module: A Sonnet module, which is copied into float64; or a Keras model or function that computes in float64. It
+        must treat its inputs independently.
+      inputs: The inputs, `[inputs, ...]`, preferably random.
+      action_in: The action on the inputs, such as `items(3)`; or a bare group, where only one action can be meant.
+      action_out: The action of the same elements on the outputs; None for `action_in`. See `algebra.paired`.
+      tolerance: The largest difference, relative to the largest output, that counts as rounding.
 
     Raises:
       AssertionError: If the network is not equivariant; it names the element with the largest difference.
-      TypeError: As `measure.stability.equivariance_error`, or if the tolerance is no number.
+      TypeError: As `measure.stability.equivariance_error`, or if the tolerance is not a number.
       ValueError: As `measure.stability.equivariance_error`, or if the elements form no group, the tolerance is
         negative, or all outputs are 0, which obey every law.
     """
@@ -73,7 +72,7 @@ the two sides differ by 7, which is 0.778 of the largest output, where at most 1
     Args:
       module: As in `assert_equivariant`.
       inputs: As in `assert_equivariant`.
-      action: How the elements act on the inputs, as in `assert_equivariant`.
+      action: The action on the inputs, as in `assert_equivariant`.
       tolerance: As in `assert_equivariant`.
 
     Raises:
@@ -96,7 +95,7 @@ def _check(law: str, module: Model, error: Deviation, tolerance: float) -> None:
         )
     if not error.size.any():
         raise ValueError(f"module (={named(module)}) must give outputs other than 0, which obey every law.")
-    if not error.overall_relative <= tolerance:  # Nor is it if the error is no number.
+    if not error.overall_relative <= tolerance:  # Also fails for NaN.
         raise AssertionError(
             f"{named(module)} must be {law}: under element {error.number} of {len(error.elements)}, "
             f"{shown(error.element)}, the two sides differ by {error.overall_absolute:.3g}, which is "

@@ -189,7 +189,7 @@ def test_what_is_no_graph_is_refused() -> None:
         Graph.of_weights(np.zeros((2, 3)), 0.1)
     with pytest.raises(ValueError, match=r"permutations \(of shape \(1, 2\)\) must be \[permutations, 3\]"):
         kept_shares(Graph([[0, 2]]), [[1, 0]])
-    with pytest.raises(ValueError, match="graph must have an edge"):
+    with pytest.raises(ValueError, match="graph must have at least one edge"):
         kept_shares(Graph([], vertices=2), [[1, 0]])
     with pytest.raises(TypeError, match=r"graph must be a Graph. Give edges as Graph\(edges\)"):
         kept_shares([[0, 1]], [[1, 0]])  # type: ignore[arg-type]

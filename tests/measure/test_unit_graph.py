@@ -216,7 +216,7 @@ def test_masks_are_permuted_as_weights_are() -> None:
         ({"mlp/linear_0/w": [0, 1]}, "must be of its 4 units"),
         ({"mlp/linear_0/w": [0, 1, 2, 2]}, "exactly once"),
         ({"mlp/linear_1/w": [1, 0]}, "is fixed: outputs. Free spaces: mlp/linear_0/w."),
-        ({"units": [1, 0]}, "is no space of the model"),
+        ({"units": [1, 0]}, "is not a space of the model"),
     ],
 )
 def test_permutations_that_do_not_fit_are_refused(permutations: dict[str, list[int]], message: str) -> None:

@@ -1,1 +1,1 @@
-"""What a trained network does under transformations of its inputs; figures as arrays, which the lab plots."""
+"""Measures of trained networks: invariance, Jacobians, conserved quantities, weight symmetry; results as arrays."""

@@ -1,25 +1,25 @@
-"""What training conserves: Noether's theorem for the symmetries that a loss has in a network's parameters.
+"""Quantities conserved by training: Noether's theorem for the symmetries of a loss in a network's parameters.
 
-Gradient flow, dw/dt = -grad L(w), moves at a right angle to every direction that leaves the loss L as it is. Where a
-symmetry moves the parameters w along M w with a symmetric matrix M, it so conserves w M w; where along a fixed u, u w:
+Gradient flow, dw/dt = -grad L(w), is orthogonal to every direction along which the loss L is constant. So a symmetry
+that moves the parameters w along M w, M a symmetric matrix, conserves w M w; one that moves them along a fixed u, u w:
 
     rescaling     a unit of degree k, f(a z) = a^k f(z) for a > 0         |in|^2 - k |out|^2, a number a unit
     mixing        linear units, f(z A) = f(z) A for every matrix A        in^T in - out out^T, a symmetric matrix
-    scale         weights whose size a norm takes away                    |in|^2, a number a unit, or one for a layer
+    scale         weights whose scale a norm removes                      |in|^2, a number a unit, or one for a layer
     translation   classes of a softmax, L(z + c) = L(z)                   the sum over classes, a number an input
-    permutation   units f treats alike, f(z P) = f(z) P                   which units are equal
+    permutation   units with f(z P) = f(z) P                              which units are equal
+with `in` the incoming weights of a unit and its bias (or, where a norm comes before the unit, that norm's scale and
+offset), and `out` its outgoing weights. The units of a convolution are its channels, at all positions at once; pooling
+and flattening do not mix them. Permutations are a discrete symmetry and have no such quantity. But units with equal
+`in` and equal `out` have the same flow and stay equal, and where the loss is smooth, so that the flow can be reversed,
+other units never become equal.
 
-with `in` the weights into a unit and its bias (or, where a norm comes before the unit, that norm's scale and offset),
-and `out` those out of it. The units of a convolution are its channels, in all their places at once, and pooling and
-flattening leave them apart. A permutation is no motion and has no such quantity. But the flow is the same for units
-that are the same, so units with equal `in` and equal `out` stay equal, and where the loss is smooth, so that the flow
-can be run backwards, others never become equal.
-
-Gradient descent is not the flow. A step of the rate h down the gradient g changes w M w by exactly h^2 g M g, so over a
-fixed time, h times the number of steps, the drift is in proportion to h. It keeps u w exactly, and equal units equal.
-All this holds for every batch by itself, so for stochastic gradients too. With momentum u w and equal units are kept,
-with Adam or weight decay equal units alone. The epsilon in a norm breaks the symmetry of scale a little, and rounding
-can set equal units apart where training does not hold them together.
+Gradient descent conserves them approximately. A step with learning rate h along the gradient g changes w M w by exactly
+h^2 g M g, so over a fixed time, h times the number of steps, the drift is proportional to h. It conserves u w exactly,
+and equal units stay equal.
+All this holds for each batch, hence for stochastic gradients. Momentum conserves u w and equal units; Adam and weight
+decay conserve equal units only. The epsilon in a norm breaks the scale symmetry slightly, and rounding can separate
+equal units where training does not pull them together.
 
 Kunin, Sagastuy-Brena, Ganguli, Yamins & Tanaka, Neural mechanics: symmetry and broken conservation laws in deep
 learning dynamics, 2021. Du, Hu & Lee, Algorithmic regularization in learning deep homogeneous models: layers are
@@ -47,12 +47,12 @@ SCALE = "scale of normalised weights"
 TRANSLATION = "translation of softmax classes"
 PERMUTATION = "permutation of units"
 
-DEGREES = (1, 2, 3)  # Of activations: ReLU has the first, the square the second.
-TRIED = 64  # Random inputs on which a symmetry is looked for,
-SCALES = (0.1, 3.0, 100.0)  # of each of these sizes,
-AGREEMENT = 1e-4  # and how well it must hold there, in proportion to the largest output.
-SIDES = (8, *range(1, 65))  # Of the images on which what follows a convolution is tried.
-EQUAL = 1e-5  # Units closer than that, in proportion to the largest, count as equal.
+DEGREES = (1, 2, 3)  # Of homogeneous activations: 1 for ReLU, 2 for the square.
+TRIED = 64  # Random inputs on which a symmetry is tested.
+SCALES = (0.1, 3.0, 100.0)  # Scales of these inputs.
+AGREEMENT = 1e-4  # Tolerance of the test, relative to the largest output.
+SIDES = (8, *range(1, 65))  # Sides of the images on which the map after a convolution is tested.
+EQUAL = 1e-5  # Units at a smaller relative distance count as equal.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,8 +61,8 @@ class Value:
 
     Attributes:
       numbers: The quantity.
-      size: The Euclidean norms of its terms, summed: what a change has to be compared with, for a difference of terms
-        may be 0.
+      size: The sum of the Euclidean norms of its terms, the scale of its changes; the quantity itself, a difference of
+        terms, may be 0.
     """
 
     numbers: Floats
@@ -78,8 +78,8 @@ class Conserved:
 
     Attributes:
       name: Its name, such as `layer_0/balance`.
-      symmetry: The symmetry of the loss that it belongs to.
-      value: Computes it from the variables as they are at the time.
+      symmetry: The symmetry of the loss that implies it.
+      value: Computes the quantity from the current variables.
     """
 
     name: str
@@ -88,13 +88,13 @@ class Conserved:
 
 
 def drift(before: Value, after: Value) -> float:
-    """Measures how far a quantity has moved, in proportion to the larger of its sizes before and after.
+    """Computes the relative change of a quantity: |after - before| over the larger of the two sizes.
 
     >>> drift(Value(np.array([0.0]), 4.0), Value(np.array([1.0]), 5.0))
     0.2
 
     Raises:
-      ValueError: If the values are not of one quantity.
+      ValueError: If the values differ in shape.
     """
     if before.numbers.shape != after.numbers.shape:
         raise ValueError(
@@ -106,11 +106,11 @@ def drift(before: Value, after: Value) -> float:
 
 
 def conserved_quantities(model: Model, loss: Loss) -> list[Conserved]:
-    """Finds what gradient flow on a loss conserves of a model's dense and convolutional layers.
+    """Finds the quantities of a model's dense and convolutional layers that gradient flow on a loss conserves.
 
-    Whether activations and loss have a symmetry is tried out on random numbers of several sizes, a map with variables
-    of its own as these are now. Quantities that other symmetries bring may be missing, and so are those of units after
-    which stands what cannot be tried.
+    The symmetries of activations and loss are tested numerically on random inputs of several scales; a map between
+    layers that has variables is tested at their current values. Quantities of other symmetries are not found, nor those
+    of units followed by a map that cannot be tested.
 
     >>> network = snt.nets.MLP([3, 2])
     >>> _ = network(tf.zeros([1, 4]))
@@ -121,17 +121,17 @@ def conserved_quantities(model: Model, loss: Loss) -> list[Conserved]:
     ('rescaling of homogeneous units', (3,))
 
     Args:
-      model: As in `layer_chain.layers_of`.
-      loss: Maps labels and the model's outputs `[batch, n]` to losses, as the functions of `tf.nn` and the losses of
-        Keras do. The labels are one-hot, `[batch, n]`, or, where these are refused, integers `[batch]`.
+      model: A sequential model, as in `layer_chain.layers_of`.
+      loss: Maps labels and the model's outputs `[batch, n]` to losses, like the functions of `tf.nn` and the losses of
+        Keras. The labels are one-hot, `[batch, n]`, or, if the loss raises on these, integers `[batch]`.
 
     Returns:
       The quantities, layer by layer.
 
     Raises:
       TypeError: As `layers_of`.
-      ValueError: As `layers_of`; or if layers share variables, do not fit each other, or a variable is not trained, all
-        of which break the symmetries; or the loss takes neither kind of labels.
+      ValueError: As `layers_of`; or if layers share variables, consecutive shapes do not match, or a variable is not
+        trainable, all of which break the symmetries; or the loss accepts neither kind of labels.
     """
     layers = layers_of(model)
     _check(layers)
@@ -173,10 +173,10 @@ def _of_hidden_units(name: str, layer: Layer, following: Layer) -> list[Conserve
     units = layer.weights.shape[-1]
     tried = _Tried(layer)
     found = []
-    # Weights that are divided by their length cannot make up for the scale of the units they start from, and units that
-    # a norm leaves without a scale have none to be made up for.
+    # Normalised outgoing weights cannot compensate a rescaling of their units, and units normalised without a learned
+    # scale cannot be rescaled.
     if (following.norm is None or following.norm.kind != "weight") and _has_scale(layer):
-        # Below zero, since with one unit ReLU commutes with all above.
+        # A negative factor, since ReLU commutes with every positive one.
         mixing = -tf.abs(tried.random([units, units]))
         if layer.norm is None and tried.commutes(lambda z: z @ mixing):
             found.append(Conserved(f"{name}/balance", MIXING, functools.partial(_matrix_balance, layer, following)))
@@ -189,10 +189,10 @@ def _of_hidden_units(name: str, layer: Layer, following: Layer) -> list[Conserve
 
 
 class _Tried:
-    """The map between a layer and the next, tried out on random numbers in its units."""
+    """The map between two layers, evaluated on random values of its units."""
 
     def __init__(self, layer: Layer):
-        """Draws `[examples, *places, units]`, at so many places as the map can take."""
+        """Draws `[examples, *positions, units]`, with a number of positions that the map accepts."""
         self._activation = layer.activation or tf.identity
         self._units = layer.weights.shape[-1]
         self._dtype = tf.as_dtype(layer.weights.dtype)
@@ -203,17 +203,17 @@ class _Tried:
             try:
                 (examples, *_, numbers) = self._activation(tf.zeros([1, *shape], self._dtype)).shape
             except (ValueError, tf.errors.InvalidArgumentError):
-                continue  # Of another rank, or with too few places for a pooling window.
+                continue  # Of another rank, or smaller than a pooling window.
             if examples == 1 and numbers % self._units == 0:
                 self._inputs = self.random([TRIED, *shape])
                 return
 
     def random(self, shape: Sequence[int]) -> tf.Tensor:
-        """Draws what is always the same for a shape, in the layer's type."""
+        """Draws normal values in the layer's type, the same for the same shape."""
         return tf.cast(_random(shape, 1), self._dtype)
 
     def commutes(self, before: Map, after: Map | None = None) -> bool:
-        """Tells whether map(before(z)) = after(map(z)), at each place; `after` is `before` if None."""
+        """Tests whether map(before(z)) = after(map(z)), at each position; `after` is `before` if None."""
         if self._inputs is None:
             return False
         for scale in SCALES:
@@ -228,12 +228,12 @@ class _Tried:
 
 
 def _generators(units: int) -> list[list[int]]:
-    """Lists two permutations that make all others: the exchange of the first two, and the shift by one."""
+    """Lists two generators of the symmetric group: the exchange of the first two, and the shift by one."""
     return [[1, 0, *range(2, units)], [*range(1, units), 0]] if units > 1 else [[0]]
 
 
 def _degree(tried: _Tried, units: int) -> int:
-    """Finds the degree to which a map is homogeneous in each unit by itself; 0 if it is not."""
+    """Finds the degree of homogeneity of a map in each single unit; 0 if it is not homogeneous."""
     scales = tf.exp(tried.random([units]))
     for degree in DEGREES:
         powers = scales**degree
@@ -243,7 +243,7 @@ def _degree(tried: _Tried, units: int) -> int:
 
 
 def _is_translated(last: Layer, loss: Loss) -> bool:
-    """Tells whether the loss does not see a number that is added to all outputs of the last layer."""
+    """Tests whether the loss is invariant to a constant added to all outputs of the last layer."""
     dtype = tf.as_dtype(last.weights.dtype)
     places = [8] * (len(last.weights.shape) - 2)
     drawn = tf.cast(_random([TRIED, *places, last.weights.shape[-1]], 0), dtype)
@@ -257,14 +257,14 @@ def _is_translated(last: Layer, loss: Loss) -> bool:
 
 
 def _losses(loss: Loss, *outputs: tf.Tensor) -> list[tf.Tensor]:
-    """Computes the losses of outputs `[..., classes]`, with labels of the kind that the loss takes."""
+    """Computes the losses of outputs `[..., classes]`, with labels of the kind that the loss accepts."""
     shape = outputs[0].shape
     classes = tf.reshape(tf.range(math.prod(shape[:-1])) % shape[-1], shape[:-1])
     causes = []
     for labels in (tf.one_hot(classes, shape[-1], dtype=outputs[0].dtype), classes):
         try:
             return [tf.convert_to_tensor(loss(labels, each)) for each in outputs]
-        except Exception as error:  # Whatever a loss raises that was given labels it does not take.
+        except Exception as error:  # A loss may raise any error on labels that it does not accept.
             causes.append(str(error).partition("\n")[0])
     raise ValueError(f"loss (={loss!r}) must take one-hot or integer labels, and outputs: {' '.join(causes)}")
 
@@ -283,7 +283,7 @@ def _has_scale(layer: Layer) -> bool:
 
 
 def _incoming(layer: Layer) -> list[tf.Variable]:
-    """Lists what the units of a layer are made with: weights and bias, or the scale and offset of a norm."""
+    """Lists the incoming parameters of a layer's units: weights and bias, or the scale and offset of a norm."""
     return layer.norm.variables if layer.norm else layer.affine
 
 
@@ -308,7 +308,7 @@ def _difference(one: Floats, other: Floats) -> Value:
 
 
 def _class_sums(last: Layer) -> Value:
-    # The norm before a translation hides all but its offset from it.
+    # After a norm only its offset takes part in a translation.
     weights = _rows(last.affine if last.norm is None else [last.norm.offset])
     return Value(weights.sum(axis=1), float(np.linalg.norm(weights)))
 
@@ -323,13 +323,13 @@ def _equal_units(layer: Layer, following: Layer) -> Value:
 
 
 def _rows(variables: Sequence[tf.Variable]) -> Floats:
-    """Puts variables `[..., units]` one below the other, in float64: a column a unit."""
+    """Stacks variables `[..., units]` in float64, one column per unit."""
     arrays = [np.asarray(each, np.float64) for each in variables]
     return np.concatenate([array.reshape(-1, array.shape[-1]) for array in arrays])
 
 
 def _outward(layer: Layer, following: Layer) -> Floats:
-    """Gathers the weights out of each unit, at all places and in all of the window, in float64: a row a unit."""
+    """Stacks the outgoing weights of each unit, at all positions of the window, in float64, one row per unit."""
     weights, units = np.asarray(following.weights, np.float64), layer.weights.shape[-1]
     by_unit = weights.reshape(-1, units, weights.shape[-1])
     return np.moveaxis(by_unit, 1, 0).reshape(units, -1)

@@ -1,8 +1,8 @@
-"""The permutation symmetries of data and of models, found as the automorphisms of a graph of their variables.
+"""Discovery of permutation symmetries of data and models, as automorphisms of a graph of their variables.
 
-A permutation of variables is a symmetry of a graph if it takes each edge to an edge. Of a graph that is known the
-symmetries are exact. A graph that is estimated from data misses some edges and has some too many, so that hardly any
-permutation keeps them all; how near one comes to it is its share of kept edges.
+A permutation of the variables is an automorphism of a graph if it maps each edge to an edge. The symmetries of a known
+graph are exact. A graph estimated from data misses some edges and has some spurious ones, so that hardly any
+permutation preserves all edges; the share of edges preserved tells how close one comes.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ NOISE, THRESHOLD = 0.03, 0.13
 
 
 class Graph:
-    """An undirected graph without loops.
+    """An undirected simple graph.
 
     >>> graph = Graph([[1, 0], [2, 1], [0, 1]])
     >>> graph.vertices, graph.edges.tolist()
@@ -29,20 +29,20 @@ class Graph:
 
     Attributes:
       edges: The edges, `[edges, 2]`, each once, the smaller vertex first, in lexicographic order.
-      vertices: How many vertices there are, those without an edge among them.
+      vertices: The number of vertices, isolated ones included.
     """
 
     def __init__(self, edges: npt.ArrayLike, vertices: int | None = None):
         """Makes a graph.
 
         Args:
-          edges: The edges, `[edges, 2]`, in any order and direction; what is repeated counts once.
-          vertices: How many vertices there are; if None, no more than the edges name.
+          edges: The edges, `[edges, 2]`, in any order and direction; repeated edges count once.
+          vertices: The number of vertices; None for one more than the largest vertex in `edges`.
 
         Raises:
-          TypeError: If a vertex is no integer.
-          ValueError: If the edges are no pairs of different vertices, one at least unless `vertices` is given, or name
-            more vertices than there are.
+          TypeError: If a vertex is not an integer.
+          ValueError: If the edges are not pairs of distinct vertices in [0, vertices), or there is none and `vertices`
+            is None.
         """
         pairs = np.asarray(edges)
         if not pairs.size and vertices is not None:
@@ -65,16 +65,17 @@ class Graph:
 
     @classmethod
     def of_weights(cls, weights: npt.ArrayLike, threshold: float) -> "Graph":
-        """Reads the graph off a linear map that restores its inputs: partial correlations above a threshold are edges.
+        """Makes the graph whose edges are the partial correlations above a threshold in a denoiser's weights.
 
-        Negative ones are none, however large.
+        Negative partial correlations, however large, are not edges.
 
         Args:
-          weights: `[n, n]`, those of a denoiser or a linear autoencoder; of other maps they say nothing of neighbours.
-          threshold: What a partial correlation must exceed, at least 0.
+          weights: The weights of a linear denoiser or autoencoder, `[n, n]`; the weights of other maps do not encode
+            partial correlations.
+          threshold: The lower bound of an edge's partial correlation, at least 0.
 
         Raises:
-          TypeError: If the threshold is no number.
+          TypeError: If the threshold is not a number.
           ValueError: If the weights are not square, a number is not finite, or the threshold is negative.
         """
         finite("threshold", threshold, least=0)
@@ -83,40 +84,40 @@ class Graph:
 
     @classmethod
     def of_data(cls, examples: npt.ArrayLike, *, noise: float, threshold: float) -> "Graph":
-        """Estimates the graph of data: that of the linear map that best restores examples from themselves with noise.
+        """Estimates the graph of the variables of data, from the weights of the optimal linear denoiser.
 
-        Each variable is first scaled to mean 0 and variance 1, so that neither its offset nor its unit counts.
+        Each variable is first standardised to mean 0 and variance 1.
 
         Args:
-          examples: `[examples, n]`.
+          examples: The data, `[examples, n]`.
           noise: The variance of the noise, above 0; see `topology.denoiser`.
           threshold: As in `of_weights`.
 
         Raises:
-          TypeError: If the examples, the noise or the threshold are no real numbers.
+          TypeError: If the examples, the noise or the threshold are not real numbers.
           ValueError: As `topology.denoiser` and `of_weights`.
         """
         return cls.of_weights(denoiser(standardised(examples), noise), threshold)
 
     @classmethod
     def of_model(cls, model: Any, threshold: float) -> "Graph":
-        """Reads the graph off a linear layer that has learned to restore its inputs, as `of_weights`.
+        """Makes the graph of a linear layer trained to reconstruct its inputs, as `of_weights` does of its weights.
 
         Args:
-          model: A linear layer of Sonnet or Keras with as many outputs as inputs, or a chain of such a layer alone,
-            what comes before it left aside; it has been called. Its bias does not count.
+          model: A linear layer of Sonnet or Keras with as many outputs as inputs, or a sequential model with such a
+            layer last and no other with weights; called once, so that its weights exist. Its bias is ignored.
           threshold: As in `of_weights`.
 
         Raises:
-          TypeError: If the model is no such layer or chain.
-          ValueError: If more than the layer is in it, or it has not been called, or as in `of_weights`.
+          TypeError: If the model is not such a layer or sequential model.
+          ValueError: If it has further layers or has not been called, or as in `of_weights`.
         """
         import sonnet as snt
         import tensorflow as tf
 
         from weirdonetworks.measure.layer_chain import layers_of
 
-        remedy = "Of another give Graph.of_weights(weights, threshold)."
+        remedy = "For any other model pass Graph.of_weights(weights, threshold)."
         if not isinstance(model, snt.Linear | snt.Sequential | tf.keras.layers.Dense | tf.keras.Sequential):
             raise TypeError(
                 f"model (={model!r}) must be a linear layer of Sonnet or Keras, or a chain of one. {remedy}"
@@ -128,16 +129,16 @@ class Graph:
 
 
 def discover_symmetries(source: Any, *, noise: float = NOISE, threshold: float = THRESHOLD) -> PermutationAction:
-    """Finds the permutation symmetries of data or of a model, as those of the graph of their variables; or of a graph.
+    """Finds the permutation symmetries of data, a linear model or a graph: the automorphisms of the graph of variables.
 
         {s(i), s(j)} is an edge for each edge {i, j}, and s(i) = i for each vertex i without an edge
 
-    They are the group of all such permutations s. Any two vertices without an edge could be exchanged, but nothing is
-    known of them, so they stay in place.
+    The result is the group of all such permutations s. Isolated vertices are fixed: the graph holds no evidence that
+    they are interchangeable.
 
-    The defaults are those at which `experiments.topology` recovers the grid from shuffled images: the threshold lies
-    between the partial correlations of neighbours and those of most other pixels. By chance alone one is some
-    1 / sqrt(examples) in size, so of a few hundred examples the threshold should be higher.
+    With the defaults `experiments.topology` recovers the pixel grid from shuffled images: the threshold lies between
+    the partial correlations of neighbours and those of most other pixels. The partial correlation of independent
+    variables is about 1 / sqrt(examples) in size, so a few hundred examples need a higher threshold.
 
     >>> from weirdonetworks.measure.topology import grid_edges
     >>> discover_symmetries(Graph(grid_edges(28, 28))).order  # The turns and mirror images of a square.
@@ -147,18 +148,18 @@ def discover_symmetries(source: Any, *, noise: float = NOISE, threshold: float =
     [[0, 1, 2, 3], [3, 2, 1, 0]]
 
     Args:
-      source: A `Graph`; examples, `[examples, n]`, of which `Graph.of_data` makes one; or a linear layer that has
-        learned to restore its inputs, of which `Graph.of_model` does. Edges are given as `Graph(edges)`.
-      noise: Of examples, the variance of the noise, where each variable has variance 1.
-      threshold: Of examples or a model, what a partial correlation must exceed to be an edge.
+      source: A `Graph`; examples, `[examples, n]`, for `Graph.of_data`; or a linear layer trained to reconstruct its
+        inputs, for `Graph.of_model`. For a list of edges pass `Graph(edges)`.
+      noise: For examples, the variance of the noise relative to variables of variance 1.
+      threshold: For examples or a model, the lower bound of an edge's partial correlation.
 
     Returns:
-      The action of the group on the vertices, `points(group)`, for layers and measures; the group, exact, is its
-      `group`. Found by BLISS (Junttila & Kaski 2007), in igraph.
+      The action `points(group)` of the automorphism group on the vertices, for layers and measures. The group is exact,
+      computed by BLISS (Junttila & Kaski 2007) in igraph.
 
     Raises:
       ImportError: If igraph is not installed.
-      TypeError, ValueError: As the methods of `Graph`, or if the examples are pairs of integers, as edges are.
+      TypeError, ValueError: As the methods of `Graph`, or if the examples are pairs of integers, as edges would be.
     """
     if isinstance(source, Graph):
         graph = source
@@ -172,7 +173,7 @@ def discover_symmetries(source: Any, *, noise: float = NOISE, threshold: float =
                 "in floating point."
             )
         graph = Graph.of_data(examples, noise=noise, threshold=threshold)
-    colours = 1 + np.arange(graph.vertices)  # A vertex of a colour of its own cannot move.
+    colours = 1 + np.arange(graph.vertices)  # A vertex with a unique colour is fixed.
     colours[graph.edges] = 0
     searched = _igraph().Graph(n=graph.vertices, edges=graph.edges.tolist())
     generators = searched.automorphism_group(color=colours.tolist())
@@ -180,21 +181,20 @@ def discover_symmetries(source: Any, *, noise: float = NOISE, threshold: float =
 
 
 def kept_shares(graph: Graph, permutations: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Measures the share of a graph's edges that each of some permutations takes to edges.
+    """Computes the share of a graph's edges that each permutation maps to edges.
 
-    Of the permutations that leave vertices without an edge in place, it is 1 for the symmetries of the graph and for no
-    other.
+    Among permutations that fix isolated vertices it is 1 exactly for the automorphisms.
 
     >>> kept_shares(Graph([[0, 1], [1, 2]]), [[2, 1, 0], [1, 0, 2]]).tolist()
     [1.0, 0.5]
 
     Args:
-      graph: A graph with an edge at least.
+      graph: A graph with at least one edge.
       permutations: Permutations of its vertices, `[permutations, vertices]`.
 
     Raises:
-      TypeError: If the graph is none, or a permutation does not hold integers.
-      ValueError: If one is no permutation of the vertices, or there is no edge.
+      TypeError: If `graph` is not a `Graph`, or the permutations are not integers.
+      ValueError: If a row is not a permutation of the vertices, or the graph has no edge.
     """
     if not isinstance(graph, Graph):
         raise TypeError("graph must be a Graph. Give edges as Graph(edges).")
@@ -202,7 +202,7 @@ def kept_shares(graph: Graph, permutations: npt.ArrayLike) -> npt.NDArray[np.flo
     if elements.ndim != 2 or elements.shape[1] != graph.vertices:
         raise ValueError(f"permutations (of shape {elements.shape}) must be [permutations, {graph.vertices}].")
     if not len(graph.edges):
-        raise ValueError("graph must have an edge, for there to be a share.")
+        raise ValueError("graph must have at least one edge.")
     is_edge = np.zeros((graph.vertices, graph.vertices), bool)
     is_edge[tuple(graph.edges.T)] = is_edge[tuple(graph.edges.T[::-1])] = True
     one, other = elements[:, graph.edges[:, 0]], elements[:, graph.edges[:, 1]]

@@ -1,7 +1,7 @@
-"""How far a linear embedding of the Cayley graph of Z^n into R^d bends its distances, for random and learned ones.
+"""Distortion of linear embeddings of the Cayley graph of Z^n into R^d, random and learned.
 
-In the graph two elements y, z of Z^n are as far apart as the word metric of the standard generators says, which is
-sum_i |y_i - z_i|. The embedding is z -> z E with E of shape [n, d], a homomorphism: so a network embeds counts.
+The distance of two elements y, z of Z^n is the word metric of the standard generators, sum_i |y_i - z_i|. The embedding
+is the homomorphism z -> z E with E of shape [n, d], by which a network embeds vectors of counts.
 """
 
 import dataclasses
@@ -14,18 +14,18 @@ import numpy.typing as npt
 
 from weirdonetworks.algebra.arrays import Ints, at_least
 
-LISTED = 2**20  # Most elements of a ball that are listed; 130 MB for 16 generators.
-SHARPNESS = (10.0, 30.0, 100.0, 300.0)  # Of the smooth maxima that learning lowers one after another.
+LISTED = 2**20  # The most elements of a ball to list; 130 MB for 16 generators.
+SHARPNESS = (10.0, 30.0, 100.0, 300.0)  # Of the smooth maxima that are minimised one after another.
 
 
 @dataclasses.dataclass(frozen=True)
 class Distortion:
-    """How an embedding f bends distances between the elements of a ball.
+    """The metric distortion of an embedding f on a ball of Z^n.
 
     Attributes:
       expansion: The largest |f(y) - f(z)| over the word distance of y and z.
-      contraction: The largest word distance over |f(y) - f(z)|; infinite if two elements fall together.
-      is_exact: Whether all pairs were seen; else the contraction may be larger.
+      contraction: The largest word distance over |f(y) - f(z)|; infinite if f is not injective.
+      is_exact: Whether all pairs were compared; if not, `contraction` is a lower bound.
     """
 
     expansion: float
@@ -34,15 +34,15 @@ class Distortion:
 
     @property
     def distortion(self) -> float:
-        """The product of the two, at least 1, and 1 only if all distances keep their proportions."""
+        """`expansion * contraction`, at least 1, and 1 only if f scales all distances by one factor."""
         return math.inf if math.isinf(self.contraction) else self.expansion * self.contraction
 
 
 def cayley_distortion(embeddings: npt.ArrayLike, radius: int, samples: int | None = None, seed: int = 0) -> Distortion:
-    """Measures the distortion of z -> z E over all pairs of the ball of a radius in Z^n.
+    """Computes the distortion of z -> z E over all pairs in a ball of Z^n.
 
-    The map is linear and the word metric the same everywhere, so differences are enough: those of elements of the ball
-    of radius r are the elements of the ball of radius 2 r.
+    The map is linear and the word metric translation-invariant, so it is enough to go through the differences: those of
+    elements of the ball of radius r are the elements of the ball of radius 2 r.
 
     >>> round(cayley_distortion(np.eye(2), radius=1).distortion, 6)  # (1, 1) is 2 away from 0, and lands at sqrt(2)
     1.414214
@@ -52,16 +52,16 @@ def cayley_distortion(embeddings: npt.ArrayLike, radius: int, samples: int | Non
     Args:
       embeddings: E, `[n, d]`, the images of the generators.
       radius: The radius r of the ball, at least 1.
-      samples: How many random differences to see; None for all.
-      seed: What they are drawn from.
+      samples: The number of random differences to use; None for all.
+      seed: Seed of the samples.
 
     Returns:
-      The distortion; of samples a lower bound. The expansion is exact always: the length of the longest generator.
+      The distortion, with samples a lower bound. The expansion is always exact: the norm of the longest generator.
 
     Raises:
-      TypeError: If a number is no integer.
-      ValueError: If a number is too small, the embeddings are no table of finite numbers, or there are too many
-        differences to see all.
+      TypeError: If an argument is not an integer.
+      ValueError: If an argument is too small, the embeddings are not a matrix of finite numbers, or there are too many
+        differences to list.
     """
     table = np.asarray(embeddings, np.float64)
     if table.ndim != 2 or not table.size or not np.isfinite(table).all():
@@ -73,7 +73,7 @@ def cayley_distortion(embeddings: npt.ArrayLike, radius: int, samples: int | Non
     else:
         differences = _sampled(n, length, at_least("samples", samples, 1), at_least("seed", seed, 0))
     images, words = np.linalg.norm(differences @ table, axis=1), np.abs(differences).sum(axis=1)
-    # No word is longer in proportion than its longest letter.
+    # By the triangle inequality the largest ratio is that of a generator.
     expansion = np.linalg.norm(table, axis=1).max()
     nearest = np.min(images / words)
     # Sums of so few numbers that cancel but for rounding are 0.
@@ -82,30 +82,30 @@ def cayley_distortion(embeddings: npt.ArrayLike, radius: int, samples: int | Non
 
 
 def random_embedding(n: int, d: int, seed: int) -> npt.NDArray[np.float64]:
-    """Draws generators' images independently, normal of mean square length 1, `[n, d]`."""
+    """Draws the images of the generators, `[n, d]`, independently from N(0, I / d), of mean squared norm 1."""
     rng = np.random.default_rng(at_least("seed", seed, 0))
     return rng.normal(size=(at_least("n", n, 1), at_least("d", d, 1))) / math.sqrt(d)
 
 
 def learned_embedding(n: int, d: int, radius: int, seed: int, steps: int = 400) -> npt.NDArray[np.float64]:
-    """Learns generators' images of low distortion over a ball, from random ones.
+    """Learns an embedding of low distortion on a ball by gradient descent from a random one.
 
-    Gradient descent (Adam: Kingma & Ba 2014) on the logarithm of the distortion, its maxima made smooth, sharper and
-    sharper. It ends in a local minimum, perhaps another for another seed.
+    Adam (Kingma & Ba 2014) minimises the logarithm of the distortion, its maxima replaced by smooth ones of increasing
+    sharpness. The local minimum depends on the seed.
 
     Args:
       n: The number of generators.
       d: The dimension.
       radius: The radius of the ball.
-      seed: What the first embedding is drawn from.
+      seed: Seed of the initial embedding.
       steps: The number of steps.
 
     Returns:
-      The best embedding seen, `[n, d]`, its longest generator of length 1.
+      The best embedding found, `[n, d]`, scaled so that its longest generator has norm 1.
 
     Raises:
-      TypeError: If a number is no integer.
-      ValueError: If a number is too small, or the ball too large to list.
+      TypeError: If an argument is not an integer.
+      ValueError: If an argument is too small, or the ball too large to list.
     """
     table = random_embedding(n, d, seed)
     differences = ball(n, 2 * at_least("radius", radius, 1)).astype(np.float64)
@@ -135,7 +135,7 @@ def learned_embedding(n: int, d: int, radius: int, seed: int, steps: int = 400) 
 def distortion_by_dimension(
     n: int, dimensions: Iterable[int], radius: int, seeds: Iterable[int]
 ) -> list[dict[str, float]]:
-    """Measures random and learned embeddings for each dimension and seed.
+    """Computes the distortion of random and learned embeddings for each dimension and seed.
 
     >>> for record in distortion_by_dimension(n=2, dimensions=[1, 2], radius=1, seeds=[0]):
     ...     print(record["d"], round(record["learned"], 2) <= round(record["random"], 2))
@@ -143,13 +143,13 @@ def distortion_by_dimension(
     2 True
 
     Returns:
-      A record for each: `d`, `seed`, and the distortions `random` and `learned`. None is below the square root of n or
-      2 `radius`, whichever is less: over all signs, sums of k generators have mean square length at most k. Orthonormal
-      generators reach it.
+      A record per dimension and seed: `d`, `seed`, and the distortions `random` and `learned`. Each is at least
+      sqrt(min(n, 2 radius)), since over all signs sums of k generators have mean squared norm at most k. Orthonormal
+      generators attain the bound.
 
     Raises:
-      TypeError: If a number is no integer.
-      ValueError: If a number is too small, or the ball too large to list.
+      TypeError: If an argument is not an integer.
+      ValueError: If an argument is too small, or the ball too large to list.
     """
     return [
         {
@@ -172,7 +172,7 @@ def ball_size(n: int, radius: int) -> int:
 
 
 def ball(n: int, radius: int) -> Ints:
-    """Lists the elements of Z^n of word length 1 to a radius, of z and -z one.
+    """Lists the elements of Z^n of word length 1 to `radius`, one of each pair z, -z.
 
     >>> ball(2, 1).tolist()
     [[0, 1], [1, 0]]
@@ -182,11 +182,11 @@ def ball(n: int, radius: int) -> Ints:
       radius: The radius, at least 1.
 
     Returns:
-      The elements whose first entry that is not 0 is positive, `[(ball_size - 1) / 2, n]`.
+      The elements whose first nonzero entry is positive, `[(ball_size - 1) / 2, n]`.
 
     Raises:
-      TypeError: If a number is no integer.
-      ValueError: If a number is too small, or there are too many elements.
+      TypeError: If an argument is not an integer.
+      ValueError: If an argument is too small, or there are too many elements.
     """
     n, radius = at_least("n", n, 1), at_least("radius", radius, 1)
     size = (ball_size(n, radius) - 1) // 2
@@ -207,7 +207,7 @@ def ball(n: int, radius: int) -> Ints:
 
 
 def _sampled(n: int, length: int, samples: int, seed: int) -> Ints:
-    """Draws words: of each length up to `length` about equally many, each letter a generator or its inverse."""
+    """Draws random elements of Z^n, their word lengths about uniform from 1 to `length`."""
     rng = np.random.default_rng(seed)
     signs = rng.choice([-1, 1], size=(samples, n))  # A generator and its inverse in one word would cancel.
     letters = rng.integers(n, size=(samples, length))

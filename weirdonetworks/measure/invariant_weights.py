@@ -1,4 +1,4 @@
-"""How much of a layer's weights lies among the invariant ones."""
+"""The share of a layer's weights in the invariant subspace."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,7 +7,7 @@ from weirdonetworks.algebra.orbits import Orbits
 
 
 def invariant_share(weights: npt.ArrayLike, orbits: Orbits) -> float:
-    """Measures the share of the squared length of weights that lies in the invariant subspace.
+    """Computes the share of the squared norm of weights that lies in the invariant subspace.
 
     With the weights w `[coordinates, outputs]` and P the mean over each orbit of coordinates, |P w|^2 / |w|^2: 1 if the
     weights are equal along the orbits, so that each output is invariant, and on average orbits / coordinates if they
@@ -36,5 +36,5 @@ def invariant_share(weights: npt.ArrayLike, orbits: Orbits) -> float:
 
 
 def chance(orbits: Orbits) -> float:
-    """Gives the expected invariant share of independent weights of mean 0 and equal variances."""
+    """Computes the expected invariant share of independent weights of mean 0 and equal variances."""
     return len(orbits.sizes) / len(orbits.labels)

@@ -1,9 +1,8 @@
-"""The Jacobian of a model: its products along vector fields, its spectrum, and the directions that the model ignores.
+"""The Jacobian of a model: derivatives along vector fields, singular values, and the model's invariant directions.
 
-A model is what `stability` says it is. A vector field maps a batch of inputs `[inputs, ...]` to a tangent at each of
-them, of the same shape: a constant direction, the generator of a group such as `lambda x: tf.matmul(x, A)`, or an
-`ImageGenerator`. Derivatives are those that training sees: where a module has a gradient of its own, such as one
-straight through a step, that counts.
+A model is a function of a batch, as in `stability`. A vector field maps a batch of inputs `[inputs, ...]` to a tangent
+vector at each, of the same shape: a constant direction, a generator of a group such as `lambda x: tf.matmul(x, A)`, or
+an `ImageGenerator`. Derivatives are those that training uses: custom gradients, such as straight-through ones, apply.
 """
 
 import dataclasses
@@ -23,29 +22,29 @@ from weirdonetworks.measure.stability import BATCH, Floats
 VectorField: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 Field = TypeVar("Field", bound=VectorField)
 
-FORMED = 2**22  # The most entries of a Jacobian that is formed: no more than 32 MiB.
-SKETCH = 32  # Directions in the first sketch of a Jacobian; each further one has twice as many.
-OVERSAMPLING = 8  # Directions in a sketch beyond those asked for: the last ones are the least exact.
-ITERATIONS = 3  # Of the subspace, so that singular values close to one another are told apart.
-LINES = 4  # Along which outputs are watched where all derivatives are 0: on one of them they may have a kink.
-PROBE = 2.0**-12  # The steps along these, in proportion to the largest entry of the input.
+FORMED = 2**22  # The most entries of a dense Jacobian: 32 MiB.
+SKETCH = 32  # Columns of the first sketch of a Jacobian; each further sketch has twice as many.
+OVERSAMPLING = 8  # Columns of a sketch beyond the rank sought: the last ones are the least accurate.
+ITERATIONS = 3  # Subspace iterations, which separate singular values close to one another.
+LINES = 4  # Random lines on which outputs are compared where all derivatives are 0; one of them may cross a kink.
+PROBE = 2.0**-12  # The step along these lines, relative to the largest entry of the input.
 INFINITE = "model must have finite derivatives at all inputs."
-ROUNDING = 1e-6  # Of derivatives, in proportion to the outputs.
+ROUNDING = 1e-6  # Of derivatives, relative to the outputs.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InvariantDirections:
-    """Which directions of the input a model ignores: all those orthogonal to the ones it is sensitive to.
+    """The input directions along which a model's outputs do not change, and the sensitive ones orthogonal to them.
 
-    Where `max_rank` ended the search, sensitive directions may be left among those that count as invariant here. Then
-    `dimension` and `share` are upper bounds, `basis` and `projected` are of a space that only contains the invariant
-    directions, and `bound` tells how sensitive the model may be to the rest of it.
+    Where the search stopped at `max_rank`, sensitive directions may remain in the complement. Then `dimension` and
+    `share` are upper bounds, `basis` and `projected` refer to a space that contains the invariant directions, and
+    `bound` estimates the model's largest sensitivity in it.
 
     Attributes:
-      singular_values: Those of the sensitive directions, falling, `[rank]`. Along such a direction, of length 1, the
-        derivative of the outputs has this length, as a root mean square over the inputs.
+      singular_values: The singular values of the sensitive directions, descending, `[rank]`: the root mean square over
+        the inputs of the norm of the outputs' derivative along the unit direction.
       sensitive: The sensitive directions, orthonormal, `[rank, ...]`, each of the shape of an input.
-      bound: The largest such value of an invariant direction, as far as a sketch tells.
+      bound: The largest singular value of an invariant direction, estimated from a sketch.
     """
 
     singular_values: Floats
@@ -54,14 +53,14 @@ class InvariantDirections:
 
     @property
     def dimension(self) -> int:
-        """The dimension of the space of invariant directions; an upper bound where `max_rank` ended the search."""
+        """The dimension of the space of invariant directions; an upper bound where the search stopped at `max_rank`."""
         return math.prod(self.sensitive.shape[1:]) - len(self.sensitive)
 
     def projected(self, vectors: npt.ArrayLike) -> Floats:
-        """Gives the part of vectors `[..., *shape of an input]` that lies along invariant directions.
+        """Projects vectors `[..., *shape of an input]` onto the space of invariant directions.
 
         Raises:
-          ValueError: If the vectors are of another shape than the inputs.
+          ValueError: If the vectors do not have the shape of the inputs.
         """
         given, rows = np.asarray(vectors, np.float64), self._rows
         shape = self.sensitive.shape[1:]
@@ -71,9 +70,9 @@ class InvariantDirections:
         return (flat - flat @ rows.T @ rows).reshape(given.shape)
 
     def share(self, vectors: npt.ArrayLike) -> Floats:
-        """Measures the share of the squared length of vectors that lies along invariant directions, in [0, 1].
+        """Computes the share of the squared norm of vectors in the space of invariant directions, in [0, 1].
 
-        A random vector has the share dimension / entries on average, and a vector of zeros has 1.
+        For a random vector it is dimension / entries on average, for a zero vector 1.
 
         Raises:
           ValueError: As in `projected`.
@@ -84,7 +83,7 @@ class InvariantDirections:
         return np.divide(np.square(inside).sum(axis=axes), size, out=np.ones_like(size), where=size != 0)
 
     def basis(self) -> Floats:
-        """Gives orthonormal invariant directions, `[dimension, ...]`, by a square matrix as wide as an input."""
+        """Computes an orthonormal basis of the invariant directions, `[dimension, ...]`, from an n x n matrix."""
         complete, _ = np.linalg.qr(self._rows.T, mode="complete")
         return complete[:, len(self.sensitive) :].T.reshape(-1, *self.sensitive.shape[1:])
 
@@ -103,8 +102,8 @@ def jacobian_along(
 ) -> npt.NDArray[Any]:
     """Computes the derivatives J(x) v(x) of a model's outputs along vector fields.
 
-    A model is invariant under a connected group of transformations just if they vanish for all its generators and
-    inputs.
+    A model is invariant under a connected group of transformations if and only if they vanish for all generators of the
+    group and all inputs.
 
     >>> turn = tf.constant([[0.0, 1.0], [-1.0, 0.0]])  # Takes (x, y) to (-y, x), the velocity of a rotation.
     >>> jacobian_along(lambda x: x[:, :1], [[3.0, 4.0]], [lambda x: tf.matmul(x, turn)]).ravel().tolist()
@@ -113,10 +112,10 @@ def jacobian_along(
     [0.0]
 
     Args:
-      model: See the top of this module.
-      inputs: `[inputs, ...]`, at least one.
+      model: A function of a batch; see the module docstring.
+      inputs: The inputs, `[inputs, ...]`, at least one.
       generators: Vector fields, at least one.
-      batch_size: How many inputs there may be at a time.
+      batch_size: The number of inputs per chunk.
       dtype: The type to compute in, as for `stability.outputs_over`.
 
     Returns:
@@ -124,9 +123,9 @@ def jacobian_along(
 
     Raises:
       TypeError: If the model or a generator cannot be called, or the model cannot be copied into the type.
-      ValueError: If there is no input or generator, a generator gives another shape than that of the inputs, or the
-        model does not compute in the type, does not give an output for each input, or cannot be differentiated, as
-        `differentiable` tells.
+      ValueError: If there is no input or generator, a generator returns another shape than that of the inputs, or the
+        model does not compute in `dtype`, does not return an output for each input, or cannot be differentiated (see
+        `differentiable`).
     """
     values, length = checked_inputs(inputs), at_least("batch_size", batch_size, 1)
     fields = checked_fields(generators, tf.cast(values[:length], dtype))
@@ -136,7 +135,7 @@ def jacobian_along(
     def compute(batch: tf.Tensor) -> tf.Tensor:
         return tf.stack(jvp(run, batch, [tf.convert_to_tensor(field(batch), dtype) for field in fields])[1])
 
-    # Called as it is, it is not counted among the retracings of one function that TensorFlow warns of.
+    # A concrete function, since TensorFlow counts the retracings of a `tf.function` and warns of many.
     pieces = in_pieces(compute.get_concrete_function(), values, length, dtype)
     return np.concatenate(list(pieces), axis=1)
 
@@ -151,13 +150,13 @@ def invariant_directions(
     batch_size: int = BATCH,
     dtype: tf.DType = tf.float32,
 ) -> InvariantDirections:
-    """Finds the directions of the input along which a model's outputs do not change at any of some inputs.
+    """Finds the input directions along which a model's outputs do not change, to first order, at any of some inputs.
 
-    They are the null directions of the inputs' Jacobians, one above the other. Where these have few numbers, the
-    singular value decomposition is that of `spectrum`. Else the directions that are not null are found by a randomised
-    one, from products with the Jacobian and its transpose alone (Halko, Martinsson & Tropp, Finding structure with
-    randomness, 2011, algorithm 4.4), with a sketch that is doubled until it holds a singular value below the tolerance.
-    So the cost is that of as many directions as the model is sensitive to.
+    They are the null space of the stacked Jacobians of the inputs. A small Jacobian is decomposed exactly, as in
+    `spectrum`. Of a large one the row space is found by a randomised singular value decomposition, from products with
+    the Jacobian and its transpose alone (Halko, Martinsson & Tropp, Finding structure with randomness, 2011, algorithm
+    4.4); the sketch is doubled until it contains a singular value below the tolerance. So the cost is proportional to
+    the number of sensitive directions.
 
     >>> found = invariant_directions(lambda x: x[:, :1] + x[:, 1:2], [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     >>> found.singular_values.round(3).tolist(), found.dimension
@@ -166,20 +165,20 @@ def invariant_directions(
     [1.0, 0.0]
 
     Args:
-      model: See the top of this module.
-      inputs: `[inputs, ...]`, at least one.
-      tolerance: Directions count as invariant if their singular values are at most this share of the largest, in
-        [0, 1). In float32 rounding is about 1e-6 of it.
-      max_rank: The most sensitive directions to look for; what is left of them counts as invariant, and the `bound`
-        tells how sensitive it is. None for as many as there are.
-      seed: What the first sketch is drawn from.
-      batch_size: How many inputs times directions there may be at a time; all directions of one input at the least.
+      model: A function of a batch; see the module docstring.
+      inputs: The inputs, `[inputs, ...]`, at least one.
+      tolerance: The largest singular value of an invariant direction, relative to the largest of all, in [0, 1). In
+        float32 the rounding error is about 1e-6.
+      max_rank: The maximum number of sensitive directions to find; the others count as invariant, with `bound` an
+        estimate of their sensitivity. None for no limit.
+      seed: Seed of the first sketch.
+      batch_size: The number of pairs of an input and a direction per chunk; at least all directions of one input.
       dtype: The type to compute in, as for `stability.outputs_over`.
 
     Raises:
-      TypeError: If a number is no integer, or the model cannot be called or copied into the type.
-      ValueError: If a number is out of range, there is no input, a derivative is not finite, or the model does not fit,
-        as in `jacobian_along`.
+      TypeError: If an argument is not an integer, or the model cannot be called or copied into `dtype`.
+      ValueError: If an argument is out of range, there is no input, a derivative is not finite, or as in
+        `jacobian_along` of the model.
     """
     values = checked_inputs(inputs)
     if not isinstance(tolerance, int | float | np.floating) or not 0 <= tolerance < 1:
@@ -204,21 +203,21 @@ def invariant_directions(
 def spectrum(
     model: Model, inputs: npt.ArrayLike, *, batch_size: int = BATCH, dtype: tf.DType = tf.float32
 ) -> tuple[Floats, Floats]:
-    """Decomposes the Jacobians of a model at some inputs, one above the other; they are formed for it.
+    """Computes the singular value decomposition of the stacked dense Jacobians of a model at some inputs.
 
     >>> singular, directions = spectrum(lambda x: x[:, :1] + x[:, 1:2], [[1.0, 2.0], [4.0, 5.0]])
     >>> singular.round(3).tolist(), np.abs(directions[0]).round(3).tolist()
     ([1.414, 0.0], [0.707, 0.707])
 
     Args:
-      model: See the top of this module.
-      inputs: `[inputs, ...]`, at least one.
-      batch_size: How many inputs there may be at a time.
+      model: A function of a batch; see the module docstring.
+      inputs: The inputs, `[inputs, ...]`, at least one.
+      batch_size: The number of inputs per chunk.
       dtype: The type to compute in, as for `stability.outputs_over`.
 
     Returns:
-      All singular values, falling, each a root mean square over the inputs, and the direction of each, orthonormal,
-      `[values, ...]`, of the shape of an input.
+      The singular values, descending, divided by sqrt(inputs), `[values]`; and the right singular vectors, orthonormal,
+      `[values, ...]`, each of the shape of an input.
 
     Raises:
       TypeError, ValueError: As `invariant_directions`.
@@ -230,16 +229,16 @@ def spectrum(
 
 
 def differentiable(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
-    """Makes sure that a model has its variables, computes in a type, and can be differentiated by `jvp`.
+    """Checks that a model, called once to make its variables, computes in a type and can be differentiated by `jvp`.
 
-    Derivatives of 0 are taken as they are where outputs stand still or jump, as those of a constant, `tf.sign` or
-    `tf.floor` do. They are lost where outputs move nonetheless, as through `tf.numpy_function`, or `tf.stop_gradient`
-    around a whole model; steps far below a thousandth of the largest entry count as movement. What is lost of some
-    part of a model, beside another that has its gradient, is not seen.
+    Derivatives of 0 are accepted where the outputs are piecewise constant, as those of `tf.sign` or `tf.floor` are.
+    They are refused where the outputs change continuously nonetheless, as through `tf.numpy_function`, or
+    `tf.stop_gradient` around a whole model; steps far below a thousandth of the largest entry are taken for continuous
+    change. A missing gradient of a part of the model, in parallel with a part that has one, is not detected.
 
     Raises:
-      TypeError: If the model cannot be called, or copied into the type.
-      ValueError: If it does not compute in the type or give an output for each input, or derivatives are lost.
+      TypeError: If the model cannot be called, or copied into `dtype`.
+      ValueError: If it does not compute in `dtype`, does not return an output for each input, or lacks derivatives.
     """
     run = ready(model, example, dtype)
     refusal = ValueError(
@@ -248,7 +247,7 @@ def differentiable(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> 
     )
     try:
         lost = _loses_derivatives(run, tf.cast(example, dtype))
-    except (LookupError, tf.errors.UnknownError) as error:  # What `tf.py_function` keeps serves one gradient only.
+    except (LookupError, tf.errors.UnknownError) as error:  # The tape of `tf.py_function` serves one gradient only.
         raise refusal from error
     if lost:
         raise refusal
@@ -256,10 +255,10 @@ def differentiable(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> 
 
 
 def checked_inputs(inputs: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Gives inputs `[inputs, ...]` as an array.
+    """Returns inputs `[inputs, ...]` as an array.
 
     Raises:
-      ValueError: If there is none, or they have no further axis.
+      ValueError: If there is no input, or the array has fewer than two axes.
     """
     values = np.asarray(inputs)
     if values.ndim < 2 or not len(values):
@@ -268,11 +267,11 @@ def checked_inputs(inputs: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def checked_fields(generators: Iterable[Field], batch: tf.Tensor) -> list[Field]:
-    """Lists vector fields, each tried on a batch of inputs.
+    """Returns vector fields as a list, each checked on a batch of inputs.
 
     Raises:
-      TypeError: If they are no list of functions.
-      ValueError: If there is none, or one gives another shape than that of the inputs.
+      TypeError: If they are not a list of functions.
+      ValueError: If there is none, or one returns another shape than that of the inputs.
     """
     if not np.iterable(generators) or not all(map(callable, fields := list(generators))):
         raise TypeError(
@@ -290,7 +289,7 @@ def checked_fields(generators: Iterable[Field], batch: tf.Tensor) -> list[Field]
 
 
 def _loses_derivatives(run: Model, inputs: tf.Tensor) -> bool:
-    """Tells whether derivatives are not those that the gradient gives, or both are 0 though the outputs move."""
+    """Tests whether `jvp` disagrees with the gradient, or both are 0 though the outputs change."""
     rng = np.random.default_rng(0)
     tangent = tf.constant(rng.normal(size=inputs.shape), inputs.dtype)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -305,14 +304,14 @@ def _loses_derivatives(run: Model, inputs: tf.Tensor) -> bool:
         scale = tf.where(largest > 0, largest, tf.ones_like(largest))
         lines = tf.constant(rng.normal(size=[LINES, *inputs.shape]), inputs.dtype)
         return any(_moves_without_derivatives(run, inputs, scale * each) for each in lines)
-    # A constant such as the sum of probabilities has rounding for a derivative, another one each way.
+    # The derivative of a constant, such as the sum of probabilities, is a rounding error that differs between the two.
     rounding = ROUNDING * tf.reduce_sum(tf.abs(covector * outputs))
     return bool(tf.abs(tf.reduce_sum(forwards) - tf.reduce_sum(backwards)) > 1e-2 * size + rounding)
 
 
 def _moves_without_derivatives(run: Model, inputs: tf.Tensor, tangent: tf.Tensor) -> bool:
-    """Tells whether outputs move in proportion along a short line, at whose points derivatives along it are 0."""
-    # Not from the inputs themselves: zeros in an image are where ReLU has a kink, a square is flat, and a sign jumps.
+    """Tests whether outputs change linearly along a short line on which the computed derivatives are 0."""
+    # Not from the inputs themselves: at zeros of an image ReLU has a kink, the square is flat, and the sign jumps.
     line = tf.concat([inputs + number * PROBE * tangent for number in range(1, 6)], axis=0)
     outputs, (derivatives,) = jvp(run, line, [tf.repeat(tangent, 5, axis=0)])
     moves = outputs[1:] - outputs[:-1]
@@ -322,7 +321,7 @@ def _moves_without_derivatives(run: Model, inputs: tf.Tensor, tangent: tf.Tensor
 
 
 def _decomposed(jacobian: Floats) -> tuple[Floats, Floats]:
-    """Finds all singular values, falling, and right singular vectors, `[values, entries]`, of a matrix."""
+    """Computes all singular values, descending, and right singular vectors, `[values, entries]`, of a matrix."""
     if not np.isfinite(jacobian).all():
         raise ValueError(INFINITE)
     _, singular, directions = np.linalg.svd(jacobian, full_matrices=False)
@@ -332,7 +331,7 @@ def _decomposed(jacobian: Floats) -> tuple[Floats, Floats]:
 def _sketched(
     products: Products, rng: np.random.Generator, size: int, limit: int, tolerance: float
 ) -> tuple[Floats, Floats]:
-    """Finds the singular values down to a share of the largest, or so many of them, by sketches that double."""
+    """Finds the leading singular values, down to a relative tolerance or up to a limit, doubling the sketch."""
     width = min(SKETCH, limit)
     while True:
         singular, directions = _leading(products, rng.normal(size=(width, size)))
@@ -342,7 +341,7 @@ def _sketched(
 
 
 def _leading(products: Products, sketch: Floats) -> tuple[Floats, Floats]:
-    """Finds the leading singular values, falling, and right singular vectors, `[width, entries]`, from a sketch."""
+    """Computes leading singular values, descending, and right singular vectors, `[width, entries]`, from a sketch."""
     basis = np.linalg.qr(sketch.T)[0]
     for _ in range(ITERATIONS):
         basis = np.linalg.qr(products.pulled_back(basis.T).T)[0]

@@ -1,4 +1,4 @@
-"""The dense and convolutional layers of a chain, with what lies between them, read off Sonnet and Keras models."""
+"""The layers of sequential Sonnet and Keras models: weights, biases, norms and the activations between them."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,21 +10,20 @@ import tensorflow as tf
 Map: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 NORMS = ("batch", "layer", "weight")
-FEATURES: tuple[Any, ...] = ((-1,), slice(1, None))  # What `snt.LayerNorm` calls the axes of features.
+FEATURES: tuple[Any, ...] = ((-1,), slice(1, None))  # The axes of an `snt.LayerNorm` over the features.
 CONVOLUTIONS = (snt.Conv1D, snt.Conv2D, snt.Conv3D)
 CHANNELS_LAST = ("NWC", "NHWC", "NDHWC", "channels_last")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Norm:
-    """A norm right after a layer, which undoes the scale of its weights.
+    """A normalisation directly after a layer, which makes it invariant to the scale of its weights.
 
     Attributes:
-      kind: Of `NORMS`: `batch` scales each unit by itself, by its size on all examples; `layer` all units of an example
-        together, or all at a place in it; `weight` divides the weights into a unit by their length, so that the layer
-        has no bias of its own.
-      scale: What units are multiplied by afterwards, `[units]`; None without.
-      offset: What is added to them then, `[units]`; None without.
+      kind: One of `NORMS`: `batch` normalises each unit over the batch; `layer` the units of an example, or of a
+        position in it; `weight` divides the incoming weights of a unit by their norm, and leaves the layer no bias.
+      scale: The learned scale, `[units]`; None for none.
+      offset: The learned offset, `[units]`; None for none.
     """
 
     kind: str
@@ -37,20 +36,20 @@ class Norm:
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """Lists scale and offset, as far as there are."""
+        """Lists the scale and the offset, where there are any."""
         return [each for each in (self.scale, self.offset) if each is not None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layer:
-    """A dense or convolutional layer with what follows it: activation(norm(x weights + bias)).
+    """A dense or convolutional layer with its norm and activation: activation(norm(x weights + bias)).
 
     Attributes:
       weights: `[inputs, units]`, or `[*window, inputs, units]` of a convolution, whose units are its channels.
-      bias: `[units]`; None without.
-      activation: Any map of `[batch, *places, units]`, between this layer and the next or after the last, as an
-        activation, pooling, flattening or all of them; None for none.
-      norm: What comes between the layer and its activation; None for none.
+      bias: `[units]`; None for none.
+      activation: The map of `[batch, *positions, units]` between this layer and the next, or after the last: an
+        activation, pooling, flattening or their composition; None for none.
+      norm: The norm between the layer and its activation; None for none.
     """
 
     weights: tf.Variable
@@ -60,12 +59,12 @@ class Layer:
 
     @property
     def affine(self) -> list[tf.Variable]:
-        """Lists weights and, if there is one, bias."""
+        """Lists the weights and, if there is one, the bias."""
         return [self.weights] if self.bias is None else [self.weights, self.bias]
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """Lists weights, bias, and the norm's scale and offset, as far as there are."""
+        """Lists the weights, the bias and the norm's scale and offset, where there are any."""
         return [*self.affine, *(self.norm.variables if self.norm else [])]
 
 
@@ -73,12 +72,12 @@ Model: TypeAlias = Callable[[tf.Tensor], tf.Tensor] | Sequence[Layer]
 
 
 def layers_of(model: Model) -> list[Layer]:
-    """Reads the dense and convolutional layers of a model.
+    """Lists the dense and convolutional layers of a sequential model.
 
-    Known are `snt.nets.MLP`, `snt.Sequential` and `keras.Sequential`, one within the other too, of `snt.Linear`,
+    Supported are `snt.nets.MLP`, `snt.Sequential` and `keras.Sequential`, also nested, of `snt.Linear`,
     `snt.LayerNorm` and Sonnet's convolutions, and Keras' `Dense`, `Conv1D` to `Conv3D`, `BatchNormalization` and
-    `LayerNormalization`, with channels last. Whatever else stands between two layers is the activation of the first,
-    and whatever stands before all of them is left out.
+    `LayerNormalization`, channels last. Any other step between two layers becomes part of the activation of the first;
+    steps before the first layer are dropped.
 
     >>> network = snt.Sequential([snt.Flatten(), snt.Linear(3), tf.nn.relu, snt.Linear(2)])
     >>> _ = network(tf.zeros([1, 4]))
@@ -86,10 +85,10 @@ def layers_of(model: Model) -> list[Layer]:
     [([4, 3], True), ([3, 2], False)]
 
     Args:
-      model: Such a model, called once so that its variables exist; or layers, which are returned as they are.
+      model: Such a model, called once so that its variables exist; or a list of `Layer`, which is returned unchanged.
 
     Raises:
-      TypeError: If the model is none of these.
+      TypeError: If the model is of none of these classes.
       ValueError: If it has no such layer, or has not been called.
     """
     if isinstance(model, Sequence) and not callable(model):
@@ -106,7 +105,7 @@ def layers_of(model: Model) -> list[Layer]:
 
 
 def _joined(steps: Iterable[Any]) -> list[Layer]:
-    """Gives each layer the norm and the maps that follow it."""
+    """Joins each layer with the norm and the maps that follow it."""
     layers: list[Layer] = []
     for step in steps:
         if isinstance(step, Layer):
@@ -127,7 +126,7 @@ def _composed(first: Map | None, then: Map) -> Map:
 
 
 def _steps(model: Any) -> Iterator[Any]:
-    """Lists what a model does one after the other: a `Layer` without activation, a `Norm`, or any other map."""
+    """Yields the steps of a model: a `Layer` without activation, a `Norm`, or any other map."""
     if isinstance(model, snt.Module):
         yield from _sonnet_steps(model)
     elif any(base.__module__.partition(".")[0] == "keras" for base in type(model).__mro__):
@@ -179,18 +178,18 @@ def _keras_steps(model: Any) -> Iterator[Any]:
         kind = "batch" if isinstance(model, kinds.BatchNormalization) else "layer"
         yield Norm(kind, model.gamma, model.beta)
     else:
-        # As in training, where dropout and noise are no identity.
+        # As in training, where dropout and noise are not the identity.
         yield lambda inputs: model(inputs, training=True)
 
 
 def _is_keras_convolution(layer: Any) -> bool:
     kinds = tf.keras.layers
-    # The transposed ones are among their subclasses.
+    # Transposed convolutions are subclasses of these.
     known = type(layer) in (kinds.Conv1D, kinds.Conv2D, kinds.Conv3D)
     return known and layer.groups == 1 and layer.data_format in CHANNELS_LAST
 
 
 def _is_norm_of_units(layer: Any) -> bool:
-    """Tells whether a norm of Keras goes along the last axis, and is none of those that are frozen to constants."""
+    """Tests whether a Keras norm is over the last axis, and not frozen to constant statistics."""
     axes = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis)
     return axes == [-1] and layer.trainable

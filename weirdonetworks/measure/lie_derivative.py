@@ -1,16 +1,16 @@
-"""How fast the outputs of a model on images change as the image turns, moves, grows or shears, layer by layer too.
+"""Lie derivatives of models on images along translation, rotation, zoom and shear, in total and layer by layer.
 
 The Lie derivative of a model F along a generator (Gruver et al., The Lie derivative for measuring learned equivariance,
-2023) is the derivative at t = 0 of what F gives for the image moved by t, moved back:
+2023) is the derivative at t = 0 of F applied to the image transformed by t, transformed back:
 
     (L F)(x) = J_F(x) v(x) - w(F(x)),
 
 with v the velocity of the image and w that of the outputs. Outputs `[images, height, width, channels]` are images that
-ought to move along; any others ought to stay, w = 0. So F is equivariant, or invariant, under a connected group just if
-its Lie derivatives vanish.
+should transform with the input; any others should stay the same, w = 0. So F is equivariant, or invariant, under a
+connected group if and only if its Lie derivatives vanish.
 
-Velocities are taken by differences of neighbouring pixels. On an image with a wave number of k radians a pixel they are
-short by a factor sin(k) / k, about 1 - k^2 / 6.
+Velocities are computed by central differences. On an image with a wave number of k radians per pixel they are too small
+by a factor sin(k) / k, about 1 - k^2 / 6.
 """
 
 import dataclasses
@@ -30,21 +30,21 @@ from weirdonetworks.measure.stability import BATCH, Floats
 
 @dataclasses.dataclass(frozen=True)
 class ImageGenerator:
-    """The velocity of an image whose points p move with the velocity u(p) = matrix p + move:
+    """The generator of an affine flow on images, whose points p move with the velocity u(p) = matrix p + move:
 
         v[p] = -(u(p) . grad x)[p],    p = (x, y) in pixels, to the right and upwards from the centre of the image.
 
-    The gradient at a pixel is half the difference of its two neighbours, at the border the difference to its only one.
-    So inside the image v is the mean of the two one-sided derivatives of the bilinear maps in `algebra.transforms`,
-    which have a kink at the identity; and what lies outside is taken to go on as the border does.
+    The gradient at a pixel is the central difference, at the border the one-sided one. So inside the image v is the
+    mean of the two one-sided derivatives of the bilinear maps in `algebra.transforms`, which have a kink at the
+    identity; beyond the border the image is extrapolated linearly.
 
     >>> right = ImageGenerator(move=(1.0, 0.0))
     >>> right(tf.reshape(tf.constant([1.0, 2.0, 5.0]), [1, 1, 3, 1])).numpy().ravel().tolist()
     [-1.0, -2.0, -3.0]
 
     Attributes:
-      matrix: The linear part of the velocity, `[2, 2]`, a unit of time.
-      move: The velocity of the centre in pixels a unit of time, to the right and upwards.
+      matrix: The linear part of the velocity, `[2, 2]`, per unit of time.
+      move: The velocity of the centre, to the right and upwards, in pixels per unit of time.
     """
 
     matrix: tuple[tuple[float, float], tuple[float, float]] = ((0.0, 0.0), (0.0, 0.0))
@@ -56,15 +56,15 @@ class ImageGenerator:
             raise ValueError(f"matrix (={self.matrix}) must be [2, 2] and move (={self.move}) [2], all finite.")
 
     def __call__(self, images: tf.Tensor, pitch: tuple[float, float] = (1.0, 1.0)) -> tf.Tensor:
-        """Gives the velocity of each image.
+        """Computes the velocity of each image.
 
         Args:
           images: `[batch, height, width, channels]`, floating point.
-          pitch: How many of the pixels that `move` counts there are from a row to the next, and from a column to the
-            next: more than 1 for features of a lower resolution.
+          pitch: The distance between neighbouring rows and between neighbouring columns, in the pixels of `move`: more
+            than 1 for features of a lower resolution.
 
         Raises:
-          ValueError: If the images are no such batch of a known size.
+          ValueError: If the images have another rank or type, or an unknown size.
         """
         images = tf.convert_to_tensor(images)
         if images.shape.rank != 4 or None in images.shape[1:3] or not images.dtype.is_floating:
@@ -80,8 +80,8 @@ class ImageGenerator:
         return -(tf.constant(right[..., None], images.dtype) * _slope(images, 2) + down * _slope(images, 1))
 
 
-# A radian counter-clockwise, a pixel, a factor of e, and a pixel for each pixel from the centre, a unit of time: the
-# transformations of `algebra.transforms` under the same names.
+# Per unit of time: one radian counter-clockwise, one pixel, a factor of e, and one pixel per pixel from the centre. The
+# names are those of the transformations in `algebra.transforms`.
 IMAGE_GENERATORS: Mapping[str, ImageGenerator] = {
     "rotation": ImageGenerator(((0.0, -1.0), (1.0, 0.0))),
     "shift right": ImageGenerator(move=(1.0, 0.0)),
@@ -100,7 +100,7 @@ def lie_derivative(
     batch_size: int = BATCH,
     dtype: tf.DType = tf.float32,
 ) -> npt.NDArray[Any]:
-    """Computes the Lie derivatives of a model (see the top of this module).
+    """Computes the Lie derivatives of a model along generators of image transformations.
 
     >>> ramp = np.broadcast_to(np.arange(4.0)[:, None], (1, 4, 4, 1))  # x[p] = the column of p
     >>> moves = [IMAGE_GENERATORS[name] for name in ("zoom", "shift right")]
@@ -108,10 +108,10 @@ def lie_derivative(
     [1.5, -1.0]
 
     Args:
-      model: As in `stability`.
-      images: `[images, height, width, channels]`, at least one.
-      generators: How images move, at least one way; all of `IMAGE_GENERATORS` unless given.
-      batch_size: How many images there may be at a time.
+      model: A function of a batch, as in `stability`.
+      images: The images, `[images, height, width, channels]`, at least one.
+      generators: The generators, at least one; by default all of `IMAGE_GENERATORS`.
+      batch_size: The number of images per chunk.
       dtype: The type to compute in, as for `stability.outputs_over`.
 
     Returns:
@@ -119,8 +119,8 @@ def lie_derivative(
 
     Raises:
       TypeError: If the model or a generator cannot be called, or the model cannot be copied into the type.
-      ValueError: If there is no image or generator, the images have other axes, or the model does not compute in the
-        type, does not give an output for each image, or cannot be differentiated.
+      ValueError: If there is no image or generator, the images have another rank, or the model does not compute in
+        `dtype`, does not return an output for each image, or cannot be differentiated.
     """
     (whole,) = lie_derivative_by_layer([model], images, generators, batch_size=batch_size, dtype=dtype)
     return whole
@@ -134,15 +134,15 @@ def lie_derivative_by_layer(
     batch_size: int = BATCH,
     dtype: tf.DType = tf.float32,
 ) -> list[npt.NDArray[Any]]:
-    """Computes what each layer adds to the Lie derivatives of a model that applies them one after the other.
+    """Decomposes the Lie derivatives of a sequential model into one term per layer.
 
-    Layer f with the layers T after it adds J_T(f(h)) (L f)(h), its own Lie derivative at its input h, brought to the
-    outputs. These sum to the Lie derivative of the whole. Features of rank 4 are images that ought to move along, all
-    others ought to stay; so a dense layer behind a flattening one is charged with nothing, and the flattening with all
-    that it passes on.
+    The term of layer f, with T the composition of the layers after it, is J_T(f(h)) (L f)(h): the Lie derivative of f
+    at its input h, propagated to the outputs. The terms sum to the Lie derivative of the whole model. Features of rank
+    4 are images that should transform with the input, all others should stay the same; so a dense layer after a
+    flattening layer has the term 0, and the flattening layer that of everything it passes on.
 
-    A pixel of features is taken to be as many pixels of the image wide as the sizes of the layers' inputs are times
-    those of their outputs, each ratio rounded to a whole number, since layers without padding cut borders off.
+    The stride of each layer is estimated as the ratio of its input's to its output's size, rounded to an integer, since
+    layers without padding crop the borders.
 
     >>> double, corner = lambda x: 2 * x, lambda x: x[:, 0, 0]
     >>> ramp = np.broadcast_to(np.arange(4.0)[:, None], (1, 4, 4, 1))
@@ -150,25 +150,25 @@ def lie_derivative_by_layer(
     [0.0, -2.0]
 
     Args:
-      layers: Models, at least one, each taking what the one before gives.
+      layers: Models, at least one, each applied to the outputs of the one before.
       images: As in `lie_derivative`.
       generators: As in `lie_derivative`.
       batch_size: As in `lie_derivative`.
       dtype: As in `lie_derivative`.
 
     Returns:
-      For each layer what it adds, `[generators, images, ...]`, of the shape of the outputs.
+      The term of each layer, `[generators, images, ...]`, of the shape of the outputs.
 
     Raises:
-      TypeError: As in `lie_derivative`, or if the layers are no list.
+      TypeError: As in `lie_derivative`, or if the layers are not a list.
       ValueError: As in `lie_derivative`, or if there is no layer.
     """
     values, length = checked_inputs(images), at_least("batch_size", batch_size, 1)
-    if values.ndim != 4:  # A convolution that has its weights ends the whole process on others.
+    if values.ndim != 4:  # TensorFlow's convolution crashes the process on another rank.
         raise ValueError(f"images of shape {values.shape} must be [images, height, width, channels].")
     moves = checked_fields(generators, tf.cast(values[:length], dtype))
     if not np.iterable(layers):
-        raise TypeError(f"layers (={named(layers)}) must be a list; give the layers that a Sequential is made of.")
+        raise TypeError(f"layers (={named(layers)}) must be a list; pass the layers of the Sequential.")
     if not layers:
         raise ValueError("layers must hold at least one.")
     run, features = [], values[:1]
@@ -200,16 +200,16 @@ def lie_derivative_by_layer(
 
 
 def local_equivariance_error(derivatives: npt.ArrayLike) -> Floats:
-    """Computes the mean square of Lie derivatives over the entries of the outputs.
+    """Computes the local equivariance error: the mean square of Lie derivatives over the entries of the outputs.
 
     >>> local_equivariance_error([[[3.0, 5.0]], [[0.0, 2.0]]]).tolist()
     [[17.0], [2.0]]
 
     Args:
-      derivatives: `[generators, images, ...]`, as `lie_derivative` gives them.
+      derivatives: Lie derivatives, `[generators, images, ...]`, as returned by `lie_derivative`.
 
     Returns:
-      The mean square for each generator and image, `[generators, images]`.
+      The mean square per generator and image, `[generators, images]`.
 
     Raises:
       ValueError: If the derivatives have fewer than two axes.
@@ -221,7 +221,7 @@ def local_equivariance_error(derivatives: npt.ArrayLike) -> Floats:
 
 
 def _through(layers: Sequence[Model], features: tf.Tensor, tangents: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
-    """Brings tangents at features through layers."""
+    """Propagates tangents at features forward through layers."""
     if not layers:
         return tangents
     return jvp(functools.partial(_applied, layers), features, tangents)[1]
@@ -232,7 +232,7 @@ def _applied(layers: Sequence[Model], inputs: tf.Tensor) -> tf.Tensor:
 
 
 def _pitch(before: tuple[float, float], given: tf.TensorShape, made: tf.TensorShape) -> tuple[float, float]:
-    """Counts the image's pixels between rows and between columns of features, from those of the layer's inputs."""
+    """Computes the pitch of a layer's outputs, in pixels of the image, from that of its inputs."""
     if given.rank != 4:
         return before
     row, column = (
@@ -243,11 +243,11 @@ def _pitch(before: tuple[float, float], given: tf.TensorShape, made: tf.TensorSh
 
 
 def _slope(images: tf.Tensor, axis: int) -> tf.Tensor:
-    """Differentiates images along an axis: halved differences of neighbours, at the ends plain ones."""
+    """Differentiates images along an axis, by central differences, one-sided at the borders."""
     size = images.shape[axis]
     if size == 1:
         return tf.zeros_like(images)
     steps = tf.split(images, [1, size - 1], axis)[1] - tf.split(images, [size - 1, 1], axis)[0]
-    # The step at either end counts twice, on both sides of the last pixel.
+    # The one-sided difference at either border is used on both sides of the pixel.
     first, last = tf.split(steps, [1, size - 2], axis)[0], tf.split(steps, [size - 2, 1], axis)[1]
     return (tf.concat([first, steps], axis) + tf.concat([steps, last], axis)) / 2

@@ -1,4 +1,4 @@
-"""The models that are measured: any function of a batch, made ready to compute in a type."""
+"""Models to be measured: checks that a function of a batch computes in a floating-point type."""
 
 import textwrap
 from collections.abc import Callable
@@ -14,11 +14,11 @@ Model: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 
 def ready(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
-    """Makes sure that a model has its variables and computes in a type.
+    """Returns a model, or its copy in another type, called once so that its variables exist.
 
     Raises:
       TypeError: If it cannot be called, or cannot be copied into the type.
-      ValueError: If it does not compute in the type or give an output for each input.
+      ValueError: If it does not compute in the type, or does not return an output for each input.
     """
     if not callable(model):
         raise TypeError(
@@ -50,5 +50,5 @@ def ready(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
 
 
 def named(model: object) -> str:
-    """Writes a model, or what was given for one, on one short line; Sonnet's own writing may take many."""
+    """Formats a model, or the argument in its place, on one short line; Sonnet's `repr` may take many."""
     return textwrap.shorten(repr(model), 200, placeholder=" ...")

@@ -1,4 +1,4 @@
-"""What moves the inputs and the outputs of a measured model: the same elements of one action or of two."""
+"""The elements by which a measure transforms a model's inputs and outputs, read from actions, groups or orbits."""
 
 from typing import TypeAlias
 
@@ -7,16 +7,16 @@ import numpy as np
 from weirdonetworks.algebra.actions import Action, ActionLike, Elements, as_action, paired
 from weirdonetworks.nets.orbits import ListedElements
 
-# An action, or a group or a list of image transformations where only one action can be meant; or chosen elements of
-# one, as an `Orbit` has them.
+# An action, or a group or a list of image transformations where only one action can be meant; or an `Orbit`, which
+# holds chosen elements of one.
 Moving: TypeAlias = ActionLike | ListedElements
 
-LIMIT = 1024  # The order of the largest group whose elements are all applied; of a larger one so many random elements:
+LIMIT = 1024  # The order of the largest group applied whole; from a larger one so many random elements are drawn:
 SAMPLES = 64
 
 
 def moves_of(name: str, given: Moving) -> ListedElements:
-    """Reads what moves the inputs.
+    """Lists the elements to apply to the inputs.
 
     Args:
       name: The argument's name, for errors.
@@ -36,10 +36,10 @@ def moves_of(name: str, given: Moving) -> ListedElements:
 
 
 def paired_moves(action_in: Moving, action_out: Moving | None) -> tuple[ListedElements, ListedElements]:
-    """Reads what moves the inputs and the outputs: the same elements in the same order.
+    """Lists the elements to apply to the inputs and to the outputs: the same elements in the same order.
 
-    Two groups are paired as `algebra.paired` does. Transformations that form no group, and the elements of an `Orbit`,
-    are paired with others by their places in the list.
+    Two groups are paired as in `algebra.paired`. Transformations that form no group, and the elements of an `Orbit`,
+    are paired element by element, in order.
 
     Args:
       action_in: As in `moves_of`.
@@ -47,7 +47,7 @@ def paired_moves(action_in: Moving, action_out: Moving | None) -> tuple[ListedEl
 
     Raises:
       TypeError: As `as_action` and `paired`.
-      ValueError: As `as_action` and `paired`, or if lists that are paired differ in length.
+      ValueError: As `as_action` and `paired`, or if two paired lists differ in length.
     """
     moves = moves_of("action_in", action_in)
     if action_out is None:
@@ -58,7 +58,7 @@ def paired_moves(action_in: Moving, action_out: Moving | None) -> tuple[ListedEl
             one, other = paired(moves.action, others.action)
             elements = _chosen(one)
             return ListedElements(one, elements), ListedElements(other, elements)
-        if others.action.group is not None and len(others) == 1:  # A trivial action, whatever moves the inputs.
+        if others.action.group is not None and len(others) == 1:  # The trivial action goes with any other.
             return moves, ListedElements(others.action, np.repeat(others.elements, len(moves), axis=0))
     if len(moves) != len(others):
         raise ValueError(
@@ -69,5 +69,5 @@ def paired_moves(action_in: Moving, action_out: Moving | None) -> tuple[ListedEl
 
 
 def _chosen(action: Action) -> Elements:
-    # Each transformation of a list was asked for, so none is left to a sample.
+    # Transformations listed by the user are all applied, however many.
     return action.sample(SAMPLES, seed=0) if action.group is not None and action.order > LIMIT else action.elements()

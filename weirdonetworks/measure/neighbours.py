@@ -1,17 +1,17 @@
-"""Classification by the nearest stored examples."""
+"""k-nearest-neighbour classification."""
 
 import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks.algebra.arrays import Ints, at_least, shown
 
-QUERIES = 1000  # So many at a time, to keep the table of distances small.
+QUERIES = 1000  # Per chunk, to keep the matrix of distances small.
 
 
 def nearest_labels(stored: npt.ArrayLike, labels: npt.ArrayLike, queries: npt.ArrayLike, k: int = 1) -> Ints:
-    """Classifies queries by the vote of their k nearest stored examples, in Euclidean distance.
+    """Classifies queries by majority vote of their k nearest stored examples in Euclidean distance.
 
-    Of labels with as many votes, the one with the nearest example wins; of examples as near, the first.
+    Ties between labels go to the label of the nearest example, ties in distance to the example stored first.
 
     >>> nearest_labels([[0.0], [1.0], [1.2]], [4, 7, 7], [[0.1], [0.9]], k=1).tolist()
     [4, 7]
@@ -21,16 +21,16 @@ def nearest_labels(stored: npt.ArrayLike, labels: npt.ArrayLike, queries: npt.Ar
     Args:
       stored: Examples, `[examples, ...]`, flattened.
       labels: Their labels, integers of at least 0, `[examples]`.
-      queries: What is to be classified, `[queries, ...]`, likewise, one at least.
-      k: How many vote, at least 1 and at most as many as are stored.
+      queries: The examples to classify, `[queries, ...]`, at least one, flattened.
+      k: The number of neighbours that vote, in [1, examples].
 
     Returns:
-      A label for each query.
+      The predicted labels, `[queries]`.
 
     Raises:
-      TypeError: If k is no integer.
-      ValueError: If k is out of range, a label is no integer of at least 0, there is nothing to classify or to classify
-        by, or the shapes do not fit.
+      TypeError: If k is not an integer.
+      ValueError: If k is out of range, a label is not an integer of at least 0, there are no examples or no queries, or
+        the shapes do not match.
     """
     known, asked = _rows("stored", stored), _rows("queries", queries)
     classes = np.asarray(labels)
@@ -55,7 +55,7 @@ def _rows(name: str, examples: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def _voted(known: npt.NDArray[np.float64], classes: Ints, asked: npt.NDArray[np.float64], k: int) -> Ints:
-    # The square of the query's own length is the same for all that are stored.
+    # The squared norm of the query is left out: it is the same for all stored examples.
     distances = np.square(known).sum(axis=1) - 2 * asked @ known.T
     ranked = classes[np.argsort(distances, axis=1, kind="stable")[:, :k]]
     rows, shape = np.arange(len(asked)), (len(asked), int(classes.max()) + 1)

@@ -1,4 +1,4 @@
-"""A network in another floating-point type, so that an error of rounding can be told from one of the network."""
+"""Copies of networks in another floating-point type, to tell rounding errors from the network's own."""
 
 import copy
 from typing import TypeVar
@@ -10,9 +10,9 @@ Module = TypeVar("Module", bound=snt.Module)
 
 
 def in_dtype(module: Module, dtype: tf.DType) -> Module:
-    """Copies a module, its floating-point variables in another type; the module itself is left alone.
+    """Copies a module with its floating-point variables cast to another type; the original is unchanged.
 
-    What computes in the type of its inputs then computes in that type, from the same numbers as far as it holds them.
+    A module that computes in the type of its inputs then computes in that type, with the same weights up to rounding.
 
     >>> linear = snt.Linear(2)
     >>> _ = linear(tf.ones([1, 3]))
@@ -20,16 +20,16 @@ def in_dtype(module: Module, dtype: tf.DType) -> Module:
     ('float64', 'float32')
 
     Args:
-      module: A module that has its variables, as it has after its first call. Those that it reaches by no attribute,
-        but in a function that it was given, keep their type.
+      module: A module, called once so that its variables exist. Variables that no attribute reaches, such as those in
+        the closure of a function, keep their type.
       dtype: The type, a floating-point one.
 
     Returns:
-      The copy; the module itself where all its variables are of that type.
+      The copy; the module itself if all its variables already have that type.
 
     Raises:
       TypeError: If the module cannot be copied.
-      ValueError: If the type is no floating-point one.
+      ValueError: If the type is not a floating-point one.
     """
     dtype = tf.as_dtype(dtype)
     if not dtype.is_floating:
@@ -37,7 +37,7 @@ def in_dtype(module: Module, dtype: tf.DType) -> Module:
     others = [each for each in variables_of(module) if each.dtype.is_floating and each.dtype != dtype]
     if not others:
         return module
-    # A copy takes what the memo holds for an object wherever it meets that object.
+    # `copy.deepcopy` uses the memo's entry for an object in place of a copy of it.
     memo: dict[int, object] = {
         id(each): tf.Variable(tf.cast(each, dtype), trainable=each.trainable, name=each.name.partition(":")[0])
         for each in others
@@ -51,7 +51,7 @@ def in_dtype(module: Module, dtype: tf.DType) -> Module:
 
 
 def variables_of(module: snt.Module) -> tuple[tf.Variable, ...]:
-    """Lists a module's variables; none before its first call, where the property of Sonnet's raises an error.
+    """Lists a module's variables; none before its first call, where Sonnet's property raises an error.
 
     >>> variables_of(snt.Linear(2))
     ()

@@ -1,4 +1,4 @@
-"""Principal components: the best linear code of a given size."""
+"""Principal component analysis: the linear code of a given size with the least squared reconstruction error."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class PrincipalComponents:
-    """The affine map to a few numbers, and back, that loses the least of the squares of the examples it was made of.
+    """Principal components of examples: the linear encoder and decoder of least mean squared reconstruction error.
 
     >>> examples = np.array([[1.0, 2.0], [2.0, 4.0], [4.0, 8.0]])
     >>> components = PrincipalComponents.of(examples, 1)
@@ -20,8 +20,8 @@ class PrincipalComponents:
     True
 
     Attributes:
-      mean: The examples' mean, `[n]`.
-      axes: Orthonormal rows `[size, n]`, the directions of largest variance, the largest first.
+      mean: The mean of the examples, `[n]`.
+      axes: The principal axes, orthonormal rows `[size, n]` in descending order of variance.
     """
 
     mean: Floats
@@ -29,10 +29,10 @@ class PrincipalComponents:
 
     @staticmethod
     def of(examples: npt.ArrayLike, size: int) -> "PrincipalComponents":
-        """Finds the components of examples `[examples, ...]`, flattened to `[examples, n]`.
+        """Computes the first `size` principal components of examples `[examples, ...]`, flattened to `[examples, n]`.
 
         Raises:
-          TypeError: If the size is no integer.
+          TypeError: If the size is not an integer.
           ValueError: If it is not in [1, n].
         """
         flat = _flat(examples)

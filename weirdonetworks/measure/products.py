@@ -1,4 +1,4 @@
-"""Products of a model's Jacobian with vectors, and the Jacobian itself where it is small."""
+"""Jacobian-vector and vector-Jacobian products of a model, and the dense Jacobian where it is small."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,24 +16,24 @@ ZERO = tf.UnconnectedGradients.ZERO
 
 
 def jvp(model: Model, inputs: tf.Tensor, tangents: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Computes a model's outputs, and their derivatives J(x) v along some tangents v at each input x.
+    """Computes a model's outputs and Jacobian-vector products J(x) v for several tangents v at each input x.
 
     >>> outputs, (derivative,) = jvp(tf.square, tf.constant([[3.0]]), [tf.constant([[1.0]])])
     >>> outputs.numpy().item(), derivative.numpy().item()
     (9.0, 6.0)
 
     Args:
-      model: See the top of this module.
+      model: A differentiable function of a batch, as in `stability`.
       inputs: `[inputs, ...]`.
       tangents: Tensors of the shape of the inputs.
 
     Returns:
-      The outputs, and for each tangent a derivative of their shape. TensorFlow takes the gradient of
-      `tf.image.resize(method="bilinear")` for a constant, and so derivatives through it for 0, and
-      `tf.numpy_function` has no gradient, so that derivatives are 0 too; the measures refuse both.
+      The outputs, and for each tangent a derivative of their shape. Derivatives through
+      `tf.image.resize(method="bilinear")` are 0, since TensorFlow treats its gradient as constant, and so are those
+      through `tf.numpy_function`, which has no gradient; the measures refuse both.
     """
-    # J v is the gradient of (J^T u) v by u, whatever u is. Forward accumulation fails on attention in chunks, and in a
-    # penalty, its epoch compiled with XLA, was seen to be five times slower and to spoil the training.
+    # Double backpropagation: J v is the gradient of (J^T u) v with respect to u, for any u. Forward accumulation fails
+    # on chunked attention, and in a penalty compiled with XLA it was five times slower and trained wrongly.
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as outer:
         with tf.GradientTape(watch_accessed_variables=False) as inner:
             inner.watch(inputs)
@@ -48,7 +48,7 @@ def jvp(model: Model, inputs: tf.Tensor, tangents: Sequence[tf.Tensor]) -> tuple
 
 
 class Products:
-    """Products of the Jacobians J of some inputs, one above the other, with directions `[directions, entries]`."""
+    """Products of the stacked Jacobians J of some inputs with directions `[directions, entries]`."""
 
     def __init__(self, run: Model, values: npt.NDArray[Any], batch_size: int, dtype: tf.DType):
         self._run, self._values, self._batch_size, self._dtype = run, values, batch_size, dtype
@@ -61,11 +61,11 @@ class Products:
         self._pulled, self._multiplied = traced
 
     def pulled_back(self, directions: Floats) -> Floats:
-        """Gives J^T J v for each direction v, over the number of inputs."""
+        """Computes J^T J v / inputs for each direction v."""
         return self._mean(self._pulled, directions)
 
     def moments(self, directions: Floats) -> Floats:
-        """Gives (J v) (J w) for each two directions v and w, over the number of inputs."""
+        """Computes (J v).(J w) / inputs for each two directions v and w."""
         return self._mean(self._multiplied, directions)
 
     def _mean(self, compute: Callable[..., tf.Tensor], directions: Floats) -> Floats:
@@ -84,10 +84,10 @@ class Products:
     def _multiply(self, batch: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:
         _, derivatives = self._push(batch, directions)
         rows = tf.cast(tf.reshape(derivatives, [tf.shape(batch)[0], tf.shape(directions)[0], -1]), tf.float64)
-        return tf.einsum("ivo,iwo->vw", rows, rows)  # In float64: else the squares would lose the small values.
+        return tf.einsum("ivo,iwo->vw", rows, rows)  # In float64, since squaring loses the small singular values.
 
     def _push(self, batch: tf.Tensor, directions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Gives each input once for each direction, and the derivatives there."""
+        """Repeats each input per direction, and computes the derivatives."""
         repeated = tf.repeat(batch, tf.shape(directions)[0], axis=0)
         tangents = tf.reshape(tf.tile(directions, [tf.shape(batch)[0], 1]), tf.shape(repeated))
         _, (derivatives,) = jvp(self._run, repeated, [tangents])
@@ -95,9 +95,9 @@ class Products:
 
 
 def formed(run: Model, values: npt.NDArray[Any], batch_size: int, dtype: tf.DType) -> Floats:
-    """Forms the Jacobians of inputs, one above the other, over the root of their number: `[inputs * outputs, entries]`.
+    """Computes the stacked Jacobians of inputs, divided by sqrt(inputs): `[inputs * outputs, entries]`.
 
-    Each output takes one gradient of each input.
+    It takes one backward pass per output.
     """
 
     @tf.function(
@@ -106,7 +106,7 @@ def formed(run: Model, values: npt.NDArray[Any], batch_size: int, dtype: tf.DTyp
     def gradient(batch: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(batch)
-            # Inputs do not mix, so the gradient of an output's sum over inputs has the gradient of each.
+            # Outputs depend on their own input alone, so one gradient of their sum holds the gradient of each.
             picked = tf.reshape(run(batch), [tf.shape(batch)[0], -1])[:, output]
         return tape.gradient(picked, batch, unconnected_gradients=ZERO)
 
@@ -122,6 +122,6 @@ def formed(run: Model, values: npt.NDArray[Any], batch_size: int, dtype: tf.DTyp
 def in_pieces(
     compute: Callable[..., Any], values: npt.NDArray[Any], length: int, dtype: tf.DType, *others: tf.Tensor
 ) -> Iterator[Any]:
-    """Yields what a traced function makes of so many inputs at a time, and of what else it takes."""
+    """Yields a traced function's results for chunks of `length` inputs, with the same further arguments for each."""
     for start in tqdm(range(0, len(values), length), desc="differentiating", unit="piece", leave=False, disable=None):
         yield compute(tf.cast(values[start : start + length], dtype), *others)

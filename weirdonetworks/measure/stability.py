@@ -1,11 +1,11 @@
-"""How much the outputs of a network change while its inputs are transformed, and how far it is from a symmetry.
+"""Stability of a model under transformations of its inputs, and its errors of invariance and equivariance.
 
-A model is any function of a batch `[inputs, ...]` to outputs `[inputs, ...]` that treats its inputs one by one: a
-Sonnet module, a Keras model, a function. Its outputs are taken as they are, and logits grow with the confidence of a
-network while probabilities do not: to compare classifiers, measure `lambda images: tf.nn.softmax(model(images))`.
+A model is any function from a batch `[inputs, ...]` to outputs `[inputs, ...]` that treats its inputs independently: a
+Sonnet module, a Keras model, a Python function. Its outputs are not normalised. Logits grow with the confidence of a
+network and probabilities do not: to compare classifiers, measure `lambda images: tf.nn.softmax(model(images))`.
 
-What moves the inputs is an action; a bare group or a list of image transformations, where only one action can be meant;
-or an `Orbit`, which has elements of its own. Everything is computed by one compiled function, some inputs under all
+The inputs are transformed by an action; by a bare group or a list of image transformations, where only one action can
+be meant; or by an `Orbit`, with its chosen elements. One compiled function processes a chunk of the inputs under all
 elements at a time.
 """
 
@@ -26,17 +26,17 @@ from weirdonetworks.nets.orbits import ListedElements
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-BATCH = 4096  # Transformed inputs at a time: 13 MB of images 28 x 28.
+BATCH = 4096  # Transformed inputs per chunk: 13 MB of 28 x 28 images.
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Stability:
-    """How stable a model is over a sweep of transformations.
+    """Statistics of a model's outputs over a sweep of transformations.
 
     Attributes:
       variance: The `transformation_variance` of each input, `[inputs]`.
       difference: The `transformation_difference` of each input, `[inputs]`.
-      accuracy: The share of inputs classified rightly under each transformation, `[transforms]`; None without labels.
+      accuracy: The accuracy under each transformation, `[transforms]`; None without labels.
     """
 
     variance: Floats
@@ -49,9 +49,9 @@ class Stability:
         return f"<Stability of {len(self.variance)} inputs, on average: {means}{accuracy}>"
 
     def summary(self) -> dict[str, float]:
-        """Gives mean, median, extremes and quantiles of each figure, keyed `transformation_variance/mean`, ...
+        """Returns the mean, median, extremes and quantiles of each metric, keyed `transformation_variance/mean`, ...
 
-        Those of variance and difference are over the inputs, those of `accuracy` over the transformations.
+        Variance and difference are summarised over the inputs, accuracy over the transformations.
         """
         figures = _distribution("transformation_variance", self.variance)
         figures |= _distribution("transformation_difference", self.difference)
@@ -60,16 +60,16 @@ class Stability:
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Deviation:
-    """How far a model is from a law that equates two of its outputs for each input and each element of an action.
+    """The violation of a law of symmetry, such as F(g x) = F(x): the difference of its two sides per input and element.
 
     Attributes:
-      absolute: The largest difference of the two, over elements and entries, for each input, `[inputs]`.
-      size: The largest magnitude of either, for each input, `[inputs]`.
-      by_element: The largest difference, over inputs and entries, for each element, `[elements]`.
-      elements: The elements: all, or those drawn from a group too large to list. Of two groups that are paired, those
-        of the group of pairs; of a list of transformations their numbers.
-      is_group: Whether the elements of the action form a group. Without it, as of rotations by 30 degrees on pixels, a
-        model that averages over them all is not exactly invariant.
+      absolute: The largest absolute difference of the two sides per input, over elements and entries, `[inputs]`.
+      size: The largest magnitude of either side per input, `[inputs]`.
+      by_element: The largest absolute difference per element, over inputs and entries, `[elements]`.
+      elements: The elements tested: all, or a random sample of a large group. For two paired groups, elements of the
+        group of pairs; for a list of transformations, indices into it.
+      is_group: Whether the elements of the action form a group. If not, as for rotations of pixels by 30 degrees, a
+        model averaged over them all is not exactly invariant.
     """
 
     absolute: Floats
@@ -87,22 +87,22 @@ class Deviation:
 
     @property
     def relative(self) -> Floats:
-        """The difference over the size, for each input, in [0, 2]; 0 where all outputs are 0."""
+        """The relative error per input, `absolute / size`, in [0, 2]; 0 where all outputs are 0."""
         return np.divide(self.absolute, self.size, out=np.zeros_like(self.size), where=self.size != 0)
 
     @property
     def overall_absolute(self) -> float:
-        """The largest difference."""
+        """The largest absolute difference."""
         return float(self.absolute.max())
 
     @property
     def overall_relative(self) -> float:
-        """The largest difference over the largest size, so that no small output of one input counts for much."""
+        """The largest absolute difference over the largest size, so that inputs with small outputs do not dominate."""
         return self.overall_absolute / size if (size := float(self.size.max())) else 0.0
 
     @property
     def number(self) -> int:
-        """The number of the element with the largest difference."""
+        """The index of the element with the largest difference."""
         return int(self.by_element.argmax())
 
     @property
@@ -111,7 +111,7 @@ class Deviation:
         return self.elements[self.number]
 
     def summary(self) -> dict[str, float]:
-        """Gives the overall figures, whether there is a group (1 or 0), and the distribution of those of the inputs."""
+        """Returns the overall errors, `is_group` as 1 or 0, and the distribution of the errors over the inputs."""
         return {
             "absolute/overall": self.overall_absolute,
             "relative/overall": self.overall_relative,
@@ -124,19 +124,19 @@ class Deviation:
 def outputs_over(
     model: Model, inputs: npt.ArrayLike, action: Moving, *, batch_size: int = BATCH, dtype: tf.DType = tf.float32
 ) -> npt.NDArray[Any]:
-    """Computes the outputs for each input under each element of an action.
+    """Computes the outputs F(g x) for each element g of an action and each input x.
 
     >>> from weirdonetworks.algebra import cyclic_group
     >>> outputs_over(lambda x: x[:, :1], [[1.0, 2.0, 3.0]], cyclic_group(3)).ravel().tolist()
     [1.0, 3.0, 2.0]
 
     Args:
-      model: See the top of this module.
-      inputs: Inputs as the model takes them, `[inputs, ...]`, at least one.
-      action: What moves the inputs, such as `items(3)`: see the top of this module. A group of more than 1024 elements
-        is represented by 64 random ones, a list of transformations by all.
-      batch_size: About how many transformed inputs there may be at a time: all images of one input at the least.
-      dtype: The type to compute in. A Sonnet module of another type is copied into it; anything else must
+      model: A function of a batch; see the module docstring.
+      inputs: The inputs, `[inputs, ...]`, at least one.
+      action: The action on the inputs, such as `items(3)`; see the module docstring. Of a group of more than 1024
+        elements 64 random ones are applied, of a list of transformations all.
+      batch_size: Approximate number of transformed inputs per chunk; never less than all images of one input.
+      dtype: The type to compute in. A Sonnet module of another type is copied into it; any other model must already
         compute in it.
 
     Returns:
@@ -144,15 +144,15 @@ def outputs_over(
 
     Raises:
       TypeError: If there is no action, or the model cannot be copied.
-      ValueError: If there is no input, the action does not act on it, or the model does not compute in the type or does
-        not give an output for each input.
+      ValueError: If there is no input, the action does not act on the inputs' shape, or the model does not compute in
+        `dtype` or does not return an output for each input.
     """
     pieces = _pieces(model, inputs, moves_of("action", action), batch_size, dtype, lambda run, batch, moved: moved)
     return np.concatenate([each.numpy() for each in pieces], axis=1)
 
 
 def transformation_variance(outputs: npt.ArrayLike) -> Floats:
-    """Computes the variance of the outputs over the transformations:
+    """Computes the variance of the outputs over the transformations, averaged over the entries:
 
         v[x] = mean over entries k of (mean over g of (f(g x)[k] - mean over h of f(h x)[k])^2)
 
@@ -160,10 +160,10 @@ def transformation_variance(outputs: npt.ArrayLike) -> Floats:
     [0.5]
 
     Args:
-      outputs: Outputs, `[transforms, inputs, ...]`, as `outputs_over` gives them.
+      outputs: Outputs, `[transforms, inputs, ...]`, as returned by `outputs_over`.
 
     Returns:
-      The variance for each input, `[inputs]`.
+      The variance per input, `[inputs]`.
 
     Raises:
       ValueError: If there is no transformation, or the outputs have fewer than two axes.
@@ -181,11 +181,11 @@ def transformation_difference(outputs: npt.ArrayLike, cyclic: bool = False) -> F
     ([1.5], [2.0])
 
     Args:
-      outputs: Outputs, `[transforms, inputs, ...]`, as `outputs_over` gives them, in the order of the sweep.
-      cyclic: Whether the last transformation and the first are neighbours too, as in a full turn.
+      outputs: Outputs, `[transforms, inputs, ...]`, as returned by `outputs_over`, in the order of the sweep.
+      cyclic: Whether the last and the first transformation are neighbours too, as in a full turn.
 
     Returns:
-      The mean change for each input, `[inputs]`.
+      The mean change per input, `[inputs]`.
 
     Raises:
       ValueError: If there are fewer than two transformations, or the outputs have fewer than two axes.
@@ -203,14 +203,14 @@ def accuracy_over(outputs: npt.ArrayLike, labels: npt.ArrayLike) -> Floats:
 
     Args:
       outputs: Logits or probabilities, `[transforms, inputs, classes]`.
-      labels: The right class of each input, integers `[inputs]`.
+      labels: The true class of each input, integers `[inputs]`.
 
     Returns:
-      The share of inputs whose largest output is that of their label, `[transforms]`.
+      The share of inputs whose largest output is at their label, `[transforms]`.
 
     Raises:
-      TypeError: If the labels are no integers.
-      ValueError: If they are not as many as the inputs, name a class that there is not, or the outputs have other axes.
+      TypeError: If the labels are not integers.
+      ValueError: If the labels are not one per input or not in [0, classes), or the outputs have another rank.
     """
     values = np.asarray(outputs)
     if values.ndim != 3:
@@ -232,7 +232,7 @@ def measure_stability(
     batch_size: int = BATCH,
     dtype: tf.DType = tf.float32,
 ) -> Stability:
-    """Measures variance, difference and, of a classifier, accuracy over a sweep, in one pass that keeps no outputs.
+    """Measures variance, difference and optionally accuracy over a sweep, in one pass that does not store the outputs.
 
     >>> from weirdonetworks.algebra import cyclic_group
     >>> measure_stability(lambda x: x[:, :1], [[1.0, 2.0, 6.0]], cyclic_group(3), cyclic=True).difference.round(3)
@@ -241,14 +241,14 @@ def measure_stability(
     Args:
       model: As in `outputs_over`.
       inputs: As in `outputs_over`.
-      action: As in `outputs_over`, neighbours one after the other.
-      labels: The right class of each input, integers `[inputs]`, for the accuracy.
+      action: As in `outputs_over`, its elements in the order of the sweep.
+      labels: The true class of each input, integers `[inputs]`; None for no accuracy.
       cyclic: As in `transformation_difference`.
       batch_size: As in `outputs_over`.
       dtype: As in `outputs_over`.
 
     Raises:
-      TypeError: As in `outputs_over`, or if the labels are no integers.
+      TypeError: As in `outputs_over`, or if the labels are not integers.
       ValueError: As in `outputs_over`, `transformation_difference` and `accuracy_over`.
     """
     right = None if labels is None else _checked_labels(labels, len(np.asarray(inputs)))
@@ -269,7 +269,7 @@ def measure_stability(
 def invariance_error(
     model: Model, inputs: npt.ArrayLike, action: Moving, *, batch_size: int = BATCH, dtype: tf.DType = tf.float32
 ) -> Deviation:
-    """Measures how far a model is from invariance, F(g x) = F(x).
+    """Measures the invariance error of a model, |F(g x) - F(x)|.
 
     >>> from weirdonetworks.algebra import cyclic_group
     >>> invariance_error(lambda x: x[:, :1], [[1.0, 2.0, 4.0]], cyclic_group(3))
@@ -280,7 +280,7 @@ def invariance_error(
       inputs: As in `outputs_over`.
       action: As in `outputs_over`.
       batch_size: As in `outputs_over`.
-      dtype: As in `outputs_over`. In float64 rounding makes errors near 1e-15, so that a larger one is the model's own.
+      dtype: As in `outputs_over`. In float64 rounding errors are near 1e-15; a larger error is the model's own.
 
     Raises:
       TypeError: As in `outputs_over`.
@@ -298,7 +298,7 @@ def equivariance_error(
     batch_size: int = BATCH,
     dtype: tf.DType = tf.float32,
 ) -> Deviation:
-    """Measures how far a model is from equivariance, F(g x) = g F(x).
+    """Measures the equivariance error of a model, |F(g x) - g F(x)|.
 
     >>> from weirdonetworks.algebra import cyclic_group, items, trivial
     >>> equivariance_error(lambda x: x * x, [[1.0, 2.0, 4.0]], cyclic_group(3)).overall_absolute
@@ -310,15 +310,15 @@ def equivariance_error(
     Args:
       model: As in `outputs_over`.
       inputs: As in `outputs_over`.
-      action_in: How the elements act on the inputs, as in `outputs_over`.
-      action_out: How the same elements act on the outputs; None for the same action. Actions of two groups are paired
-        as `algebra.paired` does, generator by generator; a list of transformations with another by their places.
+      action_in: The action on the inputs, as in `outputs_over`.
+      action_out: The action of the same elements on the outputs; None for `action_in`. Actions of two groups are paired
+        generator by generator, as in `algebra.paired`; two lists of transformations element by element.
       batch_size: As in `outputs_over`.
       dtype: As in `invariance_error`.
 
     Raises:
       TypeError: As in `outputs_over` and `algebra.paired`.
-      ValueError: As in `outputs_over` and `algebra.paired`, or if lists that are paired differ in length.
+      ValueError: As in `outputs_over` and `algebra.paired`, or if two paired lists differ in length.
     """
     moves, others = paired_moves(action_in, action_out)
     return _deviation(model, inputs, moves, others, batch_size, dtype)
@@ -332,7 +332,7 @@ def _deviation(
     batch_size: int,
     dtype: tf.DType,
 ) -> Deviation:
-    """Measures how far F(g x) is from what `act` makes of F(x), `[elements or 1, inputs, ...]`."""
+    """Compares F(g x) with `act(F(x))`, `[elements or 1, inputs, ...]`."""
 
     def compare(run: Model, batch: tf.Tensor, moved: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         expected = act(run(batch))
@@ -356,7 +356,7 @@ def _pieces(
     dtype: tf.DType,
     compute: Callable[[Model, tf.Tensor, tf.Tensor], Any],
 ) -> Iterator[Any]:
-    """Yields, some inputs at a time, what `compute` makes of model, inputs and their outputs under all elements."""
+    """Yields `compute(model, inputs, outputs under all elements)` for one chunk of inputs after the other."""
     values = np.asarray(inputs)
     if values.ndim < 2 or not len(values):
         raise ValueError(f"inputs of shape {values.shape} must be [inputs, ...], at least one.")
@@ -368,16 +368,16 @@ def _pieces(
         outputs = tf.reshape(moved, [len(moves), -1, *moved.shape[1:]])
         return compute(run, batch, outputs)
 
-    # Called as it is, it is not counted among the retracings of one function that TensorFlow warns of.
+    # A concrete function, since TensorFlow counts the retracings of a `tf.function` and warns of many.
     traced = step.get_concrete_function()
     length = max(at_least("batch_size", batch_size, 1) // len(moves), 1)
     for start in tqdm(range(0, len(values), length), desc="transforming", unit="piece", leave=False, disable=None):
-        # Cast out here: within, TensorFlow transposes bytes before it casts them, and its kernel prints an error.
+        # Cast outside the graph: inside, TensorFlow transposes bytes before the cast, and its kernel prints an error.
         yield traced(tf.cast(values[start : start + length], dtype))
 
 
 def _flat(outputs: npt.ArrayLike, transforms: int) -> Floats:
-    """Reads outputs as `[transforms, inputs, entries]` in float64."""
+    """Flattens outputs to `[transforms, inputs, entries]` in float64."""
     values = np.asarray(outputs)
     if values.ndim < 2 or len(values) < transforms:
         raise ValueError(

@@ -1,9 +1,9 @@
-"""The topology of data: which of its variables are neighbours, read off a linear map that restores the data.
+"""The topology of data: the neighbourhood graph of its variables, estimated from the weights of a linear denoiser.
 
-A linear map W learns to reproduce examples x, `[n]`, each variable of mean 0. Left alone it would become the identity;
-with noise of variance s on the inputs, or a ridge of s on the weights, it becomes `C (C + s)^-1`, C the covariance.
-That is `1 - s P` with P the inverse of `C + s`, so its weights hold the partial correlations: how two variables go
-together once all others are known. Of the pixels of images, those are large between neighbours and nowhere else.
+A linear map W is trained to reconstruct examples x, `[n]`, of mean 0. Without regularisation it becomes the identity;
+with noise of variance s on the inputs, or a ridge penalty s on the weights, it becomes `C (C + s)^-1`, C the
+covariance. That is `1 - s P` with P the inverse of `C + s`, so the weights encode the partial correlations: the
+correlation of two variables given all others. For pixels of images these are large between neighbours only.
 """
 
 import dataclasses
@@ -15,17 +15,17 @@ from weirdonetworks.algebra.arrays import Ints, at_least, finite
 
 Floats = npt.NDArray[np.float64]
 
-LEAST_RESIDUE = 1e-3  # Of a variable restored better than that, partial correlations would be noise over noise.
+LEAST_RESIDUE = 1e-3  # Below this residual variance a partial correlation is a ratio of rounding errors.
 
 
 @dataclasses.dataclass(frozen=True)
 class Recovery:
-    """How well the graph of the weights above a threshold matches the true one, over rising thresholds.
+    """Precision and recall of the edges recovered from weights, over increasing thresholds.
 
     Attributes:
-      thresholds: The thresholds, rising.
-      precision: The share of the graph's edges that are true; 1 where it has none.
-      recall: The share of the true edges that the graph has.
+      thresholds: The thresholds, increasing.
+      precision: The share of the recovered edges that are true; 1 where there are none.
+      recall: The share of the true edges that are recovered.
     """
 
     thresholds: Floats
@@ -34,13 +34,13 @@ class Recovery:
 
     @property
     def balanced(self) -> Floats:
-        """The harmonic mean of precision and recall (F1) at each threshold; 0 where both are."""
+        """The F1 score at each threshold, the harmonic mean of precision and recall; 0 where both are 0."""
         total = self.precision + self.recall
         return np.divide(2 * self.precision * self.recall, total, out=np.zeros_like(total), where=total > 0)
 
 
 def standardised(examples: npt.ArrayLike) -> Floats:
-    """Scales each variable to mean 0 and variance 1 over the examples; one that never changes becomes 0.
+    """Standardises each variable to mean 0 and variance 1 over the examples; constant variables become 0.
 
     >>> standardised([[1.0, 5.0], [3.0, 5.0]]).tolist()
     [[-1.0, 0.0], [1.0, 0.0]]
@@ -49,17 +49,17 @@ def standardised(examples: npt.ArrayLike) -> Floats:
       examples: `[examples, n]`.
 
     Raises:
-      TypeError: If they are no real numbers.
-      ValueError: If they are no such table, or not finite.
+      TypeError: If the examples are not real numbers.
+      ValueError: If they are not a matrix with at least one row, or not finite.
     """
     rows = _table(examples)
     centred = rows - rows.mean(axis=0)
-    changes = np.ptp(rows, axis=0) > 0  # Rounding alone would be scaled up.
+    changes = np.ptp(rows, axis=0) > 0  # Else the rounding error of a constant would be scaled to variance 1.
     return np.where(changes, centred, 0) / np.where(changes, centred.std(axis=0), 1)
 
 
 def denoiser(examples: npt.ArrayLike, noise: float) -> Floats:
-    """Solves for the linear map that best restores examples from themselves with noise: `C (C + noise)^-1`.
+    """Computes the linear map that best reconstructs examples from noisy copies: `C (C + noise)^-1`.
 
     It minimises E|W (x + e) - x|^2 over e of variance `noise` in each variable, and as well E|W x - x|^2 + noise |W|^2.
 
@@ -68,14 +68,15 @@ def denoiser(examples: npt.ArrayLike, noise: float) -> Floats:
 
     Args:
       examples: `[examples, n]`; C is their second moment, the covariance where the means are 0.
-      noise: Above 0.
+      noise: The variance of the noise, above 0.
 
     Returns:
       The symmetric weights, `[n, n]`.
 
     Raises:
-      TypeError: If the examples are no real numbers, or the noise is none.
-      ValueError: If the examples are no such table, the noise is not above 0, or a number is not finite.
+      TypeError: If the examples or the noise are not real numbers.
+      ValueError: If the examples are not a matrix with at least one row, the noise is not above 0, or a number is not
+        finite.
     """
     rows = _table(examples)
     if finite("noise", noise) <= 0:
@@ -86,13 +87,13 @@ def denoiser(examples: npt.ArrayLike, noise: float) -> Floats:
 
 
 def partial_correlations(weights: npt.ArrayLike) -> Floats:
-    """Scales the weights of a map that restores its inputs to partial correlations.
+    """Converts the weights of a linear denoiser to partial correlations.
 
         c_ij = (w_ij + w_ji) / 2 / sqrt((1 - w_ii) (1 - w_jj)),    c_ii = 1
 
-    For the weights of `denoiser` these are exactly the partial correlations of the noisy variables (if no 1 - w_ii is
-    below `LEAST_RESIDUE`, as which it then counts). Pairs that are restored well and pairs that are not become
-    comparable by them.
+    For the weights of `denoiser` these are exactly the partial correlations of the noisy variables, unless some
+    1 - w_ii is below `LEAST_RESIDUE` and clipped to it. They are comparable between variables of unequal residual
+    variance.
 
     Args:
       weights: `[n, n]`.
@@ -108,14 +109,14 @@ def partial_correlations(weights: npt.ArrayLike) -> Floats:
 
 
 def recovered_edges(weights: npt.ArrayLike, threshold: float) -> Ints:
-    """Lists the pairs whose weight, the mean of both directions, is above a threshold.
+    """Lists the pairs of variables whose weight, symmetrised, is above a threshold.
 
     >>> recovered_edges([[9.0, 2.0, 0.1], [1.0, 9.0, 0.0], [0.1, 0.0, 9.0]], 1.0).tolist()
     [[0, 1]]
 
     Args:
       weights: `[n, n]`.
-      threshold: What a weight must exceed.
+      threshold: The lower bound of an edge's weight.
 
     Returns:
       The edges, `[edges, 2]`, the smaller vertex first, in lexicographic order.
@@ -130,7 +131,7 @@ def recovered_edges(weights: npt.ArrayLike, threshold: float) -> Ints:
 
 
 def grid_edges(height: int, width: int, kept: npt.ArrayLike | None = None) -> Ints:
-    """Lists the pairs of pixels side by side, one above the other, in an image flattened row by row.
+    """Lists the horizontal and vertical neighbours among the pixels of an image flattened row by row.
 
     >>> grid_edges(2, 2).tolist()
     [[0, 1], [0, 2], [1, 3], [2, 3]]
@@ -138,12 +139,12 @@ def grid_edges(height: int, width: int, kept: npt.ArrayLike | None = None) -> In
     [[0, 1], [1, 3]]
 
     Args:
-      height: Rows, at least 1.
-      width: Columns, at least 1.
-      kept: Which pixels count, booleans `[height * width]`; all if None.
+      height: The number of rows, at least 1.
+      width: The number of columns, at least 1.
+      kept: Mask of the pixels to include, booleans `[height * width]`; None for all.
 
     Returns:
-      The edges between pixels that count, `[edges, 2]`, the smaller pixel first, in lexicographic order.
+      The edges between included pixels, `[edges, 2]`, the smaller pixel first, in lexicographic order.
 
     Raises:
       ValueError: If a size is below 1, or `kept` has another length.
@@ -161,18 +162,18 @@ def grid_edges(height: int, width: int, kept: npt.ArrayLike | None = None) -> In
 
 
 def recovery(weights: npt.ArrayLike, edges: npt.ArrayLike, thresholds: npt.ArrayLike) -> Recovery:
-    """Measures how well the graphs of `recovered_edges` match the true edges.
+    """Computes precision and recall of `recovered_edges` against the true edges at each threshold.
 
     >>> recovery([[1.0, 0.6], [0.4, 1.0]], [[0, 1]], [0.2, 0.8]).recall.tolist()
     [1.0, 0.0]
 
     Args:
-      weights: `[n, n]`. To leave a vertex out, leave out its row and column, or make them 0.
-      edges: The true edges, `[edges, 2]`, one at least, in either direction; what is repeated counts once.
-      thresholds: The thresholds; they are sorted.
+      weights: `[n, n]`. To exclude a vertex, delete its row and column or set them to 0.
+      edges: The true edges, `[edges, 2]`, at least one, in either direction; repeated edges count once.
+      thresholds: The thresholds, in any order.
 
     Raises:
-      ValueError: If the weights are not square, or not finite, or the edges are no pairs of different vertices.
+      ValueError: If the weights are not square or not finite, or the edges are not pairs of distinct vertices.
     """
     values = _square(weights)
     pairs = np.asarray(edges)
@@ -206,7 +207,7 @@ def _table(examples: npt.ArrayLike) -> Floats:
         raise TypeError(f"examples (of type {rows.dtype}) must hold real numbers.")
     if rows.ndim != 2 or not rows.size:
         raise ValueError(f"examples (of shape {rows.shape}) must be [examples, n], one at least.")
-    values = rows.astype(np.float64, copy=False)  # The products of bytes would overflow.
+    values = rows.astype(np.float64, copy=False)  # Products of bytes would overflow.
     if not np.isfinite(values).all():
         raise ValueError("examples must be finite.")
     return values

@@ -1,4 +1,4 @@
-"""The units of a model, as `UnitGraph.trace` finds them."""
+"""The sets of interchangeable units (neurons, channels, heads) of a model, traced from one call."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -27,13 +27,13 @@ Arrays = list[npt.NDArray[Any]]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Place:
-    """An axis of a variable that holds the units of a space.
+    """An axis of a variable along which the units of a space lie.
 
     Attributes:
-      variable: The number of the variable in `UnitGraph.variables`.
+      variable: The index of the variable in `UnitGraph.variables`.
       axis: The axis.
-      stride: How far apart along the axis neighbouring units are, all other parts of the axis staying; the axis may
-        hold each unit several times, as after flattening.
+      stride: The distance along the axis between neighbouring units. The axis may hold each unit several times, as
+        after flattening.
     """
 
     variable: int
@@ -43,14 +43,14 @@ class Place:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Space:
-    """A set of units.
+    """A set of units that can only be permuted together.
 
     Attributes:
-      name: Its name, after the first variable whose last axis it is.
-      size: How many units there are.
-      fixed: Why they must stay in their order; empty for interchangeable ones.
-      functions: The elementwise functions and reductions that are applied to their values, as TensorFlow names them.
-      places: Where they are.
+      name: The name of the first variable that has these units along its last axis.
+      size: The number of units.
+      fixed: Why the units cannot be permuted; empty for interchangeable units.
+      functions: The TensorFlow operations, elementwise functions and reductions, applied to the units' values.
+      places: The axes of variables that hold the units.
     """
 
     name: str
@@ -64,9 +64,9 @@ class Space:
 class UnitGraph:
     """The sets of interchangeable units of a model, and where each is along the axes of its variables.
 
-    For permutations s of the units of every free space, the variables permuted along all their axes by s compute the
-    same function: `verify` tries it. Units of inputs and outputs are fixed, and so is what the trace cannot follow;
-    `describe` says why.
+    For any permutation s of the units of each free space, the variables permuted by s along all their axes compute the
+    same function; `verify` checks this. Units of inputs and outputs are fixed, and so are units that the trace cannot
+    follow; `describe` gives the reasons.
 
     >>> import sonnet as snt
     >>> graph = UnitGraph.trace(snt.nets.MLP([5, 2]), tf.ones([1, 3]))
@@ -77,12 +77,12 @@ class UnitGraph:
 
     Attributes:
       variables: The variables that the model reads when it is called.
-      axes: What each axis of each variable is made of.
-      spaces: The sets of units, in the order of the variables, those of one unit left out.
+      axes: For each axis of each variable, the units along it.
+      spaces: The sets of two or more units, in the order of the variables.
     """
 
     def __init__(self, trace: Trace):
-        """Follows the units of a traced call; see `trace`."""
+        """Finds the units of a traced call; see `trace`."""
         self._trace = trace
         self.variables = trace.variables
         self.axes = trace.follow()
@@ -94,12 +94,12 @@ class UnitGraph:
 
         Args:
           model: A module, a Keras model, or a function that reads variables.
-          *example_inputs: What it is called with, arrays or tensors.
-          **options: Further arguments of the call, such as `is_training=False`.
+          *example_inputs: Arguments of the call, arrays or tensors.
+          **options: Keyword arguments of the call, such as `is_training=False`.
 
         Raises:
           TypeError: If the model cannot be called.
-          ValueError: If it reads no variable, or the shape of what it computes depends on the data.
+          ValueError: If it reads no variable, or the shape of a tensor depends on the data.
         """
         return cls(Trace.of(model, example_inputs, options))
 
@@ -109,14 +109,14 @@ class UnitGraph:
         return [space for space in self.spaces if not space.fixed]
 
     def permuted(self, permutations: Mapping[str, npt.ArrayLike], values: Sequence[Any] | None = None) -> Arrays:
-        """Gives the variables' values with the units of some spaces permuted, along all axes that hold them.
+        """Returns the variables' values with the units of some spaces permuted, along all axes that hold them.
 
         Args:
-          permutations: For the names of free spaces a permutation s, `s[i]` the new place of unit i.
-          values: A value for each variable, such as masks; the variables' own if None.
+          permutations: Maps names of free spaces to permutations s, `s[i]` the new position of unit i.
+          values: Arrays of the variables' shapes, such as masks; None for the variables' values.
 
         Raises:
-          ValueError: If there is no such space, it is fixed, or a permutation is none of its units.
+          ValueError: If there is no such space, it is fixed, or an array is not a permutation of its units.
         """
         chosen = self._checked(permutations)
         arrays = [np.asarray(each) for each in (self.variables if values is None else values)]
@@ -129,7 +129,7 @@ class UnitGraph:
         return moved
 
     def permute(self, permutations: Mapping[str, npt.ArrayLike]) -> None:
-        """Permutes the units of some spaces in the model's variables, which then computes the same as before.
+        """Permutes the units of some spaces in the model's variables; its function stays the same.
 
         Raises:
           ValueError: As `permuted` does.
@@ -138,25 +138,25 @@ class UnitGraph:
             variable.assign(value)
 
     def verify(self, seed: int = 0) -> float:
-        """Permutes all free spaces at random, and compares the outputs for the example inputs, in float64.
+        """Compares, in float64, the outputs for the example inputs before and after random permutations of the units.
 
         Args:
-          seed: Draws the permutations.
+          seed: Seed of the permutations.
 
         Returns:
-          The largest difference over the largest size of an output: some 1e-15 where the trace is right.
+          The largest difference over the largest magnitude of an output; about 1e-15 if the trace is correct.
         """
         rng = np.random.default_rng(seed)
         return self.difference(self.permuted({space.name: rng.permutation(space.size) for space in self.free}))
 
     def difference(self, values: Sequence[npt.ArrayLike]) -> float:
-        """Compares the outputs for the example inputs, with other values of the variables, in float64.
+        """Compares, in float64, the outputs for the example inputs with those under other values of the variables.
 
         Args:
-          values: A value for each variable.
+          values: An array for each variable.
 
         Returns:
-          The largest difference over the largest size of an output.
+          The largest difference over the largest magnitude of an output.
         """
         before = self._trace.compute([variable.numpy() for variable in self.variables])
         after = self._trace.compute([np.asarray(value) for value in values])
@@ -165,7 +165,7 @@ class UnitGraph:
         return max((float(np.abs(a - b).max(initial=0)) for a, b in pairs), default=0.0) / (size or 1.0)
 
     def describe(self) -> str:
-        """Lists the spaces: how many units, whether free, what is applied to them, and the axes that hold them."""
+        """Lists the spaces, each with its number of units, whether it is free, its operations and its axes."""
         names = {space.units: space.name for space in self.spaces}
         lines = [f"{sum(space.size for space in self.free)} interchangeable units in {len(self.free)} spaces"]
         for space in self.spaces:
@@ -182,7 +182,7 @@ class UnitGraph:
         chosen = {}
         for name, given in permutations.items():
             if name not in spaces or spaces[name].fixed:
-                why = f"is fixed: {spaces[name].fixed}" if name in spaces else "is no space of the model"
+                why = f"is fixed: {spaces[name].fixed}" if name in spaces else "is not a space of the model"
                 free = ", ".join(space.name for space in self.free) or "none"
                 raise ValueError(f"permutations: {name!r} {why}. Free spaces: {free}.")
             permutation = as_permutations(given)

@@ -1,1 +1,1 @@
-"""Sonnet modules, one idea a file."""
+"""Sonnet modules with symmetries: polynomial, orbit-averaged, equivariant, set and group-convolutional networks."""

@@ -1,4 +1,4 @@
-"""Any network over some elements of an action, pooled: `Averaged`, and its choices that have names."""
+"""Networks pooled over the elements of an action: `Averaged`, and its named special cases such as `OrbitAverage`."""
 
 import math
 from collections.abc import Callable, Collection
@@ -23,15 +23,15 @@ METHODS = ("exact", "sampled", "canonical", "adjacent")
 
 @runtime_checkable
 class Images(Protocol):
-    """Which elements of an action a network is averaged over, and what they make of its inputs."""
+    """A choice of elements of an action, as a map from inputs to their images under these elements."""
 
     def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Maps inputs `[batch, ...]` to their images `[elements, batch, ...]`.
 
         Args:
-          inputs: What the elements act on.
-          is_training: Whether it is a training step; where that changes the elements, None is refused.
-          seed: Two integers, new at each step; where elements are drawn anew.
+          inputs: The inputs, `[batch, ...]`.
+          is_training: Whether it is a training step; must not be None where the elements depend on it.
+          seed: Two integers, new at each step; needed where elements are resampled.
         """
 
 
@@ -42,15 +42,14 @@ class Averaged(snt.Module):
         f(x) = pool_g network(g x),    g in the elements chosen for x
         or, equivariant, f(x)[g] = network(g x)
 
-    The network is called once, on `[elements * batch, ...]`. What becomes of the laws f(h x) = f(x) and
-    f(h x)[g] = f(x)[g h] depends on the elements:
-
+    The network is called once, on `[elements * batch, ...]`. How far the laws f(h x) = f(x) and f(h x)[g] = f(x)[g h]
+    hold depends on the elements:
         an action, a bare group    the whole orbit: exact
-        Orbit(action, ...)         of a large group a sample, fresh in training if asked for: exact on average only
-        ListedElements(action, e)  some elements; with e = action.ball(radius) nearly invariant to small moves
-        TurnFrame(), SortFrame()   a few elements that depend on the input: invariant exactly
-        Standard(frame)            the input brought into a standard position, such as the sorted order: exact
-        LearnedRange(...)          affine maps of images, of a learned width
+        Orbit(action, ...)         of a large group a sample, fresh in training if asked for: exact in expectation only
+        ListedElements(action, e)  chosen elements; with e = action.ball(radius) approximately invariant to small moves
+        TurnFrame(), SortFrame()   a frame, a few elements that depend on the input: invariant exactly
+        Standard(frame)            the canonical form of the input, such as the sorted order: invariant exactly
+        LearnedRange(...)          random affine maps of images, of learned magnitude
 
     >>> from weirdonetworks.algebra import items
     >>> network = Averaged(snt.Sequential([snt.Flatten(), snt.nets.MLP([8, 1])]), items(3))
@@ -62,7 +61,7 @@ class Averaged(snt.Module):
 
     Attributes:
       network: The network.
-      elements: What gives the images.
+      elements: The map from inputs to their images.
     """
 
     def __init__(
@@ -79,14 +78,14 @@ class Averaged(snt.Module):
         Args:
           network: A module or function from `[batch, ...]` to `[batch, ..., features]`, or to one number each,
             `[batch]`.
-          elements: See above.
+          elements: The elements to pool over; see the table above.
           pooling: A symmetric function of the values at the elements, or its name; see `nets.pooling`.
           output: `invariant`, pooled; or `equivariant`, the value at each element.
-          takes: Which of `is_training` and `seed` the network takes beside the inputs, as keywords.
+          takes: The keyword arguments of the network, out of `is_training` and `seed`, that are passed on to it.
           name: The module's name.
 
         Raises:
-          TypeError: If the network cannot be called, or the elements are none.
+          TypeError: If the network is not callable, or `elements` is of none of these types.
           ValueError: If a choice is unknown.
         """
         super().__init__(name=name)
@@ -99,17 +98,17 @@ class Averaged(snt.Module):
         self._takes = tuple(takes)
 
     def __call__(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Maps `[batch, ...]` to what the network gives, pooled, or to `[batch, elements, ...]`.
+        """Maps `[batch, ...]` to the network's outputs, pooled, or to `[batch, elements, ...]`.
 
         Args:
-          inputs: What the elements act on.
-          is_training: Whether elements are to be drawn anew where they can be, and for the network if it takes it;
-            needed for these two alone.
+          inputs: The inputs, `[batch, ...]`.
+          is_training: Whether to resample the elements; also passed on to the network if `takes` names it. Needed in
+            these two cases only.
           seed: Two integers for both, new at each step.
 
         Raises:
-          ValueError: If the elements do not act on the inputs, the network's outputs are no `[batch, ..., features]`,
-            the features known, or `is_training` or a seed is missing.
+          ValueError: If the elements do not act on the inputs' shape, the network's outputs are not `[batch, ...,
+            features]` with the features known, or `is_training` or a seed is missing.
         """
         values = self._values(tf.convert_to_tensor(inputs), is_training, seed)
         rank = values.shape.rank
@@ -121,7 +120,7 @@ class Averaged(snt.Module):
         return tf.squeeze(pooled, axis=1) if pooled.shape[1] == 1 else pooled
 
     def _values(self, inputs: tf.Tensor, is_training: bool | None, seed: tf.Tensor | None) -> tf.Tensor:
-        """Calls the network on all images; gives `[batch, ..., elements, features]`, of numbers `[batch, elements]`."""
+        """Calls the network on all images; returns `[batch, ..., elements, features]`, or `[batch, elements]`."""
         if is_training is None and "is_training" in self._takes:
             raise ValueError("is_training (=None) must be given to the network, which takes it: True or False.")
         images = self.elements.images(inputs, is_training, seed)
@@ -139,12 +138,13 @@ class Averaged(snt.Module):
 
 
 class OrbitAverage(Averaged):
-    """`Averaged` over the orbit of the input: invariant, or equivariant, whatever the network is.
+    """A network pooled over the orbit of its input: invariant, or equivariant, for any network.
 
         f(x) = pool_g network(g x),    f(h x) = f(x)
         or, equivariant, f(x)[g] = network(g x),    f(h x)[g] = f(x)[g h]
 
-    Over a sample, or over transformations that form no group, the laws do not hold exactly: see `Orbit`.
+    The laws are exact over a whole group, approximate over a sample or over transformations that form no group; see
+    `Orbit`.
 
     >>> from weirdonetworks.algebra import image_rotations
     >>> network = OrbitAverage(snt.nets.MLP([8, 3]), image_rotations(4, 4))
@@ -169,17 +169,17 @@ class OrbitAverage(Averaged):
 
 
 class LocalPool(Averaged):
-    """`Averaged` over all elements near the identity: nearly invariant to small moves.
+    """A network pooled over a ball around the identity: approximately invariant to small moves.
 
         f(x) = pool_u network(u x),    u in U, the products of at most `radius` generators and their inverses
 
-    Between radius 0, the network itself, and a radius at which U is the group, where f is invariant exactly, f is so
-    approximately. Pooled by the mean, a move by g exchanges only the elements that are in U or in U g, not in both:
+    It interpolates between the network itself at radius 0 and the orbit average, exactly invariant, where U is the
+    group. Pooled by the mean, f changes under g by the elements that are in one of U and U g only:
 
         |f(g x) - f(x)| <= |U g without U| / |U| * (largest - smallest value of the network on the orbit of x).
 
-    For shifts by one pixel down and right that share falls as 1 / radius, while what tells distant shifts apart stays.
-    For rotations by angles, which are no group of permutations, use `Averaged` over a list of those near 0.
+    For shifts by one pixel down and right this share falls as 1 / radius, and distant shifts stay distinguishable. For
+    rotations by arbitrary angles, which are not permutations, use `Averaged` over a list of those near 0.
 
     >>> from weirdonetworks.algebra import cyclic_group
     >>> pooled = LocalPool(lambda x: x[:, :1], cyclic_group(8), radius=1)
@@ -200,14 +200,14 @@ class LocalPool(Averaged):
 
         Args:
           network: As that of `Averaged`.
-          action: Acts on the inputs, or a bare group; its generators are the steps.
-          radius: The most steps, at least 0.
+          action: The action on the inputs, or a bare group; the steps are its generators.
+          radius: The maximum number of steps, at least 0.
           pooling: As in `Averaged`.
-          limit: The most elements.
+          limit: The maximum number of elements.
           name: The module's name.
 
         Raises:
-          TypeError: If the network cannot be called, or there is no action.
+          TypeError: If the network is not callable, or `action` is not an action.
           ValueError: If a number is too small, the pooling is unknown, the elements form no group, or there are more of
             them than the limit.
         """
@@ -216,12 +216,12 @@ class LocalPool(Averaged):
 
 
 class Canonicalise(Averaged):
-    """`Averaged` over a standard position alone: invariant for the price of one call.
+    """A network applied to the canonical form of its input: invariant at the cost of one call.
 
         f(x) = network(c(x) x),    c(s.x) s.x = c(x) x, so f(s.x) = f(x)
 
-    Exact for every input, but not continuous: where c(x) x jumps, so does f, unless the network gives the same on both
-    sides, as an invariant one does; see the frame for where that is.
+    Exact for every input, but discontinuous where c(x) x is, unless the network has equal values on both sides, as an
+    invariant one does; the frame documents where that is.
 
     >>> from weirdonetworks.algebra import image_dihedral
     >>> from weirdonetworks.nets.frames import TurnFrame
@@ -233,17 +233,17 @@ class Canonicalise(Averaged):
     """
 
     def __init__(self, network: Callable[[tf.Tensor], tf.Tensor], frame: Frame, name: str | None = None):
-        """Wraps a network of inputs `[batch, ...]`; the frame, a `TurnFrame` or `SortFrame`, finds the position."""
+        """Wraps a network of inputs `[batch, ...]`; `frame`, a `TurnFrame` or `SortFrame`, has the canonical form."""
         super().__init__(network, Standard(frame), name=name)
 
 
 class FrameAverage(Averaged):
-    """`Averaged` over a frame, a few images of the input: invariant for the price of as many calls.
+    """A network averaged over a frame, a few images of the input: invariant at the cost of as many calls.
 
         f(x) = mean of network(g x) over g in the frame of x,    f(s.x) = f(x)
 
-    Exact for every input. Continuous but where the frame changes: for a `TurnFrame` at fewer places than the standard
-    position of `Canonicalise` does, for a `SortFrame` at more; see there.
+    Exact for every input. Continuous except where the frame changes: for a `TurnFrame` a subset of the discontinuities
+    of `Canonicalise`, for a `SortFrame` a superset; see these classes.
 
     >>> network = FrameAverage(snt.Sequential([snt.Flatten(), snt.nets.MLP([8, 2])]), SortFrame())
     >>> one, other = network(tf.constant([[[1.0, 3.0], [2.0, 0.0]], [[2.0, 0.0], [1.0, 3.0]]]))
@@ -254,25 +254,25 @@ class FrameAverage(Averaged):
     """
 
     def __init__(self, network: Callable[[tf.Tensor], tf.Tensor], frame: Frame, name: str | None = None):
-        """Wraps a network of inputs `[batch, ...]`; the frame, a `TurnFrame` or `SortFrame`, gives the images."""
+        """Wraps a network of inputs `[batch, ...]`; `frame`, a `TurnFrame` or `SortFrame`, computes the images."""
         super().__init__(network, checked_frame(frame), name=name)
 
 
 class Symmetrized(Averaged):
-    """`Averaged` over the orders of the items of a set, so that their order does not matter.
+    """A network on sets, symmetrised over the orders of the items: exactly, by a sample, or by sorting.
 
         f(x) = mean of network(s.x) over s in G,    (s.x)[s(i)] = x[i],    x of shape [batch, k, features]
 
-    G is the symmetric group of the k items, or any other; instead of the mean any pooling. Four methods, and what
-    becomes of the law f(g.x) = f(x) for g in G:
+    G is the symmetric group of the k items or another permutation group; the mean may be replaced by another pooling.
+    The four methods, and how far f(g.x) = f(x) holds for g in G:
 
     - `exact`: over all of G. Invariant, and continuous if the network is. Costs |G| calls, k! for all orders.
     - `sampled`: over elements drawn once, from the seed. Not invariant; an unbiased estimate of the mean over G.
-    - `canonical`: the network on the items sorted (by the first feature, among equals by the second, ...). Invariant
-      under all orders for the price of one call, but not continuous: where two items swap places, f may jump.
+    - `canonical`: the network on the items sorted lexicographically by their features. Invariant under all orders at
+      the cost of one call, but discontinuous where two items exchange places.
     - `adjacent`: over the identity and the k - 1 swaps of neighbours. Not invariant; a cheap approximation.
 
-    The network sees k items as they are, so their number is that of the first call, and there is no mask.
+    The number of items k is fixed at the first call, and masks are not supported.
 
     >>> network = snt.Sequential([snt.Flatten(), snt.nets.MLP([8, 1])])
     >>> one, other = Symmetrized(network)(tf.constant([[[1.0], [2.0], [4.0]], [[4.0], [1.0], [2.0]]]))
@@ -299,16 +299,16 @@ class Symmetrized(Averaged):
         Args:
           network: As that of `Averaged`, from sets `[batch, k, features]`.
           combine: The pooling over the orders: `mean`, `sum`, `product`, ...; see `nets.pooling`. A product of many
-            soon overflows or underflows.
-          group: Acts on the items; None for all orders.
+            values soon overflows or underflows.
+          group: The group that permutes the items; None for the symmetric group.
           method: `exact`, `sampled`, or without a group `canonical` or `adjacent`.
-          limit: The most orders of the exact method.
-          samples: How many elements `sampled` draws.
-          seed: What they are drawn from.
+          limit: The maximum number of orders for `exact`.
+          samples: The number of elements that `sampled` draws.
+          seed: Seed of the sample.
           name: The module's name.
 
         Raises:
-          TypeError: If the network cannot be called, the group is none, or a number no integer.
+          TypeError: If the network is not callable, `group` is not a permutation group, or a number is not an integer.
           ValueError: If a choice is unknown, a number too small, a method needs all orders and a group is given, or the
             group is above the limit.
         """
@@ -322,7 +322,7 @@ class Symmetrized(Averaged):
 
 
 class _Orders:
-    """Orders of the items of sets, by a method of `Symmetrized`; how many items there are, the first call says."""
+    """The orders of a set's items by a method of `Symmetrized`; the first call fixes the number of items."""
 
     def __init__(self, group: PermutationGroup | None, method: str, limit: int, samples: int, seed: int):
         self._group, self._method = group, method
@@ -337,8 +337,8 @@ class _Orders:
         """Maps sets to their images.
 
         Raises:
-          ValueError: If the inputs are no sets with a known number of items, that of the group or of the first call, or
-            have more orders than the limit.
+          ValueError: If the inputs are not sets with a known number of items, equal to that of the group or the first
+            call, or have more orders than the limit.
         """
         inputs, _ = checked_set(inputs)
         k = inputs.shape[1]
@@ -348,7 +348,7 @@ class _Orders:
             if self._group is None and self._method == "exact":
                 self._check_order(math.factorial(k))
             action = items(k if self._group is None else self._group)
-            action.on(inputs.shape[1:])  # Before another number of items is that of the network for good.
+            action.on(inputs.shape[1:])  # Checks the shape before it fixes the network's number of items.
             self._listed = ListedElements(action, self._orders(action, k))
         known = self._listed.elements.shape[1]
         if k != known:

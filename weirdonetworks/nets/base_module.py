@@ -1,4 +1,4 @@
-"""The base of the layers and networks with weights: in which type they compute."""
+"""The base class of modules with weights: floating-point types and mixed precision."""
 
 import contextlib
 import functools
@@ -13,19 +13,17 @@ import tensorflow as tf
 from weirdonetworks.nets.inputs import check_type
 
 HALVES = (tf.float16, tf.bfloat16)
-BATCHES = {"images", "inputs", "maps", "pairs"}  # What methods that compute call their first argument.
-_PATCHING = threading.RLock()  # Sonnet's getters patch a class for all threads, and must be taken off in turn.
+BATCHES = {"images", "inputs", "maps", "pairs"}  # Names of the first argument of methods that compute.
+_PATCHING = threading.RLock()  # Sonnet's custom getters patch a class for all threads, and must nest.
 
 
 class BaseModule(snt.Module):
     """A module that computes in the type of its inputs: float16, bfloat16, float32 or float64.
 
-    The first call makes the weights in the type of its inputs, as Sonnet's layers do. From then on inputs are of that
-    type, or of float16 or bfloat16 if the weights are of float32, which is mixed precision:
-
-        f(x) = f_w(x) with w cast to the type of x,    outputs of that type, gradients by the weights of float32.
-
-    Any other type is refused. What `snt.mixed_precision.modes` makes of a class works too.
+    The first call creates the weights in the type of its inputs, as Sonnet's layers do. Later inputs must have that
+    type, or float16 or bfloat16 with float32 weights, which is mixed precision:
+        f(x) = f_w(x) with w cast to the type of x,    outputs of that type, gradients of the float32 weights.
+    Any other type raises a ValueError. Classes converted by `snt.mixed_precision.modes` work too.
 
     >>> import weirdonetworks
     >>> layer = weirdonetworks.PolynomialLinear(2, degree=2)
@@ -36,22 +34,22 @@ class BaseModule(snt.Module):
     Traceback (most recent call last):
     ValueError: inputs of type float64 must be float32, as the weights are.
 
-    The rule holds for every public method whose first argument is called as one of `BATCHES`. A module that wraps
-    a network of the user's and has no weights of its own leaves the type to that network, and needs no such base.
+    The rule applies to every public method whose first argument is named in `BATCHES`. A module without weights of its
+    own that wraps a user's network does not need this base: the type is the network's concern.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name, method in list(vars(cls).items()):
             if name == "_initialize":
-                # Sonnet looks within `snt.once` for the function when it adds the name scope.
+                # Sonnet unwraps `snt.once` when it adds the name scope.
                 within = getattr(method, "__snt_once_wrapped__", None)
                 setattr(cls, name, _unconverted(method) if within is None else snt.once(_unconverted(within)))
             elif inspect.isfunction(method) and _takes_inputs(name, method):
                 setattr(cls, name, _in_the_type_of_inputs(method))
 
     def _weight_types(self) -> tuple[tf.DType, ...]:
-        """The floating-point types of all variables; none until there are some."""
+        """The floating-point types of all variables; empty before the first call."""
         if not getattr(self, "_types_found", ()):
             # Sonnet's own property raises an error where there is no variable yet.
             variables = tf.Module.variables.fget(self)
@@ -60,7 +58,7 @@ class BaseModule(snt.Module):
 
 
 def _unconverted(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Keeps AutoGraph from what makes the weights: it depends on shapes and types alone."""
+    """Excludes the creation of weights from AutoGraph: it depends on shapes and types only."""
     original = tf.autograph.experimental.do_not_convert(method)
 
     @functools.wraps(method)

@@ -1,4 +1,4 @@
-"""Dropout whose noise comes from a seed alone."""
+"""Dropout with stateless random numbers, determined by a seed."""
 
 import tensorflow as tf
 
@@ -6,7 +6,7 @@ from weirdonetworks.nets.inputs import checked_seed
 
 
 def checked_rate(name: str, rate: float) -> float:
-    """Returns the share of units that dropout drops as it is.
+    """Returns a dropout rate after checking it.
 
     Raises:
       ValueError: If it is not in [0, 1).
@@ -17,9 +17,9 @@ def checked_rate(name: str, rate: float) -> float:
 
 
 def dropout(hidden: tf.Tensor, rate: float, *, is_training: bool, seed: tf.Tensor | None, index: int = 0) -> tf.Tensor:
-    """Drops a share of the units in training, and divides the others by the share kept, so that the mean stays.
+    """Applies inverted dropout in training: zeroes a share of the units, and divides the others by 1 - rate.
 
-    The same seed and index drop the same units, in a compiled function too.
+    The same seed and index drop the same units, also in compiled functions.
 
     >>> ones = tf.ones([1, 1000])
     >>> dropped = dropout(ones, 0.5, is_training=True, seed=tf.constant([1, 2]))
@@ -29,14 +29,14 @@ def dropout(hidden: tf.Tensor, rate: float, *, is_training: bool, seed: tf.Tenso
     True
 
     Args:
-      hidden: Floating point, of any shape.
+      hidden: The units, floating point, of any shape.
       rate: The share of units dropped, in [0, 1).
-      is_training: Whether anything is dropped.
-      seed: int32 `[2]`, new at each step; None will do where nothing is dropped.
-      index: Which of the network's dropouts this is; each drops units of its own.
+      is_training: Whether to apply dropout.
+      seed: int32 `[2]`, new at each step; may be None where nothing is dropped.
+      index: The index of this dropout layer in the network; layers draw independently.
 
     Raises:
-      ValueError: If units are to be dropped and there is no seed.
+      ValueError: If units are to be dropped and `seed` is None.
     """
     if not is_training or rate == 0:
         return hidden

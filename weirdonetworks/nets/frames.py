@@ -1,4 +1,7 @@
-"""Frames: a few elements of a group that depend on the input, which is first brought into a standard position."""
+"""Frames, equivariant maps from inputs to subsets of a group, and canonical forms of inputs.
+
+A canonical form, or standard position, is the image c(x) x that is the same for all inputs of an orbit.
+"""
 
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -16,20 +19,20 @@ Given = TypeVar("Given")
 
 @runtime_checkable
 class Frame(Protocol):
-    """A rule that picks, for each input x, some elements g of a group, and for s.x those that give the same g x."""
+    """A map from inputs x to subsets of a group, such that the images g x over the subset agree for x and s.x."""
 
     def canonical(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Brings each input into its standard position, `[batch, ...]` to the same: the same for x and s.x."""
+        """Maps each input to its canonical form, in the same shape `[batch, ...]`: the same for x and s.x."""
 
     def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Gives the images of each input under its elements, `[elements, batch, ...]`: the same for x and s.x."""
+        """Maps each input to its images under the frame, `[elements, batch, ...]`: the same set for x and s.x."""
 
 
 def checked_frame(frame: Given) -> Given:
-    """Returns a frame as it is.
+    """Returns a frame after checking it.
 
     Raises:
-      TypeError: If it is none.
+      TypeError: If it is not a frame.
     """
     if not isinstance(frame, Frame):
         raise TypeError(f"frame (={frame!r}) must be a TurnFrame, a SortFrame or an object with their methods.")
@@ -37,29 +40,27 @@ def checked_frame(frame: Given) -> Given:
 
 
 class Standard:
-    """The standard position of a frame alone, as the one image of each input that `Averaged` calls a network on."""
+    """The canonical form of a frame, as the single image of each input for `Averaged`."""
 
     def __init__(self, frame: Frame):
-        """Takes a frame; raises a `TypeError` if it is none."""
+        """Sets the frame; raises a `TypeError` if it is not one."""
         self.frame = checked_frame(frame)
 
     def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Maps inputs `[batch, ...]` to their standard position, `[1, batch, ...]`."""
+        """Maps inputs `[batch, ...]` to their canonical forms, `[1, batch, ...]`."""
         return self.frame.canonical(inputs)[None]
 
 
 class TurnFrame:
-    """Frames of square images for symmetries of the square, the quarter turns or mirror images too, by their moments.
-
-    Of all images g x the standard position is that which, around the middle of the image, is spread most in height
-    rather than in width, sum x (row^2 - column^2); among equals, has most of its mass on top; then, to the left; and if
-    that leaves several, the one with the largest first pixel, then the largest second, and so on. What is left after
-    that are equal images. So it is the same for x and s.x in every case, symmetric images and chance ties among them.
-
-    The frame is that position and its images under the elements that keep the axes: 2 of the 4 turns, 4 of the 8
-    symmetries of the square. These are the same set of images where mass goes from top to bottom or from left to right,
-    so what is averaged over them jumps only where height and width are spread alike (on 2 x 2 pixels they always are);
-    what reads the standard position alone jumps at all these places.
+    """Frames of square images under quarter turns, or all symmetries of the square, from the images' moments.
+    The canonical form is the image g x with the largest second moment sum x (row^2 - column^2) about the centre; among
+    equals, that with most mass at the top; then, at the left; then the first in descending lexicographic order of the
+    pixels. Images that still tie are equal. So it is the same for x and s.x without exception, including symmetric
+    images and chance ties.
+    The frame is the canonical form and its images under the elements that preserve the axes: 2 of the 4 turns, 4 of the
+    8 symmetries of the square. This set does not change where mass shifts from top to bottom or from left to right, so
+    a frame average is discontinuous only where the second moments tie (on 2 x 2 pixels they always do); a function of
+    the canonical form is discontinuous at all these ties.
 
     >>> image = tf.constant([[[[0.0], [1.0]], [[0.0], [2.0]]]])
     >>> for each in (image, tf.image.rot90(image)):
@@ -72,8 +73,8 @@ class TurnFrame:
         """Chooses the group.
 
         Args:
-          action: An action on square images, `pixels(...)`, or the group that it takes: `image_rotations(2, 2)`, the
-            quarter turns, unless given; `image_dihedral(2, 2)`, with mirror images; or a subgroup.
+          action: An action on square images, `pixels(group)`, or the group: `image_rotations(2, 2)` for the quarter
+            turns, the default; `image_dihedral(2, 2)`, with reflections; or a subgroup.
 
         Raises:
           TypeError: If it is neither.
@@ -84,64 +85,63 @@ class TurnFrame:
             raise ValueError(f"action (={action!r}) must act on the pixels of square images. Use pixels(...).")
 
     def canonical(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Brings each image into its standard position, `[batch, side, side, channels]` to the same.
+        """Maps each image to its canonical form, `[batch, side, side, channels]`.
 
         Raises:
-          ValueError: If the inputs are no square images.
+          ValueError: If the inputs are not square images.
         """
         inputs, side, channels = _checked_square(inputs)
         images = tf.gather(tf.reshape(inputs, [-1, side * side, channels]), self._gathers(side), axis=1)
-        # An image's moments come from it alone, so that rounding breaks no tie one way for x and another for s.x.
+        # Moments are computed from each image separately, lest rounding break a tie differently for x and s.x.
         moments = _moments(tf.reshape(tf.reduce_sum(images, axis=3), [-1, images.shape[1], side, side]))
         values = tf.reshape(images, [-1, images.shape[1], side * side * channels])
         chosen = _largest(tf.concat([moments, values], axis=2))
         return tf.reshape(tf.gather(values, chosen, batch_dims=1), [-1, side, side, channels])
 
     def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Gives the images that make up the frame, `[elements, batch, side, side, channels]`.
+        """Maps each image to its images under the frame, `[elements, batch, side, side, channels]`.
 
         Raises:
-          ValueError: If the inputs are no square images.
+          ValueError: If the inputs are not square images.
         """
         inputs, side, channels = _checked_square(inputs)
         gathers = self._gathers(side)
-        if side > 1:  # Those that keep the axes read the first row off one row.
+        if side > 1:  # Elements that preserve the axes read the first row from a row.
             gathers = gathers[np.ptp(gathers[:, :side] // side, axis=1) == 0]
         standard = tf.reshape(self.canonical(inputs), [-1, side * side, channels])
         images = tf.transpose(tf.gather(standard, gathers, axis=1), [1, 0, 2, 3])
         return tf.reshape(images, [len(gathers), -1, side, side, channels])
 
     def _gathers(self, side: int) -> Ints:
-        """Gives the pixels that each element reads, `[elements, side * side]`."""
+        """Computes the pixels that each element gathers, `[elements, side * side]`."""
         return inverse(self.action.permutations(self.action.elements(), (side, side)))
 
 
 class SortFrame:
-    """Frames of sets `[batch, items, features]` for all orders of the items: the items sorted, once by each feature.
-
-    The standard position is sorted by the first feature, among equals by the second, and so on; the frame holds, for
-    each feature, the items sorted by that one first. Items that tie are equal, so all of it is the same for x and s.x.
-    That position jumps where two different items have the same first feature. What is averaged over the frame jumps at
-    more places, where they have any feature the same; but there only one of its terms does, of as many as features.
+    """Frames of sets `[batch, items, features]` under the symmetric group: the items sorted, once by each feature.
+    The canonical form is sorted lexicographically by the features; the frame holds, for each feature, the items sorted
+    with that feature as the first key. Items that tie are equal, so both are the same for x and s.x.
+    The canonical form is discontinuous where two different items have the same first feature. A frame average is
+    discontinuous at more points, where they have any feature in common, but there only one of its terms jumps.
 
     >>> SortFrame().images(tf.constant([[[2.0, 1.0], [1.0, 5.0]]])).numpy().tolist()
     [[[[1.0, 5.0], [2.0, 1.0]]], [[[2.0, 1.0], [1.0, 5.0]]]]
     """
 
     def canonical(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Sorts the items of each set.
+        """Sorts the items of each set lexicographically.
 
         Raises:
-          ValueError: If the inputs are no sets.
+          ValueError: If the inputs are not sets.
         """
         inputs, _ = checked_set(inputs)
         return sorted_lexicographically(inputs)
 
     def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Sorts the items of each set by each feature, to `[features, batch, items, features]`.
+        """Sorts the items of each set once by each feature, to `[features, batch, items, features]`.
 
         Raises:
-          ValueError: If the inputs are no sets.
+          ValueError: If the inputs are not sets.
         """
         inputs, _ = checked_set(inputs)
         rolled = [tf.roll(inputs, -feature, axis=2) for feature in range(inputs.shape[2])]
@@ -149,7 +149,7 @@ class SortFrame:
 
 
 def sorted_lexicographically(items: tf.Tensor) -> tf.Tensor:
-    """Sorts the items of each set by the first feature, among equals by the second, and so on.
+    """Sorts the items of each set lexicographically by their features.
 
     >>> sorted_lexicographically(tf.constant([[[2.0, 1.0], [1.0, 5.0], [2.0, 0.0]]])).numpy().tolist()
     [[[1.0, 5.0], [2.0, 0.0], [2.0, 1.0]]]
@@ -161,11 +161,11 @@ def sorted_lexicographically(items: tf.Tensor) -> tf.Tensor:
       The sets sorted, of the same shape.
 
     Raises:
-      ValueError: If they are no sets, or the number of features is not known.
+      ValueError: If they are not sets, or the number of features is not known.
     """
     if items.shape.rank != 3 or items.shape[2] is None:
         raise ValueError(f"items of shape {items.shape} must be [batch, items, features], the features known.")
-    # Stable sorts, the last feature first: the smallest by `top_k`, which gives equal entries in their order.
+    # Stable sorts, the last feature first, by `top_k`, which returns equal entries in their order.
     for feature in reversed(range(items.shape[2])):
         order = tf.math.top_k(-items[:, :, feature], tf.shape(items)[1]).indices
         items = tf.gather(items, order, batch_dims=1)
@@ -181,11 +181,11 @@ def _checked_square(images: tf.Tensor) -> tuple[tf.Tensor, int, int]:
 
 
 def _moments(images: tf.Tensor) -> tf.Tensor:
-    """Gives spread in height over that in width, mass on top, and to the left, of `[..., side, side]` as `[..., 3]`."""
+    """Computes second moment, mass at the top and mass at the left of `[..., side, side]` as `[..., 3]`."""
     side = images.shape[-1]
     row, column = np.indices((side, side)) - (side - 1) / 2
-    # The spread is the same for mirror images, and the mass on top for those by the exchange of left and right. So that
-    # it is the same number too, they are added up first, in an order that does not tell them apart.
+    # The second moment is invariant under reflections, the mass at the top under exchange of left and right. Reflected
+    # pixels are summed first, in an order that is invariant too, so that rounding errors are the same.
     both = images + tf.reverse(images, [-1])
     all_four = both + tf.reverse(both, [-2])
     weighted = [(all_four, row**2 - column**2), (both, -row), (images, -column)]
@@ -193,7 +193,7 @@ def _moments(images: tf.Tensor) -> tf.Tensor:
 
 
 def _largest(keys: tf.Tensor) -> tf.Tensor:
-    """Finds which of the rows `[batch, rows, entries]` is the largest, compared entry by entry, the first decisive."""
+    """Finds the index of the lexicographically largest of the rows `[batch, rows, entries]`."""
     best, chosen = keys[:, 0], tf.zeros_like(keys[:, 0, 0], tf.int32)
     for row in range(1, keys.shape[1]):
         other = keys[:, row]

@@ -1,4 +1,4 @@
-"""Convolutions that commute, exactly, with symmetries of the square: turns of an image, its mirror images, or both."""
+"""Group-equivariant convolutions for symmetries of the square: quarter turns, reflections, or both."""
 
 import abc
 import math
@@ -20,7 +20,7 @@ NEAR = 8  # Pixels more or less at which an error looks for a size that works.
 
 
 class _GroupConvolution(BaseModule):
-    """What convolutions of images and of group maps have in common.
+    """The base class of convolutions of images and of group feature maps.
 
     Attributes:
       group: The symmetries of the square.
@@ -44,19 +44,19 @@ class _GroupConvolution(BaseModule):
         """Constructs the layer.
 
         Args:
-          filters: The number of filters, each there once for each element.
+          filters: The number of filters, each applied in one copy per element.
           kernel_size: The side of a filter.
-          group: Symmetries of the square, as in `algebra.pixels`: `image_rotations(2, 2)`, the quarter turns (with
-            translations p4), unless given; `image_dihedral(2, 2)`, with mirror images (p4m); or a subgroup.
-          stride: The step between the places of a filter, both ways.
-          padding: `VALID` for none; `SAME` for as much as TensorFlow adds; or the pixels of zeros to add at each side.
-          with_bias: Whether to add a bias, one a filter.
+          group: Symmetries of the square, as in `algebra.pixels`: `image_rotations(2, 2)` for the quarter turns (with
+            translations p4), the default; `image_dihedral(2, 2)`, with reflections (p4m); or a subgroup.
+          stride: The stride along both axes.
+          padding: `VALID` for none; `SAME` as in TensorFlow; or the number of zero pixels to add at each side.
+          with_bias: Whether to add a bias per filter.
           w_init: Initializer of the filters; None for the default above.
           b_init: Initializer of the biases; None for zeros.
           name: The module's name.
 
         Raises:
-          TypeError: If a number is no integer, or the group is none.
+          TypeError: If a number is not an integer, or `group` is not a permutation group.
           ValueError: If a number is too small, a choice is unknown, or the group does not consist of symmetries of the
             square.
         """
@@ -105,7 +105,7 @@ class _GroupConvolution(BaseModule):
         return [[0, 0], *([self._pad(size, shape)] * 2 for size in shape[1:3]), [0, 0]]
 
     def _pad(self, size: int, shape: tf.TensorShape) -> int:
-        """Gives the pixels to add at each end of a side; raises a `ValueError` unless filters then lie evenly on it."""
+        """Computes the padding at each end of a side; raises a `ValueError` if that would break equivariance."""
         if self._is_even(size):
             return self._total_pad(size) // 2
         near = sorted(range(max(size - NEAR, 1), size + NEAR + 1), key=lambda each: abs(each - size))
@@ -131,21 +131,21 @@ class _GroupConvolution(BaseModule):
 
 
 class LiftingConv2D(_GroupConvolution):
-    """A convolution of images with filters and their moved copies: a map for each filter and each symmetry g in G.
+    """A lifting convolution of images with filters and their transformed copies: a map per filter and symmetry g in G.
 
         y(p, g) = b + sum_q x(p + q) w(g^-1 q),    x of shape [batch, h, w, channels], y [batch, h', w', |G|, filters],
 
-    p and q counted from the middle; the copies of a filter are its images under `pixels(G)`. It is equivariant, from
-    `action_in = pixels(G)` to `action_out = pixels(G) * regular(G)`: images that are turned or mirrored give maps moved
-    alike and in another order,
+    p and q counted from the centre; the copies of a filter are its images under `pixels(G)`. It is equivariant, from
+    `action_in = pixels(G)` to `action_out = pixels(G) * regular(G)`: turning or reflecting the image does the same to
+    the maps and permutes them,
 
         f(s.x)(p, g) = f(x)(s^-1 p, s^-1 g)    for each s in G.
 
-    The elements are in the order of `group.elements()`: quarter turns counter-clockwise come as 0 to 3, and with mirror
-    images as 4 to 7 the same after the exchange of left and right. Images need not be square, nor G hold a turn.
-
-    The law is exact where the places of a filter lie evenly on the image, from edge to edge. With a stride they often
-    do not, and `SAME` then pads one end more than the other; images of such a size are refused.
+    The elements are in the order of `group.elements()`: quarter turns counter-clockwise are 0 to 3, and with
+    reflections 4 to 7 are the same after the exchange of left and right. Images need not be square, nor G contain a
+    turn.
+    The law is exact where the filter positions are symmetric about the centre of the image. With a stride they often
+    are not, and `SAME` then pads asymmetrically; images of such a size raise a ValueError.
 
     Default initialisation, for outputs of variance 1 on independent standard normal inputs where no padding is read:
 
@@ -169,8 +169,8 @@ class LiftingConv2D(_GroupConvolution):
         """Maps `[batch, height, width, channels]` to `[batch, height', width', |G|, filters]`.
 
         Raises:
-          ValueError: If the images are no such, have other channels or another type than at the first call, or are of a
-            size at which the layer would not commute with turns.
+          ValueError: If the images have another rank, other channels or another type than at the first call, or a size
+            at which the layer would not be equivariant.
         """
         images = checked_images(images)
         pads = self._pads(images.shape)
@@ -180,7 +180,7 @@ class LiftingConv2D(_GroupConvolution):
 
 
 class GroupConv2D(_GroupConvolution):
-    """A convolution of maps over positions and symmetries of the square, as `LiftingConv2D` gives them.
+    """A group convolution of feature maps over positions and symmetries of the square, as `LiftingConv2D` returns them.
 
         y(p, g) = b + sum_q sum_h x(p + q, h) w(g^-1 q, g^-1 h),    x of shape [batch, height, width, |G|, channels],
 
@@ -189,8 +189,8 @@ class GroupConv2D(_GroupConvolution):
 
         f(s.x) = s.f(x),    (s.x)(p, g) = x(s^-1 p, s^-1 g)    for each s in G.
 
-    An activation applied to each number obeys the same law, so layers can be stacked. What is said there of sizes holds
-    here, and of the default initialisation with fan_in = kernel_size^2 |G| channels.
+    Elementwise activations obey the same law, so layers can be stacked. Sizes and default initialisation are as in
+    `LiftingConv2D`, with fan_in = kernel_size^2 |G| channels.
 
     >>> network = snt.Sequential([LiftingConv2D(4, 3), tf.nn.relu, GroupConv2D(8, 3), GroupPool(over="all")])
     >>> images = tf.random.stateless_normal([2, 9, 9, 3], seed=[0, 0])
@@ -206,8 +206,8 @@ class GroupConv2D(_GroupConvolution):
         """Maps `[batch, height, width, |G|, channels]` to `[batch, height', width', |G|, filters]`.
 
         Raises:
-          ValueError: If the maps are no such, have other channels or another type than at the first call, or are of a
-            size at which the layer would not commute with turns.
+          ValueError: If the maps have another rank, other channels or another type than at the first call, or a size at
+            which the layer would not be equivariant.
         """
         maps = _checked_maps(maps)
         _, height, width, elements, channels = maps.shape
@@ -221,7 +221,7 @@ class GroupConv2D(_GroupConvolution):
 
 @snt.allow_empty_variables
 class GroupPool(snt.Module):
-    """Pools maps over the elements of a group, or over elements and positions.
+    """A pooling of group feature maps over the elements of the group, or over elements and positions.
 
         y(p) = pool_g x(p, g),    x of shape [batch, height, width, |G|, channels], equivariant from
                                   pixels(G) * regular(G) to pixels(G): f(s.x)(p) = f(x)(s^-1 p);
@@ -237,11 +237,11 @@ class GroupPool(snt.Module):
 
         Args:
           pooling: A symmetric function, or its name; see `nets.pooling`.
-          over: `elements`; or `all`, for positions too.
+          over: `elements`; or `all`, for elements and positions.
           name: The module's name.
 
         Raises:
-          TypeError: If the pooling is no name and no function.
+          TypeError: If the pooling is neither a name nor a function.
           ValueError: If a choice is unknown.
         """
         super().__init__(name=name)

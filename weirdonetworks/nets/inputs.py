@@ -1,7 +1,6 @@
-"""The checks that all layers share: what arguments, inputs and outputs must be, each said once.
-
-A `checked_...` function returns what it was given, made ready for use; a `check_...` function returns nothing. Each
-raises a `ValueError` or `TypeError` that names the argument, shows the value and states the rule, on one line.
+"""Checks of arguments, inputs and outputs that all layers share.
+A `checked_...` function returns the value, converted where needed; a `check_...` function returns nothing. Each raises
+a `ValueError` or `TypeError` that names the argument, shows the value and states the rule, on one line.
 """
 
 import math
@@ -18,10 +17,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def checked_function(argument: str, function: Function) -> Function:
-    """Returns a module or function as it is.
+    """Returns a module or function after checking it.
 
     Raises:
-      TypeError: If it cannot be called.
+      TypeError: If it is not callable.
     """
     if not callable(function):
         raise TypeError(f"{argument} (={function!r}) must be a module or a function.")
@@ -29,13 +28,13 @@ def checked_function(argument: str, function: Function) -> Function:
 
 
 def checked_choice(argument: str, choice: str, choices: Collection[str]) -> str:
-    """Returns a choice as it is.
+    """Returns an option after checking it.
 
     >>> checked_choice("reduce", "sum", ("concat", "sum"))
     'sum'
 
     Raises:
-      ValueError: If it is none of the choices.
+      ValueError: If it is not one of the choices.
     """
     if choice not in choices:
         raise ValueError(f"{argument} (={choice!r}) must be one of {', '.join(choices)}.")
@@ -49,8 +48,8 @@ def checked_sizes(argument: str, sizes: Iterable[int], can_be_empty: bool = Fals
     [3, 1]
 
     Raises:
-      TypeError: If they are no list, or one is no integer.
-      ValueError: If there is none though there must be, or one is below 1.
+      TypeError: If they are not a list of integers.
+      ValueError: If the list is empty and `can_be_empty` is False, or a width is below 1.
     """
     if not np.iterable(sizes):
         raise TypeError(f"{argument} (={sizes!r}) must be a list of integers, one a layer.")
@@ -61,10 +60,10 @@ def checked_sizes(argument: str, sizes: Iterable[int], can_be_empty: bool = Fals
 
 
 def checked_bias(b_init: snt.initializers.Initializer | None, with_bias: bool) -> snt.initializers.Initializer:
-    """Returns the initializer of biases, of zeros unless given.
+    """Returns the initializer of biases, by default zeros.
 
     Raises:
-      ValueError: If one is given though there is no bias.
+      ValueError: If one is given and `with_bias` is False.
     """
     if b_init is not None and not with_bias:
         raise ValueError("b_init must be None where with_bias is False: there is no bias.")
@@ -79,10 +78,10 @@ def checked_seed(seed: tf.Tensor | tuple[int, int] | None, purpose: str) -> tf.T
 
     Args:
       seed: Two integers, new at each step.
-      purpose: What needs it in training, for the error.
+      purpose: What needs the seed in training, for the error message.
 
     Raises:
-      ValueError: If it is None, or another number of integers than two.
+      ValueError: If it is None, or not two integers.
     """
     if seed is None:
         raise ValueError(f"seed (=None) must be given in training with {purpose}: int32 [2], new at each step.")
@@ -93,10 +92,10 @@ def checked_seed(seed: tf.Tensor | tuple[int, int] | None, purpose: str) -> tf.T
 
 
 def checked_floats(inputs: tf.Tensor, name: str = "inputs") -> tf.Tensor:
-    """Returns inputs as a tensor.
+    """Returns floating-point inputs as a tensor.
 
     Raises:
-      ValueError: If the numbers are no floating-point ones.
+      ValueError: If they are of another type.
     """
     inputs = tf.convert_to_tensor(inputs)
     if not inputs.dtype.is_floating:
@@ -105,7 +104,7 @@ def checked_floats(inputs: tf.Tensor, name: str = "inputs") -> tf.Tensor:
 
 
 def is_known(shape: tf.TensorShape, least_rank: int = 2) -> bool:
-    """Tells whether a shape has at least so many axes, and all sizes after the batch are known.
+    """Tests whether a shape has at least `least_rank` axes, and all sizes after the batch are known.
 
     >>> is_known(tf.TensorShape([None, 3])), is_known(tf.TensorShape([3, None])), is_known(tf.TensorShape(None))
     (True, False, False)
@@ -114,10 +113,10 @@ def is_known(shape: tf.TensorShape, least_rank: int = 2) -> bool:
 
 
 def flattened(inputs: tf.Tensor) -> tf.Tensor:
-    """Flattens `[batch, ...]`, a tensor or what can be made one, to `[batch, n]`.
+    """Flattens inputs `[batch, ...]`, converted to a tensor, to `[batch, n]`.
 
     Raises:
-      ValueError: If a size after the batch is not known or 0, or the numbers are no floating-point ones.
+      ValueError: If a size after the batch is not known or 0, or the type is not floating point.
     """
     inputs = tf.convert_to_tensor(inputs)
     if not is_known(inputs.shape) or 0 in inputs.shape[1:]:
@@ -128,22 +127,22 @@ def flattened(inputs: tf.Tensor) -> tf.Tensor:
 
 
 def check_type(inputs: tf.Tensor, *types: tf.DType) -> None:
-    """Raises a `ValueError` unless inputs are of a type of the weights, if there are any."""
+    """Raises a `ValueError` unless inputs have one of the given types of the weights; any if none is given."""
     if types and inputs.dtype not in types:
         raise ValueError(f"inputs of type {inputs.dtype.name} must be {types[0].name}, as the weights are.")
 
 
 def check_width(inputs: tf.Tensor, width: int, reason: str = "as at the first call") -> None:
-    """Raises a `ValueError` unless inputs `[batch, ...]` have so many numbers an example."""
+    """Raises a `ValueError` unless inputs `[batch, ...]`, flattened, have a given width."""
     if math.prod(inputs.shape[1:]) != width:
         raise ValueError(f"inputs of shape {inputs.shape} must have width {width}, {reason}.")
 
 
 def checked_outputs(outputs: tf.Tensor, least_rank: int = 2) -> tf.Tensor:
-    """Returns what a user's network gave as it is.
+    """Returns the outputs of a user's network after checking their shape.
 
     Raises:
-      ValueError: If it has fewer axes than `least_rank`, or a size after the batch is not known.
+      ValueError: If they have fewer axes than `least_rank`, or a size after the batch is not known.
     """
     if not is_known(outputs.shape, least_rank):
         form = "[batch, ..., features]" if least_rank > 1 else "[batch, ...]"
@@ -154,11 +153,11 @@ def checked_outputs(outputs: tf.Tensor, least_rank: int = 2) -> tf.Tensor:
 
 
 def checked_images(images: tf.Tensor, minimum: int = 1) -> tf.Tensor:
-    """Returns images `[batch, height, width, channels]` as they are, as a tensor.
+    """Returns images `[batch, height, width, channels]` as a tensor.
 
     Raises:
       ValueError: If they have another rank, a size after the batch is not known, a side is below `minimum`, there is
-        no channel, or the numbers are no floating-point ones.
+        no channel, or the type is not floating point.
     """
     images = tf.convert_to_tensor(images)
     if images.shape.rank != 4 or not is_known(images.shape):
@@ -171,10 +170,10 @@ def checked_images(images: tf.Tensor, minimum: int = 1) -> tf.Tensor:
 
 
 def checked_units(inputs: tf.Tensor) -> tf.Tensor:
-    """Returns the units of a dense layer `[batch, units]` as they are, as a tensor.
+    """Returns the units of a dense layer, `[batch, units]`, as a tensor.
 
     Raises:
-      ValueError: If they have another rank, their number is not known, or they are no floating-point numbers.
+      ValueError: If they have another rank, their number is not known, or the type is not floating point.
     """
     inputs = tf.convert_to_tensor(inputs)
     if inputs.shape.rank != 2 or not is_known(inputs.shape):
@@ -183,10 +182,9 @@ def checked_units(inputs: tf.Tensor) -> tf.Tensor:
 
 
 def checked_set(inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Checks a batch of sets, and sets absent items to 0.
-
-    A set without an item is a `ValueError` where the mask's values are known, in eager mode or as a constant; an
-    `InvalidArgumentError` where a graph runs; XLA, which has no assertions, goes on.
+    """Checks a batch of sets, and replaces masked items by 0.
+    An empty set raises a `ValueError` where the mask's values are known, in eager mode or as a constant, and an
+    `InvalidArgumentError` when a graph runs; under XLA, which drops assertions, it goes unnoticed.
 
     Args:
       inputs: Sets, `[batch, items, features]`, floating point, the features known.
@@ -197,7 +195,7 @@ def checked_set(inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, tf.Tens
 
     Raises:
       TypeError: If the mask is not boolean.
-      ValueError: If one is not as above otherwise, or a set is known to have no item.
+      ValueError: If the shape or type of an argument is wrong otherwise, or a set is known to be empty.
     """
     if isinstance(inputs, tf.RaggedTensor):
         raise ValueError("inputs must not be ragged: pass inputs.to_tensor() and a mask of the items present.")
@@ -222,7 +220,7 @@ def checked_mask(mask: Any, shape: tf.TensorShape) -> tf.Tensor:
 
     Raises:
       TypeError: If it is not boolean.
-      ValueError: If it has another shape, or is known to leave no item of a set.
+      ValueError: If it has another shape, or is known to leave a set empty.
     """
     present = tf.convert_to_tensor(mask)
     if present.dtype != tf.bool:

@@ -1,1 +1,1 @@
-"""The call of a model, followed axis by axis: what `unit_graph` stands on."""
+"""Tracing of a model's units: the graph of a call, and the rules by which its operations relate axes."""

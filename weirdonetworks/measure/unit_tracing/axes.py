@@ -1,11 +1,10 @@
 """The axes of tensors as terms over sets of interchangeable units, and the unification that finds these sets.
 
-An axis of a tensor is a set of units of its own (`Units`), or put together of others: a product, as flattening makes of
-height, width and channels, the last varying fastest; or a concatenation. What an operation asks of its operands, that
-an axis of one and an axis of another be the same units in the same order, unifies two terms, as type inference does: a
-set that nothing is known of becomes what the other is, and two compound terms are taken apart. Where that cannot be, as
-when six units are two threes here and three twos there, all units in both are fixed: left in their order, which loses
-symmetries but invents none.
+An axis of a tensor is an elementary set of units (`Units`), or composed of others: a product, as flattening makes of
+height, width and channels, the last varying fastest; or a concatenation. Where an operation requires that two axes hold
+the same units in the same order, their terms are unified, as in type inference: an elementary set is replaced by the
+other term, and two compound terms are unified part by part. Where that is impossible, as for six units grouped as 2 x 3
+and as 3 x 2, all units of both are fixed, which loses symmetries but never claims a false one.
 """
 
 import dataclasses
@@ -19,19 +18,19 @@ from weirdonetworks.algebra.arrays import Ints
 
 
 class Units:
-    """A set of units whose order may or may not matter.
+    """An elementary set of units, interchangeable unless fixed.
 
     Attributes:
-      size: How many there are.
-      fixed: Why they must stay in their order; empty where they need not.
-      functions: The elementwise functions that are applied to their values, by the names of TensorFlow's operations.
+      size: The number of units.
+      fixed: Why the units cannot be permuted; empty if they can.
+      functions: The names of the TensorFlow operations applied elementwise to the units' values.
     """
 
     def __init__(self, size: int, fixed: str = "") -> None:
         self.size = size
         self.fixed = fixed
         self.functions: set[str] = set()
-        self.term: Axis | None = None  # What it has turned out to be.
+        self.term: Axis | None = None  # The term it has been unified with.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,7 +62,7 @@ Split: TypeAlias = Callable[[Axis, int], "tuple[Axis, Axis] | None"]
 
 
 def resolved(axis: Axis) -> Axis:
-    """Replaces an axis by what it has turned out to be; a product of products by one, without factors of one unit."""
+    """Substitutes all unified terms in an axis, flattens nested products and drops factors of one unit."""
     while isinstance(axis, Units) and axis.term is not None:
         axis = axis.term
     if isinstance(axis, Product):
@@ -74,7 +73,7 @@ def resolved(axis: Axis) -> Axis:
 
 
 def product(parts: Iterable[Axis]) -> Axis:
-    """Makes the product of axes; of one, or of none, no product."""
+    """Makes the product of axes; a single axis is returned as it is."""
     flat: list[Axis] = []
     for part in map(resolved, parts):
         flat.extend(part.parts if isinstance(part, Product) else [part] if part.size != 1 else [])
@@ -84,7 +83,7 @@ def product(parts: Iterable[Axis]) -> Axis:
 
 
 def concatenation(parts: Iterable[Axis]) -> Axis:
-    """Makes the concatenation of axes; of one no concatenation."""
+    """Makes the concatenation of axes; a single axis is returned as it is."""
     flat: list[Axis] = []
     for part in map(resolved, parts):
         flat.extend(part.parts if isinstance(part, Concatenation) else [part])
@@ -92,7 +91,7 @@ def concatenation(parts: Iterable[Axis]) -> Axis:
 
 
 def units_of(*axes: Axis) -> Iterator[Units]:
-    """Yields the sets of units that make up axes, each as often as it occurs."""
+    """Yields the elementary sets of units in axes, each as often as it occurs."""
     for axis in map(resolved, axes):
         if isinstance(axis, Units):
             yield axis
@@ -101,24 +100,24 @@ def units_of(*axes: Axis) -> Iterator[Units]:
 
 
 def fix(reason: str, *axes: Axis) -> None:
-    """Fixes all units of axes; those fixed before keep their reason."""
+    """Fixes all units of axes; units fixed before keep their reason."""
     for units in units_of(*axes):
         units.fixed = units.fixed or reason
 
 
 def mark(function: str, *axes: Axis) -> None:
-    """Notes that an elementwise function is applied to values of all units of axes."""
+    """Records that an elementwise function is applied to the values of all units of axes."""
     for units in units_of(*axes):
         units.functions.add(function)
 
 
 def unify(one: Axis, other: Axis, where: str) -> None:
-    """Makes two axes the same.
+    """Unifies two axes: from now on both hold the same units in the same order.
 
     Args:
       one: An axis.
       other: An axis of the same size.
-      where: What asks for it, for the reason of what must be fixed.
+      where: The operation that requires it, named in the reason of units that must be fixed.
 
     Raises:
       ValueError: If the sizes differ.
@@ -151,7 +150,7 @@ def _become(units: Units, term: Axis) -> None:
 
 
 def _match(one: list[Axis], other: list[Axis], split: Split, where: str) -> None:
-    """Unifies parts with parts, from the first on, splitting the larger of two where that can be."""
+    """Unifies two lists of parts in order, splitting the larger of two parts where possible."""
     while one and other:
         here, there = resolved(one.pop(0)), resolved(other.pop(0))
         if here.size == there.size:
@@ -168,7 +167,7 @@ def _match(one: list[Axis], other: list[Axis], split: Split, where: str) -> None
 
 
 def split_product(axis: Axis, leading: int) -> tuple[Axis, Axis] | None:
-    """Splits an axis in two factors, the first of a given size; None if it cannot be."""
+    """Splits an axis into two factors, the first of a given size; None if it has no such factors."""
     axis = resolved(axis)
     if axis.size % leading:
         return None
@@ -193,7 +192,7 @@ def split_product(axis: Axis, leading: int) -> tuple[Axis, Axis] | None:
 
 
 def split_concatenation(axis: Axis, leading: int) -> tuple[Axis, Axis] | None:
-    """Splits an axis in its first units and the others; None if it cannot be."""
+    """Splits an axis into its first `leading` units and the others; None if that cuts through a part."""
     axis = resolved(axis)
     if isinstance(axis, Units):
         parts = (Units(leading, axis.fixed), Units(axis.size - leading, axis.fixed))
@@ -216,7 +215,7 @@ def split_concatenation(axis: Axis, leading: int) -> tuple[Axis, Axis] | None:
 
 
 def reshaped(axes: Sequence[Axis], shape: Sequence[int], where: str) -> list[Axis]:
-    """Regroups the axes of a tensor that is reshaped to another shape of as many numbers."""
+    """Regroups the axes of a tensor for a reshape to another shape of the same size."""
     whole: Axis = product(axes)
     found: list[Axis] = []
     for size in shape:
@@ -232,11 +231,11 @@ def reshaped(axes: Sequence[Axis], shape: Sequence[int], where: str) -> list[Axi
 
 
 def gather(axis: Axis, permutations: Mapping[Units, Ints]) -> Ints:
-    """Gives the indices that an axis is to be read at when units are permuted, `new = old[indices]`.
+    """Computes the indices that permute an axis with its units, `new = old[indices]`.
 
     Args:
       axis: The axis.
-      permutations: For sets of units a permutation s, `s[i]` the new place of unit i; the others stay.
+      permutations: Maps sets of units to permutations s, `s[i]` the new position of unit i; other sets stay.
     """
     axis = resolved(axis)
     if isinstance(axis, Units):
@@ -252,7 +251,7 @@ def gather(axis: Axis, permutations: Mapping[Units, Ints]) -> Ints:
 
 
 def written(axis: Axis, names: Mapping[Units, str]) -> str:
-    """Writes an axis with names for its sets of units: `height 4 x width 4 x b`."""
+    """Formats an axis with names for its sets of units: `height 4 x width 4 x b`."""
     axis = resolved(axis)
     if isinstance(axis, Units):
         return names.get(axis, str(axis.size))

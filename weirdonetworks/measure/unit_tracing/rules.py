@@ -1,8 +1,8 @@
-"""What TensorFlow's operations do with the units along the axes of their operands.
+"""Rules by which TensorFlow operations propagate the units along the axes of their operands.
 
-A rule is given an operation and the axes of its inputs. It unifies axes that must be the same for the operation to
-commute with permutations of the units, fixes what would not commute, and returns the axes of the outputs. An operation
-without a rule fixes all it reads: the graph never guesses.
+A rule takes an operation and the axes of its inputs. It unifies axes that must be equal for the operation to commute
+with permutations of the units, fixes units with which it does not commute, and returns the axes of the outputs. An
+operation without a rule fixes all units of its inputs, so that no symmetry is claimed without proof.
 """
 
 import string
@@ -30,7 +30,7 @@ Rule: TypeAlias = Callable[[tf.Operation, list[Axes]], list[Axes]]
 
 RULES: dict[str, Rule] = {}
 
-# Operations that give their first input as it is.
+# Operations that return their first input unchanged.
 SAME = "Identity StopGradient Cast PreventGradient Snapshot CheckNumerics ReadVariableOp EnsureShape"
 FUNCTIONS = (
     "Relu Relu6 LeakyRelu Elu Selu Tanh Sigmoid Softplus Softsign Erf Erfc Exp Expm1 Log Log1p Sqrt Rsqrt Square Abs "
@@ -55,27 +55,27 @@ def rule(types: str) -> Callable[[Rule], Rule]:
 
 
 def named(operation: tf.Operation) -> str:
-    """Names an operation for a reason."""
+    """Formats an operation's type and name for a message."""
     return f"{operation.type} ({operation.name})"
 
 
 def new_axes(shape: Sequence[int], reason: str) -> Axes:
-    """Makes axes all of whose units are fixed."""
+    """Makes axes with all units fixed."""
     return [Units(size, reason if size != 1 else "") for size in shape]
 
 
 def not_followed(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
-    """Fixes what an operation without a rule reads and gives."""
+    """Fixes the units of the inputs and outputs of an operation without a rule."""
     reason = f"{named(operation)} is not followed"
     fix(reason, *(axis for axes in inputs for axis in axes))
     return [new_axes(output.shape, reason) for output in operation.outputs]
 
 
 def constant(operation: tf.Operation, index: int) -> Any:
-    """Reads an input that says how an operation works, such as the axes of a reduction.
+    """Returns the value of a constant input, such as the axes of a reduction.
 
     Raises:
-      ValueError: If it is computed, and so not known.
+      ValueError: If the input is not constant.
     """
     value = tf.get_static_value(operation.inputs[index])
     if value is None:
@@ -97,7 +97,7 @@ def broadcast(axes: Sequence[Axes], where: str) -> Axes:
 
 
 def check(condition: bool, why: str) -> None:
-    """Raises a `ValueError`, on which the operation is not followed, unless a condition holds."""
+    """Raises a `ValueError` unless a condition holds; the operation's units are then fixed."""
     if not condition:
         raise ValueError(why)
 
@@ -190,7 +190,7 @@ def _conv2d(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
     groups = images[place].size // filters[-2].size
     channels, outputs = filters[-2], filters[-1]
     if groups > 1:
-        # Groups of channels are units, whose filters are a group of the outputs; within them inputs are shared.
+        # Grouped convolution: each group of input channels has its own group of filters.
         by_group = split_product(outputs, groups)
         check(by_group is not None, f"{where} has groups that cut through units")
         assert by_group is not None
@@ -378,7 +378,7 @@ def _from_shape(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
 
 
 def of_constant(value: np.ndarray) -> Axes:
-    """Gives the axes of a constant: free where all slices along them are the same, so that their order is no matter."""
+    """Returns the axes of a constant: free if all slices along them are equal, else fixed."""
     axes: Axes = []
     for place, size in enumerate(value.shape):
         first = np.take(value, [0], axis=place) if size else value
@@ -391,7 +391,7 @@ def _channel_axis(operation: tf.Operation, rank: int) -> int:
 
 
 def _spatial(operation: tf.Operation, images: Axes, channels: Axis) -> Axes:
-    """Gives the axes of what a window makes of images: other places, the same batch, some channels."""
+    """Returns the axes of a windowed operation's outputs: new positions, the same batch, the given channels."""
     place, shape = _channel_axis(operation, len(images)), operation.outputs[0].shape
     fix("places of an image", *(axis for each, axis in enumerate(images) if each not in (0, place)))
     return [
@@ -406,7 +406,7 @@ def _stacked(parts: Sequence[Axes], place: int, axis: Axis, where: str) -> Axes:
 
 
 def _part(axis: Axis, begin: int, size: int) -> Axis:
-    """Takes a run of units out of an axis."""
+    """Slices consecutive units out of an axis."""
     if size == axis.size:
         return axis
     if size == 0:

@@ -1,4 +1,4 @@
-"""A model as the operations of one call: followed axis by axis, or computed again with other weights in float64."""
+"""The traced graph of one call of a model: propagation of its axes, and evaluation in float64 with other weights."""
 
 import dataclasses
 import inspect
@@ -17,13 +17,13 @@ ASSIGNMENTS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trace:
-    """The operations of a model's call on some inputs.
+    """The TensorFlow graph of a model's call on example inputs.
 
     Attributes:
       graph: TensorFlow's graph of the call.
       inputs: The example inputs.
       variables: The variables that the outputs depend on.
-      others: Those that the call reads besides, as a gradient of the model's own may.
+      others: Further variables that the call reads, for instance for a custom gradient.
     """
 
     graph: Any
@@ -42,7 +42,7 @@ class Trace:
         if not callable(model):
             raise TypeError(f"model (={type(model).__name__}) must be a module, a Keras model or a function.")
         tensors = tuple(map(tf.convert_to_tensor, inputs))
-        model(*tensors, **options)  # Whatever makes variables at its first call has them now.
+        model(*tensors, **options)  # Creates the variables of modules that do so at their first call.
         function = tf.function(lambda *given: model(*given, **options), autograph=False)
         graph = function.get_concrete_function(*tensors).graph
         needed = _needed(graph)
@@ -55,11 +55,11 @@ class Trace:
         return cls(graph, tensors, read, others)
 
     def follow(self) -> list[list[Axis]]:
-        """Follows the axes of all tensors through the call.
+        """Propagates the axes of all tensors through the graph.
 
         Returns:
-          The axes of each variable. What the operations ask of them has been unified and fixed; the axes of inputs and
-          outputs are fixed.
+          The axes of each variable, unified and fixed as the operations require; the axes of inputs and outputs are
+          fixed.
         """
         axes: dict[int, list[Axis]] = {}
         found: dict[int, list[Axis]] = {
@@ -76,10 +76,10 @@ class Trace:
         return [found[id(variable.handle)] for variable in self.variables]
 
     def compute(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Computes the call's outputs in float64 from other values of the variables.
+        """Computes the outputs in float64 for other values of the variables.
 
         Args:
-          values: A value for each variable.
+          values: An array for each variable.
         """
         by_handle = {id(variable.handle): variable.numpy() for variable in self.others}
         by_handle |= {id(variable.handle): value for variable, value in zip(self.variables, values, strict=True)}
@@ -101,7 +101,7 @@ def _needed(graph: Any) -> set[int]:
         if id(tensor) not in needed:
             needed.add(id(tensor))
             inputs = tensor.op.inputs
-            # Made by functions with a gradient of their own, beside what only the gradient needs.
+            # Of functions with a custom gradient, which also have outputs that only the gradient needs.
             waiting.extend([inputs[tensor.value_index]] if tensor.op.type == "IdentityN" else inputs)
     return needed
 
@@ -162,7 +162,7 @@ def _compute_all(graph: Any, known: dict[int, Any]) -> None:
 
 
 def _compute(operation: tf.Operation, inputs: list[Any]) -> list[Any]:
-    """Computes an operation on other inputs, floating-point numbers in float64."""
+    """Evaluates an operation on other inputs, floating-point ones in float64."""
     if operation.type == "Const":
         return [_double(tf.get_static_value(operation.outputs[0]))]
     if operation.type == "ReadVariableOp":
@@ -188,7 +188,7 @@ def _compute(operation: tf.Operation, inputs: list[Any]) -> list[Any]:
             is_float = isinstance(value, tf.DType) and value.is_floating
             arguments[attribute.name] = tf.float64 if is_float else value
     function = getattr(tf.raw_ops, operation.type)
-    # A few arguments have another name in Python than in the operation; they come in the same order.
+    # Passed by position, since a few arguments have another name in Python than in the operation.
     wanted = [name for name in inspect.signature(function).parameters if name not in arguments and name != "name"]
     other = [name for name in arguments if name not in inspect.signature(function).parameters]
     renamed = dict(zip(other, wanted, strict=False))
@@ -197,7 +197,7 @@ def _compute(operation: tf.Operation, inputs: list[Any]) -> list[Any]:
 
 
 def _batch_norm(operation: tf.Operation, inputs: list[Any]) -> list[Any]:
-    """Computes batch norm, which TensorFlow's fused operation does in single precision alone."""
+    """Evaluates batch norm in float64; TensorFlow's fused operation supports single precision only."""
     images, scale, offset, mean, variance = inputs
     shape = [1] * 4
     shape[1 if operation.get_attr("data_format").startswith(b"NC") else 3] = -1
@@ -218,5 +218,5 @@ def _double(value: Any) -> tf.Tensor:
 
 
 def _function(graph: Any, operation: tf.Operation) -> Any:
-    """Gives the graph of the function that an operation calls."""
+    """Returns the graph of the function that an operation calls."""
     return graph._get_function(operation.get_attr("f").name).graph
