@@ -49,7 +49,7 @@ class Automorphisms:
 
 
 def automorphisms(masks: Masks, *, permute_outputs: bool = False) -> Automorphisms:
-    """Finds all joint permutations of hidden units that leave every mask unchanged.
+    """Computes the group of all joint permutations of hidden units that leave every mask unchanged.
 
     The inputs of the first layer never move, and the outputs of the last only with `permute_outputs`. So six layers of
     16 fully connected neurons have 16!^6 = 8.39e79 symmetries where all six may move: seven masks with six hidden
@@ -123,7 +123,7 @@ def permute(masks: Masks, permutation: Mapping[int, npt.ArrayLike]) -> list[Mask
       New boolean masks in the same order and of the same shapes.
 
     Raises:
-      ValueError: If the masks do not chain, or a permutation is none of its layer's outputs.
+      ValueError: If the masks do not chain, or an entry is not a permutation of its layer's outputs.
     """
     layers = chain(masks)
     sources: dict[int, Permutation] = {}

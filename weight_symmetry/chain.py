@@ -1,4 +1,4 @@
-"""How the layers of a model chain through their units.
+"""Chains of masks: the output units of each layer are the input units of the next.
 
 A model's masks come in layer order, as a sequence or as a mapping of names to arrays; a mask has the shape of the
 weight, `[in, out]` or `[height, width, in, out]`. The outputs of every layer but the last (neurons, filters) are the
@@ -35,8 +35,8 @@ class Layer:
 def chain(masks: Masks) -> list[Layer]:
     """Links masks into a chain in which the outputs of a layer are the inputs of the next.
 
-    Pooling and batch norm keep channels apart and need no mask. A dense layer may read a flattened convolution, with
-    the channels last: its input `position * channels + channel` belongs to the unit `channel`.
+    Pooling and batch norm act on each channel alone and need no mask. A dense layer may read a flattened convolution,
+    with the channels last: its input `position * channels + channel` belongs to the unit `channel`.
 
     >>> [layer.taps.shape for layer in chain([np.ones((3, 3, 1, 8)), np.ones((4 * 8, 10))])]
     [(9, 1, 8), (4, 8, 10)]
@@ -48,7 +48,7 @@ def chain(masks: Masks) -> list[Layer]:
       The layers in the same order.
 
     Raises:
-      ValueError: If there is no mask, a mask is none, or two neighbours do not chain.
+      ValueError: If `masks` is empty, an array is not a mask, or the shapes of two neighbours do not chain.
     """
     if isinstance(masks, Mapping):
         named = [(str(name), mask) for name, mask in masks.items()]

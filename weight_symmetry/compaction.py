@@ -1,4 +1,4 @@
-"""Compaction: the function of a masked model without its dead units."""
+"""Compaction: removal of dead units from a masked model, with its function unchanged in evaluation."""
 
 import dataclasses
 import statistics
@@ -22,19 +22,19 @@ IMAGE_SIZES = {models.MNIST_CNN: (28, 28), models.CIFAR10_CNN: (32, 32)}
 
 
 class Change(NamedTuple, Generic[Number]):
-    """A figure of the given model and of the compacted one."""
+    """A quantity before and after compaction."""
 
     before: Number
     after: Number
 
 
 class Stayed(NamedTuple):
-    """A unit that had to stay though it does nothing for any image, or the same for all.
+    """A hidden unit that compaction must keep although its output is unread or the same for all images.
 
     Attributes:
       layer: The index of its layer.
       unit: Its number in the given model.
-      reason: Why it stayed.
+      reason: Why it cannot be removed.
     """
 
     layer: int
@@ -44,16 +44,15 @@ class Stayed(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Compacted:
-    """A model without its dead units, and what that saves.
+    """A compacted model beside the original, with the parameters and operations that it saves.
 
     Attributes:
       original: The model that was given.
-      model: The compacted one, of the same class.
-      kept: For each layer, the units of the given model that are left, in order; all of the last.
-      stayed: The units among them that had to stay though they do nothing, or the same for all images.
-      parameters: The number of weights, cut or not, of biases, and of batch norm's scales and offsets.
-      flops: The multiplications of a weight and an input, each with its addition, that an image takes as the models
-        compute it: a cut weight costs as much as another, and a kernel is applied at every position.
+      model: The compacted model, of the same class.
+      kept: For each layer, the units of the original that remain, in order; all of the last.
+      stayed: Those of them whose output is unread or the same for all images, but that cannot be removed.
+      parameters: The number of weights, masked or not, of biases, and of batch norm's scales and offsets.
+      flops: Multiply-accumulate operations per image, masked weights counted like others, kernels at every position.
     """
 
     original: models.MaskedModel
@@ -64,15 +63,15 @@ class Compacted:
     flops: Change[int]
 
     def measure_speed(self, images: npt.ArrayLike, calls: int = 30, jit_compile: bool = False) -> Change[float]:
-        """Measures the time that the two models take for a batch, the median of compiled calls that take turns.
+        """Measures the median time per batch of compiled calls of the two models, called alternately.
 
         Args:
           images: A batch `[batch, height, width, channels]`.
-          calls: How often to call each model, after a first call that traces it.
+          calls: The number of timed calls of each model, after one that traces it.
           jit_compile: Whether to compile with XLA.
 
         Returns:
-          Milliseconds a batch.
+          Milliseconds per batch.
 
         Raises:
           ValueError: If `calls` is less than 1.
@@ -94,14 +93,14 @@ class Compacted:
 def compact(
     model: models.MaskedModel, masks: Masks | None = None, *, image_size: tuple[int, int] | None = None
 ) -> Compacted:
-    """Makes a smaller model of the same function: equal outputs in evaluation, dead units and channels gone.
+    """Removes dead units and channels, giving a smaller model with equal outputs in evaluation.
 
-    A hidden unit whose outputs are all cut goes. One whose inputs are all cut emits a constant, the activation of its
-    bias, or of its batch norm at zero. The constant moves into the biases of the next layer, or, where batch norm
-    follows that, into the batch norm's moving mean, and the unit goes. Both kill neighbours, up to the fixed point.
-    What a mask keeps counts as a connection, whatever its weight.
+    A hidden unit whose outgoing weights are all masked is removed. One whose incoming weights are all masked emits a
+    constant, the activation of its bias, or of its batch norm at zero. The constant is folded into the biases of the
+    next layer, or, where batch norm follows that, into its moving mean, and the unit is removed. Removals can make
+    further units dead, so both steps reach the fixed point. An unmasked weight is a connection, whatever its value.
 
-    Zero padding makes a difference. A constant passes unchanged through dense layers, pooling (also the global one, so
+    Zero padding limits this. A constant passes unchanged through dense layers, pooling (also the global one, so
     from the last convolution to the dense layer) and the middle of a kernel; but at the border of the image the rest of
     a kernel reads the padding instead. So a channel that emits a constant other than zero, into a kernel with more than
     its middle left, stays, as do the filters that it alone feeds, and is reported in `stayed`. A layer left without
@@ -121,13 +120,12 @@ def compact(
 
     Args:
       model: The model, with its variables; it is left unchanged.
-      masks: The masks in layer order, within the model's own: where either cuts, the connection is gone. The model's
-        own by default.
+      masks: The masks in layer order, multiplied with the model's own; by default the model's own alone.
       image_size: The height and width of the images whose `flops` to count; by default 28 x 28 for `MNIST_CNN` and
         32 x 32 for `CIFAR10_CNN`. Nothing else depends on it, and for `MNIST_FC` nothing at all.
 
     Returns:
-      The compacted model, and what became of the units.
+      The compacted model, with the units kept and the operations saved.
 
     Raises:
       TypeError: If the model is none of the three.
@@ -154,7 +152,7 @@ def compact(
 
 
 def _own_masks(model: models.MaskedModel, masks: Masks | None) -> list[Mask]:
-    """The masks as `[taps, inputs, outputs]`: those of the model, less what the given ones cut."""
+    """Returns the masks as `[taps, inputs, outputs]`: the product of the model's and the given ones."""
     own = model.masks
     if masks is not None:
         given = [layer.mask for layer in chain(masks)]
@@ -166,7 +164,7 @@ def _own_masks(model: models.MaskedModel, masks: Masks | None) -> list[Mask]:
 
 
 def _fold(model: models.MaskedModel, masks: Sequence[Mask]) -> tuple[list[Mask], list[Floats]]:
-    """Folds constants into the next layer, then cuts what nothing reads.
+    """Folds constants into the next layer, then removes the connections into units that nothing reads.
 
     One sweep forward and one back reach the fixed point: forward, a layer's constants are known once those before it
     are folded; and back, to drop a unit that nothing reads takes no input from any other.
@@ -195,7 +193,7 @@ def _fold(model: models.MaskedModel, masks: Sequence[Mask]) -> tuple[list[Mask],
 
 
 def _emitted(model: models.MaskedModel, index: int, shift: Floats) -> Floats:
-    """What the units of a hidden layer emit if the constants folded into it are all they get, `[units]`."""
+    """Returns the outputs of a hidden layer whose only inputs are the constants folded into it, `[units]`."""
     if model.norms:
         norm = model.norms[index]
         inputs = tf.constant(shift.reshape(norm.shape), norm.scale.dtype)
@@ -206,7 +204,7 @@ def _emitted(model: models.MaskedModel, index: int, shift: Floats) -> Floats:
 
 
 def _middle(layer: models.MaskedLayer) -> int:
-    """The tap at which a zero-padded kernel reads the very position that it writes; the one tap of a dense layer."""
+    """Returns the tap of a zero-padded kernel at offset zero; the one tap of a dense layer."""
     if isinstance(layer, models.MaskedLinear):
         return 0
     before = (layer.kernel_size - 1) // 2
@@ -247,7 +245,7 @@ def _stayed(masks: Sequence[Mask], taps: Sequence[Mask], kept: Sequence[npt.NDAr
         read = np.flatnonzero(taps[layer + 1].any(axis=(0, 2)))
         for unit in units[~(np.isin(units, reached) & np.isin(units, read))].tolist():
             if unit not in read:
-                reason = "it stands for its layer, which has no other unit left"
+                reason = "its layer has no other unit left, and needs one"
             elif taps[layer][..., unit].any():
                 reason = "it reads only units that stayed, and its output varies near the border of the image"
             else:
@@ -265,7 +263,8 @@ def _flops(model: models.MaskedModel, image_size: tuple[int, int] | None) -> int
     size = image_size or IMAGE_SIZES.get(type(model), (1, 1))
     if min(size) < 2 ** poolings[-1]:
         raise ValueError(
-            f"image_size (={size}) must be at least {2 ** poolings[-1]} either way, to be pooled so often."
+            f"image_size (={size}) must be at least {2 ** poolings[-1]} in height and width: the model "
+            f"has {poolings[-1]} poolings by 2."
         )
     total = 0
     for layer, pooled in zip(model.layers, poolings, strict=True):

@@ -1,4 +1,4 @@
-"""What the drivers are told, beyond what every training experiment is."""
+"""Settings of all drivers: the model, its initialisation and the layers to mask."""
 
 import dataclasses
 from typing import Self
@@ -15,15 +15,15 @@ class ModelConfig(TrainingConfig):
     """A training configuration of one of the three models.
 
     Raises:
-      UsageError: If a layer index is out of range, or widths are given to a model that has none.
+      UsageError: If a layer index is out of range or repeated, or `filters` is given for MNIST_FC.
     """
 
     model: str = setting("MNIST_FC", "The model.", choices=("MNIST_FC", "MNIST_CNN", "CIFAR10_CNN"))
     features: tuple[int, ...] = setting((300, 100), "Widths of the hidden layers of MNIST_FC.", minimum=1)
-    filters: tuple[int, ...] = setting((), "Filters of each convolution; none for the model's own.", minimum=1)
-    init: str = setting("he_normal", "How weights are drawn, by live connections.", choices=SCHEMES)
-    dropout_rate: float = setting(0.0, "The share of units dropped in training.", minimum=0.0, maximum=0.99)
-    masked_layer_indices: tuple[int, ...] = setting((), "The layers to mask, from 0; none for all.", minimum=0)
+    filters: tuple[int, ...] = setting((), "Filters of each convolution; empty: the model's default.", minimum=1)
+    init: str = setting("he_normal", "The initialiser; fans count the unmasked connections.", choices=SCHEMES)
+    dropout_rate: float = setting(0.0, "The probability of dropping a unit in training.", minimum=0.0, maximum=0.99)
+    masked_layer_indices: tuple[int, ...] = setting((), "Indices of the layers to mask, from 0; empty: all.", minimum=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,7 +50,7 @@ class ModelConfig(TrainingConfig):
 
     @property
     def warning(self) -> str:
-        """What these settings do that is hardly meant, with the remedy, in one line; empty if nothing."""
+        """One line on a setting that is probably a mistake, with the remedy; empty if there is none."""
         return ""
 
     def check_layer(self, name: str, index: int) -> None:
@@ -59,16 +59,16 @@ class ModelConfig(TrainingConfig):
             raise UsageError(f"{name}: layer {index} must be in [0, {self.num_layers}), the layers of {self.model}.")
 
     def trial(self, number: int) -> Self:
-        """The configuration of one of several trials: the same with every seed of a trial raised by its number."""
+        """Returns the configuration of a trial: every seed raised by the trial's number."""
         return dataclasses.replace(self, random_seed=self.random_seed + number)
 
     def fitted(self, image_size: int, classes: int) -> Self:
-        """The configuration with what depends on the data filled in; nothing here."""
+        """Returns the configuration with the settings that depend on the data filled in; here unchanged."""
         del image_size, classes
         return self
 
     def model_options(self) -> dict[str, object]:
-        """The model's constructor arguments."""
+        """Returns the model's constructor arguments."""
         widths = {"features": self.features} if self.model == "MNIST_FC" else {}
         filters = {"filters": self.filters} if self.filters else {}
         return {"dropout_rate": self.dropout_rate, **widths, **filters}

@@ -1,4 +1,4 @@
-"""What every driver does with its flags: it trains by its plan, and prints what was found."""
+"""The `main` shared by all drivers: it trains by the driver's plan and prints a summary."""
 
 import sys
 from collections.abc import Callable
@@ -11,17 +11,17 @@ def main(name: str, plan: str) -> Callable[[ModelConfig, TrialOptions], None]:
     """Returns the `main` of a driver.
 
     Args:
-      name: The driver's name, which its runs' ids begin with.
-      plan: The class in `plans` that says, made from the settings, when a network's masks change and to what.
+      name: The driver's name, the prefix of its run ids.
+      plan: The name of the class in `plans`, constructed from the settings, that decides the masks of each epoch.
     """
 
     def run(config: ModelConfig, options: TrialOptions) -> None:
         if config.warning:
             print(f"warning: {config.warning}", file=sys.stderr)
-        # TensorFlow takes seconds to import, NumPy a tenth of one; a wrong flag is answered without them.
+        # TensorFlow takes seconds to import, NumPy a tenth of one; so flags are checked before.
         startup.import_tensorflow(many_models=options.num_trials > 1)
         from weight_symmetry import experiment, outcome, plans
 
-        outcome.show(experiment.run(name, config, options, getattr(plans, plan)))
+        outcome.print_summary(experiment.run(name, config, options, getattr(plans, plan)))
 
     return run

@@ -1,4 +1,4 @@
-"""The pipeline that every driver runs: data, trials, records."""
+"""The pipeline shared by all drivers: loads the data, runs the trials, records them."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -16,20 +16,20 @@ C = TypeVar("C", bound=ModelConfig)
 
 
 def run(driver: str, config: C, options: TrialOptions, make_plan: Callable[[C], Plan]) -> list[runs.Run]:
-    """Trains a masked model by a plan, as often as there are trials, and records each.
+    """Trains a masked model by a plan, once per trial, and records each run.
 
     Args:
-      driver: The name that a run's id begins with.
-      config: What determines the result of the first trial; the others raise its seeds.
-      options: Where the runs go, how many there are, and how they share the machine.
-      make_plan: Says when a trial's masks change, given its configuration.
+      driver: The driver's name, the prefix of run ids.
+      config: The settings of the first trial; each further trial raises its seeds by one.
+      options: The run directory, the number of trials, and how they are executed.
+      make_plan: Makes the plan of a trial's masks from its configuration.
 
     Returns:
-      The finished runs, trial by trial; one that was finished before is returned as it is, nothing trained.
+      The finished runs, trial by trial; a run that was finished before is loaded, not trained again.
 
     Raises:
-      UsageError: If the request is impossible (see `runs.open_run`, `datasets.load`, `Trainer`).
-      OSError: If data cannot be had or a run not written.
+      UsageError: If a setting is invalid (see `runs.open_run`, `datasets.load`, `Trainer`).
+      OSError: If the data cannot be loaded or a run cannot be written.
     """
     data = datasets.configured(config, options.data_dir)
     config = config.fitted(data.train.images[0].size, len(data.classes))
@@ -44,7 +44,7 @@ def run(driver: str, config: C, options: TrialOptions, make_plan: Callable[[C], 
 
 
 def backend(asked: str) -> str:
-    """Chooses how trials share the machine: `auto` is what was measured fastest on the device at hand."""
+    """Resolves `auto` to the backend measured fastest: `batched` on an accelerator, `threads` on a processor."""
     if asked != "auto":
         return asked
     accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")

@@ -48,7 +48,7 @@ ACTIVATIONS: dict[str, Activation] = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FunctionSymmetries:
-    """What may be done to the parameters of a network, hidden unit by hidden unit, without changing its function.
+    """The group of transformations of a network's parameters, unit by unit, that leave its function unchanged.
 
     Sign flips and rescalings are those of the live hidden units. They form a normal subgroup next to the permutations:
     together the group is their semidirect product.
@@ -58,10 +58,10 @@ class FunctionSymmetries:
       permutations: The joint permutations of hidden units.
       live_units: The number of hidden units on a path from the inputs to the outputs.
       normalised_units: How many of them batch norm follows.
-      sign_flips: The exact number of ways to flip signs of weights and biases, the identity among them.
-      rescaling_dimension: In how many independent ways weights and biases may be rescaled by positive factors.
-      norm_sign_flips: The exact number of ways to flip signs that need batch norm's scale or offset to follow.
-      norm_rescaling_dimension: In how many further ways they may be rescaled if those follow.
+      sign_flips: The order of the group of sign flips of weights and biases.
+      rescaling_dimension: The dimension of the group of positive rescalings of weights and biases.
+      norm_sign_flips: The order of the group of sign flips that change batch norm's scale or offset too.
+      norm_rescaling_dimension: The further dimensions of rescaling if batch norm's scale and offset change too.
     """
 
     activation: str
@@ -77,13 +77,13 @@ class FunctionSymmetries:
         """States the whole group in one line."""
         line = (
             f"{counted(self.live_units, 'live hidden unit')} with {self.activation}: "
-            f"{_permutations(self.permutations.live_order)}, {_flips(self.sign_flips)}, "
+            f"{_format_permutations(self.permutations.live_order)}, {_format_flips(self.sign_flips)}, "
             f"{counted(self.rescaling_dimension, 'dimension')} of rescaling"
         )
         if self.normalised_units:
             line += (
                 f"; of these units, {self.normalised_units} with batch norm, whose scales and offsets allow "
-                f"{_flips(self.norm_sign_flips)} and {counted(self.norm_rescaling_dimension, 'dimension')} more"
+                f"{_format_flips(self.norm_sign_flips)} and {counted(self.norm_rescaling_dimension, 'dimension')} more"
             )
         return line
 
@@ -107,9 +107,9 @@ def function_symmetries(
     A unit followed by batch norm is invariant to the scale of its incoming weights instead, whatever the activation,
     ReLU included: a dimension each, with nothing else to change (in evaluation, but for the moving statistics, which
     scale along; in training up to the norm's epsilon). Signs are not free. With batch norm's own parameters the group
-    is larger. Incoming weights and scale may change sign together, for any activation. And what the unit itself does
-    with the norm's outputs, scale and offset may do: a flip for odd and even activations, a rescaling for homogeneous
-    ones. These are counted apart, as `norm_sign_flips` and `norm_rescaling_dimension`.
+    is larger. Incoming weights and scale may change sign together, for any activation. Scale and offset together may be
+    flipped for odd and even activations, and rescaled for homogeneous ones. These are counted apart, as
+    `norm_sign_flips` and `norm_rescaling_dimension`.
 
     Only live units count, since a dead one can be given any weights at all. Not counted is what an activation allows
     beyond single units and their weights: the mixing of several units by the identity, periods of the sine, or a flip
@@ -123,8 +123,8 @@ def function_symmetries(
 
     Args:
       model_or_masks: One of the three models, or the masks of any in layer order.
-      activation: What follows every hidden layer: one of `ACTIVATIONS`, or a function of float64 arrays, element by
-        element, which is tested for parity and homogeneity on a grid of numbers up to 100.
+      activation: The activation after every hidden layer: one of `ACTIVATIONS`, or an elementwise function of float64
+        arrays, which is tested for parity and homogeneity on a grid of numbers up to 100.
       batch_norm: The layers that batch norm follows, by index; by default those of the model, or for masks none.
       max_pooling: The layers that max pooling follows, likewise.
 
@@ -132,7 +132,8 @@ def function_symmetries(
       The counts and dimensions.
 
     Raises:
-      ValueError: If the activation is unknown or no such function, a layer is not hidden, or the masks do not chain.
+      ValueError: If the activation is unknown or no such function, a layer index is not that of a hidden layer, or the
+        masks do not chain.
       TypeError: If the model is none of the three.
       ImportError: If igraph is not installed.
     """
@@ -140,7 +141,7 @@ def function_symmetries(
         masks: Masks = model_or_masks
         normalised, pooled = set(batch_norm or ()), set(max_pooling or ())
     else:
-        own_norms, own_pooling = _of_model(model_or_masks)
+        own_norms, own_pooling = _norm_and_pooling_layers(model_or_masks)
         masks = model_or_masks.masks
         normalised = own_norms if batch_norm is None else set(batch_norm)
         pooled = own_pooling if max_pooling is None else set(max_pooling)
@@ -166,8 +167,8 @@ def function_symmetries(
     )
 
 
-def _of_model(model: MaskedModel) -> tuple[set[int], set[int]]:
-    """The layers of a model that batch norm follows, and those that max pooling follows."""
+def _norm_and_pooling_layers(model: MaskedModel) -> tuple[set[int], set[int]]:
+    """Returns the layers of a model that batch norm follows, and those that max pooling follows."""
     from weight_symmetry import structure
 
     poolings = structure.poolings(model)
@@ -203,7 +204,7 @@ _FACTORS = (0.37, 1.73, 2.9)
 
 
 def _parity(function: Callable[[Floats], Floats]) -> int:
-    """-1 for an odd function, 1 for an even one, else 0."""
+    """Returns -1 for an odd function, 1 for an even one, else 0."""
     inputs = np.append(_GRID, 0.0)
     here, there = function(inputs), function(-inputs)
     if _equal(there, -here):
@@ -212,7 +213,7 @@ def _parity(function: Callable[[Floats], Floats]) -> int:
 
 
 def _degree(function: Callable[[Floats], Floats]) -> float | None:
-    """The `k` for which `f(a x) = a^k f(x)` for all `a > 0`, or None if there is none."""
+    """Returns the `k` for which `f(a x) = a^k f(x)` for all `a > 0`, or None if there is none."""
     inputs = np.concatenate([-_GRID, _GRID, [0.0]])
     outputs = function(inputs)
     largest = np.argmax(np.abs(outputs))
@@ -232,15 +233,15 @@ def _degree(function: Callable[[Floats], Floats]) -> float | None:
 
 
 def _equal(one: Floats, other: Floats) -> bool:
-    """Whether two arrays are equal up to rounding, number by number; never where a number is not finite."""
+    """Tells whether two arrays are finite and equal up to rounding, entry by entry."""
     return bool(np.isfinite(one).all() and np.allclose(one, other, rtol=1e-9, atol=1e-15))
 
 
-def _permutations(count: int) -> str:
-    """Writes a count out, or, a large one, as a power of ten."""
+def _format_permutations(count: int) -> str:
+    """Formats a count of permutations in digits, or, from 10^12 on, as a power of ten."""
     return counted(count, "permutation") if count < 10**12 else f"10^{math.log10(count):.1f} permutations"
 
 
-def _flips(count: int) -> str:
-    """Writes a power of two out, or, a large one, as such."""
+def _format_flips(count: int) -> str:
+    """Formats a count of sign flips in digits, or, from 10^4 on, as a power of two."""
     return counted(count, "sign flip") if count < 10**4 else f"2^{count.bit_length() - 1} sign flips"

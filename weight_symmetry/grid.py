@@ -1,4 +1,4 @@
-"""Grids: every combination of some flags' values, each a command of its own."""
+"""Grids of flag values: one driver command for every combination."""
 
 import itertools
 import pathlib
@@ -22,8 +22,8 @@ class Cell(NamedTuple):
 
     Attributes:
       driver: The driver's name.
-      shared: The flags that all cells have, as on a command line.
-      values: The flags that vary, by name, and their values in this one.
+      shared: The flags of all cells, as on a command line.
+      values: The varying flags, by name, with their values in this cell.
     """
 
     driver: str
@@ -40,7 +40,7 @@ class Cell(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How a cell ended: its exit status, the last line it wrote to stderr, and the ids of its runs."""
+    """The result of a cell: exit status, last line on stderr, seconds taken and run ids."""
 
     status: int
     message: str
@@ -49,7 +49,7 @@ class Result(NamedTuple):
 
 
 def cells(driver: str, grid: str, shared: str = "") -> list[Cell]:
-    """Expands a grid.
+    """Expands a grid of flag values into its cells.
 
     >>> [str(cell) for cell in cells("shuffled_mask", "mask_type=random,symmetric;epochs=5")]
     ['shuffled_mask --mask_type=random --epochs=5', 'shuffled_mask --mask_type=symmetric --epochs=5']
@@ -116,7 +116,7 @@ def end_all() -> None:
 
 
 def finished(experiment_dir: pathlib.Path, cells: Sequence[Cell]) -> set[Cell]:
-    """Finds the cells that a sweep into this folder has finished before, and whose runs are still there."""
+    """Returns the cells that an earlier sweep into this folder finished and whose runs still exist."""
     path = experiment_dir / RECORD
     record = files.read_json(path) if path.exists() else {}
 
@@ -128,7 +128,7 @@ def finished(experiment_dir: pathlib.Path, cells: Sequence[Cell]) -> set[Cell]:
 
 
 def records(experiment_dir: pathlib.Path, cells: Sequence[Cell]) -> list[list[dict[str, Any]]]:
-    """Reads the summaries of each cell's runs, as many as there are on disk."""
+    """Reads the summaries of each cell's runs that are on disk."""
     ended, summary = (
         files.read_json(experiment_dir / name) if (experiment_dir / name).exists() else {}
         for name in (RECORD, "summary.json")
@@ -137,7 +137,7 @@ def records(experiment_dir: pathlib.Path, cells: Sequence[Cell]) -> list[list[di
     return [[summary[name] for name in names if name in summary] for names in ids]
 
 
-def enter(experiment_dir: pathlib.Path, cell: Cell, result: Result) -> None:
-    """Writes how a cell ended into the folder's record of sweeps; concurrent sweeps lose nothing."""
+def write_result(experiment_dir: pathlib.Path, cell: Cell, result: Result) -> None:
+    """Writes a cell's result into the folder's record of sweeps; safe with concurrent sweeps."""
     entry: dict[str, Any] = result._asdict()
     runs.update_json(experiment_dir / RECORD, str(cell), entry)

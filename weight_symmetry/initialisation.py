@@ -9,15 +9,15 @@ SCHEMES = ("he_normal", "he_uniform", "glorot_normal", "glorot_uniform")
 
 
 def draw(mask: npt.ArrayLike, rng: np.random.Generator, scheme: str = "he_normal") -> npt.NDArray[np.float64]:
-    """Draws a layer's weights, each neuron's variance from its own live connections.
+    """Draws a layer's weights, with each neuron's variance set by its live connections.
 
     A neuron's weights have variance `2 / fan_in` (He) or `2 / (fan_in + fan_out)` (Glorot). Its fan-in counts its live
     connections alone, at every kernel position. The fan-out, the same for the whole layer, is the number of live
     neurons (those with any connection left), times the kernel positions, so that a mask of ones gives the usual
     Glorot. The uniform schemes reach out to `sqrt(3)` deviations on either side.
 
-    The generator is read once for each entry of the mask, cut or kept: a mask changes the scale of the connections that
-    it keeps, and nothing else. With a mask of ones, `he_normal` gives `rng.normal(0, sqrt(2 / fan_in), shape)` exactly.
+    The generator draws one number for each entry of the mask, 0 or 1: a mask changes only the scale of the connections
+    that it keeps. With a mask of ones, `he_normal` gives `rng.normal(0, sqrt(2 / fan_in), shape)` exactly.
 
     >>> weight = draw([[1, 0, 0], [1, 1, 0]], np.random.default_rng(0), "he_uniform")
     >>> np.abs(weight) <= np.sqrt([3, 6, 0])  # Neurons with two, one and no inputs.
@@ -32,14 +32,14 @@ def draw(mask: npt.ArrayLike, rng: np.random.Generator, scheme: str = "he_normal
 
     Args:
       mask: Zeros and ones, `[in, out]` or `[height, width, in, out]`; a neuron, or filter, is the last axis.
-      rng: The source of randomness.
+      rng: The random generator.
       scheme: One of `SCHEMES`.
 
     Returns:
       The weight, shaped like the mask; exactly zero where that is, so a neuron without inputs is zero throughout.
 
     Raises:
-      ValueError: If the array is no mask, or the scheme is unknown.
+      ValueError: If the array is not a mask, or the scheme is unknown.
     """
     if scheme not in SCHEMES:
         raise ValueError(f"scheme (={scheme!r}) must be one of {', '.join(SCHEMES)}.")

@@ -1,4 +1,4 @@
-"""Masked layers: a weight that is cut stays exactly zero."""
+"""Masked layers: a masked weight is exactly zero and receives no gradient."""
 
 import numpy as np
 import numpy.typing as npt
@@ -42,15 +42,15 @@ class _Masked(BaseModule):
         return _cut_gradient(tf.convert_to_tensor(self.w), tf.convert_to_tensor(self.mask))
 
     def set_mask(self, mask: npt.ArrayLike) -> None:
-        """Sets which connections are kept, and zeroes the weights of the others.
+        """Sets the mask, and zeroes the masked weights.
 
-        An optimizer with memory still pushes a weight cut in mid-training: clear its slots there as well.
+        An optimizer with momentum still moves a weight masked in mid-training: zero its slots there as well.
 
         Args:
           mask: Zeros and ones of the weight's shape.
 
         Raises:
-          ValueError: If the shape or a value is another, or the layer has not been called yet and has no weight.
+          ValueError: If the shape differs or a value is neither 0 nor 1, or the layer was never called.
         """
         if not hasattr(self, "w"):
             raise ValueError(f"{self.name} has no weight yet: call it once on inputs before setting its mask.")
@@ -63,14 +63,14 @@ class _Masked(BaseModule):
         self.w.assign(self.w * self.mask)
 
     def set_weight(self, weight: npt.ArrayLike) -> None:
-        """Sets the weight, zero where the mask is."""
+        """Sets the weight, multiplied by the mask."""
         self.w.assign(tf.convert_to_tensor(weight, self.w.dtype) * self.mask)
 
 
 class MaskedLinear(_Masked):
     """A linear layer `y = x w + b` whose masked weights are exactly zero and receive no gradient.
 
-    `set_mask` and `set_weight` keep the weight masked; whoever assigns `w` itself must.
+    `set_mask` and `set_weight` keep the weight masked; code that assigns `w` directly must multiply by the mask.
 
     >>> layer = MaskedLinear(2, name="output")
     >>> _ = layer(tf.ones([1, 3]))
@@ -105,7 +105,7 @@ class MaskedLinear(_Masked):
 class MaskedConv2D(_Masked):
     """A convolution `y = conv(x, w) + b`, stride 1, whose masked weights are exactly zero and receive no gradient.
 
-    `set_mask` and `set_weight` keep the weight masked; whoever assigns `w` itself must.
+    `set_mask` and `set_weight` keep the weight masked; code that assigns `w` directly must multiply by the mask.
 
     >>> layer = MaskedConv2D(4, kernel_size=3)
     >>> layer(tf.ones([1, 8, 8, 1])).shape.as_list()

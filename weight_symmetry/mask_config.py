@@ -1,4 +1,4 @@
-"""What the drivers with a mask drawn before training are told."""
+"""Settings of the drivers that draw a mask before training."""
 
 import abc
 import dataclasses
@@ -22,7 +22,9 @@ class FixedMaskConfig(ModelConfig, abc.ABC):
 
     mask_type: str = setting("random", f"The kind of mask: {', '.join(MASK_TYPES)}.")
     mask_randomseed: int = setting(42, "The seed of the mask.")
-    sparsity_distribution: str = setting("uniform", "How layers share the sparsity.", choices=DISTRIBUTIONS)
+    sparsity_distribution: str = setting(
+        "uniform", "How the sparsity is distributed over layers.", choices=DISTRIBUTIONS
+    )
 
     def __post_init__(self) -> None:
         for name in ("mask_type", "sparsity_distribution"):
@@ -34,18 +36,18 @@ class FixedMaskConfig(ModelConfig, abc.ABC):
     @property
     @abc.abstractmethod
     def drawn_sparsity(self) -> float:
-        """The share of connections to cut."""
+        """The fraction of connections to mask."""
 
     def check_leaves_weights(self, name: str, value: object, highest: float) -> None:
         """Raises UsageError if masks of the sparsity `highest`, given by the setting `name`, would be empty."""
         if highest == 1 and self.mask_type != KEEPS_INPUTS:
             raise UsageError(
-                f"{name} (={value}) must stay below 1, which leaves no weight to train: lower it, or pass "
+                f"{name} (={value}) must be below 1, since 1 leaves no weight to train: lower it, or pass "
                 f"--mask_type={KEEPS_INPUTS}, which keeps a connection of every input."
             )
 
     def trial(self, number: int) -> Self:
-        """The configuration of one of several trials: another mask, and other weights."""
+        """Returns the configuration of a trial, with a mask and weights of its own."""
         return dataclasses.replace(super().trial(number), mask_randomseed=self.mask_randomseed + number)
 
 
@@ -53,7 +55,7 @@ class FixedMaskConfig(ModelConfig, abc.ABC):
 class ShuffledMaskConfig(FixedMaskConfig):
     """A mask of a given sparsity."""
 
-    mask_sparsity: float = setting(0.9, "The share of connections to cut.", minimum=0.0, maximum=1.0)
+    mask_sparsity: float = setting(0.9, "The fraction of connections to mask.", minimum=0.0, maximum=1.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,7 +72,7 @@ class RandomMaskConfig(FixedMaskConfig):
     """A mask of a sparsity drawn from a range."""
 
     sparsity_range: tuple[float, ...] = setting(
-        (0.5, 0.99), "The sparsity is drawn evenly from between these two.", minimum=0.0, maximum=1.0
+        (0.5, 0.99), "The sparsity is drawn uniformly between these two numbers.", minimum=0.0, maximum=1.0
     )
 
     def __post_init__(self) -> None:
@@ -97,10 +99,10 @@ class FixedParamConfig(ShuffledMaskConfig):
     number of weights, those to the outputs counted and the masked ones too, comes nearest to `param_count`.
     """
 
-    param_count: int = setting(100_000, "About how many weights the network is to have, masked ones too.", minimum=1)
+    param_count: int = setting(100_000, "The approximate number of weights, masked ones included.", minimum=1)
     depth: int = setting(2, "The number of hidden layers.", minimum=1)
-    depth_multiplier: float = setting(2.0, "How much wider each hidden layer is than the one before.", minimum=0.0)
-    features: tuple[int, ...] = setting((), "Not to be given: the widths are those of --param_count.", minimum=1)
+    depth_multiplier: float = setting(2.0, "The ratio of each hidden width to the one before.", minimum=0.0)
+    features: tuple[int, ...] = setting((), "Leave out: the widths follow from --param_count.", minimum=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -109,11 +111,11 @@ class FixedParamConfig(ShuffledMaskConfig):
 
     @property
     def num_layers(self) -> int:
-        """The number of layers with weights, which the depth tells before the widths are chosen."""
+        """The number of layers with weights: the hidden ones and the output."""
         return self.depth + 1
 
     def fitted(self, image_size: int, classes: int) -> Self:
-        """The configuration with the widths chosen.
+        """Returns the configuration with `features` set to the chosen widths.
 
         Raises:
           UsageError: If other widths were given, or as `widths`.
@@ -122,12 +124,12 @@ class FixedParamConfig(ShuffledMaskConfig):
         if self.features not in ((), chosen):
             raise UsageError(
                 f"features (={self.features}) must not be given, since param_count, depth and depth_multiplier choose "
-                f"{chosen}: leave --features out, or train by shuffled_mask, which takes it."
+                f"{chosen}: leave --features out, or use shuffled_mask, which accepts it."
             )
         return dataclasses.replace(self, features=chosen)
 
     def widths(self, image_size: int, classes: int) -> tuple[int, ...]:
-        """Chooses the hidden widths.
+        """Chooses the hidden widths whose number of weights is nearest to `param_count`.
 
         Raises:
           UsageError: If even the narrowest network has more than twice as many weights.

@@ -1,4 +1,4 @@
-"""Carrying out a plan between epochs: new masks, rewinding, and the record of both."""
+"""The training hook that sets masks by a plan, rewinds weights, and records statistics of the masks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weight_symmetry import statistics, tickets
+from weight_symmetry import mask_records, tickets
 from weight_symmetry.config import ModelConfig
 from weight_symmetry.masks import Mask
 from weight_symmetry.models import MaskedModel
@@ -20,10 +20,10 @@ from weirdonetworks.lab.training.trainer import Resident, Trainer
 
 
 class Masking(Hook):
-    """Changes a model's masks by a plan, and tells what they are."""
+    """A hook that sets a model's masks by a plan before each epoch, and records statistics of them."""
 
     def __init__(self, plan: Plan, trainer: Trainer, test: Resident, config: ModelConfig, run: Run | None = None):
-        """Takes a plan for the model of a trainer, and the run, if any, that statistics of masks are written into."""
+        """Constructs the hook for a trainer's model; `run`, if given, receives the statistics as JSON files."""
         self._plan = plan
         self._model: MaskedModel = trainer.network
         self._trainer = trainer
@@ -36,27 +36,27 @@ class Masking(Hook):
 
     @property
     def saved(self) -> Mapping[str, tf.Module]:
-        """What a checkpoint must hold beyond the training state: the weights to rewind to."""
+        """The part of a checkpoint beyond the training state: the weights to rewind to."""
         return {} if self._snapshot is None else {"snapshot": self._snapshot}
 
     def before_epoch(self, epoch: int) -> dict[str, Any]:
-        """Sets the masks that the plan has for this epoch; returns what the epoch's record says of the masks.
+        """Sets the plan's masks for this epoch; returns their statistics for the epoch's record.
 
-        Where they have just changed, `masked_test_accuracy` is the accuracy before the network is trained on.
+        Where the masks changed, `masked_test_accuracy` is the accuracy before further training.
         """
         if self._snapshot is not None and epoch == self._rewinds_to:
             self._snapshot.take(self._model)
         weights = [layer.w.numpy() for layer in self._model.layers]
         masks = self._plan.next_masks(epoch, weights, self._model.masks)
         if masks is None:
-            return statistics.tracked(self.describe()["mask"])
+            return mask_records.tracked(self.describe()["mask"])
         changed = self._change(masks, epoch)
         self._described = None
-        tracked = statistics.tracked(self.describe()["mask"])
+        tracked = mask_records.tracked(self.describe()["mask"])
         return tracked | changed | {"masked_test_accuracy": self._trainer.evaluate(self._test)["accuracy"]}
 
     def learning_rates(self, epoch: int) -> npt.NDArray[np.floating]:
-        """Gives the learning rates of an epoch's steps; where pruning rewinds, the schedule starts anew as well."""
+        """Returns the learning rates of an epoch's steps; rewinding restarts the schedule too."""
         config, start, rewound = self._config, 0, 0
         end = config.epochs
         if isinstance(config, PruneConfig) and self._rewinds_to >= 0:
@@ -68,13 +68,13 @@ class Masking(Hook):
         return schedule(loop.epoch_steps(epoch - start + rewound, self._trainer.steps_per_epoch))
 
     def describe(self) -> dict[str, dict[str, Any]]:
-        """Measures the masks as set, and as propagated, under the names that records use; once for the same masks."""
+        """Returns statistics of the masks as set and as propagated, by record key; computed once for the same masks."""
         if self._described is None:
             masks = self._model.masks
-            notes = self._plan.notes([mask.shape for mask in masks])
+            planned = self._plan.statistics([mask.shape for mask in masks])
             self._described = {
-                "mask": statistics.describe(masks) | notes,
-                "propagated_mask": statistics.describe_propagated(masks),
+                "mask": mask_records.describe(masks) | planned,
+                "propagated_mask": mask_records.describe_propagated(masks),
             }
             if self._run is not None:
                 for name, values in self._described.items():
@@ -82,7 +82,7 @@ class Masking(Hook):
         return self._described
 
     def _change(self, masks: list[Mask], epoch: int) -> dict[str, Any]:
-        """Sets masks, rewinding first where that is asked for; returns what the record says of it."""
+        """Sets masks, rewinding first if configured; returns entries for the epoch's record."""
         if not isinstance(self._config, PruneConfig) or self._snapshot is None:
             set_masks(self._trainer, self._model, masks)
             return {}
@@ -103,7 +103,7 @@ class Masking(Hook):
 
 
 def set_masks(trainer: Trainer, model: MaskedModel, masks: list[Mask]) -> None:
-    """Sets a model's masks, and clears the optimizer's memory of the weights that are cut."""
+    """Sets a model's masks, and zeroes the optimizer's slots of the masked weights."""
     for layer, mask in zip(model.layers, masks, strict=True):
         layer.set_mask(mask)
         for slot in trainer.state.optimizer.slots(layer.w):

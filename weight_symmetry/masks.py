@@ -1,4 +1,4 @@
-"""Masks for sparse networks: every type, and how the layers share a model's sparsity.
+"""Generators of masks for sparse networks, and distributions of the sparsity over layers.
 
 A mask has the shape of the weight it masks, `[in, out]` or `[height, width, in, out]`; True is a connection that is
 kept. A neuron, or filter, is the last axis; its fan-in is all the others.
@@ -35,9 +35,9 @@ def create(
       mask_type: One of `MASK_TYPES`, with hyphens or underscores.
       shapes: The shapes of the weights in layer order.
       sparsity: The fraction of connections to remove, in [0, 1].
-      seed: The experiment's base seed.
+      seed: The base seed of the experiment.
       trial: The number of the trial; each has its own masks.
-      distribution: How the layers share the sparsity, one of `DISTRIBUTIONS`.
+      distribution: How the sparsity is distributed over layers, one of `DISTRIBUTIONS`.
 
     Returns:
       A boolean mask for each shape.
@@ -59,7 +59,7 @@ def symmetric(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
     Args:
       shape: The shape of the weight.
       sparsity: The fraction of connections to remove, in [0, 1].
-      rng: The source of randomness.
+      rng: The random generator.
 
     Returns:
       A boolean mask of that shape.
@@ -98,10 +98,10 @@ def per_neuron(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
 def per_neuron_no_input_ablation(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
     """Keeps as many connections as `per_neuron`, and at least one of every input unit.
 
-    An input unit of a dense layer is one input, of a convolution one channel, at whatever kernel position. First the
-    inputs are dealt out to the neurons evenly, then every neuron is filled up at random. Where there are fewer
-    connections than inputs, the deal is all there is: the fewest connections that reach every input, neurons differing
-    by at most one. `connections_added` says how many that adds.
+    An input unit of a dense layer is one input, of a convolution one channel, at whatever kernel position. First
+    each input is assigned to one neuron, evenly; then every neuron is filled up at random. Where there are fewer
+    connections than inputs, only the first step is taken: one connection for every input, neurons differing by at most
+    one. `connections_added` counts those beyond the sparsity.
 
     Args: as for `symmetric`.
     """
@@ -128,12 +128,12 @@ DISTRIBUTIONS = ("uniform", "erdos-renyi", "erdos-renyi-kernel")
 
 
 def layer_sparsities(shapes: Sequence[Shape], sparsity: float, distribution: str = "uniform") -> list[float]:
-    """Shares out a model's sparsity among its layers.
+    """Distributes a model's sparsity over its layers.
 
     `uniform` gives every layer the same. `erdos-renyi` makes a layer's density proportional to (in + out) / (in x out),
     and `erdos-renyi-kernel` to (height + width + in + out) / (height x width x in x out), the same for dense layers.
-    The densities that would pass 1 are held there, and the other layers take up what they leave, so that the
-    connections kept add up to (1 - sparsity) x size. (A mask then rounds to whole connections layer by layer.)
+    Densities above 1 are clipped to 1 and the excess is spread over the other layers, so that the connections
+    kept add up to (1 - sparsity) x size. (A mask then rounds to whole connections layer by layer.)
 
     >>> [round(layer, 3) for layer in layer_sparsities([(784, 300), (300, 100), (100, 10)], 0.9, "erdos-renyi")]
     [0.92, 0.77, 0.0]

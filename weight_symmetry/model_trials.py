@@ -1,4 +1,4 @@
-"""Trials of a masked model: its start, its hooks, and what is known at its end."""
+"""Trials that train a masked model: construction, hooks, and the records at the end."""
 
 import contextlib
 import dataclasses
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from weight_symmetry import models, statistics
+from weight_symmetry import mask_records, models
 from weight_symmetry.config import ModelConfig
 from weight_symmetry.masking import Masking
 from weight_symmetry.models import MaskedModel
@@ -25,7 +25,7 @@ _PICTURE = threading.Lock()  # Matplotlib's settings are the process's, not the 
 
 
 class ModelTrial(Trial):
-    """The training of a masked model by a plan."""
+    """A trial that trains a masked model by a plan."""
 
     config: ModelConfig
 
@@ -39,16 +39,16 @@ class ModelTrial(Trial):
         splits: Mapping[str, Resident],
         must_exist: bool = False,
     ):
-        """Describes the trial.
+        """Constructs the trial.
 
         Args:
-          driver: The name that the run's id begins with.
-          config: What determines the result.
-          plan: When the masks change.
-          options: Where the run goes.
-          data: The data.
-          splits: The same, on the device.
-          must_exist: Whether it is an error that there is no run to resume.
+          driver: The driver's name, the prefix of the run's id.
+          config: The settings that training depends on.
+          plan: The masks of each epoch.
+          options: The run directory, and whether to resume or overwrite.
+          data: The data set.
+          splits: Its splits as tensors on the device.
+          must_exist: Whether to raise an error if there is no run to resume.
         """
         self.config = config
         self.data = splits
@@ -73,7 +73,7 @@ class ModelTrial(Trial):
         )
 
     def open(self, executed: str) -> contextlib.AbstractContextManager[runs.Run]:
-        """Opens the run; `auto` is written as what it stood for: the ways to execute round differently."""
+        """Opens the run; `auto` is recorded as the execution it resolved to, since executions round differently."""
         return runs.open_run(
             self._options.experiment_dir,
             self._driver,
@@ -85,7 +85,7 @@ class ModelTrial(Trial):
         )
 
     def is_finished(self, executed: str) -> bool:
-        """Tells whether there is a finished run, executed that way, that is not to be overwritten."""
+        """Tells whether a run with this execution is finished and not to be overwritten."""
         return not self._options.overwrite and runs.is_finished(
             self._options.experiment_dir, self._driver, self._settings(executed)
         )
@@ -94,7 +94,7 @@ class ModelTrial(Trial):
         return self.config.affecting("training") | {"execution": executed}
 
     def start(self, trainer: Trainer, run: runs.Run) -> Sequence[Hook]:
-        """Masks the model, and draws its weights by the connections left."""
+        """Sets the initial masks, and draws the weights scaled by the unmasked connections."""
         model = trainer.network
         shapes = [tuple(layer.w.shape) for layer in model.layers]
         for layer, mask in zip(model.layers, self._plan.initial_masks(shapes), strict=True):
@@ -107,7 +107,7 @@ class ModelTrial(Trial):
         return [self._masking]
 
     def end(self, trainer: Trainer, run: runs.Run) -> None:
-        """Writes what is known at the end only; the best epochs are sought among those with the final masks."""
+        """Writes the final records; the best epochs are those among the epochs with the final masks."""
         described = self._masking.describe()
         best = loop.best_records(run.records, since=last_masking(run.records))
         run.scalars(loop.flatten(best), run.records[-1]["step"])
@@ -121,11 +121,11 @@ class ModelTrial(Trial):
             pictures.save(run.directory / "training.png", run.records, trainer.network.masks)
         config = files.read_json(run.directory / "config.json")
         final = {key: value for key, value in run.records[-1].items() if key != "wallclock_time"}
-        flat = {name: statistics.flat(values) for name, values in described.items()}
+        flat = {name: mask_records.flat(values) for name, values in described.items()}
         run.finish(loop.flatten({**_plain(config), **flat, "final": final, **best}))
 
     def announce(self, trainer: Trainer, run: runs.Run, manner: str) -> None:
-        """Prints what is trained, and where."""
+        """Prints the model, the data and the run directory."""
         examples = f"{counted(len(self._dataset.train), 'image')} of {self._dataset.name}"
         where = self._options.experiment_dir if manner else run.directory
         length = counted(self.config.epochs, "epoch")
@@ -133,14 +133,14 @@ class ModelTrial(Trial):
 
 
 def described(model: MaskedModel) -> str:
-    """Names a model with its widths and its number of weights."""
+    """Returns a model's name with its widths and its number of weights."""
     widths = "-".join(str(layer.output_size) for layer in model.layers)
     weights = sum(math.prod(layer.w.shape) for layer in model.layers)
     return f"{type(model).__name__} ({widths}, {weights:,} weights)"
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Leaves out of a run's configuration what says where it was kept, not what it was."""
+    """Returns a run's configuration without the run options and package versions."""
     options = {field.name for field in dataclasses.fields(RunOptions)}
     return {key: value for key, value in config.items() if key not in options and key != "versions"}
 

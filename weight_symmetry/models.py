@@ -1,4 +1,4 @@
-"""The three models of the weight-symmetry experiments, every layer of theirs masked."""
+"""The three models of the weight-symmetry experiments, with every layer masked."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,7 +23,7 @@ class MaskedModel(BaseModule):
 
     Attributes:
       layers: The masked layers, inputs first; the last gives the logits.
-      norms: The batch norms, each of the layer of the same index; a model without has none.
+      norms: The batch norms, each after the layer of the same index; empty for a model without batch norm.
     """
 
     layers: list[MaskedLayer]
@@ -39,18 +39,18 @@ class MaskedModel(BaseModule):
         return [layer.mask.numpy() > 0 for layer in self.layers]
 
     def initialise(self, seed: int, trial: int = 0, scheme: str = "he_normal") -> None:
-        """Makes the model new, as far as its masks allow: only values change, so nothing is traced again.
+        """Draws new weights under the present masks and resets all else; assigns values, so nothing is traced again.
 
         Each layer draws its weights from a seed of its own, scaled by the connections that its present mask leaves (see
-        `initialisation.draw`), so set the masks first where they are to count; they stay. Biases become zero, batch
-        norm's scale 1, its offset 0, and its moving statistics empty.
+        `initialisation.draw`), so set the masks first; they do not change. Biases become zero, batch
+        norm's scale 1, its offset 0, and its moving statistics are reset.
 
         >>> model = MNIST_FC(features=(32, 16))
         >>> _ = model(tf.ones([1, 28, 28, 1]), is_training=False)
         >>> model.initialise(seed=42, trial=1, scheme="glorot_uniform")
 
         Args:
-          seed: The experiment's base seed.
+          seed: The base seed of the experiment.
           trial: The number of the trial; each has its own weights.
           scheme: One of `initialisation.SCHEMES`.
 
@@ -92,7 +92,7 @@ class MNIST_FC(MaskedModel):  # noqa: N801 - the name that the experiments' flag
         Args:
           num_classes: The number of logits.
           features: The width of each hidden layer; none gives a linear classifier.
-          dropout_rate: The share of hidden units dropped in training, in [0, 1).
+          dropout_rate: The fraction of hidden units dropped in training, in [0, 1).
           name: The module's name.
         """
         super().__init__(dropout_rate, name)
@@ -135,7 +135,7 @@ class MNIST_CNN(MaskedModel):  # noqa: N801
           filters: The number of filters of each convolution, at least one.
           dense_size: The width of the hidden dense layer.
           kernel_size: The filters' height and width.
-          dropout_rate: The share of the dense layer's units dropped in training, in [0, 1).
+          dropout_rate: The fraction of the dense layer's units dropped in training, in [0, 1).
           name: The module's name.
         """
         super().__init__(dropout_rate, name)
@@ -187,7 +187,7 @@ class CIFAR10_CNN(MaskedModel):  # noqa: N801
           num_classes: The number of logits.
           filters: The number of filters of each convolution, at least one.
           kernel_size: The filters' height and width.
-          dropout_rate: The share of activations dropped in training after each pooling, in [0, 1).
+          dropout_rate: The fraction of activations dropped in training after each pooling, in [0, 1).
           name: The module's name.
         """
         super().__init__(dropout_rate, name)

@@ -1,4 +1,4 @@
-"""What finished runs found, as a table."""
+"""Summary tables of finished runs."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,15 @@ from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.records.tables import counted, table
 
 
-def show(runs: Sequence[Run]) -> None:
-    """Prints what runs found, and where they are: one by its stages, several as a line each and their mean."""
+def print_summary(runs: Sequence[Run]) -> None:
+    """Prints a table and the folder of finished runs: one run stage by stage, several with a line each and the mean."""
     before = sum(run.found_finished for run in runs)
     if before:
         which = "This run was" if len(runs) == 1 else f"{before} of these runs were"
         print(f"{which} finished before; nothing was trained there (--overwrite starts again).")
     print(f"\n{stages(runs[0].records) if len(runs) == 1 else trials(runs)}\n")
     if any(record.get("ablation/weights_changed") == 0 for run in runs for record in run.records):
-        print("The control changed no weight: the mask leaves no living neurons to exchange.")
+        print("The ablation changed no weight: no permutation of living neurons preserves the mask.")
     last = runs[0].records[-1]
     if "mask/automorphisms_log10" not in last:
         print("The exact symmetry group was not computed: pip install weirdonetworks[symmetry]")
@@ -27,19 +27,19 @@ def show(runs: Sequence[Run]) -> None:
 
 
 def stages(records: Sequence[Mapping[str, Any]]) -> str:
-    """Lays out, for each stage with the same masks, its sparsity, accuracies and symmetries left."""
+    """Formats a table of a run: for each stage with the same masks, accuracies, sparsity and symmetries."""
     starts = sorted({0, *(index for index, record in enumerate(records) if "masked_test_accuracy" in record)})
     rows = []
     for start, end in zip(starts, [*starts[1:], len(records)], strict=True):
         first, last = records[start], records[end - 1]
         epochs = f"{first['epoch']}-{last['epoch']}" if end - start > 1 else f"{first['epoch']}"
-        rows.append([epochs, _percent(first, "masked_test_accuracy"), *_figures(last)])
+        rows.append([epochs, _percent(first, "masked_test_accuracy"), *_columns(last)])
     return table(["epochs", "test at start", *_HEADER], rows)
 
 
 def trials(runs: Sequence[Run]) -> str:
-    """Lays out a line for each trial, and the mean and standard deviation of the accuracies."""
-    rows = [[run.id, *_figures(run.records[-1])] for run in runs]
+    """Formats a table of trials, ending with the mean and standard deviation of the accuracies."""
+    rows = [[run.id, *_columns(run.records[-1])] for run in runs]
     spread = ["mean (deviation)", *[""] * len(_HEADER)]
     for column, key in enumerate(_ACCURACIES, start=1):
         mean, deviation = _spread([run.records[-1] for run in runs], key)
@@ -48,11 +48,11 @@ def trials(runs: Sequence[Run]) -> str:
 
 
 def combinations(cells: Sequence[Cell], records: Sequence[Sequence[Mapping[str, Any]]]) -> str:
-    """Lays out a line for each combination of a sweep: its varying flags, and the means over its trials.
+    """Formats a table of a sweep: for each combination its varying flags and the means over its trials.
 
     Args:
       cells: The combinations of one grid.
-      records: For each of them the summaries of its runs; what they do not hold is a dash.
+      records: The run summaries of each cell; a missing value is printed as a dash.
     """
     rows = []
     for cell, trials in zip(cells, records, strict=True):
@@ -67,7 +67,7 @@ _ACCURACIES = ("test_accuracy", "validation_accuracy")
 _HEADER = ("test at end", "validation", "sparsity", "dead neurons", "permutations", "joint, living")
 
 
-def _figures(record: Mapping[str, Any]) -> list[str]:
+def _columns(record: Mapping[str, Any]) -> list[str]:
     return [
         *(_percent(record, key) for key in _ACCURACIES),
         f"{record['mask/sparsity']:.2%}",
@@ -77,7 +77,7 @@ def _figures(record: Mapping[str, Any]) -> list[str]:
 
 
 def _spread(records: Sequence[Mapping[str, Any]], key: str) -> tuple[str, str]:
-    """Writes the mean and, of more than one number, the standard deviation, in percent."""
+    """Formats the mean and, of more than one number, the standard deviation, in percent."""
     values = [record[key] for record in records if record.get(key) is not None]
     mean = f"{statistics.fmean(values):.2%}" if values else "-"
     return mean, f"{statistics.stdev(values):.2%}" if len(values) > 1 else ""

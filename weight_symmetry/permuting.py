@@ -1,4 +1,4 @@
-"""Permuting the hidden units of a model, which leaves its function as it is."""
+"""Permutation of a model's hidden units, which leaves its function unchanged."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def apply(permutation: Mapping[int, npt.ArrayLike], model: MaskedModel) -> Maske
 
     Raises:
       TypeError: If the model is none of the three.
-      ValueError: If the model was never called, a permutation is none of its layer's units, or the layer is the output,
-        whose units are labelled.
+      ValueError: If the model was never called, an entry is not a permutation of its layer's units, or the layer is
+        the output, whose units are labelled.
     """
     from weight_symmetry import structure
 

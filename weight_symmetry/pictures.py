@@ -1,4 +1,4 @@
-"""The picture of a run: how the accuracy went, and what the masks left."""
+"""The figure of a run: accuracy by epoch, and the connections that the masks keep."""
 
 import math
 import pathlib
@@ -17,8 +17,8 @@ def save(path: pathlib.Path, records: Sequence[Mapping[str, Any]], masks: Sequen
     """Draws a run: accuracy over the epochs, connections kept in each layer and, for a dense first layer, each pixel's.
 
     Args:
-      path: Where the PNG goes.
-      records: The epochs' records.
+      path: The PNG file to write.
+      records: The records of the epochs.
       masks: The final masks, in layer order.
     """
     figure, (left, middle, right) = plots.row(3, widths=(1.7, 1.0, 1.0))

@@ -1,4 +1,4 @@
-"""Plans: the one thing in which the drivers differ, when the masks of a network change and to what."""
+"""Plans: when a network's masks change, and to what. Drivers differ in their plan alone."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ Weights = Sequence[np.ndarray]
 
 
 class Plan(Protocol):
-    """Decides a network's masks."""
+    """The masks of a network over the epochs of its training."""
 
     def initial_masks(self, shapes: Shapes) -> list[Mask]:
         """Returns the masks that the network is initialised with."""
@@ -26,43 +26,43 @@ class Plan(Protocol):
         """Returns the masks to set once `epoch` epochs are finished, or None to leave them as they are.
 
         Args:
-          epoch: The finished epochs.
+          epoch: The number of finished epochs.
           weights: The layers' weights.
           masks: Their masks.
         """
 
-    def notes(self, shapes: Shapes) -> dict[str, Any]:
-        """Returns what the statistics are to say of the masks beyond what can be seen in them."""
+    def statistics(self, shapes: Shapes) -> dict[str, Any]:
+        """Returns statistics that cannot be computed from the masks alone, by record key."""
 
 
 class Dense:
-    """No weight is ever cut."""
+    """A plan that masks no weight."""
 
     def __init__(self, config: ModelConfig | None = None):
-        """Takes the settings as every plan does; it needs none."""
+        """Constructs the plan; the settings are not used."""
 
     def initial_masks(self, shapes: Shapes) -> list[Mask]:
-        """Keeps everything."""
+        """Returns masks of ones."""
         return [np.ones(shape, bool) for shape in shapes]
 
     def next_masks(self, epoch: int, weights: Weights, masks: list[Mask]) -> list[Mask] | None:
         """Leaves the masks as they are."""
         return None
 
-    def notes(self, shapes: Shapes) -> dict[str, Any]:
-        """Has nothing to say."""
+    def statistics(self, shapes: Shapes) -> dict[str, Any]:
+        """Returns no statistics."""
         return {}
 
 
 class MagnitudePruning(Dense):
-    """The weights of least magnitude are cut, by a schedule."""
+    """A plan that prunes the weights of least magnitude by a schedule."""
 
     def __init__(self, config: PruneConfig):
         self._schedules = config.schedules
         self._scope = config.pruning_scope
 
     def next_masks(self, epoch: int, weights: Weights, masks: list[Mask]) -> list[Mask] | None:
-        """Cuts to the schedule's sparsity where it has just risen."""
+        """Prunes to the schedule's sparsity in the layers where it has just risen."""
         rises = {
             layer: schedule(epoch)
             for layer, schedule in self._schedules.items()
@@ -72,13 +72,13 @@ class MagnitudePruning(Dense):
 
 
 class FixedMask(Dense):
-    """A mask drawn before training stays as it is."""
+    """A plan with masks drawn before training, which do not change."""
 
     def __init__(self, config: FixedMaskConfig):
         self._config = config
 
     def initial_masks(self, shapes: Shapes) -> list[Mask]:
-        """Draws the masks of the layers that are masked, and keeps everything in the others."""
+        """Draws the masks of the masked layers; those of the others are ones."""
         config = self._config
         drawn = mask_makers.create(
             config.mask_type,
@@ -92,7 +92,7 @@ class FixedMask(Dense):
             masks[layer] = mask
         return masks
 
-    def notes(self, shapes: Shapes) -> dict[str, Any]:
+    def statistics(self, shapes: Shapes) -> dict[str, Any]:
         """Counts the connections that were added so that no input is cut off."""
         config = self._config
         added = mask_makers.connections_added(

@@ -1,4 +1,4 @@
-"""Which connections lead nowhere."""
+"""Propagation of masks: removal of the connections of dead units."""
 
 import itertools
 
@@ -9,13 +9,13 @@ from weight_symmetry.masks import Mask
 
 
 def propagate(masks: Masks) -> list[Mask]:
-    """Removes the connections from dead units and those into units that lead nowhere.
+    """Removes all connections of dead hidden units.
 
-    A hidden unit is dead if all its incoming or all its outgoing connections are gone; to drop its other connections
-    can kill its neighbours. One forward and one backward sweep reach the fixed point: the forward sweep leaves only
-    connections that the inputs reach, and the backward sweep takes none from a unit that still leads to an output.
-    Nothing is ever added, so the propagated masks lie within the given ones. A dead unit still emits the activation
-    of its bias. A kernel position counts as a connection, whether or not the padding lets it see an image.
+    A hidden unit is dead if all its incoming or all its outgoing connections are gone; removing its other connections
+    can make its neighbours dead. One forward and one backward sweep reach the fixed point: the forward sweep leaves
+    only connections that the inputs reach, and the backward sweep takes none from a unit that still leads to an output.
+    Nothing is ever added, so the propagated masks lie within the given ones. A dead unit still emits the activation of
+    its bias. A kernel position counts as a connection, whether or not the padding lets it see an image.
 
     >>> first, second = propagate([np.array([[1, 0]]), np.array([[1, 1], [1, 1]])])
     >>> second.astype(int)

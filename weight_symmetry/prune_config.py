@@ -1,4 +1,4 @@
-"""What the pruning driver is told."""
+"""Settings of the pruning driver."""
 
 import dataclasses
 
@@ -22,25 +22,25 @@ class PruneConfig(ModelConfig):
 
     sparsity: float = setting(
         0.9,
-        "The share of weights to cut, once, after half of the epochs.",
+        "The fraction of weights to prune, once, after half of the epochs.",
         minimum=0.0,
         maximum=1.0,
         alias="pruning_rate",
     )
     pruning_schedule: str = setting(
         "",
-        "When to cut, in place of that: a rising list of (finished epochs, total sparsity reached there), "
-        "'[(2, 0.3), (5, 0.6), (8, 0.95)]', for all layers, or for some, \"{'1': [(5, 0.9)]}\"; "
-        "or 'cubic(2, 8)': from epoch 2 to 8 up to --sparsity, as in Zhu & Gupta (2017).",
+        "Prune by this schedule instead: a rising list of (finished epochs, total sparsity), "
+        "'[(2, 0.3), (5, 0.6), (8, 0.95)]', for all layers, or layer by layer, \"{'1': [(5, 0.9)]}\"; "
+        "or 'cubic(2, 8)': from epoch 2 to 8 up to --sparsity (Zhu & Gupta 2017).",
     )
-    pruning_scope: str = setting("layer", "Rank weights in each layer or over all of them.", choices=SCOPES)
+    pruning_scope: str = setting("layer", "Rank weights within each layer or over all layers.", choices=SCOPES)
     rewind_epoch: int = setting(
         -1,
-        "After each pruning, go back to the weights after so many epochs, and train from there; -1: go on.",
+        "After each pruning, rewind to the weights after this many epochs; -1: do not rewind.",
         minimum=-1,
     )
     ablation: str = setting(
-        "none", "What is done to the weights, or to the mask, that pruning rewinds to; see the docs.", choices=ABLATIONS
+        "none", "The control that changes a ticket's weights or mask (see docs/weight-symmetry.md).", choices=ABLATIONS
     )
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ class PruneConfig(ModelConfig):
 
     @property
     def pruning_epochs(self) -> list[int]:
-        """The numbers of finished epochs at which some weights are cut, rising."""
+        """The numbers of finished epochs at which weights are pruned, rising."""
         chosen = self.schedules.values()
         return [
             epoch
@@ -99,10 +99,10 @@ class PruneConfig(ModelConfig):
 
     @property
     def warning(self) -> str:
-        """Tells of weights that are cut before any training without a schedule: half of one epoch is none."""
+        """One line if, without a schedule, weights are pruned before any training, as with one epoch; else empty."""
         if self.pruning_schedule.strip() or self.pruning_epochs != [0]:
             return ""
-        return f"epochs (={self.epochs}) prunes before any training: raise --epochs, or say when by --pruning_schedule."
+        return f"epochs (={self.epochs}) prunes before any training: raise --epochs, or set --pruning_schedule."
 
     @property
     def _wanted(self) -> float:
@@ -110,8 +110,8 @@ class PruneConfig(ModelConfig):
         if self.sparsity == 1:
             at = self.epochs // 2
             raise UsageError(
-                f"sparsity (={self.sparsity}) must be below 1, which leaves no weight to train; "
-                f"--pruning_schedule='[({at}, 1.0)]' cuts all of them nonetheless."
+                f"sparsity (={self.sparsity}) must be below 1, since 1 leaves no weight to train; "
+                f"--pruning_schedule='[({at}, 1.0)]' prunes all of them nonetheless."
             )
         return self.sparsity
 

@@ -1,4 +1,4 @@
-"""Magnitude pruning: which weights to cut."""
+"""Magnitude pruning: masks that keep the weights of largest magnitude."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,10 +14,10 @@ Array = npt.NDArray[np.floating]
 def magnitude_masks(
     weights: Sequence[Array], masks: Sequence[npt.NDArray[Any]], sparsities: Mapping[int, float], scope: str = "layer"
 ) -> list[npt.NDArray[np.bool_]]:
-    """Cuts the weights of least magnitude.
+    """Masks the weights of least magnitude.
 
-    Exactly `round(sparsity * size)` weights are cut in total: those already cut first, then by magnitude, ties broken
-    by position. What is cut stays cut, also where that is more than asked for.
+    Exactly `round(sparsity * size)` weights are masked in total: those already masked first, then by magnitude, ties
+    broken by position. A masked weight stays masked, also where that exceeds the sparsity.
 
     >>> masks = magnitude_masks([np.array([[3.0, -1.0, 2.0, -4.0]])], [np.ones((1, 4))], {0: 0.5})
     >>> masks[0].astype(int).tolist()
@@ -26,7 +26,7 @@ def magnitude_masks(
     Args:
       weights: The layers' weights.
       masks: Their present masks, of the same shapes.
-      sparsities: Layer index -> the total share of its weights to cut, in [0, 1]. Other layers keep their masks.
+      sparsities: Layer index -> the total fraction of its weights to mask, in [0, 1]. Other layers keep their masks.
       scope: `layer`: each layer reaches its own sparsity. `global`: the layers are ranked together, and reach the
         sparsity, which must be one for all, over all of them.
 

@@ -21,14 +21,14 @@ from weirdonetworks.lab.records.tables import counted
 
 @dataclasses.dataclass(frozen=True)
 class ReportConfig(Config):
-    """What the report is on, and where it goes."""
+    """Settings of the report: the folder of the runs and the output file."""
 
     experiment_dir: str = setting(REQUIRED, "The folder of the runs, with a summary.json in it.", positional=True)
-    output: str | None = setting(None, "The file to write; none for EXPERIMENT_DIR/report.html.")
+    output: str | None = setting(None, "The file to write; default: EXPERIMENT_DIR/report.html.")
 
 
 def main(config: ReportConfig) -> None:
-    """Runs the driver, and prints where the page is."""
+    """Writes the page, and prints its path."""
     folder = pathlib.Path(config.experiment_dir)
     if not folder.is_dir():
         raise UsageError(f"EXPERIMENT_DIR (={folder}) must be a folder of runs; there is none of that name.")
@@ -36,7 +36,7 @@ def main(config: ReportConfig) -> None:
     if not output.parent.is_dir() or output.is_dir():
         raise UsageError(f"output (={output}) must be a file in a folder that exists.")
     with extras.needed("analysis", "reports need it"):
-        # pandas and matplotlib take a second to import; a wrong flag is answered without them.
+        # pandas and matplotlib take a second to import; so flags are checked before.
         from analysis import page, summaries
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", summaries.SkippedWarning)  # Said in one line below, without its line of code.

@@ -1,4 +1,4 @@
-"""What the three models are made of: where they pool, and how to construct one like another."""
+"""The structure of the three models: their poolings, and construction of one like another with other widths."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -95,7 +95,7 @@ def copy_norm(source: snt.BatchNorm, target: snt.BatchNorm, units: npt.NDArray[n
 
     Args:
       source: The batch norm to copy from.
-      target: One with as many units as are taken.
+      target: The batch norm to copy to, with `len(units)` units.
       units: For each unit of the target, the unit of the source.
     """
     for old, new in zip(source.variables, target.variables, strict=True):

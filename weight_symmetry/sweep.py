@@ -31,7 +31,7 @@ from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records.tables import counted
 
 DRIVERS = ("train", "prune", "random_mask", "shuffled_mask", "fixed_param")
-NOT_OURS = {
+RESERVED_FLAGS = {
     "experiment_dir": "pass it to the sweep itself, whose runs share one folder",
     "overwrite": "a sweep goes on with what is there; to run it anew, pass it another --experiment_dir",
 }
@@ -39,22 +39,24 @@ NOT_OURS = {
 
 @dataclasses.dataclass(frozen=True)
 class SweepConfig(Config):
-    """What to run, and where."""
+    """Settings of a sweep: the driver, the grid of its flags, and where to run."""
 
     driver: str = setting(REQUIRED, "The driver to run.", choices=DRIVERS, positional=True)
     grid: str = setting(
-        "", "Flags and their values: 'flag=value,value;flag=value,value'; brackets hold commas together."
+        "", "Flags and their values: 'flag=value,value;flag=value,value'; a value with commas stands in brackets."
     )
     flags: str = setting("", "Flags of every run, as on a command line: '--epochs=5 --features=100,50'.")
     experiment_dir: str = setting("runs", "The folder of all runs.")
     processes: int | None = setting(
-        None, "Runs side by side, each on its share of the cores; none for one a core.", minimum=1
+        None, "The number of concurrent runs, each on its share of the cores; default: one per core.", minimum=1
     )
-    ray_address: str | None = setting(None, "Run on this Ray cluster ('auto' for the one here), one run a core.")
+    ray_address: str | None = setting(
+        None, "The address of a Ray cluster to run on ('auto': the local one), one run per core."
+    )
 
 
 def main(config: SweepConfig) -> None:
-    """Runs the sweep, and prints what became of it."""
+    """Runs the sweep, and prints a table of its results and the failures."""
     cells = grid.cells(config.driver, config.grid, config.flags)
     _check_flags(config.driver, cells)
     folder = pathlib.Path(config.experiment_dir).resolve()
@@ -69,7 +71,7 @@ def main(config: SweepConfig) -> None:
     failed: list[tuple[grid.Cell, grid.Result]] = []
     with tqdm(total=len(cells), initial=len(before), desc="sweep", unit="run", disable=None) as bar:
         for cell, result in execute(waiting, str(folder)):
-            grid.enter(folder, cell, result)
+            grid.write_result(folder, cell, result)
             if result.status:
                 failed.append((cell, result))
             bar.update()
@@ -86,7 +88,7 @@ def main(config: SweepConfig) -> None:
 
 
 def _check_flags(driver: str, cells: Sequence[grid.Cell]) -> None:
-    """Raises UsageError unless a driver takes the flags of all cells, whatever it says to their values."""
+    """Raises UsageError unless the driver has the flags of all cells; their values are not checked."""
     # NumPy, which these import, takes a tenth of a second that --help need not wait for.
     from weight_symmetry import mask_config, prune_config
 
@@ -99,15 +101,15 @@ def _check_flags(driver: str, cells: Sequence[grid.Cell]) -> None:
     }[driver]
     varying = dict.fromkeys(f"--{name}={value}" for cell in cells for name, value in cell.values)
     given = flags.check(driver, [*cells[0].shared, *varying], config, TrialOptions)
-    for name in given & set(NOT_OURS):
-        raise UsageError(f"{driver}: --{name} must not be a flag of a sweep's runs: {NOT_OURS[name]}.")
+    for name in given & set(RESERVED_FLAGS):
+        raise UsageError(f"{driver}: --{name} must not be a flag of a sweep's runs: {RESERVED_FLAGS[name]}.")
 
 
 Execute = Callable[[Sequence[grid.Cell], str], Iterator[tuple[grid.Cell, grid.Result]]]
 
 
 def _on_this_machine(processes: int | None) -> Execute:
-    """Runs cells in processes, each kept to its share of the cores: models of one thread do not disturb each other."""
+    """Runs cells in processes, each pinned to its share of the cores."""
     cores = machine.cores()
     count = min(processes or len(cores), len(cores))
     shares: queue.SimpleQueue[list[int]] = queue.SimpleQueue()

@@ -1,6 +1,6 @@
-"""What pruning leaves of the symmetry of a network's neurons: figures for each layer, and the exact group.
+"""Permutation symmetries of masked networks: counts layer by layer, and the exact group.
 
-The figures keep the names that the literature on weight symmetry uses (`permutations`, `unique_neurons`, ...). The
+The statistics keep the names that the literature on weight symmetry uses (`permutations`, `unique_neurons`, ...). The
 exact group, which also knows permutations of several layers at once, is `automorphisms`; `function_symmetries` adds
 sign flips and rescalings, and `apply` permutes a model.
 """
@@ -55,12 +55,12 @@ def layer_statistics(
         `permutations`: the exact number of permutations, 1 or more;
         `permutation_log10`: its decimal logarithm;
         `permutation_num_digits`: the number of its decimal digits;
-        `unique_neurons`: how many kinds of live neurons there are that cannot be exchanged for each other;
-        `zeroed_neurons`: how many neurons are dead;
-        `total_neurons`: how many there are.
+        `unique_neurons`: the number of classes of live neurons that may be exchanged for each other;
+        `zeroed_neurons`: the number of dead neurons;
+        `total_neurons`: the number of neurons.
 
     Raises:
-      ValueError: If an array is no mask or the two do not chain.
+      ValueError: If an array is not a mask, or the two do not chain.
     """
     layers = chain([mask] if next_mask is None else [mask, next_mask])
     return _layer_statistics(layers[0], layers[1] if len(layers) > 1 else None, permute_outputs)
@@ -84,7 +84,7 @@ def mask_statistics(masks: Masks, *, permute_outputs: bool = False) -> dict[str,
 
     Returns:
       A dictionary with the keys that `layer_statistics` describes, over the whole model, and `layers`: a list of the
-      same figures for each layer, with its `index`, `name` and `shape`.
+      same statistics for each layer, with its `index`, `name` and `shape`.
 
     Raises:
       ValueError: If the masks do not chain.
@@ -98,7 +98,7 @@ def mask_statistics(masks: Masks, *, permute_outputs: bool = False) -> dict[str,
     kept = sum(int(np.count_nonzero(layer.mask)) for layer in layers)
     return {
         "sparsity": 1 - kept / sum(layer.mask.size for layer in layers),
-        **_figures(math.prod(row["permutations"] for row in rows)),
+        **_permutation_statistics(math.prod(row["permutations"] for row in rows)),
         **{key: sum(row[key] for row in rows) for key in ("unique_neurons", "zeroed_neurons", "total_neurons")},
         "layers": rows,
     }
@@ -116,14 +116,14 @@ def _layer_statistics(layer: Layer, next_layer: Layer | None, permute_outputs: b
         _, counts = distinct(np.hstack([incoming[alive], outgoing[alive]]))
     return {
         "sparsity": 1 - int(np.count_nonzero(layer.mask)) / layer.mask.size,
-        **_figures(math.prod(math.factorial(count) for count in counts[counts > 1].tolist())),
+        **_permutation_statistics(math.prod(math.factorial(count) for count in counts[counts > 1].tolist())),
         "unique_neurons": len(counts),
         "zeroed_neurons": len(alive) - live,
         "total_neurons": len(alive),
     }
 
 
-def _figures(permutations: int) -> dict[str, Any]:
+def _permutation_statistics(permutations: int) -> dict[str, Any]:
     return {
         "permutations": permutations,
         "permutation_log10": math.log10(permutations),

@@ -1,4 +1,4 @@
-"""Lottery tickets: going back to early weights after pruning, and the controls that take a ticket apart.
+"""Lottery tickets: weights rewound after pruning, and controls that change a ticket's mask or weights.
 
 The controls are those of the literature (Frankle & Carbin 2019; Su et al. 2020), and two of this project's own:
 
@@ -27,19 +27,19 @@ Permutation = npt.NDArray[np.intp]
 
 
 class Snapshot(tf.Module):
-    """The variables of a network as they were at one time; part of a checkpoint."""
+    """A copy of a network's variables, saved in checkpoints."""
 
     def __init__(self, network: tf.Module):
         super().__init__(name="snapshot")
         self.kept = [tf.Variable(variable, trainable=False) for variable in network.variables]
 
     def take(self, network: tf.Module) -> None:
-        """Copies the network's variables."""
+        """Copies the variables of the network into the snapshot."""
         for kept, variable in zip(self.kept, network.variables, strict=True):
             kept.assign(variable)
 
     def restore(self, network: tf.Module) -> None:
-        """Sets the network's variables to what they were."""
+        """Sets the variables of the network to their copies."""
         for kept, variable in zip(self.kept, network.variables, strict=True):
             variable.assign(kept)
 
@@ -64,7 +64,7 @@ def move_units(ablation: str, model: MaskedModel, masks: Sequence[Mask], seed: i
       model: The model, rewound.
       masks: The ticket's masks, which stay where they are.
       seed: The base seed.
-      epoch: The finished epochs, so that each ticket of a run draws its own permutation.
+      epoch: The number of finished epochs, so that each ticket of a run draws its own permutation.
 
     Raises:
       UsageError: If `asymmetric_shuffle` finds no permutation outside the masks' group.
@@ -84,9 +84,9 @@ def ablate(ablation: str, model: MaskedModel, seed: int, scheme: str, epoch: int
     Args:
       ablation: The control.
       model: The ticket: a model with its masks, rewound.
-      seed: The base seed of what is random in the control.
-      scheme: How `reinit` draws weights.
-      epoch: The finished epochs, so that each ticket of a run is changed in its own way.
+      seed: The base seed.
+      scheme: The initialiser of `reinit`, one of `initialisation.SCHEMES`.
+      epoch: The number of finished epochs, so that each ticket of a run draws its own control.
     """
     if ablation == "reinit":
         model.initialise(seeds.derive(seed, "reinit", epoch)[0], scheme=scheme)
@@ -101,14 +101,14 @@ def random_asymmetry(masks: Sequence[Mask], rng: np.random.Generator, tries: int
     """Draws a joint permutation of hidden units that changes some mask.
 
     Raises:
-      UsageError: If none of many is one: the masks let every unit of a layer be exchanged.
+      UsageError: If none of many draws changes a mask, as where every unit permutation preserves the masks.
     """
     for _ in range(tries):
         drawn = {layer: rng.permutation(mask.shape[-1]) for layer, mask in enumerate(masks[:-1])}
         moved = automorphisms.permute(masks, drawn)
         if any((before != after).any() for before, after in zip(masks, moved, strict=True)):
             return drawn
-    raise UsageError("ablation (=asymmetric_shuffle) must have a permutation outside the mask's group, which is all.")
+    raise UsageError("ablation (=asymmetric_shuffle) has nothing to draw: every unit permutation preserves this mask.")
 
 
 def random_symmetry(masks: Sequence[Mask], rng: np.random.Generator) -> dict[int, Permutation]:

@@ -145,7 +145,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: pathlib.Path) ->
     ("flag", "status", "message"),
     [
         ("--sparsity=1.2", 2, "sparsity (=1.2) must be in [0, 1]."),
-        ("--sparsity=1", 2, "sparsity (=1.0) must be below 1, which leaves no weight to train; --pruning_schedule="),
+        ("--sparsity=1", 2, "sparsity (=1.0) must be below 1, since 1 leaves no weight to train; --pruning_schedule="),
         ("--model=VGG", 2, "model (=VGG) must be one of MNIST_FC, MNIST_CNN, CIFAR10_CNN."),
         ("--pruning_schedule=[(3, 0.5), (2, 0.6)]", 2, "must rise"),
         ("--pruning_schedule=[(3, 0.5", 2, "must be a list"),

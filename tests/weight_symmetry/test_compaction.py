@@ -83,7 +83,7 @@ def test_fully_connected_models_are_left_with_the_propagated_masks(sparsity: flo
     for mask, small, units in zip(propagation.propagate(model.masks), found.model.masks, found.kept, strict=True):
         np.testing.assert_array_equal(small, mask[inputs][:, units])
         inputs = units
-    assert all("stands for its layer" in reason for *_, reason in found.stayed)
+    assert all("its layer has no other unit left" in reason for *_, reason in found.stayed)
 
 
 @pytest.mark.parametrize("kind", KINDS)

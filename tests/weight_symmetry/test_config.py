@@ -76,7 +76,7 @@ def test_all_weights_are_cut_by_a_schedule_alone() -> None:
 
 @pytest.mark.parametrize("mask_type", ["symmetric", "random", "per-neuron"])
 def test_a_mask_drawn_before_training_leaves_some_weight(mask_type: str) -> None:
-    rule = "must stay below 1, which leaves no weight to train: lower it, or pass --mask_type=per-neuron-no-input-"
+    rule = "must be below 1, since 1 leaves no weight to train: lower it, or pass --mask_type=per-neuron-no-input-"
     for config in (ShuffledMaskConfig, FixedParamConfig):
         with pytest.raises(UsageError, match=rf"^mask_sparsity \(=1\.0\) {rule}"):
             config(mask_type=mask_type, mask_sparsity=1.0)

@@ -22,7 +22,7 @@ def finished(folder: pathlib.Path, name: str, *records: dict[str, Any]) -> Run:
 def test_one_epoch_is_an_epoch(
     epochs: int, written: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome.show([finished(tmp_path, "train-1", *[{}] * epochs)])
+    outcome.print_summary([finished(tmp_path, "train-1", *[{}] * epochs)])
     assert f"\n{written}" in capsys.readouterr().out
 
 
@@ -51,7 +51,7 @@ def test_a_sweep_ends_with_the_means_of_each_combination(tmp_path: pathlib.Path)
     files.write_json(tmp_path / "summary.json", accuracies)
     # The runs of the third are gone from the summary, and the fourth has never ended.
     for cell, names in zip(cells, (("a", "b"), ("c",), ("e",)), strict=False):
-        grid.enter(tmp_path, cell, grid.Result(0, "", 1.0, names))
+        grid.write_result(tmp_path, cell, grid.Result(0, "", 1.0, names))
     assert outcome.combinations(cells, grid.records(tmp_path, cells)).splitlines() == [
         "mask_type  mask_sparsity  trials  test at end  deviation  validation  sparsity",
         "random               0.5       2       60.00%     14.14%      50.00%    50.00%",

@@ -1,4 +1,4 @@
-"""What is recorded of a model's masks."""
+"""The statistics of a model's masks that runs record."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,10 +7,10 @@ from weight_symmetry import propagation, symmetry
 from weight_symmetry.masks import Mask
 from weirdonetworks.lab.records import files
 
-# The statistics that outgrow every float.
+# Statistics that may exceed the range of a float.
 COUNTS = ("permutations", "automorphisms", "live_automorphisms")
 
-# The statistics that go into every epoch's record too.
+# Statistics that every epoch's record holds.
 TRACKED = (
     "sparsity",
     "permutations",
@@ -25,7 +25,7 @@ TRACKED = (
 
 
 def describe(masks: Sequence[Mask]) -> dict[str, Any]:
-    """Measures masks: the per-layer statistics and, where igraph is installed, the exact group.
+    """Computes statistics of masks: per layer and, where igraph is installed, of the exact group.
 
     Args:
       masks: The masks in layer order.
@@ -36,12 +36,12 @@ def describe(masks: Sequence[Mask]) -> dict[str, Any]:
       The `COUNTS` are strings of digits whatever their size, as JSON needs them beyond 2^53, so that a record's key has
       values of one type.
     """
-    statistics = _measured(masks)
-    layers = [_written(layer) for layer in statistics.pop("layers")]
-    return _written(statistics) | {"layers": layers}
+    statistics = _computed(masks)
+    layers = [_digits_as_strings(layer) for layer in statistics.pop("layers")]
+    return _digits_as_strings(statistics) | {"layers": layers}
 
 
-def _measured(masks: Sequence[Mask]) -> dict[str, Any]:
+def _computed(masks: Sequence[Mask]) -> dict[str, Any]:
     counts = {"weights": sum(mask.size for mask in masks), "kept_weights": sum(int(mask.sum()) for mask in masks)}
     statistics = counts | symmetry.mask_statistics(masks)
     try:
@@ -56,20 +56,20 @@ def _measured(masks: Sequence[Mask]) -> dict[str, Any]:
     }
 
 
-def _written(statistics: dict[str, Any]) -> dict[str, Any]:
+def _digits_as_strings(statistics: dict[str, Any]) -> dict[str, Any]:
     return {name: files.digits(value) if name in COUNTS else value for name, value in statistics.items()}
 
 
 def describe_propagated(masks: Sequence[Mask]) -> dict[str, Any]:
-    """Measures masks without the connections that lead nowhere."""
+    """Computes the same statistics of the propagated masks."""
     return describe(propagation.propagate(masks))
 
 
 def tracked(statistics: dict[str, Any]) -> dict[str, Any]:
-    """Picks what goes into every epoch's record."""
+    """Returns the statistics that every epoch's record holds, by record key."""
     return {f"mask/{name}": statistics[name] for name in TRACKED if name in statistics}
 
 
 def flat(statistics: dict[str, Any]) -> dict[str, Any]:
-    """Leaves out the single layers."""
+    """Returns the statistics without those of single layers."""
     return {name: value for name, value in statistics.items() if name != "layers"}
