@@ -1,1 +1,1 @@
-"""Side-by-side timings against what a user would pick instead."""
+"""Benchmarks of this project beside its alternatives, each a command: `python -m benchmarks.NAME`."""

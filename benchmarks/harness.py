@@ -1,4 +1,4 @@
-"""Side-by-side timing: a process a variant, rounds interleaved, medians, and ratios within a round.
+"""Benchmark harness: a process per variant and round, rounds interleaved, medians, and ratios within a round.
 
 A benchmark is a list of variants, and one function that runs any of them in a process made for it:
 
@@ -7,9 +7,9 @@ A benchmark is a list of variants, and one function that runs any of them in a p
 `main` does the rest: the command line, the processes, the table and the JSON file. The first variant is the baseline
 that the others are compared to.
 
-Why it is done so: the thread pools of two frameworks in one process disturb each other, and one process can be lucky
-with its memory for as long as it lives, so each round has new ones; a machine grows slower and faster within minutes,
-so a ratio is taken within a round, and the rounds give the variants in a rotating order.
+Why: the thread pools of two frameworks in one process disturb each other, and the memory layout of a process can
+speed it up or slow it down for its whole life, so each round has new processes; the speed of a machine drifts within
+minutes, so ratios are taken within a round, and the order of the variants rotates from round to round.
 """
 
 import argparse
@@ -38,19 +38,19 @@ from weirdonetworks.lab.records.tables import counted
 
 PACKAGES = ("tensorflow", "dm-sonnet", "keras", "torch", "jax", "numpy")
 
-# Where other processes keep more of a processor busy than this, a timing is marked as disturbed.
+# A timing is marked as disturbed where other processes keep more processors busy than this.
 QUIET = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One way to do the benchmark's work.
+    """An implementation of the benchmark's task.
 
     Attributes:
-      name: What the command line and the JSON file call it.
-      title: What the table calls it.
-      contender: Where its code is, `package.module:function`; imported in its own process alone.
-      needs: The modules without which it is left out.
+      name: Its name on the command line and in the JSON file.
+      title: Its name in the table.
+      contender: Its function, `package.module:function`; imported in its own process alone.
+      needs: The modules that it requires; it is left out if one is not installed.
     """
 
     name: str
@@ -59,17 +59,17 @@ class Variant:
     needs: tuple[str, ...] = ()
 
     def missing(self) -> list[str]:
-        """Lists the modules that it needs and that are not installed."""
+        """Lists the required modules that are not installed."""
         return [module for module in self.needs if importlib.util.find_spec(module) is None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """What one process measured.
+    """The measurements of one process.
 
     Attributes:
-      seconds: The timed repetitions, those to warm up not among them.
-      figures: Other figures for the table, such as an accuracy that shows that all did the same work.
+      seconds: The times of the repetitions, without warm-up.
+      figures: Further metrics for the table, such as the accuracy, which must be alike for all variants.
     """
 
     seconds: Sequence[float]
@@ -78,14 +78,14 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """A sample and its circumstances.
+    """A sample with the conditions of its measurement.
 
     Attributes:
       variant: The variant's name.
-      threads: Threads and processors that it had.
+      threads: The number of threads and processors.
       round: The round, from 0.
-      sample: What it measured.
-      others: Processors that other processes kept busy meanwhile, on average; NaN where the system does not say.
+      sample: The measurements.
+      others: The mean number of processors that other processes kept busy meanwhile; NaN where unknown.
     """
 
     variant: str
@@ -97,14 +97,14 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A variant's line in the table.
+    """A variant's row of the table.
 
     Attributes:
       title: The variant's title.
-      seconds: Its repetitions in all rounds.
-      ratios: In each round, its median over the baseline's.
-      figures: Its other figures, averaged over the rounds.
-      others: The most processors that other processes kept busy in one of its rounds.
+      seconds: The times of its repetitions in all rounds.
+      ratios: For each round, its median divided by the baseline's.
+      figures: Its further metrics, averaged over the rounds.
+      others: The largest number of processors that other processes kept busy in one of its rounds.
     """
 
     title: str
@@ -115,7 +115,7 @@ class Row:
 
 
 def tensorflow_threads(threads: int) -> None:
-    """Gives TensorFlow that many threads; to be called before it does anything."""
+    """Sets the number of TensorFlow's threads; to be called before its first operation."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -123,7 +123,7 @@ def tensorflow_threads(threads: int) -> None:
 
 
 def pytorch_threads(threads: int) -> None:
-    """Gives PyTorch that many threads; to be called before it does anything."""
+    """Sets the number of PyTorch's threads; to be called before its first operation."""
     import torch
 
     torch.set_num_threads(threads)
@@ -132,7 +132,7 @@ def pytorch_threads(threads: int) -> None:
 
 
 def jax_threads(threads: int) -> None:
-    """Gives JAX that many threads; to be called before it is imported. It has no setting but the environment."""
+    """Sets the number of JAX's threads by the environment, its only setting; to be called before it is imported."""
     os.environ["NPROC"] = str(threads)
     if threads == 1:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
@@ -150,12 +150,12 @@ def main(
     """Runs a benchmark from the command line, prints a table for each number of threads, and writes the JSON file.
 
     Args:
-      description: What is measured, in a line.
+      description: The measured task, in one line, for --help.
       variants: The variants, the baseline first.
-      run: Where the function is that runs one of them, `package.module:function`; see the top of this module.
-      add_options: Adds the benchmark's own options; their values reach `run` as they are, so JSON must hold them.
-      caption: Says, from those values, what stands above a table.
-      arguments: The command line, that of this process if None.
+      run: The function that runs one of them, `package.module:function`; see the top of this module.
+      add_options: Adds the benchmark's own options to the parser; their values must be JSON types.
+      caption: Makes the caption of a table from those values.
+      arguments: The command line; that of this process if None.
 
     Returns:
       The exit status: 0; 1 if a variant failed; 130 if the user stopped it. A bad option exits with 2 by itself.
@@ -165,17 +165,24 @@ def main(
     names = ", ".join(variant.name for variant in variants)
     shared = [
         parser.add_argument(
-            "--variants", type=_names, metavar="NAME,...", help=f"which to run beside the first: {names} (all)"
+            "--variants", type=_names, metavar="NAME,...", help=f"variants to run beside the first: {names} (all)"
         ),
         parser.add_argument(
             "--threads",
             type=_counts,
             default=[_processors()],
             metavar="N,...",
-            help="threads and processors of a variant; each number has its own table (the processors there are)",
+            help="threads and processors of a variant, one table per number (all processors)",
         ),
-        parser.add_argument("--rounds", type=positive, default=5, help="how often to start a variant (%(default)s)"),
-        parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="where to write every measurement"),
+        parser.add_argument(
+            "--rounds",
+            type=positive,
+            default=5,
+            help="number of rounds, each with a new process per variant (%(default)s)",
+        ),
+        parser.add_argument(
+            "--json", type=pathlib.Path, metavar="FILE", help="write all measurements to this JSON file"
+        ),
     ]
     parsed = parser.parse_args(arguments)
     options = {name: value for name, value in vars(parsed).items() if name not in {option.dest for option in shared}}
@@ -207,7 +214,7 @@ def main(
 
 
 def positive(text: str) -> int:
-    """Parses an option that counts from one."""
+    """Parses a positive integer option."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} must be a whole number of at least 1.")
     return int(text)
@@ -216,20 +223,20 @@ def positive(text: str) -> int:
 def measure(
     variants: Sequence[Variant], run: str, *, threads: Sequence[int], rounds: int, options: Mapping[str, Any]
 ) -> list[Measurement]:
-    """Runs every variant in a process of its own, once a round, for each number of threads.
+    """Runs every variant in a process of its own, once per round, for each number of threads.
 
     Args:
       variants: The variants.
-      run: Where the function is that runs one of them, `package.module:function`.
-      threads: Numbers of threads.
-      rounds: How often each variant is started with each of them. Each round starts with another one.
-      options: What is passed on to `run`, with the round's number as `round`.
+      run: The function that runs one of them, `package.module:function`.
+      threads: The numbers of threads.
+      rounds: The number of rounds; each starts with another variant.
+      options: Options passed to `run`, with the round's number as `round`.
 
     Returns:
       A measurement for each process.
 
     Raises:
-      RuntimeError: If a process failed; it says which, and the last it wrote.
+      RuntimeError: If a process failed, with its variant and its last output.
     """
     plan = [
         (count, turn, variant)
@@ -248,7 +255,7 @@ def measure(
 
 
 def summarise(variants: Sequence[Variant], measurements: Sequence[Measurement]) -> list[Row]:
-    """Gathers the measurements of one number of threads, a row a variant; the first variant is the baseline."""
+    """Gathers measurements with one number of threads, a row per variant; the first variant is the baseline."""
     medians = {(m.variant, m.round): statistics.median(m.sample.seconds) for m in measurements}
     rows = []
     for variant in variants:
@@ -269,9 +276,9 @@ def summarise(variants: Sequence[Variant], measurements: Sequence[Measurement]) 
 
 
 def format_table(rows: Sequence[Row]) -> str:
-    """Formats rows as a Markdown table: seconds, the median ratio with its range over the rounds, the figures.
+    """Formats rows as a Markdown table: seconds, the median ratio with its range over the rounds, further metrics.
 
-    A star marks what other processes disturbed.
+    A star marks variants that other processes disturbed.
     """
     figures = list(rows[0].figures)
     lines = [["variant", "min (s)", "median (s)", "max (s)", f"ratio to {rows[0].title}", "in a round"]]
@@ -300,7 +307,7 @@ def format_table(rows: Sequence[Row]) -> str:
 
 
 def describe_machine() -> str:
-    """Says in a line what it was measured on and with."""
+    """Describes the machine and the versions in one line."""
     packages = ", ".join(f"{name} {version}" for name, version in _versions().items())
     return f"{_processor()}, {counted(_processors(), 'processor')}; {packages}"
 
@@ -323,7 +330,7 @@ def _processors() -> int:
 
 
 def _choose(variants: Sequence[Variant], names: Collection[str] | None) -> list[Variant]:
-    """Picks the baseline and the variants asked for, all of them if None."""
+    """Returns the baseline and the named variants, all of them if None."""
     known = [variant.name for variant in variants]
     unknown = sorted(set(names or ()) - set(known))
     if unknown:
@@ -355,10 +362,10 @@ def _start(variant: Variant, run: str, threads: int, options: Mapping[str, Any])
 
 
 def _serve(written: str) -> None:
-    """Does one task in this process, the one made for it, and writes the sample to standard output."""
+    """Runs one variant in this process, and writes the sample to standard output."""
     task = json.loads(written)
     machine.keep_to(machine.cores()[: task["threads"]])
-    # Frameworks print as they please; the answer alone goes to standard output.
+    # Frameworks may print; standard output is for the sample alone.
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     sample = _resolve(task["run"])(_resolve(task["contender"]), task["threads"], task["options"])
@@ -372,7 +379,7 @@ def _resolve(place: str) -> Any:
 
 
 class _Others:
-    """Measures the processors that processes other than this one's children keep busy, from now on."""
+    """Monitor of the processors that processes other than this one's children keep busy, from its creation."""
 
     def __init__(self) -> None:
         self._start = self._now()

@@ -1,4 +1,4 @@
-"""Many masked models, trained at once: ours and what a user would pick instead, side by side.
+"""Training of many masked models at once: this project beside PyTorch and JAX.
 
     python -m benchmarks.many_models --models=16 --json=many_models.json
 
@@ -51,7 +51,7 @@ VARIANTS = (
 
 
 class Contender(Protocol):
-    """Trains many models.
+    """A function that trains many models.
 
     Args:
       problems: The models' problems, alike but for masks and seeds.
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harness.Sample:
-    """Trains by one contender, and times it from when it is ready."""
+    """Times one contender's training, from when it is ready."""
     data = datasets.load("MNIST")
     shapes = list(itertools.pairwise(WIDTHS))
     first = options["round"] * options["models"]
@@ -104,7 +104,7 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
 
 
 def a_model_a_core(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
-    """Trains as the trials of a driver are trained: a trainer a core, each traced once, taking the next model."""
+    """Trains as a driver's trials in threads: one trainer per core, each traced once and reused for the next model."""
     import tensorflow as tf
 
     # As `startup.import_tensorflow` does for many models: an operation has one thread.
@@ -115,14 +115,14 @@ def a_model_a_core(problems: Sequence[Problem], ready: Callable[[], None]) -> Se
 
     splits = Resident(problems[0].train), Resident(problems[0].test)
 
-    def bench() -> tuple[Any, Any]:
+    def runner() -> tuple[Any, Any]:
         network, settings = _ours(problems[0])
         trainer = Trainer(train=splits[0], execution="graph", **settings)
         trainer.epoch(np.arange(len(splits[0])), np.zeros(trainer.steps_per_epoch), (0, 0))
         trainer.evaluate(splits[1])
         return network, trainer
 
-    benches = [bench() for _ in range(problems[0].threads)]
+    runners = [runner() for _ in range(problems[0].threads)]
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in range(len(problems)):
         waiting.put(number)
@@ -144,14 +144,14 @@ def a_model_a_core(problems: Sequence[Problem], ready: Callable[[], None]) -> Se
                 accuracies[number] = trainer.evaluate(splits[1])["accuracy"]
 
     ready()
-    with ThreadPoolExecutor(len(benches)) as pool:
-        for future in [pool.submit(work, *bench) for bench in benches]:
+    with ThreadPoolExecutor(len(runners)) as pool:
+        for future in [pool.submit(work, *bench) for bench in runners]:
             future.result()
     return accuracies
 
 
 def batched(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
-    """Trains all in one program, which is for accelerators."""
+    """Trains all models in one program, the choice for accelerators."""
     harness.tensorflow_threads(problems[0].threads)
     from weirdonetworks.lab.training.trainer import Resident, Trainer
 
@@ -194,7 +194,7 @@ def _pytorch_resident(problems: Sequence[Problem], ready: Callable[[], None]) ->
 
 
 def _in_turn(train: rivals.Contender, problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
-    """Trains one after another by what trains one, and has nothing to compile."""
+    """Trains models one after another by a contender for one model that needs no compilation."""
     harness.pytorch_threads(problems[0].threads)
     for split in (problems[0].train, problems[0].test):
         problems[0].inputs(split)
@@ -208,7 +208,7 @@ def _in_turn(train: rivals.Contender, problems: Sequence[Problem], ready: Callab
 
 
 def _ours(problem: Problem) -> tuple[Any, dict[str, Any]]:
-    """Makes our network, and what our trainer takes."""
+    """Makes our network, and the arguments of our trainer."""
     from weight_symmetry import models
     from weirdonetworks.lab.training import objectives, optimizers
 
@@ -231,7 +231,7 @@ def _start(network: Any, problem: Problem) -> None:
 
 
 def _processes(train: Contender, problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
-    """Shares the problems out to processes of one thread each, which begin together."""
+    """Distributes the problems over processes of one thread each, which start together."""
     context = multiprocessing.get_context("spawn")
     count = min(problems[0].threads, len(problems))
     barrier = context.Barrier(count + 1)
@@ -262,7 +262,7 @@ def _work(train: Contender, problems: Sequence[Problem], number: int) -> Sequenc
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models", type=harness.positive, default=16, help="how many models (%(default)s)")
+    parser.add_argument("--models", type=harness.positive, default=16, help="number of models (%(default)s)")
     parser.add_argument("--epochs", type=harness.positive, default=1, help="epochs of each (%(default)s)")
 
 

@@ -1,4 +1,4 @@
-"""What a training leaves behind in its process: memory, threads and open files, when many are trained in one.
+"""Resource leaks: memory, threads and open files that remain after each of many trainings in one process.
 
     python -m benchmarks.many_trainings --trainings=30 --json=many_trainings.json
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harness.Sample:
-    """Trains by one contender, and looks at the process after each training."""
+    """Trains by one contender, and measures the process's resources after each training."""
     harness.tensorflow_threads(threads)
     times, held = [time.perf_counter()], [_held()]
 
@@ -106,7 +106,7 @@ xla_medium = functools.partial(train, WIDTHS["medium"], "xla")
 
 
 def _held() -> dict[str, float]:
-    """Measures what the process holds: memory in MiB (the most so far, where the system says no more), and the rest."""
+    """Measures the process's memory in MiB (its peak where the system reports no more), threads and open files."""
     status = pathlib.Path("/proc/self/status")
     if status.exists():
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
@@ -118,7 +118,7 @@ def _held() -> dict[str, float]:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--trainings", type=_several, default=30, help="how many trainings (%(default)s)")
+    parser.add_argument("--trainings", type=_several, default=30, help="number of trainings (%(default)s)")
     parser.add_argument(
         "--examples", type=harness.positive, default=1000, help="training images of each, and test images (%(default)s)"
     )

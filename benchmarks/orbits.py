@@ -1,4 +1,4 @@
-"""Orbits of a batch, and networks over them: ours and what a user would pick instead, side by side.
+"""Orbits of a batch and networks over them: `Orbit` beside dense matrices, gathers and the image operation.
 
     python -m benchmarks.orbits rotations
     python -m benchmarks.orbits permutations
@@ -62,7 +62,7 @@ VARIANTS = {
 CALLS = 20  # Calls timed as one: the table has milliseconds.
 
 Floats = npt.NDArray[np.float32]
-# A compiled function, its arguments, and what it must give.
+# A compiled function, its arguments, and the expected outputs.
 Prepared = tuple[Callable[..., Any], Sequence[Any], npt.NDArray[np.float64]]
 
 
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(contender: Callable[[Mapping[str, Any]], Prepared], threads: int, options: Mapping[str, Any]) -> harness.Sample:
-    """Times one contender, and finds how far it is from what it must give.
+    """Times one contender, and measures its error from the expected outputs.
 
     Raises:
       RuntimeError: If that is too far.
@@ -281,7 +281,7 @@ def _function(function: Callable[..., Any], compiled: bool = False) -> Callable[
 
 
 def _error(outputs: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]) -> float:
-    """Measures how far outputs are off, over the largest value; raises a `RuntimeError` if too far."""
+    """Returns the largest error over the largest value; raises a `RuntimeError` above the tolerance."""
     if outputs.shape != expected.shape:
         raise RuntimeError(f"the outputs have shape {outputs.shape}, and must have {expected.shape}.")
     error = float(np.abs(outputs - expected).max() / np.abs(expected).max())
@@ -291,7 +291,7 @@ def _error(outputs: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]) 
 
 
 def _gathered(options: Mapping[str, Any]) -> tuple[Floats, npt.NDArray[np.int32], npt.NDArray[Any]]:
-    """Gives a batch, where each element of the group takes each number from, and what it must give."""
+    """Returns a batch, the source indices of each group element, and the expected outputs."""
     from weirdonetworks.algebra import act, inverse
 
     batch, elements = _batch(options), _group().elements()
@@ -337,7 +337,7 @@ def _group() -> Any:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("work", choices=list(DESCRIPTIONS), help="what to measure")
+    parser.add_argument("work", choices=list(DESCRIPTIONS), help="the task to measure")
     parser.add_argument("--batch", type=harness.positive, default=128, help="examples a call (%(default)s)")
     parser.add_argument("--repetitions", type=harness.positive, default=10, help="timed repetitions (%(default)s)")
     parser.add_argument("--xla", action="store_true", help="compile the networks of `synchronous` by XLA")

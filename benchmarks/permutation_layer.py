@@ -1,4 +1,4 @@
-"""The quadratic layer on sets that commutes with permutations, forward: ours, and two ways to write it down.
+"""The permutation-equivariant quadratic layer on sets, forward: ours beside an einsum and explicit maps.
 
     python -m benchmarks.permutation_layer --threads=2,1 --json=permutation_layer.json
 
@@ -217,7 +217,7 @@ def _square(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--repetitions", type=harness.positive, default=10, help="timed passes of a process (%(default)s)"
+        "--repetitions", type=harness.positive, default=10, help="timed passes per process (%(default)s)"
     )
 
 

@@ -1,4 +1,4 @@
-"""The quadratic layer 784 -> 100, forward and weight gradient: ours and what a user would pick instead.
+"""The quadratic layer 784 -> 100, forward and weight gradient: `PolynomialLinear` beside its alternatives.
 
     python -m benchmarks.polynomial_layer --threads=1,2 --json=polynomial_layer.json
 
@@ -114,7 +114,7 @@ def _problem(threads: int, seed: int) -> Problem:
 
 
 def _check(prepared: Prepared, problem: Problem) -> None:
-    """Runs a layer until it is warm, and compares what it gives to the same in float64."""
+    """Warms a layer up, and compares its outputs and gradient to those in float64."""
     done = [prepared.step() for _ in range(3)][-1]
     if prepared.read is None:
         return
@@ -130,7 +130,7 @@ def _check(prepared: Prepared, problem: Problem) -> None:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=harness.positive, default=5, help="steps timed together (%(default)s)")
-    parser.add_argument("--repetitions", type=harness.positive, default=4, help="times a process does so (%(default)s)")
+    parser.add_argument("--repetitions", type=harness.positive, default=4, help="repetitions per process (%(default)s)")
 
 
 def _caption(options: Mapping[str, Any]) -> str:

@@ -1,10 +1,10 @@
-"""A training step of each network on sets, by the number n of items: forward, gradient and Adam.
+"""Time of a training step (forward, gradient, Adam) of each network on sets, by the number n of items.
 
     python -m benchmarks.set_networks --threads=2 --rounds=3 --json=set_networks.json
 
 Sets have n items of 3 features, in batches of 16; networks have layers of width 32. Each process times one network at
-every n; the seconds of the table are those at n = 100, the figures milliseconds at each n. Where a step would hold
-hundreds of megabytes of pairs or of orders, there is no figure (nan).
+every n. The table has seconds at n = 100 and milliseconds at each n, nan where a step would hold hundreds of megabytes
+of pairs or of orders.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks import harness
 
 ITEMS = (10, 30, 100, 300, 1000)
-SHOWN = 100  # The number of items of the table's seconds.
+TABLE_ITEMS = 100  # The number of items of the table's seconds.
 BATCH, FEATURES, WIDTH = 16, 3, 32
 
 HERE = "benchmarks.set_networks"
@@ -41,7 +41,7 @@ TITLES = {
     "adjacent": "Symmetrized, adjacent",
 }
 VARIANTS = tuple(harness.Variant(name, title, f"{HERE}:{name}") for name, title in TITLES.items())
-# The most items at which a step is measured, where it is not the last of all.
+# The largest number of items at which a step is measured, where below the largest of all.
 LARGEST = {"relation": 100, "set_transformer": 300, "adjacent": 300}
 
 Contender = Callable[[], Any]
@@ -69,7 +69,7 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
         if items <= largest
     }
     medians = {f"ms_at_{n}": 1e3 * statistics.median(seconds[n]) if n in seconds else math.nan for n in ITEMS}
-    return harness.Sample(seconds[SHOWN], medians)
+    return harness.Sample(seconds[TABLE_ITEMS], medians)
 
 
 def _step(network: Any, items: int, seed: int) -> Callable[[], Any]:
@@ -222,7 +222,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _caption(options: Mapping[str, Any]) -> str:
-    return f"Seconds a step at n = {SHOWN}, timed steps a round: {options['repetitions']}"
+    return f"Seconds a step at n = {TABLE_ITEMS}, timed steps a round: {options['repetitions']}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The linear layer of a permutation group, outputs and gradients: the method it picks, and what a user would write.
+"""The equivariant linear layer of a permutation group, outputs and gradients: each method, and its alternatives.
 
     python -m benchmarks.shared_layers --group=shifts --threads=2,1
     python -m benchmarks.shared_layers --group=permutations --variants=free --threads=2,1
@@ -182,7 +182,7 @@ def convolution(problem: Problem) -> Step:
 
 
 def _step(inputs: npt.NDArray[np.float32], weights: Any, layer: Callable[[Any], Any]) -> Step:
-    """Makes the function that is timed: outputs and gradients, all returned, or TensorFlow leaves them out."""
+    """Makes the timed function of outputs and gradients; all are returned, since TensorFlow prunes unused ones."""
     import tensorflow as tf
 
     given = tf.constant(inputs)
@@ -198,12 +198,12 @@ def _step(inputs: npt.NDArray[np.float32], weights: Any, layer: Callable[[Any], 
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--group", choices=GROUPS, default="shifts", help="which group (%(default)s)")
+    parser.add_argument("--group", choices=GROUPS, default="shifts", help="the group (%(default)s)")
     parser.add_argument(
         "--repetitions",
         type=harness.positive,
         default=10,
-        help=f"times that a process takes {STEPS} steps (%(default)s)",
+        help=f"repetitions of {STEPS} steps per process (%(default)s)",
     )
 
 

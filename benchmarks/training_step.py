@@ -1,4 +1,4 @@
-"""One masked model, trained: ours and what a user would pick instead, side by side.
+"""Training of one masked model: this project beside Keras, tf.data, PyTorch and JAX.
 
     python -m benchmarks.training_step --threads=2,1 --json=training_step.json
 
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harness.Sample:
-    """Trains by one contender, and times each epoch after those to warm up.
+    """Trains by one contender, and times each epoch after the warm-up.
 
     Raises:
       RuntimeError: If a masked weight was not zero in the end, or not all epochs were trained.
@@ -139,9 +139,9 @@ def ours_graph(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--epochs", type=harness.positive, default=5, help="timed epochs of a process (%(default)s)")
-    parser.add_argument("--warmup", type=harness.positive, default=1, help="epochs before those (%(default)s)")
-    parser.add_argument("--examples", type=_examples, help="cut train and test to so many, for a quick look (all)")
+    parser.add_argument("--epochs", type=harness.positive, default=5, help="timed epochs per process (%(default)s)")
+    parser.add_argument("--warmup", type=harness.positive, default=1, help="warm-up epochs before those (%(default)s)")
+    parser.add_argument("--examples", type=_examples, help="number of training and test images (all)")
 
 
 def _examples(text: str) -> int:

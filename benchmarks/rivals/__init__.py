@@ -1,8 +1,7 @@
-"""What a user would pick instead, each written as a good user of that tool would write it.
+"""Alternatives to this project, each idiomatic code for its framework.
 
-A contender is given the same problem as every other, starts from weights drawn from the He normal of their fan-in,
-trains with its framework's defaults where the problem leaves a choice, and says when an epoch and its evaluation are
-finished.
+Every contender is given the same problem, starts from He normal weights, trains with its framework's defaults where the
+problem leaves a choice, and calls `finished` after each epoch and its evaluation.
 """
 
 import dataclasses
@@ -24,15 +23,15 @@ class Problem:
     Attributes:
       train: The training images.
       test: The test images, all evaluated after each epoch.
-      standardisation: How bytes become inputs.
+      standardisation: The map from uint8 images to inputs.
       masks: The mask of each layer's weight, `[inputs, outputs]`, True where a connection is kept.
-      batch_size: Examples a step; the last, shorter batch counts.
-      batch_size_test: Examples an evaluation step.
+      batch_size: Examples per step; the last, shorter batch is used too.
+      batch_size_test: Examples per evaluation step.
       learning_rate: Adam's learning rate; its other settings are the usual ones.
-      epochs: How many epochs to train.
+      epochs: The number of epochs.
       seed: The seed of the initial weights and of the order of the examples.
-      threads: How many threads to use.
-      prepared: The inputs made so far, which problems on the same data can share.
+      threads: The number of threads.
+      prepared: A cache of the inputs, which problems on the same data can share.
     """
 
     train: Split
@@ -48,7 +47,7 @@ class Problem:
     prepared: dict[int, npt.NDArray[np.float32]] = dataclasses.field(default_factory=dict, repr=False)
 
     def inputs(self, split: Split) -> npt.NDArray[np.float32]:
-        """Standardises and flattens a split's images, `[examples, pixels]`, for who holds floats."""
+        """Standardises and flattens a split's images, `[examples, pixels]`, once."""
         if id(split) not in self.prepared:
             (mean,), (deviation,) = self.standardisation.mean, self.standardisation.deviation
             flat = split.images.reshape(len(split), -1).astype(np.float32)
@@ -57,11 +56,11 @@ class Problem:
 
 
 class Contender(Protocol):
-    """Trains on a problem.
+    """A function that trains on a problem.
 
     Args:
       problem: The problem.
-      finished: To be called after every epoch, with the test accuracy after it.
+      finished: A function to call after every epoch with the test accuracy.
 
     Returns:
       The trained weight of each layer, `[inputs, outputs]`, masked.

@@ -1,4 +1,4 @@
-"""Keras: `Model.fit` on arrays; a mask is a constraint that each update is projected on."""
+"""Keras: `Model.fit` on arrays; the mask is a constraint, onto which each update is projected."""
 
 import math
 import os
@@ -12,12 +12,12 @@ from benchmarks.rivals import Finished, Problem
 
 
 def fit(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:
-    """Trains by `fit` as it comes."""
+    """Trains by `fit` with its defaults."""
     return _fit(problem, finished, steps_per_execution=1)
 
 
 def fit_epoch_per_execution(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:
-    """Trains by `fit` with `steps_per_execution` set to an epoch, so that Python is entered once an epoch."""
+    """Trains by `fit` with `steps_per_execution` set to an epoch, so that Python runs once per epoch."""
     return _fit(problem, finished, steps_per_execution=math.ceil(len(problem.train) / problem.batch_size))
 
 

@@ -1,4 +1,4 @@
-"""PyTorch: the usual loop over a DataLoader with `torch.nn.utils.prune`, and the same work done as fast as it goes."""
+"""PyTorch: the usual loop over a DataLoader with `torch.nn.utils.prune`, and a fast loop on resident tensors."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING

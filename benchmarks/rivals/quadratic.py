@@ -1,4 +1,4 @@
-"""A quadratic layer as users of TensorFlow would write it, and the matrix products that no way of writing it avoids."""
+"""Quadratic layers in plain TensorFlow, and the matrix products that bound their speed."""
 
 import dataclasses
 from collections.abc import Callable
@@ -75,7 +75,7 @@ def gather(problem: Problem, xla: bool = False) -> Prepared:
 
 
 def gather_xla(problem: Problem) -> Prepared:
-    """The same, compiled by XLA."""
+    """Computes `gather`, compiled by XLA."""
     return gather(problem, xla=True)
 
 
@@ -94,7 +94,7 @@ def outer(problem: Problem) -> Prepared:
 
 
 def einsum(problem: Problem) -> Prepared:
-    """Writes the layer down as `tf.einsum` takes it."""
+    """Computes the layer by `tf.einsum`."""
     harness.tensorflow_threads(problem.threads)
     import tensorflow as tf
 
@@ -105,7 +105,7 @@ def einsum(problem: Problem) -> Prepared:
 
 
 def given_monomials(problem: Problem) -> Prepared:
-    """Maps monomials that are there already by a dense weight: the two products of `gather` alone."""
+    """Maps given monomials by a dense weight: the two products of `gather` alone."""
     harness.tensorflow_threads(problem.threads)
     import tensorflow as tf
 

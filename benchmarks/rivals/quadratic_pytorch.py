@@ -1,4 +1,4 @@
-"""A quadratic layer as users of PyTorch would write it."""
+"""Quadratic layers in plain PyTorch."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ def gather(problem: Problem) -> Prepared:
 
 
 def bilinear(problem: Problem) -> Prepared:
-    """Gives `nn.Bilinear` the inputs twice."""
+    """Computes the layer by `nn.Bilinear` of the inputs with themselves."""
     harness.pytorch_threads(problem.threads)
     import torch
 

@@ -1,4 +1,4 @@
-"""tf.data and Sonnet: a custom loop over a pipeline, `snt.optimizers.Adam`, and the step a `tf.function`.
+"""tf.data and Sonnet: a custom loop over a pipeline, `snt.optimizers.Adam`, and a compiled step.
 
 The images are held as PNG, which is how TensorFlow Datasets stores them.
 """
