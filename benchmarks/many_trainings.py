@@ -86,7 +86,7 @@ def train(widths: Sequence[int], execution: str, options: Mapping[str, Any], fin
     config = StudyConfig(epochs=1, batch_size=100, execution=execution)
     with (
         tempfile.TemporaryDirectory() as folder,
-        study.opened("many", config, RunOptions(experiment_dir=folder)) as opened,
+        study.open_study("many", config, RunOptions(experiment_dir=folder)) as opened,
     ):
         for number in range(options["trainings"]):
             opened.train(

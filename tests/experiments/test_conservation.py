@@ -53,8 +53,8 @@ def test_it_measures_the_drift_of_each_network_at_each_rate(
 
 
 def test_a_drift_of_rounding_has_no_power() -> None:
-    assert conservation.fitted([0.2, 0.1], [{"mean": 4e-3}, {"mean": 1e-3}]) == 2
-    assert conservation.fitted([0.2, 0.1], [{"mean": 4e-3}, {"mean": 1e-7}]) is None
+    assert conservation.fitted_power([0.2, 0.1], [{"mean": 4e-3}, {"mean": 1e-3}]) == 2
+    assert conservation.fitted_power([0.2, 0.1], [{"mean": 4e-3}, {"mean": 1e-7}]) is None
 
 
 def test_bad_sizes_are_refused(tmp_path: pathlib.Path) -> None:

@@ -56,7 +56,7 @@ def test_a_dead_network_has_no_spectrum() -> None:
     with pytest.raises(ValueError, match=r"network must change with its input at some image"):
         images = np.ones((2, 3, 3, 1), np.float32)
         singular, directions = spectrum(lambda images: 0 * images[:, 0, :, 0], images)
-        jacobian_structure.structure(singular, directions, images, np.zeros((3, 3, 1), bool))
+        jacobian_structure.measure_directions(singular, directions, images, np.zeros((3, 3, 1), bool))
 
 
 def test_an_invariant_network_is_seen_to_be_one() -> None:
@@ -66,7 +66,7 @@ def test_an_invariant_network_is_seen_to_be_one() -> None:
     y, x = np.mgrid[-12:13, -12:13]
     places = np.random.default_rng(1).uniform(-3, 3, (6, 2))
     images = np.exp(-((x - places[:, 0, None, None]) ** 2 + (y - places[:, 1, None, None]) ** 2) / 6)
-    figures = jacobian_structure.derivatives(blurred_sum, images[..., None].astype(np.float32))
+    figures = jacobian_structure.measure_derivatives(blurred_sum, images[..., None].astype(np.float32))
     over = figures["over_another"]
     assert max(over["shift right"], over["shift up"]) < 1e-3 < 0.3 < over["zoom"]
 

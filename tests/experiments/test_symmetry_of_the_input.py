@@ -114,7 +114,7 @@ def test_invariant_choice_follows_the_share_from_the_start(finished: Finished) -
 
 
 def test_inked_pixels_leave_out_the_border(few_digits: Dataset) -> None:
-    _, chance = invariant_choice.measures(few_digits, 1)
+    _, chance = invariant_choice.measure(few_digits, 1)
     assert list(chance) == [
         f"degree 1, {group}, {pixels} pixels"
         for group in ("quarter turns", "left and right")
@@ -127,7 +127,7 @@ def test_inked_pixels_leave_out_the_border(few_digits: Dataset) -> None:
 def test_a_network_of_orbit_sums_is_invariant_and_not_under_the_control(few_digits: Dataset) -> None:
     from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
 
-    shares, chance = invariant_choice.measures(few_digits, 1)
+    shares, chance = invariant_choice.measure(few_digits, 1)
     network = PolynomialMLP([2, 3], 1)
     network(tf.zeros([1, 28, 28, 1]))
     orbits = image_rotations(28, 28).orbits()

@@ -28,7 +28,7 @@ def main(config: Config, options: RunOptions) -> None:
     package = type(config).__module__
     steps = importlib.import_module(f"{package}.study")
     config = config.resolved()
-    with study.opened(package.rpartition(".")[2], config, options) as opened:
+    with study.open_study(package.rpartition(".")[2], config, options) as opened:
         if not opened.is_finished:
             steps.run(opened, config, options)
         for text in steps.table(opened.results):

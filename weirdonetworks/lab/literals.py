@@ -1,16 +1,17 @@
-"""Flags that are written as Python lists."""
+"""Values of flags that hold several: Python lists, and names separated by commas."""
 
 import ast
+from collections.abc import Collection
 from typing import Any
 
 from weirdonetworks.lab.errors import UsageError
 
 
 def parse(name: str, text: str) -> Any:
-    """Reads a Python literal.
+    """Parses a Python literal.
 
     Raises:
-      UsageError: If the text is none.
+      UsageError: If the text is not a literal.
     """
     try:
         return ast.literal_eval(text)
@@ -19,7 +20,7 @@ def parse(name: str, text: str) -> Any:
 
 
 def pairs(name: str, text: str) -> list[tuple[float, float]]:
-    """Reads a list of pairs of numbers.
+    """Parses a list of pairs of numbers.
 
     >>> pairs("lr_schedule_steps", "[[10, 0.1], (15, 0.01)]")
     [(10, 0.1), (15, 0.01)]
@@ -40,3 +41,24 @@ def as_pairs(name: str, value: Any) -> list[tuple[float, float]]:
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise UsageError(f"{name} (={value}) must hold numbers only, not {number!r}.")
     return [(item[0], item[1]) for item in value]
+
+
+def names(text: str) -> list[str]:
+    """Splits names at commas.
+
+    >>> names("median, points")
+    ['median', 'points']
+    """
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def chosen(name: str, text: str, known: Collection[str]) -> list[str]:
+    """Splits names at commas, all known ones if there are none.
+
+    Raises:
+      UsageError: If a name is not known.
+    """
+    listed = names(text) or list(known)
+    if unknown := [each for each in listed if each not in known]:
+        raise UsageError(f"{name}: {unknown[0]} must be one of {', '.join(known)}.")
+    return listed

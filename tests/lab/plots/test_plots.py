@@ -103,9 +103,11 @@ def test_a_plot_that_fails_leaves_the_old_one(tmp_path: pathlib.Path, monkeypatc
 def test_one_trial_has_no_error_bars() -> None:
     one = {"mean": 0.5, "deviation": None, "values": [0.5]}
     two = {"mean": 0.5, "deviation": 0.1, "values": [0.4, 0.6]}
-    assert plots.bars([two, two], 100) == [10.0, 10.0]
-    assert plots.bars([one, one]) is None
-    _, (axes,) = plots.row(1)
-    for spreads in ([one, one], [two, two]):
-        axes.errorbar([0, 1], [0.5, 0.5], yerr=plots.bars(spreads))
-        assert len(axes.collections) == (spreads[0] is two)
+    for horizontal in (False, True):
+        _, (axes,) = plots.row(1)
+        plots.error_bars(axes, [0, 1], [one, one], horizontal=horizontal)
+        assert not axes.collections
+        plots.error_bars(axes, [0, 1], [two, two], horizontal=horizontal)
+        (bars,) = axes.collections
+        points = [segment[:, 0 if horizontal else 1].tolist() for segment in bars.get_segments()]
+        np.testing.assert_allclose(points, [[40, 60], [40, 60]])

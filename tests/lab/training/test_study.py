@@ -68,7 +68,7 @@ def conduct(
 ) -> study.Study:
     """Conducts a study of two trainings, what is to be done before their epochs by the name of the hook."""
     called = [hooks.get("before_epoch"), hooks.get("second_before_epoch")]
-    with study.opened("invented", config, RunOptions(experiment_dir=str(folder), **(options or {}))) as opened:
+    with study.open_study("invented", config, RunOptions(experiment_dir=str(folder), **(options or {}))) as opened:
         if not opened.is_finished:
             trained = [
                 opened.train(
@@ -226,7 +226,7 @@ def test_a_study_stopped_before_its_first_record_leaves_nothing(
 def test_a_network_that_was_trained_before_comes_with_its_weights(
     digits: Dataset, splits: dict[str, Resident], whole: study.Study
 ) -> None:
-    with study.opened("invented", CONFIG, RunOptions(experiment_dir=str(whole.directory.parent))) as opened:
+    with study.open_study("invented", CONFIG, RunOptions(experiment_dir=str(whole.directory.parent))) as opened:
         trained = opened.train("first", make, lambda made: objective(made, digits), splits, CONFIG)
     assert trained.trainer.evaluate(splits["test"])["accuracy"] == trained.final["test_accuracy"]
     assert trained.parameters == 7850 and trained.curves == whole.results["epochs"]
@@ -237,7 +237,7 @@ def test_a_network_that_was_trained_before_comes_with_its_weights(
 def test_what_an_epoch_cost_is_in_its_record_and_not_in_the_curves(
     digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
 ) -> None:
-    with study.opened("invented", CONFIG, RunOptions(experiment_dir=str(tmp_path))) as opened:
+    with study.open_study("invented", CONFIG, RunOptions(experiment_dir=str(tmp_path))) as opened:
         trained = opened.train(
             "first", make, lambda made: objective(made, digits), splits, CONFIG, hooks=lambda _: [Costs([3.5, 2.5])]
         )
@@ -273,7 +273,7 @@ def linear(digits: Dataset, splits: Mapping[str, Resident], config: Measured) ->
 
 def measured(folder: pathlib.Path, digits: Dataset, splits: Mapping[str, Resident], **options: Any) -> study.Study:
     config = Measured(**{"epochs": 2, "batch_size": 100, "execution": "graph"} | options)
-    with study.opened("measured", config, RunOptions(experiment_dir=str(folder))) as opened:
+    with study.open_study("measured", config, RunOptions(experiment_dir=str(folder))) as opened:
         if not opened.is_finished:
             trained = opened.trials(linear(digits, splits, config))
             opened.finish({"accuracies": [each.final["test_accuracy"] for each in trained], "on": config.examined})
@@ -340,7 +340,7 @@ def test_networks_trained_in_one_program_come_one_by_one(
 ) -> None:
     config = Measured(epochs=1, batch_size=100, execution="graph", num_trials=2, trials_backend="batched")
     for _ in range(2):  # The second time they are restored.
-        with study.opened(
+        with study.open_study(
             "measured", config, RunOptions(experiment_dir=str(tmp_path), resume=True, start_missing=True)
         ) as opened:
             trained = opened.trials(linear(digits, splits, config))
@@ -361,7 +361,7 @@ def test_networks_that_differ_in_more_than_weights_are_not_one_program(
 
     with (
         pytest.raises(UsageError, match=r"must have networks that differ in weights alone"),
-        study.opened("measured", config, RunOptions(experiment_dir=str(tmp_path))) as opened,
+        study.open_study("measured", config, RunOptions(experiment_dir=str(tmp_path))) as opened,
     ):
         opened.trials(
             [

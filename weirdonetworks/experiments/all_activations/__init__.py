@@ -16,7 +16,7 @@ GROUP = 8  # Units come in groups of so many: what the larger softmax needs.
 
 @dataclasses.dataclass(frozen=True)
 class AllActivationsConfig(StudyConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     epochs: int = setting(10, "Passes over the training data.", minimum=1)
     activations: tuple[str, ...] = setting((), "Names of activation functions, all of them if none is named.")

@@ -1,4 +1,4 @@
-"""What the experiment `all_activations` trains, measures, draws and prints."""
+"""Steps of the experiment `all_activations`: train, measure, draw, table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,9 +13,9 @@ from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.hooks import Following
-from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
 from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.nets.small.activation_mlp import AllActivations
@@ -24,27 +24,22 @@ ALL = {"concat": "all_concat", "sum": "all_sum"}  # The networks that have all a
 MEASURED = 10_000  # The training images over which an activation's mean is taken.
 
 
-def run(opened: Study, config: AllActivationsConfig, options: RunOptions) -> None:
+def run(study: Study, config: AllActivationsConfig, options: RunOptions) -> None:
     """Trains the networks and measures them."""
     data = datasets.configured(config, options.data_dir)
     splits = loop.residents(data)
     hidden_sizes = _hidden_sizes(config, data.train.images[0].size, len(data.classes))
-    trained = {
-        name: opened.trials([training(name, sizes, data, splits, trial) for trial in config.trials()])
-        for name, sizes in hidden_sizes.items()
-    }
+    trained = {name: train(study, name, sizes, data, splits, config) for name, sizes in hidden_sizes.items()}
     some = data.standardisation(splits["train"].images[:MEASURED])
-    opened.finish(
+    study.finish(
         {
             "parameters": {name: each[0].parameters for name, each in trained.items()},
             "hidden_sizes": hidden_sizes,
-            "test_accuracy": {
-                name: study.spread([one.final["test_accuracy"] for one in each]) for name, each in trained.items()
-            },
+            "test_accuracy": {name: final(each, "test_accuracy") for name, each in trained.items()},
             "weights": {reduce: _weights(trained[name][0]) for reduce, name in ALL.items()},
             "without": {
                 reduce: {
-                    each: study.spread([_accuracy_without(each, one, some, splits["test"]) for one in trained[name]])
+                    each: spread([_accuracy_without(each, one, some, splits["test"]) for one in trained[name]])
                     for each in config.activations
                 }
                 for reduce, name in ALL.items()
@@ -54,23 +49,31 @@ def run(opened: Study, config: AllActivationsConfig, options: RunOptions) -> Non
     )
 
 
-def training(
+def train(
+    study: Study,
     name: str,
     hidden_sizes: Sequence[int],
     data: Dataset,
     splits: Mapping[str, Resident],
     config: AllActivationsConfig,
-) -> Training:
+) -> list[Trained]:
+    """Trains one of the networks, with all activations or with the one it is named after."""
     names = config.activations if name in ALL.values() else (name,)
     reduce = "sum" if name == ALL["sum"] else "concat"
-    return Training(
-        name,
-        lambda: AllActivations(hidden_sizes, len(data.classes), names, reduce, config.random_seed),
-        lambda made: objectives.classification(made, data.standardisation),
-        splits,
-        config,
-        hooks=lambda made: [Following(lambda: {f"weight/{key}": size for key, size in made.given_weights().items()})],
-    )
+
+    def training(trial: AllActivationsConfig) -> Training:
+        return Training(
+            name,
+            lambda: AllActivations(hidden_sizes, len(data.classes), names, reduce, trial.random_seed),
+            lambda made: objectives.classification(made, data.standardisation),
+            splits,
+            trial,
+            hooks=lambda made: [
+                Following(lambda: {f"weight/{key}": size for key, size in made.given_weights().items()})
+            ],
+        )
+
+    return study.trials([training(trial) for trial in config.trials()])
 
 
 def _weights(trained: Trained) -> list[dict[str, float]]:
@@ -139,14 +142,9 @@ def draw(found: Mapping[str, Any]) -> Figure:
     networks = list(found["test_accuracy"])
     names = [name for name in networks if name not in ALL.values()]
     values = [found["test_accuracy"][name] for name in networks]
-    accuracies.errorbar(
-        [100 * value["mean"] for value in values],
-        range(len(networks)),
-        xerr=plots.bars(values, 100),
-        fmt="o",
-    )
-    accuracies.set(title="test accuracy", xlabel="%", yticks=range(len(networks)), yticklabels=networks)
-    accuracies.invert_yaxis()
+    plots.error_bars(accuracies, range(len(networks)), values, horizontal=True, fmt="o")
+    accuracies.set(title="test accuracy", xlabel="%")
+    plots.name_rows(accuracies, networks)
     for axes, (reduce, records) in zip(weights, found["weights"].items(), strict=True):
         for index, name in enumerate(names):
             given = [(record[f"layer_0/{name}"] + record[f"layer_1/{name}"]) / 2 for record in records]
@@ -159,20 +157,18 @@ def draw(found: Mapping[str, Any]) -> Figure:
             for name in names
         ]
         losses.barh([index + shift for index in range(len(names))], lost, height=0.3, label=reduce)
-    losses.set(
-        title="accuracy lost without it", xlabel="percentage points", yticks=range(len(names)), yticklabels=names
-    )
-    losses.invert_yaxis()
+    losses.set(title="accuracy lost without it", xlabel="percentage points")
+    plots.name_rows(losses, names)
     losses.legend(frameon=False)
     return figure
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     rows = []
     for name, accuracy in found["test_accuracy"].items():
         widths = "-".join(map(str, found["hidden_sizes"][name]))
-        without = [study.percent(lost[name]) if name in lost else "" for lost in found["without"].values()]
-        rows.append([name, widths, f"{found['parameters'][name]:,}", study.percent(accuracy), *without])
+        without = [percent(lost[name]) if name in lost else "" for lost in found["without"].values()]
+        rows.append([name, widths, f"{found['parameters'][name]:,}", percent(accuracy), *without])
     header = ["network", "hidden units", "parameters", "test accuracy", *(f"{ALL[each]} without" for each in ALL)]
     yield tables.table(header, rows)

@@ -12,7 +12,7 @@ from weirdonetworks.lab.config import StudyConfig, setting
 
 @dataclasses.dataclass(frozen=True)
 class AutoencoderConfig(StudyConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     examples: int | None = setting(None, "Take only the first so many images of train and of test.", minimum=100)
     epochs: int = setting(10, "Passes over the training data.", minimum=1)

@@ -1,4 +1,4 @@
-"""What the experiment `autoencoder` trains, measures, draws and prints."""
+"""Steps of the experiment `autoencoder`: train, measure, draw, table."""
 
 import dataclasses
 import functools
@@ -18,10 +18,9 @@ from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study, Trained
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
 from weirdonetworks.measure.neighbours import nearest_labels
 from weirdonetworks.measure.principal import PrincipalComponents
 from weirdonetworks.nets.small.image_autoencoder import Autoencoder
@@ -41,38 +40,32 @@ class Pictured:
     labels: npt.NDArray[np.int32]
 
 
-def run(opened: Study, config: AutoencoderConfig, options: RunOptions) -> None:
+def run(study: Study, config: AutoencoderConfig, options: RunOptions) -> None:
     """Trains the networks and measures them."""
     if options.dump_json:
         import_manifold()
     data = datasets.configured(config, options.data_dir)
-    splits = loop.residents(data)
-    trained = opened.trials(
-        [
-            Training(
-                "autoencoder",
-                lambda: Autoencoder(config.code_size),
-                lambda made: reconstruction(made, data.standardisation),
-                splits,
-                trial,
-            )
-            for trial in config.trials()
-        ]
+    trained = study.repeat(
+        "autoencoder",
+        lambda: Autoencoder(config.code_size),
+        lambda made: reconstruction(made, data.standardisation),
+        loop.residents(data),
+        config,
     )
     results = {
         "parameters": trained[0].parameters,
-        "seconds": study.spread([each.seconds for each in trained]),
+        "seconds": spread([each.seconds for each in trained]),
         "codes": {
             "autoencoder": {
                 "numbers": config.code_size,
-                "test_error": study.spread([each.final["test_avg_loss"] for each in trained]),
-                "neighbours": study.spread([neighbours(encoder(each, data), data) for each in trained]),
+                "test_error": final(trained, "test_avg_loss"),
+                "neighbours": spread([neighbours(encoder(each, data), data) for each in trained]),
             },
             **linear_codes(config.code_size, data),
         },
         "epochs": trained[0].curves,
     }
-    opened.finish(results, functools.partial(draw, pictured(trained[0], data), config.random_seed))
+    study.finish(results, functools.partial(draw, pictured(trained[0], data), config.random_seed))
 
 
 def reconstruction(network: Any, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> Objective:
@@ -119,13 +112,13 @@ def linear_codes(size: int, data: Dataset) -> dict[str, Any]:
     return {
         "principal components": {
             "numbers": size,
-            "test_error": study.spread([missed]),
-            "neighbours": study.spread([by_components]),
+            "test_error": spread([missed]),
+            "neighbours": spread([by_components]),
         },
         "pixels": {
             "numbers": train.shape[1],
-            "test_error": study.spread([0.0]),
-            "neighbours": study.spread([neighbours(inputs, data)]),
+            "test_error": spread([0.0]),
+            "neighbours": spread([neighbours(inputs, data)]),
         },
     }
 
@@ -174,9 +167,9 @@ def draw(shown: Pictured, seed: int, found: Mapping[str, Any]) -> Figure:
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     rows = [
-        [name, str(code["numbers"]), f"{code['test_error']['mean']:.4f}", study.percent(code["neighbours"])]
+        [name, str(code["numbers"]), f"{code['test_error']['mean']:.4f}", percent(code["neighbours"])]
         for name, code in found["codes"].items()
     ]
     yield tables.table(["code", "numbers", "error on test images", f"{VOTES} nearest neighbours"], rows)

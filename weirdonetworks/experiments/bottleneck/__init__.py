@@ -20,7 +20,7 @@ CONTROL = "no noise"
 
 @dataclasses.dataclass(frozen=True)
 class BottleneckConfig(settings.DigitsConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     epochs: int = setting(10, "Passes over the training data.", minimum=1)
     betas: tuple[float, ...] = setting(

@@ -1,4 +1,4 @@
-"""What the experiment `bottleneck` trains, measures, draws and prints."""
+"""Steps of the experiment `bottleneck`: train, measure, draw, table."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -18,10 +18,9 @@ from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.stability import outputs_over
 from weirdonetworks.nets.small.variational_bottleneck import VariationalBottleneck
@@ -30,34 +29,33 @@ TURNS = {"upright": settings.UPRIGHT, "turned": 1}  # By multiples of how many d
 SHARES = (1, 2, 5, 10, 20, 50, 100)  # Marked on the axes, in percent.
 
 
-def run(opened: Study, config: BottleneckConfig, options: RunOptions) -> None:
+def run(study: Study, config: BottleneckConfig, options: RunOptions) -> None:
     """Trains the networks on each sort of digits."""
     upright = digits.load(config, options)
-    pixel_share, shares = measures(upright, config)
+    pixel_share, shares = measure(upright, config)
     trained_on: dict[str, Any] = {}
     for turns, step in TURNS.items():
         data = transformed.turned(upright, step, config.data_seed)
         splits = loop.residents(data)
         trained_on[turns] = {}
         for name, beta in config.prices().items():
-            named = f"{name}_{turns}".replace(" ", "_")
-            trained = opened.trials([training(named, data, splits, beta, trial) for trial in config.trials()])
-            measured = [{**each.final, **shares(each.network)} for each in trained]
-            trained_on[turns][name] = {
-                key: study.spread([each[key] for each in measured])
-                for key in ("test_accuracy", "test_rate", "code_share", "probability_share")
-            }
-    opened.finish({"pixel_share": pixel_share, "trained_on": trained_on}, draw)
+            trained = train(study, f"{name}_{turns}".replace(" ", "_"), data, splits, beta, config)
+            keys = ("test_accuracy", "test_rate")
+            measured = [{**{key: each.final[key] for key in keys}, **shares(each.network)} for each in trained]
+            trained_on[turns][name] = spreads(measured)
+    study.finish({"pixel_share": pixel_share, "trained_on": trained_on}, draw)
 
 
-def training(
+def train(
+    study: Study,
     name: str,
     data: Dataset,
     splits: Mapping[str, Resident],
     beta: float | None,
     config: BottleneckConfig,
-) -> Training:
-    return Training(
+) -> list[Trained]:
+    """Trains a classifier at one price of the rate; None for the control without noise."""
+    return study.repeat(
         name,
         lambda: network(config, len(data.classes), with_noise=beta is not None),
         lambda made: objective(made, data.standardisation, beta or 0.0),
@@ -95,7 +93,7 @@ def objective(made: Any, preprocess: Callable[[tf.Tensor], tf.Tensor], beta: flo
     return measured
 
 
-def measures(data: Dataset, config: BottleneckConfig) -> tuple[float, Callable[[Any], dict[str, float]]]:
+def measure(data: Dataset, config: BottleneckConfig) -> tuple[float, Callable[[Any], dict[str, float]]]:
     """Returns the share of the angle in the pixels of turned test images, and what measures it in a classifier."""
     images = data.test.images[: config.examined]
     height, width = images.shape[1:3]
@@ -140,7 +138,7 @@ def draw(found: Any) -> Figure:
     for turns, networks in found["trained_on"].items():
         label = f"trained on digits {turns}"
         _curve(accuracy, networks, "test_accuracy", 100, label=label)
-        _curve(rate, {name: each for name, each in networks.items() if name != CONTROL}, "test_rate", label=label)
+        _curve(rate, {name: each for name, each in networks.items() if name != CONTROL}, "test_rate", 1, label=label)
         _curve(codes, networks, "code_share", 100, label=label)
         _curve(probabilities, networks, "probability_share", 100, label=label)
     accuracy.set(title="test accuracy", ylabel="%", xlabel="beta")
@@ -154,21 +152,20 @@ def draw(found: Any) -> Figure:
     return figure
 
 
-def _curve(axes: Axes, networks: Mapping[str, Any], key: str, scale: float = 1.0, **style: Any) -> None:
+def _curve(axes: Axes, networks: Mapping[str, Any], key: str, scale: float, **style: Any) -> None:
     values = [each[key] for each in networks.values()]
-    means = [scale * value["mean"] for value in values]
-    axes.errorbar(list(networks), means, yerr=plots.bars(values, scale), marker="o", markersize=4, **style)
+    plots.error_bars(axes, list(networks), values, scale, marker="o", markersize=4, **style)
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     for turns, networks in found["trained_on"].items():
         rows = [
             [
                 name,
-                study.percent(each["test_accuracy"]),
+                percent(each["test_accuracy"]),
                 "-" if name == CONTROL else f"{each['test_rate']['mean']:.2f}",
-                *(study.percent(each[f"{layer}_share"]) for layer in ("code", "probability")),
+                *(percent(each[f"{layer}_share"]) for layer in ("code", "probability")),
             ]
             for name, each in networks.items()
         ]

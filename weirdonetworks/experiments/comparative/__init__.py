@@ -12,7 +12,7 @@ from weirdonetworks.lab.config import StudyConfig, setting
 
 @dataclasses.dataclass(frozen=True)
 class ComparativeConfig(StudyConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     epochs: int = setting(10, "Passes over the training data.", minimum=1)
     code_sizes: tuple[int, ...] = setting(

@@ -1,4 +1,4 @@
-"""What the experiment `comparative` trains, measures, draws and prints."""
+"""Steps of the experiment `comparative`: train, measure, draw, table."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from weirdonetworks.experiments.comparative import ComparativeConfig
 from weirdonetworks.lab import plots, seeds
@@ -16,10 +15,9 @@ from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset, Split
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.neighbours import nearest_labels
 from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
@@ -29,7 +27,7 @@ NEIGHBOURS = {"k_nearest": "k nearest", "nearest": "nearest"}
 QUERIES = 100  # Test images compared with all stored examples at a time.
 
 
-def run(opened: Study, config: ComparativeConfig, options: RunOptions) -> None:
+def run(study: Study, config: ComparativeConfig, options: RunOptions) -> None:
     """Trains the networks and measures them."""
     data = datasets.configured(config, options.data_dir)
     fewest = np.bincount(data.train.labels, minlength=len(data.classes)).min()
@@ -38,9 +36,7 @@ def run(opened: Study, config: ComparativeConfig, options: RunOptions) -> None:
             f"stored (={max(config.stored)}) must be at most {fewest}, the training images of the rarest class."
         )
     splits = loop.residents(data)
-    trained = {
-        name: opened.trials([training(name, data, splits, trial) for trial in config.trials()]) for name in NETWORKS
-    }
+    trained = {name: train(study, name, data, splits, config) for name in NETWORKS}
     stored = [str(k) for k in dict.fromkeys(config.stored)]
     accuracies: dict[str, dict[str, list[float]]] = {name: {k: [] for k in stored} for name in (*NETWORKS, *NEIGHBOURS)}
     for number, trial in enumerate(config.trials()):
@@ -49,18 +45,14 @@ def run(opened: Study, config: ComparativeConfig, options: RunOptions) -> None:
             found = [_classified(networks, data, int(k), trial.random_seed, each) for each in range(config.draws)]
             for name, by_k in accuracies.items():
                 by_k[k].append(float(np.mean([accuracy[name] for accuracy in found])))
-    opened.finish(
+    study.finish(
         {
             "stored": list(map(int, stored)),
             "parameters": {name: each[0].parameters for name, each in trained.items()},
-            "pairs": {
-                name: study.spread([one.final["test_accuracy"] for one in each]) for name, each in trained.items()
-            },
-            "swapped": {
-                name: study.spread([one.final["test_swapped"] for one in each]) for name, each in trained.items()
-            },
+            "pairs": {name: final(each, "test_accuracy") for name, each in trained.items()},
+            "swapped": {name: final(each, "test_swapped") for name, each in trained.items()},
             "classified": {
-                name: {k: study.spread(values) for k, values in by_k.items()} for name, by_k in accuracies.items()
+                name: {k: spread(values) for k, values in each.items()} for name, each in accuracies.items()
             },
             "curves": {name: [record["test_accuracy"] for record in each[0].records] for name, each in trained.items()},
         },
@@ -68,8 +60,11 @@ def run(opened: Study, config: ComparativeConfig, options: RunOptions) -> None:
     )
 
 
-def training(name: str, data: Dataset, splits: Mapping[str, Resident], config: ComparativeConfig) -> Training:
-    return Training(
+def train(
+    study: Study, name: str, data: Dataset, splits: Mapping[str, Resident], config: ComparativeConfig
+) -> list[Trained]:
+    """Trains the `symmetric` or the `ordered` network."""
+    return study.repeat(
         name,
         lambda: ComparativeMLP(config.code_sizes, config.head_sizes, is_symmetric=name == "symmetric"),
         lambda network: comparison(network, data.standardisation),
@@ -156,18 +151,12 @@ def draw(found: Mapping[str, Any]) -> Figure:
     """Draws the accuracy on pairs over the epochs, and that of classification by the number of stored examples."""
     figure, (pairs, classified) = plots.row(2, widths=(1.2, 1.4))
     for name, curve in found["curves"].items():
-        pairs.plot(range(1, len(curve) + 1), [100 * share for share in curve], marker=".", label=f"{name} network")
-    pairs.set(title="same digit? accuracy on test pairs", xlabel="epoch", ylabel="%")
-    pairs.xaxis.set_major_locator(MaxNLocator(integer=True))
+        plots.by_epoch(pairs, curve, label=f"{name} network")
+    pairs.set_title("same digit? accuracy on test pairs")
     pairs.legend()
     for name, by_k in found["classified"].items():
-        classified.errorbar(
-            found["stored"],
-            [100 * each["mean"] for each in by_k.values()],
-            yerr=plots.bars(by_k.values(), 100),
-            marker="o",
-            label=NEIGHBOURS.get(name, f"{name} network"),
-        )
+        label = NEIGHBOURS.get(name, f"{name} network")
+        plots.error_bars(classified, found["stored"], by_k.values(), marker="o", label=label)
     classified.set(title="test accuracy as a classifier", xlabel="stored examples a class", ylabel="%", xscale="log")
     classified.set_xticks(found["stored"], labels=list(map(str, found["stored"])), minor=False)
     classified.minorticks_off()
@@ -176,14 +165,14 @@ def draw(found: Mapping[str, Any]) -> Figure:
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     rows = [
         [f"{name} network", f"{found['pairs'][name]['mean']:.2%}", f"{found['swapped'][name]['mean']:.2%}"]
         for name in NETWORKS
     ]
     yield tables.table(["test pairs", "accuracy", "answers that change when swapped"], rows)
     rows = [
-        [label, *(study.percent(each) for each in found["classified"][name].values())]
+        [label, *(percent(each) for each in found["classified"][name].values())]
         for name, label in [*((name, f"{name} network") for name in NETWORKS), *NEIGHBOURS.items()]
     ]
     yield tables.table(["test accuracy, examples a class", *map(str, found["stored"])], rows)

@@ -20,7 +20,7 @@ from weirdonetworks.lab.config import setting
 
 @dataclasses.dataclass(frozen=True)
 class ConservationConfig(settings.DigitsConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     epochs: int = setting(1, "Passes over the training data at the greatest learning rate.", minimum=1)
     learning_rate: float = setting(0.1, "The greatest learning rate.", minimum=1e-30, short="lr")

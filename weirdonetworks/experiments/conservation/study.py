@@ -1,4 +1,4 @@
-"""What the experiment `conservation` trains, measures, draws and prints."""
+"""Steps of the experiment `conservation`: train, measure, draw, table."""
 
 import dataclasses
 import itertools
@@ -15,10 +15,9 @@ from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.drift import DriftMonitor
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, Trained, final
 from weirdonetworks.measure.conserved import Conserved, conserved_quantities
 from weirdonetworks.measure.layer_chain import layers_of
 
@@ -28,7 +27,7 @@ NETWORKS = ("linear", "ReLU", CONVOLUTIONS, "layer norm", CONTROL)
 ROUNDING = 5e-5  # A drift below that may be rounding in float32, over thousands of steps.
 
 
-def run(opened: Study, config: ConservationConfig, options: RunOptions) -> None:
+def run(study: Study, config: ConservationConfig, options: RunOptions) -> None:
     """Trains each network at each rate."""
     data = digits.load(config, options)
     splits = loop.residents(data)
@@ -36,30 +35,21 @@ def run(opened: Study, config: ConservationConfig, options: RunOptions) -> None:
     for kind in NETWORKS:
         drifts: dict[str, list[Any]] = {}
         for halving, rate in enumerate(config.rates()):
-            trials = [
-                dataclasses.replace(trial, learning_rate=rate, epochs=config.epochs * 2**halving)
-                for trial in config.trials()
-            ]
-            trained = opened.trials([training(kind, halving, data, splits, trial) for trial in trials])
+            paced = dataclasses.replace(config, learning_rate=rate, epochs=config.epochs * 2**halving)
+            trained = train(study, kind, halving, data, splits, paced)
             symmetries = {each.name: each.symmetry for each in quantities(kind, trained[0].network)}
             for name in symmetries:
-                ends = [each.final[f"drift/{name}"] for each in trained]
-                drifts.setdefault(name, []).append(study.spread(ends))
+                drifts.setdefault(name, []).append(final(trained, f"drift/{name}"))
         networks[kind] = {
-            name: {"symmetry": symmetries[name], "drift": values, "power": fitted(config.rates(), values)}
+            name: {"symmetry": symmetries[name], "drift": values, "power": fitted_power(config.rates(), values)}
             for name, values in drifts.items()
         }
-    opened.finish({"rates": config.rates(), "networks": networks}, draw)
+    study.finish({"rates": config.rates(), "networks": networks}, draw)
 
 
-def power(quantity: Mapping[str, Any]) -> str:
-    """Writes the power of the rate that a drift goes by; a dash where the drift may be rounding."""
-    return "-" if quantity["power"] is None else f"{quantity['power']:.2f}"
-
-
-def training(kind: str, halving: int, data: Any, splits: Any, config: ConservationConfig) -> Training:
-    """Describes the training of a network, with a monitor of what it ought to conserve."""
-    return Training(
+def train(study: Study, kind: str, halving: int, data: Any, splits: Any, config: ConservationConfig) -> list[Trained]:
+    """Trains a network, and monitors the drift of what it ought to conserve."""
+    return study.repeat(
         f"{kind}_{halving}".replace(" ", "_"),
         lambda: network(kind, config, data),
         digits.classifier(data),
@@ -105,10 +95,10 @@ def quantities(kind: str, made: snt.Module) -> list[Conserved]:
     return conserved_quantities(layers, tf.nn.sparse_softmax_cross_entropy_with_logits)
 
 
-def fitted(rates: Sequence[float], drifts: Sequence[Mapping[str, Any]]) -> float | None:
+def fitted_power(rates: Sequence[float], drifts: Sequence[Mapping[str, Any]]) -> float | None:
     """Fits the power p to drifts in proportion to rate^p, by least squares of the logarithms; None for rounding.
 
-    >>> fitted([0.4, 0.2, 0.1], [{"mean": 0.08}, {"mean": 0.04}, {"mean": 0.02}])
+    >>> fitted_power([0.4, 0.2, 0.1], [{"mean": 0.08}, {"mean": 0.04}, {"mean": 0.02}])
     1.0
     """
     means = [drift["mean"] for drift in drifts]
@@ -138,10 +128,20 @@ def draw(found: Any) -> Figure:
     return figure
 
 
+def power(quantity: Mapping[str, Any]) -> str:
+    """Formats the power of the rate that a drift goes by; a dash where the drift may be rounding."""
+    return "-" if quantity["power"] is None else f"{quantity['power']:.2f}"
+
+
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     rows = [
-        [f"{network}, {name}", each["symmetry"], *(f"{drift['mean']:.1e}" for drift in each["drift"]), power(each)]
+        [
+            f"{network}, {name}",
+            each["symmetry"],
+            *(f"{drift['mean']:.1e}" for drift in each["drift"]),
+            power(each),
+        ]
         for network, quantities in found["networks"].items()
         for name, each in quantities.items()
     ]

@@ -12,6 +12,6 @@ from weirdonetworks.lab.config import StudyConfig, setting
 
 @dataclasses.dataclass(frozen=True)
 class ConvolutionConfig(StudyConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     epochs: int = setting(6, "Passes over the training data.", minimum=1)

@@ -1,4 +1,4 @@
-"""What the experiment `convolution` trains, measures, draws and prints."""
+"""Steps of the experiment `convolution`: train, measure, draw, table."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +10,11 @@ from weirdonetworks.lab.training.study import Study
 from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork
 
 
-def run(opened: Study, config: ConvolutionConfig, options: RunOptions) -> None:
+def run(study: Study, config: ConvolutionConfig, options: RunOptions) -> None:
     """Trains the network, and measures it."""
-    classifiers.run(opened, ConvolutionNetwork, config, options, takes=("is_training", "seed"))
+    classifiers.run(study, ConvolutionNetwork, config, options, takes=("is_training", "seed"))
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found."""
+    """Formats the results as a table."""
     yield classifiers.table(found, "convolution")

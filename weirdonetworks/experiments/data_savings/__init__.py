@@ -22,7 +22,7 @@ from weirdonetworks.lab.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class DataSavingsConfig(settings.MonomialsConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     epochs: int = setting(6, "Passes over as many images as the largest set has.", minimum=1)
     sizes: tuple[int, ...] = setting(

@@ -1,4 +1,4 @@
-"""What the experiment `data_savings` trains, measures, draws and prints."""
+"""Steps of the experiment `data_savings`: train, measure, draw, table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,13 +16,13 @@ from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset, Split
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, study
-from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training.study import Study, Trained, final, percent
 from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import Resident
 
 
-def run(opened: Study, config: DataSavingsConfig, options: RunOptions) -> None:
+def run(study: Study, config: DataSavingsConfig, options: RunOptions) -> None:
     """Trains the networks on each number of images."""
     data = transformed.turned(digits.load(config, options), 90, config.data_seed)
     if config.sizes[-1] > len(data.train):
@@ -32,11 +32,8 @@ def run(opened: Study, config: DataSavingsConfig, options: RunOptions) -> None:
     networks = {}
     for contestant in contestants(data, config):
         width = digits.fitting_width(contestant.of_width, side, config.parameters)
-        trained = [
-            opened.trials([training(contestant, width, data, splits, size, trial) for trial in config.trials()])
-            for size in config.sizes
-        ]
-        accuracies = [study.spread([each.final["test_accuracy"] for each in of_size]) for of_size in trained]
+        trained = [train(study, contestant, width, data, splits, size, config) for size in config.sizes]
+        accuracies = [final(of_size, "test_accuracy") for of_size in trained]
         means = [each["mean"] for each in accuracies]
         networks[contestant.name] = {
             "width": width,
@@ -44,7 +41,7 @@ def run(opened: Study, config: DataSavingsConfig, options: RunOptions) -> None:
             "test_accuracy": accuracies,
             "images_needed": [images_needed(config.sizes, means, target) for target in config.targets],
         }
-    opened.finish({"sizes": config.sizes, "targets": config.targets, "networks": networks}, draw)
+    study.finish({"sizes": config.sizes, "targets": config.targets, "networks": networks}, draw)
 
 
 def contestants(data: Dataset, config: DataSavingsConfig) -> Sequence[comparison.Contestant]:
@@ -59,22 +56,27 @@ def contestants(data: Dataset, config: DataSavingsConfig) -> Sequence[comparison
     ]
 
 
-def training(
+def train(
+    study: Study,
     contestant: comparison.Contestant,
     width: int,
     data: Dataset,
     splits: Mapping[str, Any],
     size: int,
     config: DataSavingsConfig,
-) -> Training:
-    """Describes the training of a network on some of the images."""
-    return Training(
-        f"{contestant.name}_{size}".replace(" ", "_"),
-        contestant.of_width(width),
-        digits.classifier(data, contestant.augment),
-        {**splits, "train": Resident(some(data.train, size, config.sizes[-1], config.random_seed))},
-        config,
-    )
+) -> list[Trained]:
+    """Trains a network on `size` images, each trial on its own."""
+
+    def training(trial: DataSavingsConfig) -> Training:
+        return Training(
+            f"{contestant.name}_{size}".replace(" ", "_"),
+            contestant.of_width(width),
+            digits.classifier(data, contestant.augment),
+            {**splits, "train": Resident(some(data.train, size, config.sizes[-1], trial.random_seed))},
+            trial,
+        )
+
+    return study.trials([training(trial) for trial in config.trials()])
 
 
 def some(split: Split, size: int, length: int, seed: int) -> Split:
@@ -107,23 +109,16 @@ def draw(found: Any) -> Figure:
     """Draws the accuracy against the number of images."""
     figure, (axes,) = plots.row(1, widths=(1.7,), height=3.6)
     for name, each in found["networks"].items():
-        axes.errorbar(
-            found["sizes"],
-            [100 * accuracy["mean"] for accuracy in each["test_accuracy"]],
-            yerr=plots.bars(each["test_accuracy"], 100),
-            marker="o",
-            capsize=3,
-            label=name,
-        )
+        plots.error_bars(axes, found["sizes"], each["test_accuracy"], marker="o", capsize=3, label=name)
     axes.set(title="digits turned by quarters", xlabel="training images", ylabel="test accuracy, %", xscale="log")
     axes.legend(loc="lower right", frameon=False)
     return figure
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     rows = [
-        [name, f"{each['parameters']:,}", *map(study.percent, each["test_accuracy"])]
+        [name, f"{each['parameters']:,}", *map(percent, each["test_accuracy"])]
         for name, each in found["networks"].items()
     ]
     header = ["test accuracy", "parameters", *(tables.counted(size, "image") for size in found["sizes"])]

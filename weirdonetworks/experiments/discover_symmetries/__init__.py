@@ -17,7 +17,7 @@ from weirdonetworks.lab.config import Config, setting
 
 @dataclasses.dataclass(frozen=True)
 class DiscoverSymmetriesConfig(Config):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     dataset: str = setting("MNIST", "MNIST, or the name of a TensorFlow Datasets data set of grey square images.")
     examples: int | None = setting(None, "Take only the first so many training images.", minimum=1)

@@ -1,4 +1,4 @@
-"""What the experiment `discover_symmetries` trains, measures, draws and prints."""
+"""Steps of the experiment `discover_symmetries`: train, measure, draw, table."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,9 +31,9 @@ THRESHOLDS = np.linspace(0.02, 0.3, 29).round(2).tolist()
 CURVES = ("quarter turn", "half turn", "left and right", "top and bottom", "one pixel right", "at random")
 
 
-def run(opened: Study, config: DiscoverSymmetriesConfig, options: RunOptions) -> None:
+def run(study: Study, config: DiscoverSymmetriesConfig, options: RunOptions) -> None:
     """Makes the graphs, measures them, and records what was found."""
-    opened.finish(measure(config, options), draw)
+    study.finish(measure(config, options), draw)
 
 
 def measure(config: DiscoverSymmetriesConfig, options: RunOptions) -> dict[str, Any]:
@@ -100,8 +100,7 @@ def draw(found: Any) -> Figure:
     for index, (graph, each) in enumerate(found["graphs"].items()):
         places = np.arange(len(names)) + (index + 0.5) * thickness - 0.4
         bars.barh(places, [100 * each["kept"][name] for name in names], thickness, label=graph)
-    bars.set_yticks(range(len(names)), names)
-    bars.invert_yaxis()
+    plots.name_rows(bars, names)
     bars.set(title="edges kept", xlabel="%", xlim=(0, 100))
     figure.legend(*bars.get_legend_handles_labels(), loc="outside lower left", ncols=len(GRAPHS))
     thresholds = [each["threshold"] for each in found["by_threshold"]]
@@ -114,7 +113,7 @@ def draw(found: Any) -> Figure:
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     rows = [
         [name, f"{each['edges']:,}", each["symmetries"], f"{each['moved']:,}"] for name, each in found["graphs"].items()
     ]

@@ -20,7 +20,7 @@ from weirdonetworks.lab.config import setting
 
 @dataclasses.dataclass(frozen=True)
 class InvariantChoiceConfig(settings.MonomialsConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     epochs: int = setting(10, "Passes over the training data.", minimum=1)
     width: int = setting(16, "The width of the polynomial layer.", minimum=1)

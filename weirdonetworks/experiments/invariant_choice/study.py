@@ -1,4 +1,4 @@
-"""What the experiment `invariant_choice` trains, measures, draws and prints."""
+"""Steps of the experiment `invariant_choice`: train, measure, draw, table."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -13,13 +13,11 @@ from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.hooks import Following
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, percent, spread
 from weirdonetworks.measure import invariant_weights
 
 DATA = ("upright", "turned", "augmented")
@@ -27,41 +25,35 @@ GROUPS = ("quarter turns", "left and right")
 INKED = 5  # The least standard deviation of an inked pixel, of 255, over the training images; of all its turns too.
 
 
-def run(opened: Study, config: InvariantChoiceConfig, options: RunOptions) -> None:
+def run(study: Study, config: InvariantChoiceConfig, options: RunOptions) -> None:
     """Trains the networks."""
     upright = digits.load(config, options)
     side = upright.train.images.shape[1]
     sorts = {"upright": upright, "turned": transformed.turned(upright, 90, config.data_seed)}
     splits = {name: loop.residents(data) for name, data in sorts.items()}
     make = digits.maker("polynomial", side, config.degree, [config.width, 64, len(upright.classes)])
-    shares, chance = measures(upright, config.degree)
+    shares, chance = measure(upright, config.degree)
     networks = {}
     for name in DATA:
-        shown = name if name in sorts else "upright"
-        augment = RandomTransform(image_rotations(side, side)) if name == "augmented" else None
-        trained = opened.trials(
-            [
-                Training(
-                    name,
-                    make,
-                    digits.classifier(sorts[shown], augment),
-                    splits[shown],
-                    trial,
-                    hooks=lambda network: [Following(lambda: shares(network))],
-                )
-                for trial in config.trials()
-            ]
+        sort = name if name in sorts else "upright"
+        trained = study.repeat(
+            name,
+            make,
+            digits.classifier(sorts[sort], digits.quarter_turns(upright) if name == "augmented" else None),
+            splits[sort],
+            config,
+            hooks=lambda network: [Following(lambda: shares(network))],
         )
         ends = [shares(each.network) for each in trained]
         networks[name] = {
             "parameters": trained[0].parameters,
             "accuracy": {
-                test: study.spread([each.trainer.evaluate(data["test"])["accuracy"] for each in trained])
+                test: spread([each.trainer.evaluate(data["test"])["accuracy"] for each in trained])
                 for test, data in splits.items()
             },
             "shares": {
                 part: {
-                    "trained": study.spread([end[part] for end in ends]),
+                    "trained": spread([end[part] for end in ends]),
                     "by_epoch": np.mean(
                         [[at[part] for at in (*each.records, end)] for each, end in zip(trained, ends, strict=True)],
                         axis=0,
@@ -70,11 +62,15 @@ def run(opened: Study, config: InvariantChoiceConfig, options: RunOptions) -> No
                 for part in chance
             },
         }
-    opened.finish({"chance": chance, "networks": networks}, draw)
+    study.finish({"chance": chance, "networks": networks}, draw)
 
 
-def measures(data: Dataset, degree: int) -> tuple[Callable[[Any], dict[str, float]], Mapping[str, float]]:
-    """Returns what measures a network's invariant shares, named by degree, group and pixels, and what chance gives."""
+def measure(data: Dataset, degree: int) -> tuple[Callable[[Any], dict[str, float]], Mapping[str, float]]:
+    """Prepares the measurement of invariant shares of a network's first layer.
+
+    Returns:
+      The function that gives a network's shares, by degree, group and pixels; and the shares of random weights.
+    """
     side = data.train.images.shape[1]
     points = np.arange(side * side).reshape(side, side)
     groups = {
@@ -130,15 +126,15 @@ def draw(found: Any) -> Figure:
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     rows = [
-        [name, *(study.percent(each["accuracy"][test]) for test in ("upright", "turned"))]
+        [name, *(percent(each["accuracy"][test]) for test in ("upright", "turned"))]
         for name, each in found["networks"].items()
     ]
     yield tables.table(["trained on digits", "accuracy, upright", "accuracy, turned"], rows)
     rows = []
     for part, chance in found["chance"].items():
         shares = [each["shares"][part] for each in found["networks"].values()]
-        rows.append([part, f"{chance:.1%}", *(study.percent(share["trained"]) for share in shares)])
+        rows.append([part, f"{chance:.1%}", *(percent(share["trained"]) for share in shares)])
     header = ["invariant share of the weights", "by chance", *found["networks"]]
     yield tables.table(header, rows)

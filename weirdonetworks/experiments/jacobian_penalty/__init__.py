@@ -18,7 +18,7 @@ from weirdonetworks.lab.config import setting
 
 @dataclasses.dataclass(frozen=True)
 class JacobianPenaltyConfig(settings.DigitsConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     shrink: int = setting(1, "Make images smaller by this factor; 1 leaves them.", minimum=1)
     width: int = setting(300, "The width of the first hidden layer.", minimum=1)

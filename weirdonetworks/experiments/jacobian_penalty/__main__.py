@@ -1,4 +1,4 @@
-"""Runs the experiment; its settings are in the package, its steps in `study`."""
+"""Runs the experiment: settings in the package, steps in `study`."""
 
 from weirdonetworks.experiments.jacobian_penalty import JacobianPenaltyConfig
 from weirdonetworks.lab import experiment, flags

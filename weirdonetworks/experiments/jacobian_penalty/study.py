@@ -1,10 +1,9 @@
-"""What the experiment `jacobian_penalty` trains, measures, draws and prints."""
+"""Steps of the experiment `jacobian_penalty`: train, measure, draw, table."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import tensorflow as tf
 from matplotlib.figure import Figure
 
 from weirdonetworks.algebra.transforms import rotation
@@ -13,13 +12,11 @@ from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, study
+from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.penalties import JacobianPenalty
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.measure import stability
 from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative, local_equivariance_error
 
@@ -27,29 +24,21 @@ NEAR = range(-30, 31, 5)  # Degrees.
 WHOLE = range(-180, 180, 15)
 
 
-def run(opened: Study, config: JacobianPenaltyConfig, options: RunOptions) -> None:
+def run(study: Study, config: JacobianPenaltyConfig, options: RunOptions) -> None:
     """Trains the networks and measures them."""
     data = digits.load(config, options)
     side = data.train.images.shape[1]
     splits = loop.residents(data)
     turned = loop.residents(transformed.turned(data, 1, config.data_seed))["test"]
     make = digits.maker("plain", side, 1, [config.width, 100, len(data.classes)])
-    turns = RandomTransform([rotation(side, side, angle) for angle in range(0, 360, 5)])
     networks = {}
-    for (shown, augment), strength in itertools.product(
-        {"upright": None, "turned": turns}.items(), (0.0, *config.strengths)
-    ):
-        name = f"{shown}, penalty {strength:g}" if strength else shown
-        trained = opened.trials(
-            [
-                Training(
-                    name.replace(",", "").replace(" ", "_"), make, objective(data, strength, augment), splits, trial
-                )
-                for trial in config.trials()
-            ]
-        )
-        networks[name] = summarised([measure(each, data, turned, config.examined) for each in trained])
-    opened.finish({"networks": networks}, draw)
+    augments = {"upright": None, "turned": digits.any_turns(data)}
+    for (sort, augment), strength in itertools.product(augments.items(), (0.0, *config.strengths)):
+        name = f"{sort}, penalty {strength:g}" if strength else sort
+        run_name = name.replace(",", "").replace(" ", "_")
+        trained = study.repeat(run_name, make, objective(data, strength, augment), splits, config)
+        networks[name] = spreads([measure(each, data, turned, config.examined) for each in trained])
+    study.finish({"networks": networks}, draw)
 
 
 def objective(data: Dataset, strength: float, augment: Any) -> Callable[[Any], Any]:
@@ -67,12 +56,9 @@ def objective(data: Dataset, strength: float, augment: Any) -> Callable[[Any], A
     return make
 
 
-def measure(trained: Any, data: Dataset, turned: Any, examined: int) -> dict[str, dict[str, float]]:
+def measure(trained: Trained, data: Dataset, turned: Any, examined: int) -> dict[str, dict[str, float]]:
     """Measures one trained network."""
-
-    def probabilities(images: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(trained.network(data.standardisation(images)))
-
+    probabilities = digits.probabilities(trained.network, data)
     few, side = data.test[:examined], data.test.images.shape[1]
     turns = [rotation(side, side, angle) for angle in (*NEAR, *WHOLE)]
     outputs = stability.outputs_over(probabilities, few.images, turns)
@@ -94,19 +80,11 @@ def measure(trained: Any, data: Dataset, turned: Any, examined: int) -> dict[str
     }
 
 
-def summarised(trials: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
-    """Joins what was measured in each trial to a `spread` of each figure."""
-    return {
-        kind: {name: study.spread([trial[kind][name] for trial in trials]) for name in figures}
-        for kind, figures in trials[0].items()
-    }
-
-
 def draw(found: Any) -> Figure:
     """Draws the accuracy by angle, and the Lie derivatives: squares for networks trained on turned digits."""
     figure, (accuracy, derivative) = plots.row(2, widths=[1.3, 1.3], height=3.8)
     networks: Mapping[str, Any] = found["networks"]
-    half = len(networks) // 2  # Those shown upright come first; the same strengths have the same colour.
+    half = len(networks) // 2  # Those trained upright come first; the same strengths have the same colour.
     for index, (name, each) in enumerate(networks.items()):
         colour, is_turned = plots.COLOURS[index % half % len(plots.COLOURS)], index >= half
         by_angle = {int(angle): 100 * spread["mean"] for angle, spread in each["accuracy_by_angle"].items()}
@@ -116,21 +94,19 @@ def draw(found: Any) -> Figure:
         derivative.plot(errors, range(len(errors)), "s" if is_turned else "o", color=colour, fillstyle="none")
     accuracy.set(xlabel="test digits turned by, degrees", ylabel="%", title="accuracy", ylim=(0, 102))
     accuracy.set_xticks(range(-180, 181, 90))
-    names = list(next(iter(networks.values()))["lie_derivative"])
-    derivative.set_yticks(range(len(names)), names)
-    derivative.invert_yaxis()
+    plots.name_rows(derivative, next(iter(networks.values()))["lie_derivative"])
     derivative.set(xscale="log", title="squared Lie derivative of the probabilities")
     figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower center", ncols=half, frameon=False)
     return figure
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     networks = found["networks"]
     rows = [
         [
             name,
-            *(study.percent(accuracy) for accuracy in each["accuracy"].values()),
+            *(percent(accuracy) for accuracy in each["accuracy"].values()),
             *(f"{variance['mean']:.1e}" for variance in each["variance"].values()),
         ]
         for name, each in networks.items()

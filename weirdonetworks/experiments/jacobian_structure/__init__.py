@@ -32,7 +32,7 @@ from weirdonetworks.lab.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class JacobianStructureConfig(settings.DigitsConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     shrink: int = setting(1, "Make images smaller by this factor; 1 leaves them.", minimum=1)
     width: int = setting(300, "The width of the perceptron's first hidden layer.", minimum=1)

@@ -1,4 +1,4 @@
-"""What the experiment `jacobian_structure` trains, measures, draws and prints."""
+"""Steps of the experiment `jacobian_structure`: train, measure, draw, table."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
@@ -11,25 +11,22 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weirdonetworks.algebra.transforms import rotation
-from weirdonetworks.experiments.jacobian_penalty import study as jacobian_penalty
 from weirdonetworks.experiments.jacobian_structure import JacobianStructureConfig
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots, seeds
 from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, study
-from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training.study import Study, percent, spreads
 from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.measure.jacobian import InvariantDirections, VectorField, jacobian_along, spectrum
 from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative_by_layer
 from weirdonetworks.measure.stability import Floats
 
 Images = npt.NDArray[np.float32]
-Figures = dict[str, dict[str, float]]
+Metrics = dict[str, Any]
 UNTRAINED, UPRIGHT, TURNED = "untrained", "upright", "turned"
 PERCEPTRON, CONVOLUTIONS = "perceptron", "convolutions"
 NETWORKS = {PERCEPTRON: (UNTRAINED, UPRIGHT, TURNED), CONVOLUTIONS: (UNTRAINED, UPRIGHT)}
@@ -39,7 +36,7 @@ SHOWN = 1e-2  # The tolerance of the shares that are printed.
 LAYERED = ("rotation", "shift right", "shift up")  # The motions that are followed layer by layer.
 
 
-def run(opened: Study, config: JacobianStructureConfig, options: RunOptions) -> None:
+def run(study: Study, config: JacobianStructureConfig, options: RunOptions) -> None:
     """Trains the networks and measures them.
 
     Raises:
@@ -54,17 +51,14 @@ def run(opened: Study, config: JacobianStructureConfig, options: RunOptions) -> 
     images = data.standardisation(data.test[: config.examined].images).numpy()
     blank = data.train.images.max(axis=0) == 0
     networks = {}
-    for kind, shown in NETWORKS.items():
-        for digit in shown:
-            spectra, trials = [], []
-            for network, stages, figures in prepared(opened, kind, digit, data, splits, config):
-                singular, directions = spectrum(network, images)
-                figures |= structure(singular, directions, images, blank) | derivatives(network, images)
-                spectra.append(singular / singular[0])
-                trials.append(figures | by_layer(stages, images) if kind == CONVOLUTIONS else figures)
-            mean = {"spectrum": np.mean(spectra, axis=0).tolist()}
-            networks[f"{kind}, {digit}"] = jacobian_penalty.summarised(trials) | mean
-    opened.finish({"networks": networks}, draw)
+    for kind, sorts in NETWORKS.items():
+        for digit in sorts:
+            trials = []
+            for network, stages, accuracy in train(study, kind, digit, data, splits, config):
+                metrics = accuracy | measure(network, images, blank)
+                trials.append(metrics | measure_layers(stages, images) if kind == CONVOLUTIONS else metrics)
+            networks[f"{kind}, {digit}"] = spreads(trials)
+    study.finish({"networks": networks}, draw)
 
 
 def make_stages(kind: str, config: JacobianStructureConfig, classes: int) -> dict[str, Any]:
@@ -78,10 +72,10 @@ def make_stages(kind: str, config: JacobianStructureConfig, classes: int) -> dic
     return stages | {"flatten": snt.Flatten(), "dense": snt.nets.MLP(sizes)}
 
 
-def prepared(
-    opened: Study, kind: str, digit: str, data: Dataset, splits: Mapping[str, Any], config: JacobianStructureConfig
-) -> list[tuple[snt.Module, Mapping[str, Any], Figures]]:
-    """Makes networks and trains them, unless they are the untrained ones.
+def train(
+    study: Study, kind: str, digit: str, data: Dataset, splits: Mapping[str, Any], config: JacobianStructureConfig
+) -> list[tuple[snt.Module, Mapping[str, Any], Metrics]]:
+    """Makes the networks of one kind, and trains them unless `digit` is `UNTRAINED`.
 
     Returns:
       The network of each trial, its stages, and its accuracy.
@@ -95,17 +89,15 @@ def prepared(
     trials = config.trials()
     if digit == UNTRAINED:
         networks: list[Any] = []
-        accuracies: list[Figures] = [{} for _ in trials]
+        accuracies: list[Metrics] = [{} for _ in trials]
         for trial in trials:
             tf.random.set_seed(seeds.derive(trial.random_seed, "weights")[0])
             networks.append(made(trial))
             networks[-1](tf.zeros([1, *data.test.images.shape[1:]]))
     else:
-        height, width = data.test.images.shape[1:3]
-        turns = [rotation(height, width, angle) for angle in range(0, 360, 5)] if digit == TURNED else []
-        objective = digits.classifier(data, RandomTransform(turns) if turns else None)
+        objective = digits.classifier(data, digits.any_turns(data) if digit == TURNED else None)
         name = f"{kind}_{digit}"
-        trained = opened.trials(
+        trained = study.trials(
             [Training(name, functools.partial(made, trial), objective, splits, trial) for trial in trials]
         )
         networks = [each.network for each in trained]
@@ -113,8 +105,15 @@ def prepared(
     return list(zip(networks, [stages[trial.random_seed] for trial in trials], accuracies, strict=True))
 
 
-def structure(singular: Floats, directions: Floats, images: Images, blank: npt.NDArray[np.bool_]) -> Figures:
-    """Counts the sensitive directions, and measures what lies along the others.
+def measure(network: snt.Module, images: Images, blank: npt.NDArray[np.bool_]) -> Metrics:
+    """Measures the spectrum of a network's Jacobians, and its derivatives along the velocities of images."""
+    singular, directions = spectrum(network, images)
+    shares = measure_directions(singular, directions, images, blank)
+    return {"spectrum": (singular / singular[0]).tolist(), **shares, **measure_derivatives(network, images)}
+
+
+def measure_directions(singular: Floats, directions: Floats, images: Images, blank: npt.NDArray[np.bool_]) -> Metrics:
+    """Counts the sensitive directions, and measures the shares of vectors along the invariant ones.
 
     Raises:
       ValueError: If all singular values are 0.
@@ -126,7 +125,7 @@ def structure(singular: Floats, directions: Floats, images: Images, blank: npt.N
         pixels = np.eye(blank.size)[blank.ravel()]
         vectors = {"pixels without ink": pixels.reshape(-1, *blank.shape)} | vectors
     sensitive: dict[str, float] = {}
-    shares: Figures = {}
+    shares: Metrics = {}
     for tolerance in TOLERANCES:
         rank = int((singular > tolerance * singular[0]).sum())
         found = InvariantDirections(singular[:rank], directions[:rank], bound=float(tolerance * singular[0]))
@@ -138,7 +137,7 @@ def structure(singular: Floats, directions: Floats, images: Images, blank: npt.N
     return {"sensitive": sensitive, **shares}
 
 
-def derivatives(network: snt.Module, images: Images) -> Figures:
+def measure_derivatives(network: snt.Module, images: Images) -> Metrics:
     """Measures the derivatives along the velocities of images, beside those along noise and velocities of others."""
 
     def of_another(move: VectorField) -> VectorField:
@@ -158,18 +157,18 @@ def derivatives(network: snt.Module, images: Images) -> Figures:
     }
 
 
-def by_layer(stages: Mapping[str, Any], images: Images) -> Figures:
+def measure_layers(stages: Mapping[str, Any], images: Images) -> Metrics:
     """Measures what each layer adds to the Lie derivatives of the whole."""
     moves = [IMAGE_GENERATORS[name] for name in LAYERED]
     added = np.stack(lie_derivative_by_layer(list(stages.values()), images, moves), axis=1).astype(np.float64)
-    figures = {}
+    metrics = {}
     for name, layers in zip(LAYERED, added, strict=True):
         whole = layers.sum(axis=0)
         sizes = np.linalg.norm(layers.reshape(len(layers), -1), axis=1) / np.linalg.norm(whole)
         parts = (layers * whole).sum(axis=(1, 2)) / np.square(whole).sum()
-        figures[f"size_by_layer/{name}"] = dict(zip(stages, sizes.tolist(), strict=True))
-        figures[f"part_by_layer/{name}"] = dict(zip(stages, parts.tolist(), strict=True))
-    return figures
+        metrics[f"size_by_layer/{name}"] = dict(zip(stages, sizes.tolist(), strict=True))
+        metrics[f"part_by_layer/{name}"] = dict(zip(stages, parts.tolist(), strict=True))
+    return metrics
 
 
 def fields() -> dict[str, VectorField]:
@@ -199,7 +198,7 @@ def draw(found: Any) -> Figure:
         compared = [spread["mean"] for spread in each["over_another"].values()]
         motions.plot(compared, range(len(compared)), "o", color=colour, fillstyle="full" if trained else "none")
     values.set(yscale="log", ylim=(3e-4, 1.3), xlabel="direction", title="singular values over the largest")
-    _name_rows(motions, next(iter(networks.values()))["over_another"])
+    plots.name_rows(motions, next(iter(networks.values()))["over_another"])
     motions.axvline(1, color="0.6", linestyle=":")
     motions.set_xlim(left=0)
     motions.set_title("derivative over another image's")
@@ -219,20 +218,15 @@ def _draw_layers(axes: Axes, networks: Mapping[str, Any]) -> None:
         rows = [row + 0.25 * (index - 1) for row in range(len(parts[after]))]
         axes.barh(rows, parts[after], height=0.22, color=grey, label=motion)
         axes.plot(parts[before], rows, "o", color=colour, markersize=4, fillstyle="none")
-    _name_rows(axes, networks[after][f"part_by_layer/{LAYERED[0]}"])
+    plots.name_rows(axes, networks[after][f"part_by_layer/{LAYERED[0]}"])
     axes.set(title=f"{CONVOLUTIONS}: part in the Lie derivative", xlabel="%")
     axes.legend(loc="upper right")
 
 
-def _name_rows(axes: Axes, names: Mapping[str, Any]) -> None:
-    axes.set_yticks(range(len(names)), list(names))
-    axes.invert_yaxis()
-
-
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     networks = found["networks"]
-    yield table_of("test accuracy", "accuracy", networks, study.percent)
+    yield table_of("test accuracy", "accuracy", networks, percent)
     yield table_of("sensitive directions above", "sensitive", networks, lambda found: f"{found['mean']:.0f}")
     yield table_of(f"invariant share at {SHOWN:g}", f"share/{SHOWN:g}", networks, lambda found: f"{found['mean']:.1%}")
     yield table_of("derivative over white noise's", "over_noise", networks, two_digits)
@@ -243,12 +237,12 @@ def table(found: Any) -> Iterator[str]:
 
 
 def table_of(title: str, kind: str, networks: Mapping[str, Any], write: Callable[[Any], str]) -> str:
-    """Lays out the table of one kind of figures, of the networks that have them."""
+    """Formats one kind of metrics as a table, of the networks that have them."""
     having = {name: each[kind] for name, each in networks.items() if kind in each}
     header = [title, *next(iter(having.values()))]
     return tables.table(header, [[name, *map(write, each.values())] for name, each in having.items()])
 
 
 def two_digits(found: Mapping[str, Any]) -> str:
-    """Writes the mean of a `spread`."""
+    """Formats the mean of a `spread`."""
     return f"{found['mean']:z.2f}"

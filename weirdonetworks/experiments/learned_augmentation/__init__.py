@@ -16,7 +16,7 @@ from weirdonetworks.lab.config import setting
 
 @dataclasses.dataclass(frozen=True)
 class LearnedAugmentationConfig(settings.DigitsConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     learning_rate: float = setting(0.005, "The learning rate at the start.", minimum=0.0, short="lr")
     weight_decay: float | None = setting(0.0, "Weight decay; it would draw the widths too.", minimum=0.0, short="wd")

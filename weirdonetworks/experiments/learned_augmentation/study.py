@@ -1,4 +1,4 @@
-"""What the experiment `learned_augmentation` trains, measures, draws and prints."""
+"""Steps of the experiment `learned_augmentation`: train, measure, draw, table."""
 
 import functools
 import itertools
@@ -18,17 +18,16 @@ from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, percent, spread
 from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
 
 STYLES = (":", "-.", "--", "-")  # Of lines, by range.
 
 
-def run(opened: Study, config: LearnedAugmentationConfig, options: RunOptions) -> None:
+def run(study: Study, config: LearnedAugmentationConfig, options: RunOptions) -> None:
     """Trains the networks."""
     upright = digits.load(config, options)
     networks = []
@@ -36,18 +35,13 @@ def run(opened: Study, config: LearnedAugmentationConfig, options: RunOptions) -
         data = transformed.turned_within(upright, degrees, config.data_seed)
         splits = loop.residents(data)
         for strength in config.strengths:
-            trained = opened.trials(
-                [
-                    Training(
-                        f"within_{degrees}_strength_{strength:g}",
-                        maker(data, config.hidden_size, strength),
-                        functools.partial(rewarded, data=data),
-                        splits,
-                        trial,
-                        hooks=lambda network: [Following(lambda: _width(network))],
-                    )
-                    for trial in config.trials()
-                ]
+            trained = study.repeat(
+                f"within_{degrees}_strength_{strength:g}",
+                maker(data, config.hidden_size, strength),
+                functools.partial(objective, data=data),
+                splits,
+                config,
+                hooks=lambda network: [Following(lambda: _width(network))],
             )
             ends = [_width(each.network)["width"] for each in trained]
             paths = [
@@ -57,12 +51,12 @@ def run(opened: Study, config: LearnedAugmentationConfig, options: RunOptions) -
                 {
                     "strength": strength,
                     "range": degrees,
-                    "width": study.spread(ends),
+                    "width": spread(ends),
                     "by_epoch": np.mean(paths, axis=0).tolist(),
                     **digits.accuracies(trained),
                 }
             )
-    opened.finish({"networks": networks}, draw)
+    study.finish({"networks": networks}, draw)
 
 
 def maker(data: Dataset, hidden_size: int, strength: float) -> Callable[[], LearnedAugmentation]:
@@ -76,21 +70,21 @@ def maker(data: Dataset, hidden_size: int, strength: float) -> Callable[[], Lear
     return make
 
 
-def rewarded(network: LearnedAugmentation, data: Dataset) -> Objective:
-    """Makes the objective of a classifier that is rewarded for its widths while it is trained."""
+def objective(network: LearnedAugmentation, data: Dataset) -> Objective:
+    """Makes the objective of a classifier: cross-entropy, in training plus the network's `width_penalty`."""
     classifier = objectives.classification(network, data.standardisation, takes=("is_training", "seed"))
 
-    def objective(
+    def penalised(
         images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
     ) -> Mapping[str, tf.Tensor]:
-        figures = classifier(images, labels, is_training=is_training, seed=seed)
-        return {**figures, "loss": figures["loss"] + network.width_penalty()} if is_training else figures
+        metrics = classifier(images, labels, is_training=is_training, seed=seed)
+        return {**metrics, "loss": metrics["loss"] + network.width_penalty()} if is_training else metrics
 
-    return objective
+    return penalised
 
 
 def _width(network: LearnedAugmentation) -> dict[str, float]:
-    """Reads off the width of the rotations, in degrees."""
+    """Gives the width of the random rotations, in degrees."""
     return {"width": math.degrees(float(network.widths[0]))}
 
 
@@ -106,15 +100,8 @@ def draw(found: Any) -> Figure:
     for strength, colour in zip(strengths, plots.COLOURS * len(strengths), strict=False):
         chosen = [each for each in found["networks"] if each["strength"] == strength]
         ranges, widths = [each["range"] for each in chosen], [each["width"] for each in chosen]
-        against.errorbar(
-            ranges,
-            [width["mean"] for width in widths],
-            yerr=plots.bars(widths),
-            fmt="o-",
-            capsize=3,
-            color=colour,
-            label=f"strength {strength:g}",
-        )
+        style: Any = {"fmt": "o-", "capsize": 3, "color": colour, "label": f"strength {strength:g}"}
+        plots.error_bars(against, ranges, widths, scale=1, **style)
         for each in chosen:
             epochs.plot(range(len(each["by_epoch"])), each["by_epoch"], styles[each["range"]], color=colour)
     against.set(title="learned width of rotations", xlabel="images turned within, degrees", ylabel="degrees")
@@ -127,13 +114,13 @@ def draw(found: Any) -> Figure:
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     rows = [
         [
             f"{each['strength']:g}",
             f"{each['range']}",
             _degrees(each["width"]),
-            study.percent(each["test_accuracy"]),
+            percent(each["test_accuracy"]),
         ]
         for each in found["networks"]
     ]
@@ -142,6 +129,6 @@ def table(found: Any) -> Iterator[str]:
 
 
 def _degrees(width: Mapping[str, Any]) -> str:
-    """Writes a `study.spread` of angles."""
+    """Formats a `spread` of angles."""
     deviation = f" ({width['deviation']:.1f})" if len(width["values"]) > 1 else ""
     return f"{width['mean']:.1f}{deviation}"

@@ -1,4 +1,4 @@
-"""What the experiment `lenet` trains, measures, draws and prints."""
+"""Steps of the experiment `lenet`: train, measure, draw, table."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +10,11 @@ from weirdonetworks.lab.training.study import Study
 from weirdonetworks.nets.small.convolution_networks import LeNet
 
 
-def run(opened: Study, config: LeNetConfig, options: RunOptions) -> None:
+def run(study: Study, config: LeNetConfig, options: RunOptions) -> None:
     """Trains the network, and measures it."""
-    classifiers.run(opened, LeNet, config, options)
+    classifiers.run(study, LeNet, config, options)
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found."""
+    """Formats the results as a table."""
     yield classifiers.table(found, "lenet")

@@ -21,7 +21,7 @@ from weirdonetworks.lab.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class MinimalNetworkConfig(settings.MonomialsConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     targets: tuple[float, ...] = setting(
         (0.97, 0.98), "Validation accuracies to reach.", minimum=0.0, maximum=1.0, affects="measuring"

@@ -1,4 +1,4 @@
-"""What the experiment `minimal_network` trains, measures, draws and prints."""
+"""Steps of the experiment `minimal_network`: train, measure, draw, table."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,12 +11,11 @@ from weirdonetworks.lab import plots
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, study
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training.study import Study, percent
 
 
-def run(opened: Study, config: MinimalNetworkConfig, options: RunOptions) -> None:
+def run(study: Study, config: MinimalNetworkConfig, options: RunOptions) -> None:
     """Trains networks until the least are found."""
     data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
     side = data.train.images.shape[1]
@@ -28,9 +27,7 @@ def run(opened: Study, config: MinimalNetworkConfig, options: RunOptions) -> Non
         def at(width: int, kind: str = kind, found: dict[int, Any] = found) -> dict[str, Any]:
             if width not in found:
                 make = digits.maker(kind, side, config.degree, [width, len(data.classes)])
-                objective = digits.classifier(data)
-                name = f"{kind}_{width}"
-                trained = opened.trials([Training(name, make, objective, splits, trial) for trial in config.trials()])
+                trained = study.repeat(f"{kind}_{width}", make, digits.classifier(data), splits, config)
                 found[width] = digits.accuracies(trained)
             return found[width]
 
@@ -41,7 +38,7 @@ def run(opened: Study, config: MinimalNetworkConfig, options: RunOptions) -> Non
                 {"kind": kind, "target": target, "width": width, "best": best, **(found[width] if width else {})}
             )
         tried += [{"kind": kind, "width": width, **found[width]} for width in sorted(found)]
-    opened.finish({"networks": networks, "tried": tried}, draw)
+    study.finish({"networks": networks, "tried": tried}, draw)
 
 
 def least(reached: Callable[[int], float], target: float, limit: int) -> int | None:
@@ -84,12 +81,12 @@ def draw(found: Any) -> Figure:
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     rows = []
     for each in found["networks"]:
         row = [each["kind"], f"{each['target']:.1%}"]
         if each["width"] is None:
             rows.append([*row, "-", "-", f"{each['best']:.2%} at most"])
         else:
-            rows.append([*row, str(each["width"]), f"{each['parameters']:,}", study.percent(each["test_accuracy"])])
+            rows.append([*row, str(each["width"]), f"{each['parameters']:,}", percent(each["test_accuracy"])])
     yield tables.table(["network", "target", "width", "parameters", "test accuracy"], rows)

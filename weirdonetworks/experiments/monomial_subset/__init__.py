@@ -19,7 +19,7 @@ from weirdonetworks.lab.config import setting
 
 @dataclasses.dataclass(frozen=True)
 class MonomialSubsetConfig(settings.MonomialsConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     width: int = setting(32, "The width of the polynomial layer.", minimum=1)
     numbers: tuple[int, ...] = setting((100, 300, 1000, 3000), "How many products to choose.", minimum=1)

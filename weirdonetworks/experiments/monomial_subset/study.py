@@ -1,4 +1,4 @@
-"""What the experiment `monomial_subset` trains, measures, draws and prints."""
+"""Steps of the experiment `monomial_subset`: train, measure, draw, table."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,8 +13,8 @@ from weirdonetworks.lab import plots, seeds
 from weirdonetworks.lab.config import RunOptions, TrainingConfig
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, study
-from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training.study import Study, percent
 from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
 
@@ -22,7 +22,7 @@ CHOICES = ("random", "local", "representatives")
 Monomials = list[tuple[int, ...]]
 
 
-def run(opened: Study, config: MonomialSubsetConfig, options: RunOptions) -> None:
+def run(study: Study, config: MonomialSubsetConfig, options: RunOptions) -> None:
     """Trains the networks."""
     data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
     side, degree = data.train.images.shape[1], config.degree
@@ -42,7 +42,7 @@ def run(opened: Study, config: MonomialSubsetConfig, options: RunOptions) -> Non
                 trial,
             )
 
-        trained = opened.trials([training(trial) for trial in config.trials()])
+        trained = study.trials([training(trial) for trial in config.trials()])
         return {"choice": choice, "number": number, **digits.accuracies(trained)}
 
     subsets = [accuracy("none", 0, lambda trial: [])]
@@ -55,7 +55,7 @@ def run(opened: Study, config: MonomialSubsetConfig, options: RunOptions) -> Non
             subsets.append(accuracy(choice, number, chosen))
     total = len(rank("random", side, degree, config.random_seed))
     subsets.append(accuracy("all", total, lambda trial: []))
-    opened.finish({"subsets": subsets}, draw)
+    study.finish({"subsets": subsets}, draw)
 
 
 def _first(ranked: dict[int, Monomials], number: int) -> Callable[[TrainingConfig], Monomials]:
@@ -102,14 +102,8 @@ def draw(found: Any) -> Figure:
     subsets = found["subsets"]
     for choice in CHOICES:
         chosen = [each for each in subsets if each["choice"] == choice]
-        axes.errorbar(
-            [each["number"] for each in chosen],
-            [100 * each["test_accuracy"]["mean"] for each in chosen],
-            plots.bars([each["test_accuracy"] for each in chosen], 100),
-            marker=".",
-            capsize=3,
-            label=choice,
-        )
+        accuracies = [each["test_accuracy"] for each in chosen]
+        plots.error_bars(axes, [each["number"] for each in chosen], accuracies, marker=".", capsize=3, label=choice)
     for each, style in ((subsets[0], "--"), (subsets[-1], ":")):
         mean = 100 * each["test_accuracy"]["mean"]
         axes.axhline(mean, color="0.5", linestyle=style, label=f"{each['choice']} ({each['number']:,})")
@@ -119,9 +113,9 @@ def draw(found: Any) -> Figure:
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     rows = [
-        [each["choice"], f"{each['number']:,}", f"{each['parameters']:,}", study.percent(each["test_accuracy"])]
+        [each["choice"], f"{each['number']:,}", f"{each['parameters']:,}", percent(each["test_accuracy"])]
         for each in found["subsets"]
     ]
     yield tables.table(["products of pixels", "how many", "parameters", "test accuracy"], rows)

@@ -14,7 +14,7 @@ from weirdonetworks.lab.config import Config, setting
 
 @dataclasses.dataclass(frozen=True)
 class NoteConfig(Config):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     max_n: int = setting(8, "The largest number of inputs.", minimum=2, maximum=12)
     json: str | None = setting(None, "A file to write the counts to, as JSON.")

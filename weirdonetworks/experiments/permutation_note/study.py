@@ -1,4 +1,4 @@
-"""What the experiment `permutation_note` trains, measures, draws and prints."""
+"""Steps of the experiment `permutation_note`: train, measure, draw, table."""
 
 import collections
 import dataclasses

@@ -15,4 +15,4 @@ from weirdonetworks.experiments.shared import settings
 
 @dataclasses.dataclass(frozen=True)
 class PolynomialConfig(settings.ComparisonConfig, settings.MonomialsConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""

@@ -1,4 +1,4 @@
-"""What the experiment `polynomial_mnist` trains, measures, draws and prints."""
+"""Steps of the experiment `polynomial_mnist`: train, measure, draw, table."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from weirdonetworks.lab.training.study import Study
 table = comparison.table
 
 
-def run(opened: Study, config: PolynomialConfig, options: RunOptions) -> None:
+def run(study: Study, config: PolynomialConfig, options: RunOptions) -> None:
     """Trains the networks and measures them."""
-    comparison.run(opened, contestants, config, options)
+    comparison.run(study, contestants, config, options)
 
 
 def contestants(data: Dataset, config: PolynomialConfig) -> Sequence[comparison.Contestant]:

@@ -16,7 +16,7 @@ from weirdonetworks.lab.config import setting
 
 @dataclasses.dataclass(frozen=True)
 class PoolingChoiceConfig(settings.DigitsConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     parameters: int = setting(100_000, "The most parameters a network may have.", minimum=1)
     poolings: str = setting("", "The poolings to try, separated by commas; all if empty.")

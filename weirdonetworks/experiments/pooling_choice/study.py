@@ -1,6 +1,6 @@
-"""What the experiment `pooling_choice` trains, measures, draws and prints."""
+"""Steps of the experiment `pooling_choice`: train, measure, draw, table."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -8,54 +8,48 @@ from matplotlib.figure import Figure
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.experiments.pooling_choice import PoolingChoiceConfig
 from weirdonetworks.experiments.shared import digits
-from weirdonetworks.lab import plots
+from weirdonetworks.lab import literals, plots
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, study
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training.study import Study, percent, spread
 from weirdonetworks.measure.stability import invariance_error
 from weirdonetworks.nets.pooling import POOLINGS
 from weirdonetworks.nets.synchronous import POSITIONS, SynchronousMLP
 
 
-def run(opened: Study, config: PoolingChoiceConfig, options: RunOptions) -> None:
+def run(study: Study, config: PoolingChoiceConfig, options: RunOptions) -> None:
     """Trains the networks."""
-    chosen = [name.strip() for name in config.poolings.split(",") if name.strip()] or list(POOLINGS)
-    if unknown := [name for name in chosen if name not in POOLINGS]:
-        raise UsageError(f"poolings: {unknown[0]} must be one of {', '.join(POOLINGS)}.")
+    poolings = literals.chosen("poolings", config.poolings, POOLINGS)
     data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
+    splits = loop.residents(data)
+    networks = [train(study, pooling, position, data, splits, config) for pooling in poolings for position in POSITIONS]
+    study.finish({"networks": networks}, draw)
+
+
+def train(
+    study: Study, pooling: str, position: str, data: Dataset, splits: Mapping[str, Any], config: PoolingChoiceConfig
+) -> dict[str, Any]:
+    """Trains the network of one pooling at one position, and measures it."""
     side, classes = data.train.images.shape[1], len(data.classes)
     group = image_rotations(side, side)
-    splits = loop.residents(data)
+
+    def of_width(width: int) -> Callable[[], Any]:
+        return lambda: SynchronousMLP(group, [width], [64, classes], pooling, position)
+
+    width = digits.fitting_width(of_width, side, config.parameters)
+    trained = study.repeat(f"{pooling}_{position}", of_width(width), digits.classifier(data), splits, config)
     images = data.standardisation(data.test.images[:1000])
-    networks = []
-    for pooling in chosen:
-        for position in POSITIONS:
-
-            def of_width(width: int, pooling: str = pooling, position: str = position) -> Callable[[], Any]:
-                return lambda: SynchronousMLP(group, [width], [64, classes], pooling, position)
-
-            width = digits.fitting_width(of_width, side, config.parameters)
-            trained = opened.trials(
-                [
-                    Training(f"{pooling}_{position}", of_width(width), digits.classifier(data), splits, trial)
-                    for trial in config.trials()
-                ]
-            )
-            errors = [invariance_error(each.network, images, group).overall_relative for each in trained]
-            networks.append(
-                {
-                    "pooling": pooling,
-                    "position": position,
-                    "width": width,
-                    **digits.accuracies(trained),
-                    "invariance_error": study.spread(errors),
-                }
-            )
-    opened.finish({"networks": networks}, draw)
+    errors = [invariance_error(each.network, images, group).overall_relative for each in trained]
+    return {
+        "pooling": pooling,
+        "position": position,
+        "width": width,
+        **digits.accuracies(trained),
+        "invariance_error": spread(errors),
+    }
 
 
 def draw(found: Any) -> Figure:
@@ -63,27 +57,22 @@ def draw(found: Any) -> Figure:
     figure, (axes,) = plots.row(1, widths=(1.7,), height=3.6)
     for offset, position in ((-0.12, "inside"), (0.12, "first")):
         chosen = [each for each in found["networks"] if each["position"] == position]
-        axes.errorbar(
-            [100 * each["test_accuracy"]["mean"] for each in chosen],
-            [index + offset for index in range(len(chosen))],
-            xerr=plots.bars([each["test_accuracy"] for each in chosen], 100),
-            fmt="o",
-            capsize=3,
-            label={"inside": "dense layers first", "first": "symmetric functions first"}[position],
-        )
+        places = [index + offset for index in range(len(chosen))]
+        label = {"inside": "dense layers first", "first": "symmetric functions first"}[position]
+        accuracies = [each["test_accuracy"] for each in chosen]
+        plots.error_bars(axes, places, accuracies, horizontal=True, fmt="o", capsize=3, label=label)
     names = [each["pooling"].replace("_", " ") for each in found["networks"] if each["position"] == "inside"]
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
+    plots.name_rows(axes, names)
     axes.set(title="accuracy by pooling", xlabel="test accuracy, %")
     axes.legend()
     return figure
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     rows = []
     for each in found["networks"]:
-        figures = [f"{each['parameters']:,}", study.percent(each["test_accuracy"])]
-        rows.append([each["pooling"], each["position"], *figures, f"{each['invariance_error']['mean']:.1e}"])
+        cells = [f"{each['parameters']:,}", percent(each["test_accuracy"])]
+        rows.append([each["pooling"], each["position"], *cells, f"{each['invariance_error']['mean']:.1e}"])
     header = ["pooling", "position", "parameters", "test accuracy", "invariance error"]
     yield tables.table(header, rows)

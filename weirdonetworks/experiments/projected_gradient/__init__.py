@@ -29,7 +29,7 @@ from weirdonetworks.lab.config import setting
 
 @dataclasses.dataclass(frozen=True)
 class ProjectedGradientConfig(settings.DigitsConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     epochs: int = setting(4, "Passes over the training data.", minimum=1)
     # Plain gradient descent: what Adam and momentum make of a projected gradient is not orthogonal any more.

@@ -1,4 +1,4 @@
-"""What the experiment `projected_gradient` trains, measures, draws and prints."""
+"""Steps of the experiment `projected_gradient`: train, measure, draw, table."""
 
 import dataclasses
 import itertools
@@ -20,9 +20,8 @@ from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, projection, study
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training import loop, projection
+from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.lab.training.trainer import of_loss
 from weirdonetworks.measure.stability import measure_stability
 from weirdonetworks.nets.orbits import Orbit
@@ -55,7 +54,7 @@ class Arm:
         return f"penalty {self.penalty:g}" if self.method == "penalty" else self.method
 
 
-def run(opened: Study, config: ProjectedGradientConfig, options: RunOptions) -> None:
+def run(study: Study, config: ProjectedGradientConfig, options: RunOptions) -> None:
     """Trains and measures the networks."""
     data = digits.load(config, options)
     side = data.train.images.shape[1]
@@ -64,20 +63,20 @@ def run(opened: Study, config: ProjectedGradientConfig, options: RunOptions) -> 
     splits = loop.residents(data)
     networks = []
     for arm in arms(config):
-        trained = opened.trials([training(arm, data, splits, sweep, trial) for trial in config.trials()])
+        trained = train(study, arm, data, splits, sweep, config)
         measured = [measure(each.network, data, angles, config.examined) for each in trained]
         networks.append(
             {
                 **dataclasses.asdict(arm),
                 "series": arm.series,
                 **digits.accuracies(trained),
-                **{figure: study.spread([each[figure] for each in measured]) for figure in measured[0]},
+                **spreads(measured),
                 "variance_by_epoch": np.mean(
                     [[record["test_variance"] for record in each.records] for each in trained], axis=0
                 ).tolist(),
             }
         )
-    opened.finish({"networks": networks}, draw)
+    study.finish({"networks": networks}, draw)
 
 
 def arms(config: ProjectedGradientConfig) -> Iterator[Arm]:
@@ -90,25 +89,26 @@ def arms(config: ProjectedGradientConfig) -> Iterator[Arm]:
             yield Arm("penalty", rate, penalty=penalty)
 
 
-def training(
+def train(
+    study: Study,
     arm: Arm,
     data: Dataset,
     splits: Mapping[str, Any],
     sweep: Sequence[ImageTransform],
     config: ProjectedGradientConfig,
-) -> Training:
-    """Describes the training of a network in one way."""
+) -> list[Trained]:
+    """Trains a network in one way."""
     augment = RandomTransform(sweep) if arm.method == "augmentation" else None
 
     def objective(network: Any) -> Any:
         return projection.with_variance(
             digits.classifier(data, augment)(network),
-            lambda images: tf.nn.softmax(network(data.standardisation(images))),
+            digits.probabilities(network, data),
             sweep,
             penalty=arm.penalty,
         )
 
-    return Training(
+    return study.repeat(
         f"{arm.series}_{arm.rate:g}".replace(",", "").replace(" ", "_"),
         started(arm.start, [config.width, 64, len(data.classes)], sweep),
         objective,
@@ -140,13 +140,13 @@ def started(start: str, sizes: Sequence[int], sweep: Sequence[ImageTransform]) -
 
 def measure(network: Any, data: Dataset, angles: Sequence[float], examined: int) -> dict[str, float]:
     """Measures a network on turned test images."""
-    shown = data.test[:examined]
-    side = shown.images.shape[1]
+    few = data.test[:examined]
+    side = few.images.shape[1]
     found = measure_stability(
-        lambda images: tf.nn.softmax(network(data.standardisation(images))),
-        shown.images,
+        digits.probabilities(network, data),
+        few.images,
         [rotation(side, side, angle) for angle in angles],
-        shown.labels,
+        few.labels,
         cyclic=True,
     )
     return {
@@ -186,10 +186,10 @@ def draw(found: Any) -> Figure:
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     rows = []
     for each in found["networks"]:
-        accuracies = [study.percent(each[f"{sort}_accuracy"]) for sort in ("test", "turned")]
+        accuracies = [percent(each[f"{sort}_accuracy"]) for sort in ("test", "turned")]
         sizes = [f"{each[figure]['mean']:.1e}" for figure in ("variance", "difference")]
         rows.append([each["series"], f"{each['rate']:g}", *accuracies, *sizes])
     header = ["training", "rate", "accuracy, upright", "accuracy, turned", "variance", "difference"]

@@ -26,7 +26,7 @@ from weirdonetworks.lab.config import StudyConfig, setting
 
 @dataclasses.dataclass(frozen=True)
 class RelationSymmetryConfig(StudyConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     dataset: str = setting("points", "Sets of points, drawn from --data_seed.", choices=("points",))
     examples: int = setting(20_000, "Training sets; a tenth as many are tested on.", minimum=20)

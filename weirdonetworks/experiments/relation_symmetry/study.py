@@ -1,4 +1,4 @@
-"""What the experiment `relation_symmetry` trains, measures, draws and prints."""
+"""Steps of the experiment `relation_symmetry`: train, measure, draw, table."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -18,10 +18,9 @@ from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.datasets import Examples
 from weirdonetworks.lab.data.set_tasks import Task
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives, state, study
+from weirdonetworks.lab.training import objectives, state
 from weirdonetworks.lab.training.hooks import Hook
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, spreads
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.jacobian import VectorField, jacobian_along
 from weirdonetworks.measure.precision import in_dtype
@@ -34,16 +33,16 @@ Model: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
-def run(opened: Study, config: RelationSymmetryConfig, options: RunOptions) -> None:
-    """Trains each network, and measures it before and after."""
+def run(study: Study, config: RelationSymmetryConfig, options: RunOptions) -> None:
+    """Trains the networks and measures them."""
     task, label = make_task(config)
     measure = Measure(task, label, config)
-    networks = {kind: _compare(opened, kind, task, measure, config) for kind in NETWORKS}
-    opened.finish({"distances": measure.distances, "label": measure(label), "networks": networks}, draw)
+    networks = {kind: train(study, kind, task, measure, config) for kind in NETWORKS}
+    study.finish({"distances": measure.distances, "label": measure(label), "networks": networks}, draw)
 
 
 def make_task(config: RelationSymmetryConfig) -> tuple[Task, Model]:
-    """Draws the sets, and gives with them the function that makes their labels, in the type of its argument."""
+    """Draws the sets; returns the task, and its label function, which computes in the type of its argument."""
     counts = {"train": config.examples, "test": config.examples // 10}
     drawn = {}
     for split, count in counts.items():
@@ -63,7 +62,7 @@ def make_task(config: RelationSymmetryConfig) -> tuple[Task, Model]:
 
 
 def largest_distance(sets: tf.Tensor) -> tf.Tensor:
-    """Gives the largest distance between two points of each set `[sets, points, 2]`, as `[sets, 1]`."""
+    """Computes the largest distance between two points of each set `[sets, points, 2]`, as `[sets, 1]`."""
     # The root is taken last: it has no derivative at the distance of a point from itself.
     return tf.sqrt(tf.reduce_max(squared_distances(sets), axis=1))
 
@@ -95,10 +94,16 @@ def make(kind: str, width: int, task: Task) -> snt.Module:
 
 
 class Measure:
-    """Measures the error and the symmetries of models, which map sets `[sets, points, 2]` to `[sets, 1]` in float64."""
+    """The error and the symmetries of models that map sets `[sets, points, 2]` to `[sets, 1]` in float64."""
 
     def __init__(self, task: Task, label: Model, config: RelationSymmetryConfig):
-        """Prepares it for the test sets of a task, given the function that makes their labels."""
+        """Moves the test sets of a task.
+
+        Args:
+          task: The task.
+          label: Its label function.
+          config: The settings.
+        """
         self.distances = [0.0, *config.distances]
         self._labels = task.test.labels
         self._tests = moved(task.test.images, self.distances, config.data_seed)
@@ -121,19 +126,19 @@ class Measure:
         """
         outputs = [model(tf.constant(sets)).numpy() for sets in self._tests]
         along = self._derivatives(model)
-        figures = {}
+        metrics = {}
         for place, distance in enumerate(self.distances):
-            figures[f"error/{distance:g}"] = rms(outputs[place] - self._labels)
-            figures[f"translation/{distance:g}"] = share(along["translation"][:, place], along["any"][:, place])
+            metrics[f"error/{distance:g}"] = rms(outputs[place] - self._labels)
+            metrics[f"translation/{distance:g}"] = share(along["translation"][:, place], along["any"][:, place])
         for name, action in self._actions.items():
             changes = invariance_error(model, self._examined[0], action, dtype=tf.float64).absolute
-            figures[name] = share(changes, outputs[0].std())
+            metrics[name] = share(changes, outputs[0].std())
         for name in ("rotation", "zoom"):
-            figures[name] = share(along[name][:, 0], along["any"][:, 0])
+            metrics[name] = share(along[name][:, 0], along["any"][:, 0])
         zoom = along["zoom"][:, 0]
-        figures["zoom_slope"] = float(zoom.mean() / self._zoom.mean())
-        figures["zoom_error"] = share(zoom - self._zoom, self._zoom)
-        return figures
+        metrics["zoom_slope"] = float(zoom.mean() / self._zoom.mean())
+        metrics["zoom_error"] = share(zoom - self._zoom, self._zoom)
+        return metrics
 
     def _derivatives(self, model: Model) -> dict[str, Floats]:
         """Gives the `derivatives` at the examined sets, `[fields, 1 + distances, sets]`."""
@@ -142,10 +147,10 @@ class Measure:
         return {name: each.reshape(-1, places, count) for name, each in along.items()}
 
 
-def _compare(opened: Study, kind: str, task: Task, measure: Measure, config: RelationSymmetryConfig) -> dict[str, Any]:
+def train(study: Study, kind: str, task: Task, measure: Measure, config: RelationSymmetryConfig) -> dict[str, Any]:
     """Trains a network, and measures it before and after."""
 
-    def built(width: int) -> snt.Module:
+    def make_built(width: int) -> snt.Module:
         network = make(kind, width, task)
         network(tf.constant(task.train.images[:1]))
         return network
@@ -153,33 +158,27 @@ def _compare(opened: Study, kind: str, task: Task, measure: Measure, config: Rel
     def measured(network: snt.Module) -> dict[str, float]:
         return measure(in_dtype(network, tf.float64))
 
-    width = digits.widest(lambda width: state.count_parameters(built(width)), config.parameters)
-    splits = {"train": Resident(task.train), "test": Resident(task.test)}
-    untrained: dict[int, dict[str, float]] = {}
+    width = digits.widest(lambda width: state.count_parameters(make_built(width)), config.parameters)
+    untrained = []
 
-    def training(trial: RelationSymmetryConfig) -> Training:
-        def hooks(network: snt.Module) -> list[Hook]:
-            # Here the weights are the initial ones, also in a study that goes on where it was cut off.
-            untrained[trial.random_seed] = measured(network)
-            return []
+    def hooks(network: snt.Module) -> list[Hook]:
+        # Hooks are made at the initial weights, also where a study is resumed.
+        untrained.append(measured(network))
+        return []
 
-        def objective(network: snt.Module) -> objectives.Objective:
-            return objectives.regression(network, task.tolerance)
-
-        return Training(kind, lambda: built(width), objective, splits, trial, hooks)
-
-    trained = opened.trials([training(trial) for trial in config.trials()])
-    stages = {
-        "untrained": [untrained[trial.random_seed] for trial in config.trials()],
-        "trained": [measured(each.network) for each in trained],
-    }
+    trained = study.repeat(
+        kind,
+        lambda: make_built(width),
+        lambda network: objectives.regression(network, task.tolerance),
+        {"train": Resident(task.train), "test": Resident(task.test)},
+        config,
+        hooks=hooks,
+    )
     return {
         "width": width,
         "parameters": trained[0].parameters,
-        **{
-            stage: {name: study.spread([figures[name] for figures in found]) for name in found[0]}
-            for stage, found in stages.items()
-        },
+        "untrained": spreads(untrained),
+        "trained": spreads([measured(each.network) for each in trained]),
     }
 
 
@@ -267,9 +266,9 @@ def draw(found: Any) -> Figure:
     """Draws the changes and derivatives, hollow before training, and by distance what the trained networks do."""
     nearest = f"{found['distances'][0]:g}"
     figure, panels = plots.row(4, widths=(0.7, 1, 1, 1), height=3.6)
-    _draw_figures(panels[0], found, ["permutation", "mirror"])
+    _draw_metrics(panels[0], found, ["permutation", "mirror"])
     panels[0].set(title="largest change", ylabel="standard deviations of the output")
-    _draw_figures(panels[1], found, [f"translation/{nearest}", "rotation", "zoom"])
+    _draw_metrics(panels[1], found, [f"translation/{nearest}", "rotation", "zoom"])
     panels[1].set(title="derivative", ylabel="of that along random directions")
     _draw_by_distance(panels[2], found, "translation")
     panels[2].set(title="derivative along translation", ylabel="of that along random directions")
@@ -284,8 +283,8 @@ def draw(found: Any) -> Figure:
     return figure
 
 
-def _draw_figures(axes: Axes, found: Any, keys: Sequence[str]) -> None:
-    """Draws some figures, a group of points for each: hollow of the untrained, filled of the trained networks."""
+def _draw_metrics(axes: Axes, found: Any, keys: Sequence[str]) -> None:
+    """Draws some metrics, a group of points for each: hollow of the untrained, filled of the trained networks."""
     for index, (colour, each) in enumerate(zip(plots.COLOURS, found["networks"].values(), strict=False)):
         places = np.arange(len(keys)) + 0.14 * (index - (len(found["networks"]) - 1) / 2)
         for stage, face in (("untrained", "none"), ("trained", colour)):
@@ -297,20 +296,20 @@ def _draw_figures(axes: Axes, found: Any, keys: Sequence[str]) -> None:
     axes.set_xticks(range(len(keys)), [key.partition("/")[0] for key in keys])
 
 
-def _draw_by_distance(axes: Axes, found: Any, figure: str) -> None:
+def _draw_by_distance(axes: Axes, found: Any, metric: str) -> None:
     distances = [f"{distance:g}" for distance in found["distances"]]
     for kind, each in found["networks"].items():
-        means = [max(each["trained"][f"{figure}/{distance}"]["mean"], LEAST) for distance in distances]
+        means = [max(each["trained"][f"{metric}/{distance}"]["mean"], LEAST) for distance in distances]
         axes.plot(distances, means, "o-", markersize=4, label=_words(kind))
     axes.set(xlabel="sets moved by")
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     nearest, *further = (f"{distance:g}" for distance in found["distances"])
     here = [f"error/{nearest}", "permutation", "mirror", f"translation/{nearest}", "rotation"]
     here += ["zoom", "zoom_slope", "zoom_error"]
-    there = [f"{figure}/{distance}" for figure in ("error", "translation") for distance in further]
+    there = [f"{metric}/{distance}" for metric in ("error", "translation") for distance in further]
     rows, moved_rows = [["the label", "", *(_short(found["label"][key]) for key in here)]], []
     for kind, each in found["networks"].items():
         for stage in ("untrained", "trained"):

@@ -14,7 +14,7 @@ from weirdonetworks.lab.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class SelfAttentionConfig(StudyConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     examples: int | None = setting(10_000, "Take only the first so many images of train and of test.", minimum=1)
     epochs: int = setting(5, "Passes over the training data.", minimum=1)

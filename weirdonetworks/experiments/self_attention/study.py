@@ -1,4 +1,4 @@
-"""What the experiment `self_attention` trains, measures, draws and prints."""
+"""Steps of the experiment `self_attention`: train, measure, draw, table."""
 
 import dataclasses
 import functools
@@ -15,62 +15,53 @@ from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.hooks import Following
-from weirdonetworks.lab.training.study import Study, Trained
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
 from weirdonetworks.nets.small.pixel_attention import PixelTransformer
 
 DRAWN = 8  # Classes of which a test image is drawn.
 
 
-def run(opened: Study, config: SelfAttentionConfig, options: RunOptions) -> None:
+def run(study: Study, config: SelfAttentionConfig, options: RunOptions) -> None:
     """Trains the networks and measures them."""
     data = datasets.configured(config, options.data_dir)
-    splits = loop.residents(data)
-    trained = opened.trials(
-        [
-            Training(
-                "self_attention",
-                lambda: PixelTransformer(
-                    len(data.classes), config.size, config.num_blocks, config.num_heads, config.window
-                ),
-                lambda made: objectives.classification(made, data.standardisation),
-                splits,
-                trial,
-                hooks=lambda _: [Following(lambda: {"peak_memory_gib": machine.peak_memory()}, at_end=True)],
-            )
-            for trial in config.trials()
-        ]
+    trained = study.repeat(
+        "self_attention",
+        lambda: PixelTransformer(len(data.classes), config.size, config.num_blocks, config.num_heads, config.window),
+        lambda made: objectives.classification(made, data.standardisation),
+        loop.residents(data),
+        config,
+        hooks=lambda _: [Following(lambda: {"peak_memory_gib": machine.peak_memory()}, at_end=True)],
     )
     results = {
         "parameters": trained[0].parameters,
         "training_images": len(data.train),
-        "test_accuracy": study.spread([each.final["test_accuracy"] for each in trained]),
-        "seconds": study.spread([each.seconds for each in trained]),
+        "test_accuracy": final(trained, "test_accuracy"),
+        "seconds": spread([each.seconds for each in trained]),
         "peak_memory_gib": max(record["peak_memory_gib"] for each in trained for record in each.records),
         "epochs": trained[0].curves,
     }
-    opened.finish(results, functools.partial(draw, looked_at(trained[0], data)))
+    study.finish(results, functools.partial(draw, measure(trained[0], data)))
 
 
 @dataclasses.dataclass(frozen=True)
-class Looked:
-    """What a pixel of an image looked at: the image, its row and column, and a map for each block and head."""
+class Attention:
+    """The attention of one pixel: the image, the pixel's row and column, and a map for each block and head."""
 
     image: npt.NDArray[np.uint8]
     pixel: tuple[int, int]
     maps: npt.NDArray[np.floating]
 
 
-def looked_at(trained: Trained, data: Dataset) -> list[Looked]:
-    """Finds what the inked pixel nearest to the centre looks at, in the first test image of each of some classes."""
+def measure(trained: Trained, data: Dataset) -> list[Attention]:
+    """Computes the attention of the inked pixel nearest to the centre, in the first test image of some classes."""
     _, firsts = np.unique(data.test.labels, return_index=True)
     found = []
     for image in data.test.images[firsts[:DRAWN]]:
         pixel = central_pixel(image.max(axis=-1))
         maps = trained.network.attention_maps(data.standardisation(image[np.newaxis]), pixel)
-        found.append(Looked(image, pixel, maps[0].numpy()))
+        found.append(Attention(image, pixel, maps[0].numpy()))
     return found
 
 
@@ -85,12 +76,12 @@ def central_pixel(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
     return int(rows[nearest]), int(columns[nearest])
 
 
-def draw(looked: Sequence[Looked], found: Mapping[str, Any]) -> Figure:
-    """Draws images, and below each where its marked pixel looks, block by block and head by head."""
+def draw(attention: Sequence[Attention], found: Mapping[str, Any]) -> Figure:
+    """Draws images, and below each the attention maps of its marked pixel, block by block and head by head."""
     del found
-    blocks, heads = looked[0].maps.shape[:2]
-    figure, axes = plots.tiles(1 + blocks * heads, len(looked))
-    for column, each in zip(axes.T, looked, strict=True):
+    blocks, heads = attention[0].maps.shape[:2]
+    figure, axes = plots.tiles(1 + blocks * heads, len(attention))
+    for column, each in zip(axes.T, attention, strict=True):
         column[0].imshow(each.image, cmap="gray_r")
         column[0].plot(*each.pixel[::-1], marker="o", markersize=6, fillstyle="none", color=plots.COLOURS[1])
         for tile, weights in zip(column[1:], each.maps.reshape(blocks * heads, *each.image.shape[:2]), strict=True):
@@ -102,13 +93,13 @@ def draw(looked: Sequence[Looked], found: Mapping[str, Any]) -> Figure:
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     header = ["network", "parameters", "training images", "test accuracy", "seconds", "peak memory"]
     row = [
         "self_attention",
         f"{found['parameters']:,}",
         f"{found['training_images']:,}",
-        study.percent(found["test_accuracy"]),
+        percent(found["test_accuracy"]),
         f"{found['seconds']['mean']:.0f}",
         f"{found['peak_memory_gib']:.1f} GiB",
     ]

@@ -18,7 +18,7 @@ from weirdonetworks.lab.config import StudyConfig, setting
 
 @dataclasses.dataclass(frozen=True)
 class SetFunctionsConfig(StudyConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     epochs: int = setting(10, "Passes over the training sets.", minimum=1)
     learning_rate: float = setting(0.005, "The learning rate at the start.", minimum=0.0, short="lr")

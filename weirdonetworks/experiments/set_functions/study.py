@@ -1,4 +1,4 @@
-"""What the experiment `set_functions` trains, measures, draws and prints."""
+"""Steps of the experiment `set_functions`: train, measure, draw, table."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -11,16 +11,14 @@ from matplotlib.figure import Figure
 from weirdonetworks.algebra import items
 from weirdonetworks.experiments.set_functions import SetFunctionsConfig
 from weirdonetworks.experiments.shared import digits, set_networks
-from weirdonetworks.lab import plots
+from weirdonetworks.lab import literals, plots
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets, set_tasks, transformed
 from weirdonetworks.lab.data.set_tasks import Task
-from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives, study
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.state import count_parameters
-from weirdonetworks.lab.training.study import Study, Trained
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.stability import invariance_error
 from weirdonetworks.nets.sets.pooled_sets import DeepSets
@@ -29,34 +27,27 @@ POOLINGS = ("mean", "max")
 INNER = 64  # The width of h before its last layer, and of g.
 
 
-def run(opened: Study, config: SetFunctionsConfig, options: RunOptions) -> None:
+def run(study: Study, config: SetFunctionsConfig, options: RunOptions) -> None:
     """Trains the networks and measures them."""
-    names = _chosen("tasks", config.tasks, set_tasks.TASKS)
-    networks = _chosen("networks", config.networks, tuple(set_networks.MAKERS))
+    names = literals.chosen("tasks", config.tasks, set_tasks.TASKS)
+    networks = literals.chosen("networks", config.networks, set_networks.MAKERS)
     images = small = None
     if set(names) & set(set_tasks.OF_IMAGES):
         images = datasets.configured(config, options.data_dir)
         small = transformed.shrunk(images, config.shrink) if config.shrink > 1 else images
-    times = {network: _times(network, config) for network in networks} if config.sizes else {}
+    times = {network: measure_times(network, config) for network in networks} if config.sizes else {}
     tasks: dict[str, Any] = {}
     widths: dict[str, Any] = {}
     for name in names:
         source = small if name == "digit_sum" else images
         task = set_tasks.make(name, source, config.sets, config.items, config.points, config.data_seed)
-        tasks[name] = {network: _compare(opened, network, task, config) for network in networks}
+        tasks[name] = {network: train_network(study, network, task, config) for network in networks}
         if name in set_tasks.STATISTICS and config.widths:
-            widths[name] = _by_width(opened, task, config)
-    opened.finish({"items": config.items, "tasks": tasks, "widths": widths, "times": times}, draw)
+            widths[name] = train_widths(study, task, config)
+    study.finish({"items": config.items, "tasks": tasks, "widths": widths, "times": times}, draw)
 
 
-def _chosen(flag: str, text: str, known: Sequence[str]) -> Sequence[str]:
-    chosen = [name.strip() for name in text.split(",") if name.strip()] or list(known)
-    if unknown := [name for name in chosen if name not in known]:
-        raise UsageError(f"{flag}: {unknown[0]} must be one of {', '.join(known)}.")
-    return chosen
-
-
-def _times(name: str, config: SetFunctionsConfig) -> dict[str, Any]:
+def measure_times(name: str, config: SetFunctionsConfig) -> dict[str, Any]:
     """Times a training step of a network on sets of each size; its width is the same for all."""
     width = None
     found: dict[str, Any] = {}
@@ -70,23 +61,23 @@ def _times(name: str, config: SetFunctionsConfig) -> dict[str, Any]:
     return {"width": width, "sizes": found}
 
 
-def _compare(opened: Any, name: str, task: Task, config: SetFunctionsConfig) -> dict[str, Any]:
+def train_network(study: Study, name: str, task: Task, config: SetFunctionsConfig) -> dict[str, Any]:
     """Trains a network for a task, and measures it."""
     if reason := set_networks.left_out(name, task):
         return {"left_out": reason}
 
     width = _widest(name, task, config.parameters)
-    trained = _trained(opened, f"{task.name}_{name}", lambda: set_networks.make(name, width, task), task, config)
+    trained = train(study, f"{task.name}_{name}", lambda: set_networks.make(name, width, task), task, config)
     return {
         "width": width,
         "parameters": trained[0].parameters,
         **_errors(trained),
-        "invariance_error": study.spread([_invariance_error(each.network, task, config) for each in trained]),
-        "seconds": study.spread([each.seconds for each in trained]),
+        "invariance_error": spread([_invariance_error(each.network, task, config) for each in trained]),
+        "seconds": spread([each.seconds for each in trained]),
     }
 
 
-def _by_width(opened: Any, task: Task, config: SetFunctionsConfig) -> dict[str, Any]:
+def train_widths(study: Study, task: Task, config: SetFunctionsConfig) -> dict[str, Any]:
     """Trains g(pool h(x_i)) for each pooling and width of h."""
     found: dict[str, Any] = {}
     for pooling in POOLINGS:
@@ -96,26 +87,27 @@ def _by_width(opened: Any, task: Task, config: SetFunctionsConfig) -> dict[str, 
             def make(width: int = width, pooling: str = pooling) -> Any:
                 return DeepSets([INNER, width], [INNER, task.outputs], pooling, tf.nn.leaky_relu)
 
-            trained = _trained(opened, f"{task.name}_{pooling}_of_width_{width}", make, task, config)
+            trained = train(study, f"{task.name}_{pooling}_of_width_{width}", make, task, config)
             found[pooling][str(width)] = _errors(trained)
     return found
 
 
-def _trained(opened: Any, name: str, make: Callable[[], Any], task: Task, config: SetFunctionsConfig) -> list[Trained]:
+def train(study: Study, name: str, make: Callable[[], Any], task: Task, config: SetFunctionsConfig) -> list[Trained]:
+    """Trains a network for a task."""
     objective = {
         "number": lambda network: objectives.regression(network, task.tolerance),
         "class": objectives.classification,
         "propositions": objectives.propositions,
     }[task.kind]
     splits = {"train": Resident(task.train), "test": Resident(task.test)}
-    return opened.trials([Training(name, make, objective, splits, trial) for trial in config.trials()])
+    return study.repeat(name, make, objective, splits, config)
 
 
 def _errors(trained: Sequence[Trained]) -> dict[str, Any]:
-    """Gives what is right on test sets, and the root of the loss: of numbers the error in standard deviations."""
+    """Gives the test accuracy, and the root of the loss: of numbers the error in standard deviations."""
     return {
-        "accuracy": study.spread([each.final["test_accuracy"] for each in trained]),
-        "root_loss": study.spread([each.final["test_avg_loss"] ** 0.5 for each in trained]),
+        "accuracy": final(trained, "test_accuracy"),
+        "root_loss": spread([each.final["test_avg_loss"] ** 0.5 for each in trained]),
     }
 
 
@@ -131,7 +123,7 @@ def _count(network: Any, task: Task) -> int:
 
 
 def _invariance_error(network: Any, task: Task, config: SetFunctionsConfig) -> float:
-    """Measures in float64 how far outputs change with the order of the items, in proportion to the largest."""
+    """Measures in float64 the largest change of outputs under permutations of the items, over the largest output."""
     sets = task.test.images[: config.examined]
     return invariance_error(network, sets, items(task.items), dtype=tf.float64).overall_relative
 
@@ -237,12 +229,12 @@ def _draw_times(axes: Axes, found: Any) -> None:
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table, and says what was left out."""
+    """Formats the results as tables, and lists what was left out."""
     tasks = found["tasks"]
     header, rows = ["network", *map(_words, tasks), "invariance error"], []
     for network in next(iter(tasks.values())):
         cells = [each[network] for each in tasks.values()]
-        accuracies = ["-" if "left_out" in cell else study.percent(cell["accuracy"]) for cell in cells]
+        accuracies = ["-" if "left_out" in cell else percent(cell["accuracy"]) for cell in cells]
         rows.append([_words(network), *accuracies, *_largest_error(cells)])
     left_out = [
         f"\n- {_words(name)}, {_words(network)}: left out, as {cell['left_out']}."

@@ -10,22 +10,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 from matplotlib.figure import Figure
 
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.algebra.transforms import rotation
 from weirdonetworks.experiments.shared import digits, letters, settings
-from weirdonetworks.lab import plots
+from weirdonetworks.lab import literals, plots
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, study
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.measure.stability import invariance_error, measure_stability
 
 # What the networks are trained and tested on, and by multiples of how many degrees it is turned.
@@ -59,17 +56,15 @@ def of_kind(kind: str, data: Dataset, degree: int = 1, name: str = "", augment: 
 
 def plain(data: Dataset) -> list[Contestant]:
     """Lists the plain networks to compare with: without augmentation, with quarter turns, with turns by any angle."""
-    side = data.train.images.shape[1]
-    any_angle = [rotation(side, side, angle) for angle in range(0, 360, 5)]
     return [
         of_kind("plain", data),
-        of_kind("plain", data, name="plain + quarter turns", augment=RandomTransform(image_rotations(side, side))),
-        of_kind("plain", data, name="plain + any turns", augment=RandomTransform(any_angle)),
+        of_kind("plain", data, name="plain + quarter turns", augment=digits.quarter_turns(data)),
+        of_kind("plain", data, name="plain + any turns", augment=digits.any_turns(data)),
     ]
 
 
 def run(
-    opened: Study,
+    study: Study,
     contestants: Callable[[Dataset, C], Sequence[Contestant]],
     config: C,
     options: RunOptions,
@@ -77,7 +72,7 @@ def run(
     """Trains the networks on each sort of data, and measures them.
 
     Args:
-      opened: The study.
+      study: The study.
       contestants: Lists the networks to compare on a data set.
       config: What the comparison is told.
       options: Where it is kept.
@@ -91,33 +86,28 @@ def run(
     for contestant in contestants(upright, config):
         width = digits.fitting_width(contestant.of_width, side, config.parameters)
         for turns, data in sorts.items():
-            trained = opened.trials(
-                [
-                    Training(
-                        f"{contestant.name}_{turns}".replace(" ", "_"),
-                        contestant.of_width(width),
-                        digits.classifier(data, contestant.augment),
-                        splits[turns],
-                        trial,
-                    )
-                    for trial in config.trials()
-                ]
+            trained = study.repeat(
+                f"{contestant.name}_{turns}".replace(" ", "_"),
+                contestant.of_width(width),
+                digits.classifier(data, contestant.augment),
+                splits[turns],
+                config,
             )
             tests = {name: each["test"] for name, each in splits.items()}
             measured = [measure(each, upright, tests, unlike, config) for each in trained]
             trained_on[turns][contestant.name] = {
                 "width": width,
                 "parameters": trained[0].parameters,
-                **_summarised(measured),
+                **spreads(measured),
             }
     angles = list(range(0, 360, config.step))
-    opened.finish({"angles": angles, "trained_on": trained_on}, draw)
+    study.finish({"angles": angles, "trained_on": trained_on}, draw)
 
 
 def _unlike(side: int, config: settings.ComparisonConfig, options: RunOptions) -> dict[str, npt.NDArray[np.uint8]]:
     """Makes or loads images of the sorts that no network is trained on; a data set that cannot be had is left out."""
     found = {}
-    for sort in filter(None, (sort.strip() for sort in config.unlike.split(","))):
+    for sort in literals.names(config.unlike):
         if sort in ("noise", "letters"):
             found[sort] = getattr(letters, sort)(config.examined, side, config.data_seed)
             continue
@@ -133,7 +123,7 @@ def _unlike(side: int, config: settings.ComparisonConfig, options: RunOptions) -
 
 
 def measure(
-    trained: Any,
+    trained: Trained,
     upright: Dataset,
     tests: Mapping[str, Any],
     unlike: Mapping[str, npt.NDArray[np.uint8]],
@@ -142,10 +132,7 @@ def measure(
     """Measures one trained network."""
     side = upright.train.images.shape[1]
     sweep = [rotation(side, side, angle) for angle in range(0, 360, config.step)]
-
-    def probabilities(images: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(trained.network(upright.standardisation(images)))
-
+    probabilities = digits.probabilities(trained.network, upright)
     shown = upright.test[: config.examined]
     quarters = image_rotations(side, side)
     stability = measure_stability(probabilities, shown.images, sweep, shown.labels, cyclic=True)
@@ -161,18 +148,6 @@ def measure(
         "variance_over_quarter_turns": {sort: float(each.variance.mean()) for sort, each in turned.items()},
         "difference": {sort: float(each.difference.mean()) for sort, each in swept.items()},
     }
-
-
-def _summarised(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Joins what was measured in each trial: a `spread` for each number, a mean for each curve."""
-    joined: dict[str, Any] = {}
-    for key, first in measured[0].items():
-        values = [each[key] for each in measured]
-        if isinstance(first, Mapping):
-            joined[key] = _summarised(values)
-        else:
-            joined[key] = np.mean(values, axis=0).tolist() if isinstance(first, list) else study.spread(values)
-    return joined
 
 
 def draw(found: Any) -> Figure:
@@ -218,7 +193,7 @@ def table_of(networks: Mapping[str, Any]) -> str:
     header += [f"variance on {sort}" for sort in some["variance"]]
     rows = []
     for name, each in networks.items():
-        accuracies = [study.percent(accuracy) for accuracy in each["accuracy"].values()]
+        accuracies = [percent(accuracy) for accuracy in each["accuracy"].values()]
         variances = [f"{variance['mean']:.1e}" for variance in each["variance"].values()]
         error = f"{each['invariance_error']['mean']:.1e}"
         rows.append([name, f"{each['parameters']:,}", *accuracies, error, *variances])

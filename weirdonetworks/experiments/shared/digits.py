@@ -15,13 +15,16 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra import image_rotations
+from weirdonetworks.algebra.transforms import rotation
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets, transformed
+from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.training import objectives, study
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.state import count_parameters
+from weirdonetworks.lab.training.study import Trained, final
 from weirdonetworks.nets.polynomial.invariant import InvariantMLP
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
 from weirdonetworks.nets.synchronous import SynchronousMLP
@@ -109,10 +112,24 @@ def classifier(data: Dataset, augment: Any = None) -> Callable[[Any], Any]:
     return lambda network: objectives.classification(network, data.standardisation, augment=augment)
 
 
-def accuracies(trained: Sequence[Any]) -> dict[str, Any]:
-    """Summarises the final accuracies of a network's trials."""
+def accuracies(trained: Sequence[Trained]) -> dict[str, Any]:
+    """Gives the `parameters` of a network and the `study.final` accuracies of its trials."""
     keys = [key for key in ("validation_accuracy", "test_accuracy") if key in trained[0].final]
-    return {
-        "parameters": trained[0].parameters,
-        **{key: study.spread([each.final[key] for each in trained]) for key in keys},
-    }
+    return {"parameters": trained[0].parameters, **{key: final(trained, key) for key in keys}}
+
+
+def probabilities(network: Callable[[tf.Tensor], tf.Tensor], data: Dataset) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from uint8 images of a data set to a classifier's probabilities."""
+    return lambda images: tf.nn.softmax(network(data.standardisation(images)))
+
+
+def quarter_turns(data: Dataset) -> RandomTransform:
+    """Makes the augmentation by random quarter turns."""
+    side = data.train.images.shape[1]
+    return RandomTransform(image_rotations(side, side))
+
+
+def any_turns(data: Dataset) -> RandomTransform:
+    """Makes the augmentation by random multiples of 5 degrees."""
+    side = data.train.images.shape[1]
+    return RandomTransform([rotation(side, side, angle) for angle in range(0, 360, 5)])

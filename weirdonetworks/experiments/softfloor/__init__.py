@@ -13,7 +13,7 @@ from weirdonetworks.lab.config import StudyConfig, setting
 
 @dataclasses.dataclass(frozen=True)
 class SoftfloorConfig(StudyConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     epochs: int = setting(15, "Passes over the training data.", minimum=1)
     learning_rate: float = setting(0.003, "The learning rate at the start.", minimum=0.0, short="lr")

@@ -1,12 +1,11 @@
-"""What the experiment `softfloor` trains, measures, draws and prints."""
+"""Steps of the experiment `softfloor`: train, measure, draw, table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from weirdonetworks.experiments.softfloor import SoftfloorConfig
 from weirdonetworks.lab import plots
@@ -14,10 +13,9 @@ from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, objectives, study
+from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.hooks import Hook
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, Trained, final, percent
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.nets.small.quantised import QuantisedMLP
 from weirdonetworks.nets.small.soft_floor import softfloor
@@ -26,55 +24,46 @@ ROUNDED = ("softfloor", "straight_through")
 DRAWN_FACTORS = (1e-12, 1e-3, 0.1, 1.0, 100.0)
 
 
-def run(opened: Study, config: SoftfloorConfig, options: RunOptions) -> None:
+def run(study: Study, config: SoftfloorConfig, options: RunOptions) -> None:
     """Trains the networks and measures them."""
     data = datasets.configured(config, options.data_dir)
     splits = loop.residents(data)
-    unrounded = opened.trials([training("none", 2, data, splits, trial) for trial in config.trials()])
+    unrounded = train(study, "none", 2, data, splits, config)
     trained = {
         rounding: {
-            str(levels): opened.trials([training(rounding, levels, data, splits, trial) for trial in config.trials()])
-            for levels in dict.fromkeys(config.levels)
+            str(levels): train(study, rounding, levels, data, splits, config) for levels in dict.fromkeys(config.levels)
         }
         for rounding in ROUNDED
     }
-    opened.finish(
+
+    def each(measure: Callable[[list[Trained]], Any]) -> dict[str, Any]:
+        rounded = {
+            rounding: {levels: measure(trials) for levels, trials in by_levels.items()}
+            for rounding, by_levels in trained.items()
+        }
+        return {"none": measure(unrounded), **rounded}
+
+    study.finish(
         {
             "parameters": unrounded[0].parameters,
             "factors": [config.factor(epoch) for epoch in range(config.epochs)],
-            "test_accuracy": {
-                "none": study.spread([each.final["test_accuracy"] for each in unrounded]),
-                **{
-                    rounding: {
-                        levels: study.spread([each.final["test_accuracy"] for each in trials])
-                        for levels, trials in by_levels.items()
-                    }
-                    for rounding, by_levels in trained.items()
-                },
-            },
-            "curves": {
-                "none": [record["test_accuracy"] for record in unrounded[0].records],
-                **{
-                    rounding: {
-                        levels: [record["test_accuracy"] for record in trials[0].records]
-                        for levels, trials in by_levels.items()
-                    }
-                    for rounding, by_levels in trained.items()
-                },
-            },
+            "test_accuracy": each(lambda trials: final(trials, "test_accuracy")),
+            "curves": each(lambda trials: [record["test_accuracy"] for record in trials[0].records]),
         },
         draw,
     )
 
 
-def training(
+def train(
+    study: Study,
     rounding: str,
     levels: int,
     data: Dataset,
     splits: Mapping[str, Resident],
     config: SoftfloorConfig,
-) -> Training:
-    return Training(
+) -> list[Trained]:
+    """Trains a network with one kind of rounding."""
+    return study.repeat(
         rounding if rounding == "none" else f"{rounding}_{levels}",
         lambda: QuantisedMLP((*config.hidden_sizes, len(data.classes)), levels, rounding),
         lambda made: objectives.classification(made, data.standardisation, ("is_training",)),
@@ -85,7 +74,7 @@ def training(
 
 
 class Sharpening(Hook):
-    """Lets the soft floor become the floor, epoch by epoch."""
+    """A schedule of the soft floor's factor, by which it approaches the floor."""
 
     def __init__(self, network: QuantisedMLP, config: SoftfloorConfig):
         self._network = network
@@ -113,13 +102,8 @@ def draw(found: Mapping[str, Any]) -> Figure:
     labels = {"softfloor": "soft floor", "straight_through": "straight through", "none": "not rounded"}
     for shift, rounding in zip((-0.06, 0.06), ROUNDED, strict=True):
         accuracies = list(found["test_accuracy"][rounding].values())
-        by_levels.errorbar(
-            [index + shift for index in range(len(accuracies))],
-            [100 * each["mean"] for each in accuracies],
-            yerr=plots.bars(accuracies, 100),
-            fmt="o",
-            label=labels[rounding],
-        )
+        places = [index + shift for index in range(len(accuracies))]
+        plots.error_bars(by_levels, places, accuracies, fmt="o", label=labels[rounding])
     levels = list(found["test_accuracy"]["softfloor"])
     by_levels.axhline(100 * found["test_accuracy"]["none"]["mean"], color=plots.COLOURS[2], label=labels["none"])
     by_levels.set(title="test accuracy", xlabel="levels", ylabel="%", xticks=range(len(levels)), xticklabels=levels)
@@ -128,19 +112,16 @@ def draw(found: Mapping[str, Any]) -> Figure:
     fewest = min(levels, key=int)
     curves = {**{rounding: found["curves"][rounding][fewest] for rounding in ROUNDED}, "none": found["curves"]["none"]}
     for rounding, curve in curves.items():
-        epochs = range(1, len(curve) + 1)
-        by_epoch.plot(epochs, [100 * accuracy for accuracy in curve], marker=".", label=labels[rounding])
-    by_epoch.set(title=f"test accuracy, {fewest} levels", xlabel="epoch", ylabel="%")
-    by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True))
+        plots.by_epoch(by_epoch, curve, label=labels[rounding])
+    by_epoch.set_title(f"test accuracy, {fewest} levels")
     return figure
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     accuracy = found["test_accuracy"]
     rows = [
-        [levels, *(study.percent(accuracy[rounding][levels]) for rounding in ROUNDED)]
-        for levels in accuracy["softfloor"]
+        [levels, *(percent(accuracy[rounding][levels]) for rounding in ROUNDED)] for levels in accuracy["softfloor"]
     ]
     yield tables.table(["levels", "soft floor", "straight through"], rows)
-    yield f"Not rounded: {study.percent(accuracy['none'])}"
+    yield f"Not rounded: {percent(accuracy['none'])}"

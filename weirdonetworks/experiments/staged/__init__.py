@@ -14,7 +14,7 @@ NETWORKS = ("ExpansionSerial", "ExpansionParallel", "RandomSample", "Residual")
 
 @dataclasses.dataclass(frozen=True)
 class StagedConfig(StudyConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     network: str = setting("all", "Which networks are trained.", choices=("all", *NETWORKS))
     stages: int = setting(4, "The stages of each network.", minimum=1)

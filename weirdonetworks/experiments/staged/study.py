@@ -1,7 +1,7 @@
-"""What the experiment `staged` trains, measures, draws and prints."""
+"""Steps of the experiment `staged`: train, measure, draw, table."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -13,73 +13,77 @@ from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, objectives, study
-from weirdonetworks.lab.training.study import Study, Trained
+from weirdonetworks.lab.training import loop, objectives
+from weirdonetworks.lab.training.study import Study, Trained, final, percent
 from weirdonetworks.lab.training.study_trials import Training
 from weirdonetworks.lab.training.trainer import Resident
 
 
-def run(opened: Study, config: StagedConfig, options: RunOptions) -> None:
+def run(study: Study, config: StagedConfig, options: RunOptions) -> None:
     """Trains the networks and measures them."""
     data = datasets.configured(config, options.data_dir)
     splits, found = loop.residents(data), {}
     for name in NETWORKS if config.network == "all" else (config.network,):
-        staged = _stages(opened, name, data, splits, config)
-        at_once = opened.trials(
-            [training(f"{name}_at_once", name, data, splits, trial, stages=trial.stages) for trial in config.trials()]
-        )
+        stages = train_stages(study, name, data, splits, config)
+        at_once = train(study, f"{name}_at_once", name, data, splits, config, stages=config.stages)
         found[name] = {
             "parameters": at_once[0].parameters,
-            "trained": [stage.parameters for stage in staged[0]],
-            "stages": [
-                study.spread([stages[number].final["test_accuracy"] for stages in staged])
-                for number in range(config.stages)
-            ],
-            "at_once": study.spread([each.final["test_accuracy"] for each in at_once]),
+            "trained": [trials[0].parameters for trials in stages],
+            "stages": [final(trials, "test_accuracy") for trials in stages],
+            "at_once": final(at_once, "test_accuracy"),
             "curves": {
-                "stages": [record["test_accuracy"] for stage in staged[0] for record in stage.records],
+                "stages": [record["test_accuracy"] for trials in stages for record in trials[0].records],
                 "at_once": [record["test_accuracy"] for record in at_once[0].records],
             },
         }
-    opened.finish(found, draw)
+    study.finish(found, draw)
 
 
-def _stages(
-    opened: Study, name: str, data: Dataset, splits: Mapping[str, Resident], config: StagedConfig
+def train_stages(
+    study: Study, name: str, data: Dataset, splits: Mapping[str, Resident], config: StagedConfig
 ) -> list[list[Trained]]:
-    """Trains the stages of each trial, each a training of its own on top of the network before it."""
-    trained: list[list[Trained]] = []
+    """Trains stage after stage, each a training of its own on top of the network before it; returns its trials."""
+    stages: list[list[Trained]] = []
     for number in range(1, config.stages + 1):
-        bases = [each.network for each in trained[-1]] if trained else [None] * config.num_trials
-        trained.append(
-            opened.trials(
-                [
-                    training(f"{name}_stage_{number}", name, data, splits, trial, base=base)
-                    for trial, base in zip(config.trials(), bases, strict=True)
-                ]
-            )
-        )
-    return list(map(list, zip(*trained, strict=True)))
+        bases = [each.network for each in stages[-1]] if stages else ()
+        stages.append(train(study, f"{name}_stage_{number}", name, data, splits, config, bases))
+    return stages
 
 
-def training(
+def train(
+    study: Study,
     training_name: str,
     name: str,
     data: Dataset,
     splits: Mapping[str, Resident],
     config: StagedConfig,
+    bases: Sequence[Any] = (),
     stages: int = 1,
-    **options: Any,
-) -> Training:
-    """Describes the training of `stages` stages together, for as many epochs as they would take one after the other."""
-    classes, sampling = len(data.classes), {"seed": config.random_seed} if name == "RandomSample" else {}
-    return Training(
-        training_name,
-        lambda: getattr(weirdonetworks, name)(classes, stages=stages, **options, **sampling),
-        lambda network: objectives.classification(network, data.standardisation, ("is_training", "seed")),
-        splits,
-        dataclasses.replace(config, epochs=config.epochs * stages),
-    )
+) -> list[Trained]:
+    """Trains `stages` stages together, for as many epochs as they would take one after the other.
+
+    Args:
+      study: The study.
+      training_name: The training's name.
+      name: One of `NETWORKS`.
+      data: The data set.
+      splits: Its splits on the device.
+      config: The settings.
+      bases: The network of each trial to build on; none for the first stage.
+      stages: The number of stages.
+    """
+
+    def training(trial: StagedConfig, base: Any) -> Training:
+        sampling = {"seed": trial.random_seed} if name == "RandomSample" else {}
+        return Training(
+            training_name,
+            lambda: getattr(weirdonetworks, name)(len(data.classes), stages=stages, base=base, **sampling),
+            lambda network: objectives.classification(network, data.standardisation, ("is_training", "seed")),
+            splits,
+            dataclasses.replace(trial, epochs=trial.epochs * stages),
+        )
+
+    return study.trials(list(map(training, config.trials(), bases or [None] * config.num_trials)))
 
 
 def draw(found: Mapping[str, Any]) -> Figure:
@@ -100,9 +104,9 @@ def draw(found: Mapping[str, Any]) -> Figure:
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     rows = [
-        [name, f"{each['parameters']:,}", *map(study.percent, (*each["stages"], each["at_once"]))]
+        [name, f"{each['parameters']:,}", *map(percent, (*each["stages"], each["at_once"]))]
         for name, each in found.items()
     ]
     stages = len(next(iter(found.values()))["stages"])

@@ -16,6 +16,6 @@ from weirdonetworks.lab.config import setting
 
 @dataclasses.dataclass(frozen=True)
 class SynchronousConfig(settings.ComparisonConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     turns: int = setting(12, "How many turns the synchronous network over any angle sees.", minimum=1, maximum=360)

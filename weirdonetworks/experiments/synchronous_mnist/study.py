@@ -1,4 +1,4 @@
-"""What the experiment `synchronous_mnist` trains, measures, draws and prints."""
+"""Steps of the experiment `synchronous_mnist`: train, measure, draw, table."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,9 +16,9 @@ from weirdonetworks.nets.synchronous import SynchronousMLP
 table = comparison.table
 
 
-def run(opened: Study, config: SynchronousConfig, options: RunOptions) -> None:
+def run(study: Study, config: SynchronousConfig, options: RunOptions) -> None:
     """Trains the networks and measures them."""
-    comparison.run(opened, contestants, config, options)
+    comparison.run(study, contestants, config, options)
 
 
 def contestants(data: Dataset, config: SynchronousConfig) -> Sequence[comparison.Contestant]:

@@ -1,4 +1,4 @@
-"""What the experiment `topology` trains, measures, draws and prints."""
+"""Steps of the experiment `topology`: train, measure, draw, table."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,9 +19,8 @@ from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset, Split
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import study
 from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study import Study, percent, spread
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure import topology
 from weirdonetworks.measure.topology import Recovery
@@ -33,19 +32,19 @@ OFFSETS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
 DRAWN_ROWS = (12, 16)  # The image rows whose pixels' weights are drawn; all 784 would be too fine to see.
 
 
-def run(opened: Study, config: TopologyConfig, options: RunOptions) -> None:
+def run(study: Study, config: TopologyConfig, options: RunOptions) -> None:
     """Trains the networks and measures them."""
     if options.dump_json:
         graph_layout.check()
     data = datasets.configured(config, options.data_dir)
     if data.train.images.shape[-1] != 1:
         raise UsageError(f"dataset (={config.dataset}) must have images of one channel.")
-    trials = [_Trial(opened, data, trial) for trial in config.trials()]
-    opened.finish(measure(trials, config), lambda found: draw(found, trials[0]))
+    trials = [Trial(study, data, trial) for trial in config.trials()]
+    study.finish(measure(trials, config), lambda found: draw(found, trials[0]))
 
 
-class _Trial:
-    """What one seed found.
+class Trial:
+    """The weights and the graph of one trial.
 
     Attributes:
       shuffled: The trained weights as they are.
@@ -56,12 +55,12 @@ class _Trial:
       edges: Those of the grid.
     """
 
-    def __init__(self, opened: Study, data: Dataset, config: TopologyConfig):
+    def __init__(self, study: Study, data: Dataset, config: TopologyConfig):
         height, width = self.shape = data.train.images.shape[1:3]
         pixels = data.train.images.reshape(len(data.train), -1)
         order = seeds.generator(config.random_seed, "pixels").permutation(pixels.shape[1])
         standardise = _Pixels(pixels[:, order])
-        self.shuffled = train(opened, data, order, standardise, config)
+        self.shuffled = train(study, data, order, standardise, config)
         back = np.ix_(inverse(order), inverse(order))
         exact = topology.denoiser(standardise(pixels[:, order]), config.strength)
         self.weights = {"trained": self.shuffled[back], "closed_form": exact[back]}
@@ -105,7 +104,7 @@ class _Pixels:
 
 
 def train(
-    opened: Study, data: Dataset, order: npt.NDArray[np.intp], standardise: _Pixels, config: TopologyConfig
+    study: Study, data: Dataset, order: npt.NDArray[np.intp], standardise: _Pixels, config: TopologyConfig
 ) -> Floats:
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     shuffled = {
@@ -114,7 +113,7 @@ def train(
         if split is not None
     }
     # From zero, whence early stopping leaves what varies little undone.
-    trained = opened.train(
+    trained = study.train(
         config.regulariser,
         lambda: snt.Linear(len(order), with_bias=False, w_init=snt.initializers.Zeros(), name="linear"),
         lambda layer: reproduction(layer, standardise, config.regulariser, config.strength),
@@ -143,7 +142,7 @@ def reproduction(layer: Any, standardise: _Pixels, regulariser: str, strength: f
     return objective
 
 
-def measure(trials: list[_Trial], config: TopologyConfig) -> dict[str, Any]:
+def measure(trials: list[Trial], config: TopologyConfig) -> dict[str, Any]:
     """Compares the graphs with the grid."""
 
     def at_threshold(recovery: Recovery, key: str) -> float:
@@ -157,14 +156,14 @@ def measure(trials: list[_Trial], config: TopologyConfig) -> dict[str, Any]:
         "edges": len(first.edges),
         "threshold": config.threshold,
         "thresholds": first.recovery["trained"].thresholds,
-        "distance": study.spread([trial.distance for trial in trials]),
+        "distance": spread([trial.distance for trial in trials]),
         **{
             name: {
-                "precision": study.spread([at_threshold(trial.recovery[name], "precision") for trial in trials]),
-                "recall": study.spread([at_threshold(trial.recovery[name], "recall") for trial in trials]),
-                "best_f1": study.spread([float(trial.recovery[name].balanced.max()) for trial in trials]),
+                "precision": spread([at_threshold(trial.recovery[name], "precision") for trial in trials]),
+                "recall": spread([at_threshold(trial.recovery[name], "recall") for trial in trials]),
+                "best_f1": spread([float(trial.recovery[name].balanced.max()) for trial in trials]),
                 "mean_weights": {
-                    f"{down},{right}": study.spread([trial.mean_weight(name, (down, right)) for trial in trials])
+                    f"{down},{right}": spread([trial.mean_weight(name, (down, right)) for trial in trials])
                     for down, right in OFFSETS
                 },
                 "precision_curve": first.recovery[name].precision,
@@ -175,7 +174,7 @@ def measure(trials: list[_Trial], config: TopologyConfig) -> dict[str, Any]:
     }
 
 
-def draw(found: Mapping[str, Any], trial: _Trial) -> Figure:
+def draw(found: Mapping[str, Any], trial: Trial) -> Figure:
     """Draws the weights shuffled, in order and solved for, how much of the grid they hold, and the graph."""
     figure, (shuffled, ordered, exact, curves, graph) = plots.row(5, widths=(0.85, 0.85, 0.85, 1.2, 1), height=3.4)
     first, last = (row * trial.shape[1] for row in DRAWN_ROWS)
@@ -199,7 +198,7 @@ def _draw_weights(axes: Axes, weights: Floats, title: str) -> None:
     axes.set(title=title, xticks=[], yticks=[])
 
 
-def _draw_graph(axes: Axes, trial: _Trial) -> None:
+def _draw_graph(axes: Axes, trial: Trial) -> None:
     """Draws the largest connected part of the graph; the colour of a pixel tells its true place."""
     if not len(trial.graph):
         axes.set(title="no edge above the threshold", xticks=[], yticks=[])
@@ -218,11 +217,11 @@ def _draw_graph(axes: Axes, trial: _Trial) -> None:
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     # Early stopping has no closed form of its own.
     suffix = f", ridge of {found['strength']:g}" if found["regulariser"] == "early_stopping" else ""
     rows = [
-        [label, _precision(found[name]), *(study.percent(found[name][key]) for key in ("recall", "best_f1"))]
+        [label, _precision(found[name]), *(percent(found[name][key]) for key in ("recall", "best_f1"))]
         for name, label in (("trained", "trained"), ("closed_form", f"closed_form{suffix}"))
     ]
     edges = tables.counted(found["edges"], "pair")
@@ -236,4 +235,4 @@ def _precision(found: Mapping[str, Any]) -> str:
     """Writes the precision over the trials whose graph has an edge; that of the others is 1 by convention alone."""
     shares = zip(found["precision"]["values"], found["recall"]["values"], strict=True)
     values = [precision for precision, recall in shares if recall or precision < 1]
-    return study.percent(study.spread(values)) if values else "no edge found"
+    return percent(spread(values)) if values else "no edge found"

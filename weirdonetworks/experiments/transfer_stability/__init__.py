@@ -16,13 +16,14 @@ one page, report.html. Features are computed once and kept: with --resume, what 
 
 import dataclasses
 
+from weirdonetworks.lab import literals
 from weirdonetworks.lab.config import StudyConfig, setting
 from weirdonetworks.lab.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
 class TransferStabilityConfig(StudyConfig):
-    """What the experiment is told."""
+    """Settings of the experiment."""
 
     backbones: str = setting(
         "VGG16,ResNet50,MobileNetV3Large,EfficientNetB7",
@@ -57,14 +58,9 @@ class TransferStabilityConfig(StudyConfig):
             raise UsageError(f"step (={self.step}) must divide 360 degrees.")
         if 0 < self.cnn_size < 6:
             raise UsageError(f"cnn_size (={self.cnn_size}) must be 0 or at least 6.")
-        if not self.cnn_size and not listed(self.backbones):
+        if not self.cnn_size and not literals.names(self.backbones):
             raise UsageError("backbones must name one at least where cnn_size is 0.")
 
     def angles(self) -> list[int]:
         """Lists the angles at which stability is measured."""
         return list(range(0, 360, self.step))
-
-
-def listed(text: str) -> list[str]:
-    """Reads names separated by commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]

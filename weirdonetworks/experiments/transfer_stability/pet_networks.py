@@ -19,7 +19,7 @@ from weirdonetworks.experiments.transfer_stability.deformations import RandomDef
 from weirdonetworks.lab.data.datasets import Dataset, Examples, Split
 from weirdonetworks.lab.records import files, runs
 from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.stability import outputs_over
 from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork
@@ -57,24 +57,24 @@ class Turned:
 
 
 def transferred(
-    opened: Any, backbone: Backbone, data: Dataset, shown: Split, config: TransferStabilityConfig
+    study: Study, backbone: Backbone, data: Dataset, shown: Split, config: TransferStabilityConfig
 ) -> Turned:
     """Trains heads on a backbone's features of images as they are and deformed.
 
     Args:
-      opened: The study.
+      study: The study.
       backbone: The backbone; its features are computed once, and kept in the study's directory.
       data: The images to train and test on.
       shown: Those to turn.
       config: How.
     """
     digests = {"backbone": backbone.digest, "data": _digest(data)}
-    splits, copies, turned = _features(opened, backbone, data, shown, config, digests)
+    splits, copies, turned = _features(study, backbone, data, shown, config, digests)
     accuracies, outputs = [], []
     for trial in config.trials():
         train = _joined(splits["train"], copies[trial.random_seed])
         scaled = _scaling(train.images)
-        trained = opened.train(
+        trained = study.train(
             runs.run_id(f"head_{backbone.name}", digests),
             lambda: snt.nets.MLP([HIDDEN, len(data.classes)], name="head"),
             functools.partial(objectives.classification, preprocess=scaled),
@@ -89,7 +89,7 @@ def transferred(
 
 
 def from_scratch(
-    opened: Any,
+    study: Study,
     name: str,
     max_turn: float | None,
     data: Dataset,
@@ -99,7 +99,7 @@ def from_scratch(
     """Trains the basic convolution network.
 
     Args:
-      opened: The study.
+      study: The study.
       name: The network's name.
       max_turn: The greatest angle of the deformations of training images; None to leave the images as they are.
       data: The images to train and test on; they are resized.
@@ -113,17 +113,12 @@ def from_scratch(
     def objective(network: Any) -> objectives.Objective:
         return objectives.classification(network, data.standardisation, ("is_training", "seed"), augment)
 
-    trained = opened.trials(
-        [
-            Training(
-                runs.run_id(file_name(name), {"data": _digest(data)}),
-                lambda: ConvolutionNetwork(len(data.classes), FILTERS),
-                objective,
-                residents,
-                dataclasses.replace(trial, epochs=config.cnn_epochs),
-            )
-            for trial in config.trials()
-        ]
+    trained = study.repeat(
+        runs.run_id(file_name(name), {"data": _digest(data)}),
+        lambda: ConvolutionNetwork(len(data.classes), FILTERS),
+        objective,
+        residents,
+        dataclasses.replace(config, epochs=config.cnn_epochs),
     )
 
     def probabilities(each: Any, images: tf.Tensor) -> tf.Tensor:
@@ -153,7 +148,7 @@ def constant(data: Dataset, shown: Split, config: TransferStabilityConfig) -> tu
 
 
 def _features(
-    opened: Any,
+    study: Study,
     backbone: Backbone,
     data: Dataset,
     shown: Split,
@@ -163,7 +158,7 @@ def _features(
     """Computes, or reads, the features of each split, of deformed copies by seed, and of `shown` at each angle."""
     deform = RandomDeformation(config.max_turn, _grey(data))
     identity = {"name": backbone.name, "image_size": backbone.side, **digests}
-    with runs.open_run(opened.directory, "features", identity, unhashed={}, resume=True, must_exist=False) as run:
+    with runs.open_run(study.directory, "features", identity, unhashed={}, resume=True, must_exist=False) as run:
 
         def extracted(name: str, split: Split, *deformed_by: Any) -> npt.NDArray[np.float32]:
             return features.kept(run, name, lambda: features.extract(backbone, split.images, *deformed_by))

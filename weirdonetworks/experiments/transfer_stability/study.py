@@ -1,4 +1,4 @@
-"""What the experiment `transfer_stability` trains, measures, draws and prints."""
+"""Steps of the experiment `transfer_stability`: train, measure, draw, table."""
 
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,15 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks import extras
-from weirdonetworks.experiments.transfer_stability import TransferStabilityConfig, backbones, listed, pet_networks, pets
+from weirdonetworks.experiments.transfer_stability import TransferStabilityConfig, backbones, pet_networks, pets
 from weirdonetworks.experiments.transfer_stability.backbones import Backbone
-from weirdonetworks.lab import plots
+from weirdonetworks.lab import literals, plots
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.plots import stability as stability_plots
 from weirdonetworks.lab.records import files, tables
-from weirdonetworks.lab.training import study
-from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study import Study, percent, spread
 from weirdonetworks.measure.stability import (
     Stability,
     accuracy_over,
@@ -30,17 +29,17 @@ with extras.needed("experiments", "the report page needs it"):
 MEASURES = ("error", "transformation_variance", "transformation_difference")
 
 
-def run(opened: Study, config: TransferStabilityConfig, options: RunOptions) -> None:
+def run(study: Study, config: TransferStabilityConfig, options: RunOptions) -> None:
     """Trains the networks, measures them, and writes what was found."""
     loaded = load_backbones(config)
     data = pets.load(config.dataset, options.data_dir, config.image_size, config.examples)
     data = data.with_validation(config.validation_size, config.data_seed)
     shown = data.test[: config.examined]
-    turned = {each.name: pet_networks.transferred(opened, each, data, shown, config) for each in loaded}
+    turned = {each.name: pet_networks.transferred(study, each, data, shown, config) for each in loaded}
     if config.cnn_size:
         greatest = {"cnn, undeformed": None, "cnn, deformed": config.max_turn, "cnn, any turn": 180.0}
         for name, max_turn in greatest.items():
-            turned[name] = pet_networks.from_scratch(opened, name, max_turn, data, shown, config)
+            turned[name] = pet_networks.from_scratch(study, name, max_turn, data, shown, config)
     images = {name: by_image(each.outputs, shown.labels) for name, each in turned.items()}
     name, constant = pet_networks.constant(data, shown, config)
     results = {
@@ -53,11 +52,9 @@ def run(opened: Study, config: TransferStabilityConfig, options: RunOptions) -> 
     }
     if options.dump_json:
         means = {name: {key: figures.mean(axis=0) for key, figures in each.items()} for name, each in images.items()}
-        files.write_json(opened.directory / "images.json", {"labels": shown.labels, "networks": means})
-        publish(
-            opened.directory, results, means, {name: each.outputs[0] for name, each in turned.items()}, shown.labels
-        )
-    opened.finish(results)
+        files.write_json(study.directory / "images.json", {"labels": shown.labels, "networks": means})
+        publish(study.directory, results, means, {name: each.outputs[0] for name, each in turned.items()}, shown.labels)
+    study.finish(results)
 
 
 def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
@@ -68,7 +65,7 @@ def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
         `backbones.by_name` and `backbones.by_path`.
       OSError: As these.
     """
-    names = listed(config.backbones)
+    names = literals.names(config.backbones)
     saved = [name for name in names if backbones.is_path(name)]
     named = [name for name in names if name not in saved]
     weights = _for_each("weights", config.weights, named, "named backbone")
@@ -88,7 +85,7 @@ def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
 
 def _for_each(flag: str, text: str, owners: Sequence[str], kind: str) -> dict[str, str]:
     """Reads a flag that gives one value for all, or one for each."""
-    values = listed(text)
+    values = literals.names(text)
     if len(values) == 1:
         values *= len(owners)
     if len(values) != len(owners):
@@ -112,7 +109,7 @@ def by_image(
 def summary(
     turned: pet_networks.Turned, images: Mapping[str, npt.NDArray[np.float64]], labels: npt.NDArray[np.integer]
 ) -> dict[str, Any]:
-    """Summarises a network: a `study.spread` over seeds of each figure, and the error by angle, averaged over seeds.
+    """Summarises a network: a `spread` over seeds of each figure, and the error by angle, averaged over seeds.
 
     `class_changes` is the share of images that are not of the same class at every angle, whatever the probabilities.
     """
@@ -121,9 +118,9 @@ def summary(
         "image_size": turned.side,
         "parameters": turned.parameters,
         "trained_parameters": turned.trained,
-        "test_accuracy": study.spread(turned.test_accuracy),
-        **{key: study.spread(figures.mean(axis=1)) for key, figures in images.items()},
-        "class_changes": study.spread([float((each != each[0]).any(axis=0).mean()) for each in classes]),
+        "test_accuracy": spread(turned.test_accuracy),
+        **{key: spread(figures.mean(axis=1)) for key, figures in images.items()},
+        "class_changes": spread([float((each != each[0]).any(axis=0).mean()) for each in classes]),
         "error_by_angle": np.mean([1 - accuracy_over(each, labels) for each in turned.outputs], axis=0).tolist(),
     }
 
@@ -143,10 +140,10 @@ def comparison(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     header += ["class changes", "variance", "difference"]
     rows = []
     for name, each in (results["baseline"] | results["networks"]).items():
-        shares = [study.percent(each[key]) for key in ("test_accuracy", "error")]
+        shares = [percent(each[key]) for key in ("test_accuracy", "error")]
         means = [f"{each[key]['mean']:.2g}" for key in MEASURES[1:]]
         worst = f"{max(each['error_by_angle']):.2%}"
-        changes = study.percent(each["class_changes"])
+        changes = percent(each["class_changes"])
         rows.append([name, str(each["image_size"]), f"{each['parameters']:,}", *shares, worst, changes, *means])
     return header, rows
 
@@ -197,6 +194,6 @@ def publish(
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, table by table."""
+    """Formats the results as tables."""
     turned, classes = found["images"]["turned"], images_by_class(found["classes"])
     yield f"Of the {tables.counted(turned, 'image')} turned: {classes}.\n\n{tables.table(*comparison(found))}"

@@ -57,16 +57,46 @@ def accuracy_by_epoch(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def bars(spreads: Iterable[Mapping[str, Any]], scale: float = 1.0) -> list[float] | None:
-    """Gives the lengths of error bars, the deviations of `study.spread`s; None where there is one trial, so no bars.
+def by_epoch(axes: Axes, accuracies: Sequence[float], **style: Any) -> None:
+    """Draws an accuracy after each epoch, in percent."""
+    axes.plot(range(1, len(accuracies) + 1), [100 * accuracy for accuracy in accuracies], marker=".", **style)
+    axes.set(xlabel="epoch", ylabel="%")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
-    >>> bars([{"mean": 0.9, "deviation": 0.25, "values": [0.65, 1.15]}], scale=100)
-    [25.0]
+
+def error_bars(
+    axes: Axes,
+    places: Sequence[Any],
+    spreads: Iterable[Mapping[str, Any]],
+    scale: float = 100,
+    horizontal: bool = False,
+    **style: Any,
+) -> None:
+    """Draws the means of `study.spread`s, with their deviations as error bars where there are several trials.
+
+    Args:
+      axes: The axes.
+      places: The coordinate of each mean on the other axis, x, or y if `horizontal`.
+      spreads: The spreads.
+      scale: Factor of means and deviations; 100 for percentages.
+      horizontal: Whether the means are on the x axis.
+      **style: Keyword arguments of `Axes.errorbar`.
     """
     listed = list(spreads)
-    if any(len(each["values"]) < 2 for each in listed):
-        return None
-    return [scale * each["deviation"] for each in listed]
+    means = [scale * each["mean"] for each in listed]
+    has_bars = all(len(each["values"]) > 1 for each in listed)
+    bars = [scale * each["deviation"] for each in listed] if has_bars else None
+    if horizontal:
+        axes.errorbar(means, places, xerr=bars, **style)
+    else:
+        axes.errorbar(places, means, yerr=bars, **style)
+
+
+def name_rows(axes: Axes, names: Iterable[str]) -> None:
+    """Labels the integers of the y axis, the first name at the top."""
+    listed = list(names)
+    axes.set_yticks(range(len(listed)), listed)
+    axes.invert_yaxis()
 
 
 def heat_map(axes: Axes, values: npt.NDArray[Any], title: str) -> None:
