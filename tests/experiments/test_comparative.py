@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests.experiments.processes import run, shown_again
-from weirdonetworks.experiments.comparative.study import _by_comparison, _classified, comparison, draw_partners
+from weirdonetworks.experiments.comparative.study import _classify, comparison, draw_partners, measure
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
 
@@ -80,10 +80,10 @@ def test_each_class_is_judged_by_its_own_stored_examples(digits: datasets.Datase
     )
     logits = -np.square(codes[:, np.newaxis] - others).mean(axis=2)
     expected = np.stack([logits[:, stored.labels == each].mean(axis=1) for each in range(10)]).argmax(axis=0)
-    np.testing.assert_array_equal(_by_comparison(network, digits, stored, k), expected)
+    np.testing.assert_array_equal(_classify(network, digits, stored, k), expected)
     # Grouped the other way round, they would say something else.
     assert (logits.reshape(-1, k, 10).mean(axis=1).argmax(axis=1) != expected).mean() > 0.5
-    found = _classified({"network": network}, digits, k, 0, 0)
+    found = measure({"network": network}, digits, k, 0, 0)
     assert 0.5 < found["network"] < 1 and set(found) == {"network", "k_nearest", "nearest"}
 
 

@@ -57,10 +57,10 @@ def test_turned_features_are_those_of_turned_images() -> None:
 def test_what_was_kept_is_not_computed_again(tmp_path: pathlib.Path) -> None:
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     with runs.open_run(tmp_path, "features", {}, unhashed={}) as run:
-        np.testing.assert_array_equal(features.kept(run, "train", lambda: values), values)
-        again = features.kept(run, "train", lambda: pytest.fail("computed again"))
+        np.testing.assert_array_equal(features.saved(run, "train", lambda: values), values)
+        again = features.saved(run, "train", lambda: pytest.fail("computed again"))
         np.testing.assert_array_equal(again, values)
         with pytest.raises(ZeroDivisionError):
-            features.kept(run, "test", lambda: 1 / 0)
+            features.saved(run, "test", lambda: 1 / 0)
         assert sorted(path.name for path in run.directory.glob("*.npy")) == ["train.npy"]
         assert [(each["features"], each["shape"]) for each in run.records] == [("train", [2, 3])]

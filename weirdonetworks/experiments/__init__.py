@@ -1,4 +1,4 @@
-"""Experiments, a package each: settings in the package itself, the steps in its module `study`.
+"""Experiments, each a package: settings in its `__init__`, steps in its module `study`.
 
 `python -m weirdonetworks.experiments` lists them.
 """

@@ -1,12 +1,12 @@
-"""What every experiment does: it opens its study, runs it unless it is finished, and prints what was found.
+"""The common form of the experiments: open the study, run it unless it is finished, print its tables.
 
-An experiment is a package. The package itself holds its settings, a class derived from `Config`, and is light, so that
-flags are answered at once; its module `study` imports whatever it needs and holds the steps:
+An experiment is a package. Its `__init__` holds the settings, a class derived from `Config`, and imports nothing heavy,
+so that flags are answered at once; its module `study` imports whatever it needs and holds the steps:
 
-    run(opened, config, options)    trains, measures, and ends with `opened.finish(results, draw)`
-    train, measure, ...             its parts
-    draw(found)                     makes the figure from the results
-    table(found)                    yields the texts to print, tables most of them
+    run(study, config, options)     trains, measures, and ends with `study.finish(results, draw)`
+    train, measure, ...             the parts of `run`
+    draw(found)                     plots the results
+    table(found)                    yields the texts to print, most of them tables
 """
 
 import importlib
@@ -16,20 +16,20 @@ from weirdonetworks.lab.config import Config, RunOptions
 
 
 def main(config: Config, options: RunOptions) -> None:
-    """Runs the experiment that a configuration belongs to, and prints what it found.
+    """Runs the experiment that a configuration belongs to, and prints its tables.
 
     Args:
-      config: Its settings; the package of their class is the experiment.
-      options: Where it is kept.
+      config: The settings; the package of their class is the experiment.
+      options: Where runs and data are.
     """
     startup.import_tensorflow(many_models=getattr(config, "trials_backend", "") == "threads")
-    from weirdonetworks.lab.training import study
+    from weirdonetworks.lab.training.study import open_study
 
     package = type(config).__module__
     steps = importlib.import_module(f"{package}.study")
     config = config.resolved()
-    with study.open_study(package.rpartition(".")[2], config, options) as opened:
-        if not opened.is_finished:
-            steps.run(opened, config, options)
-        for text in steps.table(opened.results):
+    with open_study(package.rpartition(".")[2], config, options) as study:
+        if not study.is_finished:
+            steps.run(study, config, options)
+        for text in steps.table(study.results):
             print(f"\n{text}")

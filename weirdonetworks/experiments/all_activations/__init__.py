@@ -1,4 +1,4 @@
-"""Gives a network many activation functions at once, and asks which it uses.
+"""Trains networks with many activation functions at once, and measures which of them they use.
 
 usage: python -m weirdonetworks.experiments.all_activations [--flag=value ...]
 
@@ -11,7 +11,7 @@ from typing import Self
 from weirdonetworks.lab.config import StudyConfig, setting
 from weirdonetworks.lab.errors import UsageError
 
-GROUP = 8  # Units come in groups of so many: what the larger softmax needs.
+GROUP = 8  # Units come in groups of 8, the size of the larger softmax.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class AllActivationsConfig(StudyConfig):
     """Settings of the experiment."""
 
     epochs: int = setting(10, "Passes over the training data.", minimum=1)
-    activations: tuple[str, ...] = setting((), "Names of activation functions, all of them if none is named.")
+    activations: tuple[str, ...] = setting((), "Names of activation functions; all if empty.")
     units: int = setting(
         64, f"Units of each hidden layer where outputs are concatenated; divisible by {GROUP}.", minimum=GROUP
     )
@@ -30,7 +30,7 @@ class AllActivationsConfig(StudyConfig):
             raise UsageError(f"units (={self.units}) must be divisible by {GROUP}, the softmax's group.")
 
     def resolved(self) -> Self:
-        """Returns the configuration that names each activation function once."""
+        """Returns the configuration with each activation function named, once."""
         from weirdonetworks.nets.small.activation_mlp import ACTIVATIONS
 
         if unknown := set(self.activations) - set(ACTIVATIONS):

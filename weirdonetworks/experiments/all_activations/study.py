@@ -77,7 +77,7 @@ def train(
 
 
 def _weights(trained: Trained) -> list[dict[str, float]]:
-    """Lists the weights given at the start and after each epoch."""
+    """Lists the weights of the activations at the start and after each epoch."""
     recorded = [
         {key.removeprefix("weight/"): size for key, size in record.items() if key.startswith("weight/")}
         for record in trained.records
@@ -86,18 +86,18 @@ def _weights(trained: Trained) -> list[dict[str, float]]:
 
 
 def _accuracy_without(name: str, trained: Trained, images: tf.Tensor, test: Resident) -> float:
-    """Measures the test accuracy when an activation gives its mean and no more; the network is left as it was."""
+    """Measures the test accuracy with an activation replaced by its mean; the network is then restored."""
     variables = trained.network.trainable_variables
-    kept = [variable.numpy() for variable in variables]
+    saved = [variable.numpy() for variable in variables]
     trained.network.silence(name, images)
     accuracy = trained.trainer.evaluate(test)["accuracy"]
-    for variable, value in zip(variables, kept, strict=True):
+    for variable, value in zip(variables, saved, strict=True):
         variable.assign(value)
     return accuracy
 
 
 def _hidden_sizes(config: AllActivationsConfig, inputs: int, classes: int) -> dict[str, tuple[int, int]]:
-    """Chooses the hidden layers of each network, so that all have about as many weights."""
+    """Chooses the hidden sizes of each network, all with about the same number of weights."""
     both = (config.units, config.units)
     matching = matching_sizes(parameters(inputs, both, classes, len(config.activations)), inputs, classes)
     return {ALL["concat"]: both, ALL["sum"]: matching, **dict.fromkeys(config.activations, matching)}
@@ -116,13 +116,15 @@ def parameters(inputs: int, hidden_sizes: tuple[int, int], classes: int, activat
 
 
 def matching_sizes(wanted: int, inputs: int, classes: int) -> tuple[int, int]:
-    """Finds the two sizes nearest to each other, multiples of `GROUP`, that give as many weights up to half a percent.
+    """Finds two hidden sizes, multiples of `GROUP`, with the wanted number of weights up to half a percent.
+
+    Of several, the two that differ least.
 
     >>> matching_sizes(97674, 784, 10)
     (104, 136)
 
     Raises:
-      UsageError: If there are none.
+      UsageError: If there are no such sizes.
     """
     matching = []
     for first in range(GROUP, wanted // inputs, GROUP):
@@ -137,7 +139,7 @@ def matching_sizes(wanted: int, inputs: int, classes: int) -> tuple[int, int]:
 
 
 def draw(found: Mapping[str, Any]) -> Figure:
-    """Draws the accuracies, the weights given over the epochs (of the first seed), and the accuracy lost without."""
+    """Draws the accuracies, the weights of activations by epoch (first seed), and the accuracy lost without each."""
     figure, (accuracies, *weights, losses) = plots.row(4, height=3.6)
     networks = list(found["test_accuracy"])
     names = [name for name in networks if name not in ALL.values()]
@@ -149,7 +151,7 @@ def draw(found: Mapping[str, Any]) -> Figure:
         for index, name in enumerate(names):
             given = [(record[f"layer_0/{name}"] + record[f"layer_1/{name}"]) / 2 for record in records]
             axes.plot(given, color=plots.COLOURS[index % 7], linestyle=("-", "--")[index // 7], label=name)
-        axes.set(title=f"weight given, {reduce}", xlabel="epoch", ylim=(0, None))
+        axes.set(title=f"weight of each activation, {reduce}", xlabel="epoch", ylim=(0, None))
     weights[0].legend(loc="lower right", fontsize="x-small", ncols=2, frameon=False)
     for reduce, shift in zip(ALL, (-0.15, 0.15), strict=True):
         lost = [

@@ -14,7 +14,9 @@ from weirdonetworks.lab.config import StudyConfig, setting
 class AutoencoderConfig(StudyConfig):
     """Settings of the experiment."""
 
-    examples: int | None = setting(None, "Take only the first so many images of train and of test.", minimum=100)
+    examples: int | None = setting(
+        None, "Use only the first images of train and of test, this many of each.", minimum=100
+    )
     epochs: int = setting(10, "Passes over the training data.", minimum=1)
     weight_decay: float | None = setting(0.0, "Weight decay.", minimum=0.0, short="wd")
-    code_size: int = setting(32, "How many numbers stand for an image.", minimum=1)
+    code_size: int = setting(32, "Dimension of a code.", minimum=1)

@@ -25,14 +25,14 @@ from weirdonetworks.measure.neighbours import nearest_labels
 from weirdonetworks.measure.principal import PrincipalComponents
 from weirdonetworks.nets.small.image_autoencoder import Autoencoder
 
-VOTES = 5  # Nearest neighbours that vote for a class,
-STORED = 5000  # out of so many training images.
-AT_A_TIME = 1000  # Images encoded at a time.
+NEIGHBOURS = 5  # Nearest neighbours that vote for a class,
+STORED = 5000  # among the first training images.
+BATCH = 1000  # Images encoded at a time.
 
 
 @dataclasses.dataclass(frozen=True)
-class Pictured:
-    """What the picture shows of a network: test images, their reconstructions, codes and labels."""
+class Reconstructed:
+    """Test images with their reconstructions, codes and labels."""
 
     images: npt.NDArray[np.float32]
     reconstructions: npt.NDArray[np.float32]
@@ -65,11 +65,11 @@ def run(study: Study, config: AutoencoderConfig, options: RunOptions) -> None:
         },
         "epochs": trained[0].curves,
     }
-    study.finish(results, functools.partial(draw, pictured(trained[0], data), config.random_seed))
+    study.finish(results, functools.partial(draw, reconstruct(trained[0], data), config.random_seed))
 
 
 def reconstruction(network: Any, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> Objective:
-    """Makes the objective of an autoencoder: `loss`, the mean square by which an image's numbers are missed."""
+    """Makes the objective of an autoencoder: `loss`, the mean squared error of an image."""
 
     def objective(
         images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
@@ -82,24 +82,26 @@ def reconstruction(network: Any, preprocess: Callable[[tf.Tensor], tf.Tensor]) -
 
 
 def encoder(trained: Trained, data: Dataset) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
-    """Makes the function that gives a trained network's codes of images."""
+    """Returns the function from images to a trained network's codes."""
 
     def encode(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        parts = (images[start : start + AT_A_TIME] for start in range(0, len(images), AT_A_TIME))
+        parts = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
         return np.concatenate([trained.network.encode(data.standardisation(part)) for part in parts])
 
     return encode
 
 
 def neighbours(encode: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating]], data: Dataset) -> float:
-    """Gives the share of test images whose class the training images with the nearest codes tell."""
+    """Computes the accuracy of nearest-neighbour classification of the test images by their codes."""
     stored = data.train[:STORED]
-    guesses = nearest_labels(encode(stored.images), stored.labels, encode(data.test.images), min(VOTES, len(stored)))
+    guesses = nearest_labels(
+        encode(stored.images), stored.labels, encode(data.test.images), min(NEIGHBOURS, len(stored))
+    )
     return float(np.mean(guesses == data.test.labels))
 
 
 def linear_codes(size: int, data: Dataset) -> dict[str, Any]:
-    """Measures the same of what needs no training: as many principal components, and the pixels themselves."""
+    """Measures the same of codes without training: as many principal components, and the pixels themselves."""
 
     def inputs(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         return data.standardisation(images).numpy().reshape(len(images), -1)
@@ -123,16 +125,16 @@ def linear_codes(size: int, data: Dataset) -> dict[str, Any]:
     }
 
 
-def pictured(trained: Trained, data: Dataset) -> Pictured:
-    """Gathers what the picture shows; the first test image of each class comes first."""
+def reconstruct(trained: Trained, data: Dataset) -> Reconstructed:
+    """Encodes the test images, and reconstructs the first of each class."""
     first = np.unique(data.test.labels, return_index=True)[1]
     images = data.standardisation(data.test.images[first])
     codes = encoder(trained, data)(data.test.images)
-    return Pictured(images.numpy(), trained.network(images).numpy(), codes, data.test.labels)
+    return Reconstructed(images.numpy(), trained.network(images).numpy(), codes, data.test.labels)
 
 
 def import_manifold() -> Any:
-    """Imports what maps codes to the plane.
+    """Imports scikit-learn's manifold learning.
 
     Raises:
       ImportError: If scikit-learn is not installed.
@@ -142,22 +144,22 @@ def import_manifold() -> Any:
     return manifold
 
 
-def draw(shown: Pictured, seed: int, found: Mapping[str, Any]) -> Figure:
+def draw(test: Reconstructed, seed: int, found: Mapping[str, Any]) -> Figure:
     """Draws images beside their reconstructions, and the t-SNE of the codes coloured by class."""
     del found
-    perplexity = min(30.0, (len(shown.codes) - 1) / 3)
-    plane = import_manifold().TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(shown.codes)
+    perplexity = min(30.0, (len(test.codes) - 1) / 3)
+    plane = import_manifold().TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(test.codes)
     figure, (left, right) = plots.row(2, widths=(0.75, 1.1), height=5.0)
     # Two columns of pairs: an image, its reconstruction.
-    pairs = np.concatenate([shown.images, shown.reconstructions], axis=2)[..., 0]
+    pairs = np.concatenate([test.images, test.reconstructions], axis=2)[..., 0]
     if len(pairs) % 2:
         pairs = np.concatenate([pairs, np.full_like(pairs[:1], pairs.min())])
     columns = [np.concatenate(list(half)) for half in np.split(pairs, 2)]
-    left.imshow(np.concatenate(columns, axis=1), cmap="gray_r", vmin=shown.images.min(), vmax=shown.images.max())
-    left.set(title="test images, and what is made of their codes", xticks=[], yticks=[])
+    left.imshow(np.concatenate(columns, axis=1), cmap="gray_r", vmin=test.images.min(), vmax=test.images.max())
+    left.set(title="test images and reconstructions", xticks=[], yticks=[])
     colours = mpl.colormaps["tab10"]
-    for label in np.unique(shown.labels):
-        here = plane[shown.labels == label]
+    for label in np.unique(test.labels):
+        here = plane[test.labels == label]
         right.scatter(here[:, 0], here[:, 1], s=2, color=colours(int(label) % 10), linewidths=0)
         right.annotate(str(label), np.median(here, axis=0), ha="center", va="center", weight="bold")
     right.set(title="t-SNE of the codes of test images", xticks=[], yticks=[])
@@ -172,4 +174,4 @@ def table(found: Any) -> Iterator[str]:
         [name, str(code["numbers"]), f"{code['test_error']['mean']:.4f}", percent(code["neighbours"])]
         for name, code in found["codes"].items()
     ]
-    yield tables.table(["code", "numbers", "error on test images", f"{VOTES} nearest neighbours"], rows)
+    yield tables.table(["code", "numbers", "error on test images", f"{NEIGHBOURS} nearest neighbours"], rows)

@@ -3,11 +3,11 @@
 usage: python -m weirdonetworks.experiments.bottleneck [--flag=value ...]
 
 Trains classifiers around a variational bottleneck of stronger and stronger compression, on digits upright and on digits
-turned by any angle, and measures how much of what the codes of test images tell is the angle the images are turned by:
+rotated by any angle, and measures the share of the variance of test images' codes that is due to the angle:
 
     python -m weirdonetworks.experiments.bottleneck --num_trials=3
 
-The control is the same network without noise and without a price on the rate.
+The control is the same network without noise and without the rate in its loss.
 """
 
 import dataclasses
@@ -24,19 +24,23 @@ class BottleneckConfig(settings.DigitsConfig):
 
     epochs: int = setting(10, "Passes over the training data.", minimum=1)
     betas: tuple[float, ...] = setting(
-        (0.0, 1e-4, 1e-3, 0.01, 0.1), "Prices of a nat of the rate.", minimum=0.0, may_be_empty=False
+        (0.0, 1e-4, 1e-3, 0.01, 0.1), "Weights beta of the rate in the loss, per nat.", minimum=0.0, may_be_empty=False
     )
     hidden_sizes: tuple[int, ...] = setting(
         (256, 128), "The widths of the layers before the bottleneck.", minimum=1, may_be_empty=False
     )
-    code_size: int = setting(16, "The numbers of a code.", minimum=1)
+    code_size: int = setting(16, "Dimension of a code.", minimum=1)
     step: int = setting(
-        15, "Degrees between the angles at which codes are measured.", minimum=1, maximum=180, affects="measuring"
+        15,
+        "Step between the angles at which codes are measured, in degrees.",
+        minimum=1,
+        maximum=180,
+        affects="measuring",
     )
-    examined: int = setting(1000, "Test images on which they are measured.", minimum=2, affects="measuring")
+    examined: int = setting(1000, "Test images on which codes are measured.", minimum=2, affects="measuring")
 
     def prices(self) -> dict[str, float | None]:
-        """Lists the prices, None for the control, by what tables call them.
+        """Maps names in tables to values of beta, None for the control.
 
         >>> BottleneckConfig(betas=(0.0, 0.001)).prices()
         {'no noise': None, '0': 0.0, '0.001': 0.001}

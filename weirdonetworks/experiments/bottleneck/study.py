@@ -25,12 +25,12 @@ from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.stability import outputs_over
 from weirdonetworks.nets.small.variational_bottleneck import VariationalBottleneck
 
-TURNS = {"upright": settings.UPRIGHT, "turned": 1}  # By multiples of how many degrees the digits are turned.
+TURNS = {"upright": settings.UPRIGHT, "turned": 1}  # Digits are rotated by random multiples of so many degrees.
 SHARES = (1, 2, 5, 10, 20, 50, 100)  # Marked on the axes, in percent.
 
 
 def run(study: Study, config: BottleneckConfig, options: RunOptions) -> None:
-    """Trains the networks on each sort of digits."""
+    """Trains the networks and measures them."""
     upright = digits.load(config, options)
     pixel_share, shares = measure(upright, config)
     trained_on: dict[str, Any] = {}
@@ -54,7 +54,7 @@ def train(
     beta: float | None,
     config: BottleneckConfig,
 ) -> list[Trained]:
-    """Trains a classifier at one price of the rate; None for the control without noise."""
+    """Trains a classifier at one value of beta; None for the control without noise."""
     return study.repeat(
         name,
         lambda: network(config, len(data.classes), with_noise=beta is not None),
@@ -75,7 +75,7 @@ def network(config: BottleneckConfig, classes: int, with_noise: bool) -> snt.Mod
 
 
 def objective(made: Any, preprocess: Callable[[tf.Tensor], tf.Tensor], beta: float) -> Objective:
-    """Makes the objective of such a classifier: cross-entropy plus beta times the rate, its `loss`, and each alone."""
+    """Makes the objective of such a classifier: `loss`, cross-entropy plus beta times the rate, and each alone."""
 
     def logits(hidden: tf.Tensor, is_training: bool, seed: tf.Tensor) -> tf.Tensor:
         return made.head(made.bottleneck(hidden, is_training, seed))
@@ -94,7 +94,11 @@ def objective(made: Any, preprocess: Callable[[tf.Tensor], tf.Tensor], beta: flo
 
 
 def measure(data: Dataset, config: BottleneckConfig) -> tuple[float, Callable[[Any], dict[str, float]]]:
-    """Returns the share of the angle in the pixels of turned test images, and what measures it in a classifier."""
+    """Prepares the measurement of the share of the angle, as `angle_share`, on rotated test images.
+
+    Returns:
+      The share in the pixels; and the function that gives the shares in a classifier's codes and probabilities.
+    """
     images = data.test.images[: config.examined]
     height, width = images.shape[1:3]
     sweep = [rotation(height, width, angle) for angle in range(0, 360, config.step)]
@@ -115,11 +119,11 @@ def measure(data: Dataset, config: BottleneckConfig) -> tuple[float, Callable[[A
 
 
 def angle_share(outputs: npt.ArrayLike) -> float:
-    """Gives the share of the outputs' variance over angles and images that is the one over angles alone.
+    """Computes the share of the outputs' variance over angles and images that is variance over angles.
 
         mean over x of sum_k var_g f(g x)_k  /  sum_k var_(g, x) f(g x)_k
 
-    It is 0 for what is invariant, and 1 for what tells the angle alone. Noise and scale are of no account.
+    It is 0 for invariant outputs, 1 for outputs that depend on the angle alone, and does not depend on their scale.
 
     >>> angle_share([[[1.0], [3.0]], [[1.0], [3.0]]]), angle_share([[[1.0], [1.0]], [[3.0], [3.0]]])
     (0.0, 1.0)

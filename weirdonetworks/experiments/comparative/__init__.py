@@ -20,6 +20,6 @@ class ComparativeConfig(StudyConfig):
     )
     head_sizes: tuple[int, ...] = setting((64,), "The widths of the hidden layers that compare two codes.", minimum=1)
     stored: tuple[int, ...] = setting(
-        (1, 5, 25), "How many examples of each class are stored.", minimum=1, may_be_empty=False, affects="measuring"
+        (1, 5, 25), "Numbers of stored examples per class.", minimum=1, may_be_empty=False, affects="measuring"
     )
-    draws: int = setting(5, "Average over so many draws of the stored examples.", minimum=1, affects="measuring")
+    draws: int = setting(5, "Draws of the stored examples to average over.", minimum=1, affects="measuring")

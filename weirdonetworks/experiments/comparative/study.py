@@ -24,7 +24,7 @@ from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
 
 NETWORKS = ("symmetric", "ordered")
 NEIGHBOURS = {"k_nearest": "k nearest", "nearest": "nearest"}
-QUERIES = 100  # Test images compared with all stored examples at a time.
+QUERIES = 100  # Test images per batch, each compared with all stored examples.
 
 
 def run(study: Study, config: ComparativeConfig, options: RunOptions) -> None:
@@ -42,7 +42,7 @@ def run(study: Study, config: ComparativeConfig, options: RunOptions) -> None:
     for number, trial in enumerate(config.trials()):
         networks = {name: each[number].network for name, each in trained.items()}
         for k in stored:
-            found = [_classified(networks, data, int(k), trial.random_seed, each) for each in range(config.draws)]
+            found = [measure(networks, data, int(k), trial.random_seed, each) for each in range(config.draws)]
             for name, by_k in accuracies.items():
                 by_k[k].append(float(np.mean([accuracy[name] for accuracy in found])))
     study.finish(
@@ -74,11 +74,11 @@ def train(
 
 
 def comparison(network: ComparativeMLP, preprocess: Any) -> Objective:
-    """Makes the objective of a network that compares: cross-entropy `loss`, `accuracy`, and `swapped`.
+    """Makes the objective of a network on pairs of images: cross-entropy `loss`, `accuracy`, and `swapped`.
 
-    Each image of a batch is paired with another of it, every second one with one of its own class. Outside training
-    the seed is the same for each batch, so that the pairs are the same at each evaluation. `swapped` is the share of
-    pairs for which the answer changes with the order of the two images.
+    Each image of a batch is paired with another one, every second image with one of its own class. Outside training the
+    seed is the same for each batch, and so are the pairs. `swapped` is the share of pairs whose answer changes with the
+    order of the two images.
     """
 
     def objective(
@@ -100,9 +100,9 @@ def comparison(network: ComparativeMLP, preprocess: Any) -> Objective:
 
 
 def draw_partners(labels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Draws another example of the batch for each one: at even places of the same class, at odd ones of another.
+    """Draws a partner in the batch for each example: at even indices of the same class, at odd ones of another.
 
-    Any that will do is as likely as any other. Where there is none, it is the first of the batch, of whatever class.
+    The draw is uniform over the candidates; where there is none, the partner is the first example of the batch.
 
     Args:
       labels: Integers, `[batch]`.
@@ -114,27 +114,25 @@ def draw_partners(labels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     size = tf.size(labels)
     priorities = tf.random.stateless_uniform([size, size], seed, alg="philox")
     wants_same = tf.range(size)[:, tf.newaxis] % 2 == 0
-    will_do = tf.equal(tf.equal(labels[:, tf.newaxis], labels), wants_same)
-    will_do = tf.logical_and(will_do, tf.logical_not(tf.eye(size, dtype=tf.bool)))
-    return tf.argmax(tf.where(will_do, priorities, -1.0), axis=1, output_type=tf.int32)
+    is_candidate = tf.equal(tf.equal(labels[:, tf.newaxis], labels), wants_same)
+    is_candidate = tf.logical_and(is_candidate, tf.logical_not(tf.eye(size, dtype=tf.bool)))
+    return tf.argmax(tf.where(is_candidate, priorities, -1.0), axis=1, output_type=tf.int32)
 
 
-def _classified(
-    networks: Mapping[str, ComparativeMLP], data: Dataset, k: int, seed: int, number: int
-) -> dict[str, float]:
-    """Measures the accuracy of each way to classify the test images by k stored examples of each class."""
+def measure(networks: Mapping[str, ComparativeMLP], data: Dataset, k: int, seed: int, number: int) -> dict[str, float]:
+    """Measures the accuracy of each classification of the test images by k stored examples of each class."""
     generator = seeds.generator(seed, "stored", k, number)
     classes = range(len(data.classes))
     chosen = [generator.choice(np.flatnonzero(data.train.labels == each), k, replace=False) for each in classes]
     stored = data.train[np.concatenate(chosen)]
-    guesses = {name: _by_comparison(network, data, stored, k) for name, network in networks.items()}
+    guesses = {name: _classify(network, data, stored, k) for name, network in networks.items()}
     for name, voters in (("k_nearest", k), ("nearest", 1)):
         guesses[name] = nearest_labels(stored.images / 255, stored.labels, data.test.images / 255, voters)
     return {name: float(np.mean(guess == data.test.labels)) for name, guess in guesses.items()}
 
 
-def _by_comparison(network: ComparativeMLP, data: Dataset, stored: Split, k: int) -> npt.NDArray[np.intp]:
-    """Gives each test image the class whose stored examples match it best, by the mean of their logits."""
+def _classify(network: ComparativeMLP, data: Dataset, stored: Split, k: int) -> npt.NDArray[np.intp]:
+    """Classifies each test image by the greatest mean logit over the stored examples of a class."""
     codes = network.encode(data.standardisation(tf.constant(stored.images)))
 
     @tf.function(autograph=False)
@@ -148,7 +146,7 @@ def _by_comparison(network: ComparativeMLP, data: Dataset, stored: Split, k: int
 
 
 def draw(found: Mapping[str, Any]) -> Figure:
-    """Draws the accuracy on pairs over the epochs, and that of classification by the number of stored examples."""
+    """Draws the accuracy on pairs by epoch, and that of classification by the number of stored examples."""
     figure, (pairs, classified) = plots.row(2, widths=(1.2, 1.4))
     for name, curve in found["curves"].items():
         plots.by_epoch(pairs, curve, label=f"{name} network")

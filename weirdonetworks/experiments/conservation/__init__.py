@@ -1,15 +1,15 @@
-"""Does training conserve what Noether's theorem says it does?
+"""Are the quantities that Noether's theorem predicts conserved in training?
 
 usage: python -m weirdonetworks.experiments.conservation [--flag=value ...]
 
-Trains small networks by plain gradient descent over one and the same time, the learning rate times the number of
-steps, at a rate that is halved again and again, and measures how far what gradient flow conserves has drifted:
+Trains small networks by plain gradient descent over a fixed time (learning rate times number of steps), at rates that
+are halved again and again, and measures the drift of the quantities that gradient flow conserves:
 
     python -m weirdonetworks.experiments.conservation
     python -m weirdonetworks.experiments.conservation --optimizer=Adam --learning_rate=0.002
 
-A control, of tanh, is measured as if its units were homogeneous, which they are not. In each hidden layer the first two
-units start equal.
+The control, with tanh, is measured as if its units were homogeneous, which they are not. In each hidden layer the first
+two units start equal.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ class ConservationConfig(settings.DigitsConfig):
 
     epochs: int = setting(1, "Passes over the training data at the greatest learning rate.", minimum=1)
     learning_rate: float = setting(0.1, "The greatest learning rate.", minimum=1e-30, short="lr")
-    halvings: int = setting(4, "How often it is halved, each time for twice the passes.", minimum=1)
+    halvings: int = setting(4, "Number of times the rate is halved and the epochs doubled.", minimum=1)
     hidden_sizes: tuple[int, ...] = setting((32, 32), "The widths of the hidden layers.", minimum=2, may_be_empty=False)
     channels: tuple[int, ...] = setting(
         (8, 8), "The channels of the convolutions, each 3 x 3.", minimum=2, may_be_empty=False

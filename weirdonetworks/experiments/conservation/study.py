@@ -24,11 +24,11 @@ from weirdonetworks.measure.layer_chain import layers_of
 CONTROL = "tanh (control)"
 CONVOLUTIONS = "convolutions"
 NETWORKS = ("linear", "ReLU", CONVOLUTIONS, "layer norm", CONTROL)
-ROUNDING = 5e-5  # A drift below that may be rounding in float32, over thousands of steps.
+ROUNDING = 5e-5  # Largest drift that rounding in float32 may cause over thousands of steps.
 
 
 def run(study: Study, config: ConservationConfig, options: RunOptions) -> None:
-    """Trains each network at each rate."""
+    """Trains the networks and measures the drift."""
     data = digits.load(config, options)
     splits = loop.residents(data)
     networks = {}
@@ -48,7 +48,7 @@ def run(study: Study, config: ConservationConfig, options: RunOptions) -> None:
 
 
 def train(study: Study, kind: str, halving: int, data: Any, splits: Any, config: ConservationConfig) -> list[Trained]:
-    """Trains a network, and monitors the drift of what it ought to conserve."""
+    """Trains a network, with a monitor of the drift of its conserved quantities."""
     return study.repeat(
         f"{kind}_{halving}".replace(" ", "_"),
         lambda: network(kind, config, data),
@@ -60,7 +60,7 @@ def train(study: Study, kind: str, halving: int, data: Any, splits: Any, config:
 
 
 def network(kind: str, config: ConservationConfig, data: Any) -> snt.Module:
-    """Makes a network with its weights, the first two units of each hidden layer equal."""
+    """Makes a network with variables, the first two units of each hidden layer equal."""
     head = snt.Linear(len(data.classes), name="head")
     if kind == CONVOLUTIONS:
         layers = [snt.Conv2D(size, 3, name=f"conv_{index}") for index, size in enumerate(config.channels)]
@@ -88,7 +88,7 @@ def _halved(images: tf.Tensor) -> tf.Tensor:
 
 
 def quantities(kind: str, made: snt.Module) -> list[Conserved]:
-    """Finds what a network conserves; of the control, what it would conserve with ReLU."""
+    """Finds the conserved quantities of a network; of the control, those it would have with ReLU."""
     layers = layers_of(made)
     if kind == CONTROL:
         layers = [dataclasses.replace(layer, activation=tf.nn.relu) for layer in layers[:-1]] + layers[-1:]
@@ -96,7 +96,7 @@ def quantities(kind: str, made: snt.Module) -> list[Conserved]:
 
 
 def fitted_power(rates: Sequence[float], drifts: Sequence[Mapping[str, Any]]) -> float | None:
-    """Fits the power p to drifts in proportion to rate^p, by least squares of the logarithms; None for rounding.
+    """Fits the exponent p of drifts in proportion to rate^p, by least squares of the logarithms; None for rounding.
 
     >>> fitted_power([0.4, 0.2, 0.1], [{"mean": 0.08}, {"mean": 0.04}, {"mean": 0.02}])
     1.0
@@ -108,7 +108,7 @@ def fitted_power(rates: Sequence[float], drifts: Sequence[Mapping[str, Any]]) ->
 
 
 def draw(found: Any) -> Figure:
-    """Draws the drift against the rate, a panel for each network; no line where there is none."""
+    """Draws the drift against the learning rate, a panel for each network; no line where it is 0."""
     rates = np.array(found["rates"])
     figure, panels = plots.row(len(found["networks"]), height=3.4)
     colours: dict[str, str] = {}
@@ -129,7 +129,7 @@ def draw(found: Any) -> Figure:
 
 
 def power(quantity: Mapping[str, Any]) -> str:
-    """Formats the power of the rate that a drift goes by; a dash where the drift may be rounding."""
+    """Formats the exponent of the learning rate in a drift; a dash where the drift may be rounding."""
     return "-" if quantity["power"] is None else f"{quantity['power']:.2f}"
 
 

@@ -23,7 +23,7 @@ from weirdonetworks.lab.training.trainer import Resident
 
 
 def run(study: Study, config: DataSavingsConfig, options: RunOptions) -> None:
-    """Trains the networks on each number of images."""
+    """Trains the networks and measures them."""
     data = transformed.turned(digits.load(config, options), 90, config.data_seed)
     if config.sizes[-1] > len(data.train):
         raise UsageError(f"sizes: {config.sizes[-1]} must be at most {len(data.train)}, the training images.")
@@ -80,13 +80,13 @@ def train(
 
 
 def some(split: Split, size: int, length: int, seed: int) -> Split:
-    """Draws examples, fewer ones out of more, and repeats them to a length."""
+    """Draws a subset of the examples, nested for one seed, and repeats it to a length."""
     drawn = seeds.generator(seed, "subset").permutation(len(split))[:size]
     return split[np.resize(drawn, length)]
 
 
 def images_needed(sizes: Sequence[int], accuracies: Sequence[float], target: float) -> float | None:
-    """Finds the number of images from which on an accuracy is reached, between two sizes by their logarithms.
+    """Interpolates the number of images from which on an accuracy is reached, linearly in its logarithm.
 
     >>> images_needed([100, 10_000], [0.8, 0.9], target=0.85)
     1000.0
@@ -94,7 +94,7 @@ def images_needed(sizes: Sequence[int], accuracies: Sequence[float], target: flo
     True
 
     Returns:
-      The number, the first size where that is enough; None if the last is not.
+      The number; the first size if that is enough, None if the last is not.
     """
     if accuracies[-1] < target:
         return None

@@ -1,4 +1,4 @@
-"""Finds the symmetries of the graph of pixels: of the grid exactly, and those that shuffled images leave of them.
+"""Finds the symmetries of the graph of pixels: of the grid exactly, and approximately from shuffled images.
 
 usage: python -m weirdonetworks.experiments.discover_symmetries [--flag=value ...]
 
@@ -6,8 +6,8 @@ usage: python -m weirdonetworks.experiments.discover_symmetries [--flag=value ..
 
 The pixels of all images are shuffled in one way. The linear map that best restores such images from themselves with
 noise is solved for, not trained, and its partial correlations above a threshold are a graph (see `measure.topology`).
-The symmetries of the square, shuffled likewise, are each measured by the share of this graph's edges that they keep;
-shifts and random permutations stand beside them.
+Each symmetry of the square, shuffled likewise, is measured by the share of this graph's edges that it preserves; shifts
+and random permutations are the controls.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ class DiscoverSymmetriesConfig(Config):
     """Settings of the experiment."""
 
     dataset: str = setting("MNIST", "MNIST, or the name of a TensorFlow Datasets data set of grey square images.")
-    examples: int | None = setting(None, "Take only the first so many training images.", minimum=1)
-    strength: float = setting(0.03, "The variance of the noise, where pixels have variance 1.", minimum=1e-6)
-    threshold: float = setting(0.13, "The partial correlation from which on two pixels are joined.", minimum=0.0)
+    examples: int | None = setting(None, "Use only this many training images, the first.", minimum=1)
+    strength: float = setting(0.03, "Variance of the noise, where pixels have variance 1.", minimum=1e-6)
+    threshold: float = setting(0.13, "Least partial correlation of two pixels joined by an edge.", minimum=0.0)
     random_seed: int = setting(42, "The seed of the shuffle, and of the permutations drawn at random.")

@@ -24,7 +24,7 @@ SQUARE = (
     *("identity", "quarter turn", "half turn", "three quarter turns"),
     *("left and right", "main diagonal", "top and bottom", "other diagonal"),
 )
-SHIFTS = ("one pixel right", "one pixel down", "half the width right")  # What leaves at one side comes back.
+SHIFTS = ("one pixel right", "one pixel down", "half the width right")  # Cyclic.
 RANDOM = 100  # Permutations drawn at random, over which the mean is taken.
 GRAPHS = ("grid", "grid of inked pixels", "found in the images")
 THRESHOLDS = np.linspace(0.02, 0.3, 29).round(2).tolist()
@@ -32,7 +32,7 @@ CURVES = ("quarter turn", "half turn", "left and right", "top and bottom", "one 
 
 
 def run(study: Study, config: DiscoverSymmetriesConfig, options: RunOptions) -> None:
-    """Makes the graphs, measures them, and records what was found."""
+    """Makes the graphs and measures them."""
     study.finish(measure(config, options), draw)
 
 
@@ -85,7 +85,7 @@ def measure(config: DiscoverSymmetriesConfig, options: RunOptions) -> dict[str, 
 
 
 def _permutations(side: int) -> dict[str, Ints]:
-    """Names the permutations of pixels in order whose shares are taken."""
+    """Names the permutations of the unshuffled pixels to measure."""
     points = np.arange(side * side).reshape(side, side)
     shifted = (np.roll(points, 1, axis=1), np.roll(points, 1, axis=0), np.roll(points, side // 2, axis=1))
     square = dict(zip(SQUARE, image_dihedral(side, side).elements(), strict=True))
@@ -93,7 +93,7 @@ def _permutations(side: int) -> dict[str, Ints]:
 
 
 def draw(found: Any) -> Figure:
-    """Draws what each permutation keeps of each graph, and of the graphs found at other thresholds."""
+    """Draws the share of edges that permutations preserve, of each graph and by threshold."""
     figure, (bars, curves) = plots.row(2, widths=(1.6, 1.4), height=3.8)
     names = list(found["graphs"][GRAPHS[0]]["kept"])
     thickness = 0.8 / len(GRAPHS)
@@ -101,13 +101,13 @@ def draw(found: Any) -> Figure:
         places = np.arange(len(names)) + (index + 0.5) * thickness - 0.4
         bars.barh(places, [100 * each["kept"][name] for name in names], thickness, label=graph)
     plots.name_rows(bars, names)
-    bars.set(title="edges kept", xlabel="%", xlim=(0, 100))
+    bars.set(title="edges preserved", xlabel="%", xlim=(0, 100))
     figure.legend(*bars.get_legend_handles_labels(), loc="outside lower left", ncols=len(GRAPHS))
     thresholds = [each["threshold"] for each in found["by_threshold"]]
     for name in CURVES:
         curves.plot(thresholds, [100 * each["kept"][name] for each in found["by_threshold"]], label=name)
     curves.axvline(found["threshold"], color="0.8", zorder=0)
-    curves.set(title="edges kept of the graph found", xlabel="threshold", ylabel="%", ylim=(0, 102))
+    curves.set(title="edges preserved of the graph found", xlabel="threshold", ylabel="%", ylim=(0, 102))
     curves.legend()
     return figure
 

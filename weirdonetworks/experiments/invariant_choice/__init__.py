@@ -1,4 +1,4 @@
-"""Does a polynomial network choose invariant polynomials?
+"""Does a polynomial network learn invariant polynomials?
 
 usage: python -m weirdonetworks.experiments.invariant_choice [--flag=value ...]
 

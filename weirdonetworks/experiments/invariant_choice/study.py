@@ -22,11 +22,11 @@ from weirdonetworks.measure import invariant_weights
 
 DATA = ("upright", "turned", "augmented")
 GROUPS = ("quarter turns", "left and right")
-INKED = 5  # The least standard deviation of an inked pixel, of 255, over the training images; of all its turns too.
+INKED = 5  # Least standard deviation, of 255, of an inked pixel and of its images under the symmetries of the square.
 
 
 def run(study: Study, config: InvariantChoiceConfig, options: RunOptions) -> None:
-    """Trains the networks."""
+    """Trains the networks and measures them."""
     upright = digits.load(config, options)
     side = upright.train.images.shape[1]
     sorts = {"upright": upright, "turned": transformed.turned(upright, 90, config.data_seed)}
@@ -104,7 +104,7 @@ def measure(data: Dataset, degree: int) -> tuple[Callable[[Any], dict[str, float
 
 
 def draw(found: Any) -> Figure:
-    """Draws how far the shares rise above chance over the epochs, a panel for each degree and set of pixels."""
+    """Draws the shares above chance by epoch, a panel for each degree and set of pixels."""
     panels: dict[str, dict[str, str]] = {}
     for part in found["chance"]:
         degree, group, pixels = part.split(", ")

@@ -42,7 +42,7 @@ def run(study: Study, config: JacobianPenaltyConfig, options: RunOptions) -> Non
 
 
 def objective(data: Dataset, strength: float, augment: Any) -> Callable[[Any], Any]:
-    """Returns what makes the objective of a network: to classify, and to stay the same as the image turns."""
+    """Returns a function that makes a network's objective: classification, and a penalty on the rotation derivative."""
     if not strength:
         return digits.classifier(data, augment)
 
@@ -81,7 +81,7 @@ def measure(trained: Trained, data: Dataset, turned: Any, examined: int) -> dict
 
 
 def draw(found: Any) -> Figure:
-    """Draws the accuracy by angle, and the Lie derivatives: squares for networks trained on turned digits."""
+    """Draws the accuracy by angle, and the Lie derivatives, as squares for networks trained on rotated digits."""
     figure, (accuracy, derivative) = plots.row(2, widths=[1.3, 1.3], height=3.8)
     networks: Mapping[str, Any] = found["networks"]
     half = len(networks) // 2  # Those trained upright come first; the same strengths have the same colour.

@@ -2,9 +2,8 @@
 
 usage: python -m weirdonetworks.experiments.jacobian_structure [--flag=value ...]
 
-Trains a perceptron on digits, upright or turned anew each time by any angle, and a small convolutional network on
-upright ones, and examines the derivatives of their logits at upright test images; and, as a control, those of the
-networks before training:
+Trains a perceptron on digits, upright or with augmentation by random rotations, and a small convolutional network on
+upright ones, and measures the derivatives of their logits at upright test images; as a control, also before training:
 
     python -m weirdonetworks.experiments.jacobian_structure --num_trials=3
 
@@ -34,7 +33,7 @@ from weirdonetworks.lab.errors import UsageError
 class JacobianStructureConfig(settings.DigitsConfig):
     """Settings of the experiment."""
 
-    shrink: int = setting(1, "Make images smaller by this factor; 1 leaves them.", minimum=1)
+    shrink: int = setting(1, "Factor by which images are reduced; 1 leaves them.", minimum=1)
     width: int = setting(300, "The width of the perceptron's first hidden layer.", minimum=1)
     channels: tuple[int, ...] = setting(
         (8, 16), "The channels of the convolutions, each 3 x 3.", minimum=1, may_be_empty=False

@@ -32,8 +32,8 @@ PERCEPTRON, CONVOLUTIONS = "perceptron", "convolutions"
 NETWORKS = {PERCEPTRON: (UNTRAINED, UPRIGHT, TURNED), CONVOLUTIONS: (UNTRAINED, UPRIGHT)}
 TOLERANCES = (1e-1, 1e-2, 1e-3)
 WHITE = "white noise"
-SHOWN = 1e-2  # The tolerance of the shares that are printed.
-LAYERED = ("rotation", "shift right", "shift up")  # The motions that are followed layer by layer.
+PRINTED = 1e-2  # The tolerance of the shares in the tables.
+LAYERED = ("rotation", "shift right", "shift up")  # The motions measured layer by layer.
 
 
 def run(study: Study, config: JacobianStructureConfig, options: RunOptions) -> None:
@@ -62,7 +62,7 @@ def run(study: Study, config: JacobianStructureConfig, options: RunOptions) -> N
 
 
 def make_stages(kind: str, config: JacobianStructureConfig, classes: int) -> dict[str, Any]:
-    """Makes the stages of a network, to be applied one after the other, without their weights."""
+    """Makes the stages of a network in order, without their variables."""
     stages: dict[str, Any] = {}
     sizes = [classes] if kind == CONVOLUTIONS else [config.width, 100, classes]
     for index, channels in enumerate(config.channels if kind == CONVOLUTIONS else ()):
@@ -138,7 +138,7 @@ def measure_directions(singular: Floats, directions: Floats, images: Images, bla
 
 
 def measure_derivatives(network: snt.Module, images: Images) -> Metrics:
-    """Measures the derivatives along the velocities of images, beside those along noise and velocities of others."""
+    """Measures derivatives along the velocities of images, relative to noise and to other images' velocities."""
 
     def of_another(move: VectorField) -> VectorField:
         return lambda batch: move(tf.roll(batch, 1, axis=0))
@@ -158,7 +158,7 @@ def measure_derivatives(network: snt.Module, images: Images) -> Metrics:
 
 
 def measure_layers(stages: Mapping[str, Any], images: Images) -> Metrics:
-    """Measures what each layer adds to the Lie derivatives of the whole."""
+    """Measures the contribution of each layer to the Lie derivatives of the network."""
     moves = [IMAGE_GENERATORS[name] for name in LAYERED]
     added = np.stack(lie_derivative_by_layer(list(stages.values()), images, moves), axis=1).astype(np.float64)
     metrics = {}
@@ -172,7 +172,7 @@ def measure_layers(stages: Mapping[str, Any], images: Images) -> Metrics:
 
 
 def fields() -> dict[str, VectorField]:
-    """Lists the vector fields along which networks are differentiated."""
+    """Names the vector fields along which networks are differentiated."""
     return {WHITE: white_noise, "smooth noise": smooth_noise, **IMAGE_GENERATORS}
 
 
@@ -182,13 +182,13 @@ def white_noise(images: tf.Tensor) -> tf.Tensor:
 
 
 def smooth_noise(images: tf.Tensor) -> tf.Tensor:
-    """Draws noise of the power spectrum of each image `[images, height, width, 1]`, and so of its length."""
+    """Draws noise with the power spectrum, and so the norm, of each image `[images, height, width, 1]`."""
     noise, image = (tf.signal.fft2d(tf.cast(each[..., 0], tf.complex64)) for each in (white_noise(images), images))
     return tf.cast(tf.math.real(tf.signal.ifft2d(image * tf.sign(noise))), images.dtype)[..., None]
 
 
 def draw(found: Any) -> Figure:
-    """Draws the spectra, the derivatives along motions, and the parts of layers; before training dashed or hollow."""
+    """Draws spectra, derivatives along motions, and parts of layers; dashed or hollow before training."""
     figure, (values, motions, layers) = plots.row(3, widths=[1.2, 1.1, 1.4], height=4.2)
     networks: Mapping[str, Any] = found["networks"]
     for index, (name, each) in enumerate(networks.items()):
@@ -228,7 +228,9 @@ def table(found: Any) -> Iterator[str]:
     networks = found["networks"]
     yield table_of("test accuracy", "accuracy", networks, percent)
     yield table_of("sensitive directions above", "sensitive", networks, lambda found: f"{found['mean']:.0f}")
-    yield table_of(f"invariant share at {SHOWN:g}", f"share/{SHOWN:g}", networks, lambda found: f"{found['mean']:.1%}")
+    yield table_of(
+        f"invariant share at {PRINTED:g}", f"share/{PRINTED:g}", networks, lambda found: f"{found['mean']:.1%}"
+    )
     yield table_of("derivative over white noise's", "over_noise", networks, two_digits)
     yield table_of("derivative over another image's", "over_another", networks, two_digits)
     for motion in LAYERED:

@@ -24,11 +24,11 @@ from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.study import Study, percent, spread
 from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
 
-STYLES = (":", "-.", "--", "-")  # Of lines, by range.
+STYLES = (":", "-.", "--", "-")  # Line styles, by range.
 
 
 def run(study: Study, config: LearnedAugmentationConfig, options: RunOptions) -> None:
-    """Trains the networks."""
+    """Trains the networks and measures them."""
     upright = digits.load(config, options)
     networks = []
     for degrees in config.ranges:
@@ -60,7 +60,7 @@ def run(study: Study, config: LearnedAugmentationConfig, options: RunOptions) ->
 
 
 def maker(data: Dataset, hidden_size: int, strength: float) -> Callable[[], LearnedAugmentation]:
-    """Returns what makes the network, a dense one behind rotations of learned width."""
+    """Returns a function that makes the network: dense layers under random rotations of learned width."""
     (mean,), (deviation,) = data.standardisation.mean, data.standardisation.deviation
 
     def make() -> LearnedAugmentation:
@@ -89,7 +89,7 @@ def _width(network: LearnedAugmentation) -> dict[str, float]:
 
 
 def draw(found: Any) -> Figure:
-    """Draws the learned width against the hidden range, and over the epochs."""
+    """Draws the learned width by the range of the data, and by epoch."""
     figure, (against, epochs) = plots.row(2, widths=(1.1, 1.3), height=3.6)
     strengths = list(dict.fromkeys(each["strength"] for each in found["networks"]))
     styles = dict(
@@ -109,7 +109,7 @@ def draw(found: Any) -> Figure:
     for degrees, style in styles.items():
         epochs.plot([], [], style, color="0.3", label=f"turned within {degrees}")
     epochs.legend()
-    epochs.set(title="the same over the epochs", xlabel="epoch", ylabel="degrees")
+    epochs.set(title="learned width by epoch", xlabel="epoch", ylabel="degrees")
     return figure
 
 

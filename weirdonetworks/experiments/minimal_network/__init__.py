@@ -1,4 +1,4 @@
-"""How small can a network of each kind be?
+"""What is the smallest network of each kind that reaches an accuracy?
 
 usage: python -m weirdonetworks.experiments.minimal_network [--flag=value ...]
 
@@ -7,9 +7,9 @@ Searches, for each kind of network, the least width of its one hidden layer at w
     python -m weirdonetworks.experiments.minimal_network
     python -m weirdonetworks.experiments.minimal_network --turn=90 --targets=0.9,0.95
 
-The width is doubled until the mean validation accuracy reaches the target, then halved in on. Accuracy is noisy and
-need not rise with the width, so a smaller network may reach the target all the same, the less likely the more
-`--num_trials`. The test accuracy is of the one that was found. Images are 14 x 14 unless `--shrink=1`.
+The width is doubled until the mean validation accuracy reaches the target, then found by bisection. Accuracy is noisy
+and need not rise with the width, so a smaller network may also reach the target; more `--num_trials` make that less
+likely. The test accuracy is that of the network found. Images are 14 x 14 unless `--shrink=1`.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ class MinimalNetworkConfig(settings.MonomialsConfig):
     targets: tuple[float, ...] = setting(
         (0.97, 0.98), "Validation accuracies to reach.", minimum=0.0, maximum=1.0, affects="measuring"
     )
-    max_width: int = setting(1024, "Give up at this width.", minimum=1, affects="measuring")
+    max_width: int = setting(1024, "Largest width to try.", minimum=1, affects="measuring")
     turn: int = settings.turn(settings.UPRIGHT)
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from weirdonetworks.lab.training.study import Study, percent
 
 
 def run(study: Study, config: MinimalNetworkConfig, options: RunOptions) -> None:
-    """Trains networks until the least are found."""
+    """Trains networks until the smallest are found."""
     data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
     side = data.train.images.shape[1]
     splits = loop.residents(data)
@@ -42,7 +42,7 @@ def run(study: Study, config: MinimalNetworkConfig, options: RunOptions) -> None
 
 
 def least(reached: Callable[[int], float], target: float, limit: int) -> int | None:
-    """Finds a width that reaches a target while the next smaller one that was tried does not; None up to the limit.
+    """Finds, by doubling and bisection, a width that reaches a target; None if none up to the limit does.
 
     >>> least(lambda width: width / 100, target=0.11, limit=64)
     11
@@ -61,7 +61,7 @@ def least(reached: Callable[[int], float], target: float, limit: int) -> int | N
 
 
 def draw(found: Any) -> Figure:
-    """Draws the accuracy of all networks that were tried against their parameters."""
+    """Draws the accuracy of all networks tried, by their number of parameters."""
     figure, (axes,) = plots.row(1, widths=(1.7,))
     for kind in digits.KINDS:
         tried = sorted((each for each in found["tried"] if each["kind"] == kind), key=lambda each: each["parameters"])
@@ -74,7 +74,7 @@ def draw(found: Any) -> Figure:
     for target in sorted({each["target"] for each in found["networks"]}):
         axes.axhline(100 * target, color="0.5", linestyle=":")
     lowest = min(each["target"] for each in found["networks"])
-    axes.set(title="accuracy against size", xlabel="parameters", ylabel="validation accuracy, %", xscale="log")
+    axes.set(title="accuracy by size", xlabel="parameters", ylabel="validation accuracy, %", xscale="log")
     axes.set_ylim(bottom=100 * (3 * lowest - 2))
     axes.legend(loc="lower right")
     return figure

@@ -1,14 +1,14 @@
-"""Is a smaller set of monomials enough?
+"""Is a subset of the monomials enough?
 
 usage: python -m weirdonetworks.experiments.monomial_subset [--flag=value ...]
 
-Trains polynomial networks that have all powers of single pixels, and of the products of different pixels only some:
-drawn at random; local, whose pixels lie closest together; or representatives, one of each orbit under quarter turns:
+Trains polynomial networks on all powers of single pixels and some products of different pixels: drawn at random; local,
+whose pixels lie closest together; or representatives, one of each orbit under quarter turns:
 
     python -m weirdonetworks.experiments.monomial_subset --num_trials=3
     python -m weirdonetworks.experiments.monomial_subset --num_trials=3 --turn=90
 
-Each trial draws its own.
+Each trial draws its own products.
 """
 
 import dataclasses
@@ -22,5 +22,5 @@ class MonomialSubsetConfig(settings.MonomialsConfig):
     """Settings of the experiment."""
 
     width: int = setting(32, "The width of the polynomial layer.", minimum=1)
-    numbers: tuple[int, ...] = setting((100, 300, 1000, 3000), "How many products to choose.", minimum=1)
+    numbers: tuple[int, ...] = setting((100, 300, 1000, 3000), "Numbers of products to choose.", minimum=1)
     turn: int = settings.turn(settings.UPRIGHT)

@@ -23,7 +23,7 @@ Monomials = list[tuple[int, ...]]
 
 
 def run(study: Study, config: MonomialSubsetConfig, options: RunOptions) -> None:
-    """Trains the networks."""
+    """Trains the networks and measures them."""
     data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
     side, degree = data.train.images.shape[1], config.degree
     splits = loop.residents(data)
@@ -32,7 +32,7 @@ def run(study: Study, config: MonomialSubsetConfig, options: RunOptions) -> None
 
     def accuracy(choice: str, number: int, chosen: Callable[[TrainingConfig], Monomials]) -> dict[str, Any]:
         def training(trial: TrainingConfig) -> Training:
-            # All of them are quicker by themselves than as a list.
+            # The layer of all monomials is faster than that of a list.
             monomials = None if choice == "all" else [*powers, *chosen(trial)]
             return Training(
                 f"{choice}_{number}",
@@ -63,7 +63,7 @@ def _first(ranked: dict[int, Monomials], number: int) -> Callable[[TrainingConfi
 
 
 def rank(choice: str, side: int, degree: int, seed: int) -> Monomials:
-    """Orders the products of two and more different pixels, powers among them, of degrees 2 to `degree`.
+    """Ranks the products of at least two different pixels, of degrees 2 to `degree`.
 
     Args:
       choice: `random`: all, shuffled. `local`: all, by the largest distance between two of their pixels (along rows or
@@ -71,14 +71,14 @@ def rank(choice: str, side: int, degree: int, seed: int) -> Monomials:
         turns a random member, the orbits shuffled.
       side: Pixels a side.
       degree: The highest degree.
-      seed: What is drawn is drawn by it.
+      seed: The seed.
 
     Returns:
-      Index tuples, those to choose first coming first.
+      Index tuples, in the order of choice.
     """
     draw = seeds.generator(seed, "monomials", choice)
     group = image_rotations(side, side)
-    kept: Monomials = []
+    products: Monomials = []
     spans: list[int] = []
     for lower in range(2, degree + 1):
         ranks = draw.permutation(monomials.count(side * side, lower))
@@ -88,16 +88,16 @@ def rank(choice: str, side: int, degree: int, seed: int) -> Monomials:
         rows = monomials.at(ranks, side * side, lower)
         rows = rows[rows[:, 0] != rows[:, -1]]  # Rising, so the others are powers of one pixel.
         places = np.stack(np.divmod(rows, side), axis=-1)
-        kept += map(tuple, rows.tolist())
+        products += map(tuple, rows.tolist())
         spans += np.abs(places[:, :, None] - places[:, None]).max(axis=(1, 2, 3)).tolist()
-    shuffled = draw.permutation(len(kept))
+    shuffled = draw.permutation(len(products))
     if choice == "local":
         shuffled = shuffled[np.argsort(np.array(spans)[shuffled], kind="stable")]
-    return [kept[index] for index in shuffled]
+    return [products[index] for index in shuffled]
 
 
 def draw(found: Any) -> Figure:
-    """Draws the accuracy against the number of products."""
+    """Draws the accuracy by the number of products."""
     figure, (axes,) = plots.row(1, widths=(1.7,))
     subsets = found["subsets"]
     for choice in CHOICES:
@@ -107,7 +107,9 @@ def draw(found: Any) -> Figure:
     for each, style in ((subsets[0], "--"), (subsets[-1], ":")):
         mean = 100 * each["test_accuracy"]["mean"]
         axes.axhline(mean, color="0.5", linestyle=style, label=f"{each['choice']} ({each['number']:,})")
-    axes.set(title="accuracy on few products of pixels", xlabel="products", ylabel="test accuracy, %", xscale="log")
+    axes.set(
+        title="accuracy by number of products of pixels", xlabel="products", ylabel="test accuracy, %", xscale="log"
+    )
     axes.legend(loc="lower right")
     return figure
 

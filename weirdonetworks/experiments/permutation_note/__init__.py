@@ -1,4 +1,4 @@
-"""Counts what permutations of the inputs leave free in a layer, beside the note's counts.
+"""Counts the free parameters of layers equivariant under permutations, beside the counts of the 2019 note.
 
 usage: python -m weirdonetworks.experiments.permutation_note [--flag=value ...]
 
@@ -16,5 +16,5 @@ from weirdonetworks.lab.config import Config, setting
 class NoteConfig(Config):
     """Settings of the experiment."""
 
-    max_n: int = setting(8, "The largest number of inputs.", minimum=2, maximum=12)
-    json: str | None = setting(None, "A file to write the counts to, as JSON.")
+    max_n: int = setting(8, "Largest number of inputs.", minimum=2, maximum=12)
+    json: str | None = setting(None, "File to write the counts to, as JSON.")

@@ -5,7 +5,7 @@ from weirdonetworks.lab import flags
 
 
 def main(config: NoteConfig) -> None:
-    """Counts, and prints what was counted; there is nothing to train, so no study is opened."""
+    """Counts, and prints the tables; there is no training, so no study."""
     from weirdonetworks.experiments.permutation_note import study
 
     study.run(config)

@@ -40,7 +40,7 @@ class Counts:
     Attributes:
       n: The number of inputs.
       classes_21: Classes of equal weights by the seven families of (21), the additive one apart.
-      note_22: What the note's table (22) has for it, where it has n.
+      note_22: The note's table (22) for it; None for an n that it lacks.
       linear_15: Free parameters of (15).
       quadratic_21: Free parameters of all eight families of (21).
       equivariant_weights: Free parameters of all weights in redundant indices that give an equivariant function.
@@ -59,7 +59,7 @@ class Counts:
 
 
 def counts(n: int) -> Counts:
-    """Counts for n inputs, exactly."""
+    """Computes the counts for n inputs, exactly."""
     quadratic = quadratic_equations(n)
     return Counts(
         n=n,
@@ -83,7 +83,7 @@ def monomial_counts(n: int, degree: int) -> list[int]:
 
 
 def written_layer(found: WeightOrbits) -> str:
-    """Writes out output k of a layer of degree up to 2 that all permutations of its inputs and outputs commute with.
+    """Formats output k of the general S_n-equivariant layer of degree up to 2.
 
     >>> group = symmetric_group(2)
     >>> written_layer(equivariant_weight_orbits(group, group, 2))
@@ -94,7 +94,7 @@ def written_layer(found: WeightOrbits) -> str:
 
 
 def _factors(output: int, monomial: Sequence[int]) -> list[str]:
-    """Writes the sum of an output's monomials that are in the class of one of them.
+    """Formats the sum of the monomials in one orbit.
 
     Permutations that fix k take its monomial to any with the same exponent of x_k and the same other exponents.
     """
@@ -113,7 +113,7 @@ def _power(index: str, exponent: int) -> str:
 
 
 def run(config: NoteConfig) -> None:
-    """Counts, and prints what was counted."""
+    """Counts, and prints the tables."""
     path = pathlib.Path(config.json) if config.json is not None else None
     if path is not None and (not path.parent.is_dir() or path.is_dir()):
         raise UsageError(f"json (={path}) must be a file in a folder that exists.")

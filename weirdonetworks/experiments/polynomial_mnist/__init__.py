@@ -1,9 +1,9 @@
-"""How accurate and how stable are networks on monomials of the pixels?
+"""How accurate and how stable under rotation are networks on monomials of the pixels?
 
 usage: python -m weirdonetworks.experiments.polynomial_mnist [--flag=value ...]
 
-Compares a polynomial and an invariant network with a plain one of as many parameters, without and with augmentation by
-quarter turns and by turns of any angle:
+Compares a polynomial and an invariant network with a plain one of equal size, without and with augmentation by quarter
+turns and by rotations of any angle:
 
     python -m weirdonetworks.experiments.polynomial_mnist --num_trials=3
 """

@@ -1,9 +1,9 @@
-"""Symmetric functions first, or dense layers first?
+"""Should a synchronous network pool the images first, or dense features of them?
 
 usage: python -m weirdonetworks.experiments.pooling_choice [--flag=value ...]
 
-Trains synchronous networks over the quarter turns with every pooling, applied to the turned images themselves (first)
-or to what shared dense layers make of them (inside):
+Trains synchronous networks over the quarter turns with every pooling, applied to the rotated images themselves (first)
+or to shared dense features of them (inside):
 
     python -m weirdonetworks.experiments.pooling_choice --num_trials=3
 """
@@ -18,6 +18,6 @@ from weirdonetworks.lab.config import setting
 class PoolingChoiceConfig(settings.DigitsConfig):
     """Settings of the experiment."""
 
-    parameters: int = setting(100_000, "The most parameters a network may have.", minimum=1)
-    poolings: str = setting("", "The poolings to try, separated by commas; all if empty.")
+    parameters: int = setting(100_000, "Largest number of parameters of a network.", minimum=1)
+    poolings: str = setting("", "Poolings, separated by commas; all if empty.")
     turn: int = settings.turn(90)

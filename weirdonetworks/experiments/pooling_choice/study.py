@@ -21,7 +21,7 @@ from weirdonetworks.nets.synchronous import POSITIONS, SynchronousMLP
 
 
 def run(study: Study, config: PoolingChoiceConfig, options: RunOptions) -> None:
-    """Trains the networks."""
+    """Trains the networks and measures them."""
     poolings = literals.chosen("poolings", config.poolings, POOLINGS)
     data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
     splits = loop.residents(data)

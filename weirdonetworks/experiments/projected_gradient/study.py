@@ -32,13 +32,13 @@ FROM_EACH_START = ("plain", "projected")
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-    """A way to train.
+    """A combination of method, learning rate and start.
 
     Attributes:
-      method: What is done for stability.
-      rate: The learning rate at the start.
+      method: `plain`, `projected`, `augmentation` or `penalty`.
+      rate: The initial learning rate.
       start: One of `STARTS`.
-      penalty: What the variance counts in the loss.
+      penalty: The weight of the variance in the loss.
     """
 
     method: str
@@ -48,14 +48,14 @@ class Arm:
 
     @property
     def series(self) -> str:
-        """Names it, its rate aside."""
+        """Its name without the rate."""
         if self.method in FROM_EACH_START:
             return f"{self.method}, {self.start} start"
         return f"penalty {self.penalty:g}" if self.method == "penalty" else self.method
 
 
 def run(study: Study, config: ProjectedGradientConfig, options: RunOptions) -> None:
-    """Trains and measures the networks."""
+    """Trains the networks and measures them."""
     data = digits.load(config, options)
     side = data.train.images.shape[1]
     sweep = [rotation(side, side, 360 * turn / config.turns) for turn in range(config.turns)]
@@ -80,7 +80,7 @@ def run(study: Study, config: ProjectedGradientConfig, options: RunOptions) -> N
 
 
 def arms(config: ProjectedGradientConfig) -> Iterator[Arm]:
-    """Lists the ways to train, each at each rate."""
+    """Lists the combinations to train."""
     for rate in (config.learning_rate * share for share in config.rates):
         for start, method in itertools.product(STARTS, FROM_EACH_START):
             yield Arm(method, rate, start)
@@ -97,7 +97,7 @@ def train(
     sweep: Sequence[ImageTransform],
     config: ProjectedGradientConfig,
 ) -> list[Trained]:
-    """Trains a network in one way."""
+    """Trains a network in one arm."""
     augment = RandomTransform(sweep) if arm.method == "augmentation" else None
 
     def objective(network: Any) -> Any:
@@ -119,7 +119,7 @@ def train(
 
 
 def started(start: str, sizes: Sequence[int], sweep: Sequence[ImageTransform]) -> Callable[[], Any]:
-    """Returns what makes a dense network on images, at one of `STARTS`."""
+    """Returns a function that makes a dense network on images, at one of `STARTS`."""
     side = sweep[0].height
     make = digits.maker("plain", side, 1, sizes)
 
@@ -139,7 +139,7 @@ def started(start: str, sizes: Sequence[int], sweep: Sequence[ImageTransform]) -
 
 
 def measure(network: Any, data: Dataset, angles: Sequence[float], examined: int) -> dict[str, float]:
-    """Measures a network on turned test images."""
+    """Measures accuracy and stability of a network on rotated test images."""
     few = data.test[:examined]
     side = few.images.shape[1]
     found = measure_stability(
@@ -157,7 +157,7 @@ def measure(network: Any, data: Dataset, angles: Sequence[float], examined: int)
 
 
 def draw(found: Any) -> Figure:
-    """Draws accuracy against stability, a line over the rates for each training, and the variance over the epochs."""
+    """Draws accuracy by stability, a line over the rates for each series, and the variance by epoch."""
     figure, (left, middle, right) = plots.row(3, widths=(1.1, 1.1, 1.1))
     least = min(each["rate"] for each in found["networks"])
     series: dict[str, list[Any]] = {}

@@ -28,7 +28,7 @@ from weirdonetworks.measure.stability import invariance_error
 from weirdonetworks.nets.sets.pooled_sets import DeepSets
 
 NETWORKS = ("plain", "deep_sets", "relation", "relation_of_differences", "relation_of_distances")
-LEAST = 1e-4  # What is less is drawn as that: 0 has no logarithm, and rounding is of no interest.
+LEAST = 1e-4  # Smaller values are drawn as this: 0 has no logarithm.
 Model: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -141,7 +141,7 @@ class Measure:
         return metrics
 
     def _derivatives(self, model: Model) -> dict[str, Floats]:
-        """Gives the `derivatives` at the examined sets, `[fields, 1 + distances, sets]`."""
+        """Computes the `derivatives` at the examined sets, `[fields, 1 + distances, sets]`."""
         places, count, *shape = self._examined.shape
         along = derivatives(model, self._examined.reshape(-1, *shape))
         return {name: each.reshape(-1, places, count) for name, each in along.items()}
@@ -192,7 +192,7 @@ def rms(values: npt.ArrayLike) -> float:
 
 
 def share(part: npt.ArrayLike, whole: npt.ArrayLike) -> float:
-    """Divides root mean squares; 0 where the whole is 0, as it is of a network whose output never changes."""
+    """Divides root mean squares; 0 where that of `whole` is 0, as for a constant network."""
     return rms(part) / size if (size := rms(whole)) else 0.0
 
 
@@ -212,7 +212,7 @@ def derivatives(model: Model, sets: Floats) -> dict[str, Floats]:
     """Computes a model's derivatives along motions of each set, all points together moving by a length of 1.
 
     Args:
-      model: As `Measure` takes it.
+      model: Maps sets `[sets, points, 2]` to `[sets, 1]`.
       sets: `[sets, points, 2]`.
 
     Returns:
@@ -263,7 +263,7 @@ def _words(name: str) -> str:
 
 
 def draw(found: Any) -> Figure:
-    """Draws the changes and derivatives, hollow before training, and by distance what the trained networks do."""
+    """Draws changes and derivatives, hollow before training; and derivative and error by distance, once trained."""
     nearest = f"{found['distances'][0]:g}"
     figure, panels = plots.row(4, widths=(0.7, 1, 1, 1), height=3.6)
     _draw_metrics(panels[0], found, ["permutation", "mirror"])

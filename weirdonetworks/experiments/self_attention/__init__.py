@@ -1,4 +1,4 @@
-"""Trains self-attention over the single pixels of images, and draws what pixels look at.
+"""Trains self-attention over single pixels of images, and draws attention maps.
 
 usage: python -m weirdonetworks.experiments.self_attention [--flag=value ...]
 
@@ -16,10 +16,12 @@ from weirdonetworks.lab.errors import UsageError
 class SelfAttentionConfig(StudyConfig):
     """Settings of the experiment."""
 
-    examples: int | None = setting(10_000, "Take only the first so many images of train and of test.", minimum=1)
+    examples: int | None = setting(
+        10_000, "Use only the first images of train and of test, this many of each.", minimum=1
+    )
     epochs: int = setting(5, "Passes over the training data.", minimum=1)
-    batch_size: int = setting(32, "Images a training step.", minimum=1)
-    batch_size_test: int = setting(100, "Images an evaluation step.", minimum=1)
+    batch_size: int = setting(32, "Batch size in training.", minimum=1)
+    batch_size_test: int = setting(100, "Batch size in evaluation.", minimum=1)
     learning_rate: float = setting(0.01, "The learning rate at the start.", minimum=0.0, short="lr")
     # A graph runs the chunks of attention one after the other; XLA is slower here and holds more.
     execution: str = setting("graph", "How an epoch is compiled.", choices=("auto", "xla", "graph"))
@@ -27,7 +29,7 @@ class SelfAttentionConfig(StudyConfig):
     num_blocks: int = setting(1, "The blocks of attention and perceptron.", minimum=1)
     num_heads: int = setting(2, "The attention heads of a block.", minimum=1)
     window: int | None = setting(
-        None, "Let a pixel look only so many rows and columns away; at all pixels if not given.", minimum=0
+        None, "Attend only to pixels at most this many rows and columns away; all pixels if not given.", minimum=0
     )
 
     def __post_init__(self) -> None:

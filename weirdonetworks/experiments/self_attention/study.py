@@ -20,7 +20,7 @@ from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
 from weirdonetworks.nets.small.pixel_attention import PixelTransformer
 
-DRAWN = 8  # Classes of which a test image is drawn.
+DRAWN = 8  # Classes in the plot, a test image of each.
 
 
 def run(study: Study, config: SelfAttentionConfig, options: RunOptions) -> None:

@@ -1,4 +1,4 @@
-"""Networks on sets side by side: what they learn, how far from invariance, how wide h must be, and a step's time.
+"""Compares networks on sets: accuracy, invariance error, width of h in g(pool h(x)), and time of a training step.
 
 usage: python -m weirdonetworks.experiments.set_functions [--flag=value ...]
 
@@ -27,15 +27,15 @@ class SetFunctionsConfig(StudyConfig):
     execution: str = setting("graph", "How an epoch is compiled.", choices=("auto", "xla", "graph"))
     tasks: str = setting("", "The tasks, separated by commas; all if empty.", affects="measuring")
     networks: str = setting("", "The networks, separated by commas; all if empty.", affects="measuring")
-    parameters: int = setting(10_000, "The most parameters a network may have.", minimum=1)
-    sets: int = setting(10_000, "Training sets of a task; a fifth as many are tested on.", minimum=5)
-    items: int = setting(5, "Items of a set, but of points.", minimum=2)
-    points: int = setting(200, "The most points of an image.", minimum=1)
-    shrink: int = setting(4, "Make images by this factor smaller for sums of digits; 1 leaves them.", minimum=1)
+    parameters: int = setting(10_000, "Largest number of parameters of a network.", minimum=1)
+    sets: int = setting(10_000, "Training sets of a task; the test sets are a fifth as many.", minimum=5)
+    items: int = setting(5, "Items of a set, except for points.", minimum=2)
+    points: int = setting(200, "Largest number of points of an image.", minimum=1)
+    shrink: int = setting(4, "Factor by which images are reduced for sums of digits; 1 leaves them.", minimum=1)
     examined: int = setting(200, "Test sets on which invariance is measured.", minimum=1, affects="measuring")
     widths: tuple[int, ...] = setting(
         (1, 2, 3, 5, 8, 16, 32),
-        "The widths of h to try on maximum, median and variance.",
+        "Widths of h, for maximum, median and variance.",
         minimum=1,
         affects="measuring",
     )

@@ -48,7 +48,7 @@ def run(study: Study, config: SetFunctionsConfig, options: RunOptions) -> None:
 
 
 def measure_times(name: str, config: SetFunctionsConfig) -> dict[str, Any]:
-    """Times a training step of a network on sets of each size; its width is the same for all."""
+    """Times a training step of a network, of one width, on sets of each size."""
     width = None
     found: dict[str, Any] = {}
     for size in sorted(set(config.sizes)):
@@ -142,7 +142,7 @@ def _words(name: str) -> str:
 
 
 def draw(found: Any) -> Figure:
-    """Draws the accuracy and invariance error of all networks, the error by the width of h, and a step's time."""
+    """Draws accuracies and invariance errors, the error by the width of h, and the time of a step."""
     networks = list(next(iter(found["tasks"].values())))
     height = 1.6 + 0.25 * len(networks)
     further = [(part, each) for part, each in (("widths", _draw_widths), ("times", _draw_times)) if found[part]]

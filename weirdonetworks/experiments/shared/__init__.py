@@ -1,1 +1,1 @@
-"""What several experiments share."""
+"""Code of several experiments: settings, data, networks, comparisons."""

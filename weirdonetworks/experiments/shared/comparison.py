@@ -1,7 +1,7 @@
-"""What `polynomial_mnist` and `synchronous_mnist` share: networks side by side, trained upright and turned, and their
-accuracy and stability on turned test digits and on images unlike digits.
+"""A comparison of networks of equal size under rotation, for `polynomial_mnist` and `synchronous_mnist`.
 
-Every network has as many parameters as the budget allows; its width is the greatest that fits.
+They are trained on upright and on rotated digits; their accuracy and stability are measured on rotated test digits and
+on images that are no digits. Every network has the greatest width that the budget of parameters allows.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.measure.stability import invariance_error, measure_stability
 
-# What the networks are trained and tested on, and by multiples of how many degrees it is turned.
+# Sorts of training and test data: digits rotated by random multiples of so many degrees.
 TURNS = {"upright": settings.UPRIGHT, "quarter turns": 90, "any angle": 1}
 C = TypeVar("C", bound=settings.ComparisonConfig)
 
@@ -35,9 +35,9 @@ class Contestant:
     """A network to compare.
 
     Attributes:
-      name: What tables and plots call it.
-      of_width: Returns what makes the network, given the width of its first layer.
-      augment: Moves training images, as `objectives.classification` takes it; None to leave them.
+      name: Its name in tables and plots.
+      of_width: Maps the width of the first layer to a function that makes the network.
+      augment: The `augment` of `objectives.classification`; None for no augmentation.
     """
 
     name: str
@@ -74,8 +74,8 @@ def run(
     Args:
       study: The study.
       contestants: Lists the networks to compare on a data set.
-      config: What the comparison is told.
-      options: Where it is kept.
+      config: The settings.
+      options: Where data are.
     """
     upright = digits.load(config, options)
     side = upright.train.images.shape[1]
@@ -105,7 +105,7 @@ def run(
 
 
 def _unlike(side: int, config: settings.ComparisonConfig, options: RunOptions) -> dict[str, npt.NDArray[np.uint8]]:
-    """Makes or loads images of the sorts that no network is trained on; a data set that cannot be had is left out."""
+    """Makes or loads the out-of-distribution images; a data set that cannot be loaded is left out."""
     found = {}
     for sort in literals.names(config.unlike):
         if sort in ("noise", "letters"):
@@ -133,17 +133,17 @@ def measure(
     side = upright.train.images.shape[1]
     sweep = [rotation(side, side, angle) for angle in range(0, 360, config.step)]
     probabilities = digits.probabilities(trained.network, upright)
-    shown = upright.test[: config.examined]
+    few = upright.test[: config.examined]
     quarters = image_rotations(side, side)
-    stability = measure_stability(probabilities, shown.images, sweep, shown.labels, cyclic=True)
+    stability = measure_stability(probabilities, few.images, sweep, few.labels, cyclic=True)
     swept = {sort: measure_stability(probabilities, images, sweep, cyclic=True) for sort, images in unlike.items()}
     turned = {sort: measure_stability(probabilities, images, quarters, cyclic=True) for sort, images in unlike.items()}
     swept = {"digits": stability, **swept}
-    turned = {"digits": measure_stability(probabilities, shown.images, quarters, cyclic=True), **turned}
+    turned = {"digits": measure_stability(probabilities, few.images, quarters, cyclic=True), **turned}
     return {
         "accuracy": {turns: trained.trainer.evaluate(test)["accuracy"] for turns, test in tests.items()},
         "accuracy_by_angle": np.asarray(stability.accuracy).tolist(),
-        "invariance_error": invariance_error(probabilities, shown.images, quarters).overall_relative,
+        "invariance_error": invariance_error(probabilities, few.images, quarters).overall_relative,
         "variance": {sort: float(each.variance.mean()) for sort, each in swept.items()},
         "variance_over_quarter_turns": {sort: float(each.variance.mean()) for sort, each in turned.items()},
         "difference": {sort: float(each.difference.mean()) for sort, each in swept.items()},
@@ -151,7 +151,7 @@ def measure(
 
 
 def draw(found: Any) -> Figure:
-    """Draws the accuracy by angle, for each sort of training data, and the variance of those trained upright."""
+    """Draws the accuracy by angle for each sort of training data, and the variance of networks trained upright."""
     trained_on = found["trained_on"]
     figure, panels = plots.row(len(trained_on) + 1, widths=[1.2] * len(trained_on) + [1.3], height=3.6)
     for axes, (turns, networks) in zip(panels, trained_on.items(), strict=False):
@@ -176,18 +176,18 @@ def draw(found: Any) -> Figure:
 
 
 def table(found: Any) -> Iterator[str]:
-    """Lays out what was found, a table for each sort of data."""
+    """Formats the results, a table for each sort of training data."""
     for turns, networks in found["trained_on"].items():
         yield f"trained on digits {described(turns)}\n{table_of(networks)}"
 
 
 def described(turns: str) -> str:
-    """Says how digits stand: `upright`, or `turned by ...`."""
+    """Describes a key of `TURNS`: `upright`, or `turned by ...`."""
     return turns if turns == "upright" else f"turned by {turns}"
 
 
 def table_of(networks: Mapping[str, Any]) -> str:
-    """Lays out what was found of the networks trained on one sort of data."""
+    """Formats the results of the networks trained on one sort of data as a table."""
     some = next(iter(networks.values()))
     header = ["network", "parameters", *(f"accuracy, {turns}" for turns in some["accuracy"]), "invariance error"]
     header += [f"variance on {sort}" for sort in some["variance"]]

@@ -1,4 +1,4 @@
-"""What the experiments on the symmetry of the input share: small digits, upright or turned, and the networks on them.
+"""Digits of reduced size and the networks on them, for the experiments on symmetry of the input.
 
 Every network has a first layer of its kind, then dense layers:
 
@@ -33,7 +33,7 @@ KINDS = ("plain", "polynomial", "invariant", "synchronous")
 
 
 def load(config: settings.DigitsConfig, options: RunOptions) -> Dataset:
-    """Loads the data, shrunk.
+    """Loads the data set, its images reduced by `config.shrink`.
 
     Raises:
       UsageError: If the images are not square, or as `datasets.configured`.
@@ -48,13 +48,13 @@ def load(config: settings.DigitsConfig, options: RunOptions) -> Dataset:
 
 
 def maker(kind: str, side: int, degree: int, sizes: Sequence[int]) -> Callable[[], Any]:
-    """Returns what makes a network of a kind.
+    """Returns a function that makes a network of a kind.
 
     Args:
       kind: One of `KINDS`.
       side: Pixels a side.
       degree: The highest degree of monomials.
-      sizes: The widths of its layers, the first of the kind's own.
+      sizes: The widths of the layers, first that of the kind's own layer.
 
     Raises:
       ValueError: If there is no such kind.
@@ -72,14 +72,14 @@ def maker(kind: str, side: int, degree: int, sizes: Sequence[int]) -> Callable[[
 
 
 def count(make: Callable[[], Any], side: int) -> int:
-    """Counts the parameters of a network, by making it."""
+    """Makes a network, and counts its parameters."""
     network = make()
     network(tf.zeros([1, side, side, 1]))
     return count_parameters(network)
 
 
 def fitting_width(of_width: Callable[[int], Callable[[], Any]], side: int, budget: int) -> int:
-    """Finds the greatest width at which the network that `of_width(width)` makes has at most so many parameters.
+    """Finds the greatest width at which the network that `of_width(width)` makes has at most `budget` parameters.
 
     Raises:
       UsageError: As `widest`.
@@ -88,13 +88,13 @@ def fitting_width(of_width: Callable[[int], Callable[[], Any]], side: int, budge
 
 
 def widest(parameters: Callable[[int], int], budget: int) -> int:
-    """Finds the greatest width at which a network has at most so many parameters; their number rises with the width.
+    """Finds the greatest width with `parameters(width) <= budget`; the number of parameters must rise with the width.
 
     >>> widest(lambda width: 10 * width, budget=95)
     9
 
     Raises:
-      UsageError: If there is none.
+      UsageError: If the budget is below `parameters(1)`.
     """
     if parameters(1) > budget:
         raise UsageError(f"parameters (={budget}) must be at least {parameters(1)}, those of the least width.")
@@ -108,7 +108,7 @@ def widest(parameters: Callable[[int], int], budget: int) -> int:
 
 
 def classifier(data: Dataset, augment: Any = None) -> Callable[[Any], Any]:
-    """Returns what makes the objective of a network that classifies a data set."""
+    """Returns a function that makes the classification objective of a network on a data set."""
     return lambda network: objectives.classification(network, data.standardisation, augment=augment)
 
 

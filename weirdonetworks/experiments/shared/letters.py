@@ -1,4 +1,4 @@
-"""Images unlike the training data: letters drawn by a font and moved by random transformations, and noise."""
+"""Out-of-distribution images: letters of a font under random affine maps, and noise."""
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,9 @@ def letters(number: int, side: int, seed: int) -> npt.NDArray[np.uint8]:
     side.
 
     Args:
-      number: How many; the letters run through the alphabet again and again.
+      number: The number of images, which cycle through the alphabet.
       side: Pixels a side; below some ten a letter is hard to make out.
-      seed: What the maps are drawn by.
+      seed: The seed of the maps.
 
     Returns:
       uint8 `[number, side, side, 1]`.

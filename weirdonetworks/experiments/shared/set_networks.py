@@ -1,4 +1,4 @@
-"""The networks that `set_functions` compares: each made from one width and the task it is for; and a step's time.
+"""The networks on sets that `set_functions` compares, each made of a width and a task; and the time of a step.
 
 All end in dense layers, of that width and of the task's outputs; in the two networks with attention, whose four heads
 each have that width, the first of them is four times as wide.
@@ -72,15 +72,15 @@ class _Encoded(snt.Module):
 
 
 class _WithPresence(snt.Module):
-    """A network on sets that is told by the last feature which items are present."""
+    """A network on sets whose last feature is the mask: positive for items that are present."""
 
     def __init__(self, network: Any):
-        """Constructs the network from one that takes a mask."""
+        """Wraps a network that is called with sets and a mask."""
         super().__init__(name="with_presence")
         self.network = network
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, items, features + 1]` to what the network gives."""
+        """Maps `[batch, items, features + 1]` to the output of the network."""
         return self.network(inputs[:, :, :-1], inputs[:, :, -1] > 0)
 
 
@@ -182,7 +182,7 @@ def make(name: str, width: int, task: Task) -> snt.Module:
     Args:
       name: One of `MAKERS`.
       width: Its width, at least 1.
-      task: What it is for.
+      task: The task.
     """
     network = MAKERS[name](width, task)
     # The dense layers see who is present as any other feature.
@@ -191,7 +191,7 @@ def make(name: str, width: int, task: Task) -> snt.Module:
 
 
 def left_out(name: str, task: Task) -> str | None:
-    """Says why a network is not tried on a task's sets; None if it is."""
+    """Gives the reason why a network is too expensive for a task's sets; None if it is not."""
     if name == "symmetrized_exact" and math.factorial(min(task.items, 20)) > ORDERS:
         return f"a set of {task.items} items has more than {ORDERS} orders"
     if name == "symmetrized_adjacent" and task.items > LARGE:
@@ -206,7 +206,7 @@ def random_task(items: int, seed: int) -> Task:
 
     Args:
       items: The items of a set, at least 1.
-      seed: What they are drawn by.
+      seed: The seed of sets and numbers.
     """
     rng = seeds.generator(seed, "sets", "times", str(items))
     sets, numbers = (rng.standard_normal((BATCH, *shape), np.float32) for shape in ((items, FEATURES), (1,)))
@@ -215,12 +215,12 @@ def random_task(items: int, seed: int) -> Task:
 
 
 def step_milliseconds(name: str, width: int, task: Task) -> float:
-    """Gives the median time of a compiled training step, forward and gradient, on all training sets of a task.
+    """Measures the median time, in milliseconds, of a compiled forward pass and gradient on all training sets.
 
     Args:
       name: One of `MAKERS`.
       width: The network's width, at least 1.
-      task: What it is for; its answers are numbers.
+      task: The task, whose answers are numbers.
     """
     network = make(name, width, task)
 

@@ -1,4 +1,4 @@
-"""Settings that several experiments share, and what declares them."""
+"""Settings of several experiments."""
 
 import dataclasses
 from typing import Any
@@ -11,38 +11,45 @@ UPRIGHT = 360  # A whole turn: the images stay as they are.
 
 @dataclasses.dataclass(frozen=True)
 class DigitsConfig(StudyConfig):
-    """What experiments on the symmetry of the input are told."""
+    """Settings of the experiments on symmetry of the input."""
 
     epochs: int = setting(6, "Passes over the training data.", minimum=1)
-    shrink: int = setting(2, "Make images smaller by this factor; 1 leaves them.", minimum=1)
+    shrink: int = setting(2, "Factor by which images are reduced; 1 leaves them.", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class MonomialsConfig(DigitsConfig):
-    """What those of them are told that train polynomial networks."""
+    """Settings of those that train polynomial networks."""
 
     degree: int = setting(2, "The highest degree of the monomials.", minimum=1)
 
 
 def turn(default: int) -> Any:
-    """Declares the field that says how images are turned."""
+    """Declares a flag: the angle of which images are rotated by random multiples."""
     return setting(
-        default, "Turn images by random multiples of so many degrees; 360 leaves them.", minimum=1, maximum=UPRIGHT
+        default,
+        "Rotate images by random multiples of this angle, in degrees; 360 leaves them.",
+        minimum=1,
+        maximum=UPRIGHT,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonConfig(DigitsConfig):
-    """What a comparison of networks is told."""
+    """Settings of a comparison of networks."""
 
-    parameters: int = setting(200_000, "The most parameters a network may have.", minimum=1)
+    parameters: int = setting(200_000, "Largest number of parameters of a network.", minimum=1)
     step: int = setting(
-        15, "Degrees between the angles at which stability is measured.", minimum=1, maximum=180, affects="measuring"
+        15,
+        "Step between the angles at which stability is measured, in degrees.",
+        minimum=1,
+        maximum=180,
+        affects="measuring",
     )
-    examined: int = setting(1000, "Images of each sort on which stability is measured.", minimum=1, affects="measuring")
+    examined: int = setting(1000, "Images of each kind on which stability is measured.", minimum=1, affects="measuring")
     unlike: str = setting(
         "noise,letters",
-        "Where else stability is measured: noise, letters, or names of data sets such as fashion_mnist.",
+        "Out-of-distribution images to measure stability on: noise, letters, or data sets such as fashion_mnist.",
         affects="measuring",
     )
 

@@ -1,4 +1,4 @@
-"""Rounds hidden units to a few levels by a soft floor that grows sharper, beside a straight-through slope.
+"""Trains networks with rounded hidden units: a soft floor that sharpens over the epochs, or straight-through gradients.
 
 usage: python -m weirdonetworks.experiments.softfloor [--flag=value ...]
 
@@ -17,9 +17,7 @@ class SoftfloorConfig(StudyConfig):
 
     epochs: int = setting(15, "Passes over the training data.", minimum=1)
     learning_rate: float = setting(0.003, "The learning rate at the start.", minimum=0.0, short="lr")
-    levels: tuple[int, ...] = setting(
-        (2, 4, 8), "The numbers of values of a hidden unit.", minimum=2, may_be_empty=False
-    )
+    levels: tuple[int, ...] = setting((2, 4, 8), "Numbers of values of a hidden unit.", minimum=2, may_be_empty=False)
     hidden_sizes: tuple[int, ...] = setting(
         (100, 100), "The widths of the hidden layers.", minimum=1, may_be_empty=False
     )
@@ -27,7 +25,7 @@ class SoftfloorConfig(StudyConfig):
     factor_end: float = setting(1e-6, "Its factor in the last epoch, by equal ratios.", minimum=1e-30, maximum=1e30)
 
     def factor(self, epoch: int) -> float:
-        """Gives the factor after so many finished epochs.
+        """Computes the factor of the epoch after `epoch` finished ones.
 
         >>> [round(SoftfloorConfig(epochs=3, factor_end=0.1).factor(epoch), 6) for epoch in range(3)]
         [10.0, 1.0, 0.1]

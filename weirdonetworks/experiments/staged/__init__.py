@@ -1,4 +1,4 @@
-"""Trains networks stage by stage, each on top of the frozen ones before it, and beside them the same networks at once.
+"""Trains networks stage by stage, each stage on the frozen ones before it, and the same networks at once.
 
 usage: python -m weirdonetworks.experiments.staged [--flag=value ...]
 
@@ -16,6 +16,6 @@ NETWORKS = ("ExpansionSerial", "ExpansionParallel", "RandomSample", "Residual")
 class StagedConfig(StudyConfig):
     """Settings of the experiment."""
 
-    network: str = setting("all", "Which networks are trained.", choices=("all", *NETWORKS))
+    network: str = setting("all", "Networks to train.", choices=("all", *NETWORKS))
     stages: int = setting(4, "The stages of each network.", minimum=1)
     epochs: int = setting(5, "Passes over the training data for each stage.", minimum=1)

@@ -1,9 +1,9 @@
-"""How accurate and how stable are networks that average over turns of the image inside?
+"""How accurate and how stable under rotation are networks that average over rotations of the image?
 
 usage: python -m weirdonetworks.experiments.synchronous_mnist [--flag=value ...]
 
-Compares synchronous networks over the four quarter turns and over turns by any angle, and the average of a whole
-network over the quarter turns, with a plain one of as many parameters, without and with augmentation:
+Compares synchronous networks over the quarter turns and over rotations by any angle, and the average of a whole network
+over the quarter turns, with a plain one of equal size, without and with augmentation:
 
     python -m weirdonetworks.experiments.synchronous_mnist --num_trials=3
 """
@@ -18,4 +18,4 @@ from weirdonetworks.lab.config import setting
 class SynchronousConfig(settings.ComparisonConfig):
     """Settings of the experiment."""
 
-    turns: int = setting(12, "How many turns the synchronous network over any angle sees.", minimum=1, maximum=360)
+    turns: int = setting(12, "Number of rotations of the synchronous network over any angle.", minimum=1, maximum=360)

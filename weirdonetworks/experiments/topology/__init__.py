@@ -1,4 +1,4 @@
-"""Finds which pixels are neighbours in images whose pixels were shuffled, from the weights of one linear layer.
+"""Recovers the pixel grid of images with shuffled pixels from the weights of one linear layer.
 
 usage: python -m weirdonetworks.experiments.topology [--flag=value ...]
 
@@ -19,11 +19,11 @@ class TopologyConfig(StudyConfig):
     learning_rate: float = setting(0.004, "The learning rate at the start.", minimum=0.0, short="lr")
     weight_decay: float | None = setting(0.0, "Weight decay.", minimum=0.0, short="wd")
     regulariser: str = setting(
-        "noise", "What keeps the layer from the identity.", choices=("noise", "ridge", "early_stopping")
+        "noise", "Regulariser that keeps the layer from the identity.", choices=("noise", "ridge", "early_stopping")
     )
     strength: float = setting(
         0.03, "The variance of the noise or the ridge, where pixels have variance 1.", minimum=1e-6
     )
     threshold: float = setting(
-        0.13, "The partial correlation from which on two pixels are joined.", minimum=0.0, affects="measuring"
+        0.13, "Least partial correlation of two pixels joined by an edge.", minimum=0.0, affects="measuring"
     )

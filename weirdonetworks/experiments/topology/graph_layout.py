@@ -1,4 +1,4 @@
-"""Places for the vertices of a graph, so that it can be drawn."""
+"""Layout of graphs in the plane."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from weirdonetworks import extras
 
 
 def check() -> None:
-    """Makes sure that graphs can be laid out, so that a training need not end with the news that they cannot.
+    """Checks, before any training, that graphs can be laid out.
 
     Raises:
       ImportError: If igraph is not installed.
@@ -18,7 +18,7 @@ def check() -> None:
 
 
 def unfolded(edges: npt.ArrayLike) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """Lays out the largest connected part of a graph, distances in the plane near those along the edges.
+    """Lays out the largest connected component of a graph, distances in the plane near those along the edges.
 
     Multidimensional scaling unfolds it, and the springs of Kamada & Kawai (An algorithm for drawing general undirected
     graphs, 1989) even it out. A grid comes out as a grid.
@@ -27,7 +27,7 @@ def unfolded(edges: npt.ArrayLike) -> tuple[npt.NDArray[np.intp], npt.NDArray[np
       edges: Pairs of vertices, `[edges, 2]`, one at least.
 
     Returns:
-      The vertices of that part, rising, and their places in the plane, `[vertices, 2]`.
+      The vertices of that component, rising, and their coordinates, `[vertices, 2]`.
 
     Raises:
       ImportError: If igraph is not installed.

@@ -26,7 +26,7 @@ from weirdonetworks.measure import topology
 from weirdonetworks.measure.topology import Recovery
 
 Floats = npt.NDArray[np.float64]
-LEAST_DEVIATION = 0.02  # Added, as variance, to that of each pixel: one with ink in few images would outweigh all.
+LEAST_DEVIATION = 0.02  # Its square is added to each pixel's variance, so that rarely inked pixels do not dominate.
 THRESHOLDS = np.linspace(0, 0.6, 121)
 OFFSETS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
 DRAWN_ROWS = (12, 16)  # The image rows whose pixels' weights are drawn; all 784 would be too fine to see.
@@ -48,9 +48,9 @@ class Trial:
 
     Attributes:
       shuffled: The trained weights as they are.
-      weights: The weights put back in order, `trained` and the `closed_form`.
-      recovery: For each of the two, how well the graph of its partial correlations matches the grid.
-      has_ink: Which pixels ever carry ink in the training images.
+      weights: The weights in the order of the grid, `trained` and `closed_form`.
+      recovery: For each of the two, precision and recall of the graph of its partial correlations.
+      has_ink: Whether each pixel is inked in any training image.
       graph: The edges of the trained graph at the configured threshold.
       edges: Those of the grid.
     """
@@ -80,17 +80,17 @@ class Trial:
         return float(np.linalg.norm(self.weights["trained"] - exact) / np.linalg.norm(exact))
 
     def mean_weight(self, name: str, offset: tuple[int, int]) -> float:
-        """Averages the weights between pixels with ink that lie so many rows and columns apart."""
+        """Averages the weights between inked pixels at an offset (rows, columns)."""
         height, width = self.shape
         down, right = offset
         points = np.arange(height * width).reshape(height, width)
         one, other = points[: height - down, : width - right].ravel(), points[down:, right:].ravel()
-        kept = self.has_ink[one] & self.has_ink[other]
-        return float(self.weights[name][one[kept], other[kept]].mean())
+        inked = self.has_ink[one] & self.has_ink[other]
+        return float(self.weights[name][one[inked], other[inked]].mean())
 
 
 class _Pixels:
-    """Standardises pixels, each by its own mean and deviation; nothing of their places is used."""
+    """A standardisation of each pixel by its own mean and deviation."""
 
     def __init__(self, pixels: npt.NDArray[np.uint8]):
         means, variances = (f(pixels, axis=0, dtype=np.float64) for f in (np.mean, np.var))
@@ -112,7 +112,7 @@ def train(
         for name, split in splits.items()
         if split is not None
     }
-    # From zero, whence early stopping leaves what varies little undone.
+    # From zero, so that early stopping leaves directions of little variance near zero.
     trained = study.train(
         config.regulariser,
         lambda: snt.Linear(len(order), with_bias=False, w_init=snt.initializers.Zeros(), name="linear"),
@@ -124,7 +124,7 @@ def train(
 
 
 def reproduction(layer: Any, standardise: _Pixels, regulariser: str, strength: float) -> Objective:
-    """Makes the objective of a layer that is to give its inputs back: `loss`, and the squared `error` a pixel."""
+    """Makes the objective of a linear autoencoder: `loss`, and the mean squared `error` of a pixel."""
 
     def objective(
         images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
@@ -175,7 +175,7 @@ def measure(trials: list[Trial], config: TopologyConfig) -> dict[str, Any]:
 
 
 def draw(found: Mapping[str, Any], trial: Trial) -> Figure:
-    """Draws the weights shuffled, in order and solved for, how much of the grid they hold, and the graph."""
+    """Draws the weights (shuffled, in order, closed form), precision and recall by threshold, and the graph."""
     figure, (shuffled, ordered, exact, curves, graph) = plots.row(5, widths=(0.85, 0.85, 0.85, 1.2, 1), height=3.4)
     first, last = (row * trial.shape[1] for row in DRAWN_ROWS)
     middle = slice(first, last)
@@ -187,7 +187,7 @@ def draw(found: Mapping[str, Any], trial: Trial) -> Figure:
             curve = [100 * share for share in found[name][f"{key}_curve"]]
             curves.plot(found["thresholds"], curve, style, color=colour, label=f"{key}, {label}")
     curves.axvline(found["threshold"], color="0.8", zorder=0)
-    curves.set(title="edges of the grid recovered", xlabel="threshold", ylabel="%")
+    curves.set(title="recovery of the grid's edges", xlabel="threshold", ylabel="%")
     curves.legend(fontsize="small")
     _draw_graph(graph, trial)
     return figure
@@ -199,7 +199,7 @@ def _draw_weights(axes: Axes, weights: Floats, title: str) -> None:
 
 
 def _draw_graph(axes: Axes, trial: Trial) -> None:
-    """Draws the largest connected part of the graph; the colour of a pixel tells its true place."""
+    """Draws the largest connected component of the graph, pixels coloured by their true position."""
     if not len(trial.graph):
         axes.set(title="no edge above the threshold", xticks=[], yticks=[])
         return
@@ -232,7 +232,7 @@ def table(found: Any) -> Iterator[str]:
 
 
 def _precision(found: Mapping[str, Any]) -> str:
-    """Writes the precision over the trials whose graph has an edge; that of the others is 1 by convention alone."""
+    """Formats the precision over the trials whose graph has an edge; it is 1 by convention for the others."""
     shares = zip(found["precision"]["values"], found["recall"]["values"], strict=True)
     values = [precision for precision, recall in shares if recall or precision < 1]
     return percent(spread(values)) if values else "no edge found"

@@ -2,16 +2,16 @@
 
 usage: python -m weirdonetworks.experiments.transfer_stability [--flag=value ...]
 
-A backbone with ImageNet weights is frozen, and a head with 512 hidden units is trained on its features of cats and
-dogs, deformed at random. Then each test image is turned through 360 degrees, and how much the probabilities change on
-the way is measured, and how often the class is wrong; the same for a small network that is trained from scratch, and
-for the constant answer that is right most often, which costs nothing:
+A head with 512 hidden units is trained on the features of cats and dogs, with random deformations, under a frozen
+backbone with ImageNet weights. Then each test image is rotated through 360 degrees, and the variance of the
+probabilities and the error are measured; the same for a small network trained from scratch, and for the constant
+prediction of the most frequent class:
 
     python -m weirdonetworks.experiments.transfer_stability --backbones=VGG16,ResNet50,MobileNetV3Large,EfficientNetB7
     python -m weirdonetworks.experiments.transfer_stability --backbones=saved.keras --preprocess=caffe --dataset=CIFAR10
 
-It leaves a picture for each network, one that compares them, the figures of each image in images.json, and all of it on
-one page, report.html. Features are computed once and kept: with --resume, what a killed run had is not computed again.
+It writes a plot of each network, one that compares them, the metrics of each image in images.json, and all of it on one
+page, report.html. Features are computed once and saved: with --resume, those of a killed run are not computed again.
 """
 
 import dataclasses
@@ -35,21 +35,27 @@ class TransferStabilityConfig(StudyConfig):
     )
     preprocess: str = setting(
         "none",
-        "How saved models want their images: caffe (BGR minus ImageNet's means), tf ([-1, 1]), torch (ImageNet's mean "
-        "0 and deviation 1) or none ([0, 255]); one for all or for each. Named backbones know theirs.",
+        "Preprocessing of saved models: caffe (BGR minus ImageNet's means), tf ([-1, 1]), torch (ImageNet's mean "
+        "0 and deviation 1) or none ([0, 255]); one for all or for each. Named backbones have their own.",
     )
-    dataset: str = setting("cats_vs_dogs", "Where the cats and dogs come from.", choices=("cats_vs_dogs", "CIFAR10"))
+    dataset: str = setting(
+        "cats_vs_dogs", "Source of the photographs of cats and dogs.", choices=("cats_vs_dogs", "CIFAR10")
+    )
     epochs: int = setting(20, "Passes over the training data of the heads.", minimum=1)
-    image_size: int = setting(96, "Pixels a side that backbones are shown, but saved models of one size.", minimum=1)
-    copies: int = setting(
-        4, "Copies of each training image that a head sees beside it, each deformed differently.", minimum=0
+    image_size: int = setting(
+        96, "Side of the backbones' images in pixels, except for saved models of fixed size.", minimum=1
     )
-    max_turn: float = setting(30, "Deformations turn by at most so many degrees either way.", minimum=0, maximum=180)
+    copies: int = setting(4, "Deformed copies of each training image, beside the image itself.", minimum=0)
+    max_turn: float = setting(30, "Largest rotation of a deformation, either way, in degrees.", minimum=0, maximum=180)
     step: int = setting(
-        10, "Degrees between the angles at which stability is measured.", minimum=1, maximum=180, affects="measuring"
+        10,
+        "Step between the angles at which stability is measured, in degrees.",
+        minimum=1,
+        maximum=180,
+        affects="measuring",
     )
     examined: int = setting(200, "Test images on which stability is measured.", minimum=1, affects="measuring")
-    cnn_size: int = setting(32, "Pixels a side that networks from scratch are shown; 0 leaves them out.", minimum=0)
+    cnn_size: int = setting(32, "Side of the images of networks from scratch in pixels; 0 leaves them out.", minimum=0)
     cnn_epochs: int = setting(60, "Passes over the training data of networks from scratch.", minimum=1)
 
     def __post_init__(self) -> None:

@@ -18,10 +18,10 @@ import tensorflow as tf
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files
 
-# How a saved model wants its images: what `imagenet_utils.preprocess_input` calls the mode, and none for bytes as is.
+# Modes of `keras.applications.imagenet_utils.preprocess_input`, and none for images in [0, 255].
 PREPROCESSING = ("none", "caffe", "tf", "torch")
 SUFFIXES = (".keras", ".h5")
-SILENCE = 30.0  # Seconds after which a download of which nothing arrives is given up.
+SILENCE = 30.0  # Seconds without data after which a download is given up.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Backbone:
     """A frozen network from images to features.
 
     Attributes:
-      name: What tables and files call it.
+      name: Its name in tables and files.
       side: Pixels a side of its images.
       features: Maps images `[batch, side, side, 3]`, floats in [0, 255], to `[batch, features]`.
       parameters: The number of its weights.
-      digest: What tells it from others of its name: that of its weights, or of its file.
+      digest: The SHA-256 of its weights, or of its file.
     """
 
     name: str
@@ -50,14 +50,14 @@ class Backbone:
 
 
 def is_path(name: str) -> bool:
-    """Says whether a backbone is given by the path of a saved model, rather than by name."""
+    """Returns whether a backbone is given by the path of a saved model, rather than by name."""
     return name.endswith(SUFFIXES) or pathlib.Path(name).is_file()
 
 
-def shown(name: str) -> str:
-    """Says what a backbone is called: its name, or that of its file.
+def title(name: str) -> str:
+    """Returns the name of a backbone, or that of its file without suffix.
 
-    >>> shown("VGG16"), shown("models/small.keras")
+    >>> title("VGG16"), title("models/small.keras")
     ('VGG16', 'small')
     """
     return pathlib.Path(name).stem if is_path(name) else name
@@ -85,8 +85,8 @@ def by_name(name: str, side: int, weights: str = "imagenet") -> Backbone:
     if weights not in ("imagenet", "none") and not pathlib.Path(weights).is_file():
         raise UsageError(f"weights (={weights}) must be imagenet, none or a file; there is no such file.")
 
-    def made(kept: str | None) -> Any:
-        return make(weights=kept, include_top=False, input_shape=(side, side, 3), pooling="avg")
+    def made(weights: str | None) -> Any:
+        return make(weights=weights, include_top=False, input_shape=(side, side, 3), pooling="avg")
 
     with _quiet():
         try:
@@ -119,7 +119,7 @@ def by_path(path: str, side: int, preprocess: str = "none") -> Backbone:
 
     Args:
       path: The file. Its model maps images `[batch, side, side, 3]` to features, or to feature maps, to be averaged.
-      side: Pixels a side where the model takes any; its own number where it has one.
+      side: Pixels a side, unless the model has a fixed size.
       preprocess: One of `PREPROCESSING`: `caffe` for BGR minus ImageNet's means, `tf` for [-1, 1], `torch` for the
         mean 0 and deviation 1 of ImageNet's colours, `none` for [0, 255].
 
@@ -152,7 +152,7 @@ def by_path(path: str, side: int, preprocess: str = "none") -> Backbone:
         return found if len(given) == 2 else tf.reduce_mean(found, axis=[1, 2])
 
     digest = files.digest([np.fromfile(path, np.uint8)])
-    backbone = Backbone(shown(path), taken[1] or side, features, model.count_params(), digest)
+    backbone = Backbone(title(path), taken[1] or side, features, model.count_params(), digest)
     try:
         # Traced only: where an image is smaller than a window, computing can end the whole process.
         backbone.compiled.get_concrete_function()
@@ -164,21 +164,18 @@ def by_path(path: str, side: int, preprocess: str = "none") -> Backbone:
 
 
 def _fits(shape: Any) -> bool:
-    """Says whether inputs of a shape can be square colour images."""
+    """Returns whether inputs of a shape can be square colour images."""
     return isinstance(shape, tuple) and len(shape) == 4 and shape[1] == shape[2] and shape[3] in (3, None)
 
 
 def _line(error: Exception) -> str:
-    """Gives the first sentence or line of what an error says, as a sentence."""
+    """Returns the first line of an error's message, as a sentence."""
     return str(error).strip().partition("\n")[0].rstrip(".") + "."
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Lets Keras not warn of sizes and versions, nor print of a download that no one watches, and ends one that hangs.
-
-    What it prints goes to stderr, since stdout is for results.
-    """
+    """Silences Keras's warnings, sends its progress bars to stderr (if a terminal), and ends downloads that hang."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SILENCE)
     try:

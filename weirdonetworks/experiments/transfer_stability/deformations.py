@@ -1,4 +1,4 @@
-"""Random deformations of images, for augmentation: turned, sheared, zoomed, shifted, mirrored."""
+"""Random affine deformations of images for augmentation: rotation, shear, zoom, shift, reflection."""
 
 import math
 
@@ -15,9 +15,9 @@ SHIFT = 0.1
 
 
 class RandomDeformation:
-    """Deforms each image by a map drawn for it: mirrored or not, zoomed, sheared, turned, shifted, in this order.
+    """A random affine map of each image: reflection, zoom, shear, rotation, shift, in this order.
 
-    Each of these is drawn evenly from its range, anew for each image; what falls between pixels is interpolated.
+    Each parameter is uniform in its range, drawn for each image; values between pixels are interpolated.
 
     >>> deform = RandomDeformation(max_turn=30)
     >>> deform(tf.ones([2, 4, 4, 1]), seed=(1, 2)).shape.as_list()
@@ -25,10 +25,10 @@ class RandomDeformation:
     """
 
     def __init__(self, max_turn: float, fill: float = 0.0):
-        """Says how far images are turned.
+        """Sets the range of rotations.
 
         Args:
-          max_turn: The greatest angle either way, in degrees, in [0, 180].
+          max_turn: The largest angle either way, in degrees, in [0, 180].
           fill: The value of everything outside the image.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The features of images under a frozen backbone: computed once, and kept on disk."""
+"""Features of images under a frozen backbone, computed once and saved on disk."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ BATCH = 64  # Images at a time.
 
 
 def resized(images: npt.ArrayLike, side: int) -> Floats:
-    """Makes images `[N, height, width, channels]` so many pixels a side: floats of the same range, bilinear."""
+    """Resizes images `[N, height, width, channels]` to `side` x `side`, bilinearly: floats of the same range."""
     return tf.image.resize(images, [side, side], antialias=True).numpy()
 
 
@@ -36,9 +36,8 @@ def extract(
     Args:
       backbone: The backbone.
       images: The images, at least one; they are resized.
-      deform: Changes a batch of resized images, given a seed, e.g. a `deformations.RandomDeformation`; None to leave
-        them.
-      seed: What `deform` draws by, for each copy anew.
+      deform: Deforms a batch of resized images, given a seed, e.g. a `deformations.RandomDeformation`; None for none.
+      seed: The seed of `deform`, from which each copy derives its own.
       copy: The number of the copy.
     """
     found = []
@@ -56,10 +55,10 @@ def over(backbone: Backbone, images: npt.NDArray[np.uint8], transforms: Sequence
     return outputs_over(backbone.features, resized(images, backbone.side), transforms, batch_size=BATCH)
 
 
-def kept(run: runs.Run, name: str, compute: Callable[[], Floats]) -> Floats:
-    """Reads an array from a run's directory, or computes it and writes it there, whole or not at all.
+def saved(run: runs.Run, name: str, compute: Callable[[], Floats]) -> Floats:
+    """Reads an array from a run's directory, or computes it and writes it there atomically.
 
-    A line of the run's records says what was computed. The array stays on disk until it is used.
+    A computed array is noted in the run's records. It is memory-mapped.
     """
     path = run.directory / f"{name}.npy"
     if not path.exists():

@@ -1,6 +1,4 @@
-"""What `transfer_stability` trains on cats and dogs, and shows the test images turned: heads on frozen backbones, and
-networks from scratch.
-"""
+"""The networks of `transfer_stability` on cats and dogs: heads on frozen backbones, and networks from scratch."""
 
 import dataclasses
 import functools
@@ -29,7 +27,7 @@ FILTERS = (16, 32)  # Of the networks from scratch.
 
 
 def file_name(network: str) -> str:
-    """Writes a network's name as that of its files.
+    """Returns the name of a network's files.
 
     >>> file_name("cnn, any turn")
     'cnn_any_turn'
@@ -39,10 +37,10 @@ def file_name(network: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Turned:
-    """A network, trained with each seed and shown images at each angle.
+    """A network's probabilities for rotated images, for each seed.
 
     Attributes:
-      side: Pixels a side that it is shown.
+      side: Pixels a side of its images.
       parameters: The number of its weights.
       trained: How many of them were trained here.
       test_accuracy: The accuracy on all test images, upright, of each seed.
@@ -63,10 +61,10 @@ def transferred(
 
     Args:
       study: The study.
-      backbone: The backbone; its features are computed once, and kept in the study's directory.
+      backbone: The backbone; its features are computed once, and saved in the study's folder.
       data: The images to train and test on.
-      shown: Those to turn.
-      config: How.
+      shown: The images to rotate.
+      config: The settings.
     """
     digests = {"backbone": backbone.digest, "data": _digest(data)}
     splits, copies, turned = _features(study, backbone, data, shown, config, digests)
@@ -103,8 +101,8 @@ def from_scratch(
       name: The network's name.
       max_turn: The greatest angle of the deformations of training images; None to leave the images as they are.
       data: The images to train and test on; they are resized.
-      shown: Those to turn.
-      config: How.
+      shown: The images to rotate.
+      config: The settings.
     """
     side = config.cnn_size
     residents = {name: Resident(_resized(split, side)) for name, split in _splits(data).items()}
@@ -135,10 +133,10 @@ def from_scratch(
 
 
 def constant(data: Dataset, shown: Split, config: TransferStabilityConfig) -> tuple[str, Turned]:
-    """Gives the answer that is right most often whatever the image: an error that is no smaller shows nothing learned.
+    """Makes the constant prediction of the most frequent class, the baseline of all networks.
 
     Returns:
-      Its name, such as `always cat`, and what it gives, as a network without weights.
+      Its name, such as `always cat`, and its outputs, as those of a network without weights.
     """
     answer = int(np.bincount(shown.labels).argmax())
     outputs = np.zeros((len(config.angles()), len(shown), len(data.classes)))
@@ -161,7 +159,7 @@ def _features(
     with runs.open_run(study.directory, "features", identity, unhashed={}, resume=True, must_exist=False) as run:
 
         def extracted(name: str, split: Split, *deformed_by: Any) -> npt.NDArray[np.float32]:
-            return features.kept(run, name, lambda: features.extract(backbone, split.images, *deformed_by))
+            return features.saved(run, name, lambda: features.extract(backbone, split.images, *deformed_by))
 
         splits = {name: Examples(extracted(name, split), split.labels) for name, split in _splits(data).items()}
         numbers = range(config.copies)
@@ -171,18 +169,18 @@ def _features(
         }
         turns = _turns(data, backbone.side, config)
         name = f"turned_{len(shown)}_by_{config.step}"
-        turned = features.kept(run, name, functools.partial(features.over, backbone, shown.images, turns))
+        turned = features.saved(run, name, functools.partial(features.over, backbone, shown.images, turns))
         run.finish(None)
     return splits, copies, turned
 
 
 def _joined(split: Examples, copies: Sequence[npt.NDArray[np.float32]]) -> Examples:
-    """Adds copies of a split's images to it."""
+    """Appends the features of deformed copies to those of a split."""
     return Examples(np.concatenate([split.images, *copies]), np.tile(split.labels, 1 + len(copies)))
 
 
 def _digest(data: Dataset) -> str:
-    """Tells data from others of the same flags: what was computed of these is not taken for what others would give."""
+    """Hashes the data, so that features of other data under the same flags are not reused."""
     return files.digest(array for split in _splits(data).values() for array in (split.images, split.labels))
 
 
@@ -192,7 +190,7 @@ def _splits(data: Dataset) -> dict[str, Split]:
 
 
 def _scaling(values: npt.NDArray[np.float32]) -> Any:
-    """Returns what brings each feature to the mean 0 and the deviation 1 that it has in some examples."""
+    """Returns the function that standardises features by their mean and deviation over examples."""
     mean, deviation = values.mean(axis=0), values.std(axis=0)
     deviation[deviation == 0] = 1  # A feature that never varies carries nothing; dividing by one keeps it at zero.
     return lambda features: (features - mean) / deviation
@@ -208,5 +206,5 @@ def _turns(data: Dataset, side: int, config: TransferStabilityConfig) -> list[Im
 
 
 def _grey(data: Dataset) -> float:
-    """The mean byte of the training images: what is outside an image is to stand out little."""
+    """Returns the mean byte of the training images, the fill value outside an image."""
     return 255 * sum(data.standardisation.mean) / len(data.standardisation.mean)

@@ -20,12 +20,12 @@ def load(
       name: `CIFAR10` for those of its two classes, 32 x 32, in its own splits; `cats_vs_dogs` for the photographs of
         TensorFlow Datasets, the middle square of each, the first four fifths to train on and the others to test on.
       data_dir: As for `datasets.load`.
-      side: Pixels a side that photographs are made; images of CIFAR10 keep their size.
-      examples: The most of train and of test; None for all.
+      side: Pixels a side to which photographs are resized; images of CIFAR10 keep their size.
+      examples: Largest number of train and of test examples; None for all.
 
     Raises:
       ValueError: If the name is neither.
-      OSError: If the data cannot be had, or a file is damaged.
+      OSError: If the data cannot be obtained, or a file is damaged.
     """
     if name not in SOURCES:
         raise ValueError(f"name (={name!r}) must be one of {', '.join(SOURCES)}.")
@@ -42,6 +42,6 @@ def load(
 
 
 def _of_classes(split: Split, classes: list[int]) -> Split:
-    """Keeps the images of some classes, which are numbered anew in their order."""
+    """Selects the images of some classes, relabelled 0, 1, ... in their order."""
     kept = split[np.flatnonzero(np.isin(split.labels, classes))]
     return Split(kept.images, (kept.labels[:, None] == classes).argmax(axis=1).astype(np.int32))

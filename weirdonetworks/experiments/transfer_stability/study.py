@@ -30,7 +30,7 @@ MEASURES = ("error", "transformation_variance", "transformation_difference")
 
 
 def run(study: Study, config: TransferStabilityConfig, options: RunOptions) -> None:
-    """Trains the networks, measures them, and writes what was found."""
+    """Trains the networks and measures them."""
     loaded = load_backbones(config)
     data = pets.load(config.dataset, options.data_dir, config.image_size, config.examples)
     data = data.with_validation(config.validation_size, config.data_seed)
@@ -51,14 +51,14 @@ def run(study: Study, config: TransferStabilityConfig, options: RunOptions) -> N
         "networks": {name: summary(each, images[name], shown.labels) for name, each in turned.items()},
     }
     if options.dump_json:
-        means = {name: {key: figures.mean(axis=0) for key, figures in each.items()} for name, each in images.items()}
+        means = {name: {key: values.mean(axis=0) for key, values in each.items()} for name, each in images.items()}
         files.write_json(study.directory / "images.json", {"labels": shown.labels, "networks": means})
         publish(study.directory, results, means, {name: each.outputs[0] for name, each in turned.items()}, shown.labels)
     study.finish(results)
 
 
 def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
-    """Loads the backbones that a configuration names, all at once, so that one that cannot be had is missed at once.
+    """Loads all backbones that a configuration names, before any training.
 
     Raises:
       UsageError: If two are of one name, there are not as many weights or preprocessings as they are for, or as
@@ -73,7 +73,7 @@ def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
     for each in preprocess.values():
         if each not in backbones.PREPROCESSING:
             raise UsageError(f"preprocess (={each}) must be one of {', '.join(backbones.PREPROCESSING)}.")
-    if len({backbones.shown(name) for name in names}) < len(names):
+    if len({backbones.title(name) for name in names}) < len(names):
         raise UsageError(f"backbones (={config.backbones}) must be of different names; rename a file.")
     return [
         backbones.by_path(name, config.image_size, preprocess[name])
@@ -84,7 +84,7 @@ def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
 
 
 def _for_each(flag: str, text: str, owners: Sequence[str], kind: str) -> dict[str, str]:
-    """Reads a flag that gives one value for all, or one for each."""
+    """Parses a flag that gives one value for all, or one for each."""
     values = literals.names(text)
     if len(values) == 1:
         values *= len(owners)
@@ -98,7 +98,7 @@ def _for_each(flag: str, text: str, owners: Sequence[str], kind: str) -> dict[st
 def by_image(
     outputs: Sequence[npt.NDArray[np.floating]], labels: npt.NDArray[np.integer]
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Measures each image: `MEASURES`, each `[seeds, images]`, of probabilities `[angles, images, classes]` a seed."""
+    """Computes `MEASURES`, each `[seeds, images]`, from probabilities `[angles, images, classes]` of each seed."""
     return {
         "error": np.stack([(each.argmax(axis=2) != labels).mean(axis=0) for each in outputs]),
         "transformation_variance": np.stack([transformation_variance(each) for each in outputs]),
@@ -109,9 +109,9 @@ def by_image(
 def summary(
     turned: pet_networks.Turned, images: Mapping[str, npt.NDArray[np.float64]], labels: npt.NDArray[np.integer]
 ) -> dict[str, Any]:
-    """Summarises a network: a `spread` over seeds of each figure, and the error by angle, averaged over seeds.
+    """Summarises a network: a `spread` over seeds of each metric, and the error by angle, averaged over seeds.
 
-    `class_changes` is the share of images that are not of the same class at every angle, whatever the probabilities.
+    `class_changes` is the share of images whose predicted class depends on the angle.
     """
     classes = [each.argmax(axis=2) for each in turned.outputs]
     return {
@@ -119,14 +119,14 @@ def summary(
         "parameters": turned.parameters,
         "trained_parameters": turned.trained,
         "test_accuracy": spread(turned.test_accuracy),
-        **{key: spread(figures.mean(axis=1)) for key, figures in images.items()},
+        **{key: spread(values.mean(axis=1)) for key, values in images.items()},
         "class_changes": spread([float((each != each[0]).any(axis=0).mean()) for each in classes]),
         "error_by_angle": np.mean([1 - accuracy_over(each, labels) for each in turned.outputs], axis=0).tolist(),
     }
 
 
 def images_by_class(classes: Mapping[str, int]) -> str:
-    """Writes how many images are of each class.
+    """Formats the number of images of each class.
 
     >>> images_by_class({"cat": 3, "dog": 2})
     '3 cat, 2 dog'
@@ -135,7 +135,7 @@ def images_by_class(classes: Mapping[str, int]) -> str:
 
 
 def comparison(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Writes out what was found: the header of a table, and a row for the constant answer and for each network."""
+    """Formats the results as header and rows of a table, a row for the constant prediction and for each network."""
     header = ["network", "pixels", "weights", "accuracy, upright", "error over the turn", "at the worst angle"]
     header += ["class changes", "variance", "difference"]
     rows = []
@@ -155,11 +155,11 @@ def publish(
     outputs: Mapping[str, npt.NDArray[np.floating]],
     labels: npt.NDArray[np.integer],
 ) -> None:
-    """Draws the pictures, each into a file, and all of them and the table on one page, `report.html`.
+    """Writes the plots as PNG files, and all of them with the table on one page, `report.html`.
 
     Args:
-      directory: Where they go.
-      results: What was found.
+      directory: The study's folder.
+      results: The results.
       images: `MEASURES` of each image, by network.
       outputs: The probabilities `[angles, images, classes]` of the first seed, by network.
       labels: The right class of each image.
