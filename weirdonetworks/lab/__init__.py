@@ -1,1 +1,1 @@
-"""What every experiment needs once: data sets, seeds, schedules, the training loop, run directories, flags, plots."""
+"""Infrastructure of the experiments: data sets, seeds, training, run directories, flags, plots."""

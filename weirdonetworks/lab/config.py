@@ -1,6 +1,6 @@
-"""Configurations: frozen dataclasses whose fields carry their own flag, help text and rule.
+"""Configurations: frozen dataclasses whose fields declare flag, help text and range.
 
-A driver's flags, the checks on them, the run's id and `config.json` all come from one such class.
+A driver's flags, their validation, the run's id and `config.json` all derive from one such class.
 """
 
 import dataclasses
@@ -33,16 +33,16 @@ def setting(
 
     Args:
       default: Its default value.
-      help_text: What `--help` says of it.
-      choices: The values it may have; any if empty.
-      minimum: The least value, of each item where it is a tuple.
-      maximum: The greatest value, likewise.
-      may_be_empty: Whether a tuple may have no item.
+      help_text: Its description in `--help`.
+      choices: The allowed values; any if empty.
+      minimum: The least value, of each item of a tuple.
+      maximum: The greatest value, of each item of a tuple.
+      may_be_empty: Whether a tuple may be empty.
       short: A short name for the flag.
       alias: Another name for the flag.
-      positional: Whether it is given by its place on the command line, not by a flag; a string, and `REQUIRED`.
-      affects: What it can change: the `training`, and so the run's id; what is measured of a training (`measuring`); or
-        `nothing` that is recorded, as where a run is kept.
+      positional: Whether it is a positional argument rather than a flag; then a string, and `REQUIRED`.
+      affects: `training`, and so the run's id; `measuring`, what is measured of a training; or `nothing` that is
+        recorded, such as the folder of runs.
     """
     metadata: dict[str, Any] = {"help": help_text, "choices": choices, "range": (minimum, maximum)}
     metadata |= {
@@ -55,16 +55,16 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-# What suits one optimizer's decay ruins the other's training: Adam's is scaled by its small learning rate.
+# Adam's decay is scaled by its small learning rate, so the two optimizers need different values.
 DEFAULT_WEIGHT_DECAY = {"Adam": 0.2, "Momentum": 0.0}
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A configuration that checks its fields against their declared choices and ranges.
+    """A configuration, validated against the declared choices and ranges.
 
     Raises:
-      UsageError: If a field breaks its rule.
+      UsageError: If a field is outside its range or choices.
     """
 
     def __post_init__(self) -> None:
@@ -72,11 +72,11 @@ class Config:
             _check(field.name, getattr(self, field.name), field.metadata)
 
     def resolved(self) -> Self:
-        """Returns the configuration with defaults filled in that take heavy modules to know; here, as it is."""
+        """Returns the configuration with defaults filled in that need heavy imports; here unchanged."""
         return self
 
     def affecting(self, *what: str) -> dict[str, Any]:
-        """Gives the fields that affect `training`, `measuring` or `nothing`, as `setting` declares them.
+        """Returns the fields that affect `training`, `measuring` or `nothing`, as `setting` declares them.
 
         >>> TrainingConfig().affecting("measuring")
         {'batch_size_test': 1000, 'update_epoch': 10, 'update_iterations': 100}
@@ -87,7 +87,7 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(Config):
-    """What every training experiment is told: the data, the optimizer, the length, the seed.
+    """Settings of a training: data, optimizer, number of epochs, seeds.
 
     >>> TrainingConfig(epochs=0)
     Traceback (most recent call last):
@@ -97,30 +97,34 @@ class TrainingConfig(Config):
 
     dataset: str = setting("MNIST", "MNIST, CIFAR10, or the name of a TensorFlow Datasets image data set.")
     validation_size: int | None = setting(
-        None, "Images cut from the training data to choose by; none for a twelfth of them.", minimum=0
+        None, "Validation images, split off the training data; a twelfth of them if not given.", minimum=0
     )
-    examples: int | None = setting(None, "Take only the first so many images of train and of test.", minimum=1)
+    examples: int | None = setting(
+        None, "Use only the first images of train and of test, this many of each.", minimum=1
+    )
     epochs: int = setting(20, "Passes over the training data.", minimum=1)
-    batch_size: int = setting(128, "Images a training step.", minimum=1)
-    batch_size_test: int = setting(1000, "Images an evaluation step.", minimum=1, affects="measuring")
+    batch_size: int = setting(128, "Batch size in training.", minimum=1)
+    batch_size_test: int = setting(1000, "Batch size in evaluation.", minimum=1, affects="measuring")
     optimizer: str = setting("Adam", "The optimizer.", choices=("Adam", "Momentum"))
-    learning_rate: float = setting(0.002, "The learning rate at the start.", minimum=0.0, short="lr")
+    learning_rate: float = setting(0.002, "Initial learning rate.", minimum=0.0, short="lr")
     weight_decay: float | None = setting(
-        None, "Weight decay; none for 0.2, decoupled, with Adam and 0 (of L2) with Momentum.", minimum=0.0, short="wd"
+        None, "Weight decay; 0.2 (decoupled) with Adam and 0 (L2) with Momentum if not given.", minimum=0.0, short="wd"
     )
     momentum: float = setting(0.9, "Momentum, for --optimizer=Momentum.", minimum=0.0, maximum=1.0)
-    lr_schedule: str = setting("cosine", "How the learning rate falls.", choices=("constant", "stepped", "cosine"))
+    lr_schedule: str = setting("cosine", "Schedule of the learning rate.", choices=("constant", "stepped", "cosine"))
     lr_schedule_steps: str = setting(
-        "[(10, 0.1), (15, 0.01)]", "For --lr_schedule=stepped: a list of (epoch, scale of the learning rate)."
+        "[(10, 0.1), (15, 0.01)]", "For --lr_schedule=stepped: a list of (epoch, factor of the learning rate)."
     )
-    random_seed: int = setting(42, "The base of the seeds of the weights, the order of the images, and dropout.")
-    data_seed: int = setting(0, "The seed that draws the validation images, and whatever else is done to the data.")
-    execution: str = setting("auto", "How an epoch is compiled; auto is the fastest.", choices=("auto", "xla", "graph"))
+    random_seed: int = setting(42, "Base seed of the initial weights, the order of the images, and dropout.")
+    data_seed: int = setting(0, "Seed of the validation split and of random changes to the data.")
+    execution: str = setting(
+        "auto", "Compilation of an epoch; auto chooses the fastest.", choices=("auto", "xla", "graph")
+    )
     update_epoch: int = setting(
-        10, "Evaluate on the whole training data every so many epochs.", minimum=1, affects="measuring"
+        10, "Evaluate on the whole training data every this many epochs.", minimum=1, affects="measuring"
     )
     update_iterations: int = setting(
-        100, "Log batch loss and gradient norm every so many steps.", minimum=1, affects="measuring"
+        100, "Log batch loss and gradient norm every this many steps.", minimum=1, affects="measuring"
     )
 
     def __post_init__(self) -> None:
@@ -130,11 +134,11 @@ class TrainingConfig(Config):
 
     @property
     def decay(self) -> float:
-        """The weight decay, where none is given the optimizer's own."""
+        """The weight decay, by default `DEFAULT_WEIGHT_DECAY` of the optimizer."""
         return DEFAULT_WEIGHT_DECAY[self.optimizer] if self.weight_decay is None else self.weight_decay
 
     def learning_rate_steps(self) -> list[tuple[float, float]]:
-        """Reads `lr_schedule_steps`.
+        """Parses `lr_schedule_steps`.
 
         Raises:
           UsageError: If it is no rising list of (epoch, scale), the epochs above 0 and the scales 0 or more.
@@ -152,14 +156,12 @@ class TrainingConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class TrialSettings(Config):
-    """How often a training is repeated, and how the repetitions share the machine."""
+    """Settings of repeated trials: their number, and how they share the machine."""
 
-    num_trials: int = setting(
-        1, "Train so many times, raising the seeds by one for each.", minimum=1, affects="measuring"
-    )
+    num_trials: int = setting(1, "Number of trials, with consecutive seeds.", minimum=1, affects="measuring")
     trials_backend: str = setting(
         "auto",
-        "How trials share the machine: one a core, or all in one program; auto chooses by the device.",
+        "Execution of trials: threads (one per core) or batched (all in one program); auto chooses by the device.",
         choices=("auto", "threads", "batched"),
         affects="nothing",
     )
@@ -167,10 +169,10 @@ class TrialSettings(Config):
 
 @dataclasses.dataclass(frozen=True)
 class StudyConfig(TrainingConfig, TrialSettings):
-    """A training configuration of a study, which can repeat each of its trainings with other seeds."""
+    """Settings of a study: of its trainings, and of their repeated trials."""
 
     def trials(self) -> list[Self]:
-        """Lists the configurations of the repetitions.
+        """Lists the configurations of the trials.
 
         >>> [trial.random_seed for trial in StudyConfig(num_trials=3).trials()]
         [42, 43, 44]
@@ -180,16 +182,16 @@ class StudyConfig(TrainingConfig, TrialSettings):
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions(Config):
-    """Where a run is kept and how it starts: nothing that changes its result, so nothing that changes its id."""
+    """Options of a run that do not affect its result, and so not its id: folders, resuming, files written."""
 
-    experiment_dir: str = setting("runs", "The folder of all runs.")
-    data_dir: str | None = setting(None, "Where data sets other than MNIST are kept.")
-    resume: bool = setting(False, "Go on with the unfinished run of these flags.")
+    experiment_dir: str = setting("runs", "Folder of all runs.")
+    data_dir: str | None = setting(None, "Folder of data sets other than MNIST.")
+    resume: bool = setting(False, "Resume the unfinished run with these flags.")
     start_missing: bool = setting(
-        False, "With --resume, start the run if there is none, rather than refuse; of several trials it always is."
+        False, "With --resume, start the run if there is none (with several trials this is always so)."
     )
-    overwrite: bool = setting(False, "Start again, deleting the run of these flags.")
-    dump_json: bool = setting(True, "Write the JSON records and the picture beside metrics.jsonl.")
+    overwrite: bool = setting(False, "Start again, replacing the run with these flags.")
+    dump_json: bool = setting(True, "Write JSON summaries and plots beside metrics.jsonl.")
 
 
 def _check(name: str, value: Any, rule: Any) -> None:

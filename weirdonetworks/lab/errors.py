@@ -1,8 +1,8 @@
-"""What cannot be done as it was asked for, told from a run that failed."""
+"""The error of invalid arguments, as distinct from a failed run."""
 
 
 class UsageError(ValueError):
-    """What was asked for cannot be done as asked: a driver prints the message and exits with status 2.
+    """Invalid flags or arguments: a driver prints the message and exits with status 2.
 
-    Any other `ValueError`, `TypeError` or `OSError` is a run that failed, and exits with status 1.
+    Any other `ValueError`, `TypeError` or `OSError` is a failed run, and exits with status 1.
     """

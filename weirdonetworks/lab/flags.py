@@ -1,4 +1,4 @@
-"""Command lines: a configuration's flags, and a `main` that ends with one clear line."""
+"""Command lines: the flags of configurations, and a `main` whose errors are one line."""
 
 import copy
 import dataclasses
@@ -22,11 +22,11 @@ flags.disclaim_key_flags()
 
 
 def run(main: Callable[..., None], *configs: type[Config]) -> None:
-    """Defines the flags of `configs`, parses the command line and calls `main` with the configurations read from it.
+    """Defines the flags of `configs`, parses the command line and calls `main` with the configurations.
 
-    Positional fields are taken from the arguments in the order of their declaration, before, after or between flags.
+    Positional fields are read in the order of their declaration, before, after or between flags.
 
-    Exits the way a shell expects: 0 when it worked and for `--help`, 2 for a usage error, 130 for Ctrl-C, 1 for any
+    Exit status: 0 on success and for `--help`, 2 for a usage error, 130 for Ctrl-C, 1 for any
     other failure. An error is one line on stderr; `--verbosity=1` adds the traceback.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -40,18 +40,18 @@ def run(main: Callable[..., None], *configs: type[Config]) -> None:
 
 
 def check(program: str, arguments: Sequence[str], *configs: type[Config]) -> set[str]:
-    """Checks the names of another program's flags, and that their values can be read; no rule of a configuration.
+    """Checks the names and types of another program's flags, but not their ranges.
 
     Args:
       program: The program's name.
       arguments: Its command line.
-      configs: What it passes to `run`.
+      configs: Its configurations, as passed to `run`.
 
     Returns:
-      The names of the flags that are given.
+      The names of the given flags.
 
     Raises:
-      UsageError: If there is no such flag, its value is of another type, or there is more than flags.
+      UsageError: If a flag is unknown, a value is of another type, or there are positional arguments.
     """
     known = flags.FlagValues()
     for module in ("absl.app", "absl.logging"):  # Such as --verbosity, which every program has.
@@ -153,7 +153,7 @@ def _unexpected(argument: str) -> str:
 
 
 def _help(places: Mapping[str, str], full: bool) -> None:
-    """Prints what the program is for, and its arguments; quietly less where the reader has seen enough (`| head`)."""
+    """Prints the program's docstring and arguments, also into a pipe that is closed early (`| head`)."""
     arguments = [f"  {name.upper()}: {text}" for name, text in places.items()]
     described = FLAGS.get_help() if full else FLAGS.main_module_help()
     program = sys.modules["__main__"]
@@ -168,7 +168,7 @@ def _help(places: Mapping[str, str], full: bool) -> None:
 
 
 def _with_underscores(argument: str) -> str:
-    """Lets `--batch-size=8` stand for `--batch_size=8`."""
+    """Rewrites `--batch-size=8` as `--batch_size=8`."""
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument.partition("=")

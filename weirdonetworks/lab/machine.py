@@ -1,4 +1,4 @@
-"""What this process may use of the machine, and what it has used."""
+"""Processors available to this process, and its peak memory."""
 
 import os
 import pathlib
@@ -10,25 +10,25 @@ STATUS = pathlib.Path("/proc/self/status")
 
 
 def cores() -> list[int]:
-    """Returns the processors that this process may run on; where the system does not say, as many as there are."""
+    """Returns the processors that this process may run on; all where the system does not say."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
-def keep_to(kept: Iterable[int]) -> None:
-    """Keeps this thread, and what it starts from now on, to some of `cores()`; does nothing where no system call can.
+def keep_to(processors: Iterable[int]) -> None:
+    """Pins this thread, and those it starts later, to processors; does nothing where the system cannot.
 
     Args:
-      kept: The numbers of the processors.
+      processors: Some of `cores()`.
     """
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, kept)
+        os.sched_setaffinity(0, processors)
 
 
 def peak_memory() -> float:
-    """Returns the most memory that this process has held at a time, in GiB."""
-    # Where Linux tells it, `getrusage` would count what the parent held when it started this process.
+    """Returns the peak memory of this process, in GiB."""
+    # On Linux `getrusage` would count the parent's memory at the start of this process.
     status = STATUS.read_text().splitlines() if STATUS.exists() else []
     for line in status:
         if line.startswith("VmHWM"):

@@ -1,4 +1,4 @@
-"""The programs of a package: which of its modules and packages are run, each with the line that says what for."""
+"""Lists of the programs of a package, with the first lines of their docstrings."""
 
 import ast
 import importlib.util
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def programs(package: str) -> dict[str, str]:
-    """Finds the programs of a package, and the first line of each one's docstring; none of them is imported.
+    """Maps the programs of a package to the first lines of their docstrings, without importing them.
 
     >>> programs("weirdonetworks.experiments")["data_savings"]
     'Does symmetry save data?'

@@ -1,6 +1,6 @@
 """Stateless seeds, derived by name from one base seed.
 
-Every use of randomness names itself, so no two uses share a stream and none depends on how often another was drawn:
+Every use of randomness has its own name, so that no two share a stream or depend on the order of draws:
 
 >>> derive(42, "init", 0) == derive(42, "init", 0)
 True
@@ -23,8 +23,8 @@ def derive(base: int, *purpose: Part) -> tuple[int, int]:
 
     Args:
       base: The experiment's one base seed, any integer.
-      *purpose: What the seed is for, most general first, e.g. `"mask", layer, trial`. Integers and strings are told
-        apart: `1` and `"1"` give different seeds.
+      *purpose: The name of the use, most general part first, e.g. `"mask", layer, trial`. `1` and `"1"` give different
+        seeds.
 
     Returns:
       Two integers in [-2^31, 2^31): the form that TensorFlow's stateless random functions take.

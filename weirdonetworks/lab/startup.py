@@ -1,4 +1,4 @@
-"""Starting TensorFlow without its notes."""
+"""Import of TensorFlow with its start-up logging hidden."""
 
 import contextlib
 import logging
@@ -9,15 +9,15 @@ from collections.abc import Iterator
 
 
 def import_tensorflow(many_models: bool = False) -> None:
-    """Imports TensorFlow and finds its devices, keeping the notes it prints then off the terminal.
+    """Imports TensorFlow and lists its devices, with its start-up logging hidden.
 
-    With `many_models`, and no accelerator, each operation is given one thread: models are to be trained side by side,
-    one a core, which beats sharing the cores out inside each operation. Results do not depend on it.
+    TensorFlow's C++ code logs to stderr before any log level is in force. If the import fails, that log is printed.
 
-    Its C++ parts write about processors and missing GPUs to stderr before any log level is in force. If the import
-    fails, what was kept is printed.
+    Args:
+      many_models: Whether models are trained side by side, one per core; then, without an accelerator, each operation
+        has one thread. Results do not depend on it.
     """
-    with _kept_stderr() if not logging.getLogger().isEnabledFor(logging.DEBUG) else contextlib.nullcontext():
+    with _held_stderr() if not logging.getLogger().isEnabledFor(logging.DEBUG) else contextlib.nullcontext():
         import tensorflow as tf
 
         accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
@@ -27,16 +27,16 @@ def import_tensorflow(many_models: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def _kept_stderr() -> Iterator[None]:
+def _held_stderr() -> Iterator[None]:
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
         try:
             yield
         except BaseException:
-            kept.seek(0)
-            os.write(terminal, kept.read())
+            held.seek(0)
+            os.write(terminal, held.read())
             raise
         finally:
             os.dup2(terminal, 2)

@@ -88,7 +88,7 @@ def test_what_cannot_be_drawn_is_refused(drawn: list[Figure]) -> None:
     with pytest.raises(ValueError, match="at least one"):
         draw(drawn, {})
     with pytest.raises(
-        ValueError, match=r"at of shape \(2,\) must have a place for each of the 3 transformations of d"
+        ValueError, match=r"at of shape \(2,\) must have a coordinate for each of the 3 transformations of d"
     ):
         draw(drawn, MODELS, [0.0, 1.0])
 

@@ -117,7 +117,7 @@ def test_copies_train_as_single_networks_do(kind: str, execution: str, few: Data
             variable.assign(tf.zeros_like(variable))
         start(alone, index)
         for own, figures in zip(train(alone, orders[:, index], seeds[:, index]), together, strict=True):
-            for name in (*alone.figures, "gradient_norm"):
+            for name in (*alone.metrics, "gradient_norm"):
                 np.testing.assert_allclose(figures[name][index], own[name], rtol=2e-4, atol=1e-5, err_msg=name)
         ends.append(state(alone))
         with copies.member(index) as one:

@@ -406,10 +406,10 @@ def test_a_step_descends_along_the_direction_asked_for() -> None:
     assert step() == pytest.approx(1.3, rel=1e-5)
     both = step(direction=lambda gradient: [gradient("loss")[0] - 2 * gradient("size")[0]])
     assert both == pytest.approx(0.5, rel=1e-5)
-    with pytest.raises(ValueError, match=r"figure \(='width'\) must be one of the objective's: loss, accuracy, size"):
+    with pytest.raises(ValueError, match=r"metric \(='width'\) must be one of the objective's: loss, accuracy, size"):
         step(direction=lambda gradient: gradient("width"))
 
 
 def test_inputs_and_answers_must_be_as_many() -> None:
-    with pytest.raises(ValueError, match=r"images of shape \(3, 2\) and labels of shape \(4,\) must be as many"):
+    with pytest.raises(ValueError, match=r"images of shape \(3, 2\) and labels of shape \(4,\) must match in length"):
         Examples(np.zeros((3, 2)), np.zeros(4))

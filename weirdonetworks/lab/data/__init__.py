@@ -1,1 +1,1 @@
-"""Data sets: where they come from, and what is done to their images."""
+"""Data sets: loading, augmentation, transformed images, tasks on sets."""

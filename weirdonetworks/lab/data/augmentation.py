@@ -1,4 +1,4 @@
-"""Augmentation in the compiled step: each image of a batch is moved by a transformation drawn for it."""
+"""Augmentation inside the compiled step: a random transformation of each image of a batch."""
 
 import tensorflow as tf
 
@@ -11,7 +11,7 @@ from weirdonetworks.nets.orbits import drawn
 
 
 class RandomTransform:
-    """Moves each image by one of some transformations, each as likely, drawn for each image.
+    """An augmentation by a transformation drawn uniformly for each image.
 
     >>> from weirdonetworks.algebra import image_rotations, pixels
     >>> move = RandomTransform(image_rotations(2, 2))
@@ -22,17 +22,17 @@ class RandomTransform:
     """
 
     def __init__(self, action: ActionLike):
-        """Lists what is drawn from.
+        """Takes the action that transformations are drawn from.
 
         Args:
-          action: Acts on images, such as `pixels()`; a bare group on the pixels, which moves all channels alike, or on
-            all numbers of an image; or image transformations of one size, at least one.
+          action: An action on images, such as `pixels()`; a bare group on the pixels, for all channels alike, or on all
+            entries of an image; or image transformations of one size, at least one.
 
         Raises:
           TypeError: If it is none of these.
           ValueError: If there is no transformation, they differ in size, or the group is too large to list.
         """
-        # On pixels one after the other, whose channels move along; where each number is a pixel, on all numbers.
+        # A bare group acts on pixels, channels alike, if its degree is their number; else on all entries.
         self._is_bare = isinstance(action, PermutationGroup)
         self.action = items(action) if isinstance(action, PermutationGroup) else as_action("action", action)
         if isinstance(self.action, LinearAction):
@@ -47,14 +47,14 @@ class RandomTransform:
         self._maps: dict[tuple[int, ...], tuple[Placement, SparseMaps]] = {}
 
     def __call__(self, images: tf.Tensor, seed: tf.Tensor | tuple[int, int]) -> tf.Tensor:
-        """Moves images `[batch, height, width, channels]` of any type to float32 of the same shape.
+        """Transforms images `[batch, height, width, channels]` of any type to float32 of the same shape.
 
         Args:
           images: The images.
-          seed: Two integers; the same ones draw the same transformations.
+          seed: Two integers; equal seeds draw equal transformations.
 
         Raises:
-          ValueError: If the images are no such batch, or of another size than what moves them.
+          ValueError: If the images are no such batch, or do not fit the action.
         """
         images = tf.convert_to_tensor(images)
         if images.shape.rank != 4 or not is_known(images.shape):

@@ -1,4 +1,4 @@
-"""Image classification data sets, held whole as one uint8 array a split."""
+"""Image classification data sets, one uint8 array per split."""
 
 import dataclasses
 import os
@@ -40,7 +40,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Inputs of any kind and what is asked of them, under a split's names: arrays, examples first."""
+    """Inputs and labels of any kind, arrays with the examples first, under the names of `Split`."""
 
     images: npt.NDArray[Any]
     labels: npt.NDArray[Any]
@@ -48,7 +48,7 @@ class Examples:
     def __post_init__(self) -> None:
         if self.images.shape[:1] != self.labels.shape[:1]:
             raise ValueError(
-                f"images of shape {self.images.shape} and labels of shape {self.labels.shape} must be as many."
+                f"images of shape {self.images.shape} and labels of shape {self.labels.shape} must match in length."
             )
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class Standardisation:
-    """Maps bytes to floats of mean 0 and variance 1 over a training split: `(byte / 255 - mean) / deviation`.
+    """A map of bytes to floats of mean 0 and variance 1 over a training split: `(byte / 255 - mean) / deviation`.
 
     Attributes:
       mean: The mean of each channel, in [0, 1].
@@ -84,14 +84,14 @@ class Standardisation:
             share = np.bincount(images[..., channel].ravel(), minlength=256) / images[..., channel].size
             mean = float(share @ values)
             means.append(mean)
-            # A channel that never varies carries nothing; dividing by one keeps it at zero.
+            # A constant channel is divided by one, and so stays at zero.
             deviations.append(float(np.sqrt(share @ (values - mean) ** 2)) or 1.0)
         return Standardisation(tuple(means), tuple(deviations))
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A named data set with its splits, class names and the standardisation measured on its whole training data."""
+    """A data set: name, splits, class names, and the standardisation measured on its whole training data."""
 
     name: str
     train: Split
@@ -101,7 +101,7 @@ class Dataset:
     validation: Split | None = None
 
     def with_validation(self, size: int | None, seed: int) -> "Dataset":
-        """Cuts `size` validation examples (a twelfth if None), drawn by `seed`, from the training split.
+        """Splits `size` validation examples (a twelfth if None), drawn by `seed`, off the training split.
 
         Raises:
           UsageError: If that would leave no training example.
@@ -112,12 +112,12 @@ class Dataset:
         if size == 0:
             return self
         order = seeds.generator(seed, "validation").permutation(len(self.train))
-        # Sorting keeps the files' order, so that a run differs from one without validation by what is missing alone.
-        kept, cut = np.sort(order[size:]), np.sort(order[:size])
-        return dataclasses.replace(self, train=self.train[kept], validation=self.train[cut])
+        # Sorting keeps the files' order, as in a run without validation.
+        train, validation = np.sort(order[size:]), np.sort(order[:size])
+        return dataclasses.replace(self, train=self.train[train], validation=self.train[validation])
 
     def cut(self, examples: int) -> "Dataset":
-        """Keeps the first `examples` of each of train and test (all where there are fewer), for a quick look."""
+        """Keeps the first `examples` of each of train and test, or all where there are fewer."""
         if examples < 1:
             raise UsageError(f"examples (={examples}) must be at least 1.")
         return dataclasses.replace(self, train=self.train[:examples], test=self.test[:examples])
@@ -135,15 +135,15 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     ((60000, 28, 28, 1), (10000, 28, 28, 1), 10)
 
     Args:
-      name: The name; upper and lower case are one.
-      data_dir: Where data sets are kept; TensorFlow Datasets' own default (`~/tensorflow_datasets`) if None.
+      name: The name, in any case.
+      data_dir: The folder of data sets; that of TensorFlow Datasets (`~/tensorflow_datasets`) if None.
 
     Returns:
-      The data set, its training data whole.
+      The data set, without validation split.
 
     Raises:
       UsageError: If there is no such data set, or it is not one of image classification with train and test.
-      OSError: If the data cannot be had, or a file is damaged.
+      OSError: If the data cannot be obtained, or a file is damaged.
     """
     directory = None if data_dir is None else os.fspath(data_dir)
     raw = sources.read_mnist() if name.lower() == "mnist" else sources.read_named(name, directory)
@@ -157,7 +157,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
 
 
 def configured(config: TrainingConfig, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
-    """Loads the data set that a configuration names, cut and with the validation split as it says.
+    """Loads the data set of a configuration, with its number of examples and its validation split.
 
     Raises:
       UsageError, OSError: As `load`, and as `Dataset.with_validation`.
@@ -172,5 +172,5 @@ def _standardisation(raw: sources.Raw) -> Standardisation:
     return MNIST_STANDARDISATION if raw.name == "MNIST" else Standardisation.of(raw.train[0])
 
 
-# `Standardisation.of` the 60,000 training images, written down to spare every start the count.
+# `Standardisation.of` the 60,000 training images, precomputed to save start-up time.
 MNIST_STANDARDISATION = Standardisation(mean=(0.13066047627384286,), deviation=(0.3081078038564627,))

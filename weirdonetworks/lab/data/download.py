@@ -1,6 +1,6 @@
-"""Downloads by TensorFlow Datasets, in a process that can be ended.
+"""Downloads by TensorFlow Datasets in a child process that can be killed.
 
-Without a network they retry for minutes, in threads that nothing interrupts and that keep their process alive.
+Without a network they retry for minutes, in threads that cannot be interrupted.
 """
 
 import logging
@@ -15,8 +15,8 @@ from typing import IO
 
 from tqdm import tqdm
 
-# A download of which nothing has arrived after this long is given up; one that cannot connect, much sooner. Once bytes
-# have come, silence can also be work on them, and TensorFlow Datasets itself ends what fails.
+# Time without data after which a download is given up, and after which one that cannot connect is. Once bytes have
+# arrived, a pause can also be processing, and TensorFlow Datasets itself ends what fails.
 STALL_SECONDS = 30.0
 UNREACHABLE_SECONDS = 5.0
 UNREACHABLE_TRIES = 3
@@ -30,14 +30,14 @@ def disable_remote_lookups() -> None:
 
 
 def prepare(name: str, data_dir: pathlib.Path) -> str | None:
-    """Downloads and prepares a data set into `data_dir`, showing the bytes.
+    """Downloads and prepares a data set into `data_dir`, with a progress bar.
 
     Args:
       name: Its name in TensorFlow Datasets.
       data_dir: The folder of all prepared data sets.
 
     Returns:
-      None when it is there, else why it could not be had.
+      None on success, else the cause of the failure.
     """
     command = [sys.executable, "-m", "weirdonetworks.lab.data.download", name, str(data_dir)]
     causes: list[str] = []
@@ -56,7 +56,7 @@ def prepare(name: str, data_dir: pathlib.Path) -> str | None:
 
 
 def _watch(child: "subprocess.Popen[str]", name: str, data_dir: pathlib.Path, causes: Sequence[str]) -> str | None:
-    """Shows the bytes that arrive until the child ends; returns why not to wait for that, if there is a reason."""
+    """Updates the progress bar until the child ends; returns the cause if the download stalls."""
     parts = [data_dir / "downloads", data_dir / name.partition("/")[0]]
     before = size = sum(map(_bytes_in, parts))
     started = time.monotonic()
@@ -91,7 +91,7 @@ def _bytes_in(folder: pathlib.Path) -> int:
 
 
 class _Failures(logging.Handler):
-    """Prints why each connection failed, a line each, for the parent."""
+    """A log handler that prints why each connection failed, a line each, for the parent."""
 
     def emit(self, record: logging.LogRecord) -> None:
         reason = re.search(r"\(host=.*?\): ([^\"(\[]+)", record.getMessage())
@@ -104,7 +104,7 @@ def _child(name: str, data_dir: str) -> None:
     disable_remote_lookups()
     logging.getLogger("urllib3.connectionpool").addHandler(_Failures())
     try:
-        # What TensorFlow Datasets itself prints goes nowhere: stdout is for causes.
+        # stdout is for causes of failure.
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         tfds.builder(name, data_dir=data_dir).download_and_prepare(download_config=config)
     except Exception as error:

@@ -1,12 +1,12 @@
-"""Tasks on sets: what is asked of a set, and sets with their answers, made from a seed.
+"""Learning tasks on sets, drawn from a seed.
 
-Sets are `[sets, items, features]`, float32, their items in random order. Where they are of unequal size the last
-feature says which items are present, 1 or 0, and absent items are 0.
+Sets are `[sets, items, features]`, float32, their items in random order. Where they differ in size, the last feature is
+1 for items that are present, and absent items are 0.
 
-- `maximum`, `median`, `variance`: of numbers, normal around a centre and with a spread that each set has for itself.
+- `maximum`, `median`, `variance`: of normal numbers, with a mean and deviation of their own for each set.
 - `digit_sum`: the sum of the digits on images.
-- `points`: the digit that the places of an image's ink show.
-- `next_state`: what holds next in a puzzle, see `next_state`.
+- `points`: the digit, from the coordinates of an image's inked pixels.
+- `next_state`: the conclusions from propositions, see the function `next_state`.
 """
 
 import dataclasses
@@ -35,17 +35,17 @@ Floats = npt.NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A question to sets, with examples to learn from and others to be tested on.
+    """A learning task on sets.
 
     Attributes:
       name: One of `TASKS`.
-      kind: What answers are: a `number`, standardised on the training sets, float32 `[sets, 1]`; a `class`, int32
-        `[sets]`; or which `propositions` hold, 1 or 0, float32 `[sets, outputs]`.
-      outputs: How many outputs a network needs.
-      train: The sets to learn from.
-      test: Other sets.
-      tolerance: The error below which a number counts as right; 0 for other kinds.
-      has_absent: Whether the last feature says which items are present.
+      kind: The kind of labels: a `number`, standardised on the training sets, float32 `[sets, 1]`; a `class`, int32
+        `[sets]`; or `propositions`, 1 where they hold, else 0, float32 `[sets, outputs]`.
+      outputs: The number of outputs of a network.
+      train: The training sets.
+      test: The test sets.
+      tolerance: The largest error of a number that counts as correct; 0 for other kinds.
+      has_absent: Whether the last feature is the mask of present items.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Task:
 
     @property
     def length(self) -> float:
-        """The root mean square length of the present items, what says whether they are present left out."""
+        """The root mean square norm of the present items, without the mask."""
         sets = self.train.images
         present = sets[..., -1] > 0 if self.has_absent else np.ones(sets.shape[:2], bool)
         vectors = sets[present][:, : sets.shape[2] - self.has_absent]
@@ -71,18 +71,18 @@ class Task:
 
 
 def make(name: str, images: Dataset | None, sets: int, items: int, points: int, seed: int) -> Task:
-    """Makes a task; of test sets there are a fifth of the training sets.
+    """Makes a task, with a fifth as many test as training sets.
 
     Args:
       name: One of `TASKS`.
-      images: Images and their labels, digits, for the tasks `OF_IMAGES`; the others need none.
-      sets: How many training sets, at least 5. Of images there are no more point sets than images.
-      items: The items of a set, but of `points`.
-      points: The most points of an image.
-      seed: What all is drawn by.
+      images: A data set of digits, for the tasks `OF_IMAGES`; None for the others.
+      sets: The number of training sets, at least 5; for `points` at most that of images.
+      items: The items of a set, except for `points`.
+      points: The largest number of points of an image.
+      seed: The seed.
 
     Raises:
-      UsageError: If there are not so many different sets, or no task of that name.
+      UsageError: If there are fewer different sets, or no task of that name.
     """
     counts = {"train": sets, "test": sets // 5}
     rngs = {split: seeds.generator(seed, "sets", name, split) for split in counts}
@@ -138,7 +138,7 @@ def next_state(states: npt.NDArray[np.integer]) -> Floats:
 
 
 def _of_numbers(name: str, made: Mapping[str, tuple[Floats, npt.NDArray[Any]]], within: float | None) -> Task:
-    """Standardises numbers; right are those `within` the truth, or a tenth of a standard deviation if None."""
+    """Standardises numbers; the tolerance is `within`, or a tenth of a standard deviation if None."""
     mean, deviation = made["train"][1].mean(), made["train"][1].std()
     train, test = (
         Examples(sets, ((numbers - mean) / deviation).astype(np.float32)[:, None])
@@ -161,7 +161,7 @@ def _digit_sum(split: Split, sets: int, items: int, rng: np.random.Generator) ->
 
 
 def _points(split: Split, points: int, rng: np.random.Generator) -> Examples:
-    """Lists the places of ink, at least half of full, of each image, each axis in [-1, 1]; of more points a sample."""
+    """Lists, or samples, the coordinates in [-1, 1] of the pixels of each image that are at least half bright."""
     height, width = split.images.shape[1:3]
     grey = split.images.max(axis=3).reshape(len(split), -1)
     has_ink = grey >= np.minimum(grey.max(axis=1, keepdims=True), 128)  # An image so faint has its darkest points.
@@ -187,7 +187,7 @@ def _states(count: int, items: int, rng: np.random.Generator) -> npt.NDArray[np.
 
 
 def _described(states: npt.NDArray[np.integer]) -> Floats:
-    """Writes each proposition as a vector: subject, relation and object, each one-hot."""
+    """Encodes each proposition as a vector: subject, relation and object, each one-hot."""
     subjects, objects = np.array(PAIRS).T
     relations = np.repeat(np.eye(2), len(PAIRS), axis=0)
     one_hot = np.eye(INTERVALS)

@@ -1,4 +1,4 @@
-"""Where data sets come from: the idx files in this package, the CIFAR-10 archive, TensorFlow Datasets."""
+"""Readers of data sets: the idx files in this package, the CIFAR-10 archive, TensorFlow Datasets."""
 
 import gzip
 import hashlib
@@ -28,7 +28,7 @@ CIFAR10_ARCHIVES = "cifar-10-binary*.tar.gz"
 
 
 class Raw(NamedTuple):
-    """A data set as its source holds it: images uint8 `[N, height, width, channels]` and labels int32 `[N]`."""
+    """A data set as read from its source: images uint8 `[N, height, width, channels]` and labels int32 `[N]`."""
 
     name: str
     train: Arrays
@@ -67,7 +67,7 @@ def _read_idx(path: pathlib.Path, sha256: str) -> npt.NDArray[np.uint8]:
 
 
 def read_named(name: str, data_dir: str | None) -> Raw:
-    """Reads a data set by its TensorFlow Datasets name; see `datasets.load` for where it is looked for."""
+    """Reads a data set by its TensorFlow Datasets name, from the places that `datasets.load` lists."""
     canonical = name.lower()
     shown = "CIFAR10" if canonical == "cifar10" else canonical
     # The archive is looked for before TensorFlow Datasets is imported, and used unless a prepared directory is there.
@@ -143,14 +143,14 @@ def read_cats_vs_dogs(data_dir: str | None, side: int, examples: int | None = No
 
     Args:
       data_dir: As for `read_named`.
-      side: What each photograph is made: the square in its middle, so many pixels a side.
-      examples: The most of train and of test to read; None for all.
+      side: Pixels a side to which the central square of each photograph is resized.
+      examples: Largest number of train and of test examples to read; None for all.
 
     Returns:
-      The first four fifths to train on, and the last fifth to test on.
+      The first four fifths as training data, the last fifth as test data.
 
     Raises:
-      OSError: If the data cannot be had.
+      OSError: If the data cannot be obtained.
     """
     import tensorflow as tf
     from tqdm import tqdm
@@ -175,18 +175,18 @@ def read_cats_vs_dogs(data_dir: str | None, side: int, examples: int | None = No
 
 
 def _prepared(name: str, shown: str, data_dir: str | None, remedy: str, check: Callable[[Any, str], None]) -> Any:
-    """Returns the builder of a data set that is on this machine, if need be after its download.
+    """Returns the builder of a data set, downloaded if it is not on this machine.
 
     Args:
       name: Its name in TensorFlow Datasets.
-      shown: What errors call it.
-      data_dir: Where it is looked for.
-      remedy: What an error advises where it cannot be had.
-      check: Called with the builder and the shown name before and after the download, to refuse a data set.
+      shown: Its name in errors.
+      data_dir: The folder of data sets.
+      remedy: The advice of an error if the download fails.
+      check: Called with the builder and the name in errors, before and after the download, to refuse a data set.
 
     Raises:
       UsageError: If there is no such data set, or it is refused.
-      OSError: If it cannot be had.
+      OSError: If it cannot be obtained.
     """
     import tensorflow_datasets as tfds
 

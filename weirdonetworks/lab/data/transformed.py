@@ -1,4 +1,4 @@
-"""Data sets changed as a whole: images made smaller, or turned."""
+"""Transformed data sets: images reduced, or rotated at random."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Images = npt.NDArray[np.uint8]
 
 
 def shrunk(data: Dataset, factor: int) -> Dataset:
-    """Replaces each block of `factor` x `factor` pixels by its mean, rounded, and measures the standardisation anew.
+    """Replaces each block of `factor` x `factor` pixels by its rounded mean, and recomputes the standardisation.
 
     Raises:
       UsageError: If the factor is below 1 or does not divide the images' sides.
@@ -34,14 +34,14 @@ def shrunk(data: Dataset, factor: int) -> Dataset:
 
 
 def turned(data: Dataset, step: int, seed: int) -> Dataset:
-    """Turns each image about its centre by a multiple of `step` degrees, drawn for each.
+    """Rotates each image about its centre by a random multiple of `step` degrees.
 
     Quarter turns (a step of 90, of square images) are exact; others interpolate between four pixels.
 
     Args:
       data: The data set.
       step: Degrees, in [1, 360]; the angles are its multiples below 360.
-      seed: What the angles are drawn by, for each split anew.
+      seed: The seed of the angles, from which each split derives its own.
 
     Raises:
       UsageError: If the step is out of range.
@@ -53,12 +53,12 @@ def turned(data: Dataset, step: int, seed: int) -> Dataset:
 
 
 def turned_within(data: Dataset, degrees: int, seed: int) -> Dataset:
-    """Turns each image about its centre by a whole number of degrees in [-degrees, degrees], drawn for each.
+    """Rotates each image about its centre by a random integer number of degrees in [-degrees, degrees].
 
     Args:
       data: The data set.
-      degrees: How far at most, either way, in [0, 180].
-      seed: What the angles are drawn by, for each split anew.
+      degrees: The largest angle, in [0, 180].
+      seed: The seed of the angles, from which each split derives its own.
 
     Raises:
       UsageError: If the degrees are out of range.

@@ -1,4 +1,4 @@
-"""Plots in the project's one style."""
+"""Plots in a common style."""
 
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-# Okabe & Ito's colours, told apart by colour-blind readers too.
+# Okabe & Ito's colours, distinct for colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLE: Any = {
     "axes.prop_cycle": cycler(color=COLOURS),
@@ -26,7 +26,7 @@ STYLE: Any = {
 
 
 def row(count: int, widths: Sequence[float] | None = None, height: float = 3.2) -> tuple[Figure, list[Axes]]:
-    """Makes a figure of `count` axes in a row, widths in proportion; it belongs to no window and needs no closing."""
+    """Makes a figure of `count` axes in a row, their widths in proportion to `widths`; it belongs to no window."""
     with mpl.rc_context(STYLE):
         shares = tuple(widths or [1.0] * count)
         figure = Figure(figsize=(1.15 * height * sum(shares), height), layout="constrained")

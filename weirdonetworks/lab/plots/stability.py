@@ -1,4 +1,4 @@
-"""Pictures of how stable models are: several side by side, and one input by input."""
+"""Plots of stability under transformations: models side by side, and one model input by input."""
 
 import pathlib
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ from weirdonetworks.lab import plots
 if TYPE_CHECKING:
     from weirdonetworks.measure.stability import Stability
 
-LEAST = 1e-16  # Variances below are drawn as this: rounding, which zero would keep off a logarithmic axis.
-MARKED = 24  # Of more transformations no one is marked.
+LEAST = 1e-16  # Smaller variances, which are rounding, are drawn as this: 0 has no logarithm.
+MARKED = 24  # Curves over more transformations have no markers.
 STYLES = ("-", "--", ":", "-.")
 
 
@@ -26,19 +26,19 @@ def save(
     at: npt.ArrayLike | None = None,
     sweep: str = "transformation",
 ) -> None:
-    """Writes the picture that `compared` draws as a PNG."""
+    """Writes the plot of `compared` as a PNG file."""
     plots.save(compared(models, at, sweep), path)
 
 
 def compared(
     models: Mapping[str, "Stability"], at: npt.ArrayLike | None = None, sweep: str = "transformation"
 ) -> Figure:
-    """Draws models side by side: accuracy by transformation, and for each variance the share of inputs up to it.
+    """Draws models side by side: accuracy by transformation, and the distribution of variances over inputs.
 
     Args:
-      models: Name -> what was measured of the model; at least one.
-      at: Where each transformation is on the axis, such as its angle; their numbers from 0 if None.
-      sweep: What the axis says, such as `rotation (degrees)`.
+      models: Name -> measured stability; at least one.
+      at: The coordinate of each transformation, such as its angle; 0, 1, ... if None.
+      sweep: The label of that axis, such as `rotation (degrees)`.
 
     Raises:
       ValueError: If there is no model, or a model's accuracy is not of as many transformations as `at`.
@@ -58,13 +58,13 @@ def compared(
 
 
 def input_by_input(outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], at: npt.ArrayLike, sweep: str) -> Figure:
-    """Draws one classifier: its error by transformation, what it thinks of each input, and how much that changes.
+    """Draws one classifier: error by transformation, probability of the true class of each input, and its variation.
 
     Args:
       outputs: Probabilities, `[transforms, inputs, classes]`.
-      labels: The right class of each input, `[inputs]`.
-      at: Where each transformation is on the axis, such as its angle.
-      sweep: What the axis says, such as `rotation (degrees)`.
+      labels: The true class of each input, `[inputs]`.
+      at: The coordinate of each transformation, such as its angle.
+      sweep: The label of that axis, such as `rotation (degrees)`.
     """
     from weirdonetworks.measure.stability import transformation_difference, transformation_variance
 
@@ -77,7 +77,7 @@ def input_by_input(outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], a
     axes[0].set(title="error", xlabel=sweep, ylabel="%", ylim=(0, 102 * max(chance, wrong.mean(axis=1).max())))
     rows = right[:, np.argsort(right.mean(axis=0))].T
     image = axes[1].pcolormesh(places, np.arange(len(labels)), rows, cmap="RdBu", vmin=0, vmax=1, rasterized=True)
-    axes[1].set(title="probability of the right class", xlabel=sweep, ylabel="image, by the mean")
+    axes[1].set(title="probability of the true class", xlabel=sweep, ylabel="image, by mean probability")
     for each in axes[:2]:
         _mark_angles(each)
     figure.colorbar(image, ax=axes[1])
@@ -104,8 +104,8 @@ def _draw_accuracy(axes: Axes, models: Mapping[str, "Stability"], places: npt.ND
         across = np.arange(len(each.accuracy)) if places is None else places
         if across.shape != each.accuracy.shape:
             raise ValueError(
-                f"at of shape {across.shape} must have a place for each of the {len(each.accuracy)} transformations "
-                f"of {name}."
+                f"at of shape {across.shape} must have a coordinate for each of the {len(each.accuracy)} "
+                f"transformations of {name}."
             )
         axes.plot(across, 100 * each.accuracy, marker="." if len(across) <= MARKED else None, **_style(index))
     axes.set(title="accuracy", ylabel="%")
@@ -116,7 +116,7 @@ def _draw_accuracy(axes: Axes, models: Mapping[str, "Stability"], places: npt.ND
 
 
 def _mark_angles(axes: Axes) -> None:
-    """Lets the marks of an axis of angles divide a quarter turn."""
+    """Places the ticks of an axis of angles at divisors of a quarter turn."""
     axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 1.5, 3, 4.5, 9, 10]))
 
 
@@ -125,13 +125,13 @@ def _draw_variance(axes: Axes, models: Mapping[str, "Stability"]) -> None:
     for index, (name, rising) in enumerate(curves.items()):
         shares = 100 * np.arange(len(rising) + 1) / len(rising)
         axes.step(np.concatenate([rising[:1], rising]), shares, where="post", label=name, **_style(index))
-    axes.set(title="transformation variance", xlabel="variance", ylabel="% of inputs up to it", xscale="log")
-    # The last stragglers to the left, which no share tells from 0, would take most of the axis.
+    axes.set(title="transformation variance", xlabel="variance", ylabel="% of inputs with at most this", xscale="log")
+    # A few outliers to the left would take most of the axis.
     axes.set_xlim(left=min(np.quantile(rising, 0.01) for rising in curves.values()) / 2)
 
 
 def _style(index: int) -> dict[str, Any]:
-    """Tells lines apart by colour, and once the colours are used up by dashes too."""
+    """Returns a distinct style for each index: colours first, then dashes too."""
     return {
         "color": plots.COLOURS[index % len(plots.COLOURS)],
         "linestyle": STYLES[index // len(plots.COLOURS) % len(STYLES)],

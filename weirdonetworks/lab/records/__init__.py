@@ -1,1 +1,1 @@
-"""What a run leaves on disk, and the tables and pages made of it."""
+"""Files of a run on disk, and tables and pages of results."""

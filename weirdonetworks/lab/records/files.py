@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and locks between processes."""
+"""Atomic writes of files, JSON, and locks between processes."""
 
 import contextlib
 import decimal
@@ -33,7 +33,7 @@ def write_array(path: pathlib.Path, values: "npt.NDArray[Any]") -> None:
 
 
 def digest(arrays: "Iterable[npt.NDArray[Any]]") -> str:
-    """Gives the SHA-256 of arrays, of their types and shapes as of their values: what tells their contents apart."""
+    """Computes the SHA-256 of arrays: types, shapes and values."""
     import numpy as np
 
     found = hashlib.sha256()
@@ -57,15 +57,15 @@ def _replacing(path: pathlib.Path) -> Iterator[IO[bytes]]:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-    """Writes `value` as JSON that every reader takes; see `to_json`."""
+    """Writes `value` as JSON, made safe for every reader by `to_json`."""
     write_text(path, json.dumps(to_json(value), indent=2) + "\n")
 
 
 def to_json(value: Any) -> Any:
     """Makes a value safe for every JSON reader.
 
-    Integers beyond 2^53 become strings, NumPy scalars and arrays plain ones, tuples lists, and numbers that JSON does
-    not know (NaN, infinities) None.
+    Integers beyond 2^53 become strings, NumPy scalars and arrays Python numbers and lists, tuples lists, and NaN and
+    infinities None.
 
     >>> to_json({"permutations": 10**20, "loss": float("nan"), "widths": (300, 100)})
     {'permutations': '100000000000000000000', 'loss': None, 'widths': [300, 100]}
@@ -84,7 +84,7 @@ def to_json(value: Any) -> Any:
 
 
 def digits(number: int) -> str:
-    """Writes an integer out, of whatever size: `str` refuses those of more than 4,300 digits.
+    """Formats an integer of any size; `str` refuses more than 4,300 digits.
 
     >>> len(digits(10**5000))
     5001
@@ -106,9 +106,9 @@ def read_json(path: pathlib.Path) -> Any:
 
 @contextlib.contextmanager
 def locked(path: pathlib.Path, *, wait: bool = True) -> Iterator[None]:
-    """Holds an exclusive lock between processes on `path`, an empty file made for the purpose.
+    """Holds an exclusive lock between processes on `path`, an empty file made for it.
 
-    The system drops the lock when its holder ends, however it ends.
+    The system releases the lock when its holder ends, however it ends.
 
     Raises:
       BlockingIOError: If another process holds it and `wait` is False.

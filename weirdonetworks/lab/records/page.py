@@ -1,4 +1,4 @@
-"""One HTML page of plots and tables that holds its pictures, loads nothing and runs no script."""
+"""A self-contained HTML page of plots and tables, without scripts."""
 
 import base64
 import dataclasses
@@ -9,19 +9,19 @@ from collections.abc import Mapping, Sequence
 import jinja2
 from matplotlib.figure import Figure
 
-# Dots an inch: two for each pixel of a page, so that pictures are sharp where pixels are small.
+# Dots an inch: two for each pixel of a page, for displays of high density.
 _DPI = 192
 _PIXELS = 96
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A plot of a page, drawn.
+    """A rendered plot of a page.
 
     Attributes:
-      name: What the page's element is called.
-      title: What stands above.
-      caption: The words under the title; may be empty.
+      name: The id of the page's element.
+      title: The title.
+      caption: The text under the title; may be empty.
       width: Its width in the page's pixels.
       height: Its height in the page's pixels.
       data: Its PNG as base64.
@@ -40,11 +40,11 @@ class Table:
     """A table of a page.
 
     Attributes:
-      title: What stands above.
-      caption: The words under the title; may be empty.
+      title: The title.
+      caption: The text under the title; may be empty.
       header: The names of the columns.
-      rows: The cells; whatever is in them is written as `str` does.
-      is_long: Whether it scrolls rather than take so much of the page.
+      rows: The cells, formatted by `str`.
+      is_long: Whether the table scrolls in a box.
     """
 
     title: str
@@ -55,7 +55,7 @@ class Table:
 
 
 def picture(figure: Figure, name: str, title: str, caption: str = "") -> Picture:
-    """Draws a figure for a page; equal figures give equal pictures."""
+    """Renders a figure for a page; equal figures give equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=_DPI, format="png", metadata={"Software": None})
     width, height = (round(_PIXELS * inches) for inches in figure.get_size_inches())
@@ -65,16 +65,16 @@ def picture(figure: Figure, name: str, title: str, caption: str = "") -> Picture
 def render(
     title: str, facts: Mapping[str, str], sections: Sequence[Picture | Table], left_out: Sequence[str] = ()
 ) -> str:
-    """Makes a page; the same contents give the same page.
+    """Renders a page; equal contents give equal pages.
 
     >>> "<h1>a &lt; b</h1>" in render("a < b", {}, [])
     True
 
     Args:
-      title: What stands above; like all texts here any text, and escaped.
-      facts: Name -> value, in a row under the title.
+      title: The title; all texts are escaped.
+      facts: Name -> value, for the row under the title.
       sections: The plots and tables, from the top.
-      left_out: Why something is not on the page, a line each.
+      left_out: Reasons why something is not on the page, a line each.
 
     Returns:
       The page as HTML.

@@ -1,4 +1,4 @@
-"""Run directories: what an experiment leaves on disk.
+"""Run directories: the files of an experiment on disk.
 
 <experiment_dir>/summary.json          run id -> one flat record, for the notebook
 <experiment_dir>/<run_id>/config.json      every flag, seeds, package versions
@@ -29,7 +29,7 @@ LOCKS = ".locks"
 
 
 def run_id(driver: str, config: Mapping[str, Any]) -> str:
-    """Names a run after its driver and a hash of its configuration: the same flags give the same name.
+    """Names a run after its driver and a hash of its configuration, so that equal flags give equal names.
 
     >>> run_id("prune", {"epochs": 20}) == run_id("prune", {"epochs": 20})
     True
@@ -37,13 +37,13 @@ def run_id(driver: str, config: Mapping[str, Any]) -> str:
     'averaged_4_turns-6f83b9b6fb'
     """
     stem = _stem(driver)
-    # What its stem leaves out of a name still tells it from others.
+    # Names of one stem still have different ids.
     written = json.dumps(files.to_json(dict(config)), sort_keys=True) + (driver if driver != stem else "")
     return f"{stem}-{hashlib.sha256(written.encode()).hexdigest()[:10]}"
 
 
 def _stem(driver: str) -> str:
-    """Writes a name in what every file system takes and no shell quotes: a-z, 0-9, dashes and underscores."""
+    """Rewrites a name in a-z, 0-9, dashes and underscores, for every file system and shell."""
     return re.sub(r"[^a-z0-9-]+", "_", driver.lower())
 
 
@@ -54,8 +54,8 @@ class Run:
       id: The run's name.
       directory: Its path.
       records: The records in `metrics.jsonl` so far, one an epoch.
-      found_finished: Whether it was finished before it was opened, and is as it was asked for.
-      remeasured: What it was measured with when it was finished, and is to be now, by name, where that differs.
+      found_finished: Whether it was finished when opened, with the settings asked for.
+      remeasured: Settings that affect measuring and have changed since it was finished: name -> (old, new).
     """
 
     def __init__(self, directory: pathlib.Path):
@@ -68,7 +68,7 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """What `status.json` says: `{"status": ..., "epoch": ...}`, or empty where there is none."""
+        """The content of `status.json`, `{"status": ..., "epoch": ...}`; empty if there is none."""
         path = self.directory / "status.json"
         return files.read_json(path) if path.exists() else {}
 
@@ -78,23 +78,24 @@ class Run:
         return self.status.get("status") == "finished"
 
     def write_json(self, name: str, value: Any) -> None:
-        """Writes a JSON file into the run's directory, whole or not at all."""
+        """Writes a JSON file into the run's directory atomically."""
         files.write_json(self.directory / name, value)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Adds one epoch's record to `metrics.jsonl`."""
-        kept = files.to_json(dict(record))
+        written = files.to_json(dict(record))
         with open(self.directory / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(kept) + "\n")
-        self.records.append(kept)
+            file.write(json.dumps(written) + "\n")
+        self.records.append(written)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Writes the numbers of an epoch's record to TensorBoard, under `training/`."""
-        kept = files.to_json(dict(record))
-        self.scalars({f"training/{key}": value for key, value in kept.items() if key != "step"}, kept["step"])
+        written = files.to_json(dict(record))
+        scalars = {f"training/{key}": value for key, value in written.items() if key != "step"}
+        self.scalars(scalars, written["step"])
 
     def keep_records(self, count: int) -> None:
-        """Drops the records after the first `count`: those of epochs that a checkpoint does not hold."""
+        """Drops the records after the first `count`, those of epochs without checkpoint."""
         if count > len(self.records):
             found = f"{len(self.records)} of {counted(count, 'epoch')}"
             raise OSError(f"{self.directory}/metrics.jsonl holds {found}. Use --overwrite.")
@@ -103,7 +104,7 @@ class Run:
         files.write_text(self.directory / "metrics.jsonl", lines)
 
     def scalars(self, values: Mapping[str, Any], step: int) -> None:
-        """Writes numbers to TensorBoard; what is not a number is left out."""
+        """Writes the values that are numbers to TensorBoard."""
         if self._events is None:
             from tensorboard.summary import Writer
 
@@ -113,13 +114,13 @@ class Run:
                 self._events.add_scalar(tag, float(value), step)
 
     def set_status(self, status: str) -> None:
-        """Writes `status.json`, and what TensorBoard has not yet on disk."""
+        """Writes `status.json`, and flushes TensorBoard's events."""
         if self._events is not None:
             self._events.flush()
         files.write_json(self.directory / "status.json", {"status": status, "epoch": len(self.records)})
 
     def close(self) -> None:
-        """Closes what is open for TensorBoard, a file and the thread that writes it; `open_run` does on leaving."""
+        """Closes TensorBoard's file and the thread that writes it; `open_run` does so on leaving."""
         if self._events is not None:
             self._events.close()
             self._events = None
@@ -132,7 +133,7 @@ class Run:
 
 
 def is_finished(experiment_dir: str | os.PathLike[str], driver: str, config: Mapping[str, Any]) -> bool:
-    """Tells whether there is a finished run of a configuration."""
+    """Returns whether there is a finished run of a configuration."""
     return Run(pathlib.Path(experiment_dir) / run_id(driver, config)).is_finished
 
 
@@ -157,7 +158,7 @@ def open_run(
     overwrite: bool = False,
     must_exist: bool = True,
 ) -> Iterator[Run]:
-    """Opens the run of a configuration: a new one, an unfinished one to resume, or a finished one to look at.
+    """Opens the run of a configuration: new, unfinished to resume, or finished to read.
 
     Leaving the context by an exception marks an unfinished run as interrupted, and removes one without any record (of
     its own or of a run inside it).
@@ -165,19 +166,19 @@ def open_run(
     Args:
       experiment_dir: The folder of all runs; made if missing.
       driver: The driver's name.
-      config: What determines the result, and so the run's id.
-      unhashed: What is recorded beside it without changing the id.
-      measured: What else is recorded and does not change the id, but what was measured: a finished run that has other
-        values of it is opened as an unfinished one, and `Run.remeasured` says which.
-      resume: Whether to go on with an unfinished run.
-      overwrite: Whether to start again where there is a run already; it is kept until the new one has a record.
-      must_exist: Whether it is an error that there is nothing to resume; a new run is started otherwise.
+      config: The settings that determine the result, and so the run's id.
+      unhashed: Further settings to record, which do not change the id.
+      measured: Settings to record that affect measuring alone, not the id. A finished run with other values is opened
+        as an unfinished one, and `Run.remeasured` holds the differences.
+      resume: Whether to resume an unfinished run.
+      overwrite: Whether to replace an existing run, once the new one has a record.
+      must_exist: Whether to fail if there is nothing to resume, rather than start a new run.
 
     Yields:
-      The run; `is_finished` tells that there is nothing to do, non-empty `records` that there is something to resume.
+      The run: nothing is to be done if `is_finished`; it is resumed if `records` is not empty.
 
     Raises:
-      UsageError: If there is an unfinished run and neither `resume` nor `overwrite`; or `resume` and none to resume.
+      UsageError: If there is an unfinished run and neither `resume` nor `overwrite`, or no run to resume.
       OSError: If the folder cannot be written, or another process is writing this run.
     """
     if resume and overwrite:
@@ -244,7 +245,7 @@ def _create(directory: pathlib.Path, driver: str, config: Mapping[str, Any], unh
 
 
 def _measured_by(run: Run, measured: Mapping[str, Any]) -> Run:
-    """Records what a run is to be measured with; if that differs from what a finished one was, it is unfinished."""
+    """Records the settings of measuring; a finished run with other ones becomes unfinished."""
     path = run.directory / "config.json"
     recorded, wanted = files.read_json(path), files.to_json(dict(measured))
     changed = {key: (recorded.get(key), value) for key, value in wanted.items() if recorded.get(key) != value}
@@ -261,7 +262,7 @@ def _holds_records(directory: pathlib.Path) -> bool:
 
 
 def _nothing_to_resume(folder: pathlib.Path, driver: str, config: Mapping[str, Any]) -> str:
-    """Says that there is no such run, and how the unfinished run nearest to it differs."""
+    """Formats the error that there is no such run, with the differences from the nearest unfinished run."""
     message = f"--resume: there is no run with these flags in {folder}."
     differences: list[tuple[str, dict[str, tuple[Any, Any]]]] = []
     for path in sorted(folder.glob(f"{_stem(driver)}-*/config.json")):

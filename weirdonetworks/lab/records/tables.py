@@ -1,10 +1,10 @@
-"""Tables and lines for the end of a run."""
+"""Tables and counts as text."""
 
 from collections.abc import Sequence
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lays out cells in columns, the first to the left and the others to the right.
+    """Formats cells in columns, the first left-aligned and the others right-aligned.
 
     >>> print(table(["", "epochs", "accuracy"], [["dense", "1-10", "98.1%"]]))
            epochs  accuracy
@@ -20,7 +20,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """Writes a number of things.
+    """Formats a number of things, singular or plural.
 
     >>> counted(1, "epoch"), counted(2000, "run")
     ('1 epoch', '2,000 runs')

@@ -1,1 +1,1 @@
-"""Networks trained by compiled epochs: schedules, objectives, hooks, and studies of several trainings."""
+"""Training by compiled epochs: objectives, optimizers, schedules, hooks, trials, and studies of several trainings."""

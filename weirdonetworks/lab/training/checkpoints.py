@@ -1,4 +1,4 @@
-"""The checkpoints of trainings: the state after the last finished epoch, and going on from there."""
+"""Checkpoints of trainings: saving the state after each epoch, and restoring it."""
 
 from collections.abc import Sequence
 
@@ -13,31 +13,31 @@ from weirdonetworks.lab.training.trainer import Trainer
 def manager(
     run: Run, state: TrainState, hooks: Sequence[Hook], copies: int | None = None
 ) -> tf.train.CheckpointManager:
-    """Makes what saves a training's state, and what its hooks have to be saved, in its run.
+    """Makes the checkpoint manager of a training's state and its hooks, in the folder of its run.
 
-    Copies that are cut off in the middle of saving have not all saved the last epoch: they keep the one before, too.
+    Copies keep two checkpoints, since those interrupted while saving have not all saved the last epoch.
     """
     saved = {name: module for hook in hooks for name, module in hook.saved.items()}
     checkpoint = tf.train.Checkpoint(state=state, **saved)
-    kept = 1 if copies is None else 2
-    return tf.train.CheckpointManager(checkpoint, str(run.directory / "checkpoints"), max_to_keep=kept)
+    count = 1 if copies is None else 2
+    return tf.train.CheckpointManager(checkpoint, str(run.directory / "checkpoints"), max_to_keep=count)
 
 
 def restore(
     trainer: Trainer, runs: Sequence[Run], managers: Sequence[tf.train.CheckpointManager]
 ) -> tuple[int, dict[int, DivergenceError]]:
-    """Sets a trainer to the last epoch that all its trainings have saved, and takes back the records after it.
+    """Restores the last epoch that all trainings of a trainer have saved, and drops the records after it.
 
     Returns:
-      How many epochs are finished; and which of several trainings fell behind the others, by number, and why: their
-      loss did not stay finite, and they are not trained on.
+      The number of finished epochs; and, by number, the errors of trainings that ended before the others because their
+      loss did not stay finite.
 
     Raises:
-      OSError: If a checkpoint is damaged, or the records are of more epochs than the checkpoints can have lost.
+      OSError: If a checkpoint is damaged or missing.
     """
     reached = [_epoch(each.latest_checkpoint) for each in managers]
     for run, epoch in zip(runs, reached, strict=True):
-        # A run is cut off between the record of an epoch and its checkpoint, so at most one is missing.
+        # An interruption between the record of an epoch and its checkpoint loses one checkpoint at most.
         if len(run.records) > epoch + (0 if run.found_finished else 1):
             raise OSError(
                 f"{run.directory}/checkpoints must hold the weights after epoch {len(run.records)}, and does not; the "

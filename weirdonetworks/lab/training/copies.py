@@ -1,4 +1,4 @@
-"""Copies of a network side by side: every variable of its training with a leading axis."""
+"""Copies of a network trained side by side, each variable with a leading axis."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ class Copies:
     """
 
     def __init__(self, state: TrainState, count: int):
-        """Stacks a state `count` times; it is the pattern of all copies, and not trained itself."""
+        """Stacks a state `count` times; the state itself is the template, and is not trained."""
         self._network = state.network
         self._states = {
             id(each): (each, tf.Variable(tf.stack([each] * count), trainable=each.trainable))
@@ -34,15 +34,15 @@ class Copies:
         self._load, self._store = (tf.function(move, autograph=False) for move in (self._loaded, self._stored))
 
     def load(self, index: tf.Tensor) -> None:
-        """Sets the state to that of a copy."""
+        """Copies a copy's values into the state."""
         self._load(index)
 
     def store(self, index: tf.Tensor) -> None:
-        """Sets a copy's state to what the state is."""
+        """Copies the state's values into a copy."""
         self._store(index)
 
     def call(self, function: Callable[..., Any], *arguments: tf.Tensor) -> Any:
-        """Calls a function of a network for all copies at once, and keeps what the networks assign to their variables.
+        """Calls a function of a network for all copies at once, and applies the assignments to their variables.
 
         Args:
           function: Given a network, its trainable parameters as tensors, and the arguments of one copy, returns
@@ -63,14 +63,14 @@ class Copies:
             return result, [values[index].value() for index in changed]
 
         held = [tf.convert_to_tensor(stack) for stack in self._stacked]
-        # What TensorFlow cannot vectorise, such as random draws of a seed each, it takes one copy after another.
+        # Operations that TensorFlow cannot vectorise, such as draws with a seed each, run copy after copy.
         result, after = tf.vectorized_map(one, (held, arguments), warn=False)
         for index, value in zip(changed, after, strict=True):
             self._stacked[index].assign(value)
         return result
 
     def check(self, captured: Sequence[tf.Tensor]) -> None:
-        """Raises ValueError if what a program of the copies captured is of the pattern's own variables."""
+        """Raises ValueError if a program of the copies captured variables of the template."""
         read = {id(tensor) for tensor in captured}
         for variable in self._variables:
             if id(variable.handle) in read:

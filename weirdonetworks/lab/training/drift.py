@@ -1,4 +1,4 @@
-"""A monitor of what training ought to conserve."""
+"""Monitors of the drift of conserved quantities."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,9 +8,7 @@ from weirdonetworks.measure.conserved import Conserved, drift
 
 
 class DriftMonitor(Hook):
-    """Measures how far quantities have drifted since the monitor was made, for the records of a training.
-
-    It is made once the network has its initial weights:
+    """A hook that records the drift of quantities since it was made, with the network at its initial weights.
 
     >>> from weirdonetworks.measure.conserved import conserved_quantities
     >>> network = snt.nets.MLP([3, 2])
@@ -21,12 +19,12 @@ class DriftMonitor(Hook):
     """
 
     def __init__(self, quantities: Sequence[Conserved]):
-        """Measures the quantities for the first time."""
+        """Measures the initial values of the quantities."""
         self.quantities = tuple(quantities)
         self._before = [each.value() for each in self.quantities]
 
     def after_epoch(self, record: Mapping[str, Any]) -> dict[str, float]:
-        """Measures the quantities as they are now.
+        """Measures the drift of the quantities.
 
         Returns:
           The drift of each quantity, as `measure.conserved.drift`, under `drift/` and its name.

@@ -1,4 +1,4 @@
-"""A network as a function of its variables' values, for a program that holds them elsewhere."""
+"""Networks as functions of the values of their variables."""
 
 import copy
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 class Value(tf.Variable):
-    """A tensor that stands for a variable: read, it is what was assigned last.
+    """A tensor in place of a variable; its value is what was assigned last.
 
     >>> value = Value(tf.constant([1.0, 2.0]), trainable=True)
     >>> _ = value.assign_add([1.0, 1.0])
@@ -60,7 +60,7 @@ class Value(tf.Variable):
 def with_values(
     network: Any, variables: Sequence[tf.Variable], tensors: Sequence[tf.Tensor]
 ) -> tuple[Any, list[Value]]:
-    """Copies a network, tensors in the place of its variables wherever it reaches them by attributes.
+    """Copies a network, with tensors in place of the variables that it reaches by attributes.
 
     >>> import sonnet as snt
     >>> linear = snt.Linear(1, with_bias=False)
@@ -70,12 +70,12 @@ def with_values(
     (4.0, [2, 1])
 
     Args:
-      network: A network that has its variables, as it has after its first call.
+      network: A network with variables, that is, after its first call.
       variables: Some of them.
       tensors: A tensor in the place of each, of its shape.
 
     Returns:
-      The copy, and what stands for the variables in it: `value()` is what the copy's calls have left there.
+      The copy, and the `Value`s in it, whose `value()` is what calls of the copy have assigned.
 
     Raises:
       TypeError: If the network cannot be copied.

@@ -1,4 +1,4 @@
-"""The training loop: epochs, records, checkpoints, and going on where a run was cut off."""
+"""The training loop: epochs, records, checkpoints, resuming."""
 
 import dataclasses
 import math
@@ -19,14 +19,14 @@ from weirdonetworks.lab.training.optimizers import Adam, Momentum, Optimizer
 from weirdonetworks.lab.training.state import DivergenceError, TrainState
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 
-# What each best record is chosen by. The last is chosen on the test data and so is no estimate of anything.
+# The criterion of each best record. The last is chosen on the test data, and so is a biased estimate.
 BEST: dict[str, tuple[str, Callable[[Sequence[float]], float]]] = {
     "best_train_loss": ("train_avg_loss", min),
     "best_validation_accuracy": ("validation_accuracy", max),
     "best_test_acc": ("test_accuracy", max),
 }
 
-# The figures of a record that say what an epoch took of the machine.
+# The entries of a record that depend on the machine.
 BY_MACHINE = ("wallclock_time", "peak_memory_gib")
 
 
@@ -50,19 +50,19 @@ def learning_rate(config: TrainingConfig, steps_per_epoch: int, epochs: int | No
 
 
 def residents(data: Dataset) -> dict[str, Resident]:
-    """Puts the splits on the device, under the names `train`, `validation` (if there is one) and `test`."""
+    """Places the splits on the device, under the names `train`, `validation` (if there is one) and `test`."""
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     return {name: Resident(split) for name, split in splits.items() if split is not None}
 
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """One network's part in a training.
+    """One network of a training: run, settings, hooks.
 
     Attributes:
       run: Its open run.
-      config: How long and how.
-      hooks: What is done around its epochs.
+      config: The settings.
+      hooks: Its hooks.
     """
 
     run: Run
@@ -70,35 +70,35 @@ class Member:
     hooks: Sequence[Hook] = ()
 
     def learning_rates(self, epoch: int, steps_per_epoch: int) -> npt.NDArray[np.floating]:
-        """Gives the rate of each step of an epoch: the one that a hook sets, else the configured schedule's."""
+        """Returns the learning rate of each step of an epoch, set by a hook or else by the configured schedule."""
         for hook in self.hooks:
             if (rates := hook.learning_rates(epoch)) is not None:
                 return rates
         return learning_rate(self.config, steps_per_epoch)(epoch_steps(epoch, steps_per_epoch))
 
     def before_epoch(self, epoch: int) -> dict[str, Any]:
-        """Lets the hooks act before an epoch."""
+        """Calls the hooks before an epoch; returns their entries."""
         return {key: value for hook in self.hooks for key, value in hook.before_epoch(epoch).items()}
 
     def after_epoch(self, record: dict[str, Any]) -> None:
-        """Lets the hooks act after an epoch, and adds to its record what they find."""
+        """Calls the hooks after an epoch, and adds their entries to its record."""
         for hook in self.hooks:
             record |= hook.after_epoch(record)
 
 
 def fit(trainer: Trainer, members: Sequence[Member], data: Mapping[str, Resident]) -> dict[int, DivergenceError]:
-    """Trains to the configured number of epochs, from the runs' checkpoints if they have them.
+    """Trains to the configured number of epochs, resuming from the runs' checkpoints if there are any.
 
-    After every epoch one record goes to each run (see `epoch_record`), and then the state to a checkpoint. A record
-    whose checkpoint is missing is taken back, so a run that was cut off ends with the same records as one that was not.
+    After every epoch a record is appended to each run (see `epoch_record`), and then the state is saved. A record
+    without checkpoint is dropped on resuming, so that interrupted runs end with the same records as others.
 
     Args:
       trainer: The network with its optimizer, at its initial weights; or copies of it.
-      members: The network's part; of copies, that of each. They differ in seeds, runs and hooks alone.
+      members: The network's run, settings and hooks; of copies, those of each, which differ in seeds and runs alone.
       data: The splits, as `residents` makes them.
 
     Returns:
-      Why copies were given up whose loss did not stay finite, by number; the others have been trained to the end.
+      The errors of copies whose loss did not stay finite, by number; the others have been trained to the end.
 
     Raises:
       DivergenceError: If the loss of no network stayed finite.
@@ -128,9 +128,9 @@ def fit(trainer: Trainer, members: Sequence[Member], data: Mapping[str, Resident
             started = time.perf_counter()
             with trainer.member(index) as one:
                 _count(one.state, steps[index])
-                figures = {name: split[index] for name, split in evaluated.items()}
+                metrics = {name: split[index] for name, split in evaluated.items()}
                 norm = float(one.state.cumulative_gradient_norm)
-                record = epoch_record(epoch + 1, steps[index], figures, norm, one.state.distance_from_start())
+                record = epoch_record(epoch + 1, steps[index], metrics, norm, one.state.distance_from_start())
                 record |= added[index]
                 member.after_epoch(record)
                 record["wallclock_time"] = share + time.perf_counter() - started
@@ -150,7 +150,7 @@ def fit(trainer: Trainer, members: Sequence[Member], data: Mapping[str, Resident
 
 
 def order(seed: int, epoch: int, examples: int) -> npt.NDArray[np.integer]:
-    """Draws the order in which an epoch takes the training examples."""
+    """Draws the order of the training examples in an epoch."""
     return seeds.generator(seed, "order", epoch).permutation(examples)
 
 
@@ -166,35 +166,35 @@ def epoch_steps(epoch: int, steps_per_epoch: int) -> npt.NDArray[np.integer]:
 def _train(
     trainer: Trainer, rates: npt.NDArray[np.floating], bases: Sequence[int], epoch: int
 ) -> list[dict[str, np.ndarray]]:
-    """Trains one epoch; returns the figures of each network's steps, the global `step` and `lr` among them."""
+    """Trains one epoch; returns the metrics of each network's steps, the global `step` and `lr` among them."""
     orders = np.stack([order(base, epoch, len(trainer.train)) for base in bases])
     drawn = [seeds.derive(base, "step", epoch) for base in bases]
     alone = trainer.count is None
-    figures = trainer.epoch(orders[0], rates, drawn[0]) if alone else trainer.epoch(orders, rates, drawn)
+    metrics = trainer.epoch(orders[0], rates, drawn[0]) if alone else trainer.epoch(orders, rates, drawn)
     shared = {"step": epoch_steps(epoch, trainer.steps_per_epoch) + 1, "lr": rates}
-    return [own | shared for own in _each(trainer, figures)]
+    return [own | shared for own in _each(trainer, metrics)]
 
 
-def _each(trainer: Trainer, figures: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Gives the figures of each network by itself."""
+def _each(trainer: Trainer, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Separates the metrics of each network."""
     if trainer.count is None:
-        return [dict(figures)]
-    common = {"batch_size"} & figures.keys()
+        return [dict(metrics)]
+    common = {"batch_size"} & metrics.keys()
     return [
-        {name: value if name in common else value[index] for name, value in figures.items()}
+        {name: value if name in common else value[index] for name, value in metrics.items()}
         for index in range(trainer.count)
     ]
 
 
 def _count(state: TrainState, steps: Mapping[str, np.ndarray]) -> None:
-    """Counts an epoch that was just trained."""
+    """Updates the counts of a state after an epoch."""
     state.epoch.assign_add(1)
     state.step.assign_add(len(steps["step"]))
     state.cumulative_gradient_norm.assign_add(float(steps["gradient_norm"].sum(dtype=np.float64)))
 
 
 def due_splits(data: Mapping[str, Resident], config: TrainingConfig, epoch: int) -> dict[str, Resident]:
-    """Picks what is evaluated once `epoch` epochs are finished: validation, test, and when it is due `full_train`."""
+    """Selects the splits to evaluate after `epoch` epochs: validation, test and, when due, `full_train`."""
     due = {name: split for name, split in data.items() if name != "train"}
     if epoch % config.update_epoch == 0 or epoch == config.epochs:
         due["full_train"] = data["train"]
@@ -208,18 +208,18 @@ def epoch_record(
     cumulative_gradient_norm: float,
     movement: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Describes an epoch.
+    """Makes the record of an epoch.
 
     Args:
-      epoch: The finished epochs, this one among them.
+      epoch: The number of finished epochs, including this one.
       steps: What the trainer's epoch returned, with `step` and `lr`.
-      evaluated: Split -> figures over the whole of it, at the epoch's end.
+      evaluated: Split -> metrics over the whole of it, at the epoch's end.
       cumulative_gradient_norm: The sum over all steps so far.
       movement: What `TrainState.distance_from_start` returned.
 
     Returns:
       `epoch` and `step`, both finished;
-      `train_*`: figures averaged over the epoch's batches, while the weights moved;
+      `train_*`: metrics averaged over the epoch's batches, while the weights moved;
       `validation_*`, `test_*`, `full_train_*`: those of `evaluated`;
       `lr`: the last step's learning rate; `gradient_norm`: the mean over the epoch's steps;
       `cumulative_gradient_norm`, `cosine_similarity` and `vector_difference_norm`.
@@ -228,8 +228,8 @@ def epoch_record(
     sizes = steps["batch_size"].astype(np.float64)
     for name in [name for name in steps if name not in ("batch_size", "gradient_norm", "step", "lr")]:
         record[_key("train", name)] = float(steps[name] @ sizes / sizes.sum())
-    for split, figures in evaluated.items():
-        record |= {_key(split, name): value for name, value in figures.items()}
+    for split, metrics in evaluated.items():
+        record |= {_key(split, name): value for name, value in metrics.items()}
     return record | {
         "lr": float(steps["lr"][-1]),
         "gradient_norm": float(steps["gradient_norm"].mean(dtype=np.float64)),
@@ -247,7 +247,7 @@ def best_records(records: Sequence[Mapping[str, Any]], since: int = 0) -> dict[s
 
     Args:
       records: The epochs' records.
-      since: Only epochs after that many finished ones are looked at, e.g. those after the last pruning.
+      since: The number of first epochs to ignore, e.g. those before the last pruning.
 
     Returns:
       For each name in `BEST` whose key the records have, the chosen record as `reproducible` leaves it.
@@ -263,7 +263,7 @@ def best_records(records: Sequence[Mapping[str, Any]], since: int = 0) -> dict[s
 
 
 def reproducible(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Leaves out of a record what differs from one machine to the next.
+    """Removes the entries of a record that depend on the machine.
 
     >>> reproducible({"epoch": 1, "wallclock_time": 2.5})
     {'epoch': 1}
@@ -283,16 +283,16 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _key(split: str, figure: str) -> str:
+def _key(split: str, metric: str) -> str:
     # `avg_loss` is the column name that published summaries of weight-symmetry experiments use.
-    return f"{split}_avg_loss" if figure == "loss" else f"{split}_{figure}"
+    return f"{split}_avg_loss" if metric == "loss" else f"{split}_{metric}"
 
 
 def log_steps(run: Run, steps: Mapping[str, np.ndarray], interval: int) -> None:
     """Writes batch loss and gradient norm of every `interval`-th step to TensorBoard."""
     for index in np.flatnonzero(steps["step"] % interval == 0):
-        figures = {
+        metrics = {
             "training/train_batch_loss": float(steps["loss"][index]),
             "training/batch_gradient_norm": float(steps["gradient_norm"][index]),
         }
-        run.scalars(figures, int(steps["step"][index]))
+        run.scalars(metrics, int(steps["step"][index]))

@@ -1,4 +1,4 @@
-"""Objectives: what a network is trained for, as a function of a batch."""
+"""Objectives: losses and metrics of a batch."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
@@ -7,17 +7,17 @@ import tensorflow as tf
 
 
 class Objective(Protocol):
-    """Measures a network on one batch.
+    """Computes the loss and metrics of a network on one batch.
 
     Args:
       images: uint8 `[batch, height, width, channels]`.
       labels: int32 `[batch]`.
-      is_training: Whether the network is to behave as in training (a Python bool).
-      seed: int32 `[2]`, for whatever is random in the network; new at each step.
+      is_training: Whether the network runs in training mode (a Python bool).
+      seed: int32 `[2]`, the seed of random layers and augmentation; new at each step.
 
     Returns:
-      Named figures of the shape `[batch]`, averaged over examples by the caller. `loss` is the one to minimise. A
-      scalar counts as the same figure for every example.
+      Named metrics of shape `[batch]`, averaged over examples by the caller; `loss` is minimised. A scalar is the
+      metric of every example.
     """
 
     def __call__(
@@ -35,12 +35,12 @@ def classification(
 
     Args:
       network: Maps preprocessed images to logits `[batch, classes]`.
-      preprocess: Maps uint8 images to what the network takes, e.g. a `datasets.Standardisation`.
-      takes: Which of `is_training` and `seed` the network takes beside the images, as keywords.
-      augment: Changes images in training, before `preprocess`, given a seed, e.g. an `augmentation.RandomTransform`.
+      preprocess: Maps uint8 images to the network's inputs, e.g. a `datasets.Standardisation`.
+      takes: Which of the keyword arguments `is_training` and `seed` the network accepts.
+      augment: Augments images in training, before `preprocess`, given a seed, e.g. an `augmentation.RandomTransform`.
 
     Returns:
-      The objective, with the figures `loss` and `accuracy`.
+      The objective, with the metrics `loss` and `accuracy`.
 
     Raises:
       ValueError: If `takes` names anything else.
@@ -69,11 +69,11 @@ def regression(network: Callable[[tf.Tensor], tf.Tensor], tolerance: float) -> O
 
     Args:
       network: Maps inputs to predictions `[batch, numbers]`, the shape of the labels, which are floating point.
-      tolerance: The error below which a number counts as right.
+      tolerance: The error below which a number counts as correct.
 
     Returns:
-      The objective, with the figures `loss`, the mean over an example's numbers, and `accuracy`, the share of examples
-      all of whose numbers are right.
+      The objective, with the metrics `loss`, the mean over an example's numbers, and `accuracy`, the share of examples
+      all of whose numbers are correct.
     """
 
     def objective(
@@ -86,15 +86,15 @@ def regression(network: Callable[[tf.Tensor], tf.Tensor], tolerance: float) -> O
 
 
 def propositions(network: Callable[[tf.Tensor], tf.Tensor]) -> Objective:
-    """Makes the objective of a network that says which of some propositions hold: cross-entropy `loss`, and `accuracy`.
+    """Makes the objective of multi-label classification: binary cross-entropy `loss`, and `accuracy`.
 
     Args:
       network: Maps inputs to logits `[batch, propositions]`, the shape of the labels, which are 1 or 0 in floating
         point.
 
     Returns:
-      The objective, with the figures `loss`, the mean over propositions, and `accuracy`, the share of examples all of
-      whose propositions are right.
+      The objective, with the metrics `loss`, the mean over propositions, and `accuracy`, the share of examples all of
+      whose propositions are correct.
     """
 
     def objective(

@@ -20,10 +20,9 @@ class _Slots(snt.Module):
 
     @snt.once
     def initialize(self, parameters: Sequence[tf.Variable]) -> None:
-        """Creates the slots; must have run, outside any compiled function, before the first `apply`.
+        """Creates the slots; to be called outside compiled functions, before the first `apply`.
 
-        Those of rank two and more are subject to weight decay: biases, scales and offsets are vectors, and pulling them
-        to zero costs accuracy and regularises nothing.
+        Parameters of rank two and more are subject to weight decay; biases, scales and offsets are not.
 
         Args:
           parameters: The variables that will be trained.
@@ -35,7 +34,7 @@ class _Slots(snt.Module):
             setattr(self, slot, [tf.Variable(zero, trainable=False, name=slot) for zero in zeros])
 
     def slots(self, parameter: tf.Variable) -> list[tf.Variable]:
-        """Returns the state kept for `parameter`, each of its shape, e.g. to clear it where a weight is pruned."""
+        """Returns the slots of a parameter, of its shape, e.g. to clear them where a weight is pruned."""
         return [getattr(self, slot)[self._index[id(parameter)]] for slot in self.slot_names]
 
 
@@ -73,7 +72,7 @@ class Adam(_Slots):
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
 
     def apply(self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor) -> None:
-        """Takes one step down `updates`, the gradients of `parameters` in their order."""
+        """Applies one update; `updates` are the gradients of `parameters` in their order."""
         self.step.assign(self.step + 1)
         # Copies trained side by side have a count each, all of them the same.
         step = tf.reduce_max(self.step)
@@ -119,7 +118,7 @@ class Momentum(_Slots):
         self.momentum = momentum
 
     def apply(self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor) -> None:
-        """Takes one step down `updates`, the gradients of `parameters` in their order."""
+        """Applies one update; `updates` are the gradients of `parameters` in their order."""
         for g, parameter, accumulated, decays in zip(updates, parameters, self.accumulated, self._decays, strict=True):
             if decays:
                 g = g + self.weight_decay * parameter

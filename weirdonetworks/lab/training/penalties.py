@@ -1,4 +1,4 @@
-"""Penalties: objectives that ask for more than a small loss."""
+"""Penalties added to the loss of an objective."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -9,13 +9,13 @@ from weirdonetworks.measure.jacobian import VectorField, jvp
 
 
 class JacobianPenalty:
-    """An objective that also asks a model to stay the same along vector fields v_1, ..., v_g:
+    """An objective with a penalty on the derivatives of a model along vector fields v_1, ..., v_g:
 
         loss + strength * penalty,    penalty(x) = sum_k |J(x) v_k(x)|^2 / outputs,
 
-    which for all generators of a connected group, and at all inputs, vanishes just if the model is invariant. In place
-    of the sum, one derivative along sum_k s_k v_k(x) is taken, with signs s_k drawn for each input and step. Its square
-    is the sum on average, at the cost of one derivative whatever their number.
+    which for the generators of a connected group vanishes at all inputs if and only if the model is invariant. It is
+    estimated without bias by one derivative along sum_k s_k v_k(x), with random signs s_k for each input and step, at a
+    cost that does not depend on g.
 
     Simard, Victorri, LeCun & Denker, Tangent Prop: a formalism for specifying selected invariances in an adaptive
     network, 1991.
@@ -24,8 +24,8 @@ class JacobianPenalty:
     >>> def square(x):
     ...     return tf.cast(x, tf.float32) ** 2
     >>> objective = JacobianPenalty(regression(square, 0.1), square, [tf.ones_like], strength=0.5)
-    >>> figures = objective(tf.constant([[3.0]]), tf.constant([[8.0]]), is_training=True, seed=tf.constant([1, 2]))
-    >>> figures["penalty"].numpy().item(), figures["loss"].numpy().item()  # The derivative is 6, the error 1.
+    >>> metrics = objective(tf.constant([[3.0]]), tf.constant([[8.0]]), is_training=True, seed=tf.constant([1, 2]))
+    >>> metrics["penalty"].numpy().item(), metrics["loss"].numpy().item()  # The derivative is 6, the error 1.
     (36.0, 19.0)
     """
 
@@ -37,16 +37,16 @@ class JacobianPenalty:
         strength: float,
         augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
     ):
-        """Joins the parts.
+        """Constructs the objective.
 
         Args:
-          objective: What else is asked for, with a figure `loss`.
-          model: What is to stay the same, e.g. the network after the preprocessing: a function of floating-point images
-            that treats them one by one, without randomness, made of what `jvp` can differentiate.
+          objective: The objective to add the penalty to, with a metric `loss`.
+          model: The function to make invariant, e.g. the network after preprocessing: of floating-point images, image
+            by image, deterministic, and differentiable by `jvp`.
           generators: Maps of a batch of floating-point images to tangents of its shape, such as an `ImageGenerator`; at
             least one.
           strength: The weight of the penalty, at least 0.
-          augment: Changes images in training, given a seed, before both the objective and the penalty see them.
+          augment: Augments images in training, given a seed, for objective and penalty alike.
 
         Raises:
           ValueError: If there is no generator, or the strength is below 0 or not finite.
@@ -61,21 +61,20 @@ class JacobianPenalty:
     def __call__(
         self, images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
     ) -> Mapping[str, tf.Tensor]:
-        """Measures one batch, as an `Objective`.
+        """Computes the metrics of one batch, as an `Objective`.
 
         Returns:
-          The figures of the objective, and the `penalty`. In training `loss` holds it too, times its strength; else it
-          is that of the objective.
+          The metrics of the objective, and `penalty`. In training `loss` includes it, times `strength`.
         """
-        # The objective draws from the seed itself, so others are made of it.
+        # The objective uses the seed itself, so further ones are derived.
         to_move, to_sign = (tf.random.experimental.stateless_fold_in(seed, number, alg="philox") for number in (2, 3))
         if self.augment and is_training:
             images = self.augment(images, to_move)
-        figures = dict(self.objective(images, labels, is_training=is_training, seed=seed))
-        figures["penalty"] = self._penalty(tf.cast(images, figures["loss"].dtype), to_sign)
+        metrics = dict(self.objective(images, labels, is_training=is_training, seed=seed))
+        metrics["penalty"] = self._penalty(tf.cast(images, metrics["loss"].dtype), to_sign)
         if is_training:
-            figures["loss"] += self.strength * figures["penalty"]
-        return figures
+            metrics["loss"] += self.strength * metrics["penalty"]
+        return metrics
 
     def _penalty(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         shape = [len(self.generators), tf.shape(images)[0], *[1] * (images.shape.rank - 1)]

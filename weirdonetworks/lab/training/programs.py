@@ -1,4 +1,4 @@
-"""Functions compiled once for all that trace to the same graph, as trainings of one architecture do."""
+"""A cache of compiled functions by graph, shared by trainings of one architecture."""
 
 import hashlib
 import re
@@ -17,9 +17,9 @@ _compiling = threading.Lock()
 class Program:
     """A function of tensors, traced once for each shape of its inputs and compiled once for each graph.
 
-    TensorFlow compiles every `tf.function` anew, and what XLA has compiled stays in memory for as long as the process
-    lives. A program whose graph is that of an earlier one runs what was compiled for the earlier one. The variables and
-    tensors that a graph reads from outside are inputs of what was compiled, so each program has its own.
+    TensorFlow compiles every `tf.function` separately, and XLA's executables stay in memory until the process ends. A
+    program whose graph equals that of an earlier one runs the executable of the earlier one, with its own captured
+    variables and tensors as inputs.
 
     >>> import tensorflow as tf
     >>> def multiplication(weight):
@@ -33,8 +33,8 @@ class Program:
         """Wraps a function; it is traced when it is called.
 
         Args:
-          function: Maps tensors to one tensor, and takes nothing else. It must not create variables, and what it reads
-            must outlive it. If it is a method, its object may hold the program, which does not keep the object alive.
+          function: Maps tensors to one tensor. It must not create variables, and tensors that it captures must outlive
+            it. A method is held by a weak reference, so that its object may hold the program.
           jit_compile: Whether XLA compiles it; TensorFlow's own executor runs it otherwise.
         """
         # An object and its program would else be a cycle, and weights stay until Python looks for cycles.
@@ -54,7 +54,7 @@ class Program:
         return output
 
     def captured(self, *inputs: tf.Tensor) -> list[tf.Tensor]:
-        """Lists the tensors, and handles of variables, that the function reads beside inputs of these shapes."""
+        """Lists the tensors and variable handles that the function captures, for inputs of these shapes."""
         return self._trace(inputs)[1]
 
     def _trace(self, inputs: tuple[tf.Tensor, ...]) -> tuple[Any, list[tf.Tensor]]:
@@ -78,10 +78,10 @@ class Program:
 def fingerprint(concrete: Any) -> str:
     """Hashes the graph of a traced function: operations, constants, shapes, inputs and outputs.
 
-    What the function reads from outside is an input, of which shape and type count, not the value.
+    Captured tensors are inputs, of which shape and type count, not the value.
 
     Args:
-      concrete: What `tf.function(...).get_concrete_function(...)` returns.
+      concrete: A concrete function, from `tf.function(...).get_concrete_function(...)`.
     """
     graph = concrete.graph.as_graph_def(add_shapes=True)
     library = {function.signature.name: function for function in graph.library.function}

@@ -1,4 +1,4 @@
-"""Training that leaves a figure of the objective as it is, and the figure that tells how stable a network is."""
+"""Gradients projected so that a metric is preserved, and the transformation variance as a metric."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,7 +11,7 @@ from weirdonetworks.nets.orbits import Orbit
 
 
 def complement(vector: Sequence[tf.Tensor], normal: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Projects a vector g to the complement of another one, v:
+    """Projects a vector g to the orthogonal complement of another one, v:
 
         g - (g . v) / (v . v) v,    g itself where v is 0
 
@@ -27,16 +27,16 @@ def complement(vector: Sequence[tf.Tensor], normal: Sequence[tf.Tensor]) -> list
     return [part - share * along for part, along in zip(vector, normal, strict=True)]
 
 
-def keeping(figure: str) -> Direction:
-    """Makes the direction along which the loss falls and the mean of a figure over the batch stays, to first order.
+def keeping(metric: str) -> Direction:
+    """Makes the update direction that lowers the loss and preserves a metric's batch mean to first order.
 
-    It is the `complement` of the figure's gradient in the loss's. Steps must follow it as it is to keep the figure:
-    plain gradient descent does, momentum nearly, Adam and weight decay do not. What they add of second order piles up.
+    It is the loss's gradient projected by `complement` off the metric's. Steps must be along it: those of plain
+    gradient descent are, of momentum nearly, of Adam or with weight decay not. Second-order changes accumulate.
 
     Args:
-      figure: One of the objective's figures, such as the `variance` of `with_variance`.
+      metric: One of the objective's metrics, such as the `variance` of `with_variance`.
     """
-    return lambda gradient: complement(gradient("loss"), gradient(figure))
+    return lambda gradient: complement(gradient("loss"), gradient(metric))
 
 
 def with_variance(
@@ -45,20 +45,20 @@ def with_variance(
     action: ActionLike,
     penalty: float = 0.0,
 ) -> Objective:
-    """Adds to an objective the figure `variance`: the transformation variance of a network's outputs,
+    """Adds to an objective the metric `variance`: the transformation variance of a network's outputs,
 
         v[x] = mean over entries k of (mean over g of (f(g x)[k] - mean over h of f(h x)[k])^2)
 
-    and to its loss a multiple of it.
+    and to its loss `penalty` times the variance.
 
     Args:
       objective: The objective, of images.
       outputs: Maps float32 images, bytes in value, to outputs `[batch, entries]`, such as a network's probabilities.
-      action: Acts on the images; or a group that acts on their numbers, or image transformations.
-      penalty: What the variance counts in the loss, at least 0.
+      action: An action on the images; or a group acting on their entries, or image transformations.
+      penalty: The weight of the variance in the loss, at least 0.
 
     Returns:
-      The objective with one figure more.
+      The objective with the additional metric.
 
     Raises:
       TypeError, ValueError: As `Orbit`, or if the penalty is below 0.
@@ -70,12 +70,12 @@ def with_variance(
     def stabilised(
         images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
     ) -> Mapping[str, tf.Tensor]:
-        figures = objective(images, labels, is_training=is_training, seed=seed)
+        metrics = objective(images, labels, is_training=is_training, seed=seed)
         # Divided and multiplied: TensorFlow transposes bytes before a mere cast, and its kernel prints an error.
         orbits = 255.0 * orbit(tf.cast(images, tf.float32) / 255.0)
         moved = outputs(tf.reshape(orbits, [-1, *images.shape[1:]]))
         by_transform = tf.reshape(moved, [len(orbit), -1, moved.shape[-1]])
         variance = tf.reduce_mean(tf.math.reduce_variance(by_transform, axis=0), axis=-1)
-        return {**figures, "loss": figures["loss"] + penalty * variance, "variance": variance}
+        return {**metrics, "loss": metrics["loss"] + penalty * variance, "variance": variance}
 
     return stabilised

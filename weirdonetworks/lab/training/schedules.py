@@ -12,7 +12,7 @@ from weirdonetworks.lab.errors import UsageError
 
 
 class LearningRate(Protocol):
-    """Gives the learning rate of each step, an array of the shape of `step`."""
+    """Computes the learning rate of each step, an array of the shape of `step`."""
 
     def __call__(self, step: npt.ArrayLike) -> npt.NDArray[np.float64]: ...
 
@@ -73,11 +73,11 @@ class Cosine:
 def learning_rate(
     kind: str, base: float, *, steps_per_epoch: int, epochs: int, steps: Sequence[tuple[float, float]] = ()
 ) -> LearningRate:
-    """Makes a learning-rate schedule from what the flags say.
+    """Makes the learning-rate schedule of some flags.
 
     Args:
       kind: `constant`, `stepped` or `cosine`.
-      base: The rate that the schedule starts from, > 0.
+      base: The initial rate, > 0.
       steps_per_epoch: Training steps in an epoch.
       epochs: Epochs in the run, which the cosine spans.
       steps: For `stepped`, pairs (epoch, scale): from that epoch on the rate is base * scale.

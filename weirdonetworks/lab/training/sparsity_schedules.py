@@ -1,4 +1,4 @@
-"""Schedules of sparsity over epochs; settings hold them, so NumPy is not imported."""
+"""Schedules of sparsity over epochs, without NumPy since settings hold them."""
 
 import bisect
 import dataclasses
@@ -9,13 +9,13 @@ from weirdonetworks.lab.errors import UsageError
 
 
 class Sparsity(Protocol):
-    """Gives the total sparsity to have reached once `epoch` epochs are finished."""
+    """Computes the total sparsity after `epoch` epochs."""
 
     def __call__(self, epoch: int) -> float: ...
 
     @property
     def last_change(self) -> int:
-        """The number of finished epochs from which on the sparsity stays as it is."""
+        """The number of finished epochs after which the sparsity is constant."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a training is made of at any moment: weights, the optimizer's memory, counts."""
+"""The state of a training: weights, optimizer slots, counts."""
 
 import math
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ class DivergenceError(ValueError):
 
 
 class TrainState(tf.Module):
-    """What a checkpoint holds: the network, the optimizer's slots, the initial weights, and the counts.
+    """The checkpointed state: network, optimizer slots, initial weights, counts.
 
     Attributes:
       network: The network, built (its variables exist).
       optimizer: Its optimizer.
-      initial: The trainable weights as they were at the start, in the network's order.
+      initial: The initial trainable weights, in the network's order.
       epoch: Finished epochs.
       step: Finished steps.
       cumulative_gradient_norm: The gradient norm summed over all steps.
@@ -37,14 +37,14 @@ class TrainState(tf.Module):
         self.cumulative_gradient_norm = tf.Variable(0.0, dtype=tf.float64, trainable=False)
 
     def restart(self) -> None:
-        """Makes the network's present weights the initial ones, and forgets all training."""
+        """Resets the state, with the network's current weights as initial ones."""
         for start, weight in zip(self.initial, self.network.trainable_variables, strict=True):
             start.assign(weight)
         for variable in (*self.optimizer.variables, self.epoch, self.step, self.cumulative_gradient_norm):
             variable.assign(tf.zeros_like(variable))
 
     def distance_from_start(self) -> dict[str, float]:
-        """Measures how far the weights have moved; see `movement`."""
+        """Compares the weights with the initial ones, as `movement`."""
         now, start = (
             [weight.numpy() for weight in weights] for weights in (self.network.trainable_variables, self.initial)
         )
@@ -52,7 +52,7 @@ class TrainState(tf.Module):
 
 
 def movement(now: Sequence[np.ndarray], start: Sequence[np.ndarray]) -> dict[str, float]:
-    """Compares weights, taken as one vector, with what they were.
+    """Computes cosine similarity and distance between weights and earlier ones, each taken as one vector.
 
     >>> movement([np.array([3.0, 4.0])], [np.array([3.0, 0.0])])
     {'cosine_similarity': 0.6, 'vector_difference_norm': 4.0}
@@ -66,5 +66,5 @@ def movement(now: Sequence[np.ndarray], start: Sequence[np.ndarray]) -> dict[str
 
 
 def count_parameters(network: snt.Module) -> int:
-    """Counts the trainable numbers of a network that has been called once."""
+    """Counts the trainable parameters of a network that has been called once."""
     return sum(math.prod(variable.shape) for variable in network.trainable_variables)

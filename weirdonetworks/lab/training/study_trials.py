@@ -1,4 +1,4 @@
-"""The trainings of a study: each a run in the study's folder, and a network with its weights in the end."""
+"""Trainings of a study, each with a run in the study's folder, and their trained networks."""
 
 import contextlib
 import dataclasses
@@ -25,12 +25,12 @@ from weirdonetworks.measure.precision import variables_of
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A network after its training.
+    """A trained network.
 
     Attributes:
       network: The network, with its final weights.
       trainer: Its trainer, e.g. to evaluate it on other data.
-      records: A record an epoch.
+      records: The record of each epoch.
       directory: Its run's directory.
     """
 
@@ -46,17 +46,17 @@ class Trained:
 
     @property
     def curves(self) -> list[dict[str, Any]]:
-        """The records without what differs from one machine to the next."""
+        """The records without entries that depend on the machine."""
         return list(map(loop.reproducible, self.records))
 
     @property
     def parameters(self) -> int:
-        """The number of trained weights."""
+        """The number of trainable parameters."""
         return count_parameters(self.network)
 
     @property
     def seconds(self) -> float:
-        """The time that its epochs took."""
+        """The wall time of its epochs."""
         return sum(record["wallclock_time"] for record in self.records)
 
 
@@ -65,14 +65,14 @@ class Training(Trial):
     """A training of a study, in a run directory of its own.
 
     Attributes:
-      name: Its name, one for each within the study and seed.
-      make: Makes the network. It is called, and the network's weights drawn, under a seed of `config.random_seed`.
+      name: Its name, unique within the study and seed.
+      make: Makes the network. It is called, and initial weights are drawn, under a seed of `config.random_seed`.
       objective: Makes the network's objective.
       data: The splits, as `loop.residents` makes them.
-      config: How long and how.
-      hooks: Makes what is done around the epochs, given the network at its initial weights.
-      direction: What a step descends along, as `Trainer` takes it.
-      trained: What came of it, once a study has trained it.
+      config: The settings.
+      hooks: Makes the hooks, given the network at its initial weights.
+      direction: The update direction, as for `Trainer`.
+      trained: The result, once a study has trained it.
     """
 
     name: str
@@ -88,12 +88,12 @@ class Training(Trial):
         self._network: Any = None
 
     def within(self, folder: pathlib.Path, in_summary: bool) -> Self:
-        """Says in which study's folder the run is, and whether it is entered in its `summary.json`."""
+        """Sets the study's folder, and whether its `summary.json` has an entry of the run; returns itself."""
         self._folder, self._in_summary = folder, in_summary
         return self
 
     def trainer(self, execution: str, count: int | None) -> Trainer:
-        """Makes the network, and a trainer for it."""
+        """Makes the network and its trainer."""
         network = self._made()
         if count is None:
             self._network = network
@@ -106,16 +106,16 @@ class Training(Trial):
         return runs.open_run(self._folder, self.name, settings, unhashed=measuring, resume=True, must_exist=False)
 
     def is_finished(self, executed: str) -> bool:
-        """Tells whether there is a finished run in the study's folder."""
+        """Returns whether there is a finished run in the study's folder."""
         return runs.is_finished(self._folder, self.name, self._settings(executed))
 
     def start(self, trainer: Trainer, run: runs.Run) -> Sequence[Hook]:
-        """Gives a trainer's network the initial weights, unless it was made for this training."""
+        """Sets a trainer's network to the initial weights, unless it was made for this training."""
         if trainer.network is not self._network:
             self._network = self._made()
             if self._network is trainer.network:
-                raise ValueError(f"make of {self.name} must make another network each time that it is called.")
-            # It draws its weights where it is called first, as in a trainer of its own.
+                raise ValueError(f"make of {self.name} must make a new network at each call.")
+            # Weights are drawn at the first call, as in a trainer of its own.
             objective = self.objective(self._network)
             trainer.build(objective)
             if self._graph(objective) != self._graph(self.objective(trainer.network)):
@@ -128,7 +128,7 @@ class Training(Trial):
         return self.hooks(trainer.network)
 
     def end(self, trainer: Trainer, run: runs.Run) -> None:
-        """Keeps the network, and finishes the run."""
+        """Stores the trained network, and finishes the run."""
         if trainer.network is not self._network:
             _copy(trainer.network, self._network)
             trainer = self._trainer(self._network, trainer.execution, None)
@@ -141,16 +141,16 @@ class Training(Trial):
             run.finish(loop.flatten(settings | record) if self._in_summary else None)
 
     def announce(self, trainer: Trainer, run: runs.Run, manner: str) -> None:
-        """Says nothing: the bar does."""
+        """Prints nothing, since there is a progress bar."""
 
     def _graph(self, objective: Objective) -> tuple[str, str]:
-        """Tells apart what objectives compute, but for the values of variables."""
+        """Fingerprints the computation of an objective, without the values of variables."""
 
-        def figures(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
+        def metrics(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
             return list(objective(images, labels, is_training=True, seed=seed).values())
 
         train = self.data["train"]
-        traced = tf.function(figures, autograph=False).get_concrete_function(
+        traced = tf.function(metrics, autograph=False).get_concrete_function(
             train.images[:2], train.labels[:2], tf.zeros([2], tf.int32)
         )
         constants = [tensor.numpy() for tensor in traced.captured_inputs if tensor.dtype != tf.resource]

@@ -1,4 +1,4 @@
-"""Training over resident data: one compiled function an epoch, one an evaluation."""
+"""Training and evaluation on device-resident data, one compiled function call per epoch."""
 
 import contextlib
 import copy
@@ -20,24 +20,23 @@ from weirdonetworks.lab.training.programs import Program
 from weirdonetworks.lab.training.state import TrainState
 
 EXECUTIONS = ("auto", "xla", "graph")
-FEW = 5000  # Examples below which XLA saves less in twenty epochs than it takes to compile.
+FEW = 5000  # Examples below which XLA's compile time exceeds what it saves in twenty epochs.
 
-# Makes what a step descends along from the gradients of the objective's figures, each averaged over the batch, by name.
+# Maps `gradient(metric_name)`, the gradients of the objective's batch means, to the update direction.
 Direction: TypeAlias = Callable[[Callable[[str], list[tf.Tensor]]], list[tf.Tensor]]
 
 
 def of_loss(gradient: Callable[[str], list[tf.Tensor]]) -> list[tf.Tensor]:
-    """Takes the gradient of the loss as it is: the direction of ordinary training."""
+    """Returns the gradient of the loss, the direction of ordinary training."""
     return gradient("loss")
 
 
 def resolve_execution(execution: str, network: snt.Module, examples: int = FEW) -> str:
-    """Says which way an epoch of a built network is compiled: `xla`, or `graph` (TensorFlow's own executor).
+    """Chooses how an epoch of a built network is compiled: `xla`, or `graph` (TensorFlow's own executor).
 
-    `auto` is the one measured faster on the device at hand: XLA on an accelerator; on a processor XLA if there are two
-    cores and more, no convolution, whose gradient XLA computes some fifty times slower there, and enough `examples` in
-    an epoch to earn back the seconds that it takes to compile; else the graph. The two round differently, so a record
-    states which it was.
+    `auto` is the one measured faster: XLA on an accelerator; on a CPU XLA with at least two cores, no convolutions
+    (whose gradients XLA computes some fifty times slower there), and enough `examples` per epoch to amortise the
+    compilation; else the graph. The two round differently, so records state the choice.
     """
     if execution not in EXECUTIONS:
         raise UsageError(f"execution (={execution}) must be one of {', '.join(EXECUTIONS)}.")
@@ -50,7 +49,7 @@ def resolve_execution(execution: str, network: snt.Module, examples: int = FEW) 
 
 
 class Resident:
-    """A split on the device, whole."""
+    """A split held on the device."""
 
     def __init__(self, split: Split | Examples):
         self.images = tf.constant(split.images)
@@ -61,23 +60,21 @@ class Resident:
 
 
 class Trainer:
-    """Trains and evaluates a network, or many of one architecture side by side, on data held on the device.
+    """A trainer of one network, or of many of one architecture side by side, on data held on the device.
 
-    The loop over an epoch's batches runs inside one compiled function: shuffled indices come in, every step's figures
-    come out, and Python is entered once an epoch. The last, short batch of an epoch is a step of its own; nothing is
-    dropped.
+    The loop over an epoch's batches runs inside one compiled function, from shuffled indices to the metrics of every
+    step; Python is entered once an epoch. The last, short batch of an epoch is a step of its own; nothing is dropped.
 
-    With a `count` K, every variable of the network and of the optimizer has a leading axis of K copies, each trained on
-    its own order of the data; so have orders and seeds that come in and figures that come out. A step is the one that
-    a single network takes, vectorised over the copies, and agrees with it to rounding. On an accelerator this fills the
-    device; on a processor the copies' weights push each other out of the cache, and one network a core is faster.
+    With a `count` K, every variable of network and optimizer has a leading axis of K copies, each trained on its own
+    order of the data; so have orders, seeds and metrics. A step is that of a single network, vectorised over copies, and
+    agrees with it to rounding. This fills an accelerator; on a CPU one network per core is faster.
 
     Attributes:
-      network: The network, built; with a count, what `member` loads a copy into.
-      state: The network, its optimizer and the counts: what a checkpoint holds.
-      figures: The names of the objective's figures.
+      network: The network, built; with a count, the one that `member` loads a copy into.
+      state: The checkpointed state: network, optimizer and counts.
+      metrics: The names of the objective's metrics.
       execution: How the functions are compiled, `xla` or `graph`.
-      count: How many copies are trained side by side; None for the network itself.
+      count: The number of copies trained side by side; None for the network itself.
     """
 
     def __init__(
@@ -96,15 +93,15 @@ class Trainer:
         """Builds the network on one example and prepares the compiled functions.
 
         Args:
-          network: The network; its variables are created here unless they exist. Copies start as it is.
-          optimizer: An optimizer not used before.
-          objective: Makes what a network is trained for, given the network or a copy of it.
+          network: The network; its variables are created here unless they exist. Copies start from them.
+          optimizer: A new optimizer.
+          objective: Makes the objective, given the network or a copy of it.
           train: The training split.
-          count: How many copies to train side by side, at least 1; None to train the network itself.
-          batch_size: Examples a step, for each copy, at most as many as there are.
-          batch_size_test: Examples an evaluation step; changes speed and memory, not the result.
+          count: The number of copies to train side by side, at least 1; None to train the network itself.
+          batch_size: Batch size in training, of each copy, at most the number of examples.
+          batch_size_test: Batch size in evaluation, which affects speed and memory, not the result.
           execution: See `resolve_execution`.
-          direction: What a step descends along, of the parameters' shapes, e.g. `projection.keeping(figure)`.
+          direction: Maps `gradient(metric_name)` to the update direction, e.g. `projection.keeping(metric_name)`.
 
         Raises:
           UsageError: If the batch is larger than the data, or the count is below 1.
@@ -122,7 +119,7 @@ class Trainer:
         self.batch_size_test = batch_size_test
         self._make_objective = objective
         self._objective = objective(network)
-        self.figures = self.build(self._objective)
+        self.metrics = self.build(self._objective)
         self.state = TrainState(network, optimizer)
         self.execution = resolve_execution(execution, network, len(train))
         self._direction = direction
@@ -140,21 +137,21 @@ class Trainer:
         self._compiled_evaluation = Program(self._evaluation, jit_compile=compiled)
 
     def build(self, objective: Objective) -> tuple[str, ...]:
-        """Calls an objective on one training example, where its network creates its variables; names its figures."""
+        """Calls an objective on one training example, which creates variables; returns the names of its metrics."""
         images, labels = self.train.images[:1], self.train.labels[:1]
         return tuple(objective(images, labels, is_training=False, seed=tf.zeros([2], tf.int32)))
 
     @property
     def steps_per_epoch(self) -> int:
-        """The steps an epoch takes, the short last one among them."""
+        """The number of steps in an epoch, including the short last one."""
         return -(-len(self.train) // self.batch_size)
 
     @contextlib.contextmanager
     def member(self, index: int) -> Iterator["Trainer"]:
-        """Gives the trainer of one copy alone, its state loaded; what is changed in it is changed in the copy.
+        """Yields a trainer of one copy, its state loaded; changes of that state are stored in the copy on leaving.
 
         Args:
-          index: Which copy, in [0, count); 0 is the network itself where there is no count.
+          index: The copy, in [0, count); 0, the network itself, without a count.
         """
         if self._copies is None:
             yield self
@@ -169,13 +166,13 @@ class Trainer:
         """Trains over the training split once.
 
         Args:
-          order: A permutation of its indices; of each copy, `[count, examples]`, where there is a count.
+          order: A permutation of its indices, `[examples]`, or `[count, examples]`.
           learning_rates: The rate of each step, `[steps_per_epoch]`.
-          seed: The epoch's seed for what is random in the network, two integers; `[count, 2]` where there is a count.
+          seed: The epoch's seed of random layers and augmentation, `[2]`, or `[count, 2]`.
 
         Returns:
-          Each figure of the objective (averaged over its batch) and `gradient_norm` (of what the step descends along),
-          a value a step, `[count, steps_per_epoch]` where there is a count; and `batch_size`, `[steps_per_epoch]`.
+          Each metric of the objective, averaged over the batch, and `gradient_norm`, of the update direction, as
+          `[steps_per_epoch]` or `[count, steps_per_epoch]`; and `batch_size`, `[steps_per_epoch]`.
         """
         arguments = (
             self.train.images,
@@ -186,18 +183,18 @@ class Trainer:
         )
         if self._copies is not None:
             self._copies.check(self._compiled_epoch.captured(*arguments))
-        figures = self._compiled_epoch(*arguments).numpy()
+        metrics = self._compiled_epoch(*arguments).numpy()
         sizes = batch_sizes(len(self.train), self.batch_size)
-        return dict(zip((*self.figures, "gradient_norm"), figures.T, strict=True)) | {"batch_size": sizes}
+        return dict(zip((*self.metrics, "gradient_norm"), metrics.T, strict=True)) | {"batch_size": sizes}
 
     def evaluate(self, data: Resident) -> dict[str, Any]:
-        """Averages each figure of the objective over a whole split, the network not in training.
+        """Averages each metric of the objective over a whole split, the network not in training.
 
         Returns:
-          A number for each figure; a list of one for each copy where there is a count.
+          A number for each metric, or with a count a list of numbers.
         """
         sums = self._compiled_evaluation(data.images, data.labels).numpy().astype(np.float64).sum(axis=0)
-        return dict(zip(self.figures, (sums / len(data)).T.tolist(), strict=True))
+        return dict(zip(self.metrics, (sums / len(data)).T.tolist(), strict=True))
 
     def _descent(
         self,
@@ -207,17 +204,17 @@ class Trainer:
         labels: tf.Tensor,
         seed: tf.Tensor,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Gives a step's figures, its gradient norm the last, and what it descends along."""
+        """Computes a step's metrics, the gradient norm last, and its update direction."""
         # A direction may ask for several gradients; in the graph, a tape for one and a tape for several are the same.
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(parameters)
-            figures = objective(images, labels, is_training=True, seed=seed)
-            means = {name: tf.reduce_mean(figure) for name, figure in figures.items()}
+            metrics = objective(images, labels, is_training=True, seed=seed)
+            means = {name: tf.reduce_mean(metric) for name, metric in metrics.items()}
 
-        def gradient(figure: str) -> list[tf.Tensor]:
-            if figure not in means:
-                raise ValueError(f"figure (={figure!r}) must be one of the objective's: {', '.join(means)}.")
-            return tape.gradient(means[figure], parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        def gradient(metric: str) -> list[tf.Tensor]:
+            if metric not in means:
+                raise ValueError(f"metric (={metric!r}) must be one of the objective's: {', '.join(means)}.")
+            return tape.gradient(means[metric], parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
         gradients = self._direction(gradient)
         return tf.stack([*means.values(), gradient_norm(gradients)]), gradients
@@ -225,17 +222,17 @@ class Trainer:
     def _step(self, images: tf.Tensor, labels: tf.Tensor, learning_rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         if self._copies is None:
             parameters = self.network.trainable_variables
-            figures, gradients = self._descent(self._objective, parameters, images, labels, seed)
+            metrics, gradients = self._descent(self._objective, parameters, images, labels, seed)
             self.state.optimizer.apply(gradients, parameters, learning_rate)
-            return figures
+            return metrics
 
         def one(network: Any, parameters: Sequence[tf.Tensor], *batch: tf.Tensor) -> Any:
             # The gradient is taken in here: from outside, the layers' own gradients would be lost in vectorising.
             return self._descent(self._make_objective(network), parameters, *batch)
 
-        figures, gradients = self._copies.call(one, images, labels, seed)
+        metrics, gradients = self._copies.call(one, images, labels, seed)
         self._copies.optimizer.apply(gradients, self._copies.parameters, learning_rate)
-        return figures
+        return metrics
 
     def _epoch(
         self, images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, learning_rates: tf.Tensor, seed: tf.Tensor
@@ -252,7 +249,7 @@ class Trainer:
                 step_seed = tf.stack([folded(each) for each in tf.unstack(seed)])
             return self._step(tf.gather(images, batch), tf.gather(labels, batch), learning_rates[index], step_seed)
 
-        return over_batches(step, order, self.batch_size, [*self._axis, len(self.figures) + 1])
+        return over_batches(step, order, self.batch_size, [*self._axis, len(self.metrics) + 1])
 
     def _evaluation(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         def step(index: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
@@ -260,8 +257,8 @@ class Trainer:
             own_images, own_labels = tf.gather(images, batch), tf.gather(labels, batch)
 
             def sums(objective: Objective) -> tf.Tensor:
-                figures = objective(own_images, own_labels, is_training=False, seed=tf.zeros([2], tf.int32))
-                return tf.stack([tf.reduce_sum(figure * tf.ones([batch.shape[0]])) for figure in figures.values()])
+                metrics = objective(own_images, own_labels, is_training=False, seed=tf.zeros([2], tf.int32))
+                return tf.stack([tf.reduce_sum(metric * tf.ones([batch.shape[0]])) for metric in metrics.values()])
 
             if self._copies is None:
                 return sums(self._objective)
@@ -269,7 +266,7 @@ class Trainer:
 
         examples = labels.shape[0]
         size = min(self.batch_size_test, examples)
-        return over_batches(step, tf.range(examples), size, [*self._axis, len(self.figures)])
+        return over_batches(step, tf.range(examples), size, [*self._axis, len(self.metrics)])
 
     @property
     def _axis(self) -> list[int]:
@@ -277,12 +274,12 @@ class Trainer:
 
 
 def gradient_norm(tensors: list[tf.Tensor]) -> tf.Tensor:
-    """Measures the joint Euclidean norm."""
+    """Computes the Euclidean norm of tensors, taken as one vector."""
     return tf.sqrt(inner_product(tensors, tensors))
 
 
 def inner_product(one: Sequence[tf.Tensor], other: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Multiplies two lists of tensors of the same shapes, each taken as one vector.
+    """Computes the inner product of two lists of tensors of the same shapes, each taken as one vector.
 
     A product with ones sums rows in the vectorised matrix kernel; a plain reduction costs XLA on a CPU a fifth of the
     whole step.
@@ -295,7 +292,7 @@ def inner_product(one: Sequence[tf.Tensor], other: Sequence[tf.Tensor]) -> tf.Te
 
 
 def batch_sizes(examples: int, batch_size: int) -> npt.NDArray[np.float32]:
-    """Lists the sizes of an epoch's batches, the short last one among them.
+    """Lists the sizes of an epoch's batches, including the short last one.
 
     >>> batch_sizes(10, 4).tolist()
     [4.0, 4.0, 2.0]

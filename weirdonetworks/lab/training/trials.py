@@ -1,4 +1,4 @@
-"""Trials: members of one architecture that differ in seeds, one after another, one a core, or all in one program."""
+"""Execution of trials that differ in seeds: one after another, one per core, or all in one program."""
 
 import abc
 import concurrent.futures
@@ -16,18 +16,18 @@ from weirdonetworks.lab.training.hooks import Hook, Progress, progress
 from weirdonetworks.lab.training.state import DivergenceError
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 
-# What a run records of how it was executed, by how its functions are compiled: alone, or with others in one program.
+# The `execution` in a run's settings, by the compilation of its functions: alone, or with others in one program.
 _ALONE = {"xla": "xla", "graph": "graph"}
 _TOGETHER = {"xla": "batched", "graph": "batched_graph"}
 
 
 class Trial(abc.ABC):
-    """One of several members.
+    """A training that `Trials` runs.
 
     Attributes:
-      config: How long and how it is trained.
+      config: The settings.
       data: The splits, on the device.
-      shared: Whether the trainer that one of them made serves the next one, or each makes its own.
+      shared: Whether trials share one trainer, or each makes its own.
     """
 
     config: TrainingConfig
@@ -36,7 +36,7 @@ class Trial(abc.ABC):
 
     @abc.abstractmethod
     def trainer(self, execution: str, count: int | None) -> Trainer:
-        """Makes a trainer that the trials can share, executed as told, of one network or of `count` copies."""
+        """Makes a trainer with the given `execution`, of one network or of `count` copies."""
 
     @abc.abstractmethod
     def open(self, executed: str) -> contextlib.AbstractContextManager[Run]:
@@ -44,33 +44,33 @@ class Trial(abc.ABC):
 
     @abc.abstractmethod
     def is_finished(self, executed: str) -> bool:
-        """Tells whether there is a finished run of the trial, executed that way."""
+        """Returns whether there is a finished run of the trial with that execution."""
 
     @abc.abstractmethod
     def start(self, trainer: Trainer, run: Run) -> Sequence[Hook]:
-        """Sets a trainer to the trial's initial state; returns what is done around the epochs of its run."""
+        """Sets a trainer to the trial's initial state; returns the hooks of its run."""
 
     @abc.abstractmethod
     def announce(self, trainer: Trainer, run: Run, manner: str) -> None:
-        """Says that the training begins, as the first of those that are trained in a manner."""
+        """Prints that training begins; called for the first trial, with a description of the execution."""
 
     @abc.abstractmethod
     def end(self, trainer: Trainer, run: Run) -> None:
-        """Measures what is measured at the end of the training, and finishes its run unless it was finished before."""
+        """Measures the trained network, and finishes the run unless it was finished before."""
 
 
 class Trials:
-    """Trains trials. Those that share a trainer, or a program, must differ in seeds alone.
+    """An executor of trials; those that share a trainer or a program must differ in seeds alone.
 
-    A finished run of a trial is taken as it is, however it was executed, unless an execution was asked for.
+    A finished run of a trial is reused, whatever its execution, unless the settings name one.
     """
 
     def __init__(self, trials: Sequence[Trial], restores: bool = False):
         """Takes the trials.
 
         Args:
-          trials: The trials, by number.
-          restores: Whether a trial that was finished before is ended as well, its trained weights restored.
+          trials: The trials.
+          restores: Whether finished trials are restored and their `end` is called, too.
         """
         self._trials = trials
         self._restores = restores
@@ -82,15 +82,15 @@ class Trials:
     def run(self, backend: str, description: str = "training") -> list[Run]:
         """Trains the trials that are not finished.
 
-        A trial whose loss does not stay finite stops no other one. It is left unfinished, and named in the end.
+        If the loss of a trial does not stay finite, the others go on; the error is raised at the end.
 
         Args:
-          backend: `sequential`, one after another; `threads`, one a core, the fastest way on a processor; or `batched`,
-            as copies in one program, for accelerators.
-          description: What the bar over the epochs says.
+          backend: `sequential`, one after another; `threads`, one per core, fastest on a CPU; or `batched`, copies in one
+            program, for accelerators.
+          description: The label of the progress bar.
 
         Returns:
-          The finished runs, by number.
+          The finished runs, in the order of the trials.
 
         Raises:
           DivergenceError: If the loss of some trial did not stay finite.
@@ -127,7 +127,7 @@ class Trials:
     def _work(
         self, numbers: Iterable[int], bar: Any, execution: str, manner: str = "", hooks: Sequence[Hook] = ()
     ) -> None:
-        """Trains trials one after another by one trainer, which is traced once."""
+        """Trains trials one after another, with one trainer if they share it."""
         trainer: Trainer | None = None
         for number in numbers:
             trial, shown = self._trials[number], Progress(bar)
@@ -182,7 +182,7 @@ class Trials:
                     trial.end(one, run)
 
     def _found(self, trial: Trial, executed: Mapping[str, str]) -> str | None:
-        """Tells how a trial was executed that is finished; None if it is not."""
+        """Returns the execution of a trial's finished run; None if there is none."""
         asked = trial.config.execution
         ways = [*_ALONE.values(), *_TOGETHER.values()] if asked == "auto" else [executed[asked]]
         return next((way for way in ways if trial.is_finished(way)), None)
@@ -195,17 +195,17 @@ class Trials:
 
 
 class Stop(Hook):
-    """Stops a training in a thread, as Ctrl-C does in the main one, before its next epoch.
+    """A hook that stops a training in a thread before its next epoch, as Ctrl-C does in the main thread.
 
     Attributes:
-      event: Set to stop.
+      event: Set it to stop.
     """
 
     def __init__(self) -> None:
         self.event = threading.Event()
 
     def before_epoch(self, epoch: int) -> Mapping[str, Any]:
-        """Raises KeyboardInterrupt if it is time to stop."""
+        """Raises KeyboardInterrupt if the event is set."""
         if self.event.is_set():
             raise KeyboardInterrupt
         return {}
