@@ -66,8 +66,8 @@ class Trainer:
     step; Python is entered once an epoch. The last, short batch of an epoch is a step of its own; nothing is dropped.
 
     With a `count` K, every variable of network and optimizer has a leading axis of K copies, each trained on its own
-    order of the data; so have orders, seeds and metrics. A step is that of a single network, vectorised over copies, and
-    agrees with it to rounding. This fills an accelerator; on a CPU one network per core is faster.
+    order of the data; so have orders, seeds and metrics. A step is that of a single network, vectorised over copies,
+    and agrees with it to rounding. This fills an accelerator; on a CPU one network per core is faster.
 
     Attributes:
       network: The network, built; with a count, the one that `member` loads a copy into.

@@ -85,8 +85,8 @@ class Trials:
         If the loss of a trial does not stay finite, the others go on; the error is raised at the end.
 
         Args:
-          backend: `sequential`, one after another; `threads`, one per core, fastest on a CPU; or `batched`, copies in one
-            program, for accelerators.
+          backend: `sequential`, one after another; `threads`, one per core, fastest on a CPU; or `batched`, copies in
+            one program, for accelerators.
           description: The label of the progress bar.
 
         Returns:
