@@ -53,7 +53,7 @@ def test_the_output_can_be_chosen(small: pathlib.Path, tmp_path: pathlib.Path) -
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([], 2, "EXPERIMENT_DIR is missing; --help tells what it is."),
+        ([], 2, "EXPERIMENT_DIR is missing; --help describes it."),
         (["{here}", "{here}"], 2, "unexpected argument '{here}'; flags are written --name=value."),
         (["{here}", "--nonsense=1"], 2, "Unknown command line flag 'nonsense'"),
         (["--experiment_dir={here}"], 2, "Unknown command line flag 'experiment_dir'"),

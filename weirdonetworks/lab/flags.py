@@ -143,7 +143,7 @@ def _parse(places: Mapping[str, str], argv: list[str]) -> list[str]:
         _say(_unexpected(rest[1 + len(places)]))
         sys.exit(2)
     if given < len(places):
-        _say(f"{list(places)[given].upper()} is missing; --help tells what it is.")
+        _say(f"{list(places)[given].upper()} is missing; --help describes it.")
         sys.exit(2)
     return rest
 
@@ -163,7 +163,7 @@ def _help(places: Mapping[str, str], full: bool) -> None:
     try:
         print("\n\n".join([purpose, *arguments, f"flags:\n{described}"]), flush=True)
     except BrokenPipeError:
-        # What is left in the buffer would be written, and fail, once more at the exit.
+        # At exit Python would flush the rest of the buffer, and fail once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

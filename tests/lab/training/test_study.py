@@ -296,7 +296,7 @@ def test_what_is_only_measured_otherwise_trains_nothing(
     assert again.directory == directory and not again.is_finished and again.results["on"] == 11
     assert {path: files_of(directory)[path] for path in before} == before
     said = capsys.readouterr().out
-    assert "what was trained is measured again, since --examined was 10, is 11." in said
+    assert "its trained networks are measured again, since --examined was 10, is 11." in said
     assert measured(once, digits, splits, examined=11).is_finished
     assert json.loads((directory / "config.json").read_text())["examined"] == 11
     assert measured(once, digits, splits).results["on"] == 10

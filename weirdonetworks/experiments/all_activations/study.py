@@ -151,7 +151,7 @@ def draw(found: Mapping[str, Any]) -> Figure:
         for index, name in enumerate(names):
             given = [(record[f"layer_0/{name}"] + record[f"layer_1/{name}"]) / 2 for record in records]
             axes.plot(given, color=plots.COLOURS[index % 7], linestyle=("-", "--")[index // 7], label=name)
-        axes.set(title=f"weight of each activation, {reduce}", xlabel="epoch", ylim=(0, None))
+        axes.set(title=f"weight given, {reduce}", xlabel="epoch", ylim=(0, None))
     weights[0].legend(loc="lower right", fontsize="x-small", ncols=2, frameon=False)
     for reduce, shift in zip(ALL, (-0.15, 0.15), strict=True):
         lost = [

@@ -54,7 +54,7 @@ def measure(config: DiscoverSymmetriesConfig, options: RunOptions) -> dict[str, 
     # As `Graph.of_data` does, but once for all thresholds.
     weights = topology.denoiser(topology.standardised(pixels), config.strength)
 
-    # What is known of the true places is used from here on alone: `place` says where the shuffle put each pixel.
+    # The true places are used from here on alone: `place` is the place of each pixel after the shuffle.
     place = inverse(order)
     named = {name: compose(compose(place, each), order) for name, each in _permutations(side).items()}
     named["at random"] = np.stack([rng.permutation(side * side) for _ in range(RANDOM)])
@@ -93,7 +93,7 @@ def _permutations(side: int) -> dict[str, Ints]:
 
 
 def draw(found: Any) -> Figure:
-    """Draws the share of edges that permutations preserve, of each graph and by threshold."""
+    """Draws the share of edges that permutations keep, of each graph and by threshold."""
     figure, (bars, curves) = plots.row(2, widths=(1.6, 1.4), height=3.8)
     names = list(found["graphs"][GRAPHS[0]]["kept"])
     thickness = 0.8 / len(GRAPHS)
@@ -101,13 +101,13 @@ def draw(found: Any) -> Figure:
         places = np.arange(len(names)) + (index + 0.5) * thickness - 0.4
         bars.barh(places, [100 * each["kept"][name] for name in names], thickness, label=graph)
     plots.name_rows(bars, names)
-    bars.set(title="edges preserved", xlabel="%", xlim=(0, 100))
+    bars.set(title="edges kept", xlabel="%", xlim=(0, 100))
     figure.legend(*bars.get_legend_handles_labels(), loc="outside lower left", ncols=len(GRAPHS))
     thresholds = [each["threshold"] for each in found["by_threshold"]]
     for name in CURVES:
         curves.plot(thresholds, [100 * each["kept"][name] for each in found["by_threshold"]], label=name)
     curves.axvline(found["threshold"], color="0.8", zorder=0)
-    curves.set(title="edges preserved of the graph found", xlabel="threshold", ylabel="%", ylim=(0, 102))
+    curves.set(title="edges kept of the graph found", xlabel="threshold", ylabel="%", ylim=(0, 102))
     curves.legend()
     return figure
 

@@ -86,18 +86,18 @@ def measure(data: Dataset, degree: int) -> tuple[Callable[[Any], dict[str, float
         rows = monomials.at(np.arange(number), side * side, lower)
         for group in GROUPS:
             orbits = groups[group].orbits_on_monomials(lower)
-            for pixels, kept in (("all", np.full(number, True)), ("inked", inked[rows].all(axis=1))):
-                if kept.any():
-                    _, labels = np.unique(orbits.labels[kept], return_inverse=True)
+            for pixels, present in (("all", np.full(number, True)), ("inked", inked[rows].all(axis=1))):
+                if present.any():
+                    _, labels = np.unique(orbits.labels[present], return_inverse=True)
                     name = f"degree {lower}, {group}, {pixels} pixels"
-                    parts[name] = slice(start, start + number), kept, Orbits(labels)
+                    parts[name] = slice(start, start + number), present, Orbits(labels)
         start += number
 
     def shares(network: Any) -> dict[str, float]:
         weights = network.polynomial.coefficients()
         return {
-            name: invariant_weights.invariant_share(weights[place][kept], orbits)
-            for name, (place, kept, orbits) in parts.items()
+            name: invariant_weights.invariant_share(weights[place][present], orbits)
+            for name, (place, present, orbits) in parts.items()
         }
 
     return shares, {name: invariant_weights.chance(orbits) for name, (_, _, orbits) in parts.items()}

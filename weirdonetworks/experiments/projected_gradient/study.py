@@ -190,7 +190,7 @@ def table(found: Any) -> Iterator[str]:
     rows = []
     for each in found["networks"]:
         accuracies = [percent(each[f"{sort}_accuracy"]) for sort in ("test", "turned")]
-        sizes = [f"{each[figure]['mean']:.1e}" for figure in ("variance", "difference")]
+        sizes = [f"{each[metric]['mean']:.1e}" for metric in ("variance", "difference")]
         rows.append([each["series"], f"{each['rate']:g}", *accuracies, *sizes])
     header = ["training", "rate", "accuracy, upright", "accuracy, turned", "variance", "difference"]
     yield tables.table(header, rows)

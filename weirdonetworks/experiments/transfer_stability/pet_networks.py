@@ -55,7 +55,7 @@ class Turned:
 
 
 def transferred(
-    study: Study, backbone: Backbone, data: Dataset, shown: Split, config: TransferStabilityConfig
+    study: Study, backbone: Backbone, data: Dataset, examined: Split, config: TransferStabilityConfig
 ) -> Turned:
     """Trains heads on a backbone's features of images as they are and deformed.
 
@@ -63,11 +63,11 @@ def transferred(
       study: The study.
       backbone: The backbone; its features are computed once, and saved in the study's folder.
       data: The images to train and test on.
-      shown: The images to rotate.
+      examined: The images to rotate.
       config: The settings.
     """
     digests = {"backbone": backbone.digest, "data": _digest(data)}
-    splits, copies, turned = _features(study, backbone, data, shown, config, digests)
+    splits, copies, turned = _features(study, backbone, data, examined, config, digests)
     accuracies, outputs = [], []
     for trial in config.trials():
         train = _joined(splits["train"], copies[trial.random_seed])
@@ -91,7 +91,7 @@ def from_scratch(
     name: str,
     max_turn: float | None,
     data: Dataset,
-    shown: Split,
+    examined: Split,
     config: TransferStabilityConfig,
 ) -> Turned:
     """Trains the basic convolution network.
@@ -101,7 +101,7 @@ def from_scratch(
       name: The network's name.
       max_turn: The greatest angle of the deformations of training images; None to leave the images as they are.
       data: The images to train and test on; they are resized.
-      shown: The images to rotate.
+      examined: The images to rotate.
       config: The settings.
     """
     side = config.cnn_size
@@ -122,7 +122,7 @@ def from_scratch(
     def probabilities(each: Any, images: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(each.network(data.standardisation(images), is_training=False))
 
-    upright, turns = _resized(shown, side).images, _turns(data, side, config)
+    upright, turns = _resized(examined, side).images, _turns(data, side, config)
     return Turned(
         side,
         trained[0].parameters,
@@ -132,14 +132,14 @@ def from_scratch(
     )
 
 
-def constant(data: Dataset, shown: Split, config: TransferStabilityConfig) -> tuple[str, Turned]:
+def constant(data: Dataset, examined: Split, config: TransferStabilityConfig) -> tuple[str, Turned]:
     """Makes the constant prediction of the most frequent class, the baseline of all networks.
 
     Returns:
       Its name, such as `always cat`, and its outputs, as those of a network without weights.
     """
-    answer = int(np.bincount(shown.labels).argmax())
-    outputs = np.zeros((len(config.angles()), len(shown), len(data.classes)))
+    answer = int(np.bincount(examined.labels).argmax())
+    outputs = np.zeros((len(config.angles()), len(examined), len(data.classes)))
     outputs[..., answer] = 1
     accuracy = float((data.test.labels == answer).mean())
     return f"always {data.classes[answer]}", Turned(data.test.images.shape[1], 0, 0, [accuracy], [outputs])
@@ -149,11 +149,11 @@ def _features(
     study: Study,
     backbone: Backbone,
     data: Dataset,
-    shown: Split,
+    examined: Split,
     config: TransferStabilityConfig,
     digests: Mapping[str, str],
 ) -> tuple[dict[str, Examples], dict[int, list[npt.NDArray[np.float32]]], npt.NDArray[np.float32]]:
-    """Computes, or reads, the features of each split, of deformed copies by seed, and of `shown` at each angle."""
+    """Computes, or reads, the features of each split, of deformed copies by seed, and of `examined` at each angle."""
     deform = RandomDeformation(config.max_turn, _grey(data))
     identity = {"name": backbone.name, "image_size": backbone.side, **digests}
     with runs.open_run(study.directory, "features", identity, unhashed={}, resume=True, must_exist=False) as run:
@@ -168,8 +168,8 @@ def _features(
             for seed in (trial.random_seed for trial in config.trials())
         }
         turns = _turns(data, backbone.side, config)
-        name = f"turned_{len(shown)}_by_{config.step}"
-        turned = features.saved(run, name, functools.partial(features.over, backbone, shown.images, turns))
+        name = f"turned_{len(examined)}_by_{config.step}"
+        turned = features.saved(run, name, functools.partial(features.over, backbone, examined.images, turns))
         run.finish(None)
     return splits, copies, turned
 

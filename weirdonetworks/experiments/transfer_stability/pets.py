@@ -43,5 +43,5 @@ def load(
 
 def _of_classes(split: Split, classes: list[int]) -> Split:
     """Selects the images of some classes, relabelled 0, 1, ... in their order."""
-    kept = split[np.flatnonzero(np.isin(split.labels, classes))]
-    return Split(kept.images, (kept.labels[:, None] == classes).argmax(axis=1).astype(np.int32))
+    selected = split[np.flatnonzero(np.isin(split.labels, classes))]
+    return Split(selected.images, (selected.labels[:, None] == classes).argmax(axis=1).astype(np.int32))

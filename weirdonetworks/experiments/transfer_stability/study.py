@@ -34,26 +34,28 @@ def run(study: Study, config: TransferStabilityConfig, options: RunOptions) -> N
     loaded = load_backbones(config)
     data = pets.load(config.dataset, options.data_dir, config.image_size, config.examples)
     data = data.with_validation(config.validation_size, config.data_seed)
-    shown = data.test[: config.examined]
-    turned = {each.name: pet_networks.transferred(study, each, data, shown, config) for each in loaded}
+    examined = data.test[: config.examined]
+    turned = {each.name: pet_networks.transferred(study, each, data, examined, config) for each in loaded}
     if config.cnn_size:
         greatest = {"cnn, undeformed": None, "cnn, deformed": config.max_turn, "cnn, any turn": 180.0}
         for name, max_turn in greatest.items():
-            turned[name] = pet_networks.from_scratch(study, name, max_turn, data, shown, config)
-    images = {name: by_image(each.outputs, shown.labels) for name, each in turned.items()}
-    name, constant = pet_networks.constant(data, shown, config)
+            turned[name] = pet_networks.from_scratch(study, name, max_turn, data, examined, config)
+    images = {name: by_image(each.outputs, examined.labels) for name, each in turned.items()}
+    name, constant = pet_networks.constant(data, examined, config)
     results = {
         "dataset": config.dataset,
-        "images": {"train": len(data.train), "test": len(data.test), "turned": len(shown)},
-        "classes": {kind: int((shown.labels == index).sum()) for index, kind in enumerate(data.classes)},
+        "images": {"train": len(data.train), "test": len(data.test), "turned": len(examined)},
+        "classes": {kind: int((examined.labels == index).sum()) for index, kind in enumerate(data.classes)},
         "angles": config.angles(),
-        "baseline": {name: summary(constant, by_image(constant.outputs, shown.labels), shown.labels)},
-        "networks": {name: summary(each, images[name], shown.labels) for name, each in turned.items()},
+        "baseline": {name: summary(constant, by_image(constant.outputs, examined.labels), examined.labels)},
+        "networks": {name: summary(each, images[name], examined.labels) for name, each in turned.items()},
     }
     if options.dump_json:
         means = {name: {key: values.mean(axis=0) for key, values in each.items()} for name, each in images.items()}
-        files.write_json(study.directory / "images.json", {"labels": shown.labels, "networks": means})
-        publish(study.directory, results, means, {name: each.outputs[0] for name, each in turned.items()}, shown.labels)
+        files.write_json(study.directory / "images.json", {"labels": examined.labels, "networks": means})
+        publish(
+            study.directory, results, means, {name: each.outputs[0] for name, each in turned.items()}, examined.labels
+        )
     study.finish(results)
 
 

@@ -113,7 +113,7 @@ def next_state(states: npt.NDArray[np.integer]) -> Floats:
 
         R(x, y) and S(y, z)  =>  before(x, z),    R and S each of before, meets,
 
-    and so the next state is what was said to be before, and what follows.
+    and the next state holds the propositions `before` of the state and all that follow.
 
     >>> state = [PAIRS.index((0, 1)), len(PAIRS) + PAIRS.index((1, 2))]  # before(0, 1), meets(1, 2)
     >>> [PAIRS[pair] for pair in np.flatnonzero(next_state(np.array([state]))[0])]

@@ -69,12 +69,12 @@ def _read_idx(path: pathlib.Path, sha256: str) -> npt.NDArray[np.uint8]:
 def read_named(name: str, data_dir: str | None) -> Raw:
     """Reads a data set by its TensorFlow Datasets name, from the places that `datasets.load` lists."""
     canonical = name.lower()
-    shown = "CIFAR10" if canonical == "cifar10" else canonical
+    title = "CIFAR10" if canonical == "cifar10" else canonical
     # The archive is looked for before TensorFlow Datasets is imported, and used unless a prepared directory is there.
     archive = _find_archive(data_dir) if canonical == "cifar10" else None
     if archive is not None and not _is_prepared(canonical, data_dir):
         return read_cifar10(archive)
-    return _read_tfds(canonical, shown, data_dir)
+    return _read_tfds(canonical, title, data_dir)
 
 
 def _find_archive(data_dir: str | None) -> pathlib.Path | None:
@@ -121,17 +121,17 @@ def _split_records(records: npt.NDArray[np.uint8]) -> Arrays:
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), records[:, 0].astype(np.int32)
 
 
-def _read_tfds(name: str, shown: str, data_dir: str | None) -> Raw:
+def _read_tfds(name: str, title: str, data_dir: str | None) -> Raw:
     import tensorflow_datasets as tfds
 
     content = "cifar-10-binary.tar.gz" if name == "cifar10" else f"{name} prepared by tensorflow_datasets"
     remedy = f"Pass --data_dir with {content} in it, or use --dataset=MNIST, which ships with the package."
-    builder = _prepared(name, shown, data_dir, remedy, _check_features)
+    builder = _prepared(name, title, data_dir, remedy, _check_features)
     train, test = (
         tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True)) for split in ("train", "test")
     )
     return Raw(
-        shown,
+        title,
         (train[0], train[1].astype(np.int32)),
         (test[0], test[1].astype(np.int32)),
         tuple(builder.info.features["label"].names),
@@ -156,7 +156,7 @@ def read_cats_vs_dogs(data_dir: str | None, side: int, examples: int | None = No
     from tqdm import tqdm
 
     remedy = "Pass --data_dir with cats_vs_dogs prepared by tensorflow_datasets in it, or use --dataset=CIFAR10."
-    builder = _prepared("cats_vs_dogs", "cats_vs_dogs", data_dir, remedy, lambda builder, shown: None)
+    builder = _prepared("cats_vs_dogs", "cats_vs_dogs", data_dir, remedy, lambda builder, title: None)
 
     def squared(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         shortest = tf.reduce_min(tf.shape(image)[:2])
@@ -174,12 +174,12 @@ def read_cats_vs_dogs(data_dir: str | None, side: int, examples: int | None = No
     return Raw("cats_vs_dogs", train, test, tuple(builder.info.features["label"].names))
 
 
-def _prepared(name: str, shown: str, data_dir: str | None, remedy: str, check: Callable[[Any, str], None]) -> Any:
+def _prepared(name: str, title: str, data_dir: str | None, remedy: str, check: Callable[[Any, str], None]) -> Any:
     """Returns the builder of a data set, downloaded if it is not on this machine.
 
     Args:
       name: Its name in TensorFlow Datasets.
-      shown: Its name in errors.
+      title: Its name in errors.
       data_dir: The folder of data sets.
       remedy: The advice of an error if the download fails.
       check: Called with the builder and the name in errors, before and after the download, to refuse a data set.
@@ -192,28 +192,28 @@ def _prepared(name: str, shown: str, data_dir: str | None, remedy: str, check: C
 
     download.disable_remote_lookups()
     if name.partition("/")[0] not in tfds.list_builders(with_community_datasets=False):
-        raise UsageError(f"dataset (={shown}) must be MNIST, CIFAR10 or an image data set of TensorFlow Datasets.")
+        raise UsageError(f"dataset (={title}) must be MNIST, CIFAR10 or an image data set of TensorFlow Datasets.")
     builder = tfds.builder(name, data_dir=data_dir)
-    check(builder, shown)
+    check(builder, title)
     if not builder.is_prepared():
         cause = download.prepare(name, pathlib.Path(builder._data_dir_root))
         if cause:
-            raise OSError(f"{shown} is not on this machine and could not be downloaded: {cause}. {remedy}")
+            raise OSError(f"{title} is not on this machine and could not be downloaded: {cause}. {remedy}")
         builder = tfds.builder(name, data_dir=data_dir)  # A builder made before the data exist knows no splits.
-        check(builder, shown)
+        check(builder, title)
     return builder
 
 
-def _check_features(builder: Any, shown: str) -> None:
+def _check_features(builder: Any, title: str) -> None:
     """Raises UsageError unless the builder has images of one size, with one label each, and the splits are named so."""
     import tensorflow_datasets as tfds
 
     if builder.info.supervised_keys != ("image", "label"):
-        raise UsageError(f"dataset (={shown}) must be one of image classification (an image and a label).")
+        raise UsageError(f"dataset (={title}) must be one of image classification (an image and a label).")
     image, label = (builder.info.features[key] for key in ("image", "label"))
     if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
-        raise UsageError(f"dataset (={shown}) must be one of image classification (an image and a label).")
+        raise UsageError(f"dataset (={title}) must be one of image classification (an image and a label).")
     if None in image.shape:
-        raise UsageError(f"dataset (={shown}) must have images of one size, not {image.shape}.")
+        raise UsageError(f"dataset (={title}) must have images of one size, not {image.shape}.")
     if builder.info.splits and not {"train", "test"} <= set(builder.info.splits):
-        raise UsageError(f"dataset (={shown}) must have the splits train and test, not {sorted(builder.info.splits)}.")
+        raise UsageError(f"dataset (={title}) must have the splits train and test, not {sorted(builder.info.splits)}.")

@@ -107,7 +107,7 @@ def heat_map(axes: Axes, values: npt.NDArray[Any], title: str) -> None:
 
 
 def save(figure: Figure, path: pathlib.Path) -> None:
-    """Writes a figure as PNG, whole or not at all."""
+    """Writes a figure as PNG, atomically."""
     beside = path.with_name(f".{path.name}")
     try:
         figure.savefig(beside, dpi=130, format="png", metadata={"Software": None})

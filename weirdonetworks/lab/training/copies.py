@@ -50,7 +50,7 @@ class Copies:
           *arguments: Tensors `[K, ...]`.
 
         Returns:
-          What the function returns, stacked `[K, ...]`.
+          The function's results, stacked `[K, ...]`.
         """
         changed: list[int] = []
 

@@ -41,7 +41,7 @@ class Value(tf.Variable):
         return tf.convert_to_tensor(self._tensor, dtype, name=name)
 
     def assign(self, value: Any, *_: Any, **__: Any) -> "Value":
-        """Takes a new value of the same shape and type."""
+        """Assigns a new value of the same shape and type."""
         self._tensor = tf.ensure_shape(tf.convert_to_tensor(value, self.dtype), self.shape)
         return self
 
@@ -81,7 +81,7 @@ def with_values(
       TypeError: If the network cannot be copied.
     """
     values = [Value(tensor, variable.trainable) for variable, tensor in zip(variables, tensors, strict=True)]
-    # A copy takes what the memo holds for an object wherever it meets that object.
+    # `deepcopy` replaces each object in the memo by its entry.
     memo: dict[int, object] = {id(variable): value for variable, value in zip(variables, values, strict=True)}
     try:
         return copy.deepcopy(network, memo), values

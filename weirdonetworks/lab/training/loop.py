@@ -212,10 +212,10 @@ def epoch_record(
 
     Args:
       epoch: The number of finished epochs, including this one.
-      steps: What the trainer's epoch returned, with `step` and `lr`.
+      steps: The result of `Trainer.epoch`, with `step` and `lr`.
       evaluated: Split -> metrics over the whole of it, at the epoch's end.
       cumulative_gradient_norm: The sum over all steps so far.
-      movement: What `TrainState.distance_from_start` returned.
+      movement: The result of `TrainState.distance_from_start`.
 
     Returns:
       `epoch` and `step`, both finished;

@@ -102,7 +102,7 @@ class Study:
         backend = getattr(first.config, "trials_backend", "auto")
         which = f"seed {first.config.random_seed}" if len(trainings) == 1 else f"{len(trainings)} trials"
         placed = [each.within(self.directory, self._options.dump_json) for each in trainings]
-        # The published figures come of one after another, where all cores work on each network.
+        # Published figures are of trials one after another, with all cores on each network.
         Trials(placed, restores=True).run("sequential" if backend == "auto" else backend, f"{first.name}, {which}")
         return [each.trained for each in trainings]
 
@@ -144,7 +144,7 @@ def open_study(name: str, config: Config, options: RunOptions) -> Iterator[Study
             print("This study was finished before; nothing was trained (--overwrite starts again).")
         elif run.remeasured:
             listed = ", ".join(f"--{key} was {was}, is {now}" for key, (was, now) in run.remeasured.items())
-            print(f"This study was finished before; what was trained is measured again, since {listed}.")
+            print(f"This study was finished before; its trained networks are measured again, since {listed}.")
         yield study
         print(f"\nEverything is in {study.directory}")
 

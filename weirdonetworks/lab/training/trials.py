@@ -130,7 +130,7 @@ class Trials:
         """Trains trials one after another, with one trainer if they share it."""
         trainer: Trainer | None = None
         for number in numbers:
-            trial, shown = self._trials[number], Progress(bar)
+            trial, moves_bar = self._trials[number], Progress(bar)
             executed = self._found(trial, _ALONE)
             if not trial.shared:
                 trainer = None
@@ -144,11 +144,11 @@ class Trials:
                         self._announce(trial, trainer, run, manner)
                         with self._one_at_a_time:
                             own = trial.start(trainer, run)
-                        loop.fit(trainer, [loop.Member(run, trial.config, [*own, *hooks, shown])], trial.data)
+                        loop.fit(trainer, [loop.Member(run, trial.config, [*own, *hooks, moves_bar])], trial.data)
                         trial.end(trainer, run)
             except DivergenceError as error:
                 self._failures[number] = error
-            shown.move(trial.config.epochs)
+            moves_bar.move(trial.config.epochs)
 
     def _batched(self, bar: Any) -> None:
         found = {number: self._found(trial, _TOGETHER) for number, trial in enumerate(self._trials)}
