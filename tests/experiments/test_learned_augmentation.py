@@ -16,7 +16,7 @@ from weirdonetworks.lab.training import study
 
 def test_widths_are_rewarded_in_training_alone(digits: Dataset) -> None:
     network = learned_augmentation.maker(digits, 4, strength=2.0)()
-    assert network.fill == pytest.approx(digits.standardisation(tf.zeros([1])).numpy().item())
+    assert network.elements.fill == pytest.approx(digits.standardisation(tf.zeros([1])).numpy().item())
     objective, figures = learned_augmentation.objective(network, digits), {}
     for is_training in (False, True):
         # Black images are the same however they are turned.
