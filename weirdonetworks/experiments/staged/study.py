@@ -42,7 +42,7 @@ def run(study: Study, config: StagedConfig, options: RunOptions) -> None:
 def train_stages(
     study: Study, name: str, data: Dataset, splits: Mapping[str, Resident], config: StagedConfig
 ) -> list[list[Trained]]:
-    """Trains stage after stage, each a training of its own on top of the network before it; returns its trials."""
+    """Trains stage after stage, each on top of the network before it; returns the trials of each stage."""
     stages: list[list[Trained]] = []
     for number in range(1, config.stages + 1):
         bases = [each.network for each in stages[-1]] if stages else ()
