@@ -23,11 +23,11 @@ class _Classes:
 
     Attributes:
       of_unit: The class of each unit.
-      counts: How many units each class has.
+      counts: The number of units of each class.
       units: All units, class by class.
       starts: Where each class begins in `units`.
       colours: A number for each class; no symmetry, and no relabelling, takes a class to one of another colour.
-      unconnected: How many units have no connection at all.
+      unconnected: The number of units without any connection.
     """
 
     def __init__(self, incoming: Bytes, outgoing: Bytes, labelled: list[Bytes]):
@@ -50,7 +50,7 @@ class _Classes:
 
 
 class LayeredGraph:
-    """The classes of all permutable layers, joined where connections do, reduced to those that may move."""
+    """The coloured graph of a network's unit classes: vertices for classes that may move, edges for connections."""
 
     def __init__(self, igraph: Any, layers: list[Layer], permute_outputs: bool):
         self._igraph = igraph
@@ -74,13 +74,13 @@ class LayeredGraph:
 
     @functools.cached_property
     def order(self) -> int:
-        """The order of the group on units."""
+        """The order of the group acting on units."""
         within = (math.factorial(count) for classes in self._classes for count in classes.counts.tolist())
         return math.prod(within) * _count(self._graph, self._vertex_colours)
 
     @functools.cached_property
     def _moves(self) -> list[list[Permutation]]:
-        """Generators of the group on classes: for each, the permutation of every layer's classes."""
+        """Generators of the group acting on classes: for each, the permutation of every layer's classes."""
         found = []
         for images in self._graph.automorphism_group(color=self._vertex_colours):
             found.append([np.arange(len(classes.counts)) for classes in self._classes])
@@ -89,7 +89,7 @@ class LayeredGraph:
         return found
 
     def generators(self) -> list[dict[int, Permutation]]:
-        """Generators of the group on units: two for each class, then those that move whole classes."""
+        """Returns generators of the group acting on units: two or fewer per class, then those of whole classes."""
         found = []
         for index, classes in enumerate(self._classes):
             for start, count in zip(classes.starts.tolist(), classes.counts.tolist(), strict=True):
@@ -108,7 +108,7 @@ class LayeredGraph:
         return found
 
     def orbits(self) -> dict[int, list[list[int]]]:
-        """The orbits of units, by layer."""
+        """Returns the orbits of units, by layer."""
         found: dict[int, list[list[int]]] = {}
         for index, classes in enumerate(self._classes):
             number = len(classes.counts)
@@ -122,7 +122,7 @@ class LayeredGraph:
         return found
 
     def canonical_permutation(self) -> dict[int, Permutation]:
-        """The permutation of each layer's units into normal form."""
+        """Returns the permutation of each layer's units into normal form."""
         # Versions of igraph differ in whether the result maps old vertices to new or back; it fits permute_vertices.
         self._graph.vs["vertex"] = range(self._graph.vcount())
         form = self._graph.permute_vertices(self._graph.canonical_permutation(color=self._vertex_colours))
@@ -139,7 +139,7 @@ class LayeredGraph:
         return found
 
     def unconnected(self) -> list[int]:
-        """How many units of each layer have no connection at all."""
+        """Counts the units of each layer that have no connection."""
         return [classes.unconnected for classes in self._classes]
 
     def _build(self) -> tuple[Any, list[int]]:
@@ -152,7 +152,7 @@ class LayeredGraph:
         vertices = self._offsets[-1]
         for index, labels in enumerate(self._labels):
             labels = labels[self._movable[index]][:, self._movable[index + 1]]
-            drawn = labels != np.bincount(labels.ravel(), minlength=1).argmax()  # The commonest kind goes without.
+            drawn = labels != np.bincount(labels.ravel(), minlength=1).argmax()  # The commonest kind needs no edges.
             ends = np.argwhere(drawn) + self._offsets[index : index + 2]
             kinds = labels[drawn]
             if len(np.unique(kinds)) <= 1:

@@ -25,7 +25,7 @@ def create(
     trial: int = 0,
     distribution: str = "uniform",
 ) -> list[Mask]:
-    """Makes the masks of a model, each layer from a seed of its own.
+    """Draws the masks of a model, each layer from a seed of its own.
 
     >>> masks = create("per-neuron", [(784, 300), (300, 10)], sparsity=0.9, seed=1)
     >>> sorted(set(masks[1].sum(axis=0).tolist()))
