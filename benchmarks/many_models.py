@@ -98,7 +98,7 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
     accuracies = contender(problems, lambda: started.append(time.perf_counter()))
     seconds = time.perf_counter() - started[0]
     if len(accuracies) != len(problems):
-        raise RuntimeError(f"{len(accuracies)} models were trained, {len(problems)} asked for.")
+        raise RuntimeError(f"{len(accuracies)} models were trained instead of {len(problems)}.")
     figures = {"lowest_test_accuracy": min(accuracies), "mean_test_accuracy": statistics.fmean(accuracies)}
     return harness.Sample([seconds / (len(problems) * options["epochs"])], figures)
 

@@ -46,7 +46,7 @@ class Problem:
     In a, e and f the pairs are c <= d.
 
     Attributes:
-      threads: How many threads to use.
+      threads: The number of threads.
       seed: The seed of inputs and weights.
       items: The number n of items.
     """

@@ -54,7 +54,7 @@ class Problem:
     """A layer and inputs for it.
 
     Attributes:
-      threads: How many threads to use.
+      threads: The number of threads.
       seed: The seed of inputs and weights.
       name: The group's name.
     """

@@ -91,7 +91,7 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
 
     weights = contender(problem, finished)
     if len(times) != problem.epochs:
-        raise RuntimeError(f"{len(times)} epochs were trained, {problem.epochs} asked for.")
+        raise RuntimeError(f"{len(times)} epochs were trained instead of {problem.epochs}.")
     for index, (weight, mask) in enumerate(zip(weights, problem.masks, strict=True)):
         if weight.shape != mask.shape or weight[~mask].any():
             raise RuntimeError(f"layer {index}: a masked weight is not zero.")

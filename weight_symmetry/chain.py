@@ -105,8 +105,8 @@ def distinct(rows: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.intp], npt.N
       rows: A matrix with at least one column, compared byte by byte.
 
     Returns:
-      The number of each row among the distinct rows, in an order that depends on their values alone; and how often
-      each distinct row occurs.
+      The number of each row among the distinct rows, in an order that depends on their values alone; and the
+      number of occurrences of each distinct row.
     """
     rows = np.ascontiguousarray(rows)
     whole = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()

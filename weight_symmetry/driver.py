@@ -18,7 +18,7 @@ def main(name: str, plan: str) -> Callable[[ModelConfig, TrialOptions], None]:
     def run(config: ModelConfig, options: TrialOptions) -> None:
         if config.warning:
             print(f"warning: {config.warning}", file=sys.stderr)
-        # TensorFlow takes seconds to import, NumPy a tenth of one; so flags are checked before.
+        # Imported after the flags are checked, since TensorFlow takes seconds to import.
         startup.import_tensorflow(many_models=options.num_trials > 1)
         from weight_symmetry import experiment, outcome, plans
 

@@ -57,7 +57,7 @@ class FunctionSymmetries:
       activation: The activation's name.
       permutations: The joint permutations of hidden units.
       live_units: The number of hidden units on a path from the inputs to the outputs.
-      normalised_units: How many of them batch norm follows.
+      normalised_units: The number of them that batch norm follows.
       sign_flips: The order of the group of sign flips of weights and biases.
       rescaling_dimension: The dimension of the group of positive rescalings of weights and biases.
       norm_sign_flips: The order of the group of sign flips that change batch norm's scale or offset too.

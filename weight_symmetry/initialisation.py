@@ -49,7 +49,7 @@ def draw(mask: npt.ArrayLike, rng: np.random.Generator, scheme: str = "he_normal
     if scheme.startswith("glorot"):
         positions = kept[..., 0, 0].size
         fans = connections + positions * np.count_nonzero(connections)
-    # A dead neuron's weights are cut, whatever their scale: 1 only avoids a division by zero.
+    # A dead neuron's weights are all masked: 1 only avoids a division by zero.
     deviation = np.sqrt(2.0 / np.maximum(fans, 1))
     if scheme.endswith("normal"):
         weight = rng.standard_normal(kept.shape)

@@ -10,15 +10,15 @@ from weirdonetworks.nets.base_module import BaseModule
 
 @tf.custom_gradient
 def _cut_gradient(weight: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, object]:
-    """Passes the weight on, and only the kept connections' gradient back."""
+    """Returns the weight; its gradient is multiplied by the mask."""
     return tf.identity(weight), lambda upstream: (upstream * mask, None)
 
 
 class _Masked(BaseModule):
     """A layer with a weight, its mask, and a bias.
 
-    The weight is kept masked (whoever sets it multiplies once) and the gradient is masked, which costs one product a
-    step; multiplying by the mask at each use would cost three.
+    The weight is stored masked (code that sets it multiplies once) and the gradient is masked, which costs one product
+    per step; multiplying by the mask at each use would cost three.
     """
 
     def __init__(self, output_size: int, with_bias: bool, name: str | None):
@@ -38,7 +38,7 @@ class _Masked(BaseModule):
 
     @property
     def _weight(self) -> tf.Tensor:
-        # As tensors: a custom gradient takes no variables, and under a distribution strategy they are some.
+        # As tensors: a custom gradient accepts no variables, which they are under a distribution strategy.
         return _cut_gradient(tf.convert_to_tensor(self.w), tf.convert_to_tensor(self.mask))
 
     def set_mask(self, mask: npt.ArrayLike) -> None:

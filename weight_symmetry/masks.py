@@ -175,7 +175,7 @@ def layer_sparsities(shapes: Sequence[Shape], sparsity: float, distribution: str
 def connections_added(
     mask_type: str, shapes: Sequence[Shape], sparsity: float, *, distribution: str = "uniform"
 ) -> list[int]:
-    """Counts the connections that a mask keeps beyond its sparsity, so that no input unit is cut off.
+    """Counts the connections that a mask keeps beyond its sparsity, so that every input unit keeps one.
 
     >>> connections_added("per-neuron-no-input-ablation", [(784, 300), (300, 10)], 0.98)
     [0, 240]
@@ -205,7 +205,7 @@ def as_mask(values: npt.ArrayLike, name: str = "mask") -> Mask:
     Args:
       values: Zeros and ones (removed and kept) of any boolean, integer or float type, shaped like a dense weight
         `[in, out]` or a convolution kernel `[height, width, in, out]`.
-      name: What to call the array in an error.
+      name: The array's name in error messages.
 
     Returns:
       A boolean array of the same shape; the given array itself where that is boolean already.

@@ -129,10 +129,10 @@ class ModelTrial(Trial):
         examples = f"{counted(len(self._dataset.train), 'image')} of {self._dataset.name}"
         where = self._options.experiment_dir if manner else run.directory
         length = counted(self.config.epochs, "epoch")
-        print(f"Training {described(trainer.network)} on {examples} for {length}{manner}: {where}")
+        print(f"Training {describe_model(trainer.network)} on {examples} for {length}{manner}: {where}")
 
 
-def described(model: MaskedModel) -> str:
+def describe_model(model: MaskedModel) -> str:
     """Returns a model's name with its widths and its number of weights."""
     widths = "-".join(str(layer.output_size) for layer in model.layers)
     weights = sum(math.prod(layer.w.shape) for layer in model.layers)

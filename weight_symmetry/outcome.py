@@ -15,7 +15,7 @@ def print_summary(runs: Sequence[Run]) -> None:
     if before:
         which = "This run was" if len(runs) == 1 else f"{before} of these runs were"
         print(f"{which} finished before; nothing was trained there (--overwrite starts again).")
-    print(f"\n{stages(runs[0].records) if len(runs) == 1 else trials(runs)}\n")
+    print(f"\n{format_stages(runs[0].records) if len(runs) == 1 else format_trials(runs)}\n")
     if any(record.get("ablation/weights_changed") == 0 for run in runs for record in run.records):
         print("The ablation changed no weight: no permutation of living neurons preserves the mask.")
     last = runs[0].records[-1]
@@ -26,7 +26,7 @@ def print_summary(runs: Sequence[Run]) -> None:
     print(f"{counted(sum(len(run.records) for run in runs), 'epoch')} in {seconds:.1f} s. Everything is in {where}")
 
 
-def stages(records: Sequence[Mapping[str, Any]]) -> str:
+def format_stages(records: Sequence[Mapping[str, Any]]) -> str:
     """Formats a table of a run: for each stage with the same masks, accuracies, sparsity and symmetries."""
     starts = sorted({0, *(index for index, record in enumerate(records) if "masked_test_accuracy" in record)})
     rows = []
@@ -37,7 +37,7 @@ def stages(records: Sequence[Mapping[str, Any]]) -> str:
     return table(["epochs", "test at start", *_HEADER], rows)
 
 
-def trials(runs: Sequence[Run]) -> str:
+def format_trials(runs: Sequence[Run]) -> str:
     """Formats a table of trials, ending with the mean and standard deviation of the accuracies."""
     rows = [[run.id, *_columns(run.records[-1])] for run in runs]
     spread = ["mean (deviation)", *[""] * len(_HEADER)]
@@ -47,7 +47,7 @@ def trials(runs: Sequence[Run]) -> str:
     return table(["run", *_HEADER], [*rows, spread])
 
 
-def combinations(cells: Sequence[Cell], records: Sequence[Sequence[Mapping[str, Any]]]) -> str:
+def format_combinations(cells: Sequence[Cell], records: Sequence[Sequence[Mapping[str, Any]]]) -> str:
     """Formats a table of a sweep: for each combination its varying flags and the means over its trials.
 
     Args:

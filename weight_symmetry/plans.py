@@ -93,7 +93,7 @@ class FixedMask(Dense):
         return masks
 
     def statistics(self, shapes: Shapes) -> dict[str, Any]:
-        """Counts the connections that were added so that no input is cut off."""
+        """Counts the connections that were added so that every input keeps one."""
         config = self._config
         added = mask_makers.connections_added(
             config.mask_type,

@@ -58,7 +58,7 @@ def magnitude_masks(
 
 
 def _keep_largest(weight: Array, mask: npt.NDArray[np.bool_], sparsity: float) -> npt.NDArray[np.bool_]:
-    # -1 is below every magnitude: what is cut already comes first.
+    # -1 is below every magnitude: masked weights come first.
     saliency = np.where(mask, np.abs(weight), -1.0).ravel()
     count = max(round(sparsity * mask.size), int(mask.size - mask.sum()))
     kept = np.ones(mask.size, bool)

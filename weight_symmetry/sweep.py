@@ -76,7 +76,7 @@ def main(config: SweepConfig) -> None:
                 failed.append((cell, result))
             bar.update()
     records = grid.records(folder, cells)
-    print(f"\n{outcome.combinations(cells, records)}\n")
+    print(f"\n{outcome.format_combinations(cells, records)}\n")
     done = f"{len(before)} finished before, {len(waiting) - len(failed)} now"
     print(f"{counted(len(cells), 'combination')}: {done}: {folder}")
     if any(records):
@@ -89,7 +89,7 @@ def main(config: SweepConfig) -> None:
 
 def _check_flags(driver: str, cells: Sequence[grid.Cell]) -> None:
     """Raises UsageError unless the driver has the flags of all cells; their values are not checked."""
-    # NumPy, which these import, takes a tenth of a second that --help need not wait for.
+    # These import NumPy, which takes a tenth of a second that --help need not wait for.
     from weight_symmetry import mask_config, prune_config
 
     config = {

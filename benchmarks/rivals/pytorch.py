@@ -44,7 +44,7 @@ def prune_and_data_loader(problem: Problem, finished: Finished) -> Sequence[npt.
 
 
 def resident(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:
-    """Trains on tensors held whole, with the fused Adam; weights are kept masked and their gradients masked."""
+    """Trains on resident tensors with the fused Adam; weights and gradients are multiplied by the mask."""
     harness.pytorch_threads(problem.threads)
     import torch
 

@@ -20,7 +20,7 @@ class Problem:
       inputs: The inputs x, float32 `[batch, n]`.
       weights: The weights, float32 `[n (n + 1) / 2, outputs]`, in the order of `pairs`.
       upstream: The gradient by the outputs, float32 `[batch, outputs]`.
-      threads: How many threads to use.
+      threads: The number of threads.
     """
 
     inputs: Floats

@@ -31,12 +31,12 @@ def test_one_value_has_a_mean_and_no_deviation(tmp_path: pathlib.Path) -> None:
         finished(tmp_path, "train-1", {"test_accuracy": 0.5, "validation_accuracy": 0.25}),
         finished(tmp_path, "train-2", {"test_accuracy": 0.7}),
     ]
-    last = outcome.trials(runs).splitlines()[-1]
+    last = outcome.format_trials(runs).splitlines()[-1]
     assert "60.00% (14.14%)" in last and last.endswith("  25.00%")
 
 
 def test_what_a_run_did_not_record_is_a_dash(tmp_path: pathlib.Path) -> None:
-    (_, line) = outcome.stages(finished(tmp_path, "train-1", {"test_accuracy": None}).records).splitlines()
+    (_, line) = outcome.format_stages(finished(tmp_path, "train-1", {"test_accuracy": None}).records).splitlines()
     assert line.split() == ["1", "-", "-", "-", "0.00%", "0", "-", "-"]
 
 
@@ -52,7 +52,7 @@ def test_a_sweep_ends_with_the_means_of_each_combination(tmp_path: pathlib.Path)
     # The runs of the third are gone from the summary, and the fourth has never ended.
     for cell, names in zip(cells, (("a", "b"), ("c",), ("e",)), strict=False):
         grid.write_result(tmp_path, cell, grid.Result(0, "", 1.0, names))
-    assert outcome.combinations(cells, grid.records(tmp_path, cells)).splitlines() == [
+    assert outcome.format_combinations(cells, grid.records(tmp_path, cells)).splitlines() == [
         "mask_type  mask_sparsity  trials  test at end  deviation  validation  sparsity",
         "random               0.5       2       60.00%     14.14%      50.00%    50.00%",
         "random               0.9       1       90.00%                      -    90.00%",
@@ -60,5 +60,5 @@ def test_a_sweep_ends_with_the_means_of_each_combination(tmp_path: pathlib.Path)
         "symmetric            0.9       -            -                      -         -",
     ]
     (only,) = grid.cells("train", "epochs=1")
-    assert outcome.combinations([only], [[accuracies["d"]]]).splitlines()[1].split() == ["1", "1", "-", "-", "-"]
+    assert outcome.format_combinations([only], [[accuracies["d"]]]).splitlines()[1].split() == ["1", "1", "-", "-", "-"]
     assert grid.records(tmp_path / "none", [only]) == [[]]
