@@ -11,8 +11,7 @@ from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments.staged import study as staged
 from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.lab.training.study_trials import Trained, Training
+from weirdonetworks.lab.training.study import Study, Trained, Training
 
 SHORT = ("--network=Residual", "--stages=2", "--examples=500", "--epochs=2", "--execution=graph")
 CONFIG = staged.StagedConfig(network="ExpansionSerial", stages=2, examples=300, epochs=1, execution="graph")

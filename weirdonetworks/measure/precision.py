@@ -1,7 +1,8 @@
-"""Copies of networks in another floating-point type, to tell rounding errors from the network's own."""
+"""Copies of networks with other variables, as in another floating-point type, where rounding errors can be told."""
 
 import copy
-from typing import TypeVar
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import sonnet as snt
 import tensorflow as tf
@@ -37,16 +38,35 @@ def in_dtype(module: Module, dtype: tf.DType) -> Module:
     others = [each for each in variables_of(module) if each.dtype.is_floating and each.dtype != dtype]
     if not others:
         return module
+    cast = [
+        tf.Variable(tf.cast(each, dtype), trainable=each.trainable, name=each.name.partition(":")[0]) for each in others
+    ]
+    return with_variables(module, others, cast)
+
+
+def with_variables(module: Module, variables: Iterable[tf.Variable], others: Iterable[Any]) -> Module:
+    """Copies a module, its variables replaced wherever it reaches them by attributes; the original is unchanged.
+
+    >>> linear = snt.Linear(1, with_bias=False)
+    >>> _ = linear(tf.ones([1, 2]))
+    >>> with_variables(linear, [linear.w], [tf.constant([[2.0], [2.0]])])(tf.ones([1, 2])).numpy().item()
+    4.0
+
+    Args:
+      module: A module, called once so that its variables exist.
+      variables: Some of them.
+      others: The replacement of each.
+
+    Raises:
+      TypeError: If the module cannot be copied.
+    """
     # `copy.deepcopy` uses the memo's entry for an object in place of a copy of it.
-    memo: dict[int, object] = {
-        id(each): tf.Variable(tf.cast(each, dtype), trainable=each.trainable, name=each.name.partition(":")[0])
-        for each in others
-    }
+    memo: dict[int, Any] = {id(variable): other for variable, other in zip(variables, others, strict=True)}
     try:
         return copy.deepcopy(module, memo)
     except (TypeError, NotImplementedError) as error:
         raise TypeError(
-            f"module (={module!r}) must be one that can be copied ({error}). Build it anew on {dtype.name} inputs."
+            f"module (={module!r}) must be one that can be copied ({error}): let it hold no open file or thread."
         ) from error
 
 

@@ -15,8 +15,7 @@ from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.hooks import Following
-from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, Trained, Training, final, percent, spread
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.nets.small.activation_mlp import AllActivations
 

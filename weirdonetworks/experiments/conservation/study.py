@@ -16,7 +16,7 @@ from weirdonetworks.lab import plots
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop
-from weirdonetworks.lab.training.drift import DriftMonitor
+from weirdonetworks.lab.training.hooks import DriftMonitor
 from weirdonetworks.lab.training.study import Study, Trained, final
 from weirdonetworks.measure.conserved import Conserved, conserved_quantities
 from weirdonetworks.measure.layer_chain import layers_of

@@ -17,8 +17,7 @@ from weirdonetworks.lab.data.datasets import Dataset, Split
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop
-from weirdonetworks.lab.training.study import Study, Trained, final, percent
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, Trained, Training, final, percent
 from weirdonetworks.lab.training.trainer import Resident
 
 

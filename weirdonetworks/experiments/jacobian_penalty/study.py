@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from weirdonetworks.algebra.transforms import rotation
 from weirdonetworks.experiments.jacobian_penalty import JacobianPenaltyConfig
+from weirdonetworks.experiments.jacobian_penalty.penalty import JacobianPenalty
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots
 from weirdonetworks.lab.config import RunOptions
@@ -15,7 +16,6 @@ from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop
-from weirdonetworks.lab.training.penalties import JacobianPenalty
 from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.measure import stability
 from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative, local_equivariance_error

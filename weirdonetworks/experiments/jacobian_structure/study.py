@@ -19,8 +19,7 @@ from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop
-from weirdonetworks.lab.training.study import Study, percent, spreads
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, Training, percent, spreads
 from weirdonetworks.measure.jacobian import InvariantDirections, VectorField, jacobian_along, spectrum
 from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative_by_layer
 from weirdonetworks.measure.stability import Floats

@@ -14,8 +14,7 @@ from weirdonetworks.lab.config import RunOptions, TrainingConfig
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop
-from weirdonetworks.lab.training.study import Study, percent
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, Training, percent
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
 
 CHOICES = ("random", "local", "representatives")

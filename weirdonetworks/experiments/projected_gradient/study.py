@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from weirdonetworks.algebra.transforms import ImageTransform, rotation
-from weirdonetworks.experiments.projected_gradient import ProjectedGradientConfig
+from weirdonetworks.experiments.projected_gradient import ProjectedGradientConfig, projection
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, projection
+from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.lab.training.trainer import of_loss
 from weirdonetworks.measure.stability import measure_stability

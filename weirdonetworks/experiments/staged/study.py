@@ -14,8 +14,7 @@ from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import loop, objectives
-from weirdonetworks.lab.training.study import Study, Trained, final, percent
-from weirdonetworks.lab.training.study_trials import Training
+from weirdonetworks.lab.training.study import Study, Trained, Training, final, percent
 from weirdonetworks.lab.training.trainer import Resident
 
 

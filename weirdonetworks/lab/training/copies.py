@@ -6,9 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from weirdonetworks.lab.training.functional import with_values
 from weirdonetworks.lab.training.state import TrainState
-from weirdonetworks.measure.precision import variables_of
+from weirdonetworks.measure.precision import variables_of, with_variables
 
 
 class Copies:
@@ -56,7 +55,9 @@ class Copies:
 
         def one(elements: tuple[list[tf.Tensor], tuple[tf.Tensor, ...]]) -> tuple[Any, list[tf.Tensor]]:
             tensors, own = elements
-            network, values = with_values(self._network, self._variables, tensors)
+            pairs = zip(tensors, self._variables, strict=True)
+            values = [StandIn(tensor, variable.trainable) for tensor, variable in pairs]
+            network = with_variables(self._network, self._variables, values)
             parameters = [value.value() for value in values if value.trainable]
             result = function(network, parameters, *own)
             changed[:] = [index for index, value in enumerate(values) if value.value() is not tensors[index]]
@@ -86,3 +87,53 @@ class Copies:
     def _stored(self, index: tf.Tensor) -> None:
         for variable, stack in self._states.values():
             stack.scatter_update(tf.IndexedSlices(variable[tf.newaxis], index[tf.newaxis]))
+
+
+class StandIn(tf.Variable):
+    """A tensor in place of a variable; its value is what was assigned last.
+
+    >>> value = StandIn(tf.constant([1.0, 2.0]), trainable=True)
+    >>> _ = value.assign_add([1.0, 1.0])
+    >>> (value * 2.0).numpy().tolist()
+    [4.0, 6.0]
+    """
+
+    def __init__(self, tensor: tf.Tensor, trainable: bool):
+        """Starts from a tensor.
+
+        Args:
+          tensor: The first value.
+          trainable: Whether a module counts it among its trainable variables.
+        """
+        self._tensor = tensor
+        self._trainable = trainable
+
+    trainable = property(lambda self: self._trainable)
+    dtype = property(lambda self: self._tensor.dtype)
+    shape = property(lambda self: self._tensor.shape)
+    name = property(lambda self: "stand_in")
+
+    def value(self) -> tf.Tensor:
+        """Returns the tensor assigned last."""
+        return self._tensor
+
+    read_value = _AsTensor = value  # The two other names under which TensorFlow reads a variable.
+
+    def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
+        return tf.convert_to_tensor(self._tensor, dtype, name=name)
+
+    def assign(self, value: Any, *_: Any, **__: Any) -> "StandIn":
+        """Assigns a new value of the same shape and type."""
+        self._tensor = tf.ensure_shape(tf.convert_to_tensor(value, self.dtype), self.shape)
+        return self
+
+    def assign_add(self, delta: Any, *_: Any, **__: Any) -> "StandIn":
+        """Adds to the value."""
+        return self.assign(self._tensor + tf.convert_to_tensor(delta, self.dtype))
+
+    def assign_sub(self, delta: Any, *_: Any, **__: Any) -> "StandIn":
+        """Subtracts from the value."""
+        return self.assign(self._tensor - tf.convert_to_tensor(delta, self.dtype))
+
+    def __repr__(self) -> str:
+        return f"StandIn({self._tensor!r})"

@@ -1,13 +1,15 @@
 """Hooks: callbacks before and after each epoch of a training."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
+
+from weirdonetworks.measure.conserved import Conserved, drift
 
 
 class Hook:
@@ -66,6 +68,32 @@ class Following(Hook):
     def after_epoch(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         """Measures at the end of the epoch."""
         return self._measure() if self._at_end else {}
+
+
+class DriftMonitor(Hook):
+    """A hook that records the drift of quantities since it was made, with the network at its initial weights.
+
+    >>> from weirdonetworks.measure.conserved import conserved_quantities
+    >>> network = snt.nets.MLP([3, 2])
+    >>> _ = network(tf.zeros([1, 4]))
+    >>> monitor = DriftMonitor(conserved_quantities(network, tf.nn.sparse_softmax_cross_entropy_with_logits))
+    >>> monitor.after_epoch({})
+    {'drift/layer_0/balance': 0.0, 'drift/layer_0/equal_units': 0.0, 'drift/layer_1/class_sums': 0.0}
+    """
+
+    def __init__(self, quantities: Sequence[Conserved]):
+        """Measures the initial values of the quantities."""
+        self.quantities = tuple(quantities)
+        self._before = [each.value() for each in self.quantities]
+
+    def after_epoch(self, record: Mapping[str, Any]) -> dict[str, float]:
+        """Measures the drift of the quantities.
+
+        Returns:
+          The drift of each quantity, as `measure.conserved.drift`, under `drift/` and its name.
+        """
+        pairs = zip(self.quantities, self._before, strict=True)
+        return {f"drift/{each.name}": drift(before, each.value()) for each, before in pairs}
 
 
 class Progress(Hook):

@@ -13,10 +13,10 @@ import tensorflow as tf
 from weirdonetworks.lab import machine
 from weirdonetworks.lab.data.datasets import Examples, Split
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.training.compiled import Compiled
 from weirdonetworks.lab.training.copies import Copies
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.optimizers import Optimizer
-from weirdonetworks.lab.training.programs import Program
 from weirdonetworks.lab.training.state import TrainState
 
 EXECUTIONS = ("auto", "xla", "graph")
@@ -133,8 +133,8 @@ class Trainer:
 
     def _compile(self) -> None:
         compiled = self.execution == "xla"
-        self._compiled_epoch = Program(self._epoch, jit_compile=compiled)
-        self._compiled_evaluation = Program(self._evaluation, jit_compile=compiled)
+        self._compiled_epoch = Compiled(self._epoch, jit_compile=compiled)
+        self._compiled_evaluation = Compiled(self._evaluation, jit_compile=compiled)
 
     def build(self, objective: Objective) -> tuple[str, ...]:
         """Calls an objective on one training example, which creates variables; returns the names of its metrics."""

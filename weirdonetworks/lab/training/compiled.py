@@ -14,7 +14,7 @@ _compiled: dict[tuple[str, bool], Any] = {}  # By the graph's fingerprint, and w
 _compiling = threading.Lock()
 
 
-class Program:
+class Compiled:
     """A function of tensors, traced once for each shape of its inputs and compiled once for each graph.
 
     TensorFlow compiles every `tf.function` separately, and XLA's executables stay in memory until the process ends. A
@@ -23,7 +23,7 @@ class Program:
 
     >>> import tensorflow as tf
     >>> def multiplication(weight):
-    ...     return Program(lambda number: weight * number, jit_compile=False)
+    ...     return Compiled(lambda number: weight * number, jit_compile=False)
     >>> double, triple = multiplication(tf.Variable(2.0)), multiplication(tf.Variable(3.0))
     >>> double(tf.constant(5.0)).numpy().item(), triple(tf.constant(5.0)).numpy().item()
     (10.0, 15.0)

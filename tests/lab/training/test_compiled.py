@@ -12,8 +12,8 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests import registry
-from weirdonetworks.lab.training import programs
-from weirdonetworks.lab.training.programs import Program, fingerprint
+from weirdonetworks.lab.training import compiled
+from weirdonetworks.lab.training.compiled import Compiled, fingerprint
 
 BATCH = np.random.default_rng(0).normal(size=[8, 5]).astype(np.float32)
 Function = Callable[..., tf.Tensor]
@@ -27,7 +27,7 @@ class Descent:
         self.network = snt.nets.MLP([width, 1])
         self.network(tf.constant(BATCH))
         self.rate, self.steps = rate, steps
-        self.program = Program(self.losses, jit_compile=jit_compile)
+        self.program = Compiled(self.losses, jit_compile=jit_compile)
 
     def losses(self, batch: tf.Tensor) -> tf.Tensor:
         def step(index: tf.Tensor, losses: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
@@ -72,12 +72,12 @@ def test_each_program_gives_what_a_function_of_its_own_gives(jit_compile: bool) 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_programs_of_one_graph_are_compiled_once(jit_compile: bool) -> None:
     Descent(width=6, jit_compile=jit_compile).run()
-    compiled = len(programs._compiled)
+    before = len(compiled._compiled)
     for seed in range(3):
         Descent(width=6, seed=seed, jit_compile=jit_compile).run()
-    assert len(programs._compiled) == compiled
+    assert len(compiled._compiled) == before
     Descent(width=7, jit_compile=jit_compile).run()
-    assert len(programs._compiled) == compiled + 1
+    assert len(compiled._compiled) == before + 1
 
 
 def test_a_program_is_traced_once_for_each_shape() -> None:
@@ -87,7 +87,7 @@ def test_a_program_is_traced_once_for_each_shape() -> None:
         traced.append(values.shape)
         return 2 * values
 
-    program = Program(double, jit_compile=False)
+    program = Compiled(double, jit_compile=False)
     for rows in (2, 3, 2, 3):
         assert program(tf.ones([rows])).numpy().tolist() == [2.0] * rows
     assert program(tf.constant([1, 2])).dtype == tf.int32
@@ -169,6 +169,6 @@ def test_what_is_compiled_keeps_no_object_and_no_variable() -> None:
 
 
 def test_an_error_within_names_its_cause() -> None:
-    program = Program(lambda values: tf.debugging.check_numerics(1 / values, "division"), jit_compile=False)
+    program = Compiled(lambda values: tf.debugging.check_numerics(1 / values, "division"), jit_compile=False)
     with pytest.raises(tf.errors.InvalidArgumentError, match="division"):
         program(tf.constant(0.0))

@@ -9,11 +9,11 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra import image_rotations
+from weirdonetworks.experiments.jacobian_penalty.penalty import JacobianPenalty
 from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.training import loop, objectives
-from weirdonetworks.lab.training.penalties import JacobianPenalty
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative, local_equivariance_error
 

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.algebra.transforms import ImageTransform, rotation
+from weirdonetworks.experiments.projected_gradient import projection
 from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.training import objectives, projection
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.optimizers import Momentum
 from weirdonetworks.lab.training.trainer import Direction, Resident, Trainer, of_loss
 from weirdonetworks.measure.stability import outputs_over, transformation_variance
