@@ -10,6 +10,7 @@ import tensorflow as tf
 from tests import registry
 from tests.conformance.comparison import assert_close
 from weirdonetworks.measure.precision import in_dtype
+from weirdonetworks.nets.sets.pooled_sets import DeepSets
 
 FLOAT64 = [entry for entry in registry.NETWORKS if entry.float64 and entry.dtype.is_floating]
 
@@ -81,3 +82,13 @@ def test_bad_use_is_refused() -> None:
         in_dtype(Fixed(), tf.int32)
     with pytest.raises(TypeError, match=r"can be copied \(no copies\)"):
         in_dtype(Fixed(), tf.float64)
+
+
+def test_a_network_that_has_found_its_type_is_copied_into_another() -> None:
+    network, inputs = DeepSets([4], [2]), tf.ones([1, 3, 2])
+    for _ in range(2):  # The second call finds the weights of the first.
+        network(inputs)
+    assert in_dtype(network, tf.float64)(tf.cast(inputs, tf.float64)).dtype == tf.float64
+    assert network(inputs).dtype == tf.float32
+    with pytest.raises(ValueError, match="must be float32"):
+        network(tf.cast(inputs, tf.float64))

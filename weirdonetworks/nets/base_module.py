@@ -48,6 +48,10 @@ class BaseModule(snt.Module):
             elif inspect.isfunction(method) and _takes_inputs(name, method):
                 setattr(cls, name, _in_the_type_of_inputs(method))
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy may be given weights of another type, as `measure.precision.in_dtype` does.
+        return {name: value for name, value in vars(self).items() if name != "_types_found"}
+
     def _weight_types(self) -> tuple[tf.DType, ...]:
         """The floating-point types of all variables; empty before the first call."""
         if not getattr(self, "_types_found", ()):
