@@ -30,6 +30,7 @@ def test_pairs_are_balanced_and_of_two_different_images() -> None:
     assert (found != partners(labels, (1, 3))).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_each_partner_is_as_likely_as_any_other() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1])
     drawn = np.array([partners(labels, (seed, 0)) for seed in range(2000)])
@@ -98,6 +99,7 @@ def only(folder: pathlib.Path) -> pathlib.Path:
     return directory
 
 
+@pytest.mark.slow
 def test_it_compares_and_classifies(done: Done) -> None:
     folder, process = done
     assert (process.returncode, process.stderr) == (0, "")

@@ -67,6 +67,7 @@ print(step(1), step(64), step(64, rows=28))
 """
 
 
+@pytest.mark.slow
 def test_a_step_holds_no_whole_map() -> None:
     """All pixels by all, in both heads of 64 images, would take 0.29 GiB, more than once."""
     done = subprocess.run([sys.executable, "-c", STEP], capture_output=True, text=True, timeout=300, check=True)

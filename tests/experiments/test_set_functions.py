@@ -170,6 +170,7 @@ def test_bad_input_is_one_clear_line(flag: str, words: str, tmp_path: pathlib.Pa
     assert words in done.stderr
 
 
+@pytest.mark.slow
 def test_images_are_loaded_for_tasks_of_images_alone(tmp_path: pathlib.Path) -> None:
     quick = ("--sets=150", "--epochs=1", "--networks=deep_sets", "--widths=", "--sizes=", "--execution=graph")
     nowhere = ("--dataset=CIFAR10", f"--data_dir={tmp_path}/none", f"--experiment_dir={tmp_path}/runs")
