@@ -8,6 +8,7 @@ that moves the parameters w along M w, M a symmetric matrix, conserves w M w; on
     scale         weights whose scale a norm removes                      |in|^2, a number a unit, or one for a layer
     translation   classes of a softmax, L(z + c) = L(z)                   the sum over classes, a number an input
     permutation   units with f(z P) = f(z) P                              which units are equal
+
 with `in` the incoming weights of a unit and its bias (or, where a norm comes before the unit, that norm's scale and
 offset), and `out` its outgoing weights. The units of a convolution are its channels, at all positions at once; pooling
 and flattening do not mix them. Permutations are a discrete symmetry and have no such quantity. But units with equal

@@ -44,6 +44,7 @@ class Averaged(snt.Module):
 
     The network is called once, on `[elements * batch, ...]`. How far the laws f(h x) = f(x) and f(h x)[g] = f(x)[g h]
     hold depends on the elements:
+
         an action, a bare group    the whole orbit: exact
         Orbit(action, ...)         of a large group a sample, fresh in training if asked for: exact in expectation only
         ListedElements(action, e)  chosen elements; with e = action.ball(radius) approximately invariant to small moves

@@ -22,7 +22,9 @@ class BaseModule(snt.Module):
 
     The first call creates the weights in the type of its inputs, as Sonnet's layers do. Later inputs must have that
     type, or float16 or bfloat16 with float32 weights, which is mixed precision:
+
         f(x) = f_w(x) with w cast to the type of x,    outputs of that type, gradients of the float32 weights.
+
     Any other type raises a ValueError. Classes converted by `snt.mixed_precision.modes` work too.
 
     >>> import weirdonetworks

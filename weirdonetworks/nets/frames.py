@@ -53,10 +53,12 @@ class Standard:
 
 class TurnFrame:
     """Frames of square images under quarter turns, or all symmetries of the square, from the images' moments.
+
     The canonical form is the image g x with the largest second moment sum x (row^2 - column^2) about the centre; among
     equals, that with most mass at the top; then, at the left; then the first in descending lexicographic order of the
     pixels. Images that still tie are equal. So it is the same for x and s.x without exception, including symmetric
     images and chance ties.
+
     The frame is the canonical form and its images under the elements that preserve the axes: 2 of the 4 turns, 4 of the
     8 symmetries of the square. This set does not change where mass shifts from top to bottom or from left to right, so
     a frame average is discontinuous only where the second moments tie (on 2 x 2 pixels they always do); a function of
@@ -121,6 +123,7 @@ class SortFrame:
     """Frames of sets `[batch, items, features]` under the symmetric group: the items sorted, once by each feature.
     The canonical form is sorted lexicographically by the features; the frame holds, for each feature, the items sorted
     with that feature as the first key. Items that tie are equal, so both are the same for x and s.x.
+
     The canonical form is discontinuous where two different items have the same first feature. A frame average is
     discontinuous at more points, where they have any feature in common, but there only one of its terms jumps.
 

@@ -144,6 +144,7 @@ class LiftingConv2D(_GroupConvolution):
     The elements are in the order of `group.elements()`: quarter turns counter-clockwise are 0 to 3, and with
     reflections 4 to 7 are the same after the exchange of left and right. Images need not be square, nor G contain a
     turn.
+
     The law is exact where the filter positions are symmetric about the centre of the image. With a stride they often
     are not, and `SAME` then pads asymmetrically; images of such a size raise a ValueError.
 

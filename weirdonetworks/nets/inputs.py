@@ -1,4 +1,5 @@
 """Checks of arguments, inputs and outputs that all layers share.
+
 A `checked_...` function returns the value, converted where needed; a `check_...` function returns nothing. Each raises
 a `ValueError` or `TypeError` that names the argument, shows the value and states the rule, on one line.
 """
@@ -183,6 +184,7 @@ def checked_units(inputs: tf.Tensor) -> tf.Tensor:
 
 def checked_set(inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, tf.Tensor | None]:
     """Checks a batch of sets, and replaces masked items by 0.
+
     An empty set raises a `ValueError` where the mask's values are known, in eager mode or as a constant, and an
     `InvalidArgumentError` when a graph runs; under XLA, which drops assertions, it goes unnoticed.
 

@@ -1,4 +1,4 @@
-"""Augmentation whose extent is learned with the network: how far it may turn, shift and stretch its images."""
+"""Learned data augmentation: random affine maps of images whose magnitudes are trained with the network."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,7 +11,8 @@ from weirdonetworks.algebra.arrays import at_least, finite
 from weirdonetworks.nets.averaged import Averaged
 from weirdonetworks.nets.inputs import check_type, checked_images, checked_seed
 
-# What moves the point (x, y, 1): x to the right, y upwards, the origin in the middle, 1 half the longer side.
+# Generators acting on points (x, y, 1): x to the right, y upwards, from the image's centre, in units of half its longer
+# side.
 GENERATORS = {
     "right": ((0, 0, 1), (0, 0, 0), (0, 0, 0)),
     "up": ((0, 0, 0), (0, 0, 1), (0, 0, 0)),
@@ -20,18 +21,19 @@ GENERATORS = {
     "stretch": ((1, 0, 0), (0, -1, 0), (0, 0, 0)),
     "shear": ((0, 1, 0), (1, 0, 0), (0, 0, 0)),
 }
-# Of the exponential series. For matrices of a norm below 20 it is good to 1e-8 of the exponential's norm, in float32 to
-# 3e-5 however small they are: each squaring doubles the rounding.
+# Of the exponential series. For matrices of norm below 20 its relative error is 1e-8, in float32 3e-5 even for small
+# ones: each squaring doubles the rounding error.
 TERMS, SQUARINGS = 8, 6
 
 
 class LearnedRange(tf.Module):
-    """Affine maps of images drawn from a range whose widths are learned: elements for `Averaged`.
+    """Random affine maps of images with learned ranges: elements for `Averaged`.
 
         T(exp(sum_i e_i w_i G_i)) x,    each e_i uniform in [-1, 1]
 
-    with the generators G_i of affine maps, T the map of images that they make, bilinear, and widths w_i > 0. In
-    training each image is moved by one draw of its own; else all are by the same few, which are evenly spread.
+    with the generators G_i of affine maps, T the action of an affine map on images by bilinear interpolation, and
+    widths w_i > 0. In training each image is transformed by one random draw of its own; otherwise all images by the
+    same few, evenly spread draws.
     """
 
     def __init__(
@@ -62,14 +64,14 @@ class LearnedRange(tf.Module):
         """The widths w, in the order of the generators.
 
         Raises:
-          ValueError: If no images have been moved yet.
+          ValueError: If the module has not been called.
         """
         if not hasattr(self, "raw_widths"):
             raise ValueError("The module must be called once before it has widths.")
         return tf.math.softplus(self.raw_widths)
 
     def width_penalty(self) -> tf.Tensor:
-        """Computes what is to be added to the loss, `-strength * |w|`: the wider, the less.
+        """Computes the regulariser to add to the loss, `-strength * |w|`, which rewards large widths.
 
         Raises:
           ValueError: If no images have been moved yet.
@@ -77,30 +79,30 @@ class LearnedRange(tf.Module):
         return -self.strength * tf.norm(self.widths)
 
     def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Moves images `[batch, height, width, channels]` to `[draws, batch, height, width, channels]`.
+        """Transforms images `[batch, height, width, channels]` to `[draws, batch, height, width, channels]`.
 
         Args:
-          inputs: The images. Of half precision they are moved in float32.
-          is_training: Whether maps are drawn, one for each image.
-          seed: What they are drawn by, two integers, new at each step.
+          inputs: The images. Half-precision images are transformed in float32.
+          is_training: Whether to draw a random map for each image.
+          seed: Seed of the maps, two integers, new at each step.
 
         Raises:
-          ValueError: If the inputs are no images or of another type than at the first call, `is_training` is missing,
-            or a seed is needed and there is none or no such.
+          ValueError: If the inputs are not images or have another type than at the first call, `is_training` is
+            missing, or a seed is needed and missing or not two integers.
         """
         given = checked_images(inputs)
         if is_training is None and self.resample:
             raise ValueError("is_training (=None) must be given: True or False.")
         images = tf.cast(given, tf.float32) if given.dtype.size < 4 else given
         if not hasattr(self, "raw_widths"):
-            start = self._width + math.log(-math.expm1(-self._width))  # What softplus takes to the width.
+            start = self._width + math.log(-math.expm1(-self._width))  # The inverse of softplus at the width.
             self.raw_widths = tf.Variable(tf.constant(start, images.dtype, [len(self._generators)]), name="raw_widths")
         check_type(images, self.raw_widths.dtype)
         moved = self.fill + move(images - self.fill, _exponential(-self._drawn(images, is_training, seed)))
         return tf.cast(tf.transpose(moved, [1, 0, 2, 3, 4]), given.dtype)
 
     def _drawn(self, images: tf.Tensor, is_training: bool | None, seed: tf.Tensor | None) -> tf.Tensor:
-        """Draws from the algebra, `[batch, 1, 3, 3]`, or takes the fixed draws, `[samples, 3, 3]`."""
+        """Returns random elements of the Lie algebra, `[batch, 1, 3, 3]`, or the fixed ones, `[samples, 3, 3]`."""
         if not (is_training and self.resample):
             draws = tf.constant(self._draws, images.dtype)
         else:
@@ -111,13 +113,14 @@ class LearnedRange(tf.Module):
 
 
 class LearnedAugmentation(Averaged):
-    """`Averaged` over random affine maps of images, whose widths are learned as the network's weights are.
+    """A network averaged over random affine maps of its images, whose ranges are trained with its weights.
 
         f(x) = mean of network(T(exp(sum_i e_i w_i G_i)) x) over draws of e; see `LearnedRange`
 
-    The training loss alone would shrink the widths, since what was moved is harder to tell. To the loss is added
-    `width_penalty`, which rewards them, and they grow until moving costs more than that. So a width depends on
-    `strength`, and what costs the network nothing grows without bound, whether or not the data contain it.
+    The training loss alone would shrink the widths, since transformed images are harder to classify. `width_penalty` is
+    added to the loss and rewards large widths, which grow until the loss outweighs it. So the widths depend on
+    `strength`, and the width of a map that does not change the loss grows without bound, whether or not the data have
+    that symmetry.
 
     >>> import sonnet as snt
     >>> network = snt.Sequential([snt.Flatten(), snt.Linear(3)])
@@ -146,19 +149,19 @@ class LearnedAugmentation(Averaged):
 
         Args:
           network: A module or function from images `[batch, height, width, channels]` to `[batch, ...]`.
-          strength: What the length of the vector of widths is rewarded with, at least 0.
-          generators: Which maps are drawn: `right` and `up`, shifts, a width of 1 being half the image's longer side;
-            `rotation`, in radians; `zoom`, `stretch` across against upwards, and `shear`, the same along the diagonals,
-            as logarithms of a factor.
-          width: Each width at first, above 0.
-          samples: How many draws are averaged outside training.
-          fill: The value of everything outside the image, finite.
-          resample: Whether training draws anew; else it averages the draws of evaluation too.
+          strength: The coefficient of the norm of the widths in `width_penalty`, at least 0.
+          generators: The kinds of maps: the shifts `right` and `up`, in units of half the image's longer side;
+            `rotation`, in radians; and as logarithms of a factor `zoom`, `stretch` of width against height, and
+            `shear`, the same along the diagonals.
+          width: The initial value of each width, above 0.
+          samples: The number of maps averaged outside training.
+          fill: The value of pixels outside the image, finite.
+          resample: Whether training draws new maps; if not, it averages the same maps as evaluation.
           name: The module's name.
 
         Raises:
-          TypeError: If the network cannot be called, samples is no integer, or another number is none.
-          ValueError: If a number is out of range, or the generators are not different ones of these, one at least.
+          TypeError: If the network is not callable, `samples` is not an integer, or another argument is not a number.
+          ValueError: If a number is out of range, or the generators are not distinct ones of these, at least one.
         """
         super().__init__(network, LearnedRange(strength, generators, width, samples, fill, resample), name=name)
 
@@ -168,20 +171,20 @@ class LearnedAugmentation(Averaged):
         return self.elements.widths
 
     def width_penalty(self) -> tf.Tensor:
-        """Computes what is to be added to the loss, as `LearnedRange.width_penalty`."""
+        """Computes the regulariser to add to the loss, as `LearnedRange.width_penalty`."""
         return self.elements.width_penalty()
 
     def __call__(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Maps images `[batch, height, width, channels]` to what the network gives, averaged; see `Averaged`."""
+        """Maps images `[batch, height, width, channels]` to the network's averaged outputs; see `Averaged`."""
         outputs = super().__call__(inputs, is_training, seed)
-        self.raw_widths = self.elements.raw_widths  # Where a checkpoint has them.
+        self.raw_widths = self.elements.raw_widths  # The path of the variable in checkpoints.
         return outputs
 
 
 def move(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """Moves images by affine maps, bilinearly, differentiable in both; what comes from outside is 0.
+    """Transforms images by affine maps with bilinear interpolation, differentiable in both; outside the image is 0.
 
-    To the point p comes what is at `matrix @ p`; see `GENERATORS` for the points.
+    The output at the point p is the input at `matrix @ p`; see `GENERATORS` for the coordinates.
 
     >>> half_a_turn = tf.constant([[[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]]])
     >>> move(tf.constant([[[[1.0], [2.0]], [[3.0], [4.0]]]]), half_a_turn).numpy().round(3).ravel().tolist()
@@ -189,10 +192,10 @@ def move(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
 
     Args:
       images: `[batch, height, width, channels]`.
-      matrices: `[maps, 3, 3]` for all images, or `[batch, maps, 3, 3]` for each its own; the last row (0, 0, 1).
+      matrices: `[maps, 3, 3]` for all images, or `[batch, maps, 3, 3]` per image; the last row (0, 0, 1).
 
     Returns:
-      The images moved, `[batch, maps, height, width, channels]`.
+      The transformed images, `[batch, maps, height, width, channels]`.
     """
     _, height, width, channels = images.shape
     rows, columns = np.divmod(np.arange(height * width), width)
@@ -224,7 +227,7 @@ def _exponential(matrices: tf.Tensor) -> tf.Tensor:
 
 
 def _evenly_spread(samples: int, dimensions: int) -> npt.NDArray[np.float64]:
-    """Spreads points over the cube [-1, 1]^dimensions so that each coordinate takes evenly spaced values."""
+    """Makes points in the cube [-1, 1]^dimensions, each coordinate of which takes evenly spaced values."""
     values = (2 * np.arange(samples) + 1) / samples - 1
     rng = np.random.default_rng(0)
     return np.stack([rng.permutation(values) for _ in range(dimensions)], axis=1)

@@ -1,4 +1,4 @@
-"""The orbit of a batch: all images g x of its inputs under elements of an action, at once."""
+"""Orbits of batches: the images g x of inputs under all, sampled or chosen elements of an action."""
 
 import dataclasses
 import functools
@@ -17,12 +17,12 @@ from weirdonetworks.nets.inputs import checked_seed, flattened
 
 Table: TypeAlias = npt.NDArray[Any] | tf.Tensor
 
-POOL = 1024  # Elements of a large permutation group that samples inside a graph are products of.
-PURPOSE = 0x0B17  # Tells the seed of a sample from those that a network derives from the same one.
+POOL = 1024  # Fixed elements of a large permutation group, whose products are the samples drawn inside a graph.
+PURPOSE = 0x0B17  # Makes the seed of a sample differ from those that a network derives from the same one.
 
 
 class ListedElements:
-    """The map from inputs x to g x, for some elements g of an action, always the same.
+    """The map from inputs x to their images g x under fixed elements g of an action.
 
         images(x)[i] = g_i x,    x of shape [batch, ...], images(x) [elements, batch, ...]
 
@@ -37,15 +37,15 @@ class ListedElements:
     """
 
     def __init__(self, action: ActionLike, elements: Elements):
-        """Takes some elements.
+        """Sets the action and the elements.
 
         Args:
-          action: Acts on the inputs; a bare group or image transformations as `algebra.actions.as_action` reads them.
+          action: The action on the inputs; or a bare group or image transformations, as in `algebra.actions.as_action`.
           elements: Some of its elements, at least one, such as `action.ball(radius)` or `action.sample(num, seed)`.
 
         Raises:
-          TypeError: If there is no action.
-          ValueError: If it cannot be on numbers, or there is no element.
+          TypeError: If `action` is none of these.
+          ValueError: If it cannot act on real numbers, or there is no element.
         """
         self.action = as_action("action", action)
         self.elements = np.asarray(elements)
@@ -61,8 +61,8 @@ class ListedElements:
         """Maps inputs `[batch, ...]` to their images `[elements, batch, ...]`.
 
         Args:
-          inputs: Examples of a shape that the action acts on, floating point.
-          seed: Two integers, for a sample of this call's own of an `Orbit` with `resample`; None for the fixed one.
+          inputs: Inputs of a shape that the action acts on, floating point.
+          seed: Two integers, the seed of a new sample for an `Orbit` with `resample`; None for the fixed sample.
 
         Raises:
           ValueError: If the inputs' shape is not known after the batch, or the action does not act on it.
@@ -72,11 +72,11 @@ class ListedElements:
         return tf.reshape(images, [len(self), -1, *inputs.shape[1:]])
 
     def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Maps inputs to their images as `Averaged` asks for them, in training by a sample anew where there is one."""
+        """Maps inputs to their images for `Averaged`; in training under a new sample if the orbit is resampled."""
         return self(inputs, self.call_seed(is_training, seed))
 
     def call_seed(self, is_training: bool | None, seed: tf.Tensor | None) -> tf.Tensor | None:
-        """Gives the seed of one call from that of a training step: None where the elements are fixed."""
+        """Returns the seed of one call, given that of the training step; None where the elements are fixed."""
         return None
 
     def check(self, shape: tf.TensorShape) -> None:
@@ -86,18 +86,18 @@ class ListedElements:
     def folded(
         self, weights: tf.Tensor, seed: tf.Tensor | None = None, shape: tuple[int, ...] | None = None
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Moves the elements from the inputs of a linear map into its weights: `W (g x) = (W g) x`.
+        """Folds the elements into the weights of a linear map: `W (g x) = (W g) x`.
 
             tf.matmul(x, folded) + offset = [W g_0 x, W g_1 x, ...], side by side
 
         Args:
-          weights: W, `[n, outputs]`, inputs flattened.
-          seed: As in a call; the same one draws the same elements.
-          shape: The shape of an input, whose sizes multiply to n; `(n,)` unless given.
+          weights: W, `[n, outputs]`, for flattened inputs.
+          seed: As in a call; the same seed draws the same elements.
+          shape: The shape of an input, of size n; None for `(n,)`.
 
         Returns:
-          The weights, `[n, elements * outputs]`, and the offset, `[elements * outputs]`: what transformations fill in
-          from outside the image adds to the outputs; None where that is 0.
+          The weights, `[n, elements * outputs]`, and the offset, `[elements * outputs]`: the contribution of the fill
+          value outside the image; None where that is 0.
 
         Raises:
           ValueError: If the action does not act on such inputs.
@@ -106,10 +106,10 @@ class ListedElements:
         return self._folded(weights, place, maps)
 
     def linear(self, inputs: tf.Tensor, weights: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Computes `W (g x)` for each element g, moving the inputs or the weights, whichever is less work.
+        """Computes `W (g x)` for each element g, transforming the inputs or the weights, whichever costs less.
 
-        The weights are moved where the batch is known to be as wide as the layer. For interpolated images it must be
-        wider by as much as there are more taps in the transposed transformations.
+        The weights are transformed where the batch size is known and at least the number of outputs; for interpolated
+        images the numbers are weighted by the taps of the transformations and of their transposes.
 
         Args:
           inputs: Inputs, `[batch, ...]`, as in a call.
@@ -144,7 +144,7 @@ class ListedElements:
         return self._on(tuple(shape))
 
     def _images(self, flat: tf.Tensor, place: Placement, maps: "_Sparse | _Dense") -> tf.Tensor:
-        """Maps `[batch, n]` to `[elements, batch * copies, n / copies]`: copies are as so many examples."""
+        """Maps `[batch, n]` to `[elements, batch * copies, n / copies]`, the copies as further examples."""
         return maps.apply(tf.reshape(flat, [-1, place.positions * place.channels]))
 
     def _folded(
@@ -163,17 +163,17 @@ class ListedElements:
 
 
 class Orbit(ListedElements):
-    """The map from inputs x to g x, for each element g of an action, or for a sample of them.
+    """The map from inputs x to their images g x under all elements g of an action, or a sample of them.
 
         orbit(x)[i] = g_i x,    x of shape [batch, ...], orbit(x) [elements, batch, ...]
 
-    Any action does: `items(3)` on sets `[batch, 3, features]`, `pixels()` on square images, products. A bare
+    The action may be any: `items(3)` on sets `[batch, 3, features]`, `pixels()` on square images, products. A bare
     permutation group on n points acts on inputs of n numbers, flattened, `(s.x)[s(i)] = x[i]`; a matrix group on
-    vectors by `x -> g x`; image transformations on images `[batch, height, width, channels]`, each channel the same
-    way, flattened or not. The elements come in the order of `action.elements()`.
+    vectors by `x -> g x`; image transformations on images `[batch, height, width, channels]`, on each channel alike,
+    flattened or not. The elements are in the order of `action.elements()`.
 
-    Of more than `limit` elements a sample is used, drawn with replacement: one for good, or a new one at each call with
-    a seed. What is pooled over a sample is not invariant exactly, nor what is over transformations that form no group.
+    Of more than `limit` elements a sample is drawn with replacement: once, or anew at each call with a seed. Pooling
+    over a sample, or over transformations that form no group, is not exactly invariant.
 
     >>> from weirdonetworks.algebra import cyclic_group, items
     >>> orbit = Orbit(cyclic_group(3))
@@ -185,8 +185,8 @@ class Orbit(ListedElements):
     [6, 2, 3, 2]
 
     Attributes:
-      is_exact: Whether all elements of a group are there, so that what is pooled over them is invariant exactly.
-      is_resampled: Whether a call with a seed draws a sample of its own.
+      is_exact: Whether the orbit holds all elements of a group, so that pooling over it is exactly invariant.
+      is_resampled: Whether a call with a seed draws a new sample.
     """
 
     def __init__(
@@ -195,17 +195,17 @@ class Orbit(ListedElements):
         """Lists the elements, or draws a sample.
 
         Args:
-          action: Acts on the inputs; or a permutation group, a group of real matrices or image transformations of one
-            size, at least one.
-          limit: The most elements to list; at least 1.
-          samples: How many to draw where there are more, at least 1.
-          resample: Whether a call with a seed draws anew. Of transformations, of a matrix group and of a permutation
-            group of at most 1024 elements such a sample is uniform. In a larger permutation group an element so drawn
-            is the product of two out of 1024 fixed uniform ones: about a million can occur.
-          seed: Draws what is fixed, at least 0.
+          action: The action on the inputs; or a permutation group, a group of real matrices or a list of image
+            transformations of one size, at least one.
+          limit: The maximum number of elements to list, at least 1.
+          samples: The number of elements to draw where there are more, at least 1.
+          resample: Whether a call with a seed draws a new sample. It is uniform for transformations, matrix groups and
+            permutation groups of at most 1024 elements. In a larger permutation group each element drawn is the product
+            of two of 1024 fixed uniform ones, so about a million can occur.
+          seed: Seed of the fixed sample, at least 0.
 
         Raises:
-          TypeError: If there is no action.
+          TypeError: If `action` is none of these.
           ValueError: If a number is too small, there is no transformation, they differ in size, or a matrix is complex.
         """
         limit, samples, seed = at_least("limit", limit, 1), at_least("samples", samples, 1), at_least("seed", seed, 0)
@@ -222,7 +222,7 @@ class Orbit(ListedElements):
             self._pool = ListedElements(action, pool)
 
     def call_seed(self, is_training: bool | None, seed: tf.Tensor | None) -> tf.Tensor | None:
-        """Gives the seed of one call from that of a training step: None where the elements are fixed.
+        """Returns the seed of one call, given that of the training step; None where the elements are fixed.
 
         Raises:
           ValueError: If the orbit is resampled, and `is_training`, or in training the seed, is None.
@@ -241,20 +241,20 @@ class Orbit(ListedElements):
             return super()._at(shape, seed)
         place, maps = self._pool._on(tuple(shape))
         if self._are_products:
-            # A product is uniform if one factor is, as it is where the pool is the group.
+            # The product of a uniform element with any other is uniform, so this is exact where the pool is the group.
             assert isinstance(maps, _Sparse), "permutations are"
             return place, maps.products(*tf.unstack(drawn([2, len(self)], len(self._pool), seed)))
         return place, maps.take(drawn([len(self)], len(self._pool), seed))
 
 
 def drawn(shape: list[Any], number: int, seed: tf.Tensor) -> tf.Tensor:
-    """Draws integers below a number by a seed, the same in graph mode and under XLA."""
+    """Draws integers in [0, number) from a seed, the same in graph mode and under XLA."""
     return tf.random.stateless_uniform(shape, seed, maxval=number, dtype=tf.int32, alg="philox")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Taps:
-    """Sparse matrices: (T_e rows)[i] = sum_t weights[e, i, t] rows[indices[e, i, t]].
+    """Sparse matrices with a fixed number of taps per row, (T_e x)[i] = sum_t weights[e, i, t] x[indices[e, i, t]].
 
     Attributes:
       indices: `[elements, rows, taps]`.
@@ -266,11 +266,11 @@ class _Taps:
 
     @property
     def number(self) -> int:
-        """How many taps a row has."""
+        """The number of taps per row."""
         return int(self.indices.shape[2])
 
     def gather(self, rows: tf.Tensor, indices: Table, elements_first: bool = True) -> tf.Tensor:
-        """Adds up rows `[..., m]` at indices like its own, to `[elements, rows, m]` or `[rows, elements, m]`."""
+        """Sums weighted rows `[..., m]` at given indices, to `[elements, rows, m]` or `[rows, elements, m]`."""
         axes = [2, 0, 1] if elements_first else [2, 1, 0]
         values = [tf.gather(rows, each) for each in _unstacked(indices, axes)]
         if self.weights is not None:
@@ -279,18 +279,18 @@ class _Taps:
         return functools.reduce(operator.add, values)
 
     def take(self, chosen: tf.Tensor) -> "_Taps":
-        """Takes some of the elements."""
+        """Selects some of the elements."""
         weights = None if self.weights is None else tf.gather(self.weights, chosen)
         return _Taps(tf.gather(self.indices, chosen), weights)
 
     def products(self, first: tf.Tensor, second: tf.Tensor) -> "_Taps":
-        """Composes some of the elements with others, all permutations: reads at `first[second[i]]`."""
+        """Composes elements that are permutations: gathers at `first[second[i]]`."""
         rows, columns = (tf.gather(self.indices, each) for each in (first, second))
         return _Taps(tf.gather(rows[:, :, 0], columns[:, :, 0], batch_dims=1)[:, :, None])
 
 
 def _unstacked(table: Table, axes: list[int]) -> list[Table]:
-    """Transposes a table and takes its layers; what is known already not in the graph."""
+    """Transposes a table and unstacks it, in NumPy where its values are known."""
     if isinstance(table, np.ndarray):
         return list(table.transpose(axes))
     return tf.unstack(tf.transpose(table, axes))
@@ -299,7 +299,7 @@ def _unstacked(table: Table, axes: list[int]) -> list[Table]:
 def _spread(rows: tf.Tensor, matrices: _Taps, transposed: _Taps, elements_first: bool) -> tf.Tensor:
     """Applies matrices to rows `[n, m]`, to `[elements, n, m]` or `[n, elements, m]`.
 
-    The gradient gathers too, by the transposed matrices; to add each row to where it came from is several times slower.
+    The gradient is a gather too, by the transposed matrices; a scatter is several times slower.
     """
     elements, n = transposed.indices.shape[:2]
 
@@ -318,12 +318,12 @@ def _spread(rows: tf.Tensor, matrices: _Taps, transposed: _Taps, elements_first:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Sparse:
-    """`SparseMaps` of a batch: `apply` by their matrices, `fold` by the transposed ones.
+    """The `SparseMaps` of an action on batches: `apply` by their matrices, `fold` by the transposed ones.
 
     Attributes:
       matrices: The matrices.
-      transposed: The same transposed.
-      offset: What is added at each position, `[elements, positions]`; None for 0.
+      transposed: The transposed matrices.
+      offset: The constant added at each position, `[elements, positions]`; None for 0.
     """
 
     matrices: _Taps
@@ -337,7 +337,7 @@ class _Sparse:
 
     def apply(self, flat: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, positions * channels]` to `[elements, batch, positions * channels]`."""
-        # A row of the transposed batch is a run of memory, a column of the batch is not.
+        # Rows of the transposed batch are contiguous in memory, columns of the batch are not.
         rows = tf.reshape(tf.transpose(flat), [self.matrices.indices.shape[1], -1])
         values = _spread(rows, self.matrices, self.transposed, elements_first=True)
         if self.offset is not None:
@@ -349,19 +349,19 @@ class _Sparse:
         return _spread(rows, self.transposed, self.matrices, elements_first=False)
 
     def take(self, chosen: tf.Tensor) -> "_Sparse":
-        """Takes some of the elements."""
+        """Selects some of the elements."""
         offset = None if self.offset is None else tf.gather(self.offset, chosen)
         return _Sparse(self.matrices.take(chosen), self.transposed.take(chosen), offset)
 
     def products(self, first: tf.Tensor, second: tf.Tensor) -> "_Sparse":
         """Composes some of the elements with others: the second act first."""
-        # An image of a permutation is read at its inverse.
+        # The image under a permutation is a gather at its inverse.
         return _Sparse(self.matrices.products(second, first), self.transposed.products(first, second))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Dense:
-    """`DenseMaps` of a batch, with the same methods.
+    """The `DenseMaps` of an action on batches, with the same methods.
 
     Attributes:
       matrices: `[elements, n, n]`.

@@ -1,9 +1,9 @@
-"""Symmetric functions of items: what is left of an orbit or a set when its order is forgotten.
+"""Poolings: symmetric functions of the elements of an orbit or the items of a set.
 
-Each maps values `[..., items, features]` to `[..., k * features]`, feature by feature, and does not change when items
-are permuted. A mask `[..., items]` says which items are there (True); the others are as if dropped. Each gives 0 of no
-item at all; where it is known beforehand that there is none, it raises a `ValueError`. Sums of float16 and bfloat16
-values are taken in float32.
+Each maps values `[..., items, features]` to `[..., k * features]`, feature by feature, and is invariant under
+permutations of the items. A mask `[..., items]` is True for items present; the others are ignored. The value of an
+empty set is 0; where the number of items is statically 0, a `ValueError` is raised. float16 and bfloat16 values are
+summed in float32.
 """
 
 import functools
@@ -20,15 +20,15 @@ Pooling: TypeAlias = Callable[..., tf.Tensor]
 
 
 def accumulator(dtype: tf.DType) -> tf.DType:
-    """Gives the type to add values of a type up in: float32 for float16 and bfloat16, else their own.
+    """Returns the type in which to sum values of a type: float32 for float16 and bfloat16, else their own.
 
-    Sums of half precision stick where the next item is below their last digit, and are infinite beyond 65504.
+    Half-precision sums stagnate where the next term is below their last digit, and float16 overflows beyond 65504.
     """
     return tf.float32 if dtype in (tf.float16, tf.bfloat16) else dtype
 
 
 def _accumulated(pooling: Pooling) -> Pooling:
-    """Makes a pooling add up in the accumulator's type, and round once, at its end."""
+    """Makes a pooling compute in the accumulator's type and round once, at its end."""
 
     @functools.wraps(pooling)
     def run(values: tf.Tensor, mask: tf.Tensor | None = None, **options: Any) -> tf.Tensor:
@@ -49,7 +49,7 @@ def mean(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
 
 @_accumulated
 def sum_(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """Adds the items up.
+    """Sums the items, `sum_i x_i`.
 
     >>> sum_(tf.constant([[1.0], [2.0], [6.0]]), mask=tf.constant([True, False, True])).numpy().tolist()
     [7.0]
@@ -58,7 +58,7 @@ def sum_(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
 
 
 def maximum(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """Takes the largest of the items. Those that tie for it have equal shares of the gradient.
+    """Computes the maximum of the items; ties share the gradient equally.
 
     >>> maximum(tf.constant([[-1.0], [-2.0]])).numpy().tolist()
     [-1.0]
@@ -70,7 +70,7 @@ def maximum(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
 
 @_accumulated
 def product(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """Multiplies the items; of many the product soon overflows or underflows.
+    """Multiplies the items; the product of many soon overflows or underflows.
 
     >>> product(tf.constant([[1.0], [2.0], [6.0]]), mask=tf.constant([False, True, True])).numpy().tolist()
     [12.0]
@@ -82,7 +82,7 @@ def product(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
 
 @_accumulated
 def variance(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """Averages the squared distances from the mean, `sum_i (x_i - mean)^2 / items`.
+    """Computes the population variance, `sum_i (x_i - mean)^2 / items`.
 
     >>> variance(tf.constant([[1.0], [2.0], [3.0], [6.0]])).numpy().tolist()
     [3.5]
@@ -93,7 +93,7 @@ def variance(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
 
 @_accumulated
 def moments(values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2) -> tf.Tensor:
-    """Gives the mean, then the central moments `sum_i (x_i - mean)^k / items` for k = 2, ..., order.
+    """Computes the mean, then the central moments `sum_i (x_i - mean)^k / items` for k = 2, ..., order.
 
     >>> moments(tf.constant([[1.0], [2.0], [3.0], [6.0]]), order=3).numpy().tolist()
     [3.0, 3.5, 4.5]
@@ -105,7 +105,7 @@ def moments(values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2)
 
 @_accumulated
 def power_sums(values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2) -> tf.Tensor:
-    """Gives `p_k = sum_i x_i^k` for k = 1, ..., order.
+    """Computes the power sums `p_k = sum_i x_i^k` for k = 1, ..., order.
 
     >>> power_sums(tf.constant([[1.0], [2.0], [6.0]]), order=3).numpy().tolist()
     [9.0, 41.0, 225.0]
@@ -118,26 +118,26 @@ def power_sums(values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int =
 def elementary_symmetric(
     values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2, normalised: bool = False
 ) -> tf.Tensor:
-    """Gives `e_k = sum_{i_1 < ... < i_k} x_{i_1} ... x_{i_k}` for k = 1, ..., order.
+    """Computes elementary symmetric polynomials e_1, ..., e_order, `e_k = sum_{i_1 < ... < i_k} x_{i_1} ... x_{i_k}`.
 
-    One item is added after another, `e_k <- e_k + x e_{k-1}`, which is stable; Newton's identities from the power sums
-    are not. A sum has C(items, k) terms, so dense layers had rather be given the mean of the products.
+    The recurrence `e_k <- e_k + x e_{k-1}` over the items is stable; Newton's identities from the power sums are not.
+    e_k has C(items, k) terms; as inputs of dense layers the means of the products are better scaled.
 
     >>> elementary_symmetric(tf.constant([[1.0], [2.0], [6.0]]), order=3).numpy().tolist()
     [9.0, 20.0, 12.0]
 
     Args:
       values: Items, `[..., items, features]`.
-      mask: Which of them are there, `[..., items]`.
+      mask: Which items are present, `[..., items]`; None for all.
       order: The highest k, at least 1. Where there are fewer items than k, e_k is 0.
-      normalised: Whether to divide e_k by C(items, k), which gives the mean of the products: of the size of the k-th
-        power of an item, however many there are.
+      normalised: Whether to divide e_k by C(items, k): the mean of the products, whose scale does not depend on the
+        number of items.
     """
     present = _present(values, mask)
     order = at_least("order", order, 1)
     items, count = _kept(values, present), _count(values, present)
     if normalised:
-        items /= count[..., None]  # Or e_k and C(items, k) would both leave the range of the numbers.
+        items /= count[..., None]  # Else e_k and C(items, k) would both overflow.
     zeros = tf.zeros_like(items[..., :1, :])
     none = tf.concat([tf.ones_like(zeros), *[zeros] * order], axis=-2)
 
@@ -154,7 +154,7 @@ def elementary_symmetric(
 
 
 def sorted_items(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """Gives the items, each feature sorted by itself, the largest first; then 0 for each that the mask leaves out.
+    """Sorts the items, each feature separately, in descending order; masked items become 0 at the end.
 
     >>> sorted_items(tf.constant([[1.0], [6.0], [2.0]]), mask=tf.constant([True, True, False])).numpy().tolist()
     [6.0, 1.0, 0.0]
@@ -175,7 +175,7 @@ def sorted_items(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
 
 @_accumulated
 def log_mean_exp(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """Gives `log(sum_i exp(x_i) / items)`, a smooth maximum, without overflow.
+    """Computes `log(sum_i exp(x_i) / items)`, a smooth maximum, without overflow.
 
     >>> log_mean_exp(tf.constant([[1000.0], [1000.0]])).numpy().tolist()
     [1000.0]
@@ -204,17 +204,17 @@ POOLINGS: dict[str, Pooling] = {
 
 
 def named(pooling: str | Pooling, **options: Any) -> Pooling:
-    """Finds a symmetric function by its name.
+    """Returns a pooling by its name.
 
     >>> named("moments", order=3)(tf.constant([[1.0], [2.0], [3.0], [6.0]])).numpy().tolist()
     [3.0, 3.5, 4.5]
 
     Args:
-      pooling: A name in `POOLINGS`, or a function like them, which is returned as it is.
-      **options: Further arguments for it, such as `order`.
+      pooling: A name in `POOLINGS`, or a function with the same signature, which is returned.
+      **options: Keyword arguments to bind, such as `order`.
 
     Raises:
-      TypeError: If it is no name and no function.
+      TypeError: If it is neither a name nor a function.
       ValueError: If the name is unknown.
     """
     if isinstance(pooling, str):
@@ -227,7 +227,7 @@ def named(pooling: str | Pooling, **options: Any) -> Pooling:
 
 
 def _present(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
-    """Checks values and mask; gives the mask as `[..., items, 1]`."""
+    """Checks values and mask; returns the mask as `[..., items, 1]`."""
     if values.shape.rank is None or values.shape.rank < 2 or values.shape[-1] is None:
         raise ValueError(f"values of shape {values.shape} must be [..., items, features], the features known.")
     if checked_floats(values, "values").shape[-2] == 0:
@@ -236,12 +236,12 @@ def _present(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
 
 
 def _kept(values: tf.Tensor, present: tf.Tensor | None, other: float = 0.0) -> tf.Tensor:
-    """Puts another value in the place of items that are not there; no gradient goes to those."""
+    """Replaces masked items by a constant, which also stops their gradient."""
     return values if present is None else tf.where(present, values, tf.constant(other, values.dtype))
 
 
 def _count(values: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
-    """Counts the items that are there, `[..., 1]`; 1 if there are none, so that what is divided by it stays 0."""
+    """Counts the items present, `[..., 1]`; 1 for an empty set, so that its mean is 0."""
     if present is None:
         return tf.cast(tf.shape(values)[-2:-1], values.dtype)
     return tf.maximum(tf.reduce_sum(tf.cast(present, values.dtype), axis=-2), 1)

@@ -1,4 +1,4 @@
-"""Layers for any symmetry. Here: the linear layer between any two actions, its weights shared along orbits."""
+"""The equivariant linear layer between any two permutation actions, its weights shared along orbits."""
 
 import numpy as np
 import sonnet as snt
@@ -14,25 +14,24 @@ from weirdonetworks.nets.shared_maps import METHODS, shared_map
 
 
 class EquivariantLinear(BaseModule):
-    """All affine maps of channels on positions that commute with a group: f(g.x) = g.f(x).
+    """The general equivariant affine layer between two permutation actions of a group: f(g.x) = g.f(x).
 
         y[k] = b[k] + sum_i x[i] W[k, i],    x of shape [batch, n_in, channels_in], y [batch, n_out, channels],
         W[t(k), s(i)] = W[k, i] and b[t(k)] = b[k],    W[k, i] of shape [channels_in, channels],
 
-    where an element g permutes the positions of inputs by s, as `action_in` says, and those of outputs by t, as
-    `action_out` says. So there is one matrix of weights for each orbit on pairs of an output and an input, whose number
-    is the mean of fix(s) fix(t) over the group (Burnside), and one bias for each orbit of outputs. A group of
-    translations makes it a circular convolution, S_n gives a I + b 1 1^T, and `action_out=trivial(1)` an invariant
-    output. An activation applied to each number commutes with permutations too, so a stack of such layers obeys the
-    same law.
+    where an element g permutes the input positions by s (`action_in`) and the output positions by t (`action_out`). So
+    there is one weight matrix per orbit on pairs of an output and an input, whose number is the mean of fix(s) fix(t)
+    over the group (Burnside), and one bias per orbit of outputs. A group of translations makes it a circular
+    convolution, S_n gives a I + b 1 1^T, and `action_out=trivial(1)` an invariant output. Elementwise activations are
+    equivariant too, so a stack of such layers obeys the same law.
 
-    The weights are applied in one of three ways, the same map up to rounding (see `shared_maps`): `dense`, gathered to
-    the whole matrix; `sum`, sums over inputs and a small product for each orbit, for groups that leave few orbits, as
-    S_n does; `fourier`, for cyclic shifts along one or two axes that move every point. `auto` takes the cheapest by an
-    estimate: `dense` for small or little symmetry, `fourier` from some 500 shifts of one channel or 40 of sixteen.
+    Three methods compute the same map up to rounding (see `shared_maps`): `dense` gathers the whole matrix; `sum` takes
+    sums over inputs and a small product per orbit, for groups with few orbits such as S_n; `fourier` is for free cyclic
+    shifts along one or two axes. `auto` selects the cheapest by an estimate: `dense` for few positions or small groups,
+    `fourier` from some 500 shifts of one channel or 40 of sixteen.
 
-    Default initialisation, for outputs of variance 1 on independent standard normal inputs, of which each orbit that
-    reaches an output has the same share:
+    Default initialisation, for outputs of variance 1 on independent standard normal inputs, with equal shares of the
+    orbits that contribute to an output:
 
         w[r] ~ N(0, 1 / (fan_in[r] channels_in)),    fan_in[r] = (orbits that reach an output) (its inputs in orbit r),
         b = 0.
@@ -59,7 +58,7 @@ class EquivariantLinear(BaseModule):
     Attributes:
       w: The weights, `[orbits, channels_in, channels]`, in the order of `algebra.equivariant_weight_orbits`.
       b: The biases, `[orbits of outputs, channels]`.
-      applied: The way the weights are applied; like the others there from the first call on.
+      applied: The method in use. All three attributes exist after the first call.
     """
 
     def __init__(
@@ -76,11 +75,11 @@ class EquivariantLinear(BaseModule):
         """Constructs the layer.
 
         Args:
-          action_in: The action on the inputs, which permutes positions: `items(group)`, `pixels(group)`,
-            `regular(group)`, their sums and products, or `points(group)`, which a group alone stands for.
-          action_out: The action on the outputs, of a known number of positions: of the same group, or of one whose
-            generators follow those of the first as a homomorphism does; `trivial(outputs)`, for invariant outputs, goes
-            with any. None for the action on the inputs.
+          action_in: The permutation action on the inputs: `items(group)`, `pixels(group)`, `regular(group)`, their sums
+            and products, or `points(group)`, for which a bare group may be passed.
+          action_out: The permutation action on the outputs, of a known number of positions: of the same group, or of
+            one whose generators are the images of those of the first under a homomorphism; or `trivial(outputs)`, for
+            invariant outputs. None for `action_in`.
           channels: The channels of each output.
           with_bias: Whether to add a bias.
           method: `dense`, `sum`, `fourier` or `auto`.
@@ -89,8 +88,8 @@ class EquivariantLinear(BaseModule):
           name: The module's name.
 
         Raises:
-          TypeError: If an action permutes no positions, or the channels are no integer.
-          ValueError: If the actions cannot be paired, the channels are below 1, or the method is unknown.
+          TypeError: If an action does not permute positions, or `channels` is not an integer.
+          ValueError: If the actions cannot be paired, `channels` is below 1, or the method is unknown.
         """
         super().__init__(name=name)
         is_same = action_out is None
@@ -126,17 +125,16 @@ class EquivariantLinear(BaseModule):
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, n_in, channels_in]` to `[batch, n_out, channels]`.
 
-        Positions of several axes stay so: under `pixels(group)` `[batch, height, width, channels_in]` becomes
+        The axes of positions are preserved: under `pixels(group)` `[batch, height, width, channels_in]` is mapped to
         `[batch, height, width, channels]`.
 
         Args:
-          inputs: The numbers at the positions, channels last; of one channel the axis may be left out. Under
-            `points(group)` the points may have any axes, and become one.
+          inputs: The values at the positions, channels last; the channel axis may be omitted for one channel. Under
+            `points(group)` the points may have any axes, which are flattened.
 
         Raises:
-          ValueError: If the inputs' shape is not known after the batch, the action does not act on them, or they have
-            other positions, channels or another type than at the first call; or at the first call as in
-            `shared_maps.shared_map`.
+          ValueError: If the inputs' shape is not known after the batch, the action does not act on it, or positions,
+            channels or type differ from the first call; or at the first call as in `shared_maps.shared_map`.
         """
         inputs = tf.convert_to_tensor(inputs)
         values, sizes_in = self._positions(inputs)
@@ -147,18 +145,18 @@ class EquivariantLinear(BaseModule):
                 f"inputs of shape {inputs.shape} must have {list(self._sizes_in)} positions and {self.w.shape[1]} "
                 "channels, as at the first call."
             )
-        # Long sums overflow or stick in half precision, which Fourier transforms do not have.
+        # Long sums overflow or stagnate in half precision, which Fourier transforms do not support.
         dtype = inputs.dtype if self.applied == "dense" or inputs.dtype.size >= 4 else tf.float32
         outputs = tf.cast(self._map(tf.cast(values, dtype), tf.cast(self.w, dtype)), inputs.dtype)
         if self.with_bias:
-            # The gradient of what is gathered from a reshaped tensor is a tensor, and no IndexedSlices.
+            # The gradient of a gather from a reshaped tensor is dense, not IndexedSlices.
             outputs += tf.gather(tf.reshape(self.b, [-1, self.channels]), self._bias_labels)
         if len(self._sizes_out) == 1:
             return outputs
         return tf.reshape(outputs, [-1, *self._sizes_out, self.channels])
 
     def _positions(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tuple[int, ...]]:
-        """Reads inputs as `[batch, positions, channels]`, with the lengths of the axes of the positions."""
+        """Reshapes inputs to `[batch, positions, channels]`; returns also the sizes of the axes of positions."""
         flat = flattened(inputs)
         if not self.action_in.spans_example:
             place = self.action_in.on(inputs.shape[1:])

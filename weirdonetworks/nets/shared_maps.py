@@ -1,11 +1,11 @@
-"""Three ways to apply a matrix whose entries are shared along orbits: dense, by sums over inputs, by Fourier transform.
+"""Products with matrices whose entries are shared along orbits: dense, by sums over inputs, or by Fourier transform.
 
 Each is a map of `[batch, inputs, channels_in]` to `[batch, outputs, channels_out]`,
 
     y[k] = sum_i x[i] w[labels[k, i]],    w of shape [orbits, channels_in, channels_out],
 
-where labels number the orbits on pairs of an output and an input, `[outputs, inputs]`, in the order in which they first
-occur.
+where labels are the indices of the orbits on pairs of an output and an input, `[outputs, inputs]`, in order of first
+occurrence.
 """
 
 import math
@@ -21,45 +21,44 @@ from weirdonetworks.algebra.orbits import Orbits
 from weirdonetworks.algebra.weight_orbits import weight_orbits
 
 METHODS = ("dense", "sum", "fourier")
-AXES = 2  # Axes of a torus at most: TensorFlow differentiates Fourier transforms of one and of two.
-
-# Costs beside multiplications, in multiplications of a matrix product, fitted to times on one thread in graph mode, of
-# outputs and gradients, batches of 32 and 256. benchmarks/shared_layers.py compares the methods.
-GATHERED = 30  # To read an input by an index and to add it.
-TRANSFORMED = 250  # To have a number transformed, and its part in the products of frequencies.
+AXES = 2  # The most axes of a torus: TensorFlow differentiates Fourier transforms of one and two.
+# Costs in units of one multiplication of a matrix product, fitted to timings of outputs and gradients on one thread in
+# graph mode, batches of 32 and 256. benchmarks/shared_layers.py compares the methods.
+GATHERED = 30  # Gathering an input by index and adding it.
+TRANSFORMED = 250  # The Fourier transform of a number, and its share of the products of frequencies.
 
 
 class SharedMap(Protocol):
-    """A way to apply the matrix.
+    """A method to multiply by the matrix.
 
     Attributes:
       method: Its name.
       fan_in: Effective fan-in, `[orbits]`: draw the weights of orbit r with variance 1 / fan_in[r]. It is the number of
-        orbits that reach an output times the inputs that this one gives it, so that outputs have variance 1 and each
-        orbit has the same share of it.
+        orbits that contribute to an output times the number of its inputs in orbit r, so that outputs have variance 1,
+        in equal shares of the orbits.
     """
 
     method: str
     fan_in: Ints
 
     def cost(self, channels_in: int, channels_out: int) -> float:
-        """Estimates the cost of an output point of one example, in multiplications."""
+        """Estimates the cost per output position and example, in multiplications."""
 
     def __call__(self, inputs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, inputs, channels_in]` to `[batch, outputs, channels_out]`."""
 
 
 class DenseMap:
-    """The whole matrix, its entries gathered from the weights, and one matrix product."""
+    """The product with the whole matrix, its entries gathered from the weights."""
 
     method = "dense"
 
     def __init__(self, orbits: Orbits, orbits_out: Orbits):
-        """Reads the orbits.
+        """Precomputes indices from the orbits.
 
         Args:
-          orbits: Those on pairs, labels `[outputs, inputs]`.
-          orbits_out: Those on outputs.
+          orbits: The orbits on pairs, labels `[outputs, inputs]`.
+          orbits_out: The orbits on outputs.
         """
         self.fan_in = _fan_in(orbits, orbits_out)
         self._by_input = np.ascontiguousarray(orbits.labels.T, np.int32)
@@ -78,10 +77,10 @@ class DenseMap:
 
 
 class SumMap:
-    """Sums over inputs, an orbit's at a time, then a small matrix product for each orbit.
+    """Sums over the inputs of each orbit, then a small matrix product per orbit.
 
-    Between an orbit of outputs and one of inputs the largest class of pairs is all pairs without the others, so it
-    costs a sum over all inputs of that orbit, made once. For S_n that leaves one class, the equal pairs, of one input:
+    Between an orbit of outputs and one of inputs the largest class of pairs is the complement of the others, so it
+    costs one sum over all inputs of that orbit. For S_n only the class of equal pairs remains, of one input each:
 
         y[k] = w[1] sum_i x[i] + (w[0] - w[1]) x[k]
     """
@@ -89,12 +88,12 @@ class SumMap:
     method = "sum"
 
     def __init__(self, orbits: Orbits, orbits_in: Orbits, orbits_out: Orbits):
-        """Reads the orbits.
+        """Precomputes indices from the orbits.
 
         Args:
-          orbits: Those on pairs, labels `[outputs, inputs]`.
-          orbits_in: Those on inputs.
-          orbits_out: Those on outputs.
+          orbits: The orbits on pairs, labels `[outputs, inputs]`.
+          orbits_in: The orbits on inputs.
+          orbits_out: The orbits on outputs.
         """
         self.fan_in = _fan_in(orbits, orbits_out)
         self._out_labels = orbits_out.labels.astype(np.int32)
@@ -118,13 +117,13 @@ class SumMap:
     def cost(self, channels_in: int, channels_out: int) -> float:
         read = max(sum(inputs.shape[1] for _, _, inputs in others) for others in self._others)
         products = max(map(len, self._others))
-        # Each input goes into the sums over whole orbits, and the batch is transposed back and forth.
+        # Each input is summed over whole orbits, and the batch is transposed back and forth.
         return channels_in * products * channels_out + GATHERED * (channels_in * (read + 1) + channels_out)
 
     def __call__(self, inputs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         points, channels_in = inputs.shape[1:]
         channels_out = weights.shape[2]
-        # An input of the whole batch is a run of memory here, so that gathers copy long rows.
+        # Transposed, an input over the whole batch is contiguous, so that gathers copy long rows.
         rows = tf.reshape(tf.transpose(inputs, [1, 0, 2]), [points, -1])
         parts = []
         for members, others in zip(np.bincount(self._out_labels), self._others, strict=True):
@@ -143,7 +142,7 @@ class SumMap:
 
 
 class FourierMap:
-    """A correlation on a torus, by Fourier transforms: for each frequency a product of small matrices.
+    """A cross-correlation on a torus by Fourier transforms: a product of small matrices per frequency.
 
     y[c] = sum_a x[a] w[a - c],    so Y[f] = X[f] conj(W[f])
     """
@@ -151,12 +150,12 @@ class FourierMap:
     method = "fourier"
 
     def __init__(self, points_in: Ints, points_out: Ints):
-        """Reads the tori of inputs and outputs, as `torus` gives them, of the same lengths."""
+        """Sets the tori of inputs and outputs, as returned by `torus`, of the same lengths."""
         self._lengths = [length for length in points_in.shape[1:] if length > 1]
         self._points_in = points_in.astype(np.int32)
         self._places_out = np.argsort(points_out, axis=None).astype(np.int32)
         self._orbits_out = len(points_out)
-        # No shift but the identity fixes a pair, so that each output reads an orbit of pairs at one input.
+        # The action is free, so each output reads one input in each orbit of pairs.
         self.fan_in = np.full(self._orbits_out * points_in.size, points_in.size)
 
     def cost(self, channels_in: int, channels_out: int) -> float:
@@ -195,17 +194,18 @@ class FourierMap:
 def shared_map(
     group_in: PermutationGroup, group_out: PermutationGroup, method: str, channels_in: int, channels_out: int
 ) -> SharedMap:
-    """Makes a way to apply a matrix that commutes with a group.
+    """Makes the map of a method for matrices that commute with a group.
 
     Args:
-      group_in: Permutes the inputs.
-      group_out: Permutes the outputs, a generator for each of `group_in`, which it follows as a homomorphism does.
-      method: One of `METHODS`, or `auto` for the one of least `cost`.
+      group_in: The group that permutes the inputs.
+      group_out: The group that permutes the outputs, each generator the image of that of `group_in` under a
+        homomorphism.
+      method: One of `METHODS`, or `auto` for that of least `cost`.
       channels_in: The channels of an input.
       channels_out: The channels of an output.
 
     Raises:
-      ValueError: If the method is `fourier` and the groups are no torus, or there are too many weights.
+      ValueError: If the method is `fourier` and the groups are not tori, or there are too many weights.
     """
     if method in ("auto", "fourier"):
         fourier = _fourier_map(group_in, group_out)
@@ -220,7 +220,7 @@ def shared_map(
     orbits = weight_orbits(group_in, group_out, 1, ordered=True, include_lower=False).orbits
     orbits_in, orbits_out = group_in.orbits(), group_out.orbits()
     dense = DenseMap(orbits, orbits_out)
-    # Where an output reads most inputs by weights of their own, sums gain nothing and there are very many to make.
+    # Where most pairs of an output and an input have separate weights, sums save nothing and are very many.
     is_split = len(orbits) / len(orbits_out) - len(orbits_in) > group_in.degree / 2
     if method == "dense" or (method == "auto" and is_split):
         return dense
@@ -239,7 +239,7 @@ def _fourier_map(group_in: PermutationGroup, group_out: PermutationGroup) -> Fou
 
 
 def torus(group: PermutationGroup) -> Ints | None:
-    """Finds a group to be a torus: cyclic shifts along some axes, each by a generator, that move every point.
+    """Tests whether a group is a torus: a free action of cyclic shifts along some axes, one per generator.
 
     >>> from weirdonetworks.algebra import cyclic_group, image_translations, symmetric_group
     >>> torus(image_translations(2, 2, 2)).tolist()
@@ -248,11 +248,11 @@ def torus(group: PermutationGroup) -> Ints | None:
     True
 
     Args:
-      group: Any group.
+      group: Any permutation group.
 
     Returns:
-      The points, `[orbits, length, ..., length]`, an axis for each generator, which shifts along it; in front those of
-      each orbit from its first point on. None if the group is no torus of its generators.
+      The points, `[orbits, length, ..., length]`, an axis per generator, which shifts along it; each orbit starts with
+      its first point. None if the group is not a torus with these generators.
     """
     generators = group.generators
     if any(not np.array_equal(s[t], t[s]) for s in generators for t in generators):

@@ -1,4 +1,4 @@
-"""A layer that keeps a symmetry as far as the data do."""
+"""A softly equivariant layer: an equivariant layer plus a penalised free linear map."""
 
 from collections.abc import Callable
 
@@ -11,18 +11,18 @@ from weirdonetworks.nets.inputs import check_type, check_width, checked_function
 
 
 class SoftEquivariant(BaseModule):
-    """An equivariant layer plus a free linear map, whose size is penalised.
+    """An equivariant layer plus an unconstrained linear map with an L2 penalty.
 
         f(x) = layer(x) + A x,    penalty = strength * sum of A^2
 
-    By default A starts at 0, so at first f obeys the law that the layer obeys. Trained on the loss plus the penalty, it
-    departs from that law as far as the data pay for it. The penalty is a Gaussian prior on A: of variance
+    By default A starts at 0, so that f starts equivariant. Trained on the loss plus the penalty, it deviates from
+    equivariance as far as that lowers the loss. The penalty is a Gaussian prior on A: of variance
     1 / (2 N strength) where the loss is the mean over N examples of a negative log-likelihood, 1 / (2 strength) where
-    it is the sum. A has a weight for each pair of an input and an output number, whatever the layer shares.
+    it is the sum. A has an independent weight for each pair of an input and an output number.
 
-    `free_share` reports how much goes by way of A. Where it is 0, f is the layer; but A may obey the law too, so a
-    share above 0 alone does not tell that f does not: `measure.stability.equivariance_error` does. What the layer could
-    do in place of A costs nothing there, so that a minimum has none of it in A.
+    `free_share` is the share of A in the outputs. Where it is 0, f is the layer; but A may be equivariant too, so a
+    share above 0 does not imply that f is not: `measure.stability.equivariance_error` measures that. The layer is not
+    penalised, so at a minimum A has no component that the layer can represent.
 
     >>> from weirdonetworks.algebra import cyclic_group
     >>> from weirdonetworks.nets.shared import EquivariantLinear
@@ -45,13 +45,13 @@ class SoftEquivariant(BaseModule):
 
         Args:
           layer: A module or function from `[batch, ...]` to `[batch, ...]`, all sizes after the batch known.
-          strength: What the sum of squares is weighed with, at least 0.
+          strength: The coefficient of the sum of squares, at least 0.
           w_init: Initializer of A, `[numbers of an input, numbers of an output]`; None for zeros.
           name: The module's name.
 
         Raises:
-          TypeError: If the layer cannot be called, or the strength is no number.
-          ValueError: If the strength is negative, or not finite.
+          TypeError: If the layer is not callable, or the strength is not a number.
+          ValueError: If the strength is negative or not finite.
         """
         super().__init__(name=name)
         self.layer = checked_function("layer", layer)
@@ -64,7 +64,7 @@ class SoftEquivariant(BaseModule):
         self.free = tf.Variable(self.w_init([flat.shape[1], size], flat.dtype), name="free")
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, ...]` to what the layer gives, in shape.
+        """Maps `[batch, ...]` to outputs of the layer's shape.
 
         Raises:
           ValueError: If a size after the batch of inputs or outputs is not known or 0, or the inputs have another width
@@ -74,7 +74,7 @@ class SoftEquivariant(BaseModule):
         return kept + freed
 
     def penalty(self) -> tf.Tensor:
-        """Computes what is to be added to the loss.
+        """Computes the penalty to add to the loss.
 
         Raises:
           ValueError: If the layer has not been called.
@@ -84,7 +84,7 @@ class SoftEquivariant(BaseModule):
         return tf.cast(self.strength * _squares(self.free), self.free.dtype)
 
     def free_share(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Measures the share of the free map in the outputs for some inputs, in [0, 1]; all of it, lawful or not.
+        """Computes the share of the free map in the outputs, in [0, 1], its equivariant component included.
 
             |A x|^2 / (|A x|^2 + |layer(x)|^2),    sums of squares over all inputs and outputs; 0 where both are
 

@@ -1,4 +1,4 @@
-"""Dense layers shared by all images g x of an input, what they make of them pooled, and dense layers after."""
+"""The synchronous multilayer perceptron: dense layers shared over an orbit, pooling, and a dense head."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,17 +16,17 @@ POSITIONS = ("inside", "first")
 
 
 class SynchronousMLP(Averaged):
-    """`Averaged` over an orbit inside: dense layers shared by all images g x of an input, pooled, then dense layers.
+    """A multilayer perceptron with dense layers shared by all images g x of its input, orbit pooling and a dense head.
 
         f(x) = head(pool_g shared(g x))             position inside,
         f(x) = head(shared(pool_g g x))             position first,
         f(x)[g] = head(shared(g x))                 output equivariant; all with x of shape [batch, n],
 
-    so `f(h x) = f(x)`, and for the last `f(h x)[g] = f(x)[g h]`, exactly if all elements of a group are there; see
-    `Orbit` for samples and transformations. Pooled first, f sees of x only the symmetric functions of the numbers that
-    come to each place, one place at a time: cheaper, and weaker.
+    so `f(h x) = f(x)`, and for the last `f(h x)[g] = f(x)[g h]`, exactly for a whole group; see `Orbit` for samples and
+    transformations. With position first, f depends only on symmetric functions of the values that the orbit takes at
+    each coordinate: cheaper, and less expressive.
 
-    The first layer moves the inputs or its weights, `W (g x) = (W g) x`, whichever is less work.
+    The first layer transforms the inputs or its weights, `W (g x) = (W g) x`, whichever costs less.
 
     Initialisation: as `snt.Linear`, weights truncated normal of variance 1 / inputs, biases 0.
 
@@ -59,7 +59,7 @@ class SynchronousMLP(Averaged):
         """Constructs the network.
 
         Args:
-          action: What acts on the inputs; see `Orbit`.
+          action: The action on the inputs; see `Orbit`.
           shared_sizes: The width of each shared layer, at least one.
           head_sizes: The width of each layer after those, at least one.
           pooling: A symmetric function of the values at the elements, or its name; see `nets.pooling`.
@@ -73,9 +73,9 @@ class SynchronousMLP(Averaged):
           **orbit_options: `limit`, `samples`, `resample` and `seed` of `Orbit`.
 
         Raises:
-          TypeError: If widths are no list of integers, or as in `Orbit`.
-          ValueError: If there is no layer, a choice is unknown, an equivariant output is to be pooled first, or as in
-            `Orbit`.
+          TypeError: If widths are not lists of integers, or as in `Orbit`.
+          ValueError: If there is no layer, a choice is unknown, `position` is first with an equivariant output, or as
+            in `Orbit`.
         """
         super().__init__(flattened, Orbit(action, **orbit_options), pooling, output, name=name)
         checked_choice("position", position, POSITIONS)
@@ -86,7 +86,7 @@ class SynchronousMLP(Averaged):
         self.layers = [
             snt.Linear(size, with_bias, w_init, b_init, name=f"linear_{i}") for i, size in enumerate([*shared, *head])
         ]
-        # How many of them come before the pooling.
+        # The number of layers before the pooling.
         self._num_shared = 0 if position == "first" else len(shared if self._is_pooled else self.layers)
 
     @property
@@ -99,9 +99,9 @@ class SynchronousMLP(Averaged):
         """Maps `[batch, ...]`, flattened, to `[batch, head_sizes[-1]]`, or to `[batch, elements, head_sizes[-1]]`.
 
         Args:
-          inputs: What the group acts on, of the type of the first call's.
-          is_training: Whether the call draws a sample of its own; needed where the orbit is sampled anew alone.
-          seed: Two integers for it, new at each step.
+          inputs: The inputs, of the type of the first call's.
+          is_training: Whether to draw a new sample; needed only if the orbit is resampled.
+          seed: Seed of the sample, two integers, new at each step.
 
         Raises:
           ValueError: If the inputs are of another type, `is_training` or a seed is missing, or as in `Orbit`.
@@ -121,8 +121,8 @@ class SynchronousMLP(Averaged):
         first, *rest = self.layers[: self._num_shared]
         if not hasattr(first, "w"):
             flat = flattened(inputs)
-            self.orbit.check(inputs.shape)  # Before a wrong width is that of the layer for good.
-            first(flat)  # Makes its variables; its outputs are of no use.
+            self.orbit.check(inputs.shape)  # Before it fixes the width of the layer.
+            first(flat)  # Creates its variables; the outputs are discarded.
         hidden = self.orbit.linear(inputs, first.w, self.orbit.call_seed(is_training, seed))
         if first.with_bias:
             hidden += first.b

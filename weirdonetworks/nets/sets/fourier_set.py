@@ -1,4 +1,4 @@
-"""A set of vectors as a sum of waves."""
+"""Fourier encoding of sets of vectors: the spectrum of a sum of point masses, and its inversion."""
 
 import math
 from typing import Any
@@ -16,29 +16,29 @@ from weirdonetworks.nets.sets.set_network import SetNetwork, on_items
 
 FREQUENCIES = ("learned", "random", "grid")
 KINDS = ("wave", "wavelet")
-WIDTH = 5.0  # Radians of a wavelet in a standard deviation of its envelope: its mean, exp(-WIDTH^2 / 2), is next to 0.
-ENTRIES = 2**24  # Most numbers in the table of cells from which the frequencies of a grid are taken.
+WIDTH = 5.0  # Radians of a wavelet per standard deviation of its envelope; its mean, exp(-WIDTH^2 / 2), is about 0.
+ENTRIES = 2**24  # The most entries of the table of cells from which the frequencies of a grid are selected.
 
 
 @snt.allow_empty_variables
 class FourierSetEncoder(SetNetwork):
-    """A set of vectors as its spectrum: a sum of waves, of one size for any number of vectors.
+    """An encoder of a set of vectors as its Fourier spectrum, of fixed size for any number of vectors.
 
         F(w) = sum_j t_j exp(i w.x_j),    x of shape [batch, items, input_size], F [batch, 2 num_frequencies]
 
-    for each of the frequencies w, real parts first, then imaginary parts. The truth value t_j says how far x_j belongs
-    to the set: 1 if it does, a probability, or in [-1, 1] where -1 takes away what 1 adds. The order of the vectors
-    does not matter; the spectrum of two sets taken together is the sum of their spectra; and of a set moved by c it is
-    exp(i w.c) F(w). As wavelets, each wave stays near a centre c,
+    for each frequency w, real parts first, then imaginary parts. The truth value t_j is the membership of x_j in the
+    set: 1, a probability, or any number in [-1, 1], where -1 cancels 1. The encoding is invariant under permutations
+    of the vectors; the spectrum of the union of two multisets is the sum of their spectra; that of a set translated by
+    c is exp(i w.c) F(w). With wavelets, each wave is localised at a centre c,
 
         F(w, c) = sum_j t_j exp(i w.(x_j - c) - |w|^2 |x_j - c|^2 / (2 q^2)),    q = 5 radians
 
-    so that an output sees the vectors there alone (Grossmann & Morlet 1984).
+    so that an output depends on the vectors near it only (Grossmann & Morlet 1984).
 
     - `learned` and `random` frequencies and centres: normal with standard deviations `scale` and 1 / `scale`; the
       learned ones are trained.
-    - `grid`: `scale` times the shortest integer vectors, of w and -w one, as they say the same; 0 comes first, so the
-      first output is the sum of the truth values. Wavelets: the constant 1, then octave by octave, in frequency
+    - `grid`: `scale` times the shortest integer vectors, one of each pair w, -w; 0 comes first, so the first output is
+      the sum of the truth values. Wavelets: the constant 1, then octave by octave, in frequency
       `scale` 2^l along each axis, in each of the 2^l intervals an axis of the box of side 2 pi / `scale` is cut into.
 
     >>> encoder = FourierSetEncoder(8, input_size=1, frequencies="grid")
@@ -64,19 +64,19 @@ class FourierSetEncoder(SetNetwork):
         """Constructs the encoder.
 
         Args:
-          num_frequencies: How many waves.
+          num_frequencies: The number of frequencies.
           input_size: The number of features of a vector.
           frequencies: `learned`, `random` or `grid`.
           kind: `wave` or `wavelet`.
-          scale: The size of the frequencies, positive.
+          scale: The scale of the frequencies, positive.
           w_init: Draws the learned frequencies, then the centres, `[num_frequencies, input_size]`; None for N(0,
             scale^2) and N(0, 1 / scale^2).
           name: The module's name.
 
         Raises:
           TypeError: If a number is no integer.
-          ValueError: If a number is too small, a choice unknown, or a grid takes too many cells, as it soon does in
-            many dimensions.
+          ValueError: If a number is too small, a choice unknown, or a grid needs too many cells, as it soon does in
+            high dimensions.
         """
         super().__init__(name=name)
         if not (math.isfinite(scale) and scale > 0):
@@ -112,7 +112,7 @@ class FourierSetEncoder(SetNetwork):
 
         Args:
           inputs: The sets.
-          mask: Which items are present, boolean, `[batch, items]`; None for all. Absent is the truth value 0.
+          mask: Which items are present, boolean, `[batch, items]`; None for all. Absent items have truth value 0.
           truth: The truth values, `[batch, items]`, in [-1, 1]; None for 1.
 
         Raises:
@@ -145,18 +145,18 @@ class FourierSetEncoder(SetNetwork):
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Recovers small sets from their spectra, in NumPy.
 
-        What comes back has, to first order, an error below `tolerance` in each vector and truth value, and truth values
-        in [-1, 1] up to it, or a `ValueError` comes instead. That is no proof: noise can make of vectors closer than
-        the width of a peak others that explain the spectrum as well. The search takes time in proportion to the size of
-        the box in wavelengths, so in three dimensions or fewer. It needs waves of many directions and lengths, and
-        vectors apart: on a grid in one dimension a distance of 2 pi / (`scale` `num_frequencies`), the width of a
-        vector's peak, is enough for truth values of size 1.
+        The result has, to first order, an error below `tolerance` in each vector and truth value, and truth values in
+        [-1, 1] up to it; otherwise a `ValueError` is raised. Uniqueness is not guaranteed: with noise, vectors closer
+        than the width of a peak can be replaced by others that fit the spectrum as well. The search time is
+        proportional to the volume of the box in wavelengths, so at most three dimensions are supported. The frequencies
+        must vary in direction and length, and the vectors must be separated: on a grid in one dimension by 2 pi /
+        (`scale` `num_frequencies`), the width of a peak, for truth values of size 1.
 
         Args:
-          spectrum: What the encoder gave, `[batch, 2 num_frequencies]`.
-          num_items: The number of vectors in each.
+          spectrum: The encoder's outputs, `[batch, 2 num_frequencies]`.
+          num_items: The number of vectors in each set.
           bounds: The lowest and the highest coordinate of the vectors, `[2]`, or of each axis, `[2, input_size]`. On a
-            grid at most 2 pi / `scale` apart, after which the waves repeat.
+            grid at most 2 pi / `scale` apart, the period of the waves.
           tolerance: The largest error.
 
         Returns:
@@ -164,10 +164,10 @@ class FourierSetEncoder(SetNetwork):
           `[batch, num_items]`.
 
         Raises:
-          TypeError: If the number of items is no integer.
-          ValueError: If the encoder has not been called yet, is of wavelets or in more than three dimensions, an
-            argument is not as above, there are more numbers to find than in the spectrum, the bounds hold too many
-            wavelengths, or the vectors are not found to the tolerance.
+          TypeError: If the number of items is not an integer.
+          ValueError: If the encoder has not been called, uses wavelets or more than three dimensions, an argument is
+            not as above, there are more unknowns than numbers in the spectrum, the box is too many wavelengths wide, or
+            the search does not reach the tolerance.
         """
         if not hasattr(self, "frequencies"):
             raise ValueError("The encoder must be called once before it has frequencies.")
@@ -195,7 +195,7 @@ class FourierSetEncoder(SetNetwork):
             if self.sampled == "grid":
                 places -= self._period * np.round((places - (low + high) / 2) / self._period)
             outside = np.any((places < low - error) | (places > high + error))
-            # Two vectors too close to be told apart come out as one of twice the truth value, which none can have.
+            # Two vectors too close to resolve are found as one with a truth value of 2, which is out of range.
             merged = np.any(np.abs(values) > 1 + tolerance)
             if not error <= tolerance or outside or merged:
                 raise ValueError(
@@ -209,11 +209,11 @@ class FourierSetEncoder(SetNetwork):
 
     @property
     def _period(self) -> float:
-        """How far along each axis the waves of a grid repeat."""
+        """The period of the waves of a grid along each axis."""
         return 2 * math.pi / self.scale
 
     def _box(self, bounds: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Gives the lowest corner and the highest, `[2, input_size]`."""
+        """Returns the lowest and the highest corner of the box, `[2, input_size]`."""
         box = np.asarray(bounds, np.float64)
         if box.shape not in ((2,), (2, self.input_size)):
             raise ValueError(f"bounds of shape {box.shape} must be [2] or [2, {self.input_size}].")
@@ -226,7 +226,7 @@ class FourierSetEncoder(SetNetwork):
 
 
 def half_lattice(number: int, dimension: int) -> Ints:
-    """Lists the shortest integer vectors, of v and -v the one whose first entry that is not 0 is positive.
+    """Lists the shortest integer vectors, of each pair v, -v the one whose first nonzero entry is positive.
 
     >>> half_lattice(4, 2).tolist()
     [[0, 0], [0, 1], [1, 0], [1, -1]]
@@ -283,7 +283,7 @@ def _cells(side: int, number: int, dimension: int) -> Ints:
 
 
 def _truth(items: tf.Tensor, mask: tf.Tensor | None, truth: Any) -> tf.Tensor:
-    """Gives the truth values, 0 where absent, `[batch, items, 1]`."""
+    """Returns the checked truth values, 0 for absent items, `[batch, items, 1]`."""
     if truth is None:
         values = tf.ones_like(items[:, :, 0])
     else:

@@ -1,4 +1,4 @@
-"""A set of vectors as an element of a free abelian group."""
+"""Encoding of sets of vectors as elements of a free abelian group, embedded by a homomorphism."""
 
 import math
 from typing import Any
@@ -14,23 +14,23 @@ from weirdonetworks.nets.sets.set_network import SetNetwork, sizes
 
 
 class FreeAbelianEncoder(SetNetwork):
-    """A set of vectors as an element of the free abelian group on codewords, then embedded by a homomorphism.
+    """An encoder of a set of vectors as an element of the free abelian group on codewords, embedded by a homomorphism.
 
         z_i = sum of m_j over the x_j to which codeword i is nearest,    encode(x) = z E
 
     with x of shape [batch, items, features], the counts z in Z^n, and E [n, output_size] the embeddings of the n
-    generators. The multiplicities m_j are integers, 1 unless given; -1 takes a vector away. So for two sets together
+    generators. The multiplicities m_j are integers, by default 1; -1 removes a vector. So for the sum of two multisets
     encode(A + B) = encode(A) + encode(B), exactly:
 
     - the counts are integers, held exactly up to 2^11 in float16, 2^24 in float32 and 2^53 in float64;
     - embeddings are rounded to multiples of a unit, 2^-12 in float32 and 2^-27 in float64, so sums of them are exact
       while their sizes add up to less than 2^12 or 2^26, on hardware that multiplies in full precision.
 
-    A vector with NaN or infinity is counted too, to a codeword that means nothing.
+    A vector with NaN or infinity is counted too, at an arbitrary codeword.
 
-    A vector as far from one codeword as from another, but for rounding, may fall to one in A and to the other in A + B.
-    Gradients go straight through: to vectors and codewords as if each vector fell to all codewords, by
-    softmax(-squared distance / temperature); to the embeddings as if they were not rounded.
+    A vector equidistant from two codewords up to rounding may be assigned to one in A and to the other in A + B.
+    Gradients are straight-through: for vectors and codewords those of the soft assignment
+    softmax(-squared distance / temperature); for the embeddings those without rounding.
 
     >>> encoder = FreeAbelianEncoder([[0.0], [10.0]], output_size=3)
     >>> encoder.counts(tf.constant([[[1.0], [9.0], [-2.0]]])).numpy().tolist()
@@ -54,16 +54,16 @@ class FreeAbelianEncoder(SetNetwork):
         """Constructs the encoder.
 
         Args:
-          generators: How many codewords, which are then learned; or given ones, `[n, features]`, which stay.
-          output_size: The width of the embedding.
-          temperature: How far the gradient spreads over codewords, in squared distance, positive.
+          generators: The number of codewords, which are then learned; or fixed codewords, `[n, features]`.
+          output_size: The dimension of the embedding.
+          temperature: The temperature of the soft assignment in the gradient, in squared distance, positive.
           w_init: Draws the codewords that are learned, `[n, features]`, then the embeddings, `[n, output_size]`; None
             for N(0, 1) and N(0, 1 / output_size).
           name: The module's name.
 
         Raises:
-          TypeError: If a number is no integer.
-          ValueError: If a number is too small, or given codewords are no table of finite numbers.
+          TypeError: If a number is not an integer.
+          ValueError: If a number is too small, or fixed codewords are not a matrix of finite numbers.
         """
         super().__init__(name=name)
         self._given = None if np.ndim(generators) == 0 else np.asarray(generators, np.float64)
@@ -89,7 +89,7 @@ class FreeAbelianEncoder(SetNetwork):
         else:
             codewords = tf.constant(self._given, dtype)
         self.codewords = tf.Variable(codewords, trainable=self._given is None, name="codewords")
-        # So that an embedded generator has length 1 or so.
+        # So that an embedded generator has norm about 1.
         w_init = self.w_init or snt.initializers.RandomNormal(stddev=1 / math.sqrt(self.output_size))
         self.embeddings = tf.Variable(w_init([n, self.output_size], dtype), name="embeddings")
 
@@ -103,17 +103,17 @@ class FreeAbelianEncoder(SetNetwork):
         Args:
           inputs: The sets.
           mask: Which items are present, boolean, `[batch, items]`; None for all.
-          multiplicities: How often each item is taken, integers, `[batch, items]`; None for once.
+          multiplicities: The multiplicity of each item, integers, `[batch, items]`; None for 1.
 
         Raises:
-          TypeError: If the mask is not boolean, or the multiplicities are no integers.
+          TypeError: If the mask is not boolean, or the multiplicities are not integers.
           ValueError: If an argument is not as above otherwise, a set is known to have no item, or the codewords have
             another number of features.
         """
         items, present = self._checked(inputs, mask)
         if items.dtype == tf.bfloat16:
             raise ValueError("inputs of type bfloat16 must be float16, float32 or float64, in which counts are exact.")
-        # Without the squares of the vectors, which are the same for all codewords.
+        # The squared norm of the vector is left out: it is the same for all codewords.
         flat = tf.reshape(items, [-1, items.shape[2]])
         distances = tf.reduce_sum(self.codewords**2, axis=1) - 2 * tf.matmul(flat, self.codewords, transpose_b=True)
         nearest = tf.one_hot(tf.argmin(distances, axis=1), self.num_generators, dtype=items.dtype)
@@ -142,7 +142,7 @@ class FreeAbelianEncoder(SetNetwork):
 
 
 def word_distance(counts: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    """Measures how far elements of Z^n are apart: the fewest generators or inverses that lead from one to the other.
+    """Computes the word metric of Z^n: the fewest generators or inverses that lead from one element to the other.
 
     >>> word_distance(tf.constant([[2.0, 1.0]]), tf.constant([[0.0, 2.0]])).numpy().tolist()
     [3.0]
@@ -159,12 +159,12 @@ def word_distance(counts: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def _straight_through(value: tf.Tensor, smooth: tf.Tensor) -> tuple[tf.Tensor, Any]:
-    """Gives the value as it is, and passes the gradient on to the smooth one."""
+    """Returns `value`, with the gradient of `smooth`."""
     return tf.identity(value), lambda upstream: (None, upstream)
 
 
 def _multiplicities(items: tf.Tensor, multiplicities: Any) -> tf.Tensor:
-    """Gives the multiplicities in the items' type, `[batch, items, 1]`."""
+    """Returns the checked multiplicities in the items' type, `[batch, items, 1]`."""
     values = tf.convert_to_tensor(multiplicities)
     if not values.dtype.is_integer:
         raise TypeError(f"multiplicities of type {values.dtype.name} must be integers.")

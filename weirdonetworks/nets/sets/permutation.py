@@ -1,7 +1,7 @@
-"""Layers on sets: all polynomials up to a degree that commute with each permutation of the items, or ignore it.
+"""Permutation-equivariant and -invariant polynomial layers on sets.
 
-Sets are `[batch, items, features]`. The items may be any number, another at each call; a mask or a ragged batch says
-which are there. Nothing larger than the items' own monomials is made, so the cost grows linearly with the items.
+Sets are `[batch, items, features]`. The number of items may vary from call to call; a mask or a ragged batch says which
+are present. No tensor is larger than the monomials of the items, so the cost is linear in the number of items.
 """
 
 import numpy as np
@@ -15,25 +15,25 @@ from weirdonetworks.nets.sets.permutation_items import as_dense, count_items, re
 from weirdonetworks.nets.sets.permutation_moments import MomentProducts, count_products, item_monomials
 from weirdonetworks.nets.sets.set_network import Initializer, SetNetwork, on_items
 
-LARGEST = 2**20  # Maps of one output channel: more take gigabytes of weights.
+LARGEST = 2**20  # The most maps per output channel: more need gigabytes of weights.
 
 
 class PermutationEquivariantPolynomial(SetNetwork):
-    """All polynomial maps of a set up to a degree that commute with each permutation of the items: f(s.x) = s.f(x).
+    """The general permutation-equivariant polynomial layer on sets, up to a degree: f(s.x) = s.f(x).
 
         y_k = P(x_k) + sum_a x_k^a sum_q w[q, a] q(x),    x of shape [batch, n, m], y [batch, n, output_size]
 
-    P is a polynomial in the m channels of item k, the same for each item; a runs through the monomials in the channels,
-    1 among them, of degree below d; and q through the products of moments 1/n sum_i x_i^b of degree at most d - |a|.
-    With n above d these maps are linearly independent; with fewer items they still span all, with relations among
-    them. For one channel and n items the maps of degree e number the coefficient of t^e in
+    P is a polynomial in the m channels of item k, the same for each item; a runs over the monomials in the channels, 1
+    included, of degree below d; and q over the products of moments 1/n sum_i x_i^b of degree at most d - |a|. For
+    n > d these maps are a basis of all equivariant polynomials; for fewer items they span them, but are linearly
+    dependent. For one channel and n items the dimension in degree e is the coefficient of t^e in
     1 / ((1 - t) (1 - t) (1 - t^2) ... (1 - t^(n-1))).
 
-    Since the moments are means, one set of weights serves every n, and outputs keep their size as n grows. An
-    activation applied to each number commutes with permutations too, so a stack of such layers obeys the same law.
+    Since the moments are means, the same weights apply to every n, and the scale of the outputs does not grow with n.
+    Elementwise activations are equivariant too, so a stack of such layers obeys the same law.
 
-    Initialisation: on independent standard normal inputs P has variance 1, over inputs and weights. So have all other
-    maps together where the set is one item, or equal ones, and for many independent items next to nothing.
+    Initialisation: on independent standard normal inputs P has variance 1, over inputs and weights. The sum of all
+    other maps has variance 1 if all items are equal, and about 0 for many independent items.
 
     >>> layers = [PermutationEquivariantPolynomial(4, degree=3), tf.tanh, PermutationEquivariantQuadratic(2)]
     >>> one, other = snt.Sequential(layers)(tf.constant([[[1.0], [2.0], [4.0]], [[4.0], [1.0], [2.0]]]))
@@ -65,7 +65,7 @@ class PermutationEquivariantPolynomial(SetNetwork):
           name: The module's name.
 
         Raises:
-          TypeError: If a number is no integer.
+          TypeError: If a number is not an integer.
           ValueError: If a number is below 1.
         """
         super().__init__(name=name)
@@ -85,23 +85,23 @@ class PermutationEquivariantPolynomial(SetNetwork):
         """Maps `[batch, items, features]` to `[batch, items, output_size]`.
 
         Args:
-          inputs: The sets, ragged in the items if they are not equally many.
-          mask: Which items are present, `[batch, items]`, boolean; None for all. The outputs are those without the
-            others, and 0 there.
+          inputs: The sets, ragged in the items if their numbers differ.
+          mask: Which items are present, `[batch, items]`, boolean; None for all. Absent items have no influence, and
+            the output 0.
 
         Returns:
           The outputs, ragged if the inputs are.
 
         Raises:
           TypeError: If the mask is not boolean.
-          ValueError: If a shape is another, the features are others than at the first call, or a set is known to have
-            no item; where that shows only as a graph runs, it is an `InvalidArgumentError`.
+          ValueError: If a shape is wrong, the number of features differs from the first call, or a set is known to be
+            empty; found only when a graph runs, that is an `InvalidArgumentError`.
         """
         dense, mask, lengths = as_dense(inputs, mask)
         values, present = self._checked(dense, mask)
         tables = item_monomials(values, max(self.degree - 1, 1))
         products = self._products(tables, count_items(values, present))
-        # The coefficients of an item's monomials depend on the set alone: made once a set, not once an item.
+        # The coefficients of an item's monomials depend on the set only: computed once per set, not per item.
         of_set, *of_items = [_combine(products, weight) for weight in self.weights]
         outputs = on_items(self.items, values) + of_set
         for degree, coefficients in enumerate(of_items, 1):
@@ -110,15 +110,15 @@ class PermutationEquivariantPolynomial(SetNetwork):
 
 
 class PermutationEquivariantQuadratic(PermutationEquivariantPolynomial):
-    """All maps of a set of degree at most 2 that commute with each permutation of the items.
+    """The general permutation-equivariant layer on sets of degree at most 2.
 
     Of degree 2 there are, for each output channel, 4 maps for each input channel c and 5 for each pair c, d, where M
     are the means over the items:
 
         x_kc^2, x_kc M_c, M_c^2, 1/n sum_j x_jc^2;    x_kc x_kd, x_kc M_d, M_c x_kd, M_c M_d, 1/n sum_j x_jc x_jd
 
-    With 2 of degree 1 for each input channel and the bias that is the whole space. From 3 items on they are linearly
-    independent; of 2 items 3 and 4 maps of degree 2 are. `PermutationEquivariantPolynomial` with degree 2.
+    With 2 of degree 1 for each input channel and the bias they span the whole space. They are linearly independent from
+    3 items on; for 2 items 3 and 4 of those of degree 2 are. `PermutationEquivariantPolynomial` with degree 2.
 
     >>> PermutationEquivariantQuadratic(8)(tf.ones([2, 10_000, 3])).shape.as_list()
     [2, 10000, 8]
@@ -137,7 +137,7 @@ class PermutationEquivariantQuadratic(PermutationEquivariantPolynomial):
 
 
 class PermutationEquivariantLinear(PermutationEquivariantPolynomial):
-    """All affine maps of a set that commute with each permutation of the items.
+    """The general permutation-equivariant affine layer on sets.
 
         y_k = A x_k + B (1/n) sum_j x_j + b,    that is a I + b 1 1^T for one channel
 
@@ -160,12 +160,12 @@ class PermutationEquivariantLinear(PermutationEquivariantPolynomial):
 
 
 class PermutationInvariantPolynomial(SetNetwork):
-    """All polynomials of a set up to a degree that no permutation of the items changes: f(s.x) = f(x).
+    """The general permutation-invariant polynomial layer on sets, up to a degree: f(s.x) = f(x).
 
         y = b + sum_q w[q] q(x),    x of shape [batch, n, m], y [batch, output_size]
 
-    q runs through the products of moments 1/n sum_i x_i^a of degree at most d. With n at least d they are linearly
-    independent; with fewer items they still span all. For one channel and n items those of degree e number the
+    q runs over the products of moments 1/n sum_i x_i^a of degree at most d. For n >= d they are a basis of all
+    invariant polynomials; for fewer items they span them. For one channel and n items the dimension in degree e is the
     coefficient of t^e in 1 / ((1 - t) (1 - t^2) ... (1 - t^n)).
 
     Initialisation: on sets of one item, or equal ones, independent standard normal, the outputs have mean 0 and
@@ -197,7 +197,7 @@ class PermutationInvariantPolynomial(SetNetwork):
           name: The module's name.
 
         Raises:
-          TypeError: If a number is no integer.
+          TypeError: If a number is not an integer.
           ValueError: If a number is below 1.
         """
         super().__init__(name=name)
@@ -218,13 +218,13 @@ class PermutationInvariantPolynomial(SetNetwork):
         """Maps `[batch, items, features]` to `[batch, output_size]`.
 
         Args:
-          inputs: The sets, ragged in the items if they are not equally many.
+          inputs: The sets, ragged in the items if their numbers differ.
           mask: Which items are present, `[batch, items]`, boolean; None for all.
 
         Raises:
           TypeError: If the mask is not boolean.
-          ValueError: If a shape is another, the features are others than at the first call, or a set is known to have
-            no item; where that shows only as a graph runs, it is an `InvalidArgumentError`.
+          ValueError: If a shape is wrong, the number of features differs from the first call, or a set is known to be
+            empty; found only when a graph runs, that is an `InvalidArgumentError`.
         """
         dense, mask, _ = as_dense(inputs, mask)
         values, present = self._checked(dense, mask)
@@ -234,7 +234,7 @@ class PermutationInvariantPolynomial(SetNetwork):
 
 
 class PermutationInvariantQuadratic(PermutationInvariantPolynomial):
-    """All polynomials of a set of degree at most 2 that no permutation of the items changes.
+    """The general permutation-invariant layer on sets of degree at most 2.
 
     >>> PermutationInvariantQuadratic(8)(tf.ones([2, 5, 3])).shape.as_list()
     [2, 8]
@@ -253,7 +253,7 @@ class PermutationInvariantQuadratic(PermutationInvariantPolynomial):
 
 
 class PermutationInvariantLinear(PermutationInvariantPolynomial):
-    """All affine functions of a set that no permutation of the items changes: those of the items' mean.
+    """The general permutation-invariant affine layer on sets: an affine map of the items' mean.
 
     >>> PermutationInvariantLinear(8)(tf.ones([2, 5, 3])).shape.as_list()
     [2, 8]
@@ -272,7 +272,7 @@ class PermutationInvariantLinear(PermutationInvariantPolynomial):
 
 
 def _products(channels: int, degree: int, item_degrees: range) -> MomentProducts:
-    """Makes the products of moments, unless they are too many."""
+    """Makes the products of moments; raises a `ValueError` if there are too many."""
     counts = count_products(channels, degree)
     total = sum(monomials.count(channels, each) * sum(counts[: degree - each + 1]) for each in item_degrees)
     if total > LARGEST:

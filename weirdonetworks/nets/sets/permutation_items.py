@@ -1,4 +1,4 @@
-"""Sets of unequal size: ragged batches as dense ones with a mask and back, and the number of items present."""
+"""Sets of varying size: conversion between ragged batches and padded ones with a mask, and counts of items."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from weirdonetworks.nets.pooling import accumulator
 
 
 def as_dense(inputs: tf.Tensor | tf.RaggedTensor, mask: Any = None) -> tuple[tf.Tensor, Any, tf.Tensor | None]:
-    """Fills a ragged batch up to a dense one; passes a dense one on.
+    """Pads a ragged batch of sets to a dense one with a mask; returns a dense batch unchanged.
 
     >>> dense, mask, lengths = as_dense(tf.ragged.constant([[[1.0], [2.0]], [[3.0]]], ragged_rank=1))
     >>> mask.numpy().tolist(), lengths.numpy().tolist()
@@ -16,10 +16,10 @@ def as_dense(inputs: tf.Tensor | tf.RaggedTensor, mask: Any = None) -> tuple[tf.
 
     Args:
       inputs: Sets, `[batch, items, features]`, perhaps ragged in the items.
-      mask: Which items are present, `[batch, items]`; None with ragged inputs, and where all are.
+      mask: Which items are present, `[batch, items]`; None for all, and with ragged inputs.
 
     Returns:
-      The sets; the mask; and the number of items of each ragged set, `[batch]`, None if they are not ragged.
+      The dense sets; the mask; and the number of items of each ragged set, `[batch]`, or None for dense inputs.
 
     Raises:
       ValueError: If ragged inputs come with a mask, or are ragged in another axis.
@@ -35,16 +35,16 @@ def as_dense(inputs: tf.Tensor | tf.RaggedTensor, mask: Any = None) -> tuple[tf.
 
 
 def restored(outputs: tf.Tensor, mask: tf.Tensor | None, lengths: tf.Tensor | None) -> tf.Tensor | tf.RaggedTensor:
-    """Makes outputs `[batch, items, features]` ragged if the inputs were, else 0 at absent items."""
+    """Converts outputs `[batch, items, features]` back to ragged if the inputs were, else masks absent items by 0."""
     if lengths is not None:
         return tf.RaggedTensor.from_tensor(outputs, lengths)
     return outputs if mask is None else tf.where(mask[:, :, None], outputs, tf.zeros([], outputs.dtype))
 
 
 def count_items(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-    """Counts the items present in each set, `[batch]`, or `[1]` where all are; none as one.
+    """Counts the items present in each set, `[batch]`, or `[1]` without a mask; an empty set counts as 1.
 
-    The counts are of the type in which values are added up (see `pooling.accumulator`).
+    The counts have the type in which values are summed (see `pooling.accumulator`).
     """
     dtype = accumulator(values.dtype)
     if mask is None:

@@ -1,9 +1,9 @@
-"""The polynomials that no order of a set's items changes: products of the set's moments.
+"""Permutation-invariant polynomials of sets: products of the set's moments.
 
 The moment of a monomial a in the channels is its mean over the items, 1/n sum_i x_i^a: a power sum over n. In
-characteristic 0 the power sums generate all polynomials of the items' channels that permutations of the items leave as
-they are (Weyl, The Classical Groups, 1939), so the products of moments of degree e span those of degree e. They are a
-basis where there are at least e items.
+characteristic 0 the power sums generate the ring of permutation-invariant polynomials in the items' channels (Weyl, The
+Classical Groups, 1939), so the products of moments of degree e span the invariants of degree e. They are a basis for at
+least e items.
 """
 
 import collections
@@ -24,8 +24,8 @@ from weirdonetworks.nets.sets.set_network import on_items
 class MomentProducts:
     """The products of moments of the degrees 1 to d.
 
-    They are ordered by degree; within a degree by how the factors' degrees add up to it, larger factors first; and then
-    as monomials in the moments, which are ordered as the monomials in the channels.
+    They are ordered by degree; within a degree by the partition of it into the factors' degrees, larger parts first;
+    then as monomials in the moments, which have the order of the monomials in the channels.
 
     >>> made = MomentProducts(channels=1, degree=3)  # m1; m2, m1^2; m3, m1 m2, m1^3
     >>> made.sizes
@@ -39,7 +39,7 @@ class MomentProducts:
 
     def __init__(self, channels: int, degree: int) -> None:
         self.channels, self.degree = channels, degree
-        # Place 0 is the constant 1, which fills a row up to `degree` factors.
+        # Index 0 is the constant 1, which pads a row to `degree` factors.
         counts = [1, *(monomials.count(channels, size) for size in range(1, degree + 1))]
         first = np.cumsum([0, *counts])
         self._rows: list[Ints] = []
@@ -64,7 +64,7 @@ class MomentProducts:
 
         Args:
           tables: The items' monomials of each degree up to half of d, rounded up, `[batch, items, monomials]`.
-          count: The number of items of each set, `[batch]` or `[1]`, of the type that sums are taken in.
+          count: The number of items of each set, `[batch]` or `[1]`, of the type of sums.
         """
         moments = [_sums(tables, self.channels, size) / count for size in range(1, self.degree + 1)]
         moments = [tf.cast(each, tables[1].dtype) for each in moments]
@@ -72,7 +72,7 @@ class MomentProducts:
         return products(tf.concat([ones, *moments], axis=0), np.concatenate(self._rows))
 
     def mean_squares(self, degree: int, rows: Ints) -> npt.NDArray[np.float64]:
-        """Gives the mean square of each product times each monomial of the same item, if it is the only one.
+        """Computes the mean square of each product times each monomial of the same item, for sets of one item.
 
         Args:
           degree: The degree of the products.
@@ -89,7 +89,7 @@ class MomentProducts:
 
 
 def count_products(channels: int, degree: int) -> list[int]:
-    """Counts the products of moments of the degrees 0 to d, without making them: prod_a 1 / (1 - t^|a|).
+    """Counts the products of moments of the degrees 0 to d from the generating function prod_a 1 / (1 - t^|a|).
 
     >>> count_products(1, 6)  # The partitions.
     [1, 1, 2, 3, 5, 7, 11]
@@ -105,7 +105,7 @@ def count_products(channels: int, degree: int) -> list[int]:
 
 
 def item_monomials(values: tf.Tensor, degree: int) -> dict[int, tf.Tensor]:
-    """Multiplies out the monomials of each item's channels, of each degree from 1 on.
+    """Evaluates the monomials of each item's channels, of each degree from 1 on.
 
     Args:
       values: The items, `[batch, items, channels]`.
@@ -122,7 +122,7 @@ def item_monomials(values: tf.Tensor, degree: int) -> dict[int, tf.Tensor]:
 
 
 def _multiplied(items: tf.Tensor, rows: Ints) -> tf.Tensor:
-    """Multiplies monomials `[k, degree]` out: `[items, channels]` to `[items, k]`."""
+    """Evaluates monomials `[k, degree]`: `[items, channels]` to `[items, k]`."""
     return tf.transpose(products(tf.transpose(items), rows))
 
 
@@ -141,7 +141,7 @@ def _sums(tables: Mapping[int, tf.Tensor], channels: int, size: int) -> tf.Tenso
 
 
 def _partitions(total: int, largest: int) -> Iterator[tuple[int, ...]]:
-    """Lists the ways to write a number as a sum of falling parts."""
+    """Yields the partitions of a number, parts in descending order."""
     if total == 0:
         yield ()
     for part in range(min(total, largest), 0, -1):
@@ -150,6 +150,6 @@ def _partitions(total: int, largest: int) -> Iterator[tuple[int, ...]]:
 
 
 def _beside(tables: list[Ints]) -> Ints:
-    """Puts every row of each table beside every row of the others."""
+    """Forms the Cartesian product of the rows of tables, concatenating the rows."""
     columns = np.indices([len(table) for table in tables]).reshape(len(tables), -1)
     return np.concatenate([table[column] for table, column in zip(tables, columns, strict=True)], axis=1)

@@ -1,7 +1,7 @@
-"""Networks on sets of vectors, `[batch, items, features]`, to which the order of the items makes no difference.
+"""Permutation-invariant networks on sets of vectors, `[batch, items, features]`: DeepSets, PointNet, relation networks.
 
-A mask `[batch, items]`, True where an item is present, gives the result of
-the set without the others, and one set of weights serves every number of items, with every pooling but `sort`.
+With a mask `[batch, items]`, True where an item is present, the result is that of the set without the others. The same
+weights apply to every number of items, with every pooling except `sort`.
 """
 
 import math
@@ -17,7 +17,7 @@ from weirdonetworks.nets.sets.set_network import Activation, Initializer, SetNet
 
 
 class DeepSets(SetNetwork):
-    """One network on each item, a symmetric function of what comes out, and dense layers: f(s.x) = f(x).
+    """A DeepSets network: dense layers on each item, a symmetric pooling, and a dense head: f(s.x) = f(x).
 
         f(x) = g(pool_j h(x_j)),    x of shape [batch, items, features], f [batch, head_sizes[-1]]
 
@@ -44,8 +44,8 @@ class DeepSets(SetNetwork):
         Args:
           item_sizes: The width of each dense layer of h, at least one.
           head_sizes: The width of each dense layer of g, at least one.
-          pooling: A symmetric function of the items, or its name; see `nets.pooling`. The mean is of one size for every
-            number of items; `sort` is for the number of items of the first call alone.
+          pooling: A symmetric function of the items, or its name; see `nets.pooling`. The scale of the mean does not
+            depend on the number of items; `sort` is restricted to the number of items of the first call.
           activation: Applied after each layer but the last of g.
           w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
             `snt.Linear`.
@@ -53,7 +53,7 @@ class DeepSets(SetNetwork):
           name: The module's name.
 
         Raises:
-          TypeError: If a size is no integer, or the pooling no function.
+          TypeError: If a size is not an integer, or the pooling is neither a name nor a function.
           ValueError: If there is no layer, a size is below 1, or the pooling's name is unknown.
         """
         super().__init__(name=name)
@@ -70,15 +70,15 @@ class DeepSets(SetNetwork):
 
         Raises:
           TypeError: If the mask is not boolean.
-          ValueError: If the inputs or the mask are no sets as above, a set is known to have no item, or the number of
-            features is another than at the first call.
+          ValueError: If the shape of inputs or mask is wrong, a set is known to be empty, or the number of features
+            differs from the first call.
         """
         items, present = self._checked(inputs, mask)
         return self.head(self._pooling(on_items(self.item, items), present))
 
 
 class PointNet(SetNetwork):
-    """DeepSets with the maximum, which may turn the items and their features first, each set its own way.
+    """A PointNet: DeepSets with max pooling and optional learned linear transforms of items and features.
 
         f(x) = g(max_j h_2(B h_1(A x_j))),    x of shape [batch, items, features], f [batch, head_sizes[-1]]
 
@@ -128,7 +128,7 @@ class PointNet(SetNetwork):
           name: The module's name.
 
         Raises:
-          TypeError: If a size is no integer, or the pooling no function.
+          TypeError: If a size is not an integer, or the pooling is neither a name nor a function.
           ValueError: If there is no layer, a size is below 1, or the pooling's name is unknown.
         """
         super().__init__(name=name)
@@ -150,7 +150,7 @@ class PointNet(SetNetwork):
         return self.with_transforms(inputs, mask)[0]
 
     def with_transforms(self, inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Gives the outputs, and those of the matrices A `[batch, features, features]` and B that there are."""
+        """Returns the outputs and the list of transforms in use, A `[batch, features, features]` and B."""
         items, present = self._checked(inputs, mask)
         transforms = []
         for transform, network in ((self.input_transform, self.item), (self.feature_transform, self.feature)):
@@ -162,12 +162,12 @@ class PointNet(SetNetwork):
 
 
 class RelationNetwork(SetNetwork):
-    """One network on each ordered pair of items, pooled, and dense layers: f(s.x) = f(x).
+    """A relation network: dense layers on each ordered pair of items, a pooling, and a dense head: f(s.x) = f(x).
 
         f(x) = g(pool over i, j of h(x_i, x_j)),    x of shape [batch, items, features], f [batch, head_sizes[-1]]
 
-    with the pairs i = j among them. The first layer of h, W (x_i, x_j) = W_1 x_i + W_2 x_j, is multiplied out for each
-    item, not for each pair; what follows is held for each pair, `[batch, items^2, pair_sizes]`.
+    including i = j. The first layer of h, W (x_i, x_j) = W_1 x_i + W_2 x_j, is computed per item, not per pair; the
+    later layers hold `[batch, items^2, pair_sizes]`.
 
     >>> network = RelationNetwork([16, 8], [8, 1])
     >>> one, other = network(tf.constant([[[1.0], [2.0], [4.0]], [[4.0], [1.0], [2.0]]]))
@@ -201,7 +201,7 @@ class RelationNetwork(SetNetwork):
           name: The module's name.
 
         Raises:
-          TypeError: If a size is no integer, or the pooling no function.
+          TypeError: If a size is not an integer, or the pooling is neither a name nor a function.
           ValueError: If there is no layer, a size is below 1, or the pooling's name is unknown.
         """
         super().__init__(name=name)
@@ -214,7 +214,7 @@ class RelationNetwork(SetNetwork):
 
     @snt.once
     def _initialize(self, items: tf.Tensor) -> None:
-        # Of the standard deviation that Sonnet gives to the one matrix whose halves they are.
+        # With the standard deviation that Sonnet gives the undivided matrix.
         w_init = self.w_init or snt.initializers.TruncatedNormal(stddev=1 / math.sqrt(2 * items.shape[2]))
         self.left = snt.Linear(self._first, True, w_init, self.b_init, name="left")
         self.right = snt.Linear(self._first, with_bias=False, w_init=w_init, name="right")
@@ -231,7 +231,7 @@ class RelationNetwork(SetNetwork):
 
 
 def orthogonality_loss(transforms: Iterable[tf.Tensor]) -> tf.Tensor:
-    """Adds up how far matrices are from orthogonal: the mean over the batch of |A A^T - 1|^2, all entries' squares.
+    """Computes the sum over matrices of the squared Frobenius norm |A A^T - 1|^2, averaged over the batch.
 
     >>> orthogonality_loss([tf.constant([[[0.0, -1.0], [1.0, 0.0]]]), tf.constant([[[2.0]]])]).numpy().item()
     9.0
@@ -252,7 +252,7 @@ def orthogonality_loss(transforms: Iterable[tf.Tensor]) -> tf.Tensor:
 
 
 class _Transform(snt.Module):
-    """A matrix for each set, predicted from it: `[batch, items, n]` to `[batch, n, n]`; at the start the identity."""
+    """A matrix predicted from each set: `[batch, items, n]` to `[batch, n, n]`; initially the identity."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Attention among the items of a set: the set transformer's blocks, and the network they make."""
+"""The set transformer: self-attention blocks on sets, and the network made of them."""
 
 import math
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ from weirdonetworks.nets.sets.set_network import Activation, Initializer, SetNet
 
 
 class SetAttention(SetNetwork):
-    """A set-transformer block: every item attends to all items, equivariantly, SetAttention(s.x) = s.SetAttention(x).
+    """A set-transformer block, self-attention among the items of a set: SetAttention(s.x) = s.SetAttention(x).
 
         Y = MAB(X, X), or with m inducing points I, Y = MAB(X, MAB(I, X)),
         MAB(X, Z) = LN(H + s(H W + b)),    H = LN(Q + attention(Q, Z)),    Q = X W_Q
 
     with X of shape [batch, items, features], Y [batch, items, size], attention the multihead softmax attention of the
-    queries Q to the items of Z, LN the layer norm of each item. The first form costs items^2, the second m * items. A
-    masked item is attended to by none, and comes out 0.
+    queries Q to the items of Z, LN the layer norm of each item. The first form costs items^2, the second m * items.
+    Masked items are not attended to, and have output 0.
 
     >>> block = SetAttention(8, num_heads=2)
     >>> block(tf.ones([4, 5, 3]), mask=[[True] * 5] * 3 + [[True] + [False] * 4]).shape.as_list()
@@ -43,20 +43,19 @@ class SetAttention(SetNetwork):
         """Constructs the block.
 
         Args:
-          size: The number of features that come out, a multiple of the number of heads.
+          size: The number of output features, a multiple of the number of heads.
           num_heads: The number of attention heads.
-          num_inducing: The number m of learned points through which the items attend; None for directly.
-          with_norm: Whether there is the layer norm LN. At the start it gives each item that comes out the same mean
-            square.
-          activation: The function s.
+          num_inducing: The number m of inducing points; None for attention among the items directly.
+          with_norm: Whether to apply the layer norm LN. Initially it gives each output item the same mean square.
+          activation: The activation s.
           w_init: Draws the weights of each layer and the learned points; None for W ~ N(0, 1 / inputs), cut off at two
             deviations, as in `snt.Linear`, and N(0, 1) for the points.
           b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
-          TypeError: If a number is no integer.
-          ValueError: If a number is below 1, or the size no multiple of the heads.
+          TypeError: If a number is not an integer.
+          ValueError: If a number is below 1, or `size` is not a multiple of `num_heads`.
         """
         super().__init__(name=name)
         self.points = None
@@ -74,8 +73,8 @@ class SetAttention(SetNetwork):
 
         Raises:
           TypeError: If the mask is not boolean.
-          ValueError: If the inputs or the mask are no sets as above, a set is known to have no item, or the number of
-            features is another than at the first call.
+          ValueError: If the shape of inputs or mask is wrong, a set is known to be empty, or the number of features
+            differs from the first call.
         """
         values, present = self._checked(inputs, mask)
         if self.points is None:
@@ -86,7 +85,7 @@ class SetAttention(SetNetwork):
 
 
 class SetTransformer(SetNetwork):
-    """Blocks of `SetAttention`, then one learned query that attends to all items, then dense layers: f(s.x) = f(x).
+    """A set transformer: blocks of `SetAttention`, pooling by a learned query, and a dense head: f(s.x) = f(x).
 
         f(X) = g(MAB(q, B_k(... B_1(X)))),    X of shape [batch, items, features], f [batch, head_sizes[-1]]
 
@@ -112,7 +111,7 @@ class SetTransformer(SetNetwork):
         """Constructs the network.
 
         Args:
-          size: The number of features of an item inside, a multiple of the number of heads.
+          size: The number of hidden features of an item, a multiple of the number of heads.
           head_sizes: The width of each dense layer g, at least one.
           num_blocks: The number k of blocks, at least 1.
           num_heads: As in `SetAttention`.
@@ -165,7 +164,7 @@ class _Attention(snt.Module):
         self.to_queries, self.to_values, self.dense = (
             snt.Linear(size, True, w_init, b_init, name=each) for each in ("queries", "values", "dense")
         )
-        self.to_keys = snt.Linear(size, False, w_init, name="keys")  # The softmax would take no note of a bias.
+        self.to_keys = snt.Linear(size, False, w_init, name="keys")  # The softmax is invariant to a bias of the keys.
         self.norms: list[Activation] = [tf.identity, tf.identity]
         if with_norm:
             self.norms = [snt.LayerNorm(-1, create_scale=True, create_offset=True, name=f"norm_{i}") for i in range(2)]
@@ -185,7 +184,7 @@ class _Attention(snt.Module):
         queries, keys, values = map(self._split, (queries, keys, values))
         logits = tf.matmul(queries, keys, transpose_b=True) / math.sqrt(self.size // self.num_heads)
         if mask is not None:
-            # The lowest finite number: its exponential is 0, and a row of nothing else still no NaN.
+            # The lowest finite number: its exponential is 0, and a fully masked row gives no NaN.
             logits = tf.where(mask[:, None, None, :], logits, tf.constant(logits.dtype.min, logits.dtype))
         attended = tf.matmul(tf.nn.softmax(logits), values)
         shape = sizes(attended)

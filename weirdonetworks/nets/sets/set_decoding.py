@@ -1,4 +1,4 @@
-"""Recovers a small set of vectors from samples of its Fourier transform."""
+"""Recovery of small sets of vectors from samples of their Fourier transform, by orthogonal matching pursuit."""
 
 from typing import TypeAlias
 
@@ -7,34 +7,34 @@ import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-STEPS = 200  # Most steps of a refinement; it ends sooner where nothing gets better.
-CELLS = 2**22  # Numbers of the matched filter at a time.
-POINTS = 2**24  # Most points of the grid to look on.
+STEPS = 200  # The most steps of a refinement, which stops earlier when it no longer improves.
+CELLS = 2**22  # Entries of the matched filter per chunk.
+POINTS = 2**24  # The most points of the search grid.
 
 
 def recover(
     spectrum: npt.ArrayLike, frequencies: Floats, num_items: int, low: Floats, high: Floats
 ) -> tuple[Floats, Floats, float]:
-    """Finds vectors x_j and truth values t_j with sum_j t_j exp(i w.x_j) closest to a spectrum.
+    """Finds vectors x_j and truth values t_j such that sum_j t_j exp(i w.x_j) is closest to a spectrum.
 
-    The vectors are found one after another, where the waves of the spectrum not explained yet agree best on a grid
-    (the matched filter), and after each all are refined together (Levenberg 1944, Marquardt 1963). After
+    The vectors are found one after another, each at the maximum of a matched filter of the residual spectrum on a
+    grid, and after each all are refined jointly by least squares (Levenberg 1944, Marquardt 1963). After
     Newtonised orthogonal matching pursuit: Mamandipoor, Ramasamy & Madhow, 2016.
 
     Args:
       spectrum: Complex, `[frequencies]`.
       frequencies: The w, `[frequencies, d]`.
-      num_items: How many vectors to find.
-      low: The lowest corner of the box to look in, `[d]`.
-      high: Its highest, `[d]`.
+      num_items: The number of vectors.
+      low: The lowest corner of the search box, `[d]`.
+      high: Its highest corner, `[d]`.
 
     Returns:
       The vectors `[num_items, d]`, their truth values `[num_items]`, and an estimate of the largest error in any of
-      these numbers: what is not explained, or rounding if that is more, over the smallest singular value of the
-      derivative. A vector may lie outside the box, where the same waves come again.
+      these numbers: the residual, at least the rounding error, over the smallest singular value of the derivative. A
+      vector may lie outside the box, if the waves are periodic.
 
     Raises:
-      ValueError: If the box takes a grid of too many points.
+      ValueError: If the box needs a grid of too many points.
     """
     samples = np.asarray(spectrum, np.complex128)
     grid = _grid(frequencies, low, high)
@@ -56,7 +56,7 @@ def _waves(vectors: Floats, frequencies: Floats) -> npt.NDArray[np.complex128]:
 
 
 def _grid(frequencies: Floats, low: Floats, high: Floats) -> Floats:
-    """Lays four points or more on the shortest wave along each axis, so that one is near every peak."""
+    """Makes a grid of at least four points per shortest wavelength along each axis, so that one is near every peak."""
     fastest = np.abs(frequencies).max(axis=0)
     counts = np.ceil(2 * fastest * (high - low) / np.pi) + 1
     if counts.prod() > POINTS:
@@ -69,7 +69,7 @@ def _grid(frequencies: Floats, low: Floats, high: Floats) -> Floats:
 
 
 def _matched(rest: npt.NDArray[np.complex128], frequencies: Floats, grid: Floats) -> tuple[Floats, float]:
-    """Finds the point of the grid whose waves agree best with a spectrum, and the truth value there."""
+    """Finds the grid point with the largest matched-filter response to a spectrum, and its truth value."""
     pieces = np.array_split(grid, len(grid) * len(frequencies) // CELLS + 1)
     strengths = np.concatenate([(rest.conj() @ _waves(piece, frequencies)).real for piece in pieces])
     best = np.argmax(np.abs(strengths))
@@ -87,7 +87,7 @@ def _derivative(frequencies: Floats, vectors: Floats, truth: Floats) -> Floats:
 def _refined(
     samples: npt.NDArray[np.complex128], frequencies: Floats, vectors: Floats, truth: Floats
 ) -> tuple[Floats, Floats]:
-    """Goes downhill to where the spectrum is closest."""
+    """Refines vectors and truth values to a local least-squares fit of the spectrum (Levenberg-Marquardt)."""
 
     def missing(vectors: Floats, truth: Floats) -> Floats:
         rest = samples - _waves(vectors, frequencies) @ truth

@@ -1,4 +1,4 @@
-"""What every network on sets needs once: the check of its inputs, and a network applied to each item."""
+"""The base class of networks on sets, and helpers that apply networks to each item."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
@@ -14,21 +14,21 @@ Initializer: TypeAlias = snt.initializers.Initializer | None
 
 
 class SetNetwork(BaseModule):
-    """Base of the networks on sets: `[batch, items, features]`, any number of items, one number of features.
+    """The base class of networks on sets `[batch, items, features]`, with any number of items.
 
     Attributes:
-      input_size: The number of features: that of the first call that is not refused, unless the constructor knows it.
+      input_size: The number of features: that of the first valid call, unless set by the constructor.
     """
 
     input_size: int
 
     def _initialize(self, values: tf.Tensor) -> None:
-        """Makes, once, what depends on the number of features and their type."""
+        """Creates the weights, once, given the number of features and their type."""
 
     def _checked(self, inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Gives a checked batch and its mask, absent items 0, so that what stands there (NaN too) has no effect.
+        """Returns a checked batch, absent items replaced by 0 (even NaN), and its mask.
 
-        At the first call it makes the weights, and notes the features only then: a call refused here leaves no trace.
+        The first call creates the weights and sets `input_size`; a call that raises here changes nothing.
 
         Raises:
           TypeError: As `checked_set`.
@@ -68,6 +68,6 @@ def on_items(network: Callable[[tf.Tensor], tf.Tensor], items: tf.Tensor) -> tf.
 
 
 def sizes(values: tf.Tensor) -> Sequence[Any]:
-    """Gives the sizes of a tensor: integers where they are known, else scalars of the graph."""
+    """Returns the sizes of a tensor: integers where they are static, else scalar tensors."""
     dynamic = tf.shape(values)
     return [dynamic[axis] if size is None else size for axis, size in enumerate(values.shape)]

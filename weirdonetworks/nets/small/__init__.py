@@ -1,1 +1,1 @@
-"""The networks of the small experiments, and the activations and combinators that they are made of."""
+"""Networks, activations and combinators of the small experiments."""

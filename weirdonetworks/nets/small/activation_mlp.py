@@ -1,4 +1,4 @@
-"""A multilayer perceptron with several activation functions at once."""
+"""A multilayer perceptron that applies several activation functions in parallel."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,7 +13,7 @@ from weirdonetworks.nets.inputs import checked_sizes, flattened
 from weirdonetworks.nets.small.activations import GroupedSoftmax, Seed, UnitConvolution
 from weirdonetworks.nets.small.parallel import Parallel
 
-# Each makes the activation from the seed of its random order and a name, which most do without.
+# Each entry makes an activation from the seed of its order of units and a name; most ignore both.
 ACTIVATIONS: dict[str, Callable[[Seed, str], Callable[[tf.Tensor], tf.Tensor]]] = {
     "identity": lambda seed, name: tf.identity,
     "relu": lambda seed, name: tf.nn.relu,
@@ -29,12 +29,12 @@ ACTIVATIONS: dict[str, Callable[[Seed, str], Callable[[tf.Tensor], tf.Tensor]]] 
 
 
 class AllActivations(BaseModule):
-    """A multilayer perceptron whose hidden layers put each unit through several activation functions at once.
+    """A multilayer perceptron whose hidden layers apply several activation functions to each unit in parallel.
 
         f(x) = W_k A_{k-1}(... A_1(W_1 x)),    x of shape [batch, n], each A a `Parallel` of the activations
 
-    Concatenated, the layer after k activations of n units reads k n numbers; summed, n. The softmax over 8 and the
-    convolutions take the units in random orders, each its own in each layer.
+    The layer after k activations of n units has k n inputs if they are concatenated, n if summed. The softmax over 8
+    and the convolutions use random orders of the units, independent in each layer.
 
     >>> AllActivations([16, 8])(tf.zeros([2, 28, 28, 1])).shape.as_list()
     [2, 10]
@@ -58,15 +58,15 @@ class AllActivations(BaseModule):
           num_classes: The width of the last layer.
           activations: Names in `ACTIVATIONS`, at least one, each once.
           reduce: `concat` or `sum`, see `Parallel`.
-          seed: Draws the orders of the units.
+          seed: Seed of the orders of the units.
           w_init: Draws the weights of the dense layers; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
             `snt.Linear`. Gates and the convolutions along units start as `Parallel` and `UnitConvolution` say.
           b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
-          TypeError: If a size is no integer.
-          ValueError: If a size is below 1, a name or the reduction is unknown, or a name given twice.
+          TypeError: If a size is not an integer.
+          ValueError: If a size is below 1, a name or the reduction is unknown, or a name is repeated.
         """
         super().__init__(name=name)
         names = tuple(activations)
@@ -95,14 +95,14 @@ class AllActivations(BaseModule):
         return self.layers[-1](hidden)
 
     def given_weights(self) -> dict[str, float]:
-        """Measures the weight given to each activation, under `layer_0/relu` and so on.
+        """Computes the weight of each activation, keyed `layer_0/relu` and so on.
 
-        Where outputs are concatenated it is the Frobenius norm of the next layer's weights on the activation's units,
-        over the square root of their number: the root mean square length of the weights that leave a unit. Where they
-        are summed it is the size of the gate.
+        With concatenation it is the Frobenius norm of the next layer's weights on the activation's units, over the
+        square root of their number: the root mean square norm of a unit's outgoing weights. With summation it is the
+        magnitude of the gate.
 
         Raises:
-          ValueError: If the network has not been called, and so has no weights.
+          ValueError: If the network has not been called.
         """
         self._check_called()
         found: dict[str, float] = {}
@@ -118,16 +118,16 @@ class AllActivations(BaseModule):
         return found
 
     def silence(self, name: str, inputs: tf.Tensor) -> None:
-        """Replaces the outputs of one activation, in all layers and for good, by their means over some inputs.
+        """Ablates one activation in all layers, permanently: its outputs are replaced by their means over some inputs.
 
-        Its weights become 0, and what it added on average goes to the next layer's bias.
+        Its weights become 0, and its mean contribution is added to the next layer's bias.
 
         Args:
           name: The activation.
-          inputs: `[batch, ...]`; the means are those in the network as it was.
+          inputs: `[batch, ...]`; the means are computed before any change.
 
         Raises:
-          ValueError: If the network has no such activation, or has not been called, and so has no weights.
+          ValueError: If the network has no such activation, or has not been called.
         """
         if name not in self.activations[0].branches:
             raise ValueError(f"name (={name!r}) must be among {', '.join(self.activations[0].branches)}.")
@@ -154,7 +154,7 @@ def _silence(mean: tf.Tensor, activation: Parallel, after: Any, place: int) -> N
         activation.gates.assign(gates)
     else:
         weights = after.w.numpy()
-        block = np.split(weights, len(activation.branches))[place]  # A view: what is set in it is set in the weights.
+        block = np.split(weights, len(activation.branches))[place]  # A view into the weights.
         after.b.assign_add(mean.numpy() @ block)
         block[:] = 0
         after.w.assign(weights)

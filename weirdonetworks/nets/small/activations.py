@@ -1,4 +1,4 @@
-"""Activation functions that are modules: the scaled tanh, and those that mix units."""
+"""Activation functions as modules: the scaled tanh, the grouped softmax and the convolution along units."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -18,8 +18,8 @@ Seed: TypeAlias = int | Sequence[int] | None
 class ScaledTanh(snt.Module):
     """The scaled hyperbolic tangent, 1.7159 tanh(2 x / 3), elementwise.
 
-    It takes 1 to 1 and -1 to -1, and its second derivative is largest near there: targets of that size lie where the
-    function bends, far from where it is flat. LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to
+    It maps 1 to 1 and -1 to -1, and its second derivative is largest near there, so that targets of +-1 avoid
+    saturation. LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to
     document recognition, 1998, appendix A.
 
     >>> round(float(ScaledTanh()(tf.constant(1.0))), 4)
@@ -33,11 +33,11 @@ class ScaledTanh(snt.Module):
 
 @snt.allow_empty_variables
 class GroupedSoftmax(snt.Module):
-    """The softmax within each group of units, after which a group sums to 1.
+    """The softmax within each group of units.
 
         y[i] = exp(x[i]) / sum_{j in the group of i} exp(x[j]),    x and y of shape [batch, units]
 
-    Permuting the units permutes the outputs alike if groups are taken to groups.
+    It is equivariant under permutations of the units that map groups to groups.
 
     >>> GroupedSoftmax(2)(tf.constant([[5.0, 5.0, 0.0, 100.0]])).numpy().tolist()
     [[0.5, 0.5, 0.0, 1.0]]
@@ -47,12 +47,12 @@ class GroupedSoftmax(snt.Module):
         """Constructs the activation.
 
         Args:
-          group_size: The units of a group, which must divide all units.
-          seed: Draws the groups at random, the same at each call; None for neighbours.
+          group_size: The number of units per group, a divisor of the number of units.
+          seed: Seed of random groups, the same at each call; None for groups of neighbours.
           name: The module's name.
 
         Raises:
-          TypeError: If the size is no integer.
+          TypeError: If the size is not an integer.
           ValueError: If it is below 1.
         """
         super().__init__(name=name)
@@ -63,7 +63,7 @@ class GroupedSoftmax(snt.Module):
         """Maps `[batch, units]` to the same shape.
 
         Raises:
-          ValueError: If the inputs have another rank, or units that are not known or cannot be grouped.
+          ValueError: If the inputs have another rank, or a number of units unknown or not divisible by `group_size`.
         """
         inputs = checked_units(inputs)
         units = inputs.shape[1]
@@ -75,12 +75,12 @@ class GroupedSoftmax(snt.Module):
 
 
 class UnitConvolution(BaseModule):
-    """A one-dimensional convolution along the units, taken round in a fixed order p.
+    """A one-dimensional circular convolution along the units in a fixed order p.
 
         y[p(i)] = sum_{j < width} w[j] x[p(i + j)],    i + j modulo the units, x and y of shape [batch, units]
 
-    Shifting the units along the order shifts the outputs alike. It is linear, and has `width` weights; on independent
-    standard inputs its outputs have variance 1 (over inputs and weights) at the start.
+    It is equivariant under cyclic shifts along the order, linear, and has `width` weights; at initialisation its
+    outputs have variance 1 (over inputs and weights) on independent standard inputs.
 
     >>> layer = UnitConvolution(2)
     >>> _ = layer(tf.zeros([1, 3]))
@@ -95,13 +95,13 @@ class UnitConvolution(BaseModule):
         """Constructs the activation.
 
         Args:
-          width: How many units each output sees, at most all.
-          seed: Draws the order of the units, the same at each call; None for their own.
+          width: The number of units in the window, at most all.
+          seed: Seed of a random order of the units, the same at each call; None for their own order.
           w_init: Draws the weights, `[width]`; None for N(0, 1 / width).
           name: The module's name.
 
         Raises:
-          TypeError: If the width is no integer.
+          TypeError: If the width is not an integer.
           ValueError: If it is below 1.
         """
         super().__init__(name=name)
@@ -117,7 +117,7 @@ class UnitConvolution(BaseModule):
         """Maps `[batch, units]` to the same shape.
 
         Raises:
-          ValueError: If the inputs have another rank, or units that are not known or fewer than the width.
+          ValueError: If the inputs have another rank, or a number of units unknown or less than the width.
         """
         inputs = checked_units(inputs)
         units = inputs.shape[1]
@@ -127,13 +127,13 @@ class UnitConvolution(BaseModule):
         order = unit_order(units, self.seed)
         ring = _permuted(inputs, order)
         ring = tf.concat([ring, ring[:, : self.width - 1]], axis=1)
-        # Slices, for a convolution with one channel is slow on a processor, and its gradient slower.
+        # Slices, since a convolution with one channel is slow on CPUs, and its gradient slower.
         outputs = tf.add_n([self.w[j] * ring[:, j : j + units] for j in range(self.width)])
         return _permuted(outputs, np.argsort(order))
 
 
 def unit_order(units: int, seed: Seed) -> Ints:
-    """Draws an order of the units; their own if there is no seed.
+    """Draws a random order of the units, or returns their own without a seed.
 
     >>> unit_order(4, None).tolist()
     [0, 1, 2, 3]
@@ -142,7 +142,7 @@ def unit_order(units: int, seed: Seed) -> Ints:
 
 
 def _permuted(values: tf.Tensor, order: Ints) -> tf.Tensor:
-    """Gathers the columns `order`. The gradient is a gather too; TensorFlow's own would be a slow scatter."""
+    """Gathers the columns `order`, with a gather as gradient in place of TensorFlow's slow scatter."""
 
     @tf.custom_gradient
     def gathered(columns: tf.Tensor) -> tuple[tf.Tensor, Any]:

@@ -1,4 +1,4 @@
-"""Attention among the pixels of images that holds the map of all pixels by all pixels some rows at a time."""
+"""Memory-efficient attention among the pixels of images, computed in chunks of rows."""
 
 import math
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from weirdonetworks.nets.inputs import checked_floats, is_known
 def attend(
     queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, window: int | None = None, rows: int = 2
 ) -> tf.Tensor:
-    """Lets each pixel attend to all of its image, or to those near it: softmax(Q K^T / sqrt(size)) V, head by head.
+    """Computes attention among all pixels of an image, or those in a window: softmax(Q K^T / sqrt(size)) V per head.
 
-    The queries come in chunks of some rows of the image, one after the other, each with the keys that it may see; the
-    gradient computes each chunk's map again. So of each map, `height * width` squared, only `rows / height` exists at a
-    time, forwards and backwards.
+    The queries are processed in chunks of rows, each with the keys in its window; the gradient recomputes each chunk's
+    attention map. So of the map of `(height * width)^2` entries only a part `rows / height` exists at a time, in the
+    forward and the backward pass.
 
     >>> queries = keys = tf.zeros([1, 1, 2, 2, 1])
     >>> values = tf.reshape([1.0, 2.0, 3.0, 6.0], [1, 1, 2, 2, 1])
@@ -26,19 +26,20 @@ def attend(
     [3.0, 3.0, 3.0, 3.0]
 
     Args:
-      queries: `[batch, heads, height, width, size]`, floating point, all but the batch known.
-      keys: Of the same shape and type.
-      values: Of the same shape and type.
-      window: Attend only to pixels at most so many rows and columns away, which also costs less; None for all.
-      rows: The most rows of the image in a chunk. All chunks are alike, so it is the largest divisor of the height up
-        to this. Changes memory and speed, and the result by rounding only.
+      queries: `[batch, heads, height, width, size]`, floating point, all sizes but the batch known.
+      keys: The keys, of the same shape and type.
+      values: The values, of the same shape and type.
+      window: The largest distance in rows and in columns of pixels attended to, which also reduces the cost; None for
+        all pixels.
+      rows: The maximum number of rows per chunk; the largest divisor of the height up to it is used. It changes memory
+        and speed, and the result by rounding only.
 
     Returns:
-      What the pixels attended to, of the same shape.
+      The attention outputs, of the same shape.
 
     Raises:
-      TypeError: If a number is no integer.
-      ValueError: If the window is below 0, the rows below 1, or the tensors are no such ones.
+      TypeError: If a number is not an integer.
+      ValueError: If `window` is below 0, `rows` below 1, or a tensor has another shape or type.
     """
     window = _check(window, queries, keys, values)
     _, heads, height, width, size = queries.shape
@@ -49,7 +50,7 @@ def attend(
 
 
 def attention_map(queries: tf.Tensor, keys: tf.Tensor, pixel: tuple[int, int], window: int | None = None) -> tf.Tensor:
-    """Gives the weights with which one pixel attends to all of its image; they add up to 1.
+    """Computes the attention weights of one pixel over its image, which sum to 1.
 
     Args:
       queries: As in `attend`.
@@ -58,11 +59,11 @@ def attention_map(queries: tf.Tensor, keys: tf.Tensor, pixel: tuple[int, int], w
       window: As in `attend`.
 
     Returns:
-      `[batch, heads, height, width]`.
+      The weights, `[batch, heads, height, width]`.
 
     Raises:
-      TypeError: If the window is no integer.
-      ValueError: If the pixel is outside the image, the window below 0, or the tensors are no such ones.
+      TypeError: If `window` is not an integer.
+      ValueError: If the pixel is outside the image, `window` is below 0, or a tensor has another shape or type.
     """
     window = _check(window, queries, keys)
     heads, height, width, size = queries.shape[1:]
@@ -78,7 +79,7 @@ def attention_map(queries: tf.Tensor, keys: tf.Tensor, pixel: tuple[int, int], w
 
 
 class _Chunks:
-    """How the pixels of an image fall into chunks of queries, and what each chunk sees.
+    """The partition of an image's pixels into chunks of queries, and the keys in each chunk's window.
 
     Tensors are `[batch, heads, pixels, size]`, the pixels row by row.
     """
@@ -91,15 +92,15 @@ class _Chunks:
         self.seen_rows = height if self.window is None else min(height, self.rows + 2 * self.window)
 
     def own(self, tensor: tf.Tensor, chunk: tf.Tensor) -> tf.Tensor:
-        """Cuts out a chunk's pixels."""
+        """Slices a chunk's own pixels."""
         return self._cut(tensor, chunk * self.rows, self.rows)
 
     def seen(self, tensor: tf.Tensor, chunk: tf.Tensor) -> tf.Tensor:
-        """Cuts out the rows that a chunk sees, those within its window and where the image ends a few more."""
+        """Slices the rows in a chunk's window; at the image's border a few more, for a fixed size."""
         return self._cut(tensor, self._first_seen(chunk), self.seen_rows)
 
     def put_back(self, seen: tf.Tensor, chunk: tf.Tensor) -> tf.Tensor:
-        """Puts what `seen` cut out where it was, among zeros."""
+        """Pads what `seen` sliced with zeros to the whole image: the adjoint of `seen`."""
         missing = (self.height - self.seen_rows) * self.width
         if missing == 0:
             return seen
@@ -107,12 +108,12 @@ class _Chunks:
         return tf.roll(padded, self._first_seen(chunk) * self.width, axis=2)
 
     def weights(self, queries: tf.Tensor, keys: tf.Tensor, chunk: tf.Tensor) -> tf.Tensor:
-        """Gives the map of a chunk, `[batch, heads, own pixels, seen pixels]`, from what `own` and `seen` cut out."""
+        """Computes a chunk's attention map, `[batch, heads, own pixels, seen pixels]`, from `own` and `seen` slices."""
         logits = tf.matmul(queries, keys, transpose_b=True)
         return tf.nn.softmax(logits if self.window is None else _hidden_unless(self._near(chunk), logits))
 
     def each(self, step: Callable[..., Any], *start: Any) -> list[Any]:
-        """Calls `step(chunk, *state)`, which gives the next state, for one chunk after the other."""
+        """Iterates `state = step(chunk, *state)` over the chunks."""
 
         def body(chunk: tf.Tensor, *state: Any) -> tuple[Any, ...]:
             return chunk + 1, *step(chunk, *state)
@@ -122,11 +123,11 @@ class _Chunks:
         return list(loop[1:])
 
     def pieces(self, dtype: tf.DType) -> tf.TensorArray:
-        """Makes room for a tensor of each chunk."""
+        """Allocates an array of one tensor per chunk."""
         return tf.TensorArray(dtype, size=self.height // self.rows)
 
     def joined(self, pieces: tf.TensorArray) -> tf.Tensor:
-        """Joins the chunks' own pixels."""
+        """Concatenates the chunks' own pixels."""
         stacked = tf.transpose(pieces.stack(), [1, 2, 0, 3, 4])
         return tf.reshape(stacked, [-1, stacked.shape[1], self.height * self.width, stacked.shape[-1]])
 
@@ -138,7 +139,7 @@ class _Chunks:
         return tf.clip_by_value(chunk * self.rows - (self.window or 0), 0, self.height - self.seen_rows)
 
     def _near(self, chunk: tf.Tensor) -> tf.Tensor:
-        """Says which of the seen pixels are in the window of which own one."""
+        """Computes the mask of seen pixels in the window of each own pixel."""
         own_rows = chunk * self.rows + tf.range(self.rows)
         seen_rows = self._first_seen(chunk) + tf.range(self.seen_rows)
         columns = tf.range(self.width)
@@ -164,9 +165,9 @@ def _chunked(chunks: _Chunks) -> Callable[..., tf.Tensor]:
 def _gradients(
     chunks: _Chunks, queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, outputs: tf.Tensor, upstream: tf.Tensor
 ) -> tuple[tf.Tensor, ...]:
-    """Gives the gradients by queries, keys and values, given that by the outputs."""
-    # The gradient by a logit is its weight times (the gradient by the weight - the row's sum over both). That sum needs
-    # no map, for the outputs are sums over keys too; and as one more column it is subtracted by the matrix product.
+    """Computes the gradients with respect to queries, keys and values from that of the outputs."""
+    # The gradient of a logit is its weight times (the gradient of the weight - the row's sum of weight times gradient).
+    # That sum is upstream.outputs, without a map; as one more column it is subtracted within the matrix product.
     sums = tf.reduce_sum(upstream * outputs, axis=-1, keepdims=True)
     extended_upstream = tf.concat([upstream, -sums], axis=-1)
     extended_values = tf.concat([values, tf.ones_like(values[..., :1])], axis=-1)
@@ -207,5 +208,5 @@ def _check(window: int | None, queries: tf.Tensor, *others: tf.Tensor) -> int | 
 
 
 def _hidden_unless(seen: Any, logits: tf.Tensor) -> tf.Tensor:
-    # The lowest finite number has the exponential 0; each pixel sees itself, so that is never all there is.
+    # The lowest finite number has the exponential 0; each pixel sees itself, so no row is fully masked.
     return tf.where(seen, logits, tf.constant(logits.dtype.min, logits.dtype))

@@ -1,4 +1,4 @@
-"""Networks that compare two inputs: are they of the same class?"""
+"""Siamese multilayer perceptrons, which score whether two inputs are of the same class."""
 
 from collections.abc import Iterable
 
@@ -10,14 +10,14 @@ from weirdonetworks.nets.inputs import checked_sizes, flattened
 
 
 class ComparativeMLP(BaseModule):
-    """Two multilayer perceptrons: one writes a code of each input, the other scores how well two codes match.
+    """A siamese network: one multilayer perceptron encodes each input, another scores pairs of codes.
 
         f(x, y) = head(e(x), e(y)),    x and y of shape [batch, ...], f [batch], a logit: above 0 for "the same"
 
     The head reads |e(x) - e(y)| and e(x) e(y), so that f(x, y) = f(y, x) exactly, whatever the weights. Without that
     symmetry it reads e(x) and e(y) side by side.
 
-    Each input is encoded once, so to compare m inputs with n others takes m + n encodings: see `encode` and `compare`.
+    Each input is encoded once, so comparing m inputs with n others takes m + n encodings; see `encode` and `compare`.
     One network for both inputs: Bromley et al., Signature verification using a siamese time delay neural network, 1993.
 
     >>> network = ComparativeMLP([16, 8], [4])
@@ -39,17 +39,17 @@ class ComparativeMLP(BaseModule):
         """Constructs the network.
 
         Args:
-          code_sizes: The width of each layer that encodes, at least one; the last is that of the code.
+          code_sizes: The width of each layer of the encoder, at least one; the last is the size of the code.
           head_sizes: The width of each hidden layer of the head.
-          is_symmetric: Whether the order of the two inputs is of no account.
+          is_symmetric: Whether f(x, y) = f(y, x).
           w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
             `snt.Linear`.
           b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
-          TypeError: If widths are no list, or one is no integer.
-          ValueError: If a width is below 1, or nothing encodes.
+          TypeError: If widths are not lists of integers.
+          ValueError: If a width is below 1, or `code_sizes` is empty.
         """
         super().__init__(name=name)
         self.is_symmetric = is_symmetric
@@ -76,7 +76,7 @@ class ComparativeMLP(BaseModule):
         """Maps pairs `[batch, 2, ...]` to logits `[batch]`.
 
         Raises:
-          ValueError: If the pairs have another shape, or a size that is not known.
+          ValueError: If the pairs have another shape, or an unknown size.
         """
         pairs = tf.convert_to_tensor(pairs)
         if pairs.shape.rank is None or pairs.shape.rank < 3 or pairs.shape[1] != 2:

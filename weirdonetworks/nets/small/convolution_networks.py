@@ -1,4 +1,4 @@
-"""Convolution networks for small images."""
+"""Convolutional networks for small images: a network with max pooling and dropout, and LeNet."""
 
 from collections.abc import Sequence
 
@@ -13,12 +13,12 @@ from weirdonetworks.nets.small.activations import ScaledTanh
 
 
 class ConvolutionNetwork(BaseModule):
-    """A convolution network with max pooling and dropout.
+    """A convolutional network with max pooling and dropout.
 
         conv 32 (3 x 3), conv 64 (3 x 3), max pool 2, dropout 1/4, dense 128, dropout 1/2, num_classes
 
-    ReLU follows each layer but the last; nothing is padded. From images `[batch, 28, 28, channels]` the dense layers
-    read 12 * 12 * 64 = 9216 numbers.
+    ReLU follows each layer but the last; there is no padding. For images `[batch, 28, 28, channels]` the first dense
+    layer has 12 * 12 * 64 = 9216 inputs.
 
     >>> network = ConvolutionNetwork(10)
     >>> network(tf.zeros([2, 28, 28, 1]), is_training=False).shape.as_list()
@@ -41,16 +41,15 @@ class ConvolutionNetwork(BaseModule):
           num_classes: The width of the last layer.
           filters: The number of filters of each of the two convolutions.
           dense_size: The width of the hidden dense layer.
-          dropout_rates: The share of units dropped in training after the pooling, and after the hidden dense layer,
-            each in [0, 1).
+          dropout_rates: The dropout rates after the pooling and after the hidden dense layer, each in [0, 1).
           w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), cut off at two deviations, fan_in the
             inputs that an output reads, as in `snt.Linear` and `snt.Conv2D`.
           b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
-          TypeError: If a size is no integer.
-          ValueError: If a size is below 1, a rate outside [0, 1), or there are not two of them.
+          TypeError: If a size is not an integer.
+          ValueError: If a size is below 1, a rate outside [0, 1), or `filters` or `dropout_rates` are not two.
         """
         super().__init__(name=name)
         _check_two("filters", filters)
@@ -69,13 +68,13 @@ class ConvolutionNetwork(BaseModule):
         """Maps images to `[batch, num_classes]`.
 
         Args:
-          images: `[batch, height, width, channels]`, of 6 pixels and more a side.
-          is_training: Whether units are dropped.
+          images: `[batch, height, width, channels]`, at least 6 x 6 pixels.
+          is_training: Whether to apply dropout.
           seed: int32 `[2]`, for dropout; new at each step.
 
         Raises:
-          ValueError: If the images have another rank, a size that is not known, or a side below 6; or in training with
-            dropout there is no seed.
+          ValueError: If the images have another rank, an unknown size or a side below 6; or `seed` is None in training
+            with dropout.
         """
         hidden = checked_images(images, minimum=6)
         for convolution in self.convolutions:
@@ -89,13 +88,13 @@ class ConvolutionNetwork(BaseModule):
 
 
 class LeNet(BaseModule):
-    """A convolution network with scaled tanh and average pooling.
+    """A LeNet-5: a convolutional network with scaled tanh and average pooling.
 
         conv 6 (5 x 5, padding 2), pool 2, conv 16 (5 x 5), pool 2, dense 120, 84, num_classes
 
-    The scaled tanh follows each layer but the last. From images `[batch, 28, 28, channels]` the dense layers read
-    5 * 5 * 16 = 400 numbers. After LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document
-    recognition, 1998, with every filter of the second convolution joined to all of the first.
+    The scaled tanh follows each layer but the last. For images `[batch, 28, 28, channels]` the first dense layer has
+    5 * 5 * 16 = 400 inputs. After LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document
+    recognition, 1998, with every filter of the second convolution connected to all channels of the first.
 
     >>> LeNet(10)(tf.zeros([2, 28, 28, 1])).shape.as_list()
     [2, 10]
@@ -118,7 +117,7 @@ class LeNet(BaseModule):
           name: The module's name.
 
         Raises:
-          TypeError: If the number of classes is no integer.
+          TypeError: If the number of classes is not an integer.
           ValueError: If it is below 1.
         """
         super().__init__(name=name)
@@ -131,10 +130,10 @@ class LeNet(BaseModule):
         self.layers = [snt.Linear(size, True, w_init, b_init, name=f"linear_{i}") for i, size in enumerate(sizes)]
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Maps images `[batch, height, width, channels]`, of 12 pixels and more a side, to `[batch, num_classes]`.
+        """Maps images `[batch, height, width, channels]`, at least 12 x 12 pixels, to `[batch, num_classes]`.
 
         Raises:
-          ValueError: If the images have another rank, a size that is not known, or a side below 12.
+          ValueError: If the images have another rank, an unknown size or a side below 12.
         """
         hidden = checked_images(images, minimum=12)
         for convolution in self.convolutions:

@@ -1,4 +1,4 @@
-"""An autoencoder of images."""
+"""A convolutional autoencoder of images."""
 
 import math
 
@@ -11,13 +11,13 @@ from weirdonetworks.nets.inputs import checked_images
 
 
 class Autoencoder(BaseModule):
-    """Squeezes images through a code of a few numbers, and makes them again from it.
+    """An autoencoder of images with a convolutional encoder and a dense decoder.
 
         code = dense code_size(flatten(relu(conv 8(relu(conv 4(x))))))        both 2 x 2, stride 2
         output = dense height * width * channels(relu(dense flattened(code)))
 
     with x and the output `[batch, height, width, channels]` and the code `[batch, code_size]`. The first dense layer of
-    the decoder is as wide as what the encoder flattened: from 28 x 28 pixels, 7 * 7 * 8 = 392.
+    the decoder is as wide as the flattened features of the encoder: for 28 x 28 pixels, 7 * 7 * 8 = 392.
 
     >>> network = Autoencoder(32)
     >>> network.encode(tf.zeros([2, 28, 28, 1])).shape.as_list(), network(tf.zeros([2, 28, 28, 1])).shape.as_list()
@@ -34,15 +34,15 @@ class Autoencoder(BaseModule):
         """Constructs the network.
 
         Args:
-          code_size: How many numbers stand for an image.
+          code_size: The dimension of the code.
           w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), cut off at two deviations, fan_in the
             inputs that an output reads, as in `snt.Linear` and `snt.Conv2D`.
           b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
-          TypeError: If it is no integer.
-          ValueError: If it is below 1.
+          TypeError: If `code_size` is not an integer.
+          ValueError: If `code_size` is below 1.
         """
         super().__init__(name=name)
         self.convolutions = [
@@ -61,11 +61,11 @@ class Autoencoder(BaseModule):
         ]
 
     def encode(self, images: tf.Tensor) -> tf.Tensor:
-        """Maps images `[batch, height, width, channels]`, of 4 pixels and more a side, to codes `[batch, code_size]`.
+        """Maps images `[batch, height, width, channels]`, at least 4 x 4 pixels, to codes `[batch, code_size]`.
 
         Raises:
-          ValueError: If the images have another rank, a size that is not known or another than at the first call, or a
-            side below 4.
+          ValueError: If the images have another rank, a size that is unknown or differs from the first call, or a side
+            below 4.
         """
         hidden = images = checked_images(images, minimum=4)
         for convolution in self.convolutions:
@@ -77,10 +77,10 @@ class Autoencoder(BaseModule):
         return self.to_code(hidden)
 
     def decode(self, codes: tf.Tensor) -> tf.Tensor:
-        """Maps codes `[batch, code_size]` to images of the size that was encoded first.
+        """Maps codes `[batch, code_size]` to images of the size of the first call of `encode`.
 
         Raises:
-          ValueError: If nothing was encoded yet.
+          ValueError: If `encode` has not been called.
         """
         if not hasattr(self, "layers"):
             raise ValueError("codes can be decoded only once images were encoded: they tell the size.")

@@ -1,4 +1,4 @@
-"""Branches side by side on the same inputs."""
+"""A combinator that applies several branches to the same inputs in parallel."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,11 +12,11 @@ REDUCTIONS = ("concat", "sum")
 
 
 class Parallel(BaseModule):
-    """Branches on the same inputs, their outputs joined or added.
+    """A combinator of branches on the same inputs, whose outputs are concatenated or summed.
 
         concat: y = [b_1(x), ..., b_k(x)], along the last axis;    sum: y = g_1 b_1(x) + ... + g_k b_k(x)
 
-    The gates g of a sum are learned, one number a branch; at the start each is 1 / k, so that y is the mean.
+    The gates g of a sum are learned scalars, initially 1 / k, so that y is the mean.
 
     >>> branches = {"same": tf.identity, "square": tf.square}
     >>> Parallel(branches)(tf.constant([[2.0, 4.0]])).numpy().tolist()
@@ -56,10 +56,10 @@ class Parallel(BaseModule):
             self.gates = tf.Variable(self.w_init([len(self.branches)], dtype), name="gates")
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Maps what the branches take.
+        """Applies the branches to inputs of any shape that they accept.
 
         Raises:
-          ValueError: If outputs that are to be added differ in shape.
+          ValueError: If outputs to be summed differ in shape.
         """
         outputs = {name: branch(inputs) for name, branch in self.branches.items()}
         first, *others = outputs.values()

@@ -1,4 +1,4 @@
-"""Self-attention over the pixels of images."""
+"""Self-attention over the pixels of images, and a transformer classifier made of it."""
 
 import math
 
@@ -15,13 +15,13 @@ from weirdonetworks.nets.small.chunked_attention import attend, attention_map
 
 
 class PixelAttention(BaseModule):
-    """Multihead self-attention over pixels: every pixel looks at all others, or at those in a window around it.
+    """Multihead self-attention over pixels: every pixel attends to all, or to those in a window around it.
 
         y = concat_h(softmax(Q_h K_h^T / sqrt(size / num_heads)) V_h) W + b,    Q, K, V linear in each pixel
 
-    with images `[batch, height, width, channels]` in and `[batch, height, width, size]` out. Without a window it knows
-    nothing of the places of pixels: F(s.x) = s.F(x) for each permutation s of them. Of the map of all pixels by all, no
-    more than that of `rows` rows of the image is held at a time, see `chunked_attention`.
+    from images `[batch, height, width, channels]` to `[batch, height, width, size]`. Without a window it is equivariant
+    under all permutations s of the pixels, F(s.x) = s.F(x). The attention map is computed for at most `rows` rows of
+    the image at a time; see `chunked_attention`.
 
     >>> PixelAttention(8, num_heads=2)(tf.ones([2, 5, 4, 3])).shape.as_list()
     [2, 5, 4, 8]
@@ -42,18 +42,18 @@ class PixelAttention(BaseModule):
         """Constructs the layer.
 
         Args:
-          size: The number of channels that come out, a multiple of the number of heads.
+          size: The number of output channels, a multiple of the number of heads.
           num_heads: The number of attention heads.
-          window: Look only at pixels at most so many rows and columns away; None for all.
-          rows: The most rows of the image whose maps are held at a time.
+          window: The largest distance in rows and in columns of pixels attended to; None for all pixels.
+          rows: The maximum number of rows whose attention maps are in memory at a time.
           w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
             `snt.Linear`.
           b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
-          TypeError: If a number is no integer.
-          ValueError: If the window is below 0, another number below 1, or the size no multiple of the heads.
+          TypeError: If a number is not an integer.
+          ValueError: If `window` is below 0, another number below 1, or `size` is not a multiple of `num_heads`.
         """
         super().__init__(name=name)
         self.size = at_least("size", size, 1)
@@ -62,7 +62,7 @@ class PixelAttention(BaseModule):
             raise ValueError(f"size (={size}) must be divisible by num_heads (={num_heads}).")
         self.window = None if window is None else at_least("window", window, 0)
         self.rows = at_least("rows", rows, 1)
-        # A bias of the keys would raise all logits of a query alike, which a softmax does not see.
+        # Keys have no bias: it would shift all logits of a query alike, to which the softmax is invariant.
         self.queries, self.keys, self.values, self.output = (
             snt.Linear(size, each != "keys", w_init, None if each == "keys" else b_init, name=each)
             for each in ("queries", "keys", "values", "output")
@@ -72,19 +72,19 @@ class PixelAttention(BaseModule):
         """Maps `[batch, height, width, channels]` to `[batch, height, width, size]`.
 
         Raises:
-          ValueError: If the images have another rank, or a size that is not known.
+          ValueError: If the images have another rank or an unknown size.
         """
         queries, keys, values = (self._heads(layer, images) for layer in (self.queries, self.keys, self.values))
         attended = tf.transpose(attend(queries, keys, values, self.window, self.rows), [0, 2, 3, 1, 4])
         return on_items(self.output, tf.reshape(attended, [-1, *attended.shape[1:3], self.size]))
 
     def map_of(self, images: tf.Tensor, pixel: tuple[int, int]) -> tf.Tensor:
-        """Gives the weights with which the pixel of a row and column looks at all, `[batch, heads, height, width]`."""
+        """Computes the attention weights of the pixel at a row and column, `[batch, heads, height, width]`."""
         queries, keys = self._heads(self.queries, images), self._heads(self.keys, images)
         return attention_map(queries, keys, pixel, self.window)
 
     def _heads(self, layer: snt.Linear, images: tf.Tensor) -> tf.Tensor:
-        """Gives `[batch, heads, height, width, size / heads]`."""
+        """Applies a linear layer and splits the heads, to `[batch, heads, height, width, size / heads]`."""
         images = checked_images(images)
         projected = on_items(layer, images)
         shape = [-1, *images.shape[1:3], self.num_heads, self.size // self.num_heads]
@@ -92,7 +92,7 @@ class PixelAttention(BaseModule):
 
 
 class PixelTransformer(BaseModule):
-    """A classifier that reads an image as a set of pixels, each with its place.
+    """A transformer classifier whose tokens are single pixels with position embeddings.
 
         h = value embedding + position embedding
         h <- h + attention(LN(h)),    h <- h + W_2 relu(W_1 LN(h)),    `num_blocks` times
@@ -129,19 +129,18 @@ class PixelTransformer(BaseModule):
 
         Args:
           num_classes: The width of the last layer.
-          size: The number of channels of a pixel inside, a multiple of the number of heads.
+          size: The number of hidden channels of a pixel, a multiple of the number of heads.
           num_blocks: The number of blocks.
           num_heads: As in `PixelAttention`.
           window: As in `PixelAttention`.
-          with_positions: Whether a vector of each place is added to the pixels: learned, and alike at first where
-            places are near.
+          with_positions: Whether to add a learned position embedding, initially smooth in the position.
           rows: As in `PixelAttention`.
           w_init: Draws the weights of all dense layers; None as in `PixelAttention`.
           b_init: Draws their biases; None for 0.
           name: The module's name.
 
         Raises:
-          TypeError: If a number is no integer.
+          TypeError: If a number is not an integer.
           ValueError: As in `PixelAttention`.
         """
         super().__init__(name=name)
@@ -166,8 +165,8 @@ class PixelTransformer(BaseModule):
         """Maps `[batch, height, width, channels]` to `[batch, num_classes]`.
 
         Raises:
-          ValueError: If the images have another rank, a size that is not known, or with position embedding another size
-            than at the first call.
+          ValueError: If the images have another rank or an unknown size, or with position embedding a size that differs
+            from the first call.
         """
         hidden = self._embedded(images)
         for block in self.blocks:
@@ -177,10 +176,10 @@ class PixelTransformer(BaseModule):
         return self.output(tf.cast(mean, normed.dtype))
 
     def attention_maps(self, images: tf.Tensor, pixel: tuple[int, int]) -> tf.Tensor:
-        """Gives the weights with which the pixel of a row and column looks at all others in each block and head.
+        """Computes the attention weights of the pixel at a row and column in each block and head.
 
         Returns:
-          `[batch, blocks, heads, height, width]`; each map adds up to 1.
+          The weights, `[batch, blocks, heads, height, width]`; each map sums to 1.
         """
         hidden, maps = self._embedded(images), []
         for block in self.blocks:
@@ -200,7 +199,7 @@ class PixelTransformer(BaseModule):
 
 
 class _Block(snt.Module):
-    """Attention, then a perceptron on each pixel, both on top of what is there."""
+    """A pre-norm transformer block: attention, then a perceptron on each pixel, with residual connections."""
 
     def __init__(
         self,
@@ -223,10 +222,10 @@ class _Block(snt.Module):
 
 
 def _smooth_positions(height: int, width: int, size: int, dtype: tf.DType) -> tf.Tensor:
-    """Draws vectors `[height * width, size]` of variance 1, alike where places are near: random plane waves.
+    """Draws smooth position embeddings `[height * width, size]` of variance 1: random plane waves.
 
     Their inner products are about those of a Gaussian kernel (Rahimi & Recht, Random features for large-scale kernel
-    machines, 2007). From independent vectors, in which no place is near another, training is slower.
+    machines, 2007). Training is slower from independent vectors, which do not encode distances.
     """
     rows, columns = np.mgrid[:height, :width]
     places = tf.constant(np.stack([rows.ravel() / height, columns.ravel() / width], axis=1), dtype)

@@ -1,4 +1,4 @@
-"""A multilayer perceptron whose hidden units take a few values only, and two ways to train it all the same."""
+"""A multilayer perceptron with quantised hidden units, trained by soft rounding or straight-through gradients."""
 
 from collections.abc import Iterable
 
@@ -14,16 +14,16 @@ ROUNDINGS = ("softfloor", "straight_through", "none")
 
 
 class QuantisedMLP(BaseModule):
-    """A multilayer perceptron whose hidden units take one of `levels` values, evenly spread from 0 to 1.
+    """A multilayer perceptron whose hidden units are quantised to `levels` evenly spaced values from 0 to 1.
 
         h = floor((levels - 1) s(W x + b) + 1/2) / (levels - 1),    s the logistic sigmoid
 
-    The floor has no slope to train by. With `softfloor` it is the soft floor in training, and its factor is the
-    variable `factor`, 1 at the start and not trained. At a large factor h is s(W x + b) as it is, so a factor lowered
-    step by step leads from the network without rounding to the one with. Outside training the floor is exact.
+    The floor has gradient 0. With `softfloor` it is replaced in training by the soft floor, whose factor is the
+    untrained variable `factor`, initially 1. At a large factor h is s(W x + b), so lowering the factor step by step
+    anneals from the network without rounding to the one with. Outside training the floor is exact.
 
-    With `straight_through` the floor is exact in training too, and its slope is taken to be 1 (Bengio, Leonard &
-    Courville, Estimating or propagating gradients through stochastic neurons, 2013). With `none` nothing is rounded.
+    With `straight_through` the floor is exact in training too, and its gradient is taken to be 1 (Bengio, Leonard &
+    Courville, Estimating or propagating gradients through stochastic neurons, 2013). With `none` there is no rounding.
 
     >>> network = QuantisedMLP([8, 3], levels=4)
     >>> network(tf.ones([2, 5]), is_training=False).shape.as_list()
@@ -46,7 +46,7 @@ class QuantisedMLP(BaseModule):
 
         Args:
           output_sizes: The width of each layer, at least one; the last is not rounded.
-          levels: The number of values of a hidden unit, at least 2.
+          levels: The number of quantisation levels of a hidden unit, at least 2.
           rounding: `softfloor`, `straight_through` or `none`.
           w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
             `snt.Linear`.
@@ -54,7 +54,7 @@ class QuantisedMLP(BaseModule):
           name: The module's name.
 
         Raises:
-          TypeError: If a number is no integer.
+          TypeError: If a number is not an integer.
           ValueError: If a number is too small, there is no layer, or the rounding is unknown.
         """
         super().__init__(name=name)

@@ -1,4 +1,4 @@
-"""The soft floor: a smooth staircase between the floor and a straight line, exact to rounding at every factor."""
+"""The soft floor: a smooth approximation of the floor with a softness factor, numerically accurate at every factor."""
 
 import math
 from typing import Any
@@ -9,23 +9,23 @@ import tensorflow as tf
 
 from weirdonetworks.nets.base_module import BaseModule
 
-# Up to this slope the derivative by the factor is summed from its power series, so many terms of it.
+# Up to this slope the derivative with respect to the factor is summed from so many terms of its power series.
 SERIES_BELOW = 1.0
 SERIES_TERMS = 9
 
 
 def softfloor(x: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
-    """Rounds down smoothly, elementwise: the floor as `factor` falls to 0, and x - 1/2 as it grows.
+    """Computes the soft floor elementwise: floor(x) in the limit factor -> 0, and x - 1/2 for factor -> infinity.
 
         n - 1/2 + (F / 2) tanh(a r),    n = round(x), r = x - n, F = 1 + factor, a = log(1 + 2 / factor)
 
-    At every factor the function is continuous, rises, takes n + 1/2 to n and n to n - 1/2, and obeys
-    softfloor(x + 1) = softfloor(x) + 1. It is steepest at the integers, where its slope is F a / 2, and flattest half
-    way between them. Its derivative is continuous too.
+    At every factor the function is continuously differentiable, increasing, maps n + 1/2 to n and n to n - 1/2, and
+    satisfies softfloor(x + 1) = softfloor(x) + 1. Its slope is largest at the integers, F a / 2, and smallest half way
+    between them.
 
-    It nears the floor slowly: the steps are as wide as 1 / a, and a is about the logarithm of 2 / factor. From factor
-    1e-12 to 1e6 the value holds to rounding, and both gradients to rounding times a or so, relative at each point, in
-    float32 and float64. Nothing overflows from the smallest normal number of the type to 1e30.
+    It converges to the floor slowly: the steps have width 1 / a, and a is about log(2 / factor). For factors from 1e-12
+    to 1e6 the value is accurate to rounding, and both gradients to about a times that, relative at each point, in
+    float32 and float64. Nothing overflows for factors from the smallest normal number of the type to 1e30.
 
     >>> x = tf.constant([1.5, 1.9, 2.0, 2.1], tf.float64)
     >>> softfloor(x, 1e-30).numpy().round(3).tolist()
@@ -35,11 +35,11 @@ def softfloor(x: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
 
     Args:
       x: Floating-point numbers of any shape.
-      factor: How soft, above 0; a number, or a tensor that broadcasts with `x`. What is smaller in a tensor counts as
-        the smallest normal number.
+      factor: The softness, above 0; a number, or a tensor that broadcasts with `x`, whose entries are clipped to at
+        least the smallest normal number.
 
     Returns:
-      The rounded numbers, in the shape of the two broadcast.
+      The values, of the broadcast shape of both.
 
     Raises:
       ValueError: If x is not float16, float32 or float64, or the factor is a number that is not above 0 or not
@@ -53,11 +53,11 @@ def softfloor(x: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
 
 
 class SoftFloor(BaseModule):
-    """The `softfloor` with a learned factor: how sharply it rounds is found by training.
+    """The activation `softfloor` with a learned factor.
 
         y = softfloor(x, exp(log_factor)),    elementwise
 
-    The variable is the logarithm, so that the factor stays positive and moves by a share of itself.
+    The variable is the logarithm, so that the factor stays positive and changes by relative steps.
 
     >>> activation = SoftFloor(factor=0.01)
     >>> activation(tf.constant([0.5, 1.0, 1.5])).numpy().round(3).tolist()
@@ -70,12 +70,11 @@ class SoftFloor(BaseModule):
         """Constructs the activation.
 
         Args:
-          factor: The factor to start from, above 0.
+          factor: The initial factor, above 0.
           name: The module's name.
 
         Raises:
-          ValueError: If the factor is not above 0 or not finite; at the first call, if it is not so in the type of the
-            inputs.
+          ValueError: If the factor is not above 0 or not finite; also at the first call, in the type of the inputs.
         """
         super().__init__(name=name)
         _check(factor, tf.float64)
@@ -90,7 +89,7 @@ class SoftFloor(BaseModule):
 
     @property
     def factor(self) -> tf.Tensor:
-        """The present factor; there once the module was called."""
+        """The current factor; available after the first call."""
         return tf.exp(self.log_factor)
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -101,10 +100,10 @@ class SoftFloor(BaseModule):
 
 @tf.custom_gradient
 def _softfloor(x: tf.Tensor, factor: tf.Tensor) -> tuple[tf.Tensor, Any]:
-    # To the nearest, and not floor(x + 1/2), whose sum is rounded: so r is exact and never beyond 1/2.
+    # Rounded to nearest, since the sum in floor(x + 1/2) would be rounded: so r is exact and at most 1/2 in size.
     n = tf.round(x)
     r = x - n
-    factor = tf.maximum(factor, np.finfo(x.dtype.as_numpy_dtype).tiny)  # Or a would be infinite.
+    factor = tf.maximum(factor, np.finfo(x.dtype.as_numpy_dtype).tiny)  # Else a would be infinite.
     a = tf.math.log1p(2 / factor)
     outputs = n - 0.5 + (1 + factor) / 2 * tf.tanh(a * r)
 

@@ -1,4 +1,4 @@
-"""Networks that are trained stage by stage: what is trained is frozen, and the next stage attached to it."""
+"""Networks trained stage by stage: trained stages are frozen, and the next stage is attached to them."""
 
 import abc
 import functools
@@ -19,16 +19,16 @@ Block = Callable[[tf.Tensor], tf.Tensor]
 
 
 class StagedNetwork(BaseModule, abc.ABC):
-    """A classifier in stages, those of a trained network frozen below its own.
+    """A classifier composed of stages, whose first ones may be the frozen stages of a trained network.
 
         h_1 = B_1(x),    h_k = attach(B_k, h_{k-1}, x),    f(x) = W h_K + b,    x flattened, of shape [batch, n]
 
-    Each block B is a dense layer of `size` units, layer norm, ReLU and dropout. How a block is attached is what the
-    classes differ in. No gradient passes through frozen blocks, neither to their weights nor to the inputs, and nothing
-    is dropped in them; the read-out W is always new. Frozen blocks are shared with the network they come from.
+    Each block B is a dense layer of `size` units, layer norm, ReLU and dropout; subclasses define `attach`. Frozen
+    blocks pass no gradient, neither to their weights nor to the inputs, and apply no dropout; the read-out W is always
+    new. Frozen blocks are shared with the network they come from.
 
-    They are no part of the network's `trainable_variables`, so weight decay does not reach them either. A module around
-    the network does list them in its own; to train by that one, do without weight decay.
+    They are excluded from the network's `trainable_variables`, so weight decay does not change them. A module that
+    contains the network lists them in its own `trainable_variables`; train such a module without weight decay.
 
     >>> first = ExpansionSerial()
     >>> first(tf.zeros([2, 28, 28, 1]), is_training=False).shape.as_list()
@@ -54,9 +54,9 @@ class StagedNetwork(BaseModule, abc.ABC):
 
         Args:
           num_classes: The width of the read-out.
-          stages: The stages that are trained, at least 1.
-          size: The units of each of their blocks.
-          dropout_rate: The share of a block's units dropped in training, in [0, 1).
+          stages: The number of stages to train, at least 1.
+          size: The number of units of each block.
+          dropout_rate: The dropout rate of a block, in [0, 1).
           base: A network of the same class whose stages come first, frozen; None for none.
           w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
             `snt.Linear`.
@@ -64,7 +64,7 @@ class StagedNetwork(BaseModule, abc.ABC):
           name: The module's name.
 
         Raises:
-          TypeError: If a size is no integer, or the base of another class.
+          TypeError: If a size is not an integer, or the base is of another class.
           ValueError: If a size is below 1, or the rate not in [0, 1).
         """
         super().__init__(name=name)
@@ -88,7 +88,7 @@ class StagedNetwork(BaseModule, abc.ABC):
         """Maps `[batch, ...]`, flattened, to `[batch, num_classes]`; `seed` int32 `[2]` is for dropout.
 
         Raises:
-          ValueError: If a size after the batch is not known, or in training with dropout there is no seed.
+          ValueError: If a size after the batch is not known, or `seed` is None in training with dropout.
         """
         flat = features = flattened(inputs)
         for index, stage in enumerate((*self.frozen, *self.stages)):
@@ -101,7 +101,7 @@ class StagedNetwork(BaseModule, abc.ABC):
 
     @abc.abstractmethod
     def _attach(self, block: Block, features: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
-        """Joins a block to the features of the stages before it."""
+        """Applies a block and combines its outputs with the features of the stages before it."""
 
     def _block(self, size: int, index: int) -> Block:
         return self._dense(size, f"stage_{index}")
@@ -116,9 +116,9 @@ class StagedNetwork(BaseModule, abc.ABC):
 
 
 class ExpansionSerial(StagedNetwork):
-    """A staged network whose blocks read all features so far and add their own: h_k = [h_{k-1}, B_k(h_{k-1})].
+    """A staged network whose blocks take all earlier features and append their own: h_k = [h_{k-1}, B_k(h_{k-1})].
 
-    From the second on, a block sees the inputs through the blocks before it alone. See `StagedNetwork`.
+    Only the first block takes the inputs directly. See `StagedNetwork`.
 
     >>> ExpansionSerial(stages=2)(tf.zeros([2, 784]), is_training=False).shape.as_list()
     [2, 10]
@@ -130,9 +130,9 @@ class ExpansionSerial(StagedNetwork):
 
 
 class ExpansionParallel(StagedNetwork):
-    """A staged network whose blocks read the inputs, each beside the others: h_k = [h_{k-1}, B_k(x)].
+    """A staged network whose blocks take the inputs, in parallel: h_k = [h_{k-1}, B_k(x)].
 
-    Stages meet in the read-out alone. See `StagedNetwork`.
+    Stages are combined in the read-out only. See `StagedNetwork`.
 
     >>> ExpansionParallel(stages=2)(tf.zeros([2, 784]), is_training=False).shape.as_list()
     [2, 10]
@@ -143,9 +143,9 @@ class ExpansionParallel(StagedNetwork):
 
 
 class Residual(StagedNetwork):
-    """A staged network whose blocks correct the features so far: h_k = h_{k-1} + B_k(h_{k-1}).
+    """A staged network with residual blocks: h_k = h_{k-1} + B_k(h_{k-1}).
 
-    All have one size, so the read-out does not grow. See `StagedNetwork`.
+    All blocks have the same size, so the read-out does not grow. See `StagedNetwork`.
 
     >>> Residual(stages=2)(tf.zeros([2, 784]), is_training=False).shape.as_list()
     [2, 10]
@@ -160,7 +160,7 @@ class Residual(StagedNetwork):
 
 
 class RandomSample(ExpansionParallel):
-    """An `ExpansionParallel` each of whose blocks is several, each with a random sample of the inputs to see.
+    """An `ExpansionParallel` whose blocks consist of several branches, each on a random subset of the inputs.
 
         B_k(x) = [D_k1(x restricted to S_k1), D_k2(x restricted to S_k2), ...],    D a block of `size` units
 
@@ -186,13 +186,13 @@ class RandomSample(ExpansionParallel):
 
         Args:
           num_classes: The width of the read-out.
-          stages: The stages that are trained, at least 1.
-          size: The units of each branch.
-          dropout_rate: The share of units dropped in training, in [0, 1).
+          stages: The number of stages to train, at least 1.
+          size: The number of units of each branch.
+          dropout_rate: The dropout rate of a branch, in [0, 1).
           base: A network of the same class whose stages come first, frozen; None for none.
-          branches: The branches of a stage, at least 1.
-          sample_size: The inputs that a branch sees, at most all.
-          seed: Draws them, others for each stage and branch.
+          branches: The number of branches per stage, at least 1.
+          sample_size: The number of inputs of a branch, at most all.
+          seed: Seed of the subsets, which are independent for each stage and branch.
           w_init: As in `StagedNetwork`.
           b_init: As in `StagedNetwork`.
           name: The module's name.
@@ -200,7 +200,7 @@ class RandomSample(ExpansionParallel):
         Raises:
           TypeError, ValueError: As in `StagedNetwork`.
         """
-        # First, since the constructor of the base makes blocks of them.
+        # Set first, since the base constructor makes blocks from them.
         self.branches = at_least("branches", branches, 1)
         self.sample_size = at_least("sample_size", sample_size, 1)
         self.seed = seed
@@ -215,7 +215,7 @@ class RandomSample(ExpansionParallel):
 
 
 class _Sample:
-    """Takes the inputs of a random sample of indices, the same ones at each call."""
+    """A map that selects a fixed random subset of the inputs."""
 
     def __init__(self, size: int, seed: Sequence[int]):
         self.size, self.seed = size, seed

@@ -1,4 +1,4 @@
-"""A layer that lets little through: its codes are drawn, and how much they tell is measured."""
+"""The variational information bottleneck: a layer with random codes and a measured information rate."""
 
 import sonnet as snt
 import tensorflow as tf
@@ -9,17 +9,17 @@ from weirdonetworks.nets.inputs import checked_seed, flattened
 
 
 class VariationalBottleneck(BaseModule):
-    """A dense layer to a normal distribution, from which codes are drawn in training.
+    """A dense layer that outputs a normal distribution of codes, from which training samples.
 
         z = m + exp(v / 2) e,    (m, v) = x W + b,    e standard normal, x of shape [batch, n], z [batch, output_size]
 
-    Its rate, the divergence of that distribution from the standard normal one,
+    Its rate, the Kullback-Leibler divergence of that distribution from the standard normal one,
 
         R(x) = 1/2 sum_k (m_k^2 + exp(v_k) - v_k - 1)    nats,
 
-    is, averaged over x, at least what z tells of x. So a network around the layer that is trained for its loss plus
-    beta R compresses the more, the larger beta is: Alemi, Fischer, Dillon & Murphy, Deep variational information
-    bottleneck, 2017. Outside training codes are their means m.
+    is, averaged over x, an upper bound of the mutual information of z and x. So a network trained on its loss plus
+    beta R compresses more for larger beta: Alemi, Fischer, Dillon & Murphy, Deep variational information bottleneck,
+    2017. Outside training the codes are the means m.
 
     >>> layer = VariationalBottleneck(2)
     >>> x = tf.constant([[1.0, 2.0, 3.0]])
@@ -40,15 +40,15 @@ class VariationalBottleneck(BaseModule):
         """Constructs the layer.
 
         Args:
-          output_size: The numbers of a code.
-          with_noise: Whether codes are drawn in training; without, they are their means there too, as a control.
+          output_size: The dimension of the code.
+          with_noise: Whether to sample codes in training; if not, as a control, they are the means there too.
           w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
             `snt.Linear`.
           b_init: Draws the biases; None for 0.
           name: The module's name.
 
         Raises:
-          TypeError: If the size is no integer.
+          TypeError: If the size is not an integer.
           ValueError: If it is below 1.
         """
         super().__init__(name=name)
@@ -68,7 +68,7 @@ class VariationalBottleneck(BaseModule):
     def rate(self, inputs: tf.Tensor) -> tf.Tensor:
         """Computes the rate of each input in nats, `[batch]`, from inputs `[batch, ...]`."""
         means, log_variances = self.moments(inputs)
-        # expm1 loses nothing where a code is near to standard normal.
+        # expm1 avoids cancellation where the distribution is close to standard normal.
         return 0.5 * tf.reduce_sum(tf.square(means) + (tf.math.expm1(log_variances) - log_variances), axis=1)
 
     def __call__(
@@ -78,11 +78,11 @@ class VariationalBottleneck(BaseModule):
 
         Args:
           inputs: The inputs.
-          is_training: Whether codes are drawn.
-          seed: int32 `[2]`, new at each step; None will do where nothing is drawn.
+          is_training: Whether to sample codes.
+          seed: int32 `[2]`, new at each step; may be None where nothing is sampled.
 
         Raises:
-          ValueError: If codes are to be drawn and there is no seed.
+          ValueError: If codes are to be sampled and `seed` is None.
         """
         means, log_variances = self.moments(inputs)
         if not (is_training and self.with_noise):
