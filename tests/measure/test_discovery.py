@@ -1,4 +1,4 @@
-"""Symmetries of graphs, against brute force and groups known in closed form; and those of data and weights."""
+"""Tests of discovered symmetries, against brute force and groups known in closed form."""
 
 import inspect
 import itertools

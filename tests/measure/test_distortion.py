@@ -1,4 +1,4 @@
-"""Distortion of embedded Cayley graphs, against all pairs written out, and against what can be proved."""
+"""Tests of the distortion of embedded Cayley graphs, against brute force and proved bounds."""
 
 import itertools
 

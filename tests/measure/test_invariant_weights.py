@@ -1,4 +1,4 @@
-"""The invariant share of weights, against a projection matrix."""
+"""Tests of the invariant share of weights, against a projection matrix."""
 
 import numpy as np
 import pytest

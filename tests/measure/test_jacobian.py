@@ -1,4 +1,4 @@
-"""Products with the Jacobian are those of the dense one, and what counts as invariant is its null space."""
+"""Tests of Jacobian products, against the dense Jacobian, and of invariant directions, against its null space."""
 
 import functools
 import pathlib

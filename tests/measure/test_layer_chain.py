@@ -1,4 +1,4 @@
-"""The layers of Sonnet and Keras networks are read with all that follows them."""
+"""Tests of the layers found in Sonnet and Keras networks."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Lie derivatives are those known in closed form, layers add up, and an invariant model has none while others do."""
+"""Tests of Lie derivatives: closed forms, sums over layers, and invariant models."""
 
 import itertools
 import pathlib

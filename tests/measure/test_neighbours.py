@@ -1,4 +1,4 @@
-"""Nearest neighbours vote as scikit-learn's do, and ties fall to the nearest."""
+"""Tests of nearest-neighbour classification, against scikit-learn, and of its rules for ties."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A module in another type computes from the same numbers, and the one it was made of stays as it was."""
+"""Tests of copies of modules in another type: equal numbers, and an unchanged original."""
 
 from typing import Any
 

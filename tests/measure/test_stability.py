@@ -1,4 +1,4 @@
-"""The measures give what NumPy does; a symmetric network passes them and a dense one does not."""
+"""Tests of the measures of stability and symmetry, against NumPy, with dense networks as controls."""
 
 import re
 from collections.abc import Callable

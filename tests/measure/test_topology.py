@@ -1,4 +1,4 @@
-"""The graph of a linear map that restores data, against optima, regressions and grids counted by hand."""
+"""Tests of graphs estimated by a linear denoiser, against optima, regressions and grids counted by hand."""
 
 import numpy as np
 import pytest

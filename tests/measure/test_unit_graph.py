@@ -1,4 +1,4 @@
-"""The units of any model: permuted along every axis that holds them its outputs stay, along all but one they do not."""
+"""Tests of the unit graph: outputs are unchanged by permutations along all axes, and change if one is left out."""
 
 import dataclasses
 from collections.abc import Callable

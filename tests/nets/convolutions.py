@@ -1,4 +1,4 @@
-"""Convolution and pooling written out in NumPy."""
+"""Reference convolution, pooling and dense layers in NumPy."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Any network over any choice of elements: what is pooled, which laws hold, and in which types."""
+"""Tests of averaging over any choice of elements: pooling, laws of symmetry, and types."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Dropout drops the share it is told, keeps the mean, and depends on its seed and index alone."""
+"""Tests of dropout: its rate and mean, and determinism by seed and index."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Frames make networks invariant for every input, ties among them, for few calls; and jump only where they say."""
+"""Tests of frames: exact invariance including ties, the number of calls, and the places of discontinuities."""
 
 from collections.abc import Callable
 

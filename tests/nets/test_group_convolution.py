@@ -1,4 +1,4 @@
-"""Group convolutions commute exactly with turning the image by hand, or refuse its size; plain ones do not commute."""
+"""Tests of group convolutions: exact equivariance, refused sizes, and plain convolutions as controls."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What layers are given is checked, and refused in one line."""
+"""Tests of the checks of arguments and inputs: errors of one line."""
 
 from collections.abc import Callable
 from typing import Any

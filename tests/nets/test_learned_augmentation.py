@@ -1,4 +1,4 @@
-"""Moved images against the exact transformations and SciPy, the learned widths against finite differences."""
+"""Tests of learned augmentation, against exact transformations, SciPy and finite differences."""
 
 from collections.abc import Callable
 

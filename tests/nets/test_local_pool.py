@@ -1,4 +1,4 @@
-"""Pooled over a neighbourhood a network is nearly invariant, within the bound that is stated, and exactly over all."""
+"""Tests of local pooling: approximate invariance within its bound, and exact invariance over the group."""
 
 import itertools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""An orbit holds what each element makes of each input, in the group's order; folded weights give the same outputs."""
+"""Tests of orbits: the image of each input under each element, in order, and folded weights."""
 
 import itertools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Poolings are the formulas they say, do not see the order of the items, and see nothing that a mask leaves out."""
+"""Tests of poolings: their formulas, permutation invariance, and masks."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""A layer with shared weights commutes with its group and has as many weights as Burnside counts, in each method."""
+"""Tests of the equivariant linear layer: equivariance, and Burnside's count of weights, by each method."""
 
 from collections.abc import Callable
 

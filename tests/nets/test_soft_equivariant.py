@@ -1,4 +1,4 @@
-"""A soft layer starts with the law of its layer, keeps it where the data obey it, and reports how far it departs."""
+"""Tests of the softly equivariant layer: equivariance at the start, deviation by data, and the free share."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A symmetrized network: which methods are exactly invariant, and which are not."""
+"""Tests of symmetrised networks: which methods are exactly invariant, and which are not."""
 
 import itertools
 from typing import Any

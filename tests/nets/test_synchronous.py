@@ -1,4 +1,4 @@
-"""Networks over an orbit cannot tell x from g x, or follow g, for each element of each group; plain networks can."""
+"""Tests of networks over an orbit: invariance and equivariance for each group, with plain networks as controls."""
 
 import itertools
 from collections.abc import Callable

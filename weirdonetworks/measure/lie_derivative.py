@@ -194,7 +194,7 @@ def lie_derivative_by_layer(
             ahead = behind
         return added
 
-    # Called as it is, it is not counted among the retracings of one function that TensorFlow warns of.
+    # A concrete function, since TensorFlow counts the retracings of a `tf.function` and warns of many.
     pieces = list(in_pieces(compute.get_concrete_function(), values, length, dtype))
     return [np.concatenate([each.numpy() for each in layer], axis=1) for layer in zip(*pieces, strict=True)]
 

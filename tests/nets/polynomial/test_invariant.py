@@ -1,4 +1,4 @@
-"""InvariantMLP cannot tell x from g x, for each element of each group; a polynomial network can."""
+"""Tests of InvariantMLP: invariance under each element of each group, with a polynomial network as control."""
 
 import numpy as np
 import pytest

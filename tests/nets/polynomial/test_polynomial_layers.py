@@ -1,4 +1,4 @@
-"""Polynomial layers compute what the monomials written out do, in little memory, and can be read as polynomials."""
+"""Tests of polynomial layers: values against explicit monomials, memory, and conversion to polynomials."""
 
 import itertools
 import math

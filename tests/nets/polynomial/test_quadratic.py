@@ -1,4 +1,4 @@
-"""Quadratic layers compute and differentiate the form written out; shared and constrained weights stay so."""
+"""Tests of quadratic layers: values, gradients, and shared and constrained weights in training."""
 
 from collections.abc import Callable
 from fractions import Fraction

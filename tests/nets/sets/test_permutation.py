@@ -1,4 +1,4 @@
-"""Permutation layers commute with, or ignore, each permutation of the items, and are all such polynomials."""
+"""Tests of permutation layers: equivariance or invariance, and completeness of their polynomials."""
 
 import math
 from collections.abc import Callable

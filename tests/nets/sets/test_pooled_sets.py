@@ -1,4 +1,4 @@
-"""Networks on sets take no note of the order of the items, of absent ones, or of how many there are."""
+"""Tests of pooled networks on sets: permutation invariance, masks, and varying numbers of items."""
 
 import itertools
 from collections.abc import Callable

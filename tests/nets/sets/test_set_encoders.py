@@ -1,4 +1,4 @@
-"""Sets as sums of waves and as elements of a free abelian group: equations, laws, and the way back."""
+"""Tests of the Fourier and free abelian encoders of sets: equations, laws, and decoding."""
 
 import itertools
 from typing import Any

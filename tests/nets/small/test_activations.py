@@ -1,4 +1,4 @@
-"""Activation functions, against their formulae."""
+"""Tests of activation functions, against their formulas."""
 
 import numpy as np
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Attention in chunks is the attention that holds the whole map, and holds less."""
+"""Tests of chunked attention: equal to attention with the whole map, with less memory."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""A network that compares is symmetric in its inputs, and compares what it encoded."""
+"""Tests of the comparative network: symmetry in its two inputs, and agreement of its parts."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The basic convolution network computes what its layers say, against NumPy."""
+"""Tests of the convolutional network with max pooling, against NumPy."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""The autoencoder computes what its layers say, against NumPy."""
+"""Tests of the image autoencoder, against NumPy."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""LeNet computes what its layers say, against NumPy."""
+"""Tests of LeNet, against NumPy."""
 
 import math
 from collections.abc import Callable

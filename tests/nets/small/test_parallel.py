@@ -1,4 +1,4 @@
-"""Parallel joins or adds what its branches give; GroupedSoftmax and UnitConvolution have the symmetries they claim."""
+"""Tests of Parallel, against its formula, and of the symmetries of GroupedSoftmax and UnitConvolution."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""Attention over pixels knows nothing of their places but what it is told."""
+"""Tests of attention over pixels: values against NumPy, and equivariance under permutations of the pixels."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Quantised networks take as many values as they are to, and each way of rounding has the slope it is said to have."""
+"""Tests of quantised networks: the number of levels, and the gradient of each way of rounding."""
 
 import numpy as np
 import pytest

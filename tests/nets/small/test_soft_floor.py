@@ -1,4 +1,4 @@
-"""The soft floor and its gradients equal those of fifty digits, at every factor, in both types."""
+"""Tests of the soft floor: values and gradients against fifty-digit arithmetic, at every factor, in both types."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Staged networks compute what they say, and what is frozen stays as it is, bit by bit."""
+"""Tests of staged networks: values against NumPy, and frozen stages unchanged bit by bit."""
 
 import pathlib
 

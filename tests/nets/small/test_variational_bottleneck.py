@@ -1,4 +1,4 @@
-"""A bottleneck draws its codes from the distribution it computes, and its rate is that distribution's divergence."""
+"""Tests of the variational bottleneck: the distribution of its codes, and its rate as a divergence."""
 
 import numpy as np
 import pytest

@@ -1,1 +1,1 @@
-"""Polynomial layers: monomials of the inputs, free, tied, constrained or invariant."""
+"""Polynomial layers, with free, shared, linearly constrained or invariant monomials of the inputs."""

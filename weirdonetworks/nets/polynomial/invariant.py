@@ -15,8 +15,8 @@ from weirdonetworks.nets.inputs import check_type, checked_choice, checked_sizes
 from weirdonetworks.nets.polynomial.monomial_layout import indices
 from weirdonetworks.nets.polynomial.monomial_parts import cut, gaussian_moments, products
 
-TERMS = 2**14  # Monomials multiplied out at a time.
-ENTRIES = 10**8  # Indices in the largest table of monomials: 0.8 GB, and to find orbits several times that and minutes.
+TERMS = 2**14  # Monomials evaluated per chunk.
+ENTRIES = 10**8  # The most indices in a table of monomials: 0.8 GB; orbits take several times that, and minutes.
 INVARIANTS = ("orbit_sums", "fundamental")
 
 
@@ -25,13 +25,13 @@ class InvariantMLP(snt.Module):
 
         f(x) = W_k s(... s(W_1 p(x))),    p(g.x) = p(x), x of shape [batch, n], f [batch, output_sizes[-1]]
 
-    The features p are invariant polynomials, each less its mean and over its standard deviation on independent standard
-    normal inputs, so that the first layer sees numbers of size 1. They hold no free weights; the dense layers do, which
-    are `snt.Linear` and by default drawn as that draws: W ~ N(0, 1 / fan_in), cut off at two deviations, and b = 0.
+    The features p are invariant polynomials without weights, standardised to mean 0 and variance 1 on independent
+    standard normal inputs. The dense layers are `snt.Linear` with its default initialisation: W ~ N(0, 1 / fan_in),
+    truncated at two standard deviations, and b = 0.
     Features of float16 and bfloat16 inputs are computed in float32; outputs have the inputs' type.
 
-    For a compact group finitely many invariants generate all others, so with a high enough degree every continuous
-    invariant function is in reach: Yarotsky, Universal approximations of invariant maps by neural networks, 2018.
+    The invariants of a compact group are finitely generated, so for a high enough degree the network approximates every
+    continuous invariant function: Yarotsky, Universal approximations of invariant maps by neural networks, 2018.
 
     >>> from weirdonetworks.algebra import cyclic_group
     >>> network = InvariantMLP(cyclic_group(3), degree=2, output_sizes=[8, 1])
@@ -57,16 +57,16 @@ class InvariantMLP(snt.Module):
         b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
-        """Constructs the network, and finds the invariants.
+        """Constructs the network and computes the invariants.
 
         Args:
-          action: The action of a group on the n numbers of an input, each a position: `points(group)`, which a group of
-            permutations alone stands for; `coordinates(group)`, for a group of matrices; `pixels(side=28)` on images of
-            one channel; or of items with features, `items(group) * trivial(features)`.
+          action: The action of a group on the n numbers of an input: `points(group)`, for which a bare permutation
+            group may be passed; `coordinates(group)`, for a group of matrices; `pixels(side=28)` on images of one
+            channel; or `items(group) * trivial(features)`.
           degree: The highest degree of the invariants, at least 1.
           output_sizes: The width of each dense layer, at least one.
-          invariants: `orbit_sums`, a basis of the invariants of each degree from 1 on (for permutations the sums of the
-            orbits of monomials); or `fundamental`, a smallest set that generates all up to the degree.
+          invariants: `orbit_sums`, a basis of the invariants of each degree from 1 on (for permutations the orbit sums
+            of monomials); or `fundamental`, a minimal set of generators of the invariants up to the degree.
           activation: Applied after each layer but the last.
           with_bias: Whether the dense layers add a bias.
           w_init: Initializer of the dense layers' weights; None for the default above.
@@ -74,10 +74,10 @@ class InvariantMLP(snt.Module):
           name: The module's name.
 
         Raises:
-          TypeError: If the action is none, or a number no integer.
+          TypeError: If `action` is not an action or a group, or a number is not an integer.
           ValueError: If a number is below 1, there is no layer, the choice is unknown, an invariant has complex
-            coefficients, the action is of no group or of an unknown number of positions, the group has no invariant up
-            to the degree, or there are too many monomials of that degree.
+            coefficients, the elements of the action form no group or its number of positions is unknown, the group has
+            no invariant up to the degree, or there are too many monomials of that degree.
         """
         super().__init__(name=name)
         self.action = as_action("action", action)
@@ -98,14 +98,14 @@ class InvariantMLP(snt.Module):
 
     @property
     def num_invariants(self) -> int:
-        """The number of invariants, which is the width of the first dense layer's inputs."""
+        """The number of invariants, the input width of the first dense layer."""
         return sum(len(each.means) for each in self._features)
 
     def features(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, ...]`, flattened, to the standardised invariants `[batch, num_invariants]`.
 
         Raises:
-          ValueError: If the inputs' shape is not known after the batch, or has another width than there are positions.
+          ValueError: If the inputs' shape is not known after the batch, or their width is not the number of positions.
         """
         inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
@@ -132,11 +132,11 @@ class InvariantMLP(snt.Module):
 
 
 class _Forms:
-    """Forms of one degree: sums of terms, those of one form together.
+    """Forms, homogeneous polynomials of one degree, as lists of terms, those of a form consecutive.
 
     Attributes:
       rows: The monomial of each term, `[terms, degree]`.
-      labels: The form of each term, rising from 0.
+      labels: The index of each term's form, ascending from 0.
       factors: The coefficient of each term, or None where all are 1.
       means: The mean of each form on independent standard normal inputs.
       deviations: Its standard deviation there.
@@ -149,7 +149,7 @@ class _Forms:
         self.means = np.bincount(labels, moments if weights is None else moments * weights)
 
     def __call__(self, transposed: tf.Tensor) -> list[tf.Tensor]:
-        """Maps inputs `[n, batch]` to the standardised forms, in pieces `[forms, batch]`."""
+        """Maps inputs `[n, batch]` to the standardised forms, in chunks `[forms, batch]`."""
         dtype, sizes, pieces = transposed.dtype, np.bincount(self.labels), []
         ends = np.concatenate([[0], np.cumsum(sizes)])
         for piece in cut(sizes, TERMS):
@@ -185,7 +185,7 @@ def _orbit_sums(group: PermutationGroup, degree: int) -> _Forms:
     labels = orbits.labels[order]
     rows = monomials.at(order, group.degree, degree)
     first = monomials.at(orbits.representatives, group.degree, degree)[labels]
-    # All members have the same covariance with their orbit's sum, so one of them will do.
+    # All monomials of an orbit have the same covariance with its sum, so one of them is enough.
     moments = gaussian_moments(rows)
     covariances = gaussian_moments(np.concatenate([first, rows], axis=1)) - gaussian_moments(first) * moments
     variances = np.bincount(labels, covariances) * orbits.sizes
@@ -193,7 +193,7 @@ def _orbit_sums(group: PermutationGroup, degree: int) -> _Forms:
 
 
 def _written(polynomials: list[object]) -> _Forms:
-    """Reads SymPy forms of one degree."""
+    """Converts SymPy forms of one degree."""
     powers, table = exponent_table(polynomials)
     if np.iscomplexobj(table):
         raise ValueError("group must have real invariants, and one of its invariants has complex coefficients.")

@@ -1,4 +1,4 @@
-"""Which monomials a polynomial layer has, where the weight of each is, and how they are written for SymPy."""
+"""The monomials of a polynomial layer, the positions of their weights, and their conversion to SymPy."""
 
 import math
 import operator
@@ -14,7 +14,7 @@ from weirdonetworks.nets.polynomial.monomial_parts import Part, every, listed, w
 
 
 class Layout:
-    """The monomials of a polynomial layer, cut into parts.
+    """The monomials of a polynomial layer, divided into parts.
 
     >>> layout = Layout(range(1, 3), interaction_only=True)
     >>> layout.cut(3)
@@ -25,13 +25,13 @@ class Layout:
       parts: The parts of each degree, once the number of variables is known.
 
     Args:
-      degrees: The degrees that may occur.
-      interaction_only: Whether monomials have no square.
-      chosen: The only monomials, as index tuples; None for all.
+      degrees: The degrees of the monomials.
+      interaction_only: Whether to exclude monomials with squares.
+      chosen: The monomials to use, as index tuples; None for all.
 
     Raises:
-      TypeError: If a chosen monomial is no list of integers.
-      ValueError: If a chosen monomial has another degree or a square that it may not have, or occurs twice.
+      TypeError: If a chosen monomial is not a list of integers.
+      ValueError: If a chosen monomial has another degree or an excluded square, or is repeated.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Layout:
         self._chosen = None if chosen is None else self._read(chosen)
 
     def _read(self, chosen: npt.NDArray[Any] | Iterable[Sequence[int]]) -> dict[int, Ints]:
-        """Sorts chosen monomials by degree."""
+        """Groups chosen monomials by degree."""
         if isinstance(chosen, np.ndarray):
             if chosen.ndim != 2 or chosen.dtype.kind not in "iu" or (chosen.size and chosen.min() < 0):
                 raise ValueError(f"monomials (={shown(chosen)}) must be integer exponents >= 0, [monomials, n].")
@@ -71,7 +71,7 @@ class Layout:
         }
 
     def count(self, n: int) -> int:
-        """Counts the monomials in n variables without making them."""
+        """Counts the monomials in n variables by a formula."""
         if self._chosen is not None:
             return sum(map(len, self._chosen.values()))
         lowest, highest = self.degrees[0], self.degrees[-1]
@@ -80,10 +80,10 @@ class Layout:
         return math.comb(n + highest, n) - math.comb(n + lowest - 1, n)  # Those up to a degree d number C(n + d, n).
 
     def cut(self, n: int) -> None:
-        """Cuts the monomials in n variables into parts.
+        """Divides the monomials in n variables into parts.
 
         Raises:
-          ValueError: If chosen monomials have other variables, or there is no monomial.
+          ValueError: If chosen monomials contain other variables, or there is no monomial.
         """
         self.n = n
         if self._chosen is None:
@@ -115,7 +115,7 @@ class Layout:
         return without_squares(self.n, degree) if self.interaction_only else orders.monomials(self.n, degree)
 
     def places(self, degree: int, rows: Ints) -> Ints:
-        """Finds where monomials are in `table(degree)`."""
+        """Finds the row indices of monomials in `table(degree)`."""
         if self._chosen is None and not self.interaction_only:
             return orders.index_of(rows, self.n)
         if self._chosen is None:
@@ -124,7 +124,7 @@ class Layout:
 
 
 def _sorted_rows(chosen: Iterable[Sequence[int]]) -> list[tuple[int, ...]]:
-    """Reads index tuples, each in rising order."""
+    """Sorts each index tuple in ascending order."""
     rows = []
     for row in chosen if np.iterable(chosen) else [chosen]:
         try:
@@ -137,7 +137,7 @@ def _sorted_rows(chosen: Iterable[Sequence[int]]) -> list[tuple[int, ...]]:
 
 
 def indices(exponents: Sequence[int]) -> tuple[int, ...]:
-    """Writes exponents as an index tuple.
+    """Converts exponents to an index tuple.
 
     >>> indices([2, 0, 1])
     (0, 0, 2)
@@ -146,7 +146,7 @@ def indices(exponents: Sequence[int]) -> tuple[int, ...]:
 
 
 def exponents(rows: Iterable[Sequence[int]], n: int) -> list[tuple[int, ...]]:
-    """Writes index tuples as exponents.
+    """Converts index tuples to exponents.
 
     >>> exponents([(0, 0, 2)], 3)
     [(2, 0, 1)]

@@ -1,9 +1,9 @@
-"""How the monomials of one degree are cut into parts, and the linear map of a part that never holds all monomials.
+"""Blockwise linear maps of all monomials of one degree, which never hold the table of monomials.
 
-A monomial of degree d is a prefix, its d - 1 lower indices, times its last variable. Prefixes ordered by their highest
-index are taken some at a time. Those of such a block whose highest index is at most c go with every last variable from
-c on: a rectangle, one matrix product. The few monomials left, whose last variable is below c, are multiplied out, some
-at a time. So every monomial has one weight, and no weight is idle.
+A monomial of degree d is a prefix, its d - 1 lower indices, times its last variable. Prefixes are ordered by their
+highest index and divided into blocks. If c is the largest highest index in a block, its prefixes are combined with
+every last variable from c on: a rectangle, one matrix product. The few monomials left, whose last variable is below c,
+are evaluated in chunks. So every monomial has exactly one weight.
 """
 
 import dataclasses
@@ -17,14 +17,14 @@ import tensorflow as tf
 from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import Ints
 
-PREFIXES = 28  # Prefixes in a block: measured fastest at degree 2 in 784 variables.
-BLOCKS = 64  # More blocks than this make a graph slow to trace, so they get larger.
-PRODUCTS = 2048  # Monomials multiplied out at a time.
+PREFIXES = 28  # Prefixes per block: measured fastest at degree 2 in 784 variables.
+BLOCKS = 64  # The most blocks, since tracing slows down with their number; beyond it they get larger.
+PRODUCTS = 2048  # Monomials evaluated per chunk.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rectangle:
-    """All products of some prefixes with the variables from `start` on.
+    """The products of some prefixes with all variables from `start` on.
 
     Attributes:
       prefixes: Index rows, `[p, degree - 1]`.
@@ -38,7 +38,7 @@ class Rectangle:
 
     @property
     def rows(self) -> Ints:
-        """The index rows of the monomials, `[(n - start) p, degree]`, those of one last variable together."""
+        """The index rows of the monomials, `[(n - start) p, degree]`, ordered by the last variable."""
         last = np.repeat(np.arange(self.start, self.n), len(self.prefixes))
         return np.concatenate([np.tile(self.prefixes, (self.n - self.start, 1)), last[:, None]], axis=1)
 
@@ -47,11 +47,11 @@ class Rectangle:
         return self.n - self.start, len(self.prefixes) * outputs
 
     def __call__(self, inputs: tf.Tensor, transposed: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """Maps inputs `[batch, n]`, given transposed as well, to `[batch, outputs]`."""
+        """Maps inputs `[batch, n]`, also passed transposed, to `[batch, outputs]`."""
         tail = inputs[:, self.start :]
         if self.prefixes.shape[1] == 0:
             return tf.matmul(tail, weights)
-        if self.prefixes.shape[1] == 1:  # Of degree 1 the prefixes are neighbours.
+        if self.prefixes.shape[1] == 1:  # Prefixes of degree 1 are consecutive variables.
             prefixes = inputs[:, self.prefixes[0, 0] : self.prefixes[-1, 0] + 1]
         else:
             prefixes = tf.transpose(products(transposed, self.prefixes))
@@ -60,7 +60,7 @@ class Rectangle:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Listed:
-    """Monomials one by one.
+    """An explicit list of monomials.
 
     Attributes:
       rows: Their index rows, `[k, degree]`.
@@ -73,7 +73,7 @@ class Listed:
         return len(self.rows), outputs
 
     def __call__(self, inputs: tf.Tensor, transposed: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """Maps inputs `[batch, n]`, given transposed as well, to `[batch, outputs]`."""
+        """Maps inputs `[batch, n]`, also passed transposed, to `[batch, outputs]`."""
         return _weighted_products(transposed, weights, self.rows)
 
 
@@ -81,7 +81,7 @@ Part = Rectangle | Listed
 
 
 def every(n: int, degree: int, interaction_only: bool) -> list[Part]:
-    """Cuts all monomials of a degree, or all without a square, into parts.
+    """Divides all monomials of a degree, or all without a square, into parts.
 
     >>> parts = every(784, 2, interaction_only=False)
     >>> sum(len(part.rows) for part in parts), len(parts)
@@ -107,7 +107,7 @@ def every(n: int, degree: int, interaction_only: bool) -> list[Part]:
 
 
 def listed(rows: Ints) -> list[Part]:
-    """Cuts chosen monomials of one degree into parts."""
+    """Divides chosen monomials of one degree into parts."""
     return [Listed(rows[begin : begin + PRODUCTS]) for begin in range(0, len(rows), PRODUCTS)]
 
 
@@ -124,9 +124,9 @@ def without_squares(n: int, degree: int) -> Ints:
 
 
 def gaussian_moments(rows: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Gives the means of monomials of independent standard normal variables.
+    """Computes the means of monomials of independent standard normal variables.
 
-    A variable to the power 2 k has mean 1 * 3 * ... * (2 k - 1), to an odd power 0.
+    The mean of a variable to the power 2 k is 1 * 3 * ... * (2 k - 1), to an odd power 0.
 
     >>> gaussian_moments([[0, 0, 1, 1], [2, 2, 2, 2], [0, 1, 1, 1]]).tolist()
     [1.0, 3.0, 0.0]
@@ -142,14 +142,14 @@ def gaussian_moments(rows: npt.ArrayLike) -> npt.NDArray[np.float64]:
     run = np.zeros(indices.shape[:-1], np.intp)
     for place in range(indices.shape[-1]):
         again = indices[..., place] == indices[..., place - 1] if place else False
-        means *= again | (run % 2 == 0)  # An odd run that ends.
+        means *= again | (run % 2 == 0)  # 0 where a run of odd length ends.
         run = np.where(again, run + 1, 1)
         means *= np.where(run % 2 == 0, run - 1, 1)
     return means * (run % 2 == 0)
 
 
 def products(transposed: tf.Tensor, rows: Ints) -> tf.Tensor:
-    """Multiplies monomials `[k, degree]` out: `[n, batch]` to `[k, batch]`; keeps the inputs alone for later."""
+    """Evaluates monomials `[k, degree]`: `[n, batch]` to `[k, batch]`; stores only the inputs for the gradient."""
 
     @tf.custom_gradient
     def run(variables: tf.Tensor) -> tuple[tf.Tensor, object]:
@@ -166,7 +166,7 @@ def _factors(transposed: tf.Tensor, rows: Ints) -> list[tf.Tensor]:
 
 
 def _pull_back(upstream: tf.Tensor, factors: list[tf.Tensor], rows: Ints, n: int) -> tf.Tensor:
-    """Gives the gradient by the inputs, `[n, batch]`, of that by the products."""
+    """Computes the gradient with respect to the inputs, `[n, batch]`, from that with respect to the products."""
     total = 0
     for place, column in enumerate(np.ascontiguousarray(rows.T, np.int32)):
         others = factors[:place] + factors[place + 1 :]
@@ -175,7 +175,7 @@ def _pull_back(upstream: tf.Tensor, factors: list[tf.Tensor], rows: Ints, n: int
 
 
 def _again(values: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
-    """Copies values once `after` is there, lest a product of theirs be kept from the forward pass until then."""
+    """Copies values once `after` is computed, lest products of theirs be kept from the forward pass until then."""
     with tf.control_dependencies([after]):
         return tf.identity(values)
 
@@ -185,7 +185,7 @@ def _product(factors: list[tf.Tensor]) -> tf.Tensor:
 
 
 def _weighted_products(transposed: tf.Tensor, weights: tf.Tensor, rows: Ints) -> tf.Tensor:
-    """Maps `[n, batch]` to `[batch, outputs]`, the products made once more in the backward pass."""
+    """Maps `[n, batch]` to `[batch, outputs]`, recomputing the products in the backward pass."""
 
     @tf.custom_gradient
     def run(variables: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, object]:
@@ -204,10 +204,10 @@ def _weighted_products(transposed: tf.Tensor, weights: tf.Tensor, rows: Ints) ->
 def _bilinear(
     prefixes: tf.Tensor, tail: tf.Tensor, transposed_tail: tf.Tensor, weights: tf.Tensor
 ) -> tuple[tf.Tensor, object]:
-    """Computes y[b, o] = sum_pm prefixes[b, p] tail[b, m] weights[m, p o]; keeps its arguments alone for later.
+    """Computes y[b, o] = sum_pm prefixes[b, p] tail[b, m] weights[m, p o]; stores only its arguments for the gradient.
 
-    The derivatives by prefixes and by tail are two sums of one product, of the upstream and the weights. The tail comes
-    transposed as well because XLA is faster forward from that one, and backward from the other.
+    The gradients of prefixes and tail are two sums of one product of upstream gradient and weights. The tail is also
+    passed transposed because XLA is faster with that one forward, and with the other backward.
     """
     p, m = prefixes.shape[1], tail.shape[1]
     outputs = weights.shape[1] // p
@@ -217,7 +217,7 @@ def _bilinear(
         rows = tail if after is None else _again(tail, after)
         return tf.reshape(rows[:, :, None] * prefixes[:, None, :], [-1, m * p])
 
-    if m < outputs:  # The smaller of two tables: the block's monomials, or a sum for each prefix and output.
+    if m < outputs:  # The smaller of two tables: the block's monomials, or a sum per prefix and output.
         values = tf.matmul(table(), flat)
     else:
         sums = tf.reshape(tf.matmul(transposed_tail, weights, transpose_a=True), [-1, p, outputs])
@@ -232,13 +232,13 @@ def _bilinear(
             by_weights = tf.matmul(tail, spread, transpose_a=True)
         by_weights = tf.reshape(by_weights, [m, p * outputs])
         by_prefixes, by_tail = tf.einsum("bmp,bm->bp", both, tail), tf.einsum("bmp,bp->bm", both, prefixes)
-        return by_prefixes, by_tail, None, by_weights  # The whole derivative by the tail goes through one of the two.
+        return by_prefixes, by_tail, None, by_weights  # The gradient of the tail is passed to one of its two copies.
 
     return values, gradient
 
 
 def cut(sizes: npt.NDArray[np.intp], limit: int) -> Iterator[slice]:
-    """Cuts a row of items into runs whose sizes sum to at most a limit, or that are one item alone.
+    """Divides a sequence of sizes into consecutive runs of total size at most a limit, or of a single larger item.
 
     >>> list(cut(np.array([2, 2, 3, 9, 1]), 5))
     [slice(0, 2, None), slice(2, 3, None), slice(3, 4, None), slice(4, 5, None)]

@@ -1,4 +1,4 @@
-"""Polynomial layers: linear maps of all monomials of the inputs, whose table is never made."""
+"""Polynomial layers: linear maps of all monomials of the inputs, computed without their table."""
 
 import functools
 import operator
@@ -17,19 +17,19 @@ from weirdonetworks.nets.inputs import check_width, checked_sizes, flattened
 from weirdonetworks.nets.polynomial.monomial_layout import Layout, exponents, indices, real_ring
 from weirdonetworks.nets.polynomial.monomial_parts import gaussian_moments
 
-MONOMIALS = 10**8  # More take minutes to list.
-WEIGHTS = 2**33  # Bytes: with their gradient and the two averages of Adam 32 GB.
+MONOMIALS = 10**8  # The most monomials; more take minutes to list.
+WEIGHTS = 2**33  # The most bytes of weights; with their gradient and Adam's two moments that is 32 GB.
 
 
 class PolynomialLinear(BaseModule):
-    """A linear map of all monomials of the inputs up to a degree, each with a weight of its own.
+    """A polynomial layer: a linear map of all monomials of the inputs up to a degree.
 
         y_o = b_o + sum_m w[m, o] x^m,    x of shape [batch, n], w [monomials, output_size], y [batch, output_size]
 
-    There are C(n + d, d) - 1 monomials of degrees 1 to d, and no table of them is made: those of degree 2 and more are
-    summed in blocks, a block of prefixes times the variables that may follow (see `monomial_parts`); chosen ones are
-    multiplied out some at a time. Degree 2 in 784 variables costs what a dense layer on 307,720 inputs does, without
-    the inputs. XLA may hold several blocks at once; graph mode takes the least memory.
+    There are C(n + d, d) - 1 monomials of degrees 1 to d, and their table is never in memory: those of degree 2 and
+    more are summed in blocks, a block of prefixes times the variables that may follow (see `monomial_parts`); chosen
+    ones are evaluated in chunks. Degree 2 in 784 variables costs as much as a dense layer on 307,720 inputs, without
+    storing them. XLA may hold several blocks at once; graph mode needs the least memory.
 
     Initialisation: on independent standard normal inputs the outputs have mean 0 and variance 1 (over inputs and
     weights) at every degree. Each degree has the same share of the variance, 1 / degrees, and so has each monomial
@@ -67,18 +67,18 @@ class PolynomialLinear(BaseModule):
         Args:
           output_size: The number of outputs.
           degree: The highest degree, at least 1.
-          include_lower: Whether the degrees from 1 up to it are there too.
-          interaction_only: Whether monomials with a square are left out.
-          monomials: The only monomials to use; None for all. A NumPy array is a table of exponents, `[monomials, n]`;
-            anything else a list of index tuples such as `(0, 0, 2)` for x0^2 x2. Their degrees are as above.
-          with_bias: Whether to add a bias, which is the monomial of degree 0.
+          include_lower: Whether to include the lower degrees from 1 on.
+          interaction_only: Whether to exclude monomials with squares.
+          monomials: The monomials to use, of the degrees above; None for all. A NumPy array is a table of exponents,
+            `[monomials, n]`; anything else a list of index tuples such as `(0, 0, 2)` for x0^2 x2.
+          with_bias: Whether to add a bias, the monomial of degree 0.
           w_init: Draws the weights of each degree, `[monomials of that degree, output_size]`; None for the above.
           b_init: Draws the bias, `[output_size]`; None for 0.
           name: The module's name.
 
         Raises:
-          TypeError: If a size or degree is no integer, or a monomial no list of them.
-          ValueError: If a size or degree is below 1, or the monomials are no such list or not distinct.
+          TypeError: If a size or degree is not an integer, or a monomial is not a list of integers.
+          ValueError: If a size or degree is below 1, or the monomials are not of these degrees or not distinct.
         """
         super().__init__(name=name)
         self.output_size = at_least("output_size", output_size, 1)
@@ -114,15 +114,15 @@ class PolynomialLinear(BaseModule):
         """Maps `[batch, ...]`, flattened to `[batch, n]`, to `[batch, output_size]`.
 
         Raises:
-          ValueError: If the inputs' shape is not known after the batch, their width is another than at the first call,
-            the monomials are in other variables than x0, ..., x{n-1}, or there is none or too many to fit in memory.
+          ValueError: If the inputs' shape is not known after the batch, their width differs from the first call, the
+            monomials contain other variables than x0, ..., x{n-1}, or there is none or too many to fit in memory.
         """
         inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         self._initialize(flat)
         check_width(inputs, self.input_size)
         transposed = tf.transpose(flat)
-        # As tensors: a custom gradient takes no variables, and under a distribution strategy they are some.
+        # As tensors, since a custom gradient does not accept the variables of a distribution strategy.
         weights = map(tf.convert_to_tensor, self.weights)
         parts = zip(self._layout.all_parts(), weights, strict=True)
         outputs = functools.reduce(operator.add, (part(flat, transposed, weight) for part, weight in parts))
@@ -135,7 +135,7 @@ class PolynomialLinear(BaseModule):
         return [()] * self.with_bias + [tuple(row) for table in rows for row in table.tolist()]
 
     def coefficients(self) -> npt.NDArray[Any]:
-        """Packs the weights, `[monomials, output_size]`, in the order of `monomials()`; the bias comes first."""
+        """Returns the weights, `[monomials, output_size]`, in the order of `monomials()`; the bias comes first."""
         self._need_variables()
         packed = [self.b.numpy()[None]] if self.with_bias else []
         weights = iter(self.weights)
@@ -147,7 +147,7 @@ class PolynomialLinear(BaseModule):
         return np.concatenate(packed)
 
     def set_coefficients(self, coefficients: npt.ArrayLike) -> None:
-        """Sets the weights from a table as `coefficients()` gives it.
+        """Sets the weights from a table as returned by `coefficients()`.
 
         Raises:
           ValueError: If it has another shape.
@@ -167,7 +167,7 @@ class PolynomialLinear(BaseModule):
             start += self._layout.size(degree)
 
     def to_polynomial(self) -> list[Any]:
-        """Writes each output as a SymPy polynomial in x0, ..., x{n-1} with floating-point coefficients."""
+        """Converts each output to a SymPy polynomial in x0, ..., x{n-1} with floating-point coefficients."""
         keys = exponents(self.monomials(), self.input_size)
         ring = real_ring(self.input_size)
         return [
@@ -176,14 +176,14 @@ class PolynomialLinear(BaseModule):
         ]
 
     def set_polynomial(self, polynomials: Iterable[Any]) -> None:
-        """Sets the weights to those of polynomials, one an output, as `to_polynomial` gives them.
+        """Sets the weights to the coefficients of polynomials, one per output, as returned by `to_polynomial`.
 
         Args:
           polynomials: SymPy expressions, `Poly` or ring elements in x0, ..., x{n-1}.
 
         Raises:
-          TypeError: If one is nothing of SymPy's.
-          ValueError: If there are not as many as outputs, or one has a variable or a monomial that the layer has not.
+          TypeError: If one is not a SymPy object.
+          ValueError: If there is not one per output, or one has a variable or a monomial that the layer lacks.
         """
         read = [as_polynomial(each, real_ring(self._need_variables())) for each in polynomials]
         if len(read) != self.output_size:
@@ -202,7 +202,7 @@ class PolynomialLinear(BaseModule):
     def from_polynomial(
         cls, polynomials: Iterable[Any], input_size: int, dtype: tf.DType = tf.float32, name: str | None = None
     ) -> "PolynomialLinear":
-        """Makes the layer whose outputs are given polynomials, with their monomials alone.
+        """Makes the layer whose outputs are given polynomials, with only the monomials that occur in them.
 
         >>> import sympy
         >>> x0, x1 = sympy.symbols("x0:2")
@@ -217,7 +217,7 @@ class PolynomialLinear(BaseModule):
           name: The module's name.
 
         Raises:
-          TypeError: If one is nothing of SymPy's.
+          TypeError: If one is not a SymPy object.
           ValueError: If one has other variables, or all are constant.
         """
         read = [as_polynomial(each, real_ring(at_least("input_size", input_size, 1))) for each in polynomials]
@@ -282,7 +282,7 @@ class PolynomialMLP(BaseModule):
           name: The module's name.
 
         Raises:
-          TypeError: As in `PolynomialLinear`, or if the widths are no list of integers.
+          TypeError: As in `PolynomialLinear`, or if the widths are not a list of integers.
           ValueError: If there is no layer, or as in `PolynomialLinear`.
         """
         super().__init__(name=name)
@@ -322,6 +322,6 @@ class QuadraticMLP(PolynomialMLP):
 
 
 def _normal(rows: Ints, number: int, outputs: int, dtype: tf.DType) -> tf.Tensor:
-    """Draws weights `[len(rows), outputs]` that give each monomial the mean square 1 / number."""
+    """Draws normal weights `[len(rows), outputs]` with which each weighted monomial has mean square 1 / number."""
     deviations = 1 / np.sqrt(number * gaussian_moments(np.concatenate([rows, rows], axis=1)))
     return tf.random.normal([len(rows), outputs], dtype=dtype) * tf.constant(deviations[:, None], dtype)

@@ -1,4 +1,4 @@
-"""Quadratic layers whose weights are free, shared, or held to linear equations."""
+"""Quadratic layers with free weights, shared weights, or weights under linear constraints."""
 
 import math
 import numbers
@@ -18,17 +18,17 @@ from weirdonetworks.nets.inputs import check_width, flattened
 
 
 class QuadraticLayer(BaseModule):
-    """A quadratic map of the inputs, free of any symmetry unless weights are shared.
+    """A quadratic layer: quadratic forms of the inputs with free or shared weights.
 
         y_k = sum_ij W[k, i, j] x_i x_j,    x of shape [batch, n], y [batch, output_size]
 
-    Redundant, it has a weight for each pair i, j, and only W[k, i, j] + W[k, j, i] matters; ordered, for i <= j alone.
-    The back-propagation is written out: with delta_k the error signal of y_k, that of x_i is
+    In redundant indices there is a weight for each pair i, j, and only W[k, i, j] + W[k, j, i] matters; in ordered
+    ones, only for i <= j. Back-propagation is explicit: with delta_k the error signal of y_k, that of x_i is
 
         sum_k delta_k sum_j (W[k, i, j] + W[k, j, i]) x_j,    and that of W[k, i, j] is delta_k x_i x_j.
 
-    There are no lower degrees: a constant 1 among the inputs brings them. The layer is for weights that are to be read,
-    shared or constrained, in few variables; in many, `PolynomialLinear` computes the same with less memory.
+    Lower degrees are obtained by a constant input 1. The layer is for weights to be inspected, shared or constrained,
+    in few variables; in many, `PolynomialLinear` computes the same with less memory.
 
     Initialisation: on independent standard normal inputs the outputs have mean square 1 over inputs, weights and
     outputs. All weights, or all shared values, are drawn from one normal distribution of mean 0.
@@ -52,23 +52,23 @@ class QuadraticLayer(BaseModule):
 
         Args:
           output_size: The number of outputs.
-          ordered: Whether there are weights for i <= j alone, `[output_size, n (n + 1) / 2]` in the order of
+          ordered: Whether there are weights for i <= j only, `[output_size, n (n + 1) / 2]` in the order of
             `algebra.monomials`; or for all pairs, `[output_size, n, n]`.
-          labels: The class of each weight, as many as there are weights, in their order; the weights of a class are one
-            value. None shares none.
+          labels: The class of each weight, in the order of the weights; weights of a class share one value. None for
+            no sharing.
           w_init: Draws the weights, of the shape above, or the value of each class, `[classes]`; None for N(0, v), v
             such that the outputs have mean square 1.
           name: The module's name.
 
         Raises:
-          TypeError: If the output size or a label is no integer.
+          TypeError: If the output size or a label is not an integer.
           ValueError: If the output size is below 1.
         """
         super().__init__(name=name)
         self.output_size = at_least("output_size", output_size, 1)
         self.ordered = ordered
         self.w_init = w_init
-        # Numbered from 0 without gaps.
+        # Relabelled as consecutive integers from 0.
         self._labels = None if labels is None else np.unique(_integers(labels), return_inverse=True)[1].reshape(-1)
 
     @snt.once
@@ -94,8 +94,8 @@ class QuadraticLayer(BaseModule):
         """Maps `[batch, ...]`, flattened to `[batch, n]`, to `[batch, output_size]`.
 
         Raises:
-          ValueError: If the inputs' shape is not known after the batch, their width is another than at the first call,
-            or one that the labels or constraints do not fit.
+          ValueError: If the inputs' shape is not known after the batch, or their width differs from the first call or
+            does not fit the labels or constraints.
         """
         inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
@@ -104,7 +104,7 @@ class QuadraticLayer(BaseModule):
         return _quadratic(flat, self.weights())
 
     def weights(self) -> tf.Tensor:
-        """Gives all weights, `[output_size, n (n + 1) / 2]` if ordered, else `[output_size, n, n]`."""
+        """Returns all weights, `[output_size, n (n + 1) / 2]` if ordered, else `[output_size, n, n]`."""
         if self._labels is None:
             return tf.convert_to_tensor(self.w)
         return tf.reshape(tie(self.values, self._labels), self._shape)
@@ -126,15 +126,15 @@ class QuadraticLayer(BaseModule):
             )
 
     def _deviation(self, coordinates: Ints, weights: Ints, factors: npt.NDArray[np.float64]) -> float:
-        """Finds how far to draw independent coordinates for outputs of mean square 1.
+        """Computes the standard deviation of independent coordinates for outputs of mean square 1.
 
         Args:
-          coordinates: A row of coordinates, and for each
-          weights: a weight that it moves, flattened, and
-          factors: by how much.
+          coordinates: The column indices of the nonzero entries of the matrix from coordinates to flattened weights.
+          weights: The row indices of these entries.
+          factors: The values of these entries.
 
         Raises:
-          ValueError: If all outputs are 0, whatever the coordinates: in redundant indices weights can cancel out.
+          ValueError: If all outputs are 0 for all coordinates: in redundant indices weights can cancel out.
         """
         n = self.input_size
         outputs, places = np.divmod(weights, self._number // self.output_size)
@@ -153,13 +153,13 @@ class QuadraticLayer(BaseModule):
 
 
 class ConstrainedQuadratic(QuadraticLayer):
-    """A quadratic layer whose weights obey linear equations A w = b, at the start and after every step of training.
+    """A quadratic layer whose weights satisfy linear equations A w = b throughout training.
 
         w = w_0 + sum_r c_r v_r,    the c_r trained, the v_r an orthonormal basis of the solutions of A v = 0
 
-    The solutions are found exactly, over the rational numbers, so no tolerance decides how many there are; then they
-    are made orthonormal in float64, and the equations hold up to rounding. A step of gradient descent moves w by the
-    projection of its free gradient on the solutions. w_0 is the solution nearest to 0.
+    The solutions are computed exactly over the rational numbers, so their dimension depends on no tolerance; then they
+    are orthonormalised in float64, and the equations hold up to rounding. A step of gradient descent changes w by the
+    projection of its unconstrained gradient on the solution space. w_0 is the solution of least norm.
 
     >>> layer = ConstrainedQuadratic(1, [[1, 0, 1]])  # y = a x0^2 + b x0 x1 + c x1^2 with a + c = 0
     >>> outputs = layer(tf.constant([[1.0, 0.0], [0.0, 1.0]]))
@@ -176,7 +176,7 @@ class ConstrainedQuadratic(QuadraticLayer):
         w_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
-        """Constructs the layer, and solves the equations.
+        """Constructs the layer and solves the equations.
 
         Args:
           output_size: The number of outputs.
@@ -189,9 +189,8 @@ class ConstrainedQuadratic(QuadraticLayer):
           name: The module's name.
 
         Raises:
-          TypeError: If the output size is no integer, or a number of the equations is neither integer nor fraction.
-          ValueError: If the output size is below 1, a shape is another, or the equations have no solution, or none
-            but one.
+          TypeError: If the output size is not an integer, or a coefficient is neither an integer nor a fraction.
+          ValueError: If the output size is below 1, a shape is wrong, or the equations have no solution or only one.
         """
         super().__init__(output_size, ordered, w_init=w_init, name=name)
         matrix = np.asarray(constraints)
@@ -206,7 +205,7 @@ class ConstrainedQuadratic(QuadraticLayer):
 
     @property
     def dimension(self) -> int:
-        """The number of weights that are free, which is that of the trained coordinates."""
+        """The dimension of the solution space, the number of trained coordinates."""
         return len(self._basis)
 
     def _create(self, dtype: tf.DType) -> None:
@@ -216,14 +215,14 @@ class ConstrainedQuadratic(QuadraticLayer):
         self.coordinates = tf.Variable(self._drawn([self.dimension], deviation, dtype), name="coordinates")
 
     def weights(self) -> tf.Tensor:
-        """Gives all weights, `[output_size, n (n + 1) / 2]` if ordered, else `[output_size, n, n]`."""
+        """Returns all weights, `[output_size, n (n + 1) / 2]` if ordered, else `[output_size, n, n]`."""
         dtype = self.coordinates.dtype
         moved = tf.linalg.matvec(tf.constant(self._basis, dtype), self.coordinates, transpose_a=True)
         return tf.reshape(tf.constant(self._start, dtype) + moved, self._shape)
 
 
 def tie(values: tf.Tensor, labels: npt.ArrayLike) -> tf.Tensor:
-    """Shares weights: each is the value of its class, and the gradient of a value the sum over its class.
+    """Gathers shared weights, each the value of its class; the gradient of a value is the sum over its class.
 
     >>> tie(tf.constant([5.0, 7.0]), [[0, 1], [1, 1]]).numpy().tolist()
     [[5.0, 7.0], [7.0, 7.0]]
@@ -236,7 +235,7 @@ def tie(values: tf.Tensor, labels: npt.ArrayLike) -> tf.Tensor:
       The weights, of the labels' shape.
 
     Raises:
-      TypeError: If a label is no integer.
+      TypeError: If a label is not an integer.
       ValueError: If a label is out of range.
     """
     values, classes = tf.convert_to_tensor(values), _integers(labels).astype(np.int32)
@@ -260,7 +259,7 @@ def _quadratic(inputs: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, object
     ordered = weights.shape.rank == 2
     rows, columns = np.triu_indices(n)
     if ordered:
-        places = np.full((n, n), len(rows), np.int32)  # Below the diagonal the zero at the end.
+        places = np.full((n, n), len(rows), np.int32)  # Below the diagonal, the index of the zero at the end.
         places[rows, columns] = np.arange(len(rows))
         weights = tf.gather(tf.pad(weights, [[0, 0], [0, 1]]), places, axis=1)
     flat = tf.reshape(weights, [outputs * n, n])
@@ -286,7 +285,7 @@ def _integers(labels: npt.ArrayLike) -> Ints:
 
 
 def _rationals(name: str, array: npt.NDArray[Any]) -> Exact:
-    """Reads integers or fractions as Python's."""
+    """Converts integers or fractions to Python's."""
     if array.dtype.kind not in "iu":
         wrong = [value for value in array.flat if not isinstance(value, numbers.Rational)]
         if wrong:
@@ -295,10 +294,10 @@ def _rationals(name: str, array: npt.NDArray[Any]) -> Exact:
 
 
 def _solutions(matrix: Exact, right: Exact) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Solves A w = b exactly: the solution nearest to 0, `[weights]`, and an orthonormal basis, `[dimension, weights]`.
+    """Solves A w = b exactly: the least-norm solution, `[weights]`, and an orthonormal basis, `[dimension, weights]`.
 
     Raises:
-      ValueError: If there is no solution, or one alone.
+      ValueError: If there is no solution, or only one.
     """
     import sympy
 
@@ -315,7 +314,7 @@ def _solutions(matrix: Exact, right: Exact) -> tuple[npt.NDArray[np.float64], np
         return not np.any(modular.matmul(vectors, field.reduce(rows, prime, root).T, prime))
 
     leading, *fractions = fields.kernel(field, modulo, vanishes, lambda norm: norm * largest)
-    # The kernel of (-b, A) in echelon form: its first vector starts with 1 if there is a solution, the others with 0.
+    # The kernel of (-b, A) in echelon form: if there is a solution, its first vector starts with 1, the others with 0.
     if not len(leading) or leading[0] != 0:
         raise ValueError("constraints and right_sides must have a solution, and have none.")
     if len(leading) == 1:

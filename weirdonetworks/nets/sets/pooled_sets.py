@@ -47,7 +47,7 @@ class DeepSets(SetNetwork):
           pooling: A symmetric function of the items, or its name; see `nets.pooling`. The scale of the mean does not
             depend on the number of items; `sort` is restricted to the number of items of the first call.
           activation: Applied after each layer but the last of g.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), truncated at two deviations, as in
             `snt.Linear`.
           b_init: Draws the biases; None for 0.
           name: The module's name.
@@ -123,7 +123,7 @@ class PointNet(SetNetwork):
           transform_item_sizes: The widths of the dense layers on each item from which a matrix is predicted.
           transform_head_sizes: Those on their maximum.
           w_init: Draws the weights of each layer but the last of each matrix, which are 0; None for W ~ N(0, 1 /
-            inputs), cut off at two deviations, as in `snt.Linear`.
+            inputs), truncated at two deviations, as in `snt.Linear`.
           b_init: Draws their biases; None for 0.
           name: The module's name.
 
@@ -195,7 +195,7 @@ class RelationNetwork(SetNetwork):
           head_sizes: The width of each dense layer of g, at least one.
           pooling: A symmetric function of the pairs, or its name; see `nets.pooling`.
           activation: Applied after each layer but the last of g.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), truncated at two deviations, as in
             `snt.Linear`.
           b_init: Draws the biases; None for 0.
           name: The module's name.

@@ -48,8 +48,8 @@ class SetAttention(SetNetwork):
           num_inducing: The number m of inducing points; None for attention among the items directly.
           with_norm: Whether to apply the layer norm LN. Initially it gives each output item the same mean square.
           activation: The activation s.
-          w_init: Draws the weights of each layer and the learned points; None for W ~ N(0, 1 / inputs), cut off at two
-            deviations, as in `snt.Linear`, and N(0, 1) for the points.
+          w_init: Draws the weights of each layer and the learned points; None for W ~ N(0, 1 / inputs), truncated at
+            two deviations, as in `snt.Linear`, and N(0, 1) for the points.
           b_init: Draws the biases; None for 0.
           name: The module's name.
 

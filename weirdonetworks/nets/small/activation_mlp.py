@@ -59,8 +59,8 @@ class AllActivations(BaseModule):
           activations: Names in `ACTIVATIONS`, at least one, each once.
           reduce: `concat` or `sum`, see `Parallel`.
           seed: Seed of the orders of the units.
-          w_init: Draws the weights of the dense layers; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
-            `snt.Linear`. Gates and the convolutions along units start as `Parallel` and `UnitConvolution` say.
+          w_init: Draws the weights of the dense layers; None for W ~ N(0, 1 / inputs), truncated at two deviations, as
+            in `snt.Linear`. Gates and the convolutions along units start as `Parallel` and `UnitConvolution` say.
           b_init: Draws the biases; None for 0.
           name: The module's name.
 

@@ -42,8 +42,8 @@ class ConvolutionNetwork(BaseModule):
           filters: The number of filters of each of the two convolutions.
           dense_size: The width of the hidden dense layer.
           dropout_rates: The dropout rates after the pooling and after the hidden dense layer, each in [0, 1).
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), cut off at two deviations, fan_in the
-            inputs that an output reads, as in `snt.Linear` and `snt.Conv2D`.
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), truncated at two deviations, fan_in
+            the inputs of an output, as in `snt.Linear` and `snt.Conv2D`.
           b_init: Draws the biases; None for 0.
           name: The module's name.
 
@@ -111,8 +111,8 @@ class LeNet(BaseModule):
 
         Args:
           num_classes: The width of the last layer.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), cut off at two deviations, fan_in the
-            inputs that an output reads, as in `snt.Linear` and `snt.Conv2D`.
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), truncated at two deviations, fan_in
+            the inputs of an output, as in `snt.Linear` and `snt.Conv2D`.
           b_init: Draws the biases; None for 0.
           name: The module's name.
 

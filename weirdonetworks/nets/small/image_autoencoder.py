@@ -35,8 +35,8 @@ class Autoencoder(BaseModule):
 
         Args:
           code_size: The dimension of the code.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), cut off at two deviations, fan_in the
-            inputs that an output reads, as in `snt.Linear` and `snt.Conv2D`.
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), truncated at two deviations, fan_in
+            the inputs of an output, as in `snt.Linear` and `snt.Conv2D`.
           b_init: Draws the biases; None for 0.
           name: The module's name.
 

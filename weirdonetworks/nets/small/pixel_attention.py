@@ -46,7 +46,7 @@ class PixelAttention(BaseModule):
           num_heads: The number of attention heads.
           window: The largest distance in rows and in columns of pixels attended to; None for all pixels.
           rows: The maximum number of rows whose attention maps are in memory at a time.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), truncated at two deviations, as in
             `snt.Linear`.
           b_init: Draws the biases; None for 0.
           name: The module's name.

@@ -58,7 +58,7 @@ class StagedNetwork(BaseModule, abc.ABC):
           size: The number of units of each block.
           dropout_rate: The dropout rate of a block, in [0, 1).
           base: A network of the same class whose stages come first, frozen; None for none.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), cut off at two deviations, as in
+          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), truncated at two deviations, as in
             `snt.Linear`.
           b_init: Draws the biases; None for 0.
           name: The module's name.
