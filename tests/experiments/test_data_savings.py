@@ -62,7 +62,7 @@ def test_images_needed_are_counted_after_the_last_size_that_misses() -> None:
 
 def test_bad_input_is_refused(tmp_path: pathlib.Path) -> None:
     for sizes in ((100, 100), (300, 100), ()):
-        with pytest.raises(UsageError, match=r"must rise, and be at least one"):
+        with pytest.raises(UsageError, match=r"must rise, and hold at least one"):
             data_savings.DataSavingsConfig(sizes=sizes)
     config = data_savings.DataSavingsConfig(examples=400, sizes=(100, 1000))
     with pytest.raises(UsageError, match="sizes: 1000 must be at most 367, the training images"):
