@@ -2,7 +2,7 @@
 
     python -m benchmarks.many_trainings --trainings=30 --json=many_trainings.json
 
-Networks of one architecture are trained one after another, as the trainings of an experiment are: by `Study.train`, in
+Networks of one architecture are trained one after another, as the trainings of an experiment are: by `Study.trials`, in
 run directories of their own, on images of MNIST. The seconds are those of one training, from making the network to its
 finished run. Memory is what the process holds after a training and did not hold before it, in MiB: of the first, which
 loads and compiles all, and of each from the third to the last, on average. Those should cost next to nothing, and none
@@ -89,13 +89,14 @@ def train(widths: Sequence[int], execution: str, options: Mapping[str, Any], fin
         study.open_study("many", config, RunOptions(experiment_dir=folder)) as opened,
     ):
         for number in range(options["trainings"]):
-            opened.train(
+            training = study.Training(
                 f"training_{number}",
                 lambda: snt.Sequential([snt.flatten, snt.nets.MLP(widths)]),
                 lambda network: objectives.classification(network, data.standardisation),
                 splits,
                 config,
             )
+            opened.trials([training])
             finished()
 
 

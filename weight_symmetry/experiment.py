@@ -6,8 +6,8 @@ from typing import TypeVar
 import tensorflow as tf
 
 from weight_symmetry.config import ModelConfig, TrialOptions
+from weight_symmetry.masking import Plan
 from weight_symmetry.model_trials import ModelTrial
-from weight_symmetry.plans import Plan
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.records import runs
 from weirdonetworks.lab.training import loop, trials

@@ -3,22 +3,22 @@
 import contextlib
 import dataclasses
 import math
+import pathlib
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weight_symmetry import mask_records, models
 from weight_symmetry.config import ModelConfig
-from weight_symmetry.masking import Masking
+from weight_symmetry.masking import Plan
 from weight_symmetry.models import MaskedModel
-from weight_symmetry.plans import Plan
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.records import files, runs
 from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.hooks import Hook
-from weirdonetworks.lab.training.trainer import Resident, Trainer
+from weirdonetworks.lab.training.trainer import Resident, Trainer, of_loss
 from weirdonetworks.lab.training.trials import Trial
 
 _PICTURE = threading.Lock()  # Matplotlib's settings are the process's, not the thread's.
@@ -50,9 +50,14 @@ class ModelTrial(Trial):
           splits: Its splits as tensors on the device.
           must_exist: Whether to raise an error if there is no run to resume.
         """
+        self.name = driver
+        self.folder = pathlib.Path(options.experiment_dir)
         self.config = config
         self.data = splits
-        self._driver = driver
+        self.direction = of_loss
+        self.objective = lambda model: objectives.classification(
+            model, data.standardisation, takes=("is_training", "seed")
+        )
         self._plan = plan
         self._options = options
         self._dataset = data
@@ -60,24 +65,15 @@ class ModelTrial(Trial):
 
     def trainer(self, execution: str, count: int | None) -> Trainer:
         """Builds the model, and a trainer for it."""
-        config, data = self.config, self._dataset
-        return Trainer(
-            models.MODELS[config.model](num_classes=len(data.classes), **config.model_options()),
-            loop.optimizer(config),
-            lambda model: objectives.classification(model, data.standardisation, takes=("is_training", "seed")),
-            self.data["train"],
-            count=count,
-            batch_size=config.batch_size,
-            batch_size_test=config.batch_size_test,
-            execution=execution,
-        )
+        make, classes = models.MODELS[self.config.model], len(self._dataset.classes)
+        return self.trainer_of(make(num_classes=classes, **self.config.model_options()), execution, count)
 
     def open(self, executed: str) -> contextlib.AbstractContextManager[runs.Run]:
         """Opens the run; `auto` is recorded as the execution it resolved to, since executions round differently."""
         return runs.open_run(
-            self._options.experiment_dir,
-            self._driver,
-            self._settings(executed),
+            self.folder,
+            self.name,
+            self.settings(executed),
             unhashed=dataclasses.asdict(self._options) | self.config.affecting("measuring"),
             resume=self._options.resume,
             overwrite=self._options.overwrite,
@@ -86,12 +82,7 @@ class ModelTrial(Trial):
 
     def is_finished(self, executed: str) -> bool:
         """Tells whether a run with this execution is finished and not to be overwritten."""
-        return not self._options.overwrite and runs.is_finished(
-            self._options.experiment_dir, self._driver, self._settings(executed)
-        )
-
-    def _settings(self, executed: str) -> dict[str, Any]:
-        return self.config.affecting("training") | {"execution": executed}
+        return not self._options.overwrite and super().is_finished(executed)
 
     def start(self, trainer: Trainer, run: runs.Run) -> Sequence[Hook]:
         """Sets the initial masks, and draws the weights scaled by the unmasked connections."""
@@ -101,9 +92,7 @@ class ModelTrial(Trial):
             layer.set_mask(mask)
         model.initialise(self.config.random_seed, scheme=self.config.init)
         trainer.state.restart()
-        self._masking = Masking(
-            self._plan, trainer, self.data["test"], self.config, run if self._options.dump_json else None
-        )
+        self._masking = self._plan.hook(trainer, self.data["test"], run if self._options.dump_json else None)
         return [self._masking]
 
     def end(self, trainer: Trainer, run: runs.Run) -> None:

@@ -1,38 +1,18 @@
 """Plans: when a network's masks change, and to what. Drivers differ in their plan alone."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from weight_symmetry import masks as mask_makers
 from weight_symmetry.config import ModelConfig
 from weight_symmetry.mask_config import FixedMaskConfig
+from weight_symmetry.masking import Masking, Rewinding, Shapes, Weights
 from weight_symmetry.masks import Mask
 from weight_symmetry.prune_config import PruneConfig
 from weight_symmetry.pruning import magnitude_masks
-
-Shapes = Sequence[tuple[int, ...]]
-Weights = Sequence[np.ndarray]
-
-
-class Plan(Protocol):
-    """The masks of a network over the epochs of its training."""
-
-    def initial_masks(self, shapes: Shapes) -> list[Mask]:
-        """Returns the masks that the network is initialised with."""
-
-    def next_masks(self, epoch: int, weights: Weights, masks: list[Mask]) -> list[Mask] | None:
-        """Returns the masks to set once `epoch` epochs are finished, or None to leave them as they are.
-
-        Args:
-          epoch: The number of finished epochs.
-          weights: The layers' weights.
-          masks: Their masks.
-        """
-
-    def statistics(self, shapes: Shapes) -> dict[str, Any]:
-        """Returns statistics that cannot be computed from the masks alone, by record key."""
+from weirdonetworks.lab.records.runs import Run
+from weirdonetworks.lab.training.trainer import Resident, Trainer
 
 
 class Dense:
@@ -49,6 +29,10 @@ class Dense:
         """Leaves the masks as they are."""
         return None
 
+    def hook(self, trainer: Trainer, test: Resident, run: Run | None) -> Masking:
+        """Returns a hook that sets the masks alone."""
+        return Masking(self, trainer, test, run)
+
     def statistics(self, shapes: Shapes) -> dict[str, Any]:
         """Returns no statistics."""
         return {}
@@ -58,8 +42,8 @@ class MagnitudePruning(Dense):
     """A plan that prunes the weights of least magnitude by a schedule."""
 
     def __init__(self, config: PruneConfig):
+        self._config = config
         self._schedules = config.schedules
-        self._scope = config.pruning_scope
 
     def next_masks(self, epoch: int, weights: Weights, masks: list[Mask]) -> list[Mask] | None:
         """Prunes to the schedule's sparsity in the layers where it has just risen."""
@@ -68,7 +52,13 @@ class MagnitudePruning(Dense):
             for layer, schedule in self._schedules.items()
             if schedule(epoch) > (schedule(epoch - 1) if epoch else 0.0)
         }
-        return magnitude_masks(weights, masks, rises, self._scope) if rises else None
+        return magnitude_masks(weights, masks, rises, self._config.pruning_scope) if rises else None
+
+    def hook(self, trainer: Trainer, test: Resident, run: Run | None) -> Masking:
+        """Returns a hook that rewinds the weights too, if `rewind_epoch` asks for it."""
+        if self._config.rewind_epoch < 0:
+            return super().hook(trainer, test, run)
+        return Rewinding(self, trainer, test, run, self._config)
 
 
 class FixedMask(Dense):

@@ -154,6 +154,23 @@ def test_an_unfinished_run_needs_a_word(tmp_path: pathlib.Path) -> None:
     assert contents(tmp_path) == before
 
 
+def test_a_run_that_is_left_unfinished_is_interrupted(tmp_path: pathlib.Path) -> None:
+    with open_run(tmp_path) as run:
+        run.append(record(1))
+    assert read(run.directory / "status.json") == {"status": "interrupted", "epoch": 1}
+    with open_run(tmp_path, {"epochs": 3}) as empty:
+        pass
+    assert not empty.directory.exists()
+
+
+def test_an_error_after_its_end_leaves_a_run_finished(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(OSError, match="printed"), open_run(tmp_path) as run:
+        run.append(record(1))
+        run.finish(None)
+        raise OSError("printed")
+    assert read(run.directory / "status.json")["status"] == "finished"
+
+
 def test_an_unfinished_run_is_resumed(tmp_path: pathlib.Path) -> None:
     directory = leave_unfinished(tmp_path, epochs=2)
     with open_run(tmp_path, resume=True) as run:

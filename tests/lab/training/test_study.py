@@ -71,19 +71,24 @@ def conduct(
     with study.open_study("invented", config, RunOptions(experiment_dir=str(folder), **(options or {}))) as opened:
         if not opened.is_finished:
             trained = [
-                opened.train(
-                    name,
-                    make,
-                    lambda made: objective(made, digits),
-                    splits,
-                    config,
-                    hooks=lambda _, call=call: [Before(call)],
-                )
+                train(opened, digits, splits, config, name, hooks=lambda _, call=call: [Before(call)])
                 for name, call in zip(NAMES, called, strict=True)
             ]
             spread = study.spread([each.final["test_accuracy"] for each in trained])
             opened.finish({"test_accuracy": spread, "epochs": trained[0].curves}, draw)
     return opened
+
+
+def train(
+    opened: study.Study,
+    digits: Dataset,
+    splits: Mapping[str, Resident],
+    config: StudyConfig = CONFIG,
+    name: str = "first",
+    **options: Any,
+) -> study.Trained:
+    training = study.Training(name, make, lambda made: objective(made, digits), splits, config, **options)
+    return opened.trials([training])[0]
 
 
 def objective(network: Any, digits: Dataset) -> objectives.Objective:
@@ -162,7 +167,7 @@ def test_a_finished_study_trains_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = files_of(whole.directory)
-    monkeypatch.setattr(study.Study, "train", lambda *arguments, **options: pytest.fail("trained"))
+    monkeypatch.setattr(study.Study, "trials", lambda *arguments, **options: pytest.fail("trained"))
     again = conduct(whole.directory.parent, digits, splits)
     assert again.is_finished and again.results == whole.results
     assert files_of(whole.directory) == before
@@ -227,7 +232,7 @@ def test_a_network_that_was_trained_before_comes_with_its_weights(
     digits: Dataset, splits: dict[str, Resident], whole: study.Study
 ) -> None:
     with study.open_study("invented", CONFIG, RunOptions(experiment_dir=str(whole.directory.parent))) as opened:
-        trained = opened.train("first", make, lambda made: objective(made, digits), splits, CONFIG)
+        trained = train(opened, digits, splits)
     assert trained.trainer.evaluate(splits["test"])["accuracy"] == trained.final["test_accuracy"]
     assert trained.parameters == 7850 and trained.curves == whole.results["epochs"]
     assert trained.seconds == sum(record["wallclock_time"] for record in trained.records) > 0
@@ -238,10 +243,8 @@ def test_what_an_epoch_cost_is_in_its_record_and_not_in_the_curves(
     digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
 ) -> None:
     with study.open_study("invented", CONFIG, RunOptions(experiment_dir=str(tmp_path))) as opened:
-        trained = opened.train(
-            "first", make, lambda made: objective(made, digits), splits, CONFIG, hooks=lambda _: [Costs([3.5, 2.5])]
-        )
-        again = opened.train("first", make, lambda made: objective(made, digits), splits, CONFIG)
+        trained = train(opened, digits, splits, hooks=lambda _: [Costs([3.5, 2.5])])
+        again = train(opened, digits, splits)
         opened.finish({})
     for each in (trained, again):
         assert [record["peak_memory_gib"] for record in each.records] == [3.5, 2.5]
@@ -371,6 +374,20 @@ def test_networks_that_differ_in_more_than_weights_are_not_one_program(
                 for trial in config.trials()
             ]
         )
+
+
+def test_trials_on_other_data_each_are_not_one_program(
+    digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
+) -> None:
+    config = Measured(epochs=1, batch_size=100, execution="graph", num_trials=2, trials_backend="batched")
+    trials = linear(digits, splits, config)
+    trials[1].data = loop.residents(digits)
+    with (
+        pytest.raises(UsageError, match=r"must have trials on the same data, .*: pass --trials_backend=threads"),
+        study.open_study("measured", config, RunOptions(experiment_dir=str(tmp_path))) as opened,
+    ):
+        opened.trials(trials)
+    assert not list(tmp_path.glob("measured-*"))
 
 
 def test_a_finished_training_without_its_weights_is_refused_and_kept(

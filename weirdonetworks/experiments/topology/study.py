@@ -1,5 +1,6 @@
 """Steps of the experiment `topology`: train, measure, draw, table."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ from weirdonetworks.lab.data.datasets import Dataset, Split
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study, percent, spread
+from weirdonetworks.lab.training.study import Study, Training, percent, spread
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure import topology
 from weirdonetworks.measure.topology import Recovery
@@ -39,8 +40,37 @@ def run(study: Study, config: TopologyConfig, options: RunOptions) -> None:
     data = datasets.configured(config, options.data_dir)
     if data.train.images.shape[-1] != 1:
         raise UsageError(f"dataset (={config.dataset}) must have images of one channel.")
-    trials = [Trial(study, data, trial) for trial in config.trials()]
+    shuffled = [Shuffled(data, trial.random_seed) for trial in config.trials()]
+    trained = study.trials([training(*each) for each in zip(shuffled, config.trials(), strict=True)])
+    trials = [Trial(images, each.network, config) for images, each in zip(shuffled, trained, strict=True)]
     study.finish(measure(trials, config), lambda found: draw(found, trials[0]))
+
+
+class Shuffled:
+    """A data set with its pixels in a random order.
+
+    Attributes:
+      shape: The images' height and width.
+      pixels: The shuffled pixels of the training images, `[images, pixels]`.
+      back: The permutation that restores the order of the grid, as an index.
+      standardise: The standardisation of shuffled pixels.
+      splits: The shuffled splits, on the device.
+    """
+
+    def __init__(self, data: Dataset, seed: int):
+        self.shape: tuple[int, int] = data.train.images.shape[1:3]
+        order = seeds.generator(seed, "pixels").permutation(math.prod(self.shape))
+        self.back = inverse(order)
+        self.pixels = data.train.images.reshape(len(data.train), -1)[:, order]
+        self.standardise = _Pixels(self.pixels)
+        splits = {"train": data.train, "validation": data.validation, "test": data.test}
+        self.splits = {
+            name: Resident(
+                Split(split.images.reshape(len(split), -1)[:, order].reshape(split.images.shape), split.labels)
+            )
+            for name, split in splits.items()
+            if split is not None
+        }
 
 
 class Trial:
@@ -55,16 +85,13 @@ class Trial:
       edges: Those of the grid.
     """
 
-    def __init__(self, study: Study, data: Dataset, config: TopologyConfig):
-        height, width = self.shape = data.train.images.shape[1:3]
-        pixels = data.train.images.reshape(len(data.train), -1)
-        order = seeds.generator(config.random_seed, "pixels").permutation(pixels.shape[1])
-        standardise = _Pixels(pixels[:, order])
-        self.shuffled = train(study, data, order, standardise, config)
-        back = np.ix_(inverse(order), inverse(order))
-        exact = topology.denoiser(standardise(pixels[:, order]), config.strength)
+    def __init__(self, images: Shuffled, layer: Any, config: TopologyConfig):
+        height, width = self.shape = images.shape
+        self.shuffled = layer.w.numpy().astype(np.float64)
+        exact = topology.denoiser(images.standardise(images.pixels), config.strength)
+        back = np.ix_(images.back, images.back)
         self.weights = {"trained": self.shuffled[back], "closed_form": exact[back]}
-        self.has_ink = pixels.max(axis=0) > 0
+        self.has_ink = images.pixels.max(axis=0)[images.back] > 0
         self.edges = topology.grid_edges(height, width, self.has_ink)
         links = {name: topology.partial_correlations(weights) for name, weights in self.weights.items()}
         for each in links.values():
@@ -103,24 +130,15 @@ class _Pixels:
         return pixels.astype(np.float32) * self.scale - self.offset
 
 
-def train(
-    study: Study, data: Dataset, order: npt.NDArray[np.intp], standardise: _Pixels, config: TopologyConfig
-) -> Floats:
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    shuffled = {
-        name: Resident(Split(split.images.reshape(len(split), -1)[:, order].reshape(split.images.shape), split.labels))
-        for name, split in splits.items()
-        if split is not None
-    }
-    # From zero, so that early stopping leaves directions of little variance near zero.
-    trained = study.train(
+def training(images: Shuffled, config: TopologyConfig) -> Training:
+    """Describes the training of the layer from zero, where early stopping leaves directions of little variance."""
+    return Training(
         config.regulariser,
-        lambda: snt.Linear(len(order), with_bias=False, w_init=snt.initializers.Zeros(), name="linear"),
-        lambda layer: reproduction(layer, standardise, config.regulariser, config.strength),
-        shuffled,
+        lambda: snt.Linear(math.prod(images.shape), with_bias=False, w_init=snt.initializers.Zeros(), name="linear"),
+        lambda layer: reproduction(layer, images.standardise, config.regulariser, config.strength),
+        images.splits,
         config,
     )
-    return trained.network.w.numpy().astype(np.float64)
 
 
 def reproduction(layer: Any, standardise: _Pixels, regulariser: str, strength: float) -> Objective:

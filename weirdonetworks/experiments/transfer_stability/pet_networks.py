@@ -17,7 +17,7 @@ from weirdonetworks.experiments.transfer_stability.deformations import RandomDef
 from weirdonetworks.lab.data.datasets import Dataset, Examples, Split
 from weirdonetworks.lab.records import files, runs
 from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study import Study, Training
 from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.stability import outputs_over
 from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork
@@ -68,22 +68,33 @@ def transferred(
     """
     digests = {"backbone": backbone.digest, "data": _digest(data)}
     splits, copies, turned = _features(study, backbone, data, examined, config, digests)
-    accuracies, outputs = [], []
-    for trial in config.trials():
-        train = _joined(splits["train"], copies[trial.random_seed])
-        scaled = _scaling(train.images)
-        trained = study.train(
-            runs.run_id(f"head_{backbone.name}", digests),
-            lambda: snt.nets.MLP([HIDDEN, len(data.classes)], name="head"),
-            functools.partial(objectives.classification, preprocess=scaled),
-            {name: Resident(split) for name, split in (splits | {"train": train}).items()},
-            trial,
-        )
-        accuracies.append(trained.final["test_accuracy"])
-        logits = trained.network(scaled(turned.reshape(-1, turned.shape[-1])))
-        outputs.append(tf.nn.softmax(logits).numpy().reshape(*turned.shape[:2], -1))
-    head = trained.parameters
-    return Turned(backbone.side, backbone.parameters + head, head, accuracies, outputs)
+    trains = [_joined(splits["train"], copies[trial.random_seed]) for trial in config.trials()]
+    scalings = [_scaling(train.images) for train in trains]
+    trained = study.trials(
+        [
+            Training(
+                runs.run_id(f"head_{backbone.name}", digests),
+                lambda: snt.nets.MLP([HIDDEN, len(data.classes)], name="head"),
+                functools.partial(objectives.classification, preprocess=scaled),
+                {name: Resident(split) for name, split in (splits | {"train": train}).items()},
+                trial,
+            )
+            for train, scaled, trial in zip(trains, scalings, config.trials(), strict=True)
+        ]
+    )
+
+    def probabilities(head: Any, scaled: Any) -> npt.NDArray[np.floating]:
+        logits = head(scaled(turned.reshape(-1, turned.shape[-1])))
+        return tf.nn.softmax(logits).numpy().reshape(*turned.shape[:2], -1)
+
+    head = trained[0].parameters
+    return Turned(
+        backbone.side,
+        backbone.parameters + head,
+        head,
+        [each.final["test_accuracy"] for each in trained],
+        [probabilities(each.network, scaled) for each, scaled in zip(trained, scalings, strict=True)],
+    )
 
 
 def from_scratch(

@@ -218,15 +218,14 @@ def open_run(
         try:
             with contextlib.closing(run):
                 yield run
-        except BaseException:
-            if _holds_records(directory):
-                run.set_status("interrupted")
-            else:
-                shutil.rmtree(directory)
-                if replaced.exists():
-                    replaced.rename(directory)
-            raise
         finally:
+            if not run.is_finished:
+                if _holds_records(directory):
+                    run.set_status("interrupted")
+                else:
+                    shutil.rmtree(directory)
+                    if replaced.exists():
+                        replaced.rename(directory)
             if directory.exists():
                 shutil.rmtree(replaced, ignore_errors=True)
 

@@ -98,7 +98,7 @@ class Training(Trial):
 
     def within(self, folder: pathlib.Path, in_summary: bool) -> Self:
         """Sets the study's folder, and whether its `summary.json` has an entry of the run; returns itself."""
-        self._folder, self._in_summary = folder, in_summary
+        self.folder, self._in_summary = folder, in_summary
         return self
 
     def trainer(self, execution: str, count: int | None) -> Trainer:
@@ -106,17 +106,13 @@ class Training(Trial):
         network = self._made()
         if count is None:
             self._network = network
-        return self._trainer(network, execution, count)
+        return self.trainer_of(network, execution, count)
 
     def open(self, executed: str) -> contextlib.AbstractContextManager[runs.Run]:
         """Opens the run in the study's folder."""
         measuring = self.config.affecting("measuring", "nothing")
-        settings = self._settings(executed)
-        return runs.open_run(self._folder, self.name, settings, unhashed=measuring, resume=True, must_exist=False)
-
-    def is_finished(self, executed: str) -> bool:
-        """Returns whether there is a finished run in the study's folder."""
-        return runs.is_finished(self._folder, self.name, self._settings(executed))
+        settings = self.settings(executed)
+        return runs.open_run(self.folder, self.name, settings, unhashed=measuring, resume=True, must_exist=False)
 
     def start(self, trainer: Trainer, run: runs.Run) -> Sequence[Hook]:
         """Sets a trainer's network to the initial weights, unless it was made for this training."""
@@ -130,7 +126,7 @@ class Training(Trial):
             if self._graph(objective) != self._graph(self.objective(trainer.network)):
                 raise UsageError(
                     f"trials_backend (=batched) must have networks that differ in weights alone, and "
-                    f"those of {self.name} differ in more: use threads."
+                    f"those of {self.name} differ in more: pass --trials_backend=threads."
                 )
             _copy(self._network, trainer.network)
             trainer.state.restart()
@@ -140,7 +136,7 @@ class Training(Trial):
         """Stores the trained network, and finishes the run."""
         if trainer.network is not self._network:
             _copy(trainer.network, self._network)
-            trainer = self._trainer(self._network, trainer.execution, None)
+            trainer = self.trainer_of(self._network, trainer.execution, None)
         self.trained = Trained(self._network, trainer, run.records, run.directory)
         if not run.found_finished:
             best = loop.best_records(run.records)
@@ -148,9 +144,6 @@ class Training(Trial):
             record = {"training": self.name, "parameters": self.trained.parameters, "final": final, **best}
             settings = dataclasses.asdict(self.config) | {"execution": trainer.execution}
             run.finish(loop.flatten(settings | record) if self._in_summary else None)
-
-    def announce(self, trainer: Trainer, run: runs.Run, manner: str) -> None:
-        """Prints nothing, since there is a progress bar."""
 
     def _graph(self, objective: Objective) -> tuple[str, str]:
         """Fingerprints the computation of an objective, without the values of variables."""
@@ -168,22 +161,6 @@ class Training(Trial):
     def _made(self) -> Any:
         tf.random.set_seed(seeds.derive(self.config.random_seed, "weights")[0])
         return self.make()
-
-    def _trainer(self, network: Any, execution: str, count: int | None) -> Trainer:
-        return Trainer(
-            network,
-            loop.optimizer(self.config),
-            self.objective,
-            self.data["train"],
-            count=count,
-            batch_size=self.config.batch_size,
-            batch_size_test=self.config.batch_size_test,
-            execution=execution,
-            direction=self.direction,
-        )
-
-    def _settings(self, executed: str) -> dict[str, Any]:
-        return self.config.affecting("training") | {"execution": executed}
 
 
 class Study:
@@ -206,24 +183,6 @@ class Study:
     def results(self) -> Any:
         """The results that `finish` wrote, in JSON's types."""
         return files.read_json(self.directory / "results.json")
-
-    def train(self, name: str, *arguments: Any, **options: Any) -> Trained:
-        """Trains a network in a run directory of its own, or restores it from there if it was trained before.
-
-        Args:
-          name: The training's name.
-          *arguments: Further positional arguments of `Training`.
-          **options: Keyword arguments of `Training`.
-
-        Returns:
-          The trained network.
-
-        Raises:
-          DivergenceError: If the loss did not stay finite.
-          OSError: If it was trained before and its weights are gone.
-        """
-        (trained,) = self.trials([Training(name, *arguments, **options)])
-        return trained
 
     def repeat(
         self,
@@ -250,13 +209,17 @@ class Study:
         return self.trials([Training(name, make, objective, data, trial, **options) for trial in config.trials()])
 
     def trials(self, trainings: Sequence[Training]) -> list[Trained]:
-        """Runs trainings that differ in seeds alone, as `train` does, sharing the machine by `--trials_backend`.
+        """Trains networks in run directories of their own, or restores those that were trained before.
 
         Args:
-          trainings: The trainings, at least one.
+          trainings: Trainings that differ in seeds alone, at least one; they share the machine by `--trials_backend`.
 
         Returns:
           The trained networks, in that order.
+
+        Raises:
+          DivergenceError: If a loss did not stay finite.
+          OSError: If one was trained before and its weights are gone.
         """
         first = trainings[0]
         backend = getattr(first.config, "trials_backend", "auto")

@@ -193,8 +193,12 @@ class Trainer:
         Returns:
           A number for each metric, or with a count a list of numbers.
         """
-        sums = self._compiled_evaluation(data.images, data.labels).numpy().astype(np.float64).sum(axis=0)
-        return dict(zip(self.metrics, (sums / len(data)).T.tolist(), strict=True))
+        size = self.batch_size_test
+        chunks = [slice(begin, begin + size) for begin in range(0, len(data), size)]
+        # One shape for all splits, and so one compilation.
+        sums = [self._compiled_evaluation(*_filled(data.images[each], data.labels[each], size)) for each in chunks]
+        totals = np.array([each.numpy() for each in sums], np.float64).sum(axis=0)
+        return dict(zip(self.metrics, (totals / len(data)).T.tolist(), strict=True))
 
     def _descent(
         self,
@@ -251,22 +255,14 @@ class Trainer:
 
         return over_batches(step, order, self.batch_size, [*self._axis, len(self.metrics) + 1])
 
-    def _evaluation(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        def step(index: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
-            del index
-            own_images, own_labels = tf.gather(images, batch), tf.gather(labels, batch)
+    def _evaluation(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        def sums(objective: Objective) -> tf.Tensor:
+            metrics = objective(images, labels, is_training=False, seed=tf.zeros([2], tf.int32))
+            return tf.stack([tf.reduce_sum(metric * weights) for metric in metrics.values()])
 
-            def sums(objective: Objective) -> tf.Tensor:
-                metrics = objective(own_images, own_labels, is_training=False, seed=tf.zeros([2], tf.int32))
-                return tf.stack([tf.reduce_sum(metric * tf.ones([batch.shape[0]])) for metric in metrics.values()])
-
-            if self._copies is None:
-                return sums(self._objective)
-            return self._copies.call(lambda network, _: sums(self._make_objective(network)))
-
-        examples = labels.shape[0]
-        size = min(self.batch_size_test, examples)
-        return over_batches(step, tf.range(examples), size, [*self._axis, len(self.metrics)])
+        if self._copies is None:
+            return sums(self._objective)
+        return self._copies.call(lambda network, _: sums(self._make_objective(network)))
 
     @property
     def _axis(self) -> list[int]:
@@ -298,6 +294,16 @@ def batch_sizes(examples: int, batch_size: int) -> npt.NDArray[np.float32]:
     [4.0, 4.0, 2.0]
     """
     return np.diff([*range(0, examples, batch_size), examples]).astype(np.float32)
+
+
+def _filled(images: tf.Tensor, labels: tf.Tensor, size: int) -> tuple[tf.Tensor, ...]:
+    """Pads a chunk to a number of examples by repeating its own; returns it with weights, 0 for the repeated ones."""
+    count = len(labels)
+    weights = (np.arange(size) < count).astype(np.float32)
+    if count < size:
+        indices = np.arange(size) % count
+        images, labels = tf.gather(images, indices), tf.gather(labels, indices)
+    return images, labels, tf.constant(weights)
 
 
 def over_batches(

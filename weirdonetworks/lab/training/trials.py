@@ -3,18 +3,21 @@
 import abc
 import concurrent.futures
 import contextlib
+import pathlib
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from weirdonetworks.lab import machine
 from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import runs
 from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.hooks import Hook, Progress, progress
+from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.state import DivergenceError
-from weirdonetworks.lab.training.trainer import Resident, Trainer
+from weirdonetworks.lab.training.trainer import Direction, Resident, Trainer
 
 # The `execution` in a run's settings, by the compilation of its functions: alone, or with others in one program.
 _ALONE = {"xla": "xla", "graph": "graph"}
@@ -25,13 +28,21 @@ class Trial(abc.ABC):
     """A training that `Trials` runs.
 
     Attributes:
+      name: The name that its run's id begins with.
+      folder: The folder of its run.
       config: The settings.
       data: The splits, on the device.
+      objective: Makes the objective, given the network.
+      direction: The update direction, as `Trainer` takes it.
       shared: Whether trials share one trainer, or each makes its own.
     """
 
+    name: str
+    folder: pathlib.Path
     config: TrainingConfig
     data: Mapping[str, Resident]
+    objective: Callable[[Any], Objective]
+    direction: Direction
     shared = True
 
     @abc.abstractmethod
@@ -42,21 +53,39 @@ class Trial(abc.ABC):
     def open(self, executed: str) -> contextlib.AbstractContextManager[Run]:
         """Opens the trial's run; see `runs.open_run`."""
 
-    @abc.abstractmethod
     def is_finished(self, executed: str) -> bool:
         """Returns whether there is a finished run of the trial with that execution."""
+        return runs.is_finished(self.folder, self.name, self.settings(executed))
+
+    def settings(self, executed: str) -> dict[str, Any]:
+        """Returns the settings that determine the run's id; `auto` is resolved, since executions round differently."""
+        return self.config.affecting("training") | {"execution": executed}
+
+    def trainer_of(self, network: Any, execution: str, count: int | None) -> Trainer:
+        """Makes a trainer of a network, or of copies of it."""
+        return Trainer(
+            network,
+            loop.optimizer(self.config),
+            self.objective,
+            self.data["train"],
+            count=count,
+            batch_size=self.config.batch_size,
+            batch_size_test=self.config.batch_size_test,
+            execution=execution,
+            direction=self.direction,
+        )
 
     @abc.abstractmethod
     def start(self, trainer: Trainer, run: Run) -> Sequence[Hook]:
         """Sets a trainer to the trial's initial state; returns the hooks of its run."""
 
     @abc.abstractmethod
-    def announce(self, trainer: Trainer, run: Run, manner: str) -> None:
-        """Prints that training begins; called for the first trial, with a description of the execution."""
-
-    @abc.abstractmethod
     def end(self, trainer: Trainer, run: Run) -> None:
         """Measures the trained network, and finishes the run unless it was finished before."""
+
+    def announce(self, trainer: Trainer, run: Run, manner: str) -> None:
+        """Prints that training begins; called for the first trial, with a description of the execution."""
+        del trainer, run, manner
 
 
 class Trials:
@@ -100,9 +129,10 @@ class Trials:
         ways = {"sequential": self._sequential, "threads": self._threads, "batched": self._batched}
         with progress(sum(trial.config.epochs for trial in self._trials), description) as bar:
             ways[backend](bar)
-        for number, failure in sorted(self._failures.items()):
-            several = len(self._trials) > 1
-            raise DivergenceError(f"{self._runs[number].id}: {failure}" if several else str(failure)) from failure
+        if self._failures:
+            failure = self._failures[min(self._failures)]
+            names = ", ".join(self._runs[number].id for number in sorted(self._failures))
+            raise DivergenceError(f"{names}: {failure}" if len(self._trials) > 1 else str(failure)) from failure
         return [self._runs[number] for number in range(len(self._trials))]
 
     def _sequential(self, bar: Any) -> None:
@@ -161,7 +191,8 @@ class Trials:
         trials = [self._trials[number] for number in active]
         if any(each.data[name] is not split for each in trials for name, split in trials[0].data.items()):
             raise UsageError(
-                "trials_backend (=batched) must have trials on the same data, and these differ. Pass threads."
+                "trials_backend (=batched) must have trials on the same data, and these differ: pass "
+                "--trials_backend=threads."
             )
         trainer = trials[0].trainer(trials[0].config.execution, len(active))
         with contextlib.ExitStack() as stack:
@@ -176,7 +207,6 @@ class Trials:
             for index, (trial, run) in enumerate(zip(trials, runs, strict=True)):
                 if index in failures:
                     self._failures[active[index]] = failures[index]
-                    run.set_status("interrupted")
                     continue
                 with trainer.member(index) as one:
                     trial.end(one, run)
