@@ -1,4 +1,4 @@
-"""What gradient flow conserves, gradient descent changes by the square of the step; and what it does not, by the step.
+"""Tests of conserved quantities: their drift under gradient descent, second order in the step, and controls.
 
 A step of the rate h down the gradient g takes a conserved w M w to w M w + h^2 g M g exactly, and keeps a conserved
 u w. Both are tested in float64, beside quantities that a network would have with another activation, norm or loss.

@@ -243,7 +243,7 @@ def differentiable(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> 
     run = ready(model, example, dtype)
     refusal = ValueError(
         f"model (={named(model)}) must be made of operations whose gradients TensorFlow can differentiate; bilinear "
-        "tf.image.resize (a convolution can take its place), tf.numpy_function and tf.py_function are none."
+        "tf.image.resize (a convolution can take its place), tf.numpy_function and tf.py_function are not."
     )
     try:
         lost = _loses_derivatives(run, tf.cast(example, dtype))

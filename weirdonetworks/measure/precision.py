@@ -1,4 +1,4 @@
-"""Copies of networks with other variables, as in another floating-point type, where rounding errors can be told."""
+"""Copies of networks with other variables, for instance in float64, to tell rounding errors from the network's own."""
 
 import copy
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ def in_dtype(module: Module, dtype: tf.DType) -> Module:
 
 
 def with_variables(module: Module, variables: Iterable[tf.Variable], others: Iterable[Any]) -> Module:
-    """Copies a module, its variables replaced wherever it reaches them by attributes; the original is unchanged.
+    """Copies a module with variables replaced wherever attributes reach them; the original is unchanged.
 
     >>> linear = snt.Linear(1, with_bias=False)
     >>> _ = linear(tf.ones([1, 2]))
@@ -54,8 +54,8 @@ def with_variables(module: Module, variables: Iterable[tf.Variable], others: Ite
 
     Args:
       module: A module, called once so that its variables exist.
-      variables: Some of them.
-      others: The replacement of each.
+      variables: The variables to replace.
+      others: Their replacements, in the same order.
 
     Raises:
       TypeError: If the module cannot be copied.

@@ -316,7 +316,7 @@ def test_bad_use_is_refused() -> None:
         layer(tf.zeros([1, 4], tf.int32))
     with pytest.raises(ValueError, match=r"variables x0, \.\.\., x3"):
         layer.set_polynomial([sympy.Symbol("x4")])
-    with pytest.raises(ValueError, match=r"\(0, 0, 0\) is none"):
+    with pytest.raises(ValueError, match=r"\(0, 0, 0\) is not one"):
         layer.set_polynomial([sympy.Symbol("x0") ** 3])
     with pytest.raises(ValueError, match="as many as outputs"):
         layer.set_polynomial([])

@@ -131,7 +131,7 @@ def _sorted_rows(chosen: Iterable[Sequence[int]]) -> list[tuple[int, ...]]:
             rows.append(tuple(sorted(map(operator.index, row))))
         except TypeError:
             raise TypeError(
-                f"monomials must be tuples of integers such as (0, 0, 2) for x0^2 x2, and {row!r} is none."
+                f"monomials must be tuples of integers such as (0, 0, 2) for x0^2 x2, and {row!r} is not."
             ) from None
     return rows
 

@@ -194,7 +194,7 @@ class PolynomialLinear(BaseModule):
             for powers, coefficient in polynomial.items():
                 row = indices(powers)
                 if row not in places:
-                    raise ValueError(f"polynomials must have monomials of the layer only, and {row} is none.")
+                    raise ValueError(f"polynomials must have monomials of the layer only, and {row} is not one.")
                 table[places[row], output] = float(coefficient)
         self.set_coefficients(table)
 
