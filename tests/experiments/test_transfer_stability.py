@@ -23,6 +23,7 @@ from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.datasets import Dataset, Split, Standardisation
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files
+from weirdonetworks.lab.training.study import Training
 
 SHORT = {"dataset": "CIFAR10", "image_size": 16, "copies": 2, "step": 90, "epochs": 3, "batch_size": 16}
 SHORT |= {"cnn_size": 8, "cnn_epochs": 1, "execution": "graph", "preprocess": "tf,none"}
@@ -136,7 +137,8 @@ def test_nothing_is_taken_from_other_data_or_weights(tmp_path: pathlib.Path) -> 
     class Opened:
         directory = tmp_path
 
-        def train(self, name: str, *rest: Any) -> None:
+        def trials(self, trainings: list[Training]) -> None:
+            (name,) = {each.name for each in trainings}
             trained.append(name)
             raise KeyboardInterrupt
 
