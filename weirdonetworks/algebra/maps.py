@@ -54,7 +54,8 @@ class SparseMaps:
 
     def transposed(self) -> "SparseMaps":
         """Returns the transposes of the linear parts; unused taps get index 0 and weight 0."""
-        if (permutations := self.permutations()) is not None:
+        permutations = self.permutations()
+        if permutations is not None:
             return SparseMaps(permutations[:, :, None])
         maps, positions, _ = self.indices.shape
         weights = np.ones(self.indices.shape) if self.weights is None else self.weights
