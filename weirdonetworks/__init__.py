@@ -10,6 +10,18 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from weirdonetworks.algebra.actions import (
+        Action as Action,
+        coordinates as coordinates,
+        image_transforms as image_transforms,
+        independent as independent,
+        items as items,
+        paired as paired,
+        pixels as pixels,
+        points as points,
+        regular as regular,
+        trivial as trivial,
+    )
     from weirdonetworks.nets import pooling as pooling
     from weirdonetworks.nets.averaged import (
         Averaged as Averaged,
