@@ -1,4 +1,4 @@
-"""Trains a network under a random mask with a random number of connections.
+"""Trains a network under a mask of any type, its sparsity drawn uniformly from a range.
 
 usage: python -m weight_symmetry.random_mask [--flag=value ...]
 

@@ -20,7 +20,7 @@ def main(config: Config, options: RunOptions) -> None:
 
     Args:
       config: The settings; the package of their class is the experiment.
-      options: Where runs and data are.
+      options: Run options: the folders of runs and of data sets.
     """
     startup.import_tensorflow(many_models=getattr(config, "trials_backend", "") == "threads")
     from weirdonetworks.lab.training.study import open_study

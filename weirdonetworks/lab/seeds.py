@@ -22,7 +22,7 @@ def derive(base: int, *purpose: Part) -> tuple[int, int]:
     in every version of Python.
 
     Args:
-      base: The experiment's one base seed, any integer.
+      base: A base seed, such as the setting `random_seed`; any integer.
       *purpose: The name of the use, most general part first, e.g. `"mask", layer, trial`. `1` and `"1"` give different
         seeds.
 

@@ -51,7 +51,7 @@ class _GroupConvolution(BaseModule):
           stride: The stride along both axes.
           padding: `VALID` for none; `SAME` as in TensorFlow; or the number of zero pixels to add at each side.
           with_bias: Whether to add a bias per filter.
-          w_init: Initializer of the filters; None for the default above.
+          w_init: Initializer of the filters; None for W ~ N(0, 1 / fan_in), as the layers state.
           b_init: Initializer of the biases; None for zeros.
           name: The module's name.
 

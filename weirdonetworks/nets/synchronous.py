@@ -37,7 +37,7 @@ class SynchronousMLP(Averaged):
     True
 
     Attributes:
-      orbit: The elements.
+      orbit: The orbit that the shared layers and the pooling run over.
       layers: All dense layers, the shared ones first.
     """
 
@@ -61,7 +61,7 @@ class SynchronousMLP(Averaged):
         Args:
           action: The action on the inputs; see `Orbit`.
           shared_sizes: The width of each shared layer, at least one.
-          head_sizes: The width of each layer after those, at least one.
+          head_sizes: The width of each dense layer after the shared ones, at least one.
           pooling: A symmetric function of the values at the elements, or its name; see `nets.pooling`.
           position: `inside`, pooled after the shared layers; or `first`, before them.
           output: `invariant`, pooled; or `equivariant`, no pooling, the value at each element.
@@ -91,7 +91,7 @@ class SynchronousMLP(Averaged):
 
     @property
     def orbit(self) -> Orbit:
-        """The elements."""
+        """The orbit that the shared layers and the pooling run over."""
         assert isinstance(self.elements, Orbit)
         return self.elements
 

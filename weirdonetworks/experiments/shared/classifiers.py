@@ -27,7 +27,7 @@ def run(
       study: The study; the training is named after it.
       network: Makes the network, given the number of classes.
       config: The settings.
-      options: Where data are.
+      options: Run options, among them the folder of data sets.
       takes: Which of `is_training` and `seed` the network accepts.
     """
     data = datasets.configured(config, options.data_dir)

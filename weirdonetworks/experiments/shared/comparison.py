@@ -75,7 +75,7 @@ def run(
       study: The study.
       contestants: Lists the networks to compare on a data set.
       config: The settings.
-      options: Where data are.
+      options: Run options, among them the folder of data sets.
     """
     upright = digits.load(config, options)
     side = upright.train.images.shape[1]

@@ -82,7 +82,7 @@ class Trial:
       recovery: For each of the two, precision and recall of the graph of its partial correlations.
       has_ink: Whether each pixel is inked in any training image.
       graph: The edges of the trained graph at the configured threshold.
-      edges: Those of the grid.
+      edges: The edges of the true pixel grid.
     """
 
     def __init__(self, images: Shuffled, layer: Any, config: TopologyConfig):

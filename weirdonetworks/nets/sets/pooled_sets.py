@@ -121,10 +121,10 @@ class PointNet(SetNetwork):
           pooling: A symmetric function of the items, or its name; see `nets.pooling`.
           activation: Applied after each layer but the last of g.
           transform_item_sizes: The widths of the dense layers on each item from which a matrix is predicted.
-          transform_head_sizes: Those on their maximum.
+          transform_head_sizes: The widths of the dense layers after the maximum over items, which predict the matrix.
           w_init: Draws the weights of each layer but the last of each matrix, which are 0; None for W ~ N(0, 1 /
             inputs), truncated at two deviations, as in `snt.Linear`.
-          b_init: Draws their biases; None for 0.
+          b_init: Draws the biases of the same layers; None for 0.
           name: The module's name.
 
         Raises:
