@@ -1,11 +1,16 @@
 """Masked layers: a masked weight is exactly zero and receives no gradient."""
 
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.inputs import checked_bias
+
+Initializer: TypeAlias = snt.initializers.Initializer
 
 
 @tf.custom_gradient
@@ -21,20 +26,28 @@ class _Masked(BaseModule):
     per step; multiplying by the mask at each use would cost three.
     """
 
-    def __init__(self, output_size: int, with_bias: bool, name: str | None):
+    def __init__(
+        self,
+        output_size: int,
+        with_bias: bool,
+        w_init: Initializer | None,
+        b_init: Initializer | None,
+        name: str | None,
+    ):
         super().__init__(name=name)
         if output_size < 1:
             raise ValueError(f"output size (={output_size}) must be at least 1.")
         self.output_size = output_size
         self.with_bias = with_bias
+        self.w_init = w_init or snt.initializers.VarianceScaling(2.0, "fan_in", "truncated_normal")
+        self.b_init = checked_bias(b_init, with_bias)
 
     def _create(self, shape: tuple[int, ...], dtype: tf.DType) -> None:
-        """Creates the variables, the weight drawn from the He normal of its fan-in."""
-        initializer = snt.initializers.VarianceScaling(2.0, "fan_in", "truncated_normal")
-        self.w = tf.Variable(initializer(shape, dtype), name="w")
+        """Creates the variables."""
+        self.w = tf.Variable(self.w_init(shape, dtype), name="w")
         self.mask = tf.Variable(tf.ones(shape, dtype), trainable=False, name="mask")
         if self.with_bias:
-            self.b = tf.Variable(tf.zeros([self.output_size], dtype), name="b")
+            self.b = tf.Variable(self.b_init([self.output_size], dtype), name="b")
 
     @property
     def _weight(self) -> tf.Tensor:
@@ -79,15 +92,27 @@ class MaskedLinear(_Masked):
     0.0
     """
 
-    def __init__(self, output_size: int, with_bias: bool = True, name: str | None = None):
+    def __init__(
+        self,
+        output_size: int,
+        with_bias: bool = True,
+        w_init: Initializer | None = None,
+        b_init: Initializer | None = None,
+        name: str | None = None,
+    ):
         """Constructs the layer.
 
         Args:
           output_size: The number of neurons.
           with_bias: Whether to add a bias, which is never masked.
+          w_init: Initializer of the weight; None for w ~ N(0, 2 / inputs), truncated at two deviations.
+          b_init: Initializer of the bias; None for zeros.
           name: The module's name.
+
+        Raises:
+          ValueError: If a size is below 1, or `b_init` is given without a bias.
         """
-        super().__init__(output_size, with_bias, name)
+        super().__init__(output_size, with_bias, w_init, b_init, name)
 
     @snt.once
     def _initialize(self, inputs: tf.Tensor) -> None:
@@ -118,6 +143,8 @@ class MaskedConv2D(_Masked):
         kernel_size: int,
         padding: str = "SAME",
         with_bias: bool = True,
+        w_init: Initializer | None = None,
+        b_init: Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the layer.
@@ -127,9 +154,15 @@ class MaskedConv2D(_Masked):
           kernel_size: The height and width of a filter.
           padding: `SAME` or `VALID`.
           with_bias: Whether to add a bias, which is never masked.
+          w_init: Initializer of the weight; None for w ~ N(0, 2 / (kernel_size^2 channels)), truncated at two
+            deviations.
+          b_init: Initializer of the bias; None for zeros.
           name: The module's name.
+
+        Raises:
+          ValueError: If a size is below 1, the padding is unknown, or `b_init` is given without a bias.
         """
-        super().__init__(output_channels, with_bias, name)
+        super().__init__(output_channels, with_bias, w_init, b_init, name)
         if padding not in ("SAME", "VALID"):
             raise ValueError(f"padding (={padding}) must be SAME or VALID.")
         if kernel_size < 1:

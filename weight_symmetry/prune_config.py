@@ -3,10 +3,10 @@
 import dataclasses
 
 from weight_symmetry.config import ModelConfig
+from weight_symmetry.sparsity_schedules import CubicSparsity, Sparsity, SteppedSparsity
 from weirdonetworks.lab import literals
 from weirdonetworks.lab.config import setting
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.training.sparsity_schedules import CubicSparsity, Sparsity, SteppedSparsity
 
 SCOPES = ("layer", "global")
 ABLATIONS = ("none", "reinit", "shuffle_weights", "shuffle_mask", "symmetric_shuffle", "asymmetric_shuffle")

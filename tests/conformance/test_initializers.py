@@ -29,7 +29,8 @@ WITHOUT = {"SoftFloor"}  # Its start is an argument.
 
 def parameters(entry: registry.Network) -> set[str]:
     """The arguments of the constructor, those of the base's too where it passes them on."""
-    classes = [each for each in entry.module.__mro__ if each.__module__.startswith("weirdonetworks")]
+    ours = ("weirdonetworks", "weight_symmetry")
+    classes = [each for each in entry.module.__mro__ if each.__module__.startswith(ours)]
     return {name for each in classes for name in inspect.signature(each.__init__).parameters}
 
 
@@ -37,7 +38,7 @@ def parameters(entry: registry.Network) -> set[str]:
 OURS = [
     each
     for each in registry.NETWORKS
-    if each.module.__module__.startswith("weirdonetworks.nets") and each.wraps is None
+    if each.module.__module__.startswith(("weirdonetworks.nets", "weight_symmetry.layers")) and each.wraps is None
 ]
 ENTRIES = [each for each in OURS if "w_init" in parameters(each)]
 

@@ -15,6 +15,7 @@ from weirdonetworks.algebra import (
     cyclic_group,
     dihedral_group,
     items,
+    points,
     symmetric_group,
     trivial_group,
 )
@@ -95,6 +96,14 @@ def test_a_cyclic_group_acts_by_cyclic_shifts() -> None:
     inner, inputs = network(), np.random.default_rng(1).normal(size=(3, 5, 2))
     shifted = np.mean([inner(tf.constant(np.roll(inputs, by, axis=1))).numpy() for by in range(5)], axis=0)
     assert_close(Symmetrized(inner, group=cyclic_group(5))(tf.constant(inputs)), shifted, 1e-12)
+
+
+def test_a_group_may_be_given_as_its_action_on_items() -> None:
+    inner, inputs = network(), tf.constant(np.random.default_rng(1).normal(size=(3, 4, 2)))
+    outputs = Symmetrized(inner, group=items(cyclic_group(4)))(inputs)
+    np.testing.assert_array_equal(outputs, Symmetrized(inner, group=cyclic_group(4))(inputs))
+    with pytest.raises(TypeError, match=r"must be a PermutationGroup, items\(group\), or None"):
+        Symmetrized(inner, group=points(cyclic_group(4)))
 
 
 def test_samples_estimate_the_mean() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.actions import Action, ActionLike, as_action, items
+from weirdonetworks.algebra.actions import Action, ActionLike, PermutationAction, as_action, items
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.nets import pooling as poolings
@@ -288,7 +288,7 @@ class Symmetrized(Averaged):
         self,
         network: Callable[[tf.Tensor], tf.Tensor],
         combine: str | poolings.Pooling = "mean",
-        group: PermutationGroup | None = None,
+        group: PermutationGroup | PermutationAction | None = None,
         method: str = "exact",
         limit: int = 5040,
         samples: int = 64,
@@ -301,7 +301,7 @@ class Symmetrized(Averaged):
           network: As that of `Averaged`, from sets `[batch, k, features]`.
           combine: The pooling over the orders: `mean`, `sum`, `product`, ...; see `nets.pooling`. A product of many
             values soon overflows or underflows.
-          group: The group that permutes the items; None for the symmetric group.
+          group: The group that permutes the items, or its action `items(group)`; None for the symmetric group.
           method: `exact`, `sampled`, or without a group `canonical` or `adjacent`.
           limit: The maximum number of orders for `exact`.
           samples: The number of elements that `sampled` draws.
@@ -309,13 +309,15 @@ class Symmetrized(Averaged):
           name: The module's name.
 
         Raises:
-          TypeError: If the network is not callable, `group` is not a permutation group, or a number is not an integer.
+          TypeError: If the network is not callable, `group` does not permute items, or a number is not an integer.
           ValueError: If a choice is unknown, a number too small, a method needs all orders and a group is given, or the
             group is above the limit.
         """
         checked_choice("method", method, METHODS)
+        if isinstance(group, PermutationAction) and len(group.sizes) == 1 and not group.spans_example:
+            group = group.position_group()
         if group is not None and not isinstance(group, PermutationGroup):
-            raise TypeError(f"group (={group!r}) must be a PermutationGroup, or None for all orders.")
+            raise TypeError(f"group (={group!r}) must be a PermutationGroup, items(group), or None for all orders.")
         if group is not None and method in ("canonical", "adjacent"):
             raise ValueError(f"method (={method!r}) is for all orders only; with a group use exact or sampled.")
         orders = _Orders(group, method, limit, samples, seed)

@@ -28,7 +28,7 @@ class SynchronousMLP(Averaged):
 
     The first layer transforms the inputs or its weights, `W (g x) = (W g) x`, whichever costs less.
 
-    Initialisation: as `snt.Linear`, weights truncated normal of variance 1 / inputs, biases 0.
+    Default initialisation: W ~ N(0, 1 / inputs), truncated at two deviations, as in `snt.Linear`, and b = 0.
 
     >>> from weirdonetworks.algebra import cyclic_group
     >>> network = SynchronousMLP(cyclic_group(3), shared_sizes=[8], head_sizes=[8, 2])

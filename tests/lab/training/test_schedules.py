@@ -1,4 +1,4 @@
-"""Schedules, at points computed by hand and by property."""
+"""Schedules of the learning rate, at points computed by hand and by property."""
 
 import math
 
@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.training import schedules, sparsity_schedules
-
-rising_epochs = st.lists(st.integers(0, 50), min_size=1, max_size=6, unique=True).map(sorted)
+from weirdonetworks.lab.training import schedules
 
 
 def test_constant() -> None:
@@ -80,67 +78,3 @@ def test_learning_rates_check_themselves() -> None:
         schedules.Stepped(0.1, (2, 2), (0.5, 0.1))
     with pytest.raises(ValueError, match=r"total_steps \(=0\)"):
         schedules.Cosine(0.1, 0)
-
-
-@given(rising_epochs, st.data())
-def test_stepped_sparsity_rises_within_its_bounds(epochs: list[int], data: st.DataObject) -> None:
-    levels = sorted(data.draw(st.lists(st.floats(0, 1), min_size=len(epochs), max_size=len(epochs))))
-    schedule = sparsity_schedules.SteppedSparsity(tuple(epochs), tuple(levels))
-    values = [schedule(epoch) for epoch in range(60)]
-    assert values == sorted(values)
-    assert set(values) <= {0.0, *levels}
-    for epoch, level in zip(epochs, levels, strict=True):
-        assert schedule(epoch) == level
-    assert all(value == 0 for value in values[: epochs[0]])
-    assert schedule.last_change == epochs[-1]
-    assert set(values[schedule.last_change :]) == {levels[-1]}
-
-
-@pytest.mark.parametrize(
-    ("epoch", "share"), [(0, 0), (2, 0), (3, 1 - 0.75**3), (4, 0.875), (5, 1 - 0.25**3), (6, 1), (9, 1)]
-)
-def test_cubic_sparsity_at_known_points(epoch: int, share: float) -> None:
-    assert sparsity_schedules.CubicSparsity(0.8, 2, 6)(epoch) == pytest.approx(0.8 * share, rel=1e-15)
-
-
-@given(st.floats(0, 1), st.integers(0, 30), st.integers(1, 30))
-def test_cubic_sparsity_rises_ever_slower(final: float, begin: int, length: int) -> None:
-    schedule = sparsity_schedules.CubicSparsity(final, begin, begin + length)
-    values = np.array([schedule(epoch) for epoch in range(begin + length + 3)])
-    assert values[begin] == 0 and values[begin + length] == final == values[-1]
-    rises = np.diff(values)
-    assert (rises >= 0).all() and values.max() <= 1
-    assert (np.diff(rises[begin:]) <= 1e-12).all()
-    assert schedule.last_change == begin + length
-
-
-@pytest.mark.parametrize(
-    ("epochs", "sparsities", "message"),
-    [
-        ((), (), "at least one"),
-        ((-1,), (0.5,), "epoch -1 must be at least 0"),
-        ((1,), (1.2,), r"sparsity 1.2 must be in \[0, 1\]"),
-        ((1,), (math.nan,), r"sparsity nan must be in \[0, 1\]"),
-        ((3, 2), (0.5, 0.6), r"must rise: \(2, 0.6\) follows \(3, 0.5\)"),
-        ((2, 2), (0.5, 0.6), "must rise"),
-        ((2, 3), (0.6, 0.5), "A sparsity is the total reached"),
-    ],
-)
-def test_a_malformed_stepped_sparsity_is_refused(
-    epochs: tuple[int, ...], sparsities: tuple[float, ...], message: str
-) -> None:
-    with pytest.raises(UsageError, match=message):
-        sparsity_schedules.SteppedSparsity(epochs, sparsities)
-
-
-@pytest.mark.parametrize(
-    ("final", "begin", "end", "message"),
-    [
-        (1.5, 0, 3, r"sparsity \(=1.5\) must be in \[0, 1\]"),
-        (0.5, 3, 3, r"begin \(=3\) must be in \[0, end \(=3\)\)"),
-        (0.5, -1, 3, r"begin \(=-1\)"),
-    ],
-)
-def test_a_malformed_cubic_sparsity_is_refused(final: float, begin: int, end: int, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        sparsity_schedules.CubicSparsity(final, begin, end)

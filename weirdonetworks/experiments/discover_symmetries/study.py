@@ -1,4 +1,4 @@
-"""Steps of the experiment `discover_symmetries`: train, measure, draw, table."""
+"""Steps of the experiment `discover_symmetries`: measure, draw, table."""
 
 from collections.abc import Iterator
 from typing import Any

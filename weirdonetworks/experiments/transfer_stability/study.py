@@ -8,12 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks import extras
-from weirdonetworks.experiments.transfer_stability import TransferStabilityConfig, backbones, pet_networks, pets
+from weirdonetworks.experiments.transfer_stability import (
+    TransferStabilityConfig,
+    backbones,
+    pet_networks,
+    pets,
+    stability_plots,
+)
 from weirdonetworks.experiments.transfer_stability.backbones import Backbone
 from weirdonetworks.lab import literals, plots
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.plots import stability as stability_plots
 from weirdonetworks.lab.records import files, tables
 from weirdonetworks.lab.training.study import Study, percent, spread
 from weirdonetworks.measure.stability import (

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from weirdonetworks.experiments.transfer_stability import stability_plots
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.plots import stability as stability_plots
 from weirdonetworks.measure.stability import Stability
 
 ANGLES = [0.0, 90.0, 180.0]
