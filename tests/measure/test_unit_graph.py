@@ -48,9 +48,16 @@ class Case:
         rng = np.random.default_rng(2)
         for variable in graph.variables:  # No weight is what it starts as: some start at 0, or all alike.
             if variable.dtype.is_floating:
-                signs = 1 if "variance" in variable.name else rng.choice([-1, 1], variable.shape)
-                variable.assign(rng.uniform(0.1, 1, variable.shape) * signs)
+                variable.assign(_values(variable, rng))
         return graph
+
+
+def _values(variable: tf.Variable, rng: np.random.Generator) -> np.ndarray:
+    """Draws weights of either sign, and positive vectors, biases large enough that hardly a ReLU is 0 throughout."""
+    values = rng.uniform(0.5, 1, variable.shape)
+    if (fan_in := np.prod(variable.shape[:-1])) > 1:
+        return values * rng.choice([-1, 1], variable.shape) / np.sqrt(fan_in)
+    return values * (4 if variable.name.partition(":")[0].endswith(("offset", "beta", "bias", "/b")) else 1)
 
 
 def residual(inputs: keras.KerasTensor) -> keras.Model:
