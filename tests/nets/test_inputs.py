@@ -68,7 +68,6 @@ def test_bad_images_are_refused(shape: list[int], dtype: tf.DType, message: str)
         (lambda: inputs.checked_seed((1, 2, 3), "dropout"), r"shape \(3,\) must be two integers"),
         (lambda: inputs.checked_seed((0.5, 1.0), "dropout"), "type float32 .* must be two integers"),
         (lambda: inputs.check_width(tf.zeros([2, 3, 2]), 5), r"shape \(2, 3, 2\) must have width 5, as at the first"),
-        (lambda: inputs.checked_outputs(tf.zeros([2])), r"gives outputs of shape \(2,\)"),
         (lambda: inputs.checked_mask([[True], [False]], tf.TensorShape([2, 1])), r"leaves none in set 1 of"),
         (lambda: inputs.checked_mask([True], tf.TensorShape([2, 1])), r"shape \(1,\) must have shape \(2, 1\)"),
     ],

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import sonnet as snt
@@ -12,27 +12,13 @@ from weirdonetworks.algebra.actions import Action, ActionLike, PermutationAction
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.nets import pooling as poolings
-from weirdonetworks.nets.frames import Frame, SortFrame, Standard, checked_frame
+from weirdonetworks.nets.frames import Frame, Images, SortFrame, Standard, checked_frame
 from weirdonetworks.nets.inputs import checked_choice, checked_function, checked_set
 from weirdonetworks.nets.orbits import ListedElements, Orbit
 from weirdonetworks.nets.sets.set_network import sizes
 
 OUTPUTS = ("invariant", "equivariant")
 METHODS = ("exact", "sampled", "canonical", "adjacent")
-
-
-@runtime_checkable
-class Images(Protocol):
-    """A choice of elements of an action, as a map from inputs to their images under these elements."""
-
-    def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Maps inputs `[batch, ...]` to their images `[elements, batch, ...]`.
-
-        Args:
-          inputs: The inputs, `[batch, ...]`.
-          is_training: Whether it is a training step; must not be None where the elements depend on it.
-          seed: Two integers, new at each step; needed where elements are resampled.
-        """
 
 
 @snt.allow_empty_variables
@@ -83,11 +69,6 @@ class Averaged(snt.Module):
           pooling: A symmetric function of the values at the elements, or its name; see `nets.pooling`.
           output: `invariant`, pooled; or `equivariant`, the value at each element.
           takes: The keyword arguments of the network, out of `is_training` and `seed`, that are passed on to it.
-          name: The module's name.
-
-        Raises:
-          TypeError: If the network is not callable, or `elements` is of none of these types.
-          ValueError: If a choice is unknown.
         """
         super().__init__(name=name)
         if not set(takes) <= {"is_training", "seed"}:
@@ -197,20 +178,12 @@ class LocalPool(Averaged):
         limit: int = 1024,
         name: str | None = None,
     ):
-        """Wraps a network.
+        """Wraps a network; `network` and `pooling` as in `Averaged`.
 
         Args:
-          network: As that of `Averaged`.
-          action: The action on the inputs, or a bare group; the steps are its generators.
+          action: The action of a group on the inputs, or a bare group; the steps are its generators.
           radius: The maximum number of steps, at least 0.
-          pooling: As in `Averaged`.
           limit: The maximum number of elements.
-          name: The module's name.
-
-        Raises:
-          TypeError: If the network is not callable, or `action` is not an action.
-          ValueError: If a number is too small, the pooling is unknown, the elements form no group, or there are more of
-            them than the limit.
         """
         action = as_action("action", action)
         super().__init__(network, ListedElements(action, action.ball(radius, limit)), pooling, name=name)
@@ -306,12 +279,6 @@ class Symmetrized(Averaged):
           limit: The maximum number of orders for `exact`.
           samples: The number of elements that `sampled` draws.
           seed: Seed of the sample.
-          name: The module's name.
-
-        Raises:
-          TypeError: If the network is not callable, `group` does not permute items, or a number is not an integer.
-          ValueError: If a choice is unknown, a number too small, a method needs all orders and a group is given, or the
-            group is above the limit.
         """
         checked_choice("method", method, METHODS)
         if isinstance(group, PermutationAction) and len(group.sizes) == 1 and not group.spans_example:
@@ -337,12 +304,7 @@ class _Orders:
             self._check_order(group.order)
 
     def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Maps sets to their images.
-
-        Raises:
-          ValueError: If the inputs are not sets with a known number of items, equal to that of the group or the first
-            call, or have more orders than the limit.
-        """
+        """Maps sets to their images; the number of items must be that of the group or of the first call."""
         inputs, _ = checked_set(inputs)
         k = inputs.shape[1]
         if k is None:

@@ -36,8 +36,19 @@ class BaseModule(snt.Module):
     Traceback (most recent call last):
     ValueError: inputs of type float64 must be float32, as the weights are.
 
-    The rule applies to every public method whose first argument is named in `BATCHES`. A module without weights of its
-    own that wraps a user's network does not need this base: the type is the network's concern.
+    Constructors take, beside what they state:
+
+        w_init    draws the weights of each layer; None for W ~ N(0, 1 / fan_in), truncated at two deviations, fan_in
+                  the inputs of an output, as in `snt.Linear` and `snt.Conv2D`;
+        b_init    draws the biases; None for 0;
+        name      the module's name.
+
+    An argument of another type than stated, such as a size that is not an integer, raises a TypeError, and one out of
+    the range stated a ValueError; so do inputs of another shape than stated, of a size after the batch that is not
+    known, or of another width than at the first call. `Raises` names other causes.
+
+    The rule on types applies to every public method whose first argument is named in `BATCHES`. A module without
+    weights of its own that wraps a user's network does not need this base: the type is the network's concern.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -18,22 +18,29 @@ Given = TypeVar("Given")
 
 
 @runtime_checkable
-class Frame(Protocol):
+class Images(Protocol):
+    """A choice of elements of an action, as a map from inputs to their images under these elements."""
+
+    def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Maps inputs `[batch, ...]` to their images `[elements, batch, ...]`.
+
+        Args:
+          inputs: The inputs, `[batch, ...]`.
+          is_training: Whether it is a training step; must not be None where the elements depend on it.
+          seed: Two integers, new at each step; needed where elements are resampled.
+        """
+
+
+@runtime_checkable
+class Frame(Images, Protocol):
     """A map from inputs x to subsets of a group, such that the images g x over the subset agree for x and s.x."""
 
     def canonical(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps each input to its canonical form, in the same shape `[batch, ...]`: the same for x and s.x."""
 
-    def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Maps each input to its images under the frame, `[elements, batch, ...]`: the same set for x and s.x."""
-
 
 def checked_frame(frame: Given) -> Given:
-    """Returns a frame after checking it.
-
-    Raises:
-      TypeError: If it is not a frame.
-    """
+    """Returns a frame; raises a `TypeError` if it is not one."""
     if not isinstance(frame, Frame):
         raise TypeError(f"frame (={frame!r}) must be a TurnFrame, a SortFrame or an object with their methods.")
     return frame
@@ -72,26 +79,13 @@ class TurnFrame:
     """
 
     def __init__(self, action: PermutationAction | PermutationGroup | None = None):
-        """Chooses the group.
-
-        Args:
-          action: An action on square images, `pixels(group)`, or the group: `image_rotations(2, 2)` for the quarter
-            turns, the default; `image_dihedral(2, 2)`, with reflections; or a subgroup.
-
-        Raises:
-          TypeError: If it is neither.
-          ValueError: If it does not consist of symmetries of the square.
-        """
+        """Sets the action on square images, `pixels(group)`, or the group, by default the quarter turns."""
         self.action = action if isinstance(action, PermutationAction) else pixels(action)
         if len(self.action.sizes) != 2:
             raise ValueError(f"action (={action!r}) must act on the pixels of square images. Use pixels(...).")
 
     def canonical(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Maps each image to its canonical form, `[batch, side, side, channels]`.
-
-        Raises:
-          ValueError: If the inputs are not square images.
-        """
+        """Maps each image to its canonical form, `[batch, side, side, channels]`."""
         inputs, side, channels = _checked_square(inputs)
         images = tf.gather(tf.reshape(inputs, [-1, side * side, channels]), self._gathers(side), axis=1)
         # Moments are computed from each image separately, lest rounding break a tie differently for x and s.x.
@@ -101,11 +95,7 @@ class TurnFrame:
         return tf.reshape(tf.gather(values, chosen, batch_dims=1), [-1, side, side, channels])
 
     def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Maps each image to its images under the frame, `[elements, batch, side, side, channels]`.
-
-        Raises:
-          ValueError: If the inputs are not square images.
-        """
+        """Maps each image to its images under the frame, `[elements, batch, side, side, channels]`."""
         inputs, side, channels = _checked_square(inputs)
         gathers = self._gathers(side)
         if side > 1:  # Elements that preserve the axes read the first row from a row.
@@ -121,6 +111,7 @@ class TurnFrame:
 
 class SortFrame:
     """Frames of sets `[batch, items, features]` under the symmetric group: the items sorted, once by each feature.
+
     The canonical form is sorted lexicographically by the features; the frame holds, for each feature, the items sorted
     with that feature as the first key. Items that tie are equal, so both are the same for x and s.x.
 
@@ -132,20 +123,11 @@ class SortFrame:
     """
 
     def canonical(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Sorts the items of each set lexicographically.
-
-        Raises:
-          ValueError: If the inputs are not sets.
-        """
-        inputs, _ = checked_set(inputs)
-        return sorted_lexicographically(inputs)
+        """Sorts the items of each set lexicographically."""
+        return sorted_lexicographically(checked_set(inputs)[0])
 
     def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Sorts the items of each set once by each feature, to `[features, batch, items, features]`.
-
-        Raises:
-          ValueError: If the inputs are not sets.
-        """
+        """Sorts the items of each set once by each feature, to `[features, batch, items, features]`."""
         inputs, _ = checked_set(inputs)
         rolled = [tf.roll(inputs, -feature, axis=2) for feature in range(inputs.shape[2])]
         return tf.stack([tf.roll(sorted_lexicographically(each), i, axis=2) for i, each in enumerate(rolled)])
@@ -158,13 +140,7 @@ def sorted_lexicographically(items: tf.Tensor) -> tf.Tensor:
     [[[1.0, 5.0], [2.0, 0.0], [2.0, 1.0]]]
 
     Args:
-      items: Sets, `[batch, items, features]`.
-
-    Returns:
-      The sets sorted, of the same shape.
-
-    Raises:
-      ValueError: If they are not sets, or the number of features is not known.
+      items: Sets, `[batch, items, features]`, the features known.
     """
     if items.shape.rank != 3 or items.shape[2] is None:
         raise ValueError(f"items of shape {items.shape} must be [batch, items, features], the features known.")

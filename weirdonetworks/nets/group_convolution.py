@@ -14,7 +14,7 @@ from weirdonetworks.algebra.image_groups import image_rotations
 from weirdonetworks.algebra.permutations import inverse
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.base_module import BaseModule
-from weirdonetworks.nets.inputs import check_type, checked_bias, checked_images
+from weirdonetworks.nets.inputs import checked_bias, checked_choice, checked_floats, checked_images
 
 NEAR = 8  # Pixels more or less at which an error looks for a size that works.
 
@@ -51,14 +51,7 @@ class _GroupConvolution(BaseModule):
           stride: The stride along both axes.
           padding: `VALID` for none; `SAME` as in TensorFlow; or the number of zero pixels to add at each side.
           with_bias: Whether to add a bias per filter.
-          w_init: Initializer of the filters; None for W ~ N(0, 1 / fan_in), as the layers state.
-          b_init: Initializer of the biases; None for zeros.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a number is not an integer, or `group` is not a permutation group.
-          ValueError: If a number is too small, a choice is unknown, or the group does not consist of symmetries of the
-            square.
+          w_init, b_init, name: As in `BaseModule`; the default is the one that the layer states.
         """
         super().__init__(name=name)
         self.filters = at_least("filters", filters, 1)
@@ -89,8 +82,15 @@ class _GroupConvolution(BaseModule):
         if self.with_bias:
             self.b = tf.Variable(self.b_init([self.filters], dtype), name="b")
 
-    def _convolve(self, images: tf.Tensor, pads: list[list[int]]) -> tf.Tensor:
-        """Maps `[batch, height, width, ... * channels]` to `[batch, height', width', |G|, filters]`."""
+    def _convolve(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, height, width, ..., channels]` to `[batch, height', width', |G|, filters]`."""
+        pads = [[0, 0], *([self._pad(size, inputs.shape)] * 2 for size in inputs.shape[1:3]), [0, 0]]
+        self._initialize(inputs)
+        if inputs.shape[-1] != self.w.shape[-2]:
+            raise ValueError(
+                f"inputs of shape {inputs.shape} must have {self.w.shape[-2]} channels, as at the first call."
+            )
+        images = tf.reshape(inputs, [-1, *inputs.shape[1:3], math.prod(inputs.shape[3:])])
         entries, elements = self._sources.shape
         channels = self.w.shape[-2]
         rows = tf.reshape(self.w, [entries, channels * self.filters])
@@ -100,9 +100,6 @@ class _GroupConvolution(BaseModule):
         maps = tf.nn.conv2d(images, bank, self.stride, pads)
         outputs = tf.reshape(maps, [-1, *maps.shape[1:3], elements, self.filters])
         return outputs + self.b if self.with_bias else outputs
-
-    def _pads(self, shape: tf.TensorShape) -> list[list[int]]:
-        return [[0, 0], *([self._pad(size, shape)] * 2 for size in shape[1:3]), [0, 0]]
 
     def _pad(self, size: int, shape: tf.TensorShape) -> int:
         """Computes the padding at each end of a side; raises a `ValueError` if that would break equivariance."""
@@ -170,14 +167,9 @@ class LiftingConv2D(_GroupConvolution):
         """Maps `[batch, height, width, channels]` to `[batch, height', width', |G|, filters]`.
 
         Raises:
-          ValueError: If the images have another rank, other channels or another type than at the first call, or a size
-            at which the layer would not be equivariant.
+          ValueError: If the layer would not be equivariant on images of this size.
         """
-        images = checked_images(images)
-        pads = self._pads(images.shape)
-        self._initialize(images)
-        _check_as_at_first(images, self.w)
-        return self._convolve(images, pads)
+        return self._convolve(checked_images(images))
 
 
 class GroupConv2D(_GroupConvolution):
@@ -207,17 +199,12 @@ class GroupConv2D(_GroupConvolution):
         """Maps `[batch, height, width, |G|, channels]` to `[batch, height', width', |G|, filters]`.
 
         Raises:
-          ValueError: If the maps have another rank, other channels or another type than at the first call, or a size at
-            which the layer would not be equivariant.
+          ValueError: If the layer would not be equivariant on maps of this size.
         """
         maps = _checked_maps(maps)
-        _, height, width, elements, channels = maps.shape
-        if elements != self.group.order:
+        if maps.shape[3] != self.group.order:
             raise ValueError(f"inputs of shape {maps.shape} must have the {self.group.order} elements of G in axis 3.")
-        pads = self._pads(maps.shape)
-        self._initialize(maps)
-        _check_as_at_first(maps, self.w)
-        return self._convolve(tf.reshape(maps, [-1, height, width, elements * channels]), pads)
+        return self._convolve(maps)
 
 
 @snt.allow_empty_variables
@@ -239,24 +226,13 @@ class GroupPool(snt.Module):
         Args:
           pooling: A symmetric function, or its name; see `nets.pooling`.
           over: `elements`; or `all`, for elements and positions.
-          name: The module's name.
-
-        Raises:
-          TypeError: If the pooling is neither a name nor a function.
-          ValueError: If a choice is unknown.
         """
         super().__init__(name=name)
-        if over not in ("elements", "all"):
-            raise ValueError(f"over (={over!r}) must be elements or all.")
-        self.over = over
+        self.over = checked_choice("over", over, ("elements", "all"))
         self._pooling = poolings.named(pooling)
 
     def __call__(self, maps: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, height, width, |G|, channels]` to `[batch, height, width, ...]`, or to `[batch, ...]`.
-
-        Raises:
-          ValueError: If the maps have another rank, or a size after the batch is not known or 0.
-        """
+        """Maps `[batch, height, width, |G|, channels]` to `[batch, height, width, ...]`, or to `[batch, ...]`."""
         values = maps = _checked_maps(maps)
         if self.over == "all":
             values = tf.reshape(values, [-1, math.prod(maps.shape[1:4]), maps.shape[4]])
@@ -264,20 +240,10 @@ class GroupPool(snt.Module):
 
 
 def _checked_maps(maps: tf.Tensor) -> tf.Tensor:
-    maps = tf.convert_to_tensor(maps)
+    maps = checked_floats(maps)
     if maps.shape.rank != 5 or not maps.shape[1:].is_fully_defined() or 0 in maps.shape[1:]:
         raise ValueError(
             f"inputs of shape {maps.shape} must be [batch, height, width, elements, channels], all sizes known and "
             "above 0, as LiftingConv2D gives them."
         )
-    if not maps.dtype.is_floating:
-        raise ValueError(f"inputs of type {maps.dtype.name} must be floating point.")
     return maps
-
-
-def _check_as_at_first(inputs: tf.Tensor, weights: tf.Variable) -> None:
-    check_type(inputs, weights.dtype)
-    if inputs.shape[-1] != weights.shape[-2]:
-        raise ValueError(
-            f"inputs of shape {inputs.shape} must have {weights.shape[-2]} channels, as at the first call."
-        )

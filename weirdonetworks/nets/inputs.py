@@ -18,24 +18,17 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def checked_function(argument: str, function: Function) -> Function:
-    """Returns a module or function after checking it.
-
-    Raises:
-      TypeError: If it is not callable.
-    """
+    """Returns a module or function; raises a `TypeError` if it is not callable."""
     if not callable(function):
         raise TypeError(f"{argument} (={function!r}) must be a module or a function.")
     return function
 
 
 def checked_choice(argument: str, choice: str, choices: Collection[str]) -> str:
-    """Returns an option after checking it.
+    """Returns an option; raises a `ValueError` if it is not one of the choices.
 
     >>> checked_choice("reduce", "sum", ("concat", "sum"))
     'sum'
-
-    Raises:
-      ValueError: If it is not one of the choices.
     """
     if choice not in choices:
         raise ValueError(f"{argument} (={choice!r}) must be one of {', '.join(choices)}.")
@@ -43,14 +36,10 @@ def checked_choice(argument: str, choice: str, choices: Collection[str]) -> str:
 
 
 def checked_sizes(argument: str, sizes: Iterable[int], can_be_empty: bool = False) -> list[int]:
-    """Returns the widths of layers as integers.
+    """Returns the widths of layers, at least 1 each, as integers; a `TypeError` if they are not a list of integers.
 
     >>> checked_sizes("output_sizes", (np.int64(3), 1))
     [3, 1]
-
-    Raises:
-      TypeError: If they are not a list of integers.
-      ValueError: If the list is empty and `can_be_empty` is False, or a width is below 1.
     """
     if not np.iterable(sizes):
         raise TypeError(f"{argument} (={sizes!r}) must be a list of integers, one a layer.")
@@ -61,11 +50,7 @@ def checked_sizes(argument: str, sizes: Iterable[int], can_be_empty: bool = Fals
 
 
 def checked_bias(b_init: snt.initializers.Initializer | None, with_bias: bool) -> snt.initializers.Initializer:
-    """Returns the initializer of biases, by default zeros.
-
-    Raises:
-      ValueError: If one is given and `with_bias` is False.
-    """
+    """Returns the initializer of biases, by default zeros; raises a `ValueError` if there are none to initialize."""
     if b_init is not None and not with_bias:
         raise ValueError("b_init must be None where with_bias is False: there is no bias.")
     return snt.initializers.Zeros() if b_init is None else b_init
@@ -77,12 +62,8 @@ def checked_seed(seed: tf.Tensor | tuple[int, int] | None, purpose: str) -> tf.T
     >>> checked_seed((1, 2), "dropout").numpy().tolist()
     [1, 2]
 
-    Args:
-      seed: Two integers, new at each step.
-      purpose: What needs the seed in training, for the error message.
-
     Raises:
-      ValueError: If it is None, or not two integers.
+      ValueError: If it is None, or not two integers; the message names the purpose that needs it.
     """
     if seed is None:
         raise ValueError(f"seed (=None) must be given in training with {purpose}: int32 [2], new at each step.")
@@ -93,11 +74,7 @@ def checked_seed(seed: tf.Tensor | tuple[int, int] | None, purpose: str) -> tf.T
 
 
 def checked_floats(inputs: tf.Tensor, name: str = "inputs") -> tf.Tensor:
-    """Returns floating-point inputs as a tensor.
-
-    Raises:
-      ValueError: If they are of another type.
-    """
+    """Returns floating-point inputs as a tensor; raises a `ValueError` if they are of another type."""
     inputs = tf.convert_to_tensor(inputs)
     if not inputs.dtype.is_floating:
         raise ValueError(f"{name} of type {inputs.dtype.name} must be floating point.")
@@ -139,26 +116,11 @@ def check_width(inputs: tf.Tensor, width: int, reason: str = "as at the first ca
         raise ValueError(f"inputs of shape {inputs.shape} must have width {width}, {reason}.")
 
 
-def checked_outputs(outputs: tf.Tensor, least_rank: int = 2) -> tf.Tensor:
-    """Returns the outputs of a user's network after checking their shape.
-
-    Raises:
-      ValueError: If they have fewer axes than `least_rank`, or a size after the batch is not known.
-    """
-    if not is_known(outputs.shape, least_rank):
-        form = "[batch, ..., features]" if least_rank > 1 else "[batch, ...]"
-        raise ValueError(
-            f"network gives outputs of shape {outputs.shape}, which must be {form}, all sizes after the batch known."
-        )
-    return outputs
-
-
 def checked_images(images: tf.Tensor, minimum: int = 1) -> tf.Tensor:
-    """Returns images `[batch, height, width, channels]` as a tensor.
+    """Returns images `[batch, height, width, channels]`, floating point, as a tensor.
 
     Raises:
-      ValueError: If they have another rank, a size after the batch is not known, a side is below `minimum`, there is
-        no channel, or the type is not floating point.
+      ValueError: If they are none, a size after the batch is not known or 0, or a side is below `minimum`.
     """
     images = tf.convert_to_tensor(images)
     if images.shape.rank != 4 or not is_known(images.shape):
@@ -171,11 +133,7 @@ def checked_images(images: tf.Tensor, minimum: int = 1) -> tf.Tensor:
 
 
 def checked_units(inputs: tf.Tensor) -> tf.Tensor:
-    """Returns the units of a dense layer, `[batch, units]`, as a tensor.
-
-    Raises:
-      ValueError: If they have another rank, their number is not known, or the type is not floating point.
-    """
+    """Returns the units of a dense layer, `[batch, units]`, floating point, as a tensor; a `ValueError` otherwise."""
     inputs = tf.convert_to_tensor(inputs)
     if inputs.shape.rank != 2 or not is_known(inputs.shape):
         raise ValueError(f"inputs of shape {inputs.shape} must be [batch, units], the units known.")
@@ -214,16 +172,16 @@ def checked_set(inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, tf.Tens
     if tf.get_static_value(present) is None:
         each = tf.reduce_any(present, axis=1)
         tf.debugging.Assert(tf.reduce_all(each), ["mask must leave each set at least one item."])
-    return tf.where(present[:, :, None], inputs, tf.zeros([], inputs.dtype)), present
+    return masked(inputs, present), present
+
+
+def masked(values: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+    """Replaces values of absent items by 0, even NaN, `[batch, items, features]`; a mask of None keeps all."""
+    return values if present is None else tf.where(present[:, :, None], values, tf.zeros([], values.dtype))
 
 
 def checked_mask(mask: Any, shape: tf.TensorShape) -> tf.Tensor:
-    """Returns the mask of items of a shape `[..., items]` as a tensor.
-
-    Raises:
-      TypeError: If it is not boolean.
-      ValueError: If it has another shape, or is known to leave a set empty.
-    """
+    """Returns the mask of items of a shape `[..., items]`, boolean and not known to leave a set empty, as a tensor."""
     present = tf.convert_to_tensor(mask)
     if present.dtype != tf.bool:
         raise TypeError(f"mask of type {present.dtype.name} must be boolean, True where an item is present.")

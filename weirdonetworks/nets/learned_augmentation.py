@@ -61,34 +61,19 @@ class LearnedRange(tf.Module):
 
     @property
     def widths(self) -> tf.Tensor:
-        """The widths w, in the order of the generators.
-
-        Raises:
-          ValueError: If the module has not been called.
-        """
+        """The widths w, in the order of the generators, once the module has been called."""
         if not hasattr(self, "raw_widths"):
             raise ValueError("The module must be called once before it has widths.")
         return tf.math.softplus(self.raw_widths)
 
     def width_penalty(self) -> tf.Tensor:
-        """Computes the regulariser to add to the loss, `-strength * |w|`, which rewards large widths.
-
-        Raises:
-          ValueError: If no images have been moved yet.
-        """
+        """Computes the regulariser to add to the loss, `-strength * |w|`, which rewards large widths."""
         return -self.strength * tf.norm(self.widths)
 
     def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Transforms images `[batch, height, width, channels]` to `[draws, batch, height, width, channels]`.
 
-        Args:
-          inputs: The images. Half-precision images are transformed in float32.
-          is_training: Whether to draw a random map for each image.
-          seed: Seed of the maps, two integers, new at each step.
-
-        Raises:
-          ValueError: If the inputs are not images or have another type than at the first call, `is_training` is
-            missing, or a seed is needed and missing or not two integers.
+        Half-precision images are transformed in float32.
         """
         given = checked_images(inputs)
         if is_training is None and self.resample:
@@ -157,11 +142,6 @@ class LearnedAugmentation(Averaged):
           samples: The number of maps averaged outside training.
           fill: The value of pixels outside the image, finite.
           resample: Whether training draws new maps; if not, it averages the same maps as evaluation.
-          name: The module's name.
-
-        Raises:
-          TypeError: If the network is not callable, `samples` is not an integer, or another argument is not a number.
-          ValueError: If a number is out of range, or the generators are not distinct ones of these, at least one.
         """
         super().__init__(network, LearnedRange(strength, generators, width, samples, fill, resample), name=name)
 

@@ -42,10 +42,6 @@ class ListedElements:
         Args:
           action: The action on the inputs; or a bare group or image transformations, as in `algebra.actions.as_action`.
           elements: Some of its elements, at least one, such as `action.ball(radius)` or `action.sample(num, seed)`.
-
-        Raises:
-          TypeError: If `action` is none of these.
-          ValueError: If it cannot act on real numbers, or there is no element.
         """
         self.action = as_action("action", action)
         self.elements = np.asarray(elements)
@@ -63,9 +59,6 @@ class ListedElements:
         Args:
           inputs: Inputs of a shape that the action acts on, floating point.
           seed: Two integers, the seed of a new sample for an `Orbit` with `resample`; None for the fixed sample.
-
-        Raises:
-          ValueError: If the inputs' shape is not known after the batch, or the action does not act on it.
         """
         inputs = tf.convert_to_tensor(inputs)
         images = self._images(flattened(inputs), *self._at(inputs.shape[1:], seed))
@@ -98,9 +91,6 @@ class ListedElements:
         Returns:
           The weights, `[n, elements * outputs]`, and the offset, `[elements * outputs]`: the contribution of the fill
           value outside the image; None where that is 0.
-
-        Raises:
-          ValueError: If the action does not act on such inputs.
         """
         place, maps = self._at(weights.shape[:1] if shape is None else shape, seed)
         return self._folded(weights, place, maps)
@@ -118,9 +108,6 @@ class ListedElements:
 
         Returns:
           The images, `[batch, elements, outputs]`.
-
-        Raises:
-          ValueError: As in a call, or if the weights have another width than the inputs.
         """
         inputs = tf.convert_to_tensor(inputs)
         flat, outputs = flattened(inputs), weights.shape[1]
@@ -203,10 +190,6 @@ class Orbit(ListedElements):
             permutation groups of at most 1024 elements. In a larger permutation group each element drawn is the product
             of two of 1024 fixed uniform ones, so about a million can occur.
           seed: Seed of the fixed sample, at least 0.
-
-        Raises:
-          TypeError: If `action` is none of these.
-          ValueError: If a number is too small, there is no transformation, they differ in size, or a matrix is complex.
         """
         limit, samples, seed = at_least("limit", limit, 1), at_least("samples", samples, 1), at_least("seed", seed, 0)
         action = as_action("action", action)
@@ -222,11 +205,6 @@ class Orbit(ListedElements):
             self._pool = ListedElements(action, pool)
 
     def call_seed(self, is_training: bool | None, seed: tf.Tensor | None) -> tf.Tensor | None:
-        """Returns the seed of one call, given that of the training step; None where the elements are fixed.
-
-        Raises:
-          ValueError: If the orbit is resampled, and `is_training`, or in training the seed, is None.
-        """
         if is_training is None and self.is_resampled:
             raise ValueError(
                 "is_training (=None) must be given with resample: True or False; "

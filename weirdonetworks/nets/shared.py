@@ -9,7 +9,7 @@ from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.algebra.weight_orbits import paired_permutations
 from weirdonetworks.nets.base_module import BaseModule
-from weirdonetworks.nets.inputs import check_type, checked_bias, flattened
+from weirdonetworks.nets.inputs import checked_bias, flattened
 from weirdonetworks.nets.shared_maps import METHODS, shared_map
 
 
@@ -83,13 +83,11 @@ class EquivariantLinear(BaseModule):
           channels: The channels of each output.
           with_bias: Whether to add a bias.
           method: `dense`, `sum`, `fourier` or `auto`.
-          w_init: Initializer of the weights; None for the default above.
-          b_init: Initializer of the biases; None for zeros.
-          name: The module's name.
+          w_init, b_init, name: As in `BaseModule`; the default is the one above.
 
         Raises:
-          TypeError: If an action does not permute positions, or `channels` is not an integer.
-          ValueError: If the actions cannot be paired, `channels` is below 1, or the method is unknown.
+          TypeError: If an action does not permute positions.
+          ValueError: If the actions cannot be paired.
         """
         super().__init__(name=name)
         is_same = action_out is None
@@ -133,13 +131,12 @@ class EquivariantLinear(BaseModule):
             `points(group)` the points may have any axes, which are flattened.
 
         Raises:
-          ValueError: If the inputs' shape is not known after the batch, the action does not act on it, or positions,
-            channels or type differ from the first call; or at the first call as in `shared_maps.shared_map`.
+          ValueError: If the action does not act on the inputs' shape; or at the first call as in
+            `shared_maps.shared_map`.
         """
         inputs = tf.convert_to_tensor(inputs)
         values, sizes_in = self._positions(inputs)
         self._initialize(values, sizes_in)
-        check_type(values, self.w.dtype)
         if sizes_in != self._sizes_in or values.shape[2] != self.w.shape[1]:
             raise ValueError(
                 f"inputs of shape {inputs.shape} must have {list(self._sizes_in)} positions and {self.w.shape[1]} "

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import finite
 from weirdonetworks.nets.base_module import BaseModule
-from weirdonetworks.nets.inputs import check_type, check_width, checked_function, flattened
+from weirdonetworks.nets.inputs import check_width, checked_function, flattened
 
 
 class SoftEquivariant(BaseModule):
@@ -45,13 +45,8 @@ class SoftEquivariant(BaseModule):
 
         Args:
           layer: A module or function from `[batch, ...]` to `[batch, ...]`, all sizes after the batch known.
-          strength: The coefficient of the sum of squares, at least 0.
+          strength: The coefficient of the sum of squares, at least 0 and finite.
           w_init: Initializer of A, `[numbers of an input, numbers of an output]`; None for zeros.
-          name: The module's name.
-
-        Raises:
-          TypeError: If the layer is not callable, or the strength is not a number.
-          ValueError: If the strength is negative or not finite.
         """
         super().__init__(name=name)
         self.layer = checked_function("layer", layer)
@@ -64,21 +59,12 @@ class SoftEquivariant(BaseModule):
         self.free = tf.Variable(self.w_init([flat.shape[1], size], flat.dtype), name="free")
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, ...]` to outputs of the layer's shape.
-
-        Raises:
-          ValueError: If a size after the batch of inputs or outputs is not known or 0, or the inputs have another width
-            or type than at the first call.
-        """
+        """Maps `[batch, ...]` to outputs of the layer's shape."""
         kept, freed = self._parts(inputs)
         return kept + freed
 
     def penalty(self) -> tf.Tensor:
-        """Computes the penalty to add to the loss.
-
-        Raises:
-          ValueError: If the layer has not been called.
-        """
+        """Computes the penalty to add to the loss; raises a `ValueError` if the layer has not been called."""
         if not hasattr(self, "free"):
             raise ValueError("The layer must be called once before it has weights.")
         return tf.cast(self.strength * _squares(self.free), self.free.dtype)
@@ -86,13 +72,7 @@ class SoftEquivariant(BaseModule):
     def free_share(self, inputs: tf.Tensor) -> tf.Tensor:
         """Computes the share of the free map in the outputs, in [0, 1], its equivariant component included.
 
-            |A x|^2 / (|A x|^2 + |layer(x)|^2),    sums of squares over all inputs and outputs; 0 where both are
-
-        Args:
-          inputs: As in a call.
-
-        Raises:
-          ValueError: As in a call.
+        |A x|^2 / (|A x|^2 + |layer(x)|^2),    sums of squares over all inputs and outputs; 0 where both are
         """
         parts = self._parts(inputs)
         kept, freed = map(_squares, parts)
@@ -102,7 +82,6 @@ class SoftEquivariant(BaseModule):
         inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         if hasattr(self, "free"):
-            check_type(inputs, self.free.dtype)
             check_width(inputs, self.free.shape[0])
         kept = self.layer(inputs)
         self._initialize(flat, kept)

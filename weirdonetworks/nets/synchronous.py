@@ -28,8 +28,6 @@ class SynchronousMLP(Averaged):
 
     The first layer transforms the inputs or its weights, `W (g x) = (W g) x`, whichever costs less.
 
-    Default initialisation: W ~ N(0, 1 / inputs), truncated at two deviations, as in `snt.Linear`, and b = 0.
-
     >>> from weirdonetworks.algebra import cyclic_group
     >>> network = SynchronousMLP(cyclic_group(3), shared_sizes=[8], head_sizes=[8, 2])
     >>> one, other = network(tf.constant([[1.0, 2.0, 4.0], [4.0, 1.0, 2.0]]))
@@ -62,20 +60,13 @@ class SynchronousMLP(Averaged):
           action: The action on the inputs; see `Orbit`.
           shared_sizes: The width of each shared layer, at least one.
           head_sizes: The width of each dense layer after the shared ones, at least one.
-          pooling: A symmetric function of the values at the elements, or its name; see `nets.pooling`.
-          position: `inside`, pooled after the shared layers; or `first`, before them.
-          output: `invariant`, pooled; or `equivariant`, no pooling, the value at each element.
+          pooling: As in `Averaged`.
+          position: `inside`, pooled after the shared layers; or `first`, before them, for an invariant output only.
+          output: As in `Averaged`.
           activation: Applied after each layer but the last.
           with_bias: Whether the layers add a bias.
-          w_init: Initialises the weights of each layer; None for the above.
-          b_init: Initialises the biases.
-          name: The module's name.
+          w_init, b_init, name: As in `BaseModule`.
           **orbit_options: `limit`, `samples`, `resample` and `seed` of `Orbit`.
-
-        Raises:
-          TypeError: If widths are not lists of integers, or as in `Orbit`.
-          ValueError: If there is no layer, a choice is unknown, `position` is first with an equivariant output, or as
-            in `Orbit`.
         """
         super().__init__(flattened, Orbit(action, **orbit_options), pooling, output, name=name)
         checked_choice("position", position, POSITIONS)
@@ -102,9 +93,6 @@ class SynchronousMLP(Averaged):
           inputs: The inputs, of the type of the first call's.
           is_training: Whether to draw a new sample; needed only if the orbit is resampled.
           seed: Seed of the sample, two integers, new at each step.
-
-        Raises:
-          ValueError: If the inputs are of another type, `is_training` or a seed is missing, or as in `Orbit`.
         """
         inputs = tf.convert_to_tensor(inputs)
         if hasattr(self.layers[0], "w"):

@@ -71,7 +71,6 @@ class InvariantMLP(snt.Module):
           with_bias: Whether the dense layers add a bias.
           w_init: Initializer of the dense layers' weights; None for the default above.
           b_init: Initializer of their biases; None for zeros.
-          name: The module's name.
 
         Raises:
           TypeError: If `action` is not an action or a group, or a number is not an integer.

@@ -74,11 +74,6 @@ class PolynomialLinear(BaseModule):
           with_bias: Whether to add a bias, the monomial of degree 0.
           w_init: Draws the weights of each degree, `[monomials of that degree, output_size]`; None for the above.
           b_init: Draws the bias, `[output_size]`; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a size or degree is not an integer, or a monomial is not a list of integers.
-          ValueError: If a size or degree is below 1, or the monomials are not of these degrees or not distinct.
         """
         super().__init__(name=name)
         self.output_size = at_least("output_size", output_size, 1)
@@ -214,7 +209,6 @@ class PolynomialLinear(BaseModule):
           polynomials: SymPy expressions, `Poly` or ring elements in x0, ..., x{n-1}, one an output.
           input_size: The number n of inputs.
           dtype: Their type.
-          name: The module's name.
 
         Raises:
           TypeError: If one is not a SymPy object.
@@ -279,11 +273,6 @@ class PolynomialMLP(BaseModule):
           with_bias: Whether the layers add a bias.
           w_init: Draws the weights; None for the defaults of `PolynomialLinear` and `snt.Linear`.
           b_init: Draws the biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: As in `PolynomialLinear`, or if the widths are not a list of integers.
-          ValueError: If there is no layer, or as in `PolynomialLinear`.
         """
         super().__init__(name=name)
         first, *rest = checked_sizes("output_sizes", output_sizes)
@@ -315,7 +304,6 @@ class QuadraticMLP(PolynomialMLP):
 
         Args:
           output_sizes: The width of each layer, at least one; the first is quadratic.
-          name: The module's name.
           **options: Those of `PolynomialMLP`.
         """
         super().__init__(output_sizes, degree=2, name=name, **options)

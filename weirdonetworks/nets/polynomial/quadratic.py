@@ -58,11 +58,6 @@ class QuadraticLayer(BaseModule):
             no sharing.
           w_init: Draws the weights, of the shape above, or the value of each class, `[classes]`; None for N(0, v), v
             such that the outputs have mean square 1.
-          name: The module's name.
-
-        Raises:
-          TypeError: If the output size or a label is not an integer.
-          ValueError: If the output size is below 1.
         """
         super().__init__(name=name)
         self.output_size = at_least("output_size", output_size, 1)
@@ -186,7 +181,6 @@ class ConstrainedQuadratic(QuadraticLayer):
           ordered: As in `QuadraticLayer`.
           w_init: Draws the coordinates c, `[dimension]`; None for N(0, v), v such that the outputs have mean square 1
             where b is 0.
-          name: The module's name.
 
         Raises:
           TypeError: If the output size is not an integer, or a coefficient is neither an integer nor a fraction.

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.nets import pooling
-from weirdonetworks.nets.inputs import checked_choice
+from weirdonetworks.nets.inputs import checked_choice, masked
 from weirdonetworks.nets.sets.set_decoding import recover
-from weirdonetworks.nets.sets.set_network import SetNetwork, on_items
+from weirdonetworks.nets.sets.set_network import SetNetwork, checked_per_item, on_items
 
 FREQUENCIES = ("learned", "random", "grid")
 KINDS = ("wave", "wavelet")
@@ -71,12 +71,6 @@ class FourierSetEncoder(SetNetwork):
           scale: The scale of the frequencies, positive.
           w_init: Draws the learned frequencies, then the centres, `[num_frequencies, input_size]`; None for N(0,
             scale^2) and N(0, 1 / scale^2).
-          name: The module's name.
-
-        Raises:
-          TypeError: If a number is no integer.
-          ValueError: If a number is too small, a choice unknown, or a grid needs too many cells, as it soon does in
-            high dimensions.
         """
         super().__init__(name=name)
         if not (math.isfinite(scale) and scale > 0):
@@ -121,7 +115,7 @@ class FourierSetEncoder(SetNetwork):
             range that show only as a graph runs are an `InvalidArgumentError`; XLA, which has no assertions, goes on.
         """
         values, present = self._checked(inputs, mask)
-        weights = _truth(values, present, truth)
+        weights = masked(_truth(values, truth), present)
         waves = self._wavelets(values) if self.kind == "wavelet" else self._waves(values)
         return tf.concat([pooling.sum_(weights * wave) for wave in waves], axis=1)
 
@@ -282,19 +276,14 @@ def _cells(side: int, number: int, dimension: int) -> Ints:
     return np.arange(cells)[:, None] // side ** np.arange(dimension)[::-1] % side
 
 
-def _truth(items: tf.Tensor, mask: tf.Tensor | None, truth: Any) -> tf.Tensor:
-    """Returns the checked truth values, 0 for absent items, `[batch, items, 1]`."""
+def _truth(items: tf.Tensor, truth: Any) -> tf.Tensor:
+    """Returns the checked truth values, `[batch, items, 1]`."""
     if truth is None:
-        values = tf.ones_like(items[:, :, 0])
-    else:
-        values = tf.cast(tf.convert_to_tensor(truth), items.dtype)
-        if values.shape.rank != 2 or not values.shape.is_compatible_with(items.shape[:2]):
-            raise ValueError(f"truth of shape {values.shape} must be [batch, items], as inputs of shape {items.shape}.")
-        known, rule = tf.get_static_value(values), "truth must hold values in [-1, 1] only."
-        if known is None:
-            tf.debugging.Assert(tf.reduce_all(tf.abs(values) <= 1), [rule])
-        elif not np.all(np.abs(known) <= 1):
-            raise ValueError(rule)
-    if mask is not None:
-        values = tf.where(mask, values, tf.zeros([], values.dtype))
-    return values[:, :, None]
+        return tf.ones_like(items[:, :, :1])
+    values = checked_per_item("truth", tf.convert_to_tensor(truth), items)
+    known, rule = tf.get_static_value(values), "truth must hold values in [-1, 1] only."
+    if known is None:
+        tf.debugging.Assert(tf.reduce_all(tf.abs(values) <= 1), [rule])
+    elif not np.all(np.abs(known) <= 1):
+        raise ValueError(rule)
+    return values

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets import pooling
-from weirdonetworks.nets.sets.set_network import SetNetwork, sizes
+from weirdonetworks.nets.inputs import masked
+from weirdonetworks.nets.sets.set_network import SetNetwork, checked_per_item, sizes
 
 
 class FreeAbelianEncoder(SetNetwork):
@@ -59,11 +60,6 @@ class FreeAbelianEncoder(SetNetwork):
           temperature: The temperature of the soft assignment in the gradient, in squared distance, positive.
           w_init: Draws the codewords that are learned, `[n, features]`, then the embeddings, `[n, output_size]`; None
             for N(0, 1) and N(0, 1 / output_size).
-          name: The module's name.
-
-        Raises:
-          TypeError: If a number is not an integer.
-          ValueError: If a number is too small, or fixed codewords are not a matrix of finite numbers.
         """
         super().__init__(name=name)
         self._given = None if np.ndim(generators) == 0 else np.asarray(generators, np.float64)
@@ -120,10 +116,11 @@ class FreeAbelianEncoder(SetNetwork):
         chosen = _straight_through(nearest, tf.nn.softmax(distances / -self.temperature))
         chosen = tf.reshape(chosen, [*sizes(items)[:2], self.num_generators])
         if multiplicities is not None:
-            chosen *= _multiplicities(items, multiplicities)
-        if present is not None:
-            chosen = tf.where(present[:, :, None], chosen, tf.zeros([], chosen.dtype))
-        return pooling.sum_(chosen)
+            given = tf.convert_to_tensor(multiplicities)
+            if not given.dtype.is_integer:
+                raise TypeError(f"multiplicities of type {given.dtype.name} must be integers.")
+            chosen *= checked_per_item("multiplicities", given, items)
+        return pooling.sum_(masked(chosen, present))
 
     def embed(self, counts: Any) -> tf.Tensor:
         """Maps elements of Z^n, `[batch, n]`, of any type of number, to `[batch, output_size]`, a homomorphism.
@@ -161,15 +158,3 @@ def word_distance(counts: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
 def _straight_through(value: tf.Tensor, smooth: tf.Tensor) -> tuple[tf.Tensor, Any]:
     """Returns `value`, with the gradient of `smooth`."""
     return tf.identity(value), lambda upstream: (None, upstream)
-
-
-def _multiplicities(items: tf.Tensor, multiplicities: Any) -> tf.Tensor:
-    """Returns the checked multiplicities in the items' type, `[batch, items, 1]`."""
-    values = tf.convert_to_tensor(multiplicities)
-    if not values.dtype.is_integer:
-        raise TypeError(f"multiplicities of type {values.dtype.name} must be integers.")
-    if values.shape.rank != 2 or not values.shape.is_compatible_with(items.shape[:2]):
-        raise ValueError(
-            f"multiplicities of shape {values.shape} must be [batch, items], as inputs of shape {items.shape}."
-        )
-    return tf.cast(values, items.dtype)[:, :, None]

@@ -4,21 +4,121 @@ Sets are `[batch, items, features]`. The number of items may vary from call to c
 are present. No tensor is larger than the monomials of the items, so the cost is linear in the number of items.
 """
 
+from typing import Any
+
 import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import Ints, at_least, written
+from weirdonetworks.nets.inputs import masked
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialLinear
-from weirdonetworks.nets.sets.permutation_items import as_dense, count_items, restored
+from weirdonetworks.nets.pooling import accumulator
 from weirdonetworks.nets.sets.permutation_moments import MomentProducts, count_products, item_monomials
-from weirdonetworks.nets.sets.set_network import Initializer, SetNetwork, on_items
+from weirdonetworks.nets.sets.set_network import SetNetwork, on_items
 
 LARGEST = 2**20  # The most maps per output channel: more need gigabytes of weights.
 
 
-class PermutationEquivariantPolynomial(SetNetwork):
+class _MomentPolynomial(SetNetwork):
+    """The base class of polynomial layers on sets: weights for products of moments, times monomials of an item."""
+
+    def __init__(
+        self,
+        output_size: int,
+        degree: int,
+        with_bias: bool = True,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
+    ):
+        """Constructs the layer.
+
+        Args:
+          output_size: The number of outputs, of each item where there are several.
+          degree: The highest degree, at least 1.
+          with_bias: Whether to add a bias: the map of degree 0.
+          w_init: Draws the weights of the maps of each degree in the item, `[products, monomials, output_size]`, and
+            those of P as `PolynomialLinear` does; None for the above.
+          b_init: Draws the bias, `[output_size]`; None for 0.
+        """
+        super().__init__(name=name)
+        self.output_size = at_least("output_size", output_size, 1)
+        self.degree = at_least("degree", degree, 1)
+        self.with_bias, self.w_init, self.b_init = with_bias, w_init, b_init or snt.initializers.Zeros()
+
+    def __call__(self, inputs: tf.Tensor | tf.RaggedTensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """Maps `[batch, items, features]` to `[batch, items, output_size]`, or `[batch, output_size]` if invariant.
+
+        Args:
+          inputs: The sets, ragged in the items if their numbers differ; then so are outputs of items.
+          mask: Which items are present, `[batch, items]`, boolean; None for all. Absent items have no influence, and
+            the output 0.
+
+        Raises:
+          TypeError: If the mask is not boolean.
+          ValueError: As in `SetNetwork`. An empty set found only when a graph runs is an `InvalidArgumentError`.
+        """
+        padded, mask, lengths = _padded(inputs, mask)
+        outputs = self._outputs(*self._checked(padded, mask))
+        is_ragged = lengths is not None and outputs.shape.rank == 3
+        return tf.RaggedTensor.from_tensor(outputs, lengths) if is_ragged else outputs
+
+    def _create(self, values: tf.Tensor, item_degrees: range) -> None:
+        """Draws, for each degree of an item's monomials, the weights `[products, monomials, output_size]`.
+
+        The degrees have equal shares of the variance 1, and so have the maps of a degree.
+        """
+        channels, degree, dtype = values.shape[2], self.degree, values.dtype
+        counts = count_products(channels, degree)
+        total = sum(monomials.count(channels, each) * sum(counts[: degree - each + 1]) for each in item_degrees)
+        if total > LARGEST:
+            raise ValueError(
+                f"degree (={degree}) gives {written(total)} maps of {channels} channels, more than {LARGEST}. "
+                "Take a lower degree, or fewer channels by a linear layer before."
+            )
+        self._products = products = MomentProducts(channels, degree)
+        rows = [monomials.monomials(channels, each) for each in item_degrees]
+        numbers = [
+            sum(products.sizes[total - each - 1] * len(rows[each]) for each in item_degrees if each < total)
+            for total in range(1, degree + 1)
+        ]
+
+        def deviations(of_products: int, of_items: Ints) -> np.ndarray:
+            number = numbers[of_products + of_items.shape[1] - 1]
+            return 1 / np.sqrt(degree * number * products.mean_squares(of_products, of_items))
+
+        weights = []
+        for each in item_degrees:
+            parts = [deviations(of_products, rows[each]) for of_products in range(1, degree - each + 1)]
+            deviation = np.concatenate(parts)[:, :, None]
+            shape = [*deviation.shape[:2], self.output_size]
+            if self.w_init:
+                drawn = self.w_init(shape, dtype)
+            else:
+                drawn = tf.random.normal(shape, dtype=dtype) * tf.constant(deviation, dtype)
+            weights.append(tf.Variable(drawn, name=f"w_{each}"))
+        self.weights = weights
+
+
+class _FixedDegree(_MomentPolynomial):
+    """A layer whose class fixes the degree; the other arguments are those of the layer of any degree."""
+
+    fixed_degree: int
+
+    def __init__(
+        self,
+        output_size: int,
+        with_bias: bool = True,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(output_size, self.fixed_degree, with_bias, w_init, b_init, name)
+
+
+class PermutationEquivariantPolynomial(_MomentPolynomial):
     """The general permutation-equivariant polynomial layer on sets, up to a degree: f(s.x) = s.f(x).
 
         y_k = P(x_k) + sum_a x_k^a sum_q w[q, a] q(x),    x of shape [batch, n, m], y [batch, n, output_size]
@@ -44,72 +144,25 @@ class PermutationEquivariantPolynomial(SetNetwork):
     universal equivariant set networks, 2020.
     """
 
-    def __init__(
-        self,
-        output_size: int,
-        degree: int,
-        with_bias: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
-        name: str | None = None,
-    ):
-        """Constructs the layer.
-
-        Args:
-          output_size: The number of output channels of each item.
-          degree: The highest degree, at least 1.
-          with_bias: Whether to add a bias, the same for each item: the map of degree 0.
-          w_init: Draws the weights of the maps of each degree in the item, `[products, monomials, output_size]`, and
-            those of P as `PolynomialLinear` does; None for the above.
-          b_init: Draws the bias, `[output_size]`; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a number is not an integer.
-          ValueError: If a number is below 1.
-        """
-        super().__init__(name=name)
-        self.output_size = at_least("output_size", output_size, 1)
-        self.degree = at_least("degree", degree, 1)
-        self.items = PolynomialLinear(
-            output_size, degree, with_bias=with_bias, w_init=w_init, b_init=b_init, name="items"
-        )
-        self.w_init = w_init
-
     @snt.once
     def _initialize(self, values: tf.Tensor) -> None:
-        self._products = _products(values.shape[2], self.degree, range(self.degree))
-        self.weights = _weights(self._products, range(self.degree), self.output_size, values.dtype, self.w_init)
+        self._create(values, range(self.degree))
+        self.items = PolynomialLinear(
+            self.output_size, self.degree, True, False, None, self.with_bias, self.w_init, self.b_init, name="items"
+        )
 
-    def __call__(self, inputs: tf.Tensor | tf.RaggedTensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Maps `[batch, items, features]` to `[batch, items, output_size]`.
-
-        Args:
-          inputs: The sets, ragged in the items if their numbers differ.
-          mask: Which items are present, `[batch, items]`, boolean; None for all. Absent items have no influence, and
-            the output 0.
-
-        Returns:
-          The outputs, ragged if the inputs are.
-
-        Raises:
-          TypeError: If the mask is not boolean.
-          ValueError: If a shape is wrong, the number of features differs from the first call, or a set is known to be
-            empty; found only when a graph runs, that is an `InvalidArgumentError`.
-        """
-        dense, mask, lengths = as_dense(inputs, mask)
-        values, present = self._checked(dense, mask)
-        tables = item_monomials(values, max(self.degree - 1, 1))
-        products = self._products(tables, count_items(values, present))
+    def _outputs(self, items: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+        tables = item_monomials(items, max(self.degree - 1, 1))
+        products = self._products(tables, _count_items(items, present))
         # The coefficients of an item's monomials depend on the set only: computed once per set, not per item.
         of_set, *of_items = [_combine(products, weight) for weight in self.weights]
-        outputs = on_items(self.items, values) + of_set
+        outputs = on_items(self.items, items) + of_set
         for degree, coefficients in enumerate(of_items, 1):
             outputs += tf.matmul(tables[degree], coefficients)
-        return restored(outputs, present, lengths)
+        return masked(outputs, present)
 
 
-class PermutationEquivariantQuadratic(PermutationEquivariantPolynomial):
+class PermutationEquivariantQuadratic(_FixedDegree, PermutationEquivariantPolynomial):
     """The general permutation-equivariant layer on sets of degree at most 2.
 
     Of degree 2 there are, for each output channel, 4 maps for each input channel c and 5 for each pair c, d, where M
@@ -124,19 +177,10 @@ class PermutationEquivariantQuadratic(PermutationEquivariantPolynomial):
     [2, 10000, 8]
     """
 
-    def __init__(
-        self,
-        output_size: int,
-        with_bias: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
-        name: str | None = None,
-    ):
-        """Constructs the layer; the arguments are those of `PermutationEquivariantPolynomial`."""
-        super().__init__(output_size, 2, with_bias, w_init, b_init, name)
+    fixed_degree = 2
 
 
-class PermutationEquivariantLinear(PermutationEquivariantPolynomial):
+class PermutationEquivariantLinear(_FixedDegree, PermutationEquivariantPolynomial):
     """The general permutation-equivariant affine layer on sets.
 
         y_k = A x_k + B (1/n) sum_j x_j + b,    that is a I + b 1 1^T for one channel
@@ -147,19 +191,10 @@ class PermutationEquivariantLinear(PermutationEquivariantPolynomial):
     [2, 5, 8]
     """
 
-    def __init__(
-        self,
-        output_size: int,
-        with_bias: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
-        name: str | None = None,
-    ):
-        """Constructs the layer; the arguments are those of `PermutationEquivariantPolynomial`."""
-        super().__init__(output_size, 1, with_bias, w_init, b_init, name)
+    fixed_degree = 1
 
 
-class PermutationInvariantPolynomial(SetNetwork):
+class PermutationInvariantPolynomial(_MomentPolynomial):
     """The general permutation-invariant polynomial layer on sets, up to a degree: f(s.x) = f(x).
 
         y = b + sum_q w[q] q(x),    x of shape [batch, n, m], y [batch, output_size]
@@ -177,138 +212,36 @@ class PermutationInvariantPolynomial(SetNetwork):
     True
     """
 
-    def __init__(
-        self,
-        output_size: int,
-        degree: int,
-        with_bias: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
-        name: str | None = None,
-    ):
-        """Constructs the layer.
-
-        Args:
-          output_size: The number of outputs.
-          degree: The highest degree, at least 1.
-          with_bias: Whether to add a bias.
-          w_init: Draws the weights, `[products, 1, output_size]`; None for the above.
-          b_init: Draws the bias, `[output_size]`; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a number is not an integer.
-          ValueError: If a number is below 1.
-        """
-        super().__init__(name=name)
-        self.output_size = at_least("output_size", output_size, 1)
-        self.degree = at_least("degree", degree, 1)
-        self.with_bias = with_bias
-        self.w_init = w_init
-        self.b_init = b_init or snt.initializers.Zeros()
-
     @snt.once
     def _initialize(self, values: tf.Tensor) -> None:
-        self._products = _products(values.shape[2], self.degree, range(1))
-        self.weights = _weights(self._products, range(1), self.output_size, values.dtype, self.w_init)
+        self._create(values, range(1))
         if self.with_bias:
             self.b = tf.Variable(self.b_init([self.output_size], values.dtype), name="b")
 
-    def __call__(self, inputs: tf.Tensor | tf.RaggedTensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Maps `[batch, items, features]` to `[batch, output_size]`.
-
-        Args:
-          inputs: The sets, ragged in the items if their numbers differ.
-          mask: Which items are present, `[batch, items]`, boolean; None for all.
-
-        Raises:
-          TypeError: If the mask is not boolean.
-          ValueError: If a shape is wrong, the number of features differs from the first call, or a set is known to be
-            empty; found only when a graph runs, that is an `InvalidArgumentError`.
-        """
-        dense, mask, _ = as_dense(inputs, mask)
-        values, present = self._checked(dense, mask)
-        products = self._products(item_monomials(values, -(-self.degree // 2)), count_items(values, present))
+    def _outputs(self, items: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+        products = self._products(item_monomials(items, -(-self.degree // 2)), _count_items(items, present))
         outputs = tf.squeeze(_combine(products, self.weights[0]), axis=1)
         return outputs + self.b if self.with_bias else outputs
 
 
-class PermutationInvariantQuadratic(PermutationInvariantPolynomial):
+class PermutationInvariantQuadratic(_FixedDegree, PermutationInvariantPolynomial):
     """The general permutation-invariant layer on sets of degree at most 2.
 
     >>> PermutationInvariantQuadratic(8)(tf.ones([2, 5, 3])).shape.as_list()
     [2, 8]
     """
 
-    def __init__(
-        self,
-        output_size: int,
-        with_bias: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
-        name: str | None = None,
-    ):
-        """Constructs the layer; the arguments are those of `PermutationInvariantPolynomial`."""
-        super().__init__(output_size, 2, with_bias, w_init, b_init, name)
+    fixed_degree = 2
 
 
-class PermutationInvariantLinear(PermutationInvariantPolynomial):
+class PermutationInvariantLinear(_FixedDegree, PermutationInvariantPolynomial):
     """The general permutation-invariant affine layer on sets: an affine map of the items' mean.
 
     >>> PermutationInvariantLinear(8)(tf.ones([2, 5, 3])).shape.as_list()
     [2, 8]
     """
 
-    def __init__(
-        self,
-        output_size: int,
-        with_bias: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
-        name: str | None = None,
-    ):
-        """Constructs the layer; the arguments are those of `PermutationInvariantPolynomial`."""
-        super().__init__(output_size, 1, with_bias, w_init, b_init, name)
-
-
-def _products(channels: int, degree: int, item_degrees: range) -> MomentProducts:
-    """Makes the products of moments; raises a `ValueError` if there are too many."""
-    counts = count_products(channels, degree)
-    total = sum(monomials.count(channels, each) * sum(counts[: degree - each + 1]) for each in item_degrees)
-    if total > LARGEST:
-        raise ValueError(
-            f"degree (={degree}) gives {written(total)} maps of {channels} channels, more than {LARGEST}. "
-            "Take a lower degree, or fewer channels by a linear layer before."
-        )
-    return MomentProducts(channels, degree)
-
-
-def _weights(
-    products: MomentProducts, item_degrees: range, outputs: int, dtype: tf.DType, w_init: Initializer
-) -> list[tf.Variable]:
-    """Draws, for each degree of an item's monomials, the weights `[products, monomials, outputs]`.
-
-    The degrees have equal shares of the variance 1, and so have the maps of a degree.
-    """
-    channels, degree = products.channels, products.degree
-    rows = [monomials.monomials(channels, each) for each in item_degrees]
-    numbers = [
-        sum(products.sizes[total - each - 1] * len(rows[each]) for each in item_degrees if each < total)
-        for total in range(1, degree + 1)
-    ]
-
-    def deviations(of_products: int, of_items: Ints) -> np.ndarray:
-        number = numbers[of_products + of_items.shape[1] - 1]
-        return 1 / np.sqrt(degree * number * products.mean_squares(of_products, of_items))
-
-    weights = []
-    for each in item_degrees:
-        parts = [deviations(of_products, rows[each]) for of_products in range(1, degree - each + 1)]
-        deviation = np.concatenate(parts)[:, :, None]
-        shape = [*deviation.shape[:2], outputs]
-        drawn = w_init(shape, dtype) if w_init else tf.random.normal(shape, dtype=dtype) * tf.constant(deviation, dtype)
-        weights.append(tf.Variable(drawn, name=f"w_{each}"))
-    return weights
+    fixed_degree = 1
 
 
 def _combine(products: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
@@ -316,3 +249,28 @@ def _combine(products: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     number, monomials_, outputs = weight.shape
     flat = tf.matmul(products[:number], tf.reshape(weight, [number, -1]), transpose_a=True)
     return tf.reshape(flat, [-1, monomials_, outputs])
+
+
+def _padded(inputs: tf.Tensor | tf.RaggedTensor, mask: Any) -> tuple[tf.Tensor, Any, tf.Tensor | None]:
+    """Pads a ragged batch of sets; returns dense sets, their mask, and the lengths of ragged ones, `[batch]`, or None.
+
+    >>> dense, mask, lengths = _padded(tf.ragged.constant([[[1.0], [2.0]], [[3.0]]], ragged_rank=1), None)
+    >>> mask.numpy().tolist(), lengths.numpy().tolist()
+    ([[True, True], [True, False]], [2, 1])
+    """
+    if not isinstance(inputs, tf.RaggedTensor):
+        return inputs, mask, None
+    if mask is not None:
+        raise ValueError("mask must be None with ragged inputs, whose rows hold the items that are present.")
+    if inputs.ragged_rank != 1:
+        raise ValueError(f"inputs of shape {inputs.shape} must be ragged in the items alone.")
+    dense, lengths = inputs.to_tensor(), inputs.row_lengths()
+    return dense, tf.sequence_mask(lengths, tf.shape(dense)[1]), lengths
+
+
+def _count_items(values: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+    """Counts the items of each set, `[batch]`, or `[1]` without a mask, in the type of sums; an empty set counts 1."""
+    dtype = accumulator(values.dtype)
+    if present is None:
+        return tf.cast(tf.shape(values)[1:2], dtype)
+    return tf.maximum(tf.reduce_sum(tf.cast(present, dtype), axis=1), tf.ones([], dtype))

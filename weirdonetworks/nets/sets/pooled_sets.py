@@ -16,7 +16,24 @@ from weirdonetworks.nets.inputs import checked_sizes
 from weirdonetworks.nets.sets.set_network import Activation, Initializer, SetNetwork, dense, on_items, sizes
 
 
-class DeepSets(SetNetwork):
+class _PooledNetwork(SetNetwork):
+    """A network with a symmetric pooling and dense layers, `head`, after it."""
+
+    def __init__(
+        self,
+        head_sizes: Iterable[int],
+        pooling: str | poolings.Pooling,
+        activation: Activation,
+        w_init: Initializer,
+        b_init: Initializer,
+        name: str | None,
+    ):
+        super().__init__(name=name)
+        self.head = dense("head_sizes", head_sizes, activation, w_init, b_init, "head", is_last=True)
+        self._pooling = poolings.named(pooling)
+
+
+class DeepSets(_PooledNetwork):
     """A DeepSets network: dense layers on each item, a symmetric pooling, and a dense head: f(s.x) = f(x).
 
         f(x) = g(pool_j h(x_j)),    x of shape [batch, items, features], f [batch, head_sizes[-1]]
@@ -47,37 +64,16 @@ class DeepSets(SetNetwork):
           pooling: A symmetric function of the items, or its name; see `nets.pooling`. The scale of the mean does not
             depend on the number of items; `sort` is restricted to the number of items of the first call.
           activation: Applied after each layer but the last of g.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), truncated at two deviations, as in
-            `snt.Linear`.
-          b_init: Draws the biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a size is not an integer, or the pooling is neither a name nor a function.
-          ValueError: If there is no layer, a size is below 1, or the pooling's name is unknown.
+          w_init, b_init, name: As in `BaseModule`.
         """
-        super().__init__(name=name)
+        super().__init__(head_sizes, pooling, activation, w_init, b_init, name)
         self.item = dense("item_sizes", item_sizes, activation, w_init, b_init, "item")
-        self.head = dense("head_sizes", head_sizes, activation, w_init, b_init, "head", is_last=True)
-        self._pooling = poolings.named(pooling)
 
-    def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
-        """Maps `[batch, items, features]` to `[batch, head_sizes[-1]]`.
-
-        Args:
-          inputs: The sets.
-          mask: Which items are present, boolean, `[batch, items]`; None for all.
-
-        Raises:
-          TypeError: If the mask is not boolean.
-          ValueError: If the shape of inputs or mask is wrong, a set is known to be empty, or the number of features
-            differs from the first call.
-        """
-        items, present = self._checked(inputs, mask)
+    def _outputs(self, items: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
         return self.head(self._pooling(on_items(self.item, items), present))
 
 
-class PointNet(SetNetwork):
+class PointNet(_PooledNetwork):
     """A PointNet: DeepSets with max pooling and optional learned linear transforms of items and features.
 
         f(x) = g(max_j h_2(B h_1(A x_j))),    x of shape [batch, items, features], f [batch, head_sizes[-1]]
@@ -110,28 +106,18 @@ class PointNet(SetNetwork):
         b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
-        """Constructs the network.
+        """Constructs the network; `head_sizes`, `pooling` and `activation` as in `DeepSets`.
 
         Args:
           item_sizes: The width of each dense layer of h_1, at least one.
           feature_sizes: The width of each dense layer of h_2, at least one.
-          head_sizes: The width of each dense layer of g, at least one.
           input_transform: Whether there is a matrix A.
           feature_transform: Whether there is a matrix B.
-          pooling: A symmetric function of the items, or its name; see `nets.pooling`.
-          activation: Applied after each layer but the last of g.
           transform_item_sizes: The widths of the dense layers on each item from which a matrix is predicted.
           transform_head_sizes: The widths of the dense layers after the maximum over items, which predict the matrix.
-          w_init: Draws the weights of each layer but the last of each matrix, which are 0; None for W ~ N(0, 1 /
-            inputs), truncated at two deviations, as in `snt.Linear`.
-          b_init: Draws the biases of the same layers; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a size is not an integer, or the pooling is neither a name nor a function.
-          ValueError: If there is no layer, a size is below 1, or the pooling's name is unknown.
+          w_init, b_init, name: As in `BaseModule`, for each layer but the last of each matrix, which starts at 0.
         """
-        super().__init__(name=name)
+        super().__init__(head_sizes, pooling, activation, w_init, b_init, name)
         transform_sizes = (
             checked_sizes("transform_item_sizes", transform_item_sizes),
             checked_sizes("transform_head_sizes", transform_head_sizes),
@@ -142,16 +128,15 @@ class PointNet(SetNetwork):
         )
         self.item = dense("item_sizes", item_sizes, activation, w_init, b_init, "item")
         self.feature = dense("feature_sizes", feature_sizes, activation, w_init, b_init, "feature")
-        self.head = dense("head_sizes", head_sizes, activation, w_init, b_init, "head", is_last=True)
-        self._pooling = poolings.named(pooling)
-
-    def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
-        """Maps `[batch, items, features]` to `[batch, head_sizes[-1]]`; arguments and errors as in `DeepSets`."""
-        return self.with_transforms(inputs, mask)[0]
 
     def with_transforms(self, inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Returns the outputs and the list of transforms in use, A `[batch, features, features]` and B."""
-        items, present = self._checked(inputs, mask)
+        return self._both(*self._checked(inputs, mask))
+
+    def _outputs(self, items: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+        return self._both(items, present)[0]
+
+    def _both(self, items: tf.Tensor, present: tf.Tensor | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
         transforms = []
         for transform, network in ((self.input_transform, self.item), (self.feature_transform, self.feature)):
             if transform is not None:
@@ -161,7 +146,7 @@ class PointNet(SetNetwork):
         return self.head(self._pooling(items, present)), transforms
 
 
-class RelationNetwork(SetNetwork):
+class RelationNetwork(_PooledNetwork):
     """A relation network: dense layers on each ordered pair of items, a pooling, and a dense head: f(s.x) = f(x).
 
         f(x) = g(pool over i, j of h(x_i, x_j)),    x of shape [batch, items, features], f [batch, head_sizes[-1]]
@@ -188,28 +173,11 @@ class RelationNetwork(SetNetwork):
         b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
-        """Constructs the network.
-
-        Args:
-          pair_sizes: The width of each dense layer of h, at least one.
-          head_sizes: The width of each dense layer of g, at least one.
-          pooling: A symmetric function of the pairs, or its name; see `nets.pooling`.
-          activation: Applied after each layer but the last of g.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), truncated at two deviations, as in
-            `snt.Linear`.
-          b_init: Draws the biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a size is not an integer, or the pooling is neither a name nor a function.
-          ValueError: If there is no layer, a size is below 1, or the pooling's name is unknown.
-        """
-        super().__init__(name=name)
+        """Constructs the network; as `DeepSets`, with `pair_sizes` the width of each dense layer of h on a pair."""
+        super().__init__(head_sizes, pooling, activation, w_init, b_init, name)
         self._first, *rest = checked_sizes("pair_sizes", pair_sizes)
         self.pair = snt.nets.MLP(rest, w_init, b_init, activation=activation, activate_final=True, name="pair")
-        self.head = dense("head_sizes", head_sizes, activation, w_init, b_init, "head", is_last=True)
         self.activation = activation
-        self._pooling = poolings.named(pooling)
         self.w_init, self.b_init = w_init, b_init
 
     @snt.once
@@ -219,9 +187,7 @@ class RelationNetwork(SetNetwork):
         self.left = snt.Linear(self._first, True, w_init, self.b_init, name="left")
         self.right = snt.Linear(self._first, with_bias=False, w_init=w_init, name="right")
 
-    def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
-        """Maps `[batch, items, features]` to `[batch, head_sizes[-1]]`; arguments and errors as in `DeepSets`."""
-        items, present = self._checked(inputs, mask)
+    def _outputs(self, items: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
         left, right = on_items(self.left, items), on_items(self.right, items)
         batch, number, width = sizes(left)
         pairs = tf.reshape(left[:, :, None] + right[:, None], [batch, number * number, width])
@@ -238,9 +204,6 @@ def orthogonality_loss(transforms: Iterable[tf.Tensor]) -> tf.Tensor:
 
     Args:
       transforms: Each `[batch, n, n]`, at least one, as `PointNet.with_transforms` gives them.
-
-    Raises:
-      ValueError: If there is none.
     """
     losses = []
     for each in transforms:

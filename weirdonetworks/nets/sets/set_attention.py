@@ -1,13 +1,14 @@
 """The set transformer: self-attention blocks on sets, and the network made of them."""
 
+import functools
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.inputs import masked
 from weirdonetworks.nets.sets.set_network import Activation, Initializer, SetNetwork, dense, on_items, sizes
 
 
@@ -48,40 +49,19 @@ class SetAttention(SetNetwork):
           num_inducing: The number m of inducing points; None for attention among the items directly.
           with_norm: Whether to apply the layer norm LN. Initially it gives each output item the same mean square.
           activation: The activation s.
-          w_init: Draws the weights of each layer and the learned points; None for W ~ N(0, 1 / inputs), truncated at
-            two deviations, as in `snt.Linear`, and N(0, 1) for the points.
-          b_init: Draws the biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a number is not an integer.
-          ValueError: If a number is below 1, or `size` is not a multiple of `num_heads`.
+          w_init, b_init, name: As in `BaseModule`; `w_init` draws the learned points too, by default from N(0, 1).
         """
         super().__init__(name=name)
+        block = functools.partial(_Attention, size, num_heads, with_norm, activation, w_init, b_init)
         self.points = None
         if num_inducing is not None:
-            num_inducing = at_least("num_inducing", num_inducing, 1)
-            self.points = _Queries(num_inducing, size, num_heads, with_norm, activation, w_init, b_init, "points")
-        self.attention = _Attention(size, num_heads, with_norm, activation, w_init, b_init, "attention")
+            self.points = _Queries(at_least("num_inducing", num_inducing, 1), block, w_init, "points")
+        self.attention = block("attention")
 
-    def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
-        """Maps `[batch, items, features]` to `[batch, items, size]`.
-
-        Args:
-          inputs: The sets.
-          mask: Which items are present, boolean, `[batch, items]`; None for all.
-
-        Raises:
-          TypeError: If the mask is not boolean.
-          ValueError: If the shape of inputs or mask is wrong, a set is known to be empty, or the number of features
-            differs from the first call.
-        """
-        values, present = self._checked(inputs, mask)
+    def _outputs(self, items: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
         if self.points is None:
-            outputs = self.attention(values, values, present)
-        else:
-            outputs = self.attention(values, self.points(values, present))
-        return outputs if present is None else tf.where(present[:, :, None], outputs, tf.zeros([], outputs.dtype))
+            return masked(self.attention(items, items, present), present)
+        return masked(self.attention(items, self.points(items, present)), present)
 
 
 class SetTransformer(SetNetwork):
@@ -108,38 +88,27 @@ class SetTransformer(SetNetwork):
         b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
-        """Constructs the network.
+        """Constructs the network; `num_heads`, `num_inducing`, `with_norm` and initializers as in `SetAttention`.
 
         Args:
           size: The number of hidden features of an item, a multiple of the number of heads.
           head_sizes: The width of each dense layer g, at least one.
           num_blocks: The number k of blocks, at least 1.
-          num_heads: As in `SetAttention`.
-          num_inducing: As in `SetAttention`.
-          with_norm: As in `SetAttention`.
           activation: As in `SetAttention`; also after each dense layer but the last.
-          w_init: As in `SetAttention`; the learned query is such a point.
-          b_init: As in `SetAttention`.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a number is no integer.
-          ValueError: If there is no layer, or as in `SetAttention`.
         """
         super().__init__(name=name)
         self.blocks = [
             SetAttention(size, num_heads, num_inducing, with_norm, activation, w_init, b_init, name=f"block_{index}")
             for index in range(at_least("num_blocks", num_blocks, 1))
         ]
-        self.query = _Queries(1, size, num_heads, with_norm, activation, w_init, b_init, "query")
+        pool = functools.partial(_Attention, size, num_heads, with_norm, activation, w_init, b_init)
+        self.query = _Queries(1, pool, w_init, "query")
         self.head = dense("head_sizes", head_sizes, activation, w_init, b_init, "head", is_last=True)
 
-    def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
-        """Maps `[batch, items, features]` to `[batch, head_sizes[-1]]`; arguments and errors as in `SetAttention`."""
-        values, present = self._checked(inputs, mask)
+    def _outputs(self, items: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
         for block in self.blocks:
-            values = block(values, present)
-        return self.head(self.query(values, present)[:, 0])
+            items = block(items, present)
+        return self.head(self.query(items, present)[:, 0])
 
 
 class _Attention(snt.Module):
@@ -194,20 +163,10 @@ class _Attention(snt.Module):
 class _Queries(snt.Module):
     """Learned queries that attend to the items: `[batch, items, features]` to `[batch, number, size]`."""
 
-    def __init__(
-        self,
-        number: int,
-        size: int,
-        num_heads: int,
-        with_norm: bool,
-        activation: Activation,
-        w_init: Initializer,
-        b_init: Initializer,
-        name: str,
-    ):
+    def __init__(self, number: int, block: Callable[[str], _Attention], w_init: Initializer, name: str):
         super().__init__(name=name)
         self.number = number
-        self.attention = _Attention(size, num_heads, with_norm, activation, w_init, b_init, "attention")
+        self.attention = block("attention")
         self.w_init = w_init or snt.initializers.RandomNormal()
 
     @snt.once

@@ -22,17 +22,31 @@ class SetNetwork(BaseModule):
 
     input_size: int
 
+    def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
+        """Maps `[batch, items, features]` to the outputs that the class states.
+
+        Args:
+          inputs: The sets.
+          mask: Which items are present, boolean, `[batch, items]`; None for all.
+
+        Raises:
+          TypeError: If the mask is not boolean.
+          ValueError: If the shape of inputs or mask is wrong, a set is known to be empty, or the number of features
+            differs from the first call.
+        """
+        return self._outputs(*self._checked(inputs, mask))
+
+    def _outputs(self, items: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+        """Maps checked items, absent ones 0, and their mask to the outputs."""
+        raise NotImplementedError
+
     def _initialize(self, values: tf.Tensor) -> None:
         """Creates the weights, once, given the number of features and their type."""
 
     def _checked(self, inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Returns a checked batch, absent items replaced by 0 (even NaN), and its mask.
+        """Returns a checked batch, absent items replaced by 0 (even NaN), and its mask; errors as in a call.
 
         The first call creates the weights and sets `input_size`; a call that raises here changes nothing.
-
-        Raises:
-          TypeError: As `checked_set`.
-          ValueError: As `checked_set` and `_initialize`, or if the network was made for another number of features.
         """
         values, present = checked_set(inputs, mask)
         if values.shape[2] != getattr(self, "input_size", values.shape[2]):
@@ -65,6 +79,15 @@ def on_items(network: Callable[[tf.Tensor], tf.Tensor], items: tf.Tensor) -> tf.
     """
     outputs = network(tf.reshape(items, [-1, items.shape[-1]]))
     return tf.reshape(outputs, [*sizes(items)[:-1], outputs.shape[-1]])
+
+
+def checked_per_item(argument: str, values: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+    """Returns numbers of items, `[batch, items]`, in the items' type, `[batch, items, 1]`, after checking the shape."""
+    if values.shape.rank != 2 or not values.shape.is_compatible_with(items.shape[:2]):
+        raise ValueError(
+            f"{argument} of shape {values.shape} must be [batch, items], as inputs of shape {items.shape}."
+        )
+    return tf.cast(values, items.dtype)[:, :, None]
 
 
 def sizes(values: tf.Tensor) -> Sequence[Any]:

@@ -62,11 +62,6 @@ class AllActivations(BaseModule):
           w_init: Draws the weights of the dense layers; None for W ~ N(0, 1 / inputs), truncated at two deviations, as
             in `snt.Linear`. Gates and the convolutions along units start as `Parallel` and `UnitConvolution` say.
           b_init: Draws the biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a size is not an integer.
-          ValueError: If a size is below 1, a name or the reduction is unknown, or a name is repeated.
         """
         super().__init__(name=name)
         names = tuple(activations)

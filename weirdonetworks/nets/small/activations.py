@@ -49,11 +49,6 @@ class GroupedSoftmax(snt.Module):
         Args:
           group_size: The number of units per group, a divisor of the number of units.
           seed: Seed of random groups, the same at each call; None for groups of neighbours.
-          name: The module's name.
-
-        Raises:
-          TypeError: If the size is not an integer.
-          ValueError: If it is below 1.
         """
         super().__init__(name=name)
         self.group_size = at_least("group_size", group_size, 1)
@@ -98,11 +93,6 @@ class UnitConvolution(BaseModule):
           width: The number of units in the window, at most all.
           seed: Seed of a random order of the units, the same at each call; None for their own order.
           w_init: Draws the weights, `[width]`; None for N(0, 1 / width).
-          name: The module's name.
-
-        Raises:
-          TypeError: If the width is not an integer.
-          ValueError: If it is below 1.
         """
         super().__init__(name=name)
         self.width = at_least("width", width, 1)

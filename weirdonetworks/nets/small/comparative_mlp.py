@@ -42,14 +42,7 @@ class ComparativeMLP(BaseModule):
           code_sizes: The width of each layer of the encoder, at least one; the last is the size of the code.
           head_sizes: The width of each hidden layer of the head.
           is_symmetric: Whether f(x, y) = f(y, x).
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), truncated at two deviations, as in
-            `snt.Linear`.
-          b_init: Draws the biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If widths are not lists of integers.
-          ValueError: If a width is below 1, or `code_sizes` is empty.
+          w_init, b_init, name: As in `BaseModule`.
         """
         super().__init__(name=name)
         self.is_symmetric = is_symmetric

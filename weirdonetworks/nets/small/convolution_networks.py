@@ -42,14 +42,7 @@ class ConvolutionNetwork(BaseModule):
           filters: The number of filters of each of the two convolutions.
           dense_size: The width of the hidden dense layer.
           dropout_rates: The dropout rates after the pooling and after the hidden dense layer, each in [0, 1).
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), truncated at two deviations, fan_in
-            the inputs of an output, as in `snt.Linear` and `snt.Conv2D`.
-          b_init: Draws the biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a size is not an integer.
-          ValueError: If a size is below 1, a rate outside [0, 1), or `filters` or `dropout_rates` are not two.
+          w_init, b_init, name: As in `BaseModule`.
         """
         super().__init__(name=name)
         _check_two("filters", filters)
@@ -111,14 +104,7 @@ class LeNet(BaseModule):
 
         Args:
           num_classes: The width of the last layer.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), truncated at two deviations, fan_in
-            the inputs of an output, as in `snt.Linear` and `snt.Conv2D`.
-          b_init: Draws the biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If the number of classes is not an integer.
-          ValueError: If it is below 1.
+          w_init, b_init, name: As in `BaseModule`.
         """
         super().__init__(name=name)
         sizes = (120, 84, at_least("num_classes", num_classes, 1))

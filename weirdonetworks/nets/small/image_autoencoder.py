@@ -35,14 +35,7 @@ class Autoencoder(BaseModule):
 
         Args:
           code_size: The dimension of the code.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / fan_in), truncated at two deviations, fan_in
-            the inputs of an output, as in `snt.Linear` and `snt.Conv2D`.
-          b_init: Draws the biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If `code_size` is not an integer.
-          ValueError: If `code_size` is below 1.
+          w_init, b_init, name: As in `BaseModule`.
         """
         super().__init__(name=name)
         self.convolutions = [

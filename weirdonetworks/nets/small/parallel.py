@@ -38,10 +38,6 @@ class Parallel(BaseModule):
           branches: Modules or functions of one tensor by name, at least one.
           reduce: `concat` or `sum`.
           w_init: Draws the gates of a sum, `[k]`; None for 1 / k.
-          name: The module's name.
-
-        Raises:
-          ValueError: If there is no branch, or the reduction is unknown.
         """
         super().__init__(name=name)
         if not branches:

@@ -46,14 +46,7 @@ class PixelAttention(BaseModule):
           num_heads: The number of attention heads.
           window: The largest distance in rows and in columns of pixels attended to; None for all pixels.
           rows: The maximum number of rows whose attention maps are in memory at a time.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), truncated at two deviations, as in
-            `snt.Linear`.
-          b_init: Draws the biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a number is not an integer.
-          ValueError: If `window` is below 0, another number below 1, or `size` is not a multiple of `num_heads`.
+          w_init, b_init, name: As in `BaseModule`.
         """
         super().__init__(name=name)
         self.size = at_least("size", size, 1)
@@ -137,11 +130,6 @@ class PixelTransformer(BaseModule):
           rows: As in `PixelAttention`.
           w_init: Draws the weights of all dense layers; None as in `PixelAttention`.
           b_init: Draws their biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a number is not an integer.
-          ValueError: As in `PixelAttention`.
         """
         super().__init__(name=name)
         self.with_positions = with_positions

@@ -48,14 +48,7 @@ class QuantisedMLP(BaseModule):
           output_sizes: The width of each layer, at least one; the last is not rounded.
           levels: The number of quantisation levels of a hidden unit, at least 2.
           rounding: `softfloor`, `straight_through` or `none`.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), truncated at two deviations, as in
-            `snt.Linear`.
-          b_init: Draws the biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a number is not an integer.
-          ValueError: If a number is too small, there is no layer, or the rounding is unknown.
+          w_init, b_init, name: As in `BaseModule`.
         """
         super().__init__(name=name)
         sizes = checked_sizes("output_sizes", output_sizes)

@@ -71,7 +71,6 @@ class SoftFloor(BaseModule):
 
         Args:
           factor: The initial factor, above 0.
-          name: The module's name.
 
         Raises:
           ValueError: If the factor is not above 0 or not finite; also at the first call, in the type of the inputs.

@@ -58,14 +58,7 @@ class StagedNetwork(BaseModule, abc.ABC):
           size: The number of units of each block.
           dropout_rate: The dropout rate of a block, in [0, 1).
           base: A network of the same class whose stages come first, frozen; None for none.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), truncated at two deviations, as in
-            `snt.Linear`.
-          b_init: Draws the biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If a size is not an integer, or the base is of another class.
-          ValueError: If a size is below 1, or the rate not in [0, 1).
+          w_init, b_init, name: As in `BaseModule`.
         """
         super().__init__(name=name)
         if base is not None and type(base) is not type(self):
@@ -195,10 +188,6 @@ class RandomSample(ExpansionParallel):
           seed: Seed of the subsets, which are independent for each stage and branch.
           w_init: As in `StagedNetwork`.
           b_init: As in `StagedNetwork`.
-          name: The module's name.
-
-        Raises:
-          TypeError, ValueError: As in `StagedNetwork`.
         """
         # Set first, since the base constructor makes blocks from them.
         self.branches = at_least("branches", branches, 1)

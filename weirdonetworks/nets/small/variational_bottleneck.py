@@ -42,14 +42,7 @@ class VariationalBottleneck(BaseModule):
         Args:
           output_size: The dimension of the code.
           with_noise: Whether to sample codes in training; if not, as a control, they are the means there too.
-          w_init: Draws the weights of each layer; None for W ~ N(0, 1 / inputs), truncated at two deviations, as in
-            `snt.Linear`.
-          b_init: Draws the biases; None for 0.
-          name: The module's name.
-
-        Raises:
-          TypeError: If the size is not an integer.
-          ValueError: If it is below 1.
+          w_init, b_init, name: As in `BaseModule`.
         """
         super().__init__(name=name)
         self.output_size = at_least("output_size", output_size, 1)
