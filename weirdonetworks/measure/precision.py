@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.nets.base_module import keras_layers
+
 Module = TypeVar("Module", bound=snt.Module)
 
 
@@ -58,8 +60,16 @@ def with_variables(module: Module, variables: Iterable[tf.Variable], others: Ite
       others: Their replacements, in the same order.
 
     Raises:
-      TypeError: If the module cannot be copied.
+      TypeError: If the module cannot be copied, or some of the variables are in a Keras model.
     """
+    variables = tuple(variables)
+    in_keras = {id(weight.value) for layer in keras_layers(module) for weight in layer.weights}
+    if not in_keras.isdisjoint(map(id, variables)):
+        # Keras copies a model by saving and loading it, which makes new variables.
+        raise TypeError(
+            f"module (={type(module).__name__}) must not hold a Keras model to be copied with other variables. For "
+            "another type, build the model in it (dtype='float64'), and the module around it anew."
+        )
     # `copy.deepcopy` uses the memo's entry for an object in place of a copy of it.
     memo: dict[int, Any] = {id(variable): other for variable, other in zip(variables, others, strict=True)}
     try:

@@ -12,6 +12,7 @@ from weirdonetworks.algebra.actions import Action, ActionLike, PermutationAction
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups import PermutationGroup
 from weirdonetworks.nets import pooling as poolings
+from weirdonetworks.nets.base_module import HostModule
 from weirdonetworks.nets.frames import Frame, Images, SortFrame, Standard, checked_frame
 from weirdonetworks.nets.inputs import checked_choice, checked_function, checked_set
 from weirdonetworks.nets.orbits import ListedElements, Orbit
@@ -22,7 +23,7 @@ METHODS = ("exact", "sampled", "canonical", "adjacent")
 
 
 @snt.allow_empty_variables
-class Averaged(snt.Module):
+class Averaged(HostModule):
     """A network pooled over the images of its input under some elements of an action.
 
         f(x) = pool_g network(g x),    g in the elements chosen for x

@@ -1,23 +1,89 @@
-"""The base class of modules with weights: floating-point types and mixed precision."""
+"""Base classes of modules: those that hold users' networks, and those with weights of their own."""
 
 import contextlib
 import functools
 import inspect
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.nets.inputs import check_type
+from weirdonetworks.nets.inputs import check_type, checked_tensor
 
 HALVES = (tf.float16, tf.bfloat16)
 BATCHES = {"images", "inputs", "maps", "pairs"}  # Names of the first argument of methods that compute.
 _PATCHING = threading.RLock()  # Sonnet's custom getters patch a class for all threads, and must nest.
 
 
-class BaseModule(snt.Module):
+class HostModule(snt.Module):
+    """A module whose attributes may hold Keras layers: their weights are among its variables.
+
+    Sonnet alone does not see them: the weights of Keras 3 are no `tf.Variable`, but each holds one. The weights of a
+    layer that is frozen (`layer.trainable = False`) are not trainable here either.
+
+    >>> import weirdonetworks
+    >>> network = weirdonetworks.OrbitAverage(tf.keras.layers.Dense(2), weirdonetworks.algebra.symmetric_group(3))
+    >>> _ = network(tf.ones([1, 3]))
+    >>> [variable.shape.as_list() for variable in network.trainable_variables]
+    [[3, 2], [2]]
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        layers = list(keras_layers(value))
+        if layers:
+            super().__setattr__(f"_weights_in_{name}", _KerasWeights(layers))
+
+
+class _KerasWeights(Sequence[tf.Variable]):
+    """The weights that some Keras layers have by now, as a sequence that TensorFlow looks for variables in."""
+
+    def __init__(self, layers: Sequence[Any]):
+        self._layers = layers
+
+    @overload
+    def __getitem__(self, index: int) -> tf.Variable: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[tf.Variable]: ...
+    def __getitem__(self, index: int | slice) -> tf.Variable | list[tf.Variable]:
+        return [*self][index]
+
+    def __len__(self) -> int:
+        return len([*self])
+
+    def __iter__(self) -> Iterator[tf.Variable]:
+        for layer in self._layers:
+            trained = {id(weight) for weight in layer.trainable_weights}
+            for weight in layer.weights:
+                # Keras freezes a weight without telling the variable in it.
+                weight.value._trainable = id(weight) in trained
+                yield weight.value
+
+
+def keras_layers(value: Any) -> Iterator[Any]:
+    """Lists the Keras layers that an attribute holds: itself, in lists and mappings, and in attributes of modules."""
+    if "keras" not in sys.modules:  # Then there are none.
+        return
+    if _is_keras_layer(value):
+        yield value
+    elif isinstance(value, tf.Module):
+        yield from value._flatten(predicate=_is_keras_layer)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from keras_layers(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from keras_layers(each)
+
+
+def _is_keras_layer(value: Any) -> bool:
+    return isinstance(value, tf.keras.layers.Layer)
+
+
+class BaseModule(HostModule):
     """A module that computes in the type of its inputs: float16, bfloat16, float32 or float64.
 
     The first call creates the weights in the type of its inputs, as Sonnet's layers do. Later inputs must have that
@@ -36,6 +102,9 @@ class BaseModule(snt.Module):
     Traceback (most recent call last):
     ValueError: inputs of type float64 must be float32, as the weights are.
 
+    NumPy arrays and lists are converted to tensors. An array keeps its type, which is float64 unless NumPy is told
+    otherwise; numbers in a list become float32.
+
     Constructors take, beside what they state:
 
         w_init    draws the weights of each layer; None for W ~ N(0, 1 / fan_in), truncated at two deviations, fan_in
@@ -47,8 +116,8 @@ class BaseModule(snt.Module):
     the range stated a ValueError; so do inputs of another shape than stated, of a size after the batch that is not
     known, or of another width than at the first call. `Raises` names other causes.
 
-    The rule on types applies to every public method whose first argument is named in `BATCHES`. A module without
-    weights of its own that wraps a user's network does not need this base: the type is the network's concern.
+    The rules on types and arrays apply to every public method whose first argument is named in `BATCHES`. A module
+    without weights of its own that wraps a user's network does not need this base: the type is the network's concern.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -95,22 +164,25 @@ def _in_the_type_of_inputs(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def run(self: BaseModule, *args: Any, **keywords: Any) -> Any:
-        inputs = args[0] if args else keywords.get(name)
-        dtype = tf.as_dtype(getattr(inputs, "dtype", tf.float32))
+        if not args and name not in keywords:
+            return method(self, **keywords)  # Python's own error says what is missing.
+        inputs = checked_tensor(args[0] if args else keywords.pop(name), name)
         types = self._weight_types()
-        if not dtype.is_floating or types in ((), (dtype,)):
-            return method(self, *args, **keywords)
-        if dtype not in HALVES or types != (tf.float32,):
-            check_type(tf.convert_to_tensor(inputs), *types)
-            return method(self, *args, **keywords)
-        with _weights_read_as(dtype, self):
-            return method(self, *args, **keywords)
+        if not inputs.dtype.is_floating or types in ((), (inputs.dtype,)):
+            return method(self, inputs, *args[1:], **keywords)
+        if inputs.dtype not in HALVES or types != (tf.float32,):
+            check_type(inputs, *types)
+            return method(self, inputs, *args[1:], **keywords)
+        with weights_read_as(inputs.dtype, self):
+            return method(self, inputs, *args[1:], **keywords)
 
     return run
 
 
 @contextlib.contextmanager
-def _weights_read_as(dtype: tf.DType, module: snt.Module) -> Iterator[None]:
+def weights_read_as(dtype: tf.DType, module: snt.Module) -> Iterator[None]:
+    """Lets a module, and those inside it, read its floating-point weights cast to a type."""
+
     def read(variable: tf.Variable) -> tf.Tensor | tf.Variable:
         return tf.cast(variable, dtype) if variable.dtype.is_floating else variable
 

@@ -5,6 +5,7 @@ a `ValueError` or `TypeError` that names the argument, shows the value and state
 """
 
 import math
+import textwrap
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
@@ -71,6 +72,24 @@ def checked_seed(seed: tf.Tensor | tuple[int, int] | None, purpose: str) -> tf.T
     if not given.dtype.is_integer or not given.shape.is_compatible_with([2]):
         raise ValueError(f"seed of type {given.dtype.name} and shape {given.shape} must be two integers.")
     return given
+
+
+def checked_tensor(inputs: Any, name: str = "inputs") -> Any:
+    """Returns inputs as a tensor: a NumPy array in its own type, a list of floats in float32; tensors as they are.
+
+    >>> checked_tensor(np.zeros([2, 3])).dtype.name, checked_tensor([1.0, 2.0]).dtype.name
+    ('float64', 'float32')
+
+    Raises:
+      TypeError: If they cannot be a tensor, such as lists of unequal lengths or an array of objects.
+    """
+    if tf.is_tensor(inputs):
+        return inputs
+    try:
+        return tf.convert_to_tensor(inputs)
+    except (TypeError, ValueError) as error:
+        shown = textwrap.shorten(repr(inputs), 60, placeholder=" ...")
+        raise TypeError(f"{name} (={shown}) must be a tensor, or an array or list of numbers of one shape.") from error
 
 
 def checked_floats(inputs: tf.Tensor, name: str = "inputs") -> tf.Tensor:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least
 from weirdonetworks.nets.base_module import BaseModule
-from weirdonetworks.nets.inputs import checked_units
+from weirdonetworks.nets.inputs import checked_tensor, checked_units
 
 Seed: TypeAlias = int | Sequence[int] | None
 
@@ -28,7 +28,7 @@ class ScaledTanh(snt.Module):
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps a tensor of any shape, elementwise."""
-        return 1.7159 * tf.tanh(inputs * (2 / 3))
+        return 1.7159 * tf.tanh(checked_tensor(inputs) * (2 / 3))
 
 
 @snt.allow_empty_variables
