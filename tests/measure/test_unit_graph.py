@@ -1,6 +1,7 @@
 """Tests of the unit graph: outputs are unchanged by permutations along all axes, and change if one is left out."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC
 from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_layout import UnitLayout, collect, spread
 from weirdonetworks.measure.unit_tracing.axes import (
     Axis,
     Concatenation,
@@ -196,6 +198,48 @@ def test_what_cannot_be_followed_is_fixed_and_said() -> None:
     assert "TopKV2" in graph.describe()
 
 
+EDGES = {
+    "MLP": [("mlp/linear_0/w", (0,), (1,)), ("mlp/linear_1/w", (0,), (1,)), ("mlp/linear_2/w", (0,), (1,))],
+    "mobile": [
+        ("conv2d/kernel", (2,), (3,)),
+        ("conv2d/kernel", (2,), (3,)),
+        ("depthwise_conv2d/kernel", (2,), (2, 3)),
+        ("conv2d/kernel", (2,), (3,)),
+        ("dense/kernel", (0,), (1,)),
+    ],
+    "transformer": [
+        ("dense/kernel", (0,), (1,)),
+        ("multi_head_attention/query/kernel", (0,), (1, 2)),
+        ("multi_head_attention/key/kernel", (0,), (1, 2)),
+        ("multi_head_attention/value/kernel", (0,), (1, 2)),
+        ("multi_head_attention/attention_output/kernel", (0, 1), (2,)),
+        *[("dense/kernel", (0,), (1,))] * 3,
+    ],
+    "LSTM": [("lstm/w_i", (0,), (1,)), ("lstm/w_h", (0,), (1,)), ("linear/w", (0,), (1,))],
+    "encoder": [
+        ("mlp/linear_0/w", (0,), (1,)),
+        ("mlp/linear_1/w", (0,), (1,)),
+        ("vector_quantizer/embeddings", (0,), (1,)),  # The distances multiply the codes,
+        ("vector_quantizer/embeddings", (1,), (0,)),  # of which the nearest is read.
+    ],
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_edges_are_the_weights_that_read_and_write_units(name: str) -> None:
+    graph = next(case for case in CASES if case.name == name).graph()
+    found = [(re.sub(r"_\d+/kernel", "/kernel", graph.names[e.variable]), e.inputs, e.outputs) for e in graph.edges]
+    assert found == EDGES[name]
+
+
+def test_a_weight_computed_from_others_still_makes_an_edge() -> None:
+    weight, mask, head = tf.Variable(tf.ones([2, 3, 4])), tf.Variable(tf.ones([2, 3, 4])), snt.Linear(2)
+    graph = UnitGraph.trace(
+        lambda x: head(tf.reshape(tf.transpose(x), [5, 6]) @ tf.reshape(weight * mask, [6, 4])), tf.ones([6, 5])
+    )
+    assert (graph.edges[0].inputs, graph.edges[0].outputs) == ((0, 1), (2,))
+
+
 def test_functions_of_units_are_noted() -> None:
     first, second = snt.Linear(5), snt.Linear(4)
     graph = UnitGraph.trace(lambda x: tf.reduce_sum(tf.tanh(second(tf.nn.relu(first(x)))), axis=1), tf.ones([2, 3]))
@@ -240,6 +284,35 @@ def test_what_is_no_model_is_refused() -> None:
     linear = snt.Linear(2)
     with pytest.raises(ValueError, match="shape depends on the data"):
         UnitGraph.trace(lambda x: linear(tf.boolean_mask(x, x[:, 0] > 0)), tf.ones([4, 2]))
+
+
+class TestChain:
+    """Layouts of weights in a row, of which only the shapes are known."""
+
+    def test_a_flattened_convolution_is_read_channels_last(self) -> None:
+        layout = UnitLayout.of_chain({"conv": (3, 3, 1, 4), "dense": (24, 5), "out": (5, 2)})
+        assert [(space.name, space.size) for space in layout.free] == [("conv", 4), ("dense", 5)]
+        values = [np.zeros((3, 3, 1, 4)), np.arange(24)[:, None] * np.ones((1, 5)), np.zeros((5, 2))]
+        moved = layout.permuted({"conv": [1, 2, 3, 0]}, values)
+        assert moved[1][:8, 0].tolist() == [3, 0, 1, 2, 7, 4, 5, 6]
+
+    def test_outputs_move_only_if_asked(self) -> None:
+        assert [space.size for space in UnitLayout.of_chain([(3, 4), (4, 2)]).free] == [4]
+        assert [space.size for space in UnitLayout.of_chain([(3, 4), (4, 2)], permute_outputs=True).free] == [4, 2]
+
+    @pytest.mark.parametrize("shapes", [[], [(3, 4), (5, 2)], [(3, 4), (8, 2)], [(3, 3, 1, 4), (3, 3, 8, 2)]])
+    def test_what_does_not_fit_is_refused(self, shapes: list[tuple[int, ...]]) -> None:
+        with pytest.raises(ValueError, match="shape"):
+            UnitLayout.of_chain(shapes)
+
+    def test_flags_are_read_along_axes_and_split_again(self) -> None:
+        two, three = Units(2), Units(3)
+        axis = concatenation([product([two, three]), two])
+        flags = {two: np.array([True, False]), three: np.array([False, True, True])}
+        along = spread(axis, flags)
+        assert along.astype(int).tolist() == [0, 1, 1, 0, 0, 0, 1, 0]
+        found = [(units.size, values.tolist()) for units, values in collect(axis, along)]
+        assert found == [(2, [True, False]), (3, [False, True, True]), (2, [True, False])]
 
 
 class TestAxes:

@@ -1,8 +1,9 @@
-"""The traced graph of one call of a model: propagation of its axes, and evaluation in float64 with other weights."""
+"""The traced graph of one call of a model, as a flat list of operations, and its evaluation with other weights."""
 
 import dataclasses
+import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,26 +11,44 @@ import tensorflow as tf
 
 from weirdonetworks.measure.unit_tracing import rules
 from weirdonetworks.measure.unit_tracing.axes import Axis, Units, fix, unify
+from weirdonetworks.measure.unit_tracing.edges import Edge, Edges
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 ASSIGNMENTS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Step:
+    """An operation of a trace; its tensors are numbers, so that a function called twice has tensors of its own."""
+
+    operation: tf.Operation
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trace:
-    """The TensorFlow graph of a model's call on example inputs.
+    """The TensorFlow operations of a model's call on example inputs, those of called functions among them.
 
     Attributes:
-      graph: TensorFlow's graph of the call.
       inputs: The example inputs.
-      variables: The variables that the outputs depend on.
+      variables: The variables that the outputs depend on, in the order in which they are first read.
       others: Further variables that the call reads, for instance for a custom gradient.
+      steps: The operations in an order of execution.
+      captured: The tensors and variable handles from outside, by the number of the tensor that holds each.
+      parameters: The numbers of the inputs.
+      results: The numbers of the outputs.
+      structure: The outputs as the model returns them, with the graph's tensors as leaves.
     """
 
-    graph: Any
     inputs: tuple[tf.Tensor, ...]
     variables: tuple[tf.Variable, ...]
     others: tuple[tf.Variable, ...]
+    steps: tuple[Step, ...]
+    captured: Mapping[int, tf.Tensor]
+    parameters: tuple[int, ...]
+    results: tuple[int, ...]
+    structure: Any
 
     @classmethod
     def of(cls, model: Callable[..., Any], inputs: Sequence[Any], options: Mapping[str, Any]) -> "Trace":
@@ -44,160 +63,134 @@ class Trace:
         tensors = tuple(map(tf.convert_to_tensor, inputs))
         model(*tensors, **options)  # Creates the variables of modules that do so at their first call.
         function = tf.function(lambda *given: model(*given, **options), autograph=False)
-        graph = function.get_concrete_function(*tensors).graph
-        needed = _needed(graph)
-        used = {id(outside) for outside, inside in graph.captures if id(inside) in needed}
+        concrete = function.get_concrete_function(*tensors)
+        graph = concrete.graph
+        numbers: dict[int, int] = {}
+        for tensor in graph.inputs:
+            numbers[id(tensor)] = len(numbers)
+        captured = {numbers[id(inside)]: outside for outside, inside in graph.captures}
+        parameters = tuple(number for number in numbers.values() if number not in captured)
+        steps: list[Step] = []
+        _flatten(graph, numbers, steps, _counter(len(numbers)))
+        results = tuple(numbers[id(output)] for output in graph.outputs)
+        needed = _needed(steps, results)
+        first_read = {id(outside): number for number, outside in captured.items()}
+        variables = sorted(graph.variables, key=lambda variable: first_read[id(variable.handle)])
         read, others = (
-            tuple(each for each in graph.variables if (id(each.handle) in used) == wanted) for wanted in (True, False)
+            tuple(each for each in variables if (first_read[id(each.handle)] in needed) == wanted)
+            for wanted in (True, False)
         )
         if not read:
             raise ValueError(f"model (={type(model).__name__}) must read variables, and reads none when it is called.")
-        return cls(graph, tensors, read, others)
+        structure = concrete.structured_outputs
+        return cls(tensors, read, others, tuple(steps), captured, parameters, results, structure)
 
-    def follow(self) -> list[list[Axis]]:
-        """Propagates the axes of all tensors through the graph.
+    def follow(self) -> tuple[list[list[Axis]], list[Edge], dict[int, list[Axis]]]:
+        """Propagates the axes of all tensors through the operations.
 
         Returns:
-          The axes of each variable, unified and fixed as the operations require; the axes of inputs and outputs are
-          fixed.
+          The axes of each variable, unified and fixed as the operations require, the axes of inputs and outputs fixed;
+          the edges between them; and the axes of each tensor.
         """
-        axes: dict[int, list[Axis]] = {}
-        found: dict[int, list[Axis]] = {
+        found = {
             id(variable.handle): [Units(size) for size in variable.shape]
             for variable in (*self.variables, *self.others)
         }
-        for outside, inside in self.graph.captures:
-            is_variable = id(outside) in found
-            axes[id(inside)] = list(found[id(outside)]) if is_variable else rules.of_constant(np.asarray(outside))
-        for placeholder in self.graph.inputs:
-            axes.setdefault(id(placeholder), rules.new_axes(placeholder.shape, "inputs"))
-        _follow_all(self.graph, axes)
-        fix("outputs", *(axis for output in self.graph.outputs for axis in axes[id(output)]))
-        return [found[id(variable.handle)] for variable in self.variables]
+        axes: dict[int, list[Axis]] = {}
+        for number, outside in self.captured.items():
+            own = found.get(id(outside))
+            axes[number] = rules.of_constant(np.asarray(outside)) if own is None else list(own)
+        for number, given in zip(self.parameters, self.inputs, strict=True):
+            axes[number] = rules.new_axes(given.shape, "inputs")
+        edges = Edges(self.variables, self.captured, self.parameters)
+        for step in self.steps:
+            inputs = [axes[number] for number in step.inputs]
+            if step.operation.type in ASSIGNMENTS:
+                for kept, new in zip(*inputs, strict=True):
+                    unify(kept, new, rules.named(step.operation))
+                continue
+            axes.update(zip(step.outputs, _outputs(step.operation, inputs), strict=True))
+            edges.follow(step.operation, step.inputs, step.outputs, axes)
+        fix("outputs", *(axis for number in self.results for axis in axes[number]))
+        return [list(found[id(variable.handle)]) for variable in self.variables], edges.found, axes
 
-    def compute(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Computes the outputs in float64 for other values of the variables.
+    def evaluate(
+        self, values: Sequence[Any], inputs: Sequence[Any] | None = None, dtype: tf.DType = tf.float64
+    ) -> dict[int, Any]:
+        """Computes all tensors of the call, the floating-point ones in one type.
 
         Args:
-          values: An array for each variable.
+          values: An array or tensor for each variable.
+          inputs: The inputs, of the example inputs' shapes; None for the example inputs.
+          dtype: The type.
         """
-        by_handle = {id(variable.handle): variable.numpy() for variable in self.others}
+        cast = functools.partial(_cast, dtype=dtype)
+        by_handle = {id(variable.handle): variable for variable in self.others}
         by_handle |= {id(variable.handle): value for variable, value in zip(self.variables, values, strict=True)}
-        known: dict[int, Any] = {}
-        for outside, inside in self.graph.captures:
-            known[id(inside)] = _double(by_handle.get(id(outside), outside))
-        placeholders = [each for each in self.graph.inputs if id(each) not in known]
-        for placeholder, given in zip(placeholders, self.inputs, strict=True):
-            known[id(placeholder)] = _double(given)
-        _compute_all(self.graph, known)
-        return [np.asarray(known[id(output)]) for output in self.graph.outputs]
+        known = {number: cast(by_handle.get(id(outside), outside)) for number, outside in self.captured.items()}
+        known.update(zip(self.parameters, map(cast, self.inputs if inputs is None else inputs), strict=True))
+        for step in self.steps:
+            if step.operation.type not in ("NoOp", *ASSIGNMENTS):
+                results = compute(step.operation, [known[number] for number in step.inputs], dtype)
+                known.update(zip(step.outputs, results, strict=True))
+        return known
+
+    def outputs(self, values: Sequence[Any]) -> list[np.ndarray]:
+        """Computes the outputs for the example inputs in float64, for other values of the variables."""
+        known = self.evaluate(values)
+        return [np.asarray(known[number]) for number in self.results]
 
 
-def _needed(graph: Any) -> set[int]:
-    """Finds the tensors that the outputs depend on."""
-    needed, waiting = set(), list(graph.outputs)
-    while waiting:
-        tensor = waiting.pop()
-        if id(tensor) not in needed:
-            needed.add(id(tensor))
-            inputs = tensor.op.inputs
-            # Of functions with a custom gradient, which also have outputs that only the gradient needs.
-            waiting.extend([inputs[tensor.value_index]] if tensor.op.type == "IdentityN" else inputs)
-    return needed
-
-
-def _follow_all(graph: Any, axes: dict[int, list[Axis]]) -> None:
-    for operation in graph.get_operations():
-        if operation.type == "Placeholder":
-            continue
-        if operation.type == "Const":
-            axes[id(operation.outputs[0])] = rules.of_constant(tf.get_static_value(operation.outputs[0]))
-            continue
-        inputs = [axes[id(each)] for each in operation.inputs]
-        if operation.type in ASSIGNMENTS:
-            for kept, new in zip(*inputs, strict=True):
-                unify(kept, new, rules.named(operation))
-        elif operation.type in CALLS:
-            inner = _function(graph, operation)
-            own = {id(parameter): given for parameter, given in zip(inner.inputs, inputs, strict=True)}
-            _follow_all(inner, own)
-            for output, result in zip(operation.outputs, inner.outputs, strict=True):
-                axes[id(output)] = own[id(result)]
-        elif operation.outputs:
-            for output, found in zip(operation.outputs, _rule(operation, inputs), strict=True):
-                axes[id(output)] = found
-
-
-def _rule(operation: tf.Operation, inputs: list[list[Axis]]) -> list[list[Axis]]:
-    known = operation.type == "ReadVariableOp" or all(each.shape.is_fully_defined() for each in operation.outputs)
-    if operation.type not in rules.RULES or not known:
-        return rules.not_followed(operation, inputs) if known else _shapeless(operation, inputs)
-    try:
-        return rules.RULES[operation.type](operation, inputs)
-    except ValueError:
-        return rules.not_followed(operation, inputs)
-
-
-def _shapeless(operation: tf.Operation, inputs: list[list[Axis]]) -> list[list[Axis]]:
-    raise ValueError(
-        f"{rules.named(operation)} gives a tensor whose shape depends on the data; the units cannot be followed. "
-        "Give the model inputs of fixed shape."
-    )
-
-
-def _compute_all(graph: Any, known: dict[int, Any]) -> None:
-    for operation in graph.get_operations():
-        if operation.type in ("Placeholder", "NoOp", *ASSIGNMENTS):
-            continue
-        inputs = [known[id(each)] for each in operation.inputs]
-        if operation.type in CALLS:
-            inner = _function(graph, operation)
-            own = {id(parameter): given for parameter, given in zip(inner.inputs, inputs, strict=True)}
-            _compute_all(inner, own)
-            results = [own[id(result)] for result in inner.outputs]
-        else:
-            results = _compute(operation, inputs)
-        for output, result in zip(operation.outputs, results, strict=True):
-            known[id(output)] = result
-
-
-def _compute(operation: tf.Operation, inputs: list[Any]) -> list[Any]:
-    """Evaluates an operation on other inputs, floating-point ones in float64."""
+def compute(operation: tf.Operation, inputs: list[Any], dtype: tf.DType) -> list[Any]:
+    """Evaluates an operation on other inputs, in the given floating-point type."""
     if operation.type == "Const":
-        return [_double(tf.get_static_value(operation.outputs[0]))]
+        return [_cast(tf.get_static_value(operation.outputs[0]), dtype)]
     if operation.type == "ReadVariableOp":
-        return inputs
+        return [tf.convert_to_tensor(inputs[0])]
     if operation.type == "ResourceGather":
         return [tf.gather(*inputs)]
     if operation.type.startswith("FusedBatchNorm"):
         return _batch_norm(operation, inputs)
-    arguments, place, inferred = {}, 0, set()
-    for argument in operation.op_def.input_arg:
-        inferred |= {argument.type_attr, argument.number_attr, argument.type_list_attr}
-        if argument.number_attr or argument.type_list_attr:
-            count = operation.get_attr(argument.number_attr or argument.type_list_attr)
-            count = count if isinstance(count, int) else len(count)
-            arguments[argument.name] = inputs[place : place + count]
-            place += count
-        else:
-            arguments[argument.name] = inputs[place]
-            place += 1
-    for attribute in operation.op_def.attr:
-        if attribute.name not in inferred:
-            value = operation.get_attr(attribute.name)
-            is_float = isinstance(value, tf.DType) and value.is_floating
-            arguments[attribute.name] = tf.float64 if is_float else value
-    function = getattr(tf.raw_ops, operation.type)
-    # Passed by position, since a few arguments have another name in Python than in the operation.
-    wanted = [name for name in inspect.signature(function).parameters if name not in arguments and name != "name"]
-    other = [name for name in arguments if name not in inspect.signature(function).parameters]
-    renamed = dict(zip(other, wanted, strict=False))
-    result = function(**{renamed.get(name, name): value for name, value in arguments.items()})
+    function, arguments, attributes = _raw(operation)
+    given: dict[str, Any] = {
+        name: dtype if isinstance(value, tf.DType) and value.is_floating else value
+        for name, value in attributes.items()
+    }
+    place = 0
+    for name, count in arguments:
+        given[name] = inputs[place] if count is None else inputs[place : place + count]
+        place += count or 1
+    result = function(**given)
     return list(result) if isinstance(result, list | tuple) else [result]
 
 
+def _raw(operation: tf.Operation) -> tuple[Callable[..., Any], list[tuple[str, int | None]], dict[str, Any]]:
+    """Returns TensorFlow's function for an operation, the names of its inputs, lists with a length, and attributes."""
+    arguments: list[tuple[str, int | None]] = []
+    inferred = set()
+    for argument in operation.op_def.input_arg:
+        inferred |= {argument.type_attr, argument.number_attr, argument.type_list_attr}
+        several = argument.number_attr or argument.type_list_attr
+        count = operation.get_attr(several) if several else None
+        arguments.append((argument.name, count if count is None or isinstance(count, int) else len(count)))
+    attributes = {
+        each.name: operation.get_attr(each.name) for each in operation.op_def.attr if each.name not in inferred
+    }
+    function = getattr(tf.raw_ops, operation.type)
+    # Passed by position, since a few arguments have another name in Python than in the operation.
+    given = [*(name for name, _ in arguments), *attributes]
+    accepted = [name for name in inspect.signature(function).parameters if name != "name"]
+    wanted = [name for name in accepted if name not in given]
+    renamed = dict(zip([name for name in given if name not in accepted], wanted, strict=False))
+    return (
+        function,
+        [(renamed.get(name, name), count) for name, count in arguments],
+        {renamed.get(name, name): value for name, value in attributes.items()},
+    )
+
+
 def _batch_norm(operation: tf.Operation, inputs: list[Any]) -> list[Any]:
-    """Evaluates batch norm in float64; TensorFlow's fused operation supports single precision only."""
+    """Evaluates batch norm in any type; TensorFlow's fused operation supports single precision only."""
     images, scale, offset, mean, variance = inputs
     shape = [1] * 4
     shape[1 if operation.get_attr("data_format").startswith(b"NC") else 3] = -1
@@ -212,11 +205,61 @@ def _batch_norm(operation: tf.Operation, inputs: list[Any]) -> list[Any]:
     ]
 
 
-def _double(value: Any) -> tf.Tensor:
+def _cast(value: Any, dtype: tf.DType) -> tf.Tensor:
     tensor = tf.convert_to_tensor(value)
-    return tf.cast(tensor, tf.float64) if tensor.dtype.is_floating else tensor
+    return tf.cast(tensor, dtype) if tensor.dtype.is_floating else tensor
 
 
-def _function(graph: Any, operation: tf.Operation) -> Any:
-    """Returns the graph of the function that an operation calls."""
-    return graph._get_function(operation.get_attr("f").name).graph
+def _counter(start: int) -> Iterator[int]:
+    while True:
+        yield start
+        start += 1
+
+
+def _flatten(graph: Any, numbers: dict[int, int], steps: list[Step], counter: Iterator[int]) -> None:
+    """Appends the operations of a graph, and of the functions that it calls, and numbers their tensors."""
+    for operation in graph.get_operations():
+        inputs = tuple(numbers[id(each)] for each in operation.inputs)
+        if operation.type == "Placeholder":
+            continue
+        if operation.type in CALLS:
+            inner = graph._get_function(operation.get_attr("f").name).graph
+            own = {id(parameter): number for parameter, number in zip(inner.inputs, inputs, strict=True)}
+            _flatten(inner, own, steps, counter)
+            numbers.update({id(a): own[id(b)] for a, b in zip(operation.outputs, inner.outputs, strict=True)})
+            continue
+        numbers.update({id(each): next(counter) for each in operation.outputs})
+        steps.append(Step(operation, inputs, tuple(numbers[id(each)] for each in operation.outputs)))
+
+
+def _needed(steps: Sequence[Step], results: Sequence[int]) -> set[int]:
+    """Finds the tensors that the outputs depend on."""
+    needed = set(results)
+    for step in reversed(steps):
+        wanted = [index for index, number in enumerate(step.outputs) if number in needed]
+        # Of functions with a custom gradient, which also have outputs that only the gradient needs.
+        needed.update((step.inputs[index] for index in wanted) if step.operation.type == "IdentityN" else ())
+        if wanted and step.operation.type != "IdentityN":
+            needed.update(step.inputs)
+    return needed
+
+
+def _outputs(operation: tf.Operation, inputs: list[list[Axis]]) -> list[list[Axis]]:
+    if operation.type == "Const":
+        return [rules.of_constant(tf.get_static_value(operation.outputs[0]))]
+    if not operation.outputs:
+        return []
+    known = operation.type == "ReadVariableOp" or all(each.shape.is_fully_defined() for each in operation.outputs)
+    if operation.type not in rules.RULES or not known:
+        return rules.not_followed(operation, inputs) if known else _shapeless(operation, inputs)
+    try:
+        return rules.RULES[operation.type](operation, inputs)
+    except ValueError:
+        return rules.not_followed(operation, inputs)
+
+
+def _shapeless(operation: tf.Operation, inputs: list[list[Axis]]) -> list[list[Axis]]:
+    raise ValueError(
+        f"{rules.named(operation)} gives a tensor whose shape depends on the data; the units cannot be followed. "
+        "Give the model inputs of fixed shape."
+    )
