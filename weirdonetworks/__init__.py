@@ -1,13 +1,11 @@
 """Neural networks that know a group acts on their data.
 
-All that is public is here by name, and imported, TensorFlow with it, when it is asked for first. Each name is written
-down in one place, the imports below: type checkers and editors read them as they stand (`as` is how a typed package
-says that a name is offered), and `__getattr__` reads the same lines when the program runs. A table beside them could
-say something else than they do; a stub file would say no more, and hide this file from the type checker.
+All that is public is here by name, and imported, TensorFlow with it, when it is asked for first.
 """
 
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from weirdonetworks import lazy
 
 if TYPE_CHECKING:
     from weirdonetworks.algebra.actions import (
@@ -106,31 +104,5 @@ if TYPE_CHECKING:
     from weirdonetworks.nets.synchronous import SynchronousMLP as SynchronousMLP
 
 
-@functools.cache
-def _homes() -> dict[str, str]:
-    """Reads the imports above: the module that each public name is to be imported from."""
-    import ast
-    import pkgutil
-
-    source = pkgutil.get_data(__name__, "__init__.py")
-    assert source is not None, "the package is without its source, which lists the public names"
-    block = next(each for each in ast.parse(source).body if isinstance(each, ast.If))
-    imports = [each for each in block.body if isinstance(each, ast.ImportFrom) and each.module]
-    return {alias.name: str(each.module) for each in imports for alias in each.names}
-
-
 if not TYPE_CHECKING:  # A type checker that saw this would take every name for one that exists.
-
-    def __getattr__(name: str) -> Any:
-        if name == "__all__":
-            return sorted(_homes())
-        if name not in _homes():
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        import importlib
-
-        module = importlib.import_module(_homes()[name])
-        return getattr(module, name) if hasattr(module, name) else importlib.import_module(f"{module.__name__}.{name}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_homes()})
+    __getattr__, __dir__ = lazy.names(__name__)

@@ -24,7 +24,8 @@ CNN = [(3, 3, 3, 32), (3, 3, 32, 64), (3136, 10)]
 
 dense = st.tuples(st.integers(1, 20), st.integers(1, 20))
 convolution = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 8), st.integers(1, 8))
-shapes = st.one_of(dense, convolution)
+projection = st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(1, 6))  # Of attention: [inputs, heads, size].
+shapes = st.one_of(dense, convolution, projection)
 sparsities = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0]))
 numbers = st.integers(0, 2**32 - 1)
 
@@ -215,7 +216,7 @@ def test_as_mask_takes_every_type_of_zeros_and_ones(dtype: npt.DTypeLike) -> Non
         ([[0, float("nan")]], "holds nan"),
         ([["0", "1"]], "must hold booleans, integers or floats"),
         ([0, 1], r"kernel \(shape \(2,\)\) must be shaped"),
-        (np.zeros((2, 2, 2)), "must be shaped"),
+        (np.zeros((2, 0)), "must be shaped"),
     ],
 )
 def test_as_mask_refuses_the_rest(values: npt.ArrayLike, message: str) -> None:

@@ -1,7 +1,7 @@
 """Generators of masks for sparse networks, and distributions of the sparsity over layers.
 
-A mask has the shape of the weight it masks, `[in, out]` or `[height, width, in, out]`; True is a connection that is
-kept. A neuron, or filter, is the last axis; its fan-in is all the others.
+A mask has the shape of the weight it masks, `[..., in, out]`: `[in, out]` of a dense layer, `[height, width, in, out]`
+of a convolution; True is a connection that is kept. A neuron, or filter, is the last axis; its fan-in is the others.
 """
 
 import math
@@ -131,7 +131,8 @@ def layer_sparsities(shapes: Sequence[Shape], sparsity: float, distribution: str
     """Distributes a model's sparsity over its layers.
 
     `uniform` gives every layer the same. `erdos-renyi` makes a layer's density proportional to (in + out) / (in x out),
-    and `erdos-renyi-kernel` to (height + width + in + out) / (height x width x in x out), the same for dense layers.
+    and `erdos-renyi-kernel` to (height + width + in + out) / (height x width x in x out), the same for dense layers:
+    the sum of all axes over their product.
     Densities above 1 are clipped to 1 and the excess is spread over the other layers, so that the connections
     kept add up to (1 - sparsity) x size. (A mask then rounds to whole connections layer by layer.)
 
@@ -203,21 +204,19 @@ def as_mask(values: npt.ArrayLike, name: str = "mask") -> Mask:
     array([[False,  True]])
 
     Args:
-      values: Zeros and ones (removed and kept) of any boolean, integer or float type, shaped like a dense weight
-        `[in, out]` or a convolution kernel `[height, width, in, out]`.
+      values: Zeros and ones (removed and kept) of any boolean, integer or float type, shaped like a weight
+        `[..., in, out]`.
       name: The array's name in error messages.
 
     Returns:
       A boolean array of the same shape; the given array itself where that is boolean already.
 
     Raises:
-      ValueError: If the array holds anything else or has another rank or no entries.
+      ValueError: If the array holds anything else, has fewer than two axes, or no entries.
     """
     array = np.asarray(values)
-    if array.ndim not in (2, 4) or not array.size:
-        raise ValueError(
-            f"{name} (shape {array.shape}) must be shaped [in, out] or [height, width, in, out], with no size zero."
-        )
+    if array.ndim < 2 or not array.size:
+        raise ValueError(f"{name} (shape {array.shape}) must be shaped [..., in, out], with no size zero.")
     if array.dtype == np.bool_:
         return np.ascontiguousarray(array)
     if array.dtype.kind not in "iuf":
@@ -240,8 +239,8 @@ def _check_sparsity(sparsity: float) -> None:
 
 
 def _fan_in(shape: Shape) -> int:
-    if len(shape) not in (2, 4) or min(shape) < 1:
-        raise ValueError(f"shape (={tuple(shape)}) must be [in, out] or [height, width, in, out], all 1 or more.")
+    if len(shape) < 2 or min(shape) < 1:
+        raise ValueError(f"shape (={tuple(shape)}) must be [..., in, out], all 1 or more.")
     return math.prod(shape[:-1])
 
 

@@ -1,0 +1,24 @@
+"""Masks of weights: generators on shapes alone, and `Masks`, which keeps a model's weights cut in any training loop."""
+
+from typing import TYPE_CHECKING
+
+from weirdonetworks import lazy
+
+if TYPE_CHECKING:
+    from weight_symmetry.masks.generators import (
+        DISTRIBUTIONS as DISTRIBUTIONS,
+        MASK_TYPES as MASK_TYPES,
+        Mask as Mask,
+        as_mask as as_mask,
+        connections_added as connections_added,
+        create as create,
+        layer_sparsities as layer_sparsities,
+        per_neuron as per_neuron,
+        per_neuron_no_input_ablation as per_neuron_no_input_ablation,
+        random as random,
+        symmetric as symmetric,
+    )
+    from weight_symmetry.masks.model_masks import Masks as Masks
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy.names(__name__)

@@ -1,0 +1,73 @@
+"""Optimizers that mask the gradients before, and the weights after each step."""
+
+import types
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+
+class WeightMasks(Protocol):
+    """What an optimizer needs of `Masks`."""
+
+    def masked(self, gradients: Sequence[Any], variables: Sequence[Any] | None = None) -> list[Any]: ...
+
+    def apply(self) -> None: ...
+
+
+class _Masking:
+    """Overrides of an optimizer's methods, put before its class.
+
+    Attributes:
+      masks: The masks.
+    """
+
+    masks: WeightMasks
+
+    def apply(self, updates: Sequence[Any], parameters: Sequence[Any], *options: Any) -> list[Any]:
+        """Applies masked updates; returns them."""
+        updates = self.masks.masked(updates, parameters)
+        super().apply(updates, parameters, *options)  # type: ignore[misc]
+        self.masks.apply()
+        return updates
+
+
+class _KerasMasking(_Masking):
+    """Overrides of a Keras optimizer's methods, put before its class."""
+
+    _trainable_variables: Sequence[Any]
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> list[Any]:
+        """Applies masked gradients, by default of the variables that the optimizer was built for; returns them."""
+        known = self._trainable_variables if trainable_variables is None else list(trainable_variables)
+        return super().apply(grads, known)
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """Sets the variables to their averages, if it has any, and masks them."""
+        super().finalize_variable_values(var_list)  # type: ignore[misc]
+        self.masks.apply()
+
+
+def masked_optimizer(optimizer: Any, masks: WeightMasks) -> Any:
+    """Changes an optimizer's class to a subclass of it whose `apply` masks gradients and weights; returns it.
+
+    A subclass, since Keras and users ask for the class, and set attributes such as the learning rate.
+
+    Raises:
+      TypeError: If it has no method `apply`.
+      ValueError: If it is wrapped already.
+    """
+    original = type(optimizer)
+    if isinstance(optimizer, type | str) or not callable(getattr(optimizer, "apply", None)):
+        raise TypeError(
+            f"optimizer (={optimizer!r}) must be an object with apply(gradients, variables), such as "
+            "snt.optimizers.Adam(1e-3) or keras.optimizers.Adam(1e-3)."
+        )
+    if isinstance(optimizer, _Masking):
+        raise ValueError(f"optimizer (a {original.__name__}) is wrapped by masks already: wrap a new one.")
+    masking = _KerasMasking if hasattr(optimizer, "finalize_variable_values") else _Masking
+    # Named as it was: Keras saves that name with a model.
+    named = {"__module__": original.__module__, "__qualname__": original.__qualname__, "__doc__": original.__doc__}
+    optimizer.__class__ = types.new_class(
+        original.__name__, (masking, original), exec_body=lambda space: space.update(named)
+    )
+    optimizer.masks = masks
+    return optimizer
