@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from analysis import figures, scales, summaries
-from weirdonetworks.lab.records import files
-from weirdonetworks.lab.records import page as pages
+from weirdonetworks.lab.records import files, page as pages
 
 _MISSING = "-"
 

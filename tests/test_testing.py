@@ -10,7 +10,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra import cyclic_group, image_rotations, items, pixels, regular, symmetric_group, trivial
-from weirdonetworks.algebra.transforms import rotation
+from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.nets.sets.permutation import PermutationEquivariantLinear
 from weirdonetworks.nets.sets.pooled_sets import DeepSets
 from weirdonetworks.testing import assert_equivariant, assert_invariant

@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import sympy
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sympy.polys.matrices import DomainMatrix
 
 from weirdonetworks.algebra import fields, modular, monomials
-from weirdonetworks.algebra.quotients import Quotient
+from weirdonetworks.algebra.polynomials.quotients import Quotient
 
 PRIME = modular.prime_below(modular.LARGEST)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -12,7 +12,7 @@ import pytest
 from weirdonetworks import algebra
 
 ROOT = Path(algebra.__file__).parents[2]
-MODULES = [module.name for module in pkgutil.iter_modules(algebra.__path__, "weirdonetworks.algebra.")]
+MODULES = [module.name for module in pkgutil.walk_packages(algebra.__path__, "weirdonetworks.algebra.")]
 
 PROGRAM = """
 import sys

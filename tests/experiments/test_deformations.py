@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from weirdonetworks.algebra.transforms import affine
+from weirdonetworks.algebra.actions.transforms import affine
 from weirdonetworks.experiments.transfer_stability.deformations import SHEAR, SHIFT, ZOOM, RandomDeformation
 
 SIDE, COUNT = 33, 300

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from weirdonetworks.algebra.transforms import rotation, shift
+from weirdonetworks.algebra.actions.transforms import rotation, shift
 from weirdonetworks.experiments.transfer_stability import features
 from weirdonetworks.experiments.transfer_stability.backbones import Backbone
 from weirdonetworks.lab.data.augmentation import RandomTransform

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run
-from weirdonetworks.algebra.transforms import rotation
+from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.projected_gradient import study as projected_gradient
 from weirdonetworks.lab.errors import UsageError
 

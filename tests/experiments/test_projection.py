@@ -8,7 +8,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra import image_rotations
-from weirdonetworks.algebra.transforms import ImageTransform, rotation
+from weirdonetworks.algebra.actions.transforms import ImageTransform, rotation
 from weirdonetworks.experiments.projected_gradient import projection
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.training import objectives

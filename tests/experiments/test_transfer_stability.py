@@ -15,8 +15,11 @@ import pytest
 from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run
 from tests.experiments.test_pets import write_cifar10
-from weirdonetworks.experiments.transfer_stability import TransferStabilityConfig, pet_networks
-from weirdonetworks.experiments.transfer_stability import study as transfer_stability
+from weirdonetworks.experiments.transfer_stability import (
+    TransferStabilityConfig,
+    pet_networks,
+    study as transfer_stability,
+)
 from weirdonetworks.experiments.transfer_stability.backbones import Backbone
 from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import RunOptions

@@ -1,8 +1,7 @@
 """Flags that are written as Python lists."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from weirdonetworks.lab import literals
 from weirdonetworks.lab.errors import UsageError

@@ -10,7 +10,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra import PermutationAction, PermutationGroup, image_dihedral, items
-from weirdonetworks.algebra.permutations import compose, inverse
+from weirdonetworks.algebra.groups.permutations import compose, inverse
 from weirdonetworks.experiments.topology import TopologyConfig
 from weirdonetworks.measure.discovery import Graph, discover_symmetries, kept_shares
 from weirdonetworks.measure.stability import invariance_error

@@ -25,6 +25,7 @@ from weirdonetworks.algebra import (
     independent,
     inverse,
     items,
+    paired as paired_actions,
     pixels,
     points,
     regular,
@@ -33,11 +34,8 @@ from weirdonetworks.algebra import (
     trivial,
     trivial_group,
 )
-from weirdonetworks.algebra import (
-    paired as paired_actions,
-)
 from weirdonetworks.algebra.arrays import Ints
-from weirdonetworks.algebra.weight_orbits import paired_permutations
+from weirdonetworks.algebra.weights.weight_orbits import paired_permutations
 from weirdonetworks.nets.shared import EquivariantLinear
 from weirdonetworks.nets.shared_maps import METHODS, shared_map, torus
 

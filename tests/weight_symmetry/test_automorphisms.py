@@ -9,8 +9,7 @@ import igraph
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sympy.combinatorics import Permutation, PermutationGroup
 
 from weight_symmetry import automorphisms, layered_graph, masks, propagation, symmetry

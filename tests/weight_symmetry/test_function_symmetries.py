@@ -6,12 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests import sparse_models
-from weight_symmetry import function_symmetries as module
-from weight_symmetry import masks, models, propagation, symmetry
+from weight_symmetry import function_symmetries as module, masks, models, propagation, symmetry
 
 Arrays = list[np.ndarray]
 SIZES = (4, 6, 5, 3)

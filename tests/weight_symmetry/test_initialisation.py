@@ -7,8 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tests import packages, sparse_models
 from weight_symmetry import initialisation, masks, models

@@ -6,8 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests import packages, sparse_models
 from weight_symmetry import masks, models, permuting, symmetry

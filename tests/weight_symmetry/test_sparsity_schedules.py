@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from weight_symmetry import sparsity_schedules
 from weirdonetworks.lab.errors import UsageError

@@ -5,111 +5,86 @@ flattened row by row with channels last. The functions of the modules `constrain
 used through the module, as in `monomials.count(n, degree)`.
 """
 
-from weirdonetworks.algebra import constraints, monomials, transforms
-from weirdonetworks.algebra.actions import (
-    Action,
-    PermutationAction,
-    coordinates,
-    image_transforms,
-    independent,
-    items,
-    paired,
-    pixels,
-    points,
-    regular,
-    trivial,
-)
-from weirdonetworks.algebra.constraints import (
-    PolynomialLayer,
-    PolynomialNetwork,
-    WeightOrbits,
-    equivariant_weight_orbits,
-)
-from weirdonetworks.algebra.fundamental import fundamental_invariants
-from weirdonetworks.algebra.groups import (
-    PermutationGroup,
-    alternating_group,
-    cyclic_group,
-    dihedral_group,
-    direct_product,
-    symmetric_group,
-    trivial_group,
-)
-from weirdonetworks.algebra.hironaka import primary_invariants, secondary_invariants
-from weirdonetworks.algebra.image_groups import image_dihedral, image_rotations, image_translations
-from weirdonetworks.algebra.invariants import invariant_basis, is_invariant, reynolds
-from weirdonetworks.algebra.matrix_groups import MatrixGroup
-from weirdonetworks.algebra.molien import cycle_index, cycle_types, molien_series
-from weirdonetworks.algebra.orbits import Orbits
-from weirdonetworks.algebra.permutations import act, as_permutations, compose, inverse
-from weirdonetworks.algebra.point_groups import (
-    cyclic_rotations,
-    dihedral_rotations,
-    icosahedral_rotations,
-    octahedral_rotations,
-    permutation_matrices,
-    quaternion_group,
-    sign_changes,
-    tetrahedral_rotations,
-    trivial_matrix_group,
-)
-from weirdonetworks.algebra.polynomials import exponent_table, polynomial_ring
-from weirdonetworks.algebra.transforms import ImageTransform
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Action",
-    "ImageTransform",
-    "MatrixGroup",
-    "Orbits",
-    "PermutationAction",
-    "PermutationGroup",
-    "PolynomialLayer",
-    "PolynomialNetwork",
-    "WeightOrbits",
-    "act",
-    "alternating_group",
-    "as_permutations",
-    "compose",
-    "constraints",
-    "coordinates",
-    "cycle_index",
-    "cycle_types",
-    "cyclic_group",
-    "cyclic_rotations",
-    "dihedral_group",
-    "dihedral_rotations",
-    "direct_product",
-    "equivariant_weight_orbits",
-    "exponent_table",
-    "fundamental_invariants",
-    "icosahedral_rotations",
-    "image_dihedral",
-    "image_rotations",
-    "image_transforms",
-    "image_translations",
-    "independent",
-    "invariant_basis",
-    "inverse",
-    "is_invariant",
-    "items",
-    "molien_series",
-    "monomials",
-    "octahedral_rotations",
-    "paired",
-    "permutation_matrices",
-    "pixels",
-    "points",
-    "polynomial_ring",
-    "primary_invariants",
-    "quaternion_group",
-    "regular",
-    "reynolds",
-    "secondary_invariants",
-    "sign_changes",
-    "symmetric_group",
-    "tetrahedral_rotations",
-    "transforms",
-    "trivial",
-    "trivial_group",
-    "trivial_matrix_group",
-]
+from weirdonetworks import lazy
+
+if TYPE_CHECKING:
+    from weirdonetworks.algebra.actions import (
+        Action as Action,
+        PermutationAction as PermutationAction,
+        coordinates as coordinates,
+        image_transforms as image_transforms,
+        independent as independent,
+        items as items,
+        paired as paired,
+        pixels as pixels,
+        points as points,
+        regular as regular,
+        transforms as transforms,
+        trivial as trivial,
+    )
+    from weirdonetworks.algebra.actions.transforms import ImageTransform as ImageTransform
+    from weirdonetworks.algebra.groups.image_groups import (
+        image_dihedral as image_dihedral,
+        image_rotations as image_rotations,
+        image_translations as image_translations,
+    )
+    from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup as MatrixGroup
+    from weirdonetworks.algebra.groups.orbits import Orbits as Orbits
+    from weirdonetworks.algebra.groups.permutation_groups import (
+        PermutationGroup as PermutationGroup,
+        alternating_group as alternating_group,
+        cyclic_group as cyclic_group,
+        dihedral_group as dihedral_group,
+        direct_product as direct_product,
+        symmetric_group as symmetric_group,
+        trivial_group as trivial_group,
+    )
+    from weirdonetworks.algebra.groups.permutations import (
+        act as act,
+        as_permutations as as_permutations,
+        compose as compose,
+        inverse as inverse,
+    )
+    from weirdonetworks.algebra.groups.point_groups import (
+        cyclic_rotations as cyclic_rotations,
+        dihedral_rotations as dihedral_rotations,
+        icosahedral_rotations as icosahedral_rotations,
+        octahedral_rotations as octahedral_rotations,
+        permutation_matrices as permutation_matrices,
+        quaternion_group as quaternion_group,
+        sign_changes as sign_changes,
+        tetrahedral_rotations as tetrahedral_rotations,
+        trivial_matrix_group as trivial_matrix_group,
+    )
+    from weirdonetworks.algebra.polynomials import monomials as monomials
+    from weirdonetworks.algebra.polynomials.fundamental import fundamental_invariants as fundamental_invariants
+    from weirdonetworks.algebra.polynomials.hironaka import (
+        primary_invariants as primary_invariants,
+        secondary_invariants as secondary_invariants,
+    )
+    from weirdonetworks.algebra.polynomials.invariants import (
+        invariant_basis as invariant_basis,
+        is_invariant as is_invariant,
+        reynolds as reynolds,
+    )
+    from weirdonetworks.algebra.polynomials.molien import (
+        cycle_index as cycle_index,
+        cycle_types as cycle_types,
+        molien_series as molien_series,
+    )
+    from weirdonetworks.algebra.polynomials.rings import (
+        exponent_table as exponent_table,
+        polynomial_ring as polynomial_ring,
+    )
+    from weirdonetworks.algebra.weights import constraints as constraints
+    from weirdonetworks.algebra.weights.constraints import (
+        PolynomialLayer as PolynomialLayer,
+        PolynomialNetwork as PolynomialNetwork,
+        WeightOrbits as WeightOrbits,
+        equivariant_weight_orbits as equivariant_weight_orbits,
+    )
+
+if not TYPE_CHECKING:  # A type checker that saw this would take every name for one that exists.
+    __getattr__, __dir__ = lazy.names(__name__)

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from weirdonetworks import extras
 from weirdonetworks.algebra.actions import PermutationAction, points
 from weirdonetworks.algebra.arrays import Ints, at_least, finite
-from weirdonetworks.algebra.groups import PermutationGroup, trivial_group
-from weirdonetworks.algebra.permutations import as_permutations
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup, trivial_group
+from weirdonetworks.algebra.groups.permutations import as_permutations
 from weirdonetworks.measure.topology import denoiser, partial_correlations, recovered_edges, standardised
 
 NOISE, THRESHOLD = 0.03, 0.13

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.orbits import Orbits
+from weirdonetworks.algebra.groups.orbits import Orbits
 
 
 def invariant_share(weights: npt.ArrayLike, orbits: Orbits) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks.algebra.arrays import Ints
-from weirdonetworks.algebra.permutations import as_permutations
+from weirdonetworks.algebra.groups.permutations import as_permutations
 from weirdonetworks.measure.unit_tracing.axes import (
     Axis,
     Concatenation,

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.actions import Action, ActionLike, PermutationAction, as_action, items
 from weirdonetworks.algebra.arrays import Ints, at_least, written
-from weirdonetworks.algebra.groups import PermutationGroup
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.base_module import HostModule
 from weirdonetworks.nets.frames import Frame, Images, SortFrame, Standard, checked_frame

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.actions import PermutationAction, pixels
 from weirdonetworks.algebra.arrays import Ints
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.permutations import inverse
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.nets.inputs import checked_images, checked_set
 
 Given = TypeVar("Given")

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.actions import PermutationAction, pixels, regular
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.image_groups import image_rotations
-from weirdonetworks.algebra.permutations import inverse
+from weirdonetworks.algebra.groups.image_groups import image_rotations
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_bias, checked_choice, checked_floats, checked_images

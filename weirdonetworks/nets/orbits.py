@@ -10,9 +10,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weirdonetworks.algebra.actions import ActionLike, Elements, PermutationAction, Placement, as_action
+from weirdonetworks.algebra.actions.maps import Maps, SparseMaps
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.maps import Maps, SparseMaps
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.nets.inputs import checked_seed, flattened
 
 Table: TypeAlias = npt.NDArray[Any] | tf.Tensor

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.actions import PermutationAction
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.weight_orbits import paired_permutations
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.algebra.weights.weight_orbits import paired_permutations
 from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_bias, flattened
 from weirdonetworks.nets.shared_maps import METHODS, shared_map

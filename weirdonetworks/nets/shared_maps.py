@@ -16,9 +16,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.orbits import Orbits
-from weirdonetworks.algebra.weight_orbits import weight_orbits
+from weirdonetworks.algebra.groups.orbits import Orbits
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.algebra.weights.weight_orbits import weight_orbits
 
 METHODS = ("dense", "sum", "fourier")
 AXES = 2  # The most axes of a torus: TensorFlow differentiates Fourier transforms of one and two.

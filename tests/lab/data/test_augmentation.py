@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from weirdonetworks.algebra import image_rotations, image_translations, sign_changes, symmetric_group
-from weirdonetworks.algebra.transforms import rotation, shift
+from weirdonetworks.algebra.actions.transforms import rotation, shift
 from weirdonetworks.lab.data.augmentation import RandomTransform
 
 DRAWN = [0, 4, 4, 4, 2, 0, 1, 2]  # By the seed (1, 2), out of five.

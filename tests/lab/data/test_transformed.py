@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from weirdonetworks.algebra.transforms import rotation
+from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.datasets import Dataset, Standardisation
 from weirdonetworks.lab.errors import UsageError

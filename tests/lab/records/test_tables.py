@@ -1,7 +1,6 @@
 """Tables line up."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from weirdonetworks.lab.records.tables import table
 

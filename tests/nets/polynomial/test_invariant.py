@@ -29,7 +29,7 @@ from weirdonetworks.algebra import (
     trivial_group,
 )
 from weirdonetworks.algebra.actions import as_action
-from weirdonetworks.algebra.transforms import rotation
+from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.measure.stability import invariance_error
 from weirdonetworks.nets.polynomial.invariant import InvariantMLP
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP

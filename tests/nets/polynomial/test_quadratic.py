@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tests.conformance.comparison import assert_close
 from weirdonetworks.algebra import symmetric_group
-from weirdonetworks.algebra.constraints import (
+from weirdonetworks.algebra.weights.constraints import (
     PolynomialLayer,
     PolynomialNetwork,
     constraints,

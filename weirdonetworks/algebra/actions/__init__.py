@@ -18,46 +18,33 @@ For example `pixels(C4) * regular(C4)` acts on the feature maps `[height, width,
 Other libraries call an action a field type (escnn) or a representation (EMLP).
 """
 
-from weirdonetworks.algebra.actions.base import (
-    Action,
-    Elements,
-    Group,
-    LinearAction,
-    PermutationAction,
-    Placement,
-    TransformAction,
-)
-from weirdonetworks.algebra.actions.combining import independent
-from weirdonetworks.algebra.actions.kinds import (
-    ActionLike,
-    as_action,
-    coordinates,
-    image_transforms,
-    items,
-    pixels,
-    points,
-    regular,
-    trivial,
-)
-from weirdonetworks.algebra.actions.pairing import paired
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Action",
-    "ActionLike",
-    "Elements",
-    "Group",
-    "LinearAction",
-    "PermutationAction",
-    "Placement",
-    "TransformAction",
-    "as_action",
-    "coordinates",
-    "image_transforms",
-    "independent",
-    "items",
-    "paired",
-    "pixels",
-    "points",
-    "regular",
-    "trivial",
-]
+from weirdonetworks import lazy
+
+if TYPE_CHECKING:
+    from weirdonetworks.algebra.actions.base import (
+        Action as Action,
+        Elements as Elements,
+        Group as Group,
+        LinearAction as LinearAction,
+        PermutationAction as PermutationAction,
+        Placement as Placement,
+        TransformAction as TransformAction,
+    )
+    from weirdonetworks.algebra.actions.combining import independent as independent
+    from weirdonetworks.algebra.actions.kinds import (
+        ActionLike as ActionLike,
+        as_action as as_action,
+        coordinates as coordinates,
+        image_transforms as image_transforms,
+        items as items,
+        pixels as pixels,
+        points as points,
+        regular as regular,
+        trivial as trivial,
+    )
+    from weirdonetworks.algebra.actions.pairing import paired as paired
+
+if not TYPE_CHECKING:  # A type checker that saw this would take every name for one that exists.
+    __getattr__, __dir__ = lazy.names(__name__)

@@ -9,13 +9,13 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks.algebra.actions.maps import DenseMaps, Maps, SparseMaps
+from weirdonetworks.algebra.actions.transforms import ImageTransform
 from weirdonetworks.algebra.arrays import Ints, at_least
-from weirdonetworks.algebra.groups import LISTED, PermutationGroup
-from weirdonetworks.algebra.maps import DenseMaps, Maps, SparseMaps
-from weirdonetworks.algebra.matrix_groups import MatrixGroup
-from weirdonetworks.algebra.permutations import compose, inverse
-from weirdonetworks.algebra.polynomials import Group as Group
-from weirdonetworks.algebra.transforms import ImageTransform
+from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup
+from weirdonetworks.algebra.groups.permutation_groups import LISTED, PermutationGroup
+from weirdonetworks.algebra.groups.permutations import compose, inverse
+from weirdonetworks.algebra.polynomials.rings import Group as Group
 
 # `[k, points]` for permutations, `[k, n, n]` for matrices, indices `[k]` into a list of transformations.
 Elements: TypeAlias = npt.NDArray[Any]

@@ -14,7 +14,7 @@ from weirdonetworks.algebra.actions.base import (
 )
 from weirdonetworks.algebra.actions.pairing import restricted
 from weirdonetworks.algebra.arrays import Ints
-from weirdonetworks.algebra.groups import PermutationGroup, direct_product
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup, direct_product
 
 
 def independent(one: PermutationAction, other: PermutationAction) -> PermutationAction:

@@ -17,12 +17,12 @@ from weirdonetworks.algebra.actions.base import (
     check_kind,
     unmoved,
 )
+from weirdonetworks.algebra.actions.transforms import ImageTransform
 from weirdonetworks.algebra.arrays import Ints, at_least
-from weirdonetworks.algebra.groups import PermutationGroup, symmetric_group, trivial_group
-from weirdonetworks.algebra.image_groups import image_dihedral, image_rotations
-from weirdonetworks.algebra.matrix_groups import MatrixGroup
-from weirdonetworks.algebra.permutations import inverse
-from weirdonetworks.algebra.transforms import ImageTransform
+from weirdonetworks.algebra.groups.image_groups import image_dihedral, image_rotations
+from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup, symmetric_group, trivial_group
+from weirdonetworks.algebra.groups.permutations import inverse
 
 # What `as_action` accepts.
 ActionLike: TypeAlias = Action | Group | ImageTransform | Iterable[ImageTransform]
@@ -93,7 +93,7 @@ def pixels(group: PermutationGroup | None = None, side: int | None = None) -> Pe
 def image_transforms(listed: Iterable[ImageTransform]) -> TransformAction:
     """Makes the action of a list of transformations of images of one size, which in general form no group.
 
-    >>> from weirdonetworks.algebra.transforms import rotation
+    >>> from weirdonetworks.algebra.actions.transforms import rotation
     >>> image_transforms([rotation(8, 8, 30 * step) for step in range(12)]).is_group
     False
     >>> image_transforms([rotation(8, 8, 90 * step) for step in range(4)]).is_group

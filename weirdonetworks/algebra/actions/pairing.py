@@ -17,8 +17,8 @@ from weirdonetworks.algebra.actions.base import (
 )
 from weirdonetworks.algebra.actions.kinds import regular
 from weirdonetworks.algebra.arrays import Ints
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.orbits import join
+from weirdonetworks.algebra.groups.orbits import join
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 
 WORDS = 20  # Random products of generators whose orders are compared.
 STARTS = 100  # The largest number of pairs of orbits to search for an equivariant map.

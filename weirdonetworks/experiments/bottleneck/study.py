@@ -10,7 +10,7 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weirdonetworks.algebra.transforms import rotation
+from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.bottleneck import CONTROL, BottleneckConfig
 from weirdonetworks.experiments.shared import digits, settings
 from weirdonetworks.lab import plots

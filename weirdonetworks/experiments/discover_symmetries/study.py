@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from weirdonetworks.algebra import image_dihedral
 from weirdonetworks.algebra.arrays import Ints, written
-from weirdonetworks.algebra.permutations import compose, inverse
+from weirdonetworks.algebra.groups.permutations import compose, inverse
 from weirdonetworks.experiments.discover_symmetries import DiscoverSymmetriesConfig
 from weirdonetworks.lab import plots, seeds
 from weirdonetworks.lab.config import RunOptions

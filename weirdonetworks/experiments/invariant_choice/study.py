@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from weirdonetworks.algebra import PermutationGroup, image_dihedral, image_rotations, monomials
-from weirdonetworks.algebra.orbits import Orbits
+from weirdonetworks.algebra.groups.orbits import Orbits
 from weirdonetworks.experiments.invariant_choice import InvariantChoiceConfig
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots

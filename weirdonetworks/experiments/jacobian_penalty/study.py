@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from weirdonetworks.algebra.transforms import rotation
+from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.jacobian_penalty import JacobianPenaltyConfig
 from weirdonetworks.experiments.jacobian_penalty.penalty import JacobianPenalty
 from weirdonetworks.experiments.shared import digits

@@ -4,7 +4,7 @@ usage: python -m weirdonetworks.experiments.permutation_note [--flag=value ...]
 
     python -m weirdonetworks.experiments.permutation_note --max_n=8
 
-The note is "Permutation-invariant neural networks" (YKY, 2019); its equations are in `algebra.note_equations`.
+The note is "Permutation-invariant neural networks" (YKY, 2019); its equations are in `algebra.weights.note_equations`.
 """
 
 import dataclasses

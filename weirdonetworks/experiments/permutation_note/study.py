@@ -7,7 +7,7 @@ import string
 from collections.abc import Sequence
 
 from weirdonetworks.algebra import monomials, symmetric_group
-from weirdonetworks.algebra.constraints import (
+from weirdonetworks.algebra.weights.constraints import (
     WeightOrbits,
     definition_equations,
     equivariant_weight_orbits,

@@ -12,7 +12,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from weirdonetworks.algebra.transforms import ImageTransform, rotation
+from weirdonetworks.algebra.actions.transforms import ImageTransform, rotation
 from weirdonetworks.experiments.projected_gradient import ProjectedGradientConfig, projection
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from weirdonetworks.algebra import image_rotations
-from weirdonetworks.algebra.transforms import rotation
+from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.shared import digits, letters, settings
 from weirdonetworks.lab import literals, plots
 from weirdonetworks.lab.config import RunOptions

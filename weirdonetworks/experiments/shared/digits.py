@@ -15,7 +15,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra import image_rotations
-from weirdonetworks.algebra.transforms import rotation
+from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets, transformed

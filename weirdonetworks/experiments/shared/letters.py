@@ -5,7 +5,7 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from weirdonetworks.algebra.transforms import affine
+from weirdonetworks.algebra.actions.transforms import affine
 from weirdonetworks.lab import seeds
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weirdonetworks.algebra import image_rotations
-from weirdonetworks.algebra.transforms import rotation
+from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.shared import comparison, digits
 from weirdonetworks.experiments.synchronous_mnist import SynchronousConfig
 from weirdonetworks.lab.config import RunOptions

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from weirdonetworks.algebra.permutations import inverse
+from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.experiments.topology import TopologyConfig, graph_layout
 from weirdonetworks.lab import plots, seeds
 from weirdonetworks.lab.config import RunOptions

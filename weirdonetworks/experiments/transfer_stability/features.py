@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
 
-from weirdonetworks.algebra.transforms import ImageTransform
+from weirdonetworks.algebra.actions.transforms import ImageTransform
 from weirdonetworks.experiments.transfer_stability.backbones import Backbone
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.records import files, runs

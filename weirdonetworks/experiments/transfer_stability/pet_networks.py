@@ -10,7 +10,7 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.transforms import ImageTransform, rotation
+from weirdonetworks.algebra.actions.transforms import ImageTransform, rotation
 from weirdonetworks.experiments.transfer_stability import TransferStabilityConfig, features
 from weirdonetworks.experiments.transfer_stability.backbones import Backbone
 from weirdonetworks.experiments.transfer_stability.deformations import RandomDeformation

@@ -3,9 +3,9 @@
 import tensorflow as tf
 
 from weirdonetworks.algebra.actions import ActionLike, LinearAction, Placement, as_action, items
+from weirdonetworks.algebra.actions.maps import SparseMaps
 from weirdonetworks.algebra.arrays import written
-from weirdonetworks.algebra.groups import LISTED, PermutationGroup
-from weirdonetworks.algebra.maps import SparseMaps
+from weirdonetworks.algebra.groups.permutation_groups import LISTED, PermutationGroup
 from weirdonetworks.nets.inputs import is_known
 from weirdonetworks.nets.orbits import drawn
 

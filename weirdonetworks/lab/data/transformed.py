@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.algebra.arrays import Ints
-from weirdonetworks.algebra.transforms import rotation
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.data.datasets import Dataset, Split, Standardisation
 from weirdonetworks.lab.errors import UsageError

@@ -10,7 +10,7 @@ import tensorflow as tf
 from weirdonetworks.algebra import exponent_table, fundamental_invariants, invariant_basis, monomials
 from weirdonetworks.algebra.actions import Action, Group, as_action
 from weirdonetworks.algebra.arrays import Ints, at_least, written
-from weirdonetworks.algebra.groups import PermutationGroup
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.nets.inputs import check_type, checked_choice, checked_sizes, flattened
 from weirdonetworks.nets.polynomial.monomial_layout import indices
 from weirdonetworks.nets.polynomial.monomial_parts import cut, gaussian_moments, products

@@ -11,7 +11,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least, written
-from weirdonetworks.algebra.polynomials import as_polynomial
+from weirdonetworks.algebra.polynomials.rings import as_polynomial
 from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import check_width, checked_sizes, flattened
 from weirdonetworks.nets.polynomial.monomial_layout import Layout, exponents, indices, real_ring

@@ -12,14 +12,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-from weirdonetworks.algebra import fields, modular, monomials
+from weirdonetworks.algebra import fields, modular
 from weirdonetworks.algebra.arrays import Ints, written
 from weirdonetworks.algebra.fields import NumberField
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.matrix_groups import MatrixGroup, exact_generators, exact_parts
-from weirdonetworks.algebra.orbits import Orbits
-from weirdonetworks.algebra.polynomials import Group, Polynomial, from_vector, polynomial_ring
-from weirdonetworks.algebra.substitution import symmetric_power
+from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup, exact_generators, exact_parts
+from weirdonetworks.algebra.groups.orbits import Orbits
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.algebra.polynomials import monomials
+from weirdonetworks.algebra.polynomials.rings import Group, Polynomial, from_vector, polynomial_ring
+from weirdonetworks.algebra.polynomials.substitution import symmetric_power
 
 WRITTEN = 2 * 10**7  # The largest number of exponents in polynomials, which are Python objects: gigabytes.
 

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import Ints, at_least, written
-from weirdonetworks.algebra.groups import symmetric_group
-from weirdonetworks.algebra.orbits import Orbits, join
-from weirdonetworks.algebra.weight_orbits import images, index_numbers, index_rows
+from weirdonetworks.algebra.groups.orbits import Orbits, join
+from weirdonetworks.algebra.groups.permutation_groups import symmetric_group
+from weirdonetworks.algebra.polynomials import monomials
+from weirdonetworks.algebra.weights.weight_orbits import images, index_numbers, index_rows
 
 ENTRIES = 10**8  # The largest dense matrix of equations: 800 MB, and a few copies while it is built.
 

@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks.algebra.actions.transforms import ImageTransform
 from weirdonetworks.algebra.arrays import Ints
-from weirdonetworks.algebra.permutations import inverse
-from weirdonetworks.algebra.transforms import ImageTransform
+from weirdonetworks.algebra.groups.permutations import inverse
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks.algebra.arrays import Ints, at_least, shown
-from weirdonetworks.algebra.orbits import Orbits, join
-from weirdonetworks.algebra.permutations import as_permutations
+from weirdonetworks.algebra.groups.orbits import Orbits, join
+from weirdonetworks.algebra.groups.permutations import as_permutations
 
 CHUNK = 2**18  # Rows processed at a time: a few megabytes.
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.matrix_groups import MatrixGroup, exact_generators, exact_parts
-from weirdonetworks.algebra.molien import molien_series
-from weirdonetworks.algebra.polynomials import (
+from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup, exact_generators, exact_parts
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.algebra.polynomials import monomials
+from weirdonetworks.algebra.polynomials.molien import molien_series
+from weirdonetworks.algebra.polynomials.rings import (
     Group,
     Polynomial,
     as_polynomial,
@@ -23,8 +23,8 @@ from weirdonetworks.algebra.polynomials import (
     polynomial_ring,
     to_vector,
 )
-from weirdonetworks.algebra.spaces import WRITTEN, spaces
-from weirdonetworks.algebra.substitution import substitute, symmetric_power
+from weirdonetworks.algebra.polynomials.spaces import WRITTEN, spaces
+from weirdonetworks.algebra.polynomials.substitution import substitute, symmetric_power
 
 SMALL = 1e-9  # In floating point, coefficients below this fraction of the largest count as zero.
 
@@ -36,7 +36,7 @@ def reynolds(polynomial: Any, group: Group) -> Polynomial:
     permutation groups each monomial becomes the mean of its orbit, without listing the group.
 
     >>> import sympy
-    >>> from weirdonetworks.algebra.groups import symmetric_group
+    >>> from weirdonetworks.algebra.groups.permutation_groups import symmetric_group
     >>> reynolds(sympy.Symbol("x0") ** 2, symmetric_group(3))
     1/3*x0**2 + 1/3*x1**2 + 1/3*x2**2
 
@@ -65,7 +65,7 @@ def is_invariant(polynomial: Any, group: Group) -> bool:
     """Tells whether a polynomial is invariant under the generators of a group; in floating point to 1e-9 relative.
 
     >>> import sympy
-    >>> from weirdonetworks.algebra.groups import cyclic_group
+    >>> from weirdonetworks.algebra.groups.permutation_groups import cyclic_group
     >>> x0, x1, x2 = sympy.symbols("x0:3")
     >>> is_invariant(x0 * x1 + x1 * x2 + x2 * x0, cyclic_group(3)), is_invariant(x0 * x1, cyclic_group(3))
     (True, False)
@@ -93,7 +93,7 @@ def invariant_basis(group: Group, degree: int) -> list[Polynomial]:
     of f(g x) = f(x) over the generators g, in reduced echelon form, computed modulo primes and proved exact (see
     `fields.kernel`). Their number is the coefficient of the Molien series.
 
-    >>> from weirdonetworks.algebra.groups import cyclic_group
+    >>> from weirdonetworks.algebra.groups.permutation_groups import cyclic_group
     >>> invariant_basis(cyclic_group(3), 2)
     [x0**2 + x1**2 + x2**2, x0*x1 + x0*x2 + x1*x2]
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from weirdonetworks.algebra import modular, monomials
+from weirdonetworks.algebra import modular
 from weirdonetworks.algebra.arrays import Ints
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.invariants import is_invariant
-from weirdonetworks.algebra.molien import molien_series
-from weirdonetworks.algebra.polynomials import Group, Polynomial, as_polynomial, polynomial_ring
-from weirdonetworks.algebra.quotients import Quotient
-from weirdonetworks.algebra.spaces import Spaces, field_of, spaces, split_primes
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.algebra.polynomials import monomials
+from weirdonetworks.algebra.polynomials.invariants import is_invariant
+from weirdonetworks.algebra.polynomials.molien import molien_series
+from weirdonetworks.algebra.polynomials.quotients import Quotient
+from weirdonetworks.algebra.polynomials.rings import Group, Polynomial, as_polynomial, polynomial_ring
+from weirdonetworks.algebra.polynomials.spaces import Spaces, field_of, spaces, split_primes
 
 ATTEMPTS = 300  # Random combinations tried for a primary invariant before giving up on it.
 PRIMES = 3  # Given primary invariants are rejected if the test fails modulo this many primes.
@@ -28,7 +29,7 @@ def primary_invariants(group: Group) -> list[Polynomial]:
     parameters is proved modulo a prime, and so exactly. That the product of degrees is minimal is not proved, as a
     random choice may fail; a smaller product would mean fewer secondary invariants.
 
-    >>> from weirdonetworks.algebra.groups import cyclic_group
+    >>> from weirdonetworks.algebra.groups.permutation_groups import cyclic_group
     >>> primary_invariants(cyclic_group(3))
     [x0 + x1 + x2, x0*x1 + x0*x2 + x1*x2, x0*x1*x2]
 
@@ -66,7 +67,7 @@ def secondary_invariants(group: Group, primary: Sequence[Any] | None = None) -> 
     Its numerator counts the secondary invariants s_j of each degree. They are chosen linearly independent modulo the
     ideal of the primary ones, which is checked modulo a prime and so holds exactly.
 
-    >>> from weirdonetworks.algebra.groups import cyclic_group
+    >>> from weirdonetworks.algebra.groups.permutation_groups import cyclic_group
     >>> secondary_invariants(cyclic_group(3))
     [1, x0**2*x2 + x0*x1**2 + x1*x2**2]
 

@@ -30,7 +30,7 @@ from weirdonetworks.algebra import (
     trivial_group,
 )
 from weirdonetworks.algebra.actions import as_action
-from weirdonetworks.algebra.transforms import rotation, shift
+from weirdonetworks.algebra.actions.transforms import rotation, shift
 
 QUARTERS = image_rotations(2, 2)
 SQUARE = image_dihedral(2, 2)

@@ -23,7 +23,7 @@ from weirdonetworks.algebra import (
     symmetric_group,
     trivial_group,
 )
-from weirdonetworks.algebra.constraints import constraints
+from weirdonetworks.algebra.weights.constraints import constraints
 
 Weights = list[npt.NDArray[Any]]
 LINEAR = PolynomialLayer(2, 2, degree=1)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra import enumerations, monomials
 from weirdonetworks.algebra.arrays import Ints, at_least, shown, written
-from weirdonetworks.algebra.orbits import Orbits, join
-from weirdonetworks.algebra.permutations import as_permutations, compose, inverse
+from weirdonetworks.algebra.groups import enumerations
+from weirdonetworks.algebra.groups.orbits import Orbits, join
+from weirdonetworks.algebra.groups.permutations import as_permutations, compose, inverse
+from weirdonetworks.algebra.polynomials import monomials
 
 LISTED = 50_000  # The default limit of `elements`: above 8!, and 300 MB on 784 points.
 
@@ -188,8 +189,7 @@ class PermutationGroup:
 
     def to_sympy(self) -> Any:
         """Converts the group to a SymPy `PermutationGroup`."""
-        from sympy.combinatorics import Permutation
-        from sympy.combinatorics import PermutationGroup as SymPyGroup
+        from sympy.combinatorics import Permutation, PermutationGroup as SymPyGroup
 
         return SymPyGroup([Permutation(row) for row in self._generators.tolist()])
 

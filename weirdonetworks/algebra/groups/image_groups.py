@@ -7,10 +7,10 @@ transformed image, flattened.
 
 import numpy as np
 
-from weirdonetworks.algebra import enumerations
 from weirdonetworks.algebra.arrays import Ints, at_least
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.permutations import inverse
+from weirdonetworks.algebra.groups import enumerations
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.algebra.groups.permutations import inverse
 
 
 def image_rotations(height: int, width: int, channels: int = 1) -> PermutationGroup:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from weirdonetworks.algebra import act, symmetric_group
-from weirdonetworks.algebra.constraints import (
+from weirdonetworks.algebra.weights.constraints import (
     LinearEquations,
     definition_equations,
     linear_equations,

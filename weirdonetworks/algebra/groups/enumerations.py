@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from weirdonetworks.algebra.arrays import Ints
-from weirdonetworks.algebra.orbits import join
+from weirdonetworks.algebra.groups.orbits import join
 
 CycleTypes: TypeAlias = Counter[tuple[int, ...]]
 

@@ -13,8 +13,9 @@ import itertools
 
 import numpy as np
 
-from weirdonetworks.algebra import modular, monomials
+from weirdonetworks.algebra import modular
 from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.polynomials import monomials
 
 LARGEST = 10**8  # The largest number of entries of the relations and of the map to the quotient: a gigabyte.
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from weirdonetworks.algebra import fields, modular
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.polynomials import Group, Polynomial
-from weirdonetworks.algebra.quotients import Quotient
-from weirdonetworks.algebra.spaces import Spaces, field_of, spaces, split_primes
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.algebra.polynomials.quotients import Quotient
+from weirdonetworks.algebra.polynomials.rings import Group, Polynomial
+from weirdonetworks.algebra.polynomials.spaces import Spaces, field_of, spaces, split_primes
 
 
 def fundamental_invariants(group: Group, max_degree: int | None = None) -> list[Polynomial]:
@@ -27,7 +27,7 @@ def fundamental_invariants(group: Group, max_degree: int | None = None) -> list[
     generators modulo the prime lift to generators. That none is redundant is proved over the field of the group, by the
     rank of the products of generators of lower degree.
 
-    >>> from weirdonetworks.algebra.groups import symmetric_group
+    >>> from weirdonetworks.algebra.groups.permutation_groups import symmetric_group
     >>> fundamental_invariants(symmetric_group(3))
     [x0 + x1 + x2, x0*x1 + x0*x2 + x1*x2, x0*x1*x2]
 

@@ -14,19 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks.algebra.arrays import Ints
-from weirdonetworks.algebra.groebner_process import groebner
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.note_equations import (
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.algebra.groups.permutations import inverse
+from weirdonetworks.algebra.polynomials.groebner_process import groebner
+from weirdonetworks.algebra.polynomials.rings import Polynomial
+from weirdonetworks.algebra.weights.note_equations import (
     LinearEquations,
     definition_equations,
     linear_equations,
     ordered_quadratic_equations,
     quadratic_equations,
 )
-from weirdonetworks.algebra.permutations import inverse
-from weirdonetworks.algebra.polynomials import Polynomial
-from weirdonetworks.algebra.symbolic_network import PolynomialLayer, PolynomialNetwork
-from weirdonetworks.algebra.weight_orbits import WeightOrbits, equivariant_weight_orbits
+from weirdonetworks.algebra.weights.symbolic_network import PolynomialLayer, PolynomialNetwork
+from weirdonetworks.algebra.weights.weight_orbits import WeightOrbits, equivariant_weight_orbits
 
 __all__ = [
     "Constraints",
@@ -104,7 +104,7 @@ class Constraints:
     def matrix(self) -> Ints:
         """Returns the coefficients of linear equations, `[equations, weights]`, columns in the order of `weights_ring`.
 
-        >>> from weirdonetworks.algebra.groups import symmetric_group
+        >>> from weirdonetworks.algebra.groups.permutation_groups import symmetric_group
         >>> network = PolynomialNetwork([PolynomialLayer(2, 2, degree=1)])
         >>> constraints(network, symmetric_group(2)).matrix().tolist()
         [[0, 1, -1, 0], [1, 0, 0, -1]]
@@ -167,7 +167,7 @@ def constraints(network: PolynomialNetwork, group: PermutationGroup, kind: str =
     ("invariant"). As monomials are linearly independent, the network obeys the law if and only if its weights satisfy
     the equations.
 
-    >>> from weirdonetworks.algebra.groups import symmetric_group
+    >>> from weirdonetworks.algebra.groups.permutation_groups import symmetric_group
     >>> network = PolynomialNetwork([PolynomialLayer(2, 2, degree=1)])
     >>> found = constraints(network, symmetric_group(2))
     >>> found.equations

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import at_least, written
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.matrix_groups import MatrixGroup, exact_parts, residues
-from weirdonetworks.algebra.polynomials import Group, Polynomial
+from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup, exact_parts, residues
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.algebra.polynomials import monomials
+from weirdonetworks.algebra.polynomials.rings import Group, Polynomial
 
 COUNTED = 10**8  # The largest number of monomials whose orbits are counted for groups too large to list.
 
@@ -23,7 +23,7 @@ def molien_series(group: Group, max_degree: int) -> list[int]:
 
     For a permutation group they are also the numbers of orbits of multisets of d points (Burnside).
 
-    >>> from weirdonetworks.algebra.groups import cyclic_group, symmetric_group
+    >>> from weirdonetworks.algebra.groups.permutation_groups import cyclic_group, symmetric_group
     >>> molien_series(cyclic_group(4), 6)
     [1, 1, 3, 5, 10, 14, 22]
     >>> molien_series(symmetric_group(784), 6)  # Numbers of partitions of 0, ..., 6.
@@ -50,7 +50,7 @@ def molien_series(group: Group, max_degree: int) -> list[int]:
 def cycle_types(group: PermutationGroup) -> dict[tuple[int, ...], int]:
     """Counts the elements of each cycle type of a permutation group.
 
-    >>> from weirdonetworks.algebra.groups import symmetric_group
+    >>> from weirdonetworks.algebra.groups.permutation_groups import symmetric_group
     >>> cycle_types(symmetric_group(3))
     {(3,): 2, (2, 1): 3, (1, 1, 1): 1}
 
@@ -77,7 +77,7 @@ def cycle_index(group: PermutationGroup) -> Polynomial:
 
     Substituting s_k = 1 / (1 - t^k) gives the Molien series.
 
-    >>> from weirdonetworks.algebra.groups import symmetric_group
+    >>> from weirdonetworks.algebra.groups.permutation_groups import symmetric_group
     >>> cycle_index(symmetric_group(3))
     1/6*s1**3 + 1/2*s1*s2 + 1/3*s3
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.matrix_groups import MatrixGroup
+from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 
 # The rotation by 120 degrees about (1, 1, 1): x to y to z to x.
 _TURN_CORNER = [[0, 0, 1], [1, 0, 0], [0, 1, 0]]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import Ints, at_least, written
-from weirdonetworks.algebra.polynomials import Polynomial
-from weirdonetworks.algebra.weight_orbits import index_rows, inputs_of
+from weirdonetworks.algebra.polynomials import monomials
+from weirdonetworks.algebra.polynomials.rings import Polynomial
+from weirdonetworks.algebra.weights.weight_orbits import index_rows, inputs_of
 
 EXPANDED = 10**8  # The largest number of exponents in products of weights: ten seconds, up to two gigabytes.
 

@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.algebra.fields import Exact, NumberField
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.matrix_groups import MatrixGroup
+from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.algebra.polynomials import monomials
 
 Group: TypeAlias = PermutationGroup | MatrixGroup
 Polynomial: TypeAlias = Any  # sympy.polys.rings.PolyElement; SymPy is imported on use.
@@ -25,7 +25,7 @@ Polynomial: TypeAlias = Any  # sympy.polys.rings.PolyElement; SymPy is imported 
 def polynomial_ring(group: Group) -> Any:
     """Returns the SymPy ring of the polynomials of a group: in x0, ..., x{n-1}, over the field of its entries.
 
-    >>> from weirdonetworks.algebra.groups import cyclic_group
+    >>> from weirdonetworks.algebra.groups.permutation_groups import cyclic_group
     >>> ring = polynomial_ring(cyclic_group(3))
     >>> x0, x1, x2 = ring.gens
     >>> (x0 + x1) ** 2
@@ -71,7 +71,7 @@ def as_polynomial(polynomial: Any, ring: Any) -> Polynomial:
 def exponent_table(polynomials: Iterable[Polynomial]) -> tuple[Ints, npt.NDArray[Any]]:
     """Converts polynomials to arrays: f_k(x) = sum_m coefficients[k, m] x^exponents[m].
 
-    >>> from weirdonetworks.algebra.groups import cyclic_group
+    >>> from weirdonetworks.algebra.groups.permutation_groups import cyclic_group
     >>> x0, x1 = polynomial_ring(cyclic_group(2)).gens
     >>> exponents, coefficients = exponent_table([x0 + x1, x0 * x1 / 2])
     >>> exponents.tolist(), coefficients.tolist()

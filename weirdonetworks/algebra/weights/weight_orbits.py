@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.actions import PermutationAction, as_action, paired
 from weirdonetworks.algebra.arrays import Ints, at_least, written
-from weirdonetworks.algebra.groups import PermutationGroup
-from weirdonetworks.algebra.orbits import Orbits, join
+from weirdonetworks.algebra.groups.orbits import Orbits, join
+from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.algebra.polynomials import monomials
 
 MOST = 10**8  # The largest number of weights: a few arrays of 800 MB.
 
@@ -44,7 +44,7 @@ class WeightOrbits:
     def representatives(self) -> list[tuple[int, tuple[int, ...]]]:
         """Lists the first weight of each class, as its output and the inputs that it multiplies, without the constant.
 
-        >>> from weirdonetworks.algebra.groups import symmetric_group
+        >>> from weirdonetworks.algebra.groups.permutation_groups import symmetric_group
         >>> equivariant_weight_orbits(symmetric_group(3), symmetric_group(3), 2).representatives()
         [(0, (0, 0)), (0, (0, 1)), (0, (1, 1)), (0, (1, 2))]
         """
@@ -70,7 +70,7 @@ def equivariant_weight_orbits(
     dimension of the space of equivariant maps. With redundant indices equal weights are sufficient and lose no
     function, but not necessary: only the sum of the weights of each monomial matters. The group is not listed.
 
-    >>> from weirdonetworks.algebra.groups import symmetric_group, trivial_group
+    >>> from weirdonetworks.algebra.groups.permutation_groups import symmetric_group, trivial_group
     >>> found = equivariant_weight_orbits(symmetric_group(3), symmetric_group(3), 1)
     >>> found.orbits.labels.tolist()
     [[0, 1, 1], [1, 0, 1], [1, 1, 0]]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.algebra.fields import Exact, NumberField
+from weirdonetworks.algebra.polynomials import monomials
 
 
 def symmetric_power(

@@ -1,0 +1,1 @@
+"""Monomials and polynomials of a group's coordinates: invariants, their generators, and how many there are."""
