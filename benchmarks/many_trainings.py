@@ -79,10 +79,10 @@ def train(widths: Sequence[int], execution: str, options: Mapping[str, Any], fin
 
     from weirdonetworks.lab.config import RunOptions, StudyConfig
     from weirdonetworks.lab.data import datasets
-    from weirdonetworks.lab.training import loop, objectives, study
+    from weirdonetworks.lab.training import objectives, study
 
     data = datasets.load("MNIST").cut(options["examples"])
-    splits = loop.residents(data)
+    splits = data.residents
     config = StudyConfig(epochs=1, batch_size=100, execution=execution)
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -10,7 +10,7 @@ from weight_symmetry.masking import Plan
 from weight_symmetry.model_trials import ModelTrial
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.records import runs
-from weirdonetworks.lab.training import loop, trials
+from weirdonetworks.lab.training import trials
 
 C = TypeVar("C", bound=ModelConfig)
 
@@ -33,7 +33,7 @@ def run(driver: str, config: C, options: TrialOptions, make_plan: Callable[[C], 
     """
     data = datasets.configured(config, options.data_dir)
     config = config.fitted(data.train.images[0].size, len(data.classes))
-    splits = loop.residents(data)
+    splits = data.residents
     number = options.num_trials
     must_exist = number == 1 and not options.start_missing
     chosen = [

@@ -19,34 +19,25 @@ MODELS = {
 }
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Receives the figures that are saved."""
-    figures: list[Figure] = []
-    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
-    return figures
+def draw(models: dict[str, Stability] = MODELS, *options: Any) -> Figure:
+    return stability_plots.compared(models, *options)
 
 
-def draw(drawn: list[Figure], models: dict[str, Stability] = MODELS, *options: Any) -> Figure:
-    stability_plots.save(pathlib.Path("stability.png"), models, *options)
-    return drawn[-1]
-
-
-def test_accuracy_is_drawn_in_percent_by_transformation(drawn: list[Figure]) -> None:
-    left = draw(drawn, MODELS, ANGLES, "rotation (degrees)").axes[0]
+def test_accuracy_is_drawn_in_percent_by_transformation() -> None:
+    left = draw(MODELS, ANGLES, "rotation (degrees)").axes[0]
     lines = [np.asarray(line.get_xydata()).tolist() for line in left.get_lines()]
     assert lines == [[[0, 100], [90, 25], [180, 50]], [[0, 75], [90, 75], [180, 75]]]
     assert left.get_xlabel() == "rotation (degrees)"
 
 
-def test_transformations_without_places_are_numbered(drawn: list[Figure]) -> None:
-    left = draw(drawn).axes[0]
+def test_transformations_without_places_are_numbered() -> None:
+    left = draw().axes[0]
     assert [list(line.get_xdata()) for line in left.get_lines()] == [[0, 1, 2]] * 2
     assert all(float(tick).is_integer() for tick in left.get_xticks())
 
 
-def test_the_share_of_inputs_up_to_each_variance(drawn: list[Figure]) -> None:
-    right = draw(drawn).axes[1]
+def test_the_share_of_inputs_up_to_each_variance() -> None:
+    right = draw().axes[1]
     dense, invariant = right.get_lines()
     np.testing.assert_allclose(dense.get_xdata(), [0.1, 0.1, 0.2, 0.4])
     np.testing.assert_allclose(dense.get_ydata(), [0, 100 / 3, 200 / 3, 100])
@@ -56,41 +47,42 @@ def test_the_share_of_inputs_up_to_each_variance(drawn: list[Figure]) -> None:
     assert right.get_xscale() == "log" and 0 < right.get_xlim()[0] < 1e-16
 
 
-def test_each_model_is_named_once(drawn: list[Figure]) -> None:
-    (legend,) = draw(drawn).legends
+def test_each_model_is_named_once() -> None:
+    figure = draw()
+    (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["dense", "invariant"]
-    colours = [[line.get_color() for line in axes.get_lines()] for axes in drawn[-1].axes]
+    colours = [[line.get_color() for line in axes.get_lines()] for axes in figure.axes]
     assert colours == [list(plots.COLOURS[:2])] * 2
 
 
-def test_more_models_than_colours_are_told_apart(drawn: list[Figure]) -> None:
+def test_more_models_than_colours_are_told_apart() -> None:
     models = {str(index): MODELS["dense"] for index in range(10)}
-    lines = draw(drawn, models).axes[1].get_lines()
+    lines = draw(models).axes[1].get_lines()
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 10
 
 
-def test_a_model_without_accuracy_keeps_its_colour(drawn: list[Figure]) -> None:
+def test_a_model_without_accuracy_keeps_its_colour() -> None:
     models = {"autoencoder": Stability(np.ones(2), np.ones(2)), **MODELS}
-    left, right = draw(drawn, models).axes
+    left, right = draw(models).axes
     assert [line.get_color() for line in left.get_lines()] == list(plots.COLOURS[1:3])
     assert len(right.get_lines()) == 3
-    assert len(draw(drawn, {"autoencoder": Stability(np.ones(2), np.ones(2))}).axes) == 1
+    assert len(draw({"autoencoder": Stability(np.ones(2), np.ones(2))}).axes) == 1
 
 
 def test_a_picture_is_written(tmp_path: pathlib.Path) -> None:
-    stability_plots.save(tmp_path / "stability.png", MODELS, ANGLES)
+    plots.save(stability_plots.compared(MODELS, ANGLES), tmp_path / "stability.png")
     pixels = matplotlib.image.imread(tmp_path / "stability.png")
     assert pixels.shape[1] > 2 * pixels.shape[0] > 400
     assert pixels[..., :3].std() > 0.05
 
 
-def test_what_cannot_be_drawn_is_refused(drawn: list[Figure]) -> None:
+def test_what_cannot_be_drawn_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        draw(drawn, {})
+        draw({})
     with pytest.raises(
         ValueError, match=r"at of shape \(2,\) must have a coordinate for each of the 3 transformations of d"
     ):
-        draw(drawn, MODELS, [0.0, 1.0])
+        draw(MODELS, [0.0, 1.0])
 
 
 OUTPUTS = np.array([[[0.9, 0.1], [0.6, 0.4]], [[0.4, 0.6], [0.7, 0.3]], [[0.8, 0.2], [0.8, 0.2]]])

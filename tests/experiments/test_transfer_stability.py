@@ -134,11 +134,11 @@ def test_nothing_is_taken_from_other_data_or_weights(tmp_path: pathlib.Path) -> 
     split = Split(images, np.arange(8, dtype=np.int32) % 2)
     flipped = Split(images, 1 - split.labels)
     data = Dataset("pets", split, split, ("cat", "dog"), Standardisation.of(images))
-    config = TransferStabilityConfig(copies=2, step=180, num_trials=2)
     trained = []
 
     class Opened:
         directory = tmp_path
+        config = TransferStabilityConfig(copies=2, step=180, num_trials=2)
 
         def trials(self, trainings: list[Training]) -> None:
             (name,) = {each.name for each in trainings}
@@ -148,7 +148,7 @@ def test_nothing_is_taken_from_other_data_or_weights(tmp_path: pathlib.Path) -> 
     def features_after(digest: str, data: Dataset) -> set[str]:
         backbone = Backbone("means", 8, lambda images: images[:, 0, 0], 0, digest)
         with pytest.raises(KeyboardInterrupt):
-            pet_networks.transferred(Opened(), backbone, data, data.test[:2], config)
+            pet_networks.transferred(Opened(), backbone, data, data.test[:2])
         return {path.name for path in tmp_path.glob("features-*")}
 
     first, *others = (

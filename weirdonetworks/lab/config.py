@@ -41,8 +41,8 @@ def setting(
       short: A short name for the flag.
       alias: Another name for the flag.
       positional: Whether it is a positional argument rather than a flag; then a string, and `REQUIRED`.
-      affects: `training`, and so the run's id; `measuring`, what is measured of a training; or `nothing` that is
-        recorded, such as the folder of runs.
+      affects: `training`, and so the run's id; `measuring`, what is measured of a training, or which trainings a study
+        has, such as a list with an entry for each; or `nothing` that is recorded, such as the folder of runs.
     """
     metadata: dict[str, Any] = {"help": help_text, "choices": choices, "range": (minimum, maximum)}
     metadata |= {

@@ -3,16 +3,28 @@
 An experiment is a package. Its `__init__` holds the settings, a class derived from `Config`, and imports nothing heavy,
 so that flags are answered at once; its module `study` imports whatever it needs and holds the steps:
 
-    run(study, config, options)     trains, measures, and ends with `study.finish(results, draw)`
-    train, measure, ...             the parts of `run`
-    draw(found)                     plots the results
-    table(found)                    yields the texts to print, most of them tables
+    run(study)              trains, measures, and ends with `study.finish(results, draw)`
+    train, measure, ...     the parts of `run`
+    draw(found)             plots the results
+    table(found)            yields the texts to print, most of them tables
 """
 
 import importlib
 
-from weirdonetworks.lab import startup
+from weirdonetworks.lab import flags, startup
 from weirdonetworks.lab.config import Config, RunOptions
+
+
+def launch(package: str) -> None:
+    """Runs an experiment with the flags of the command line.
+
+    Args:
+      package: The experiment; it defines one class derived from `Config`, its settings.
+    """
+    defined = vars(importlib.import_module(package)).values()
+    classes = [each for each in defined if isinstance(each, type) and issubclass(each, Config)]
+    (settings,) = (each for each in classes if each.__module__ == package)
+    flags.run(main, settings, RunOptions)
 
 
 def main(config: Config, options: RunOptions) -> None:
@@ -30,6 +42,6 @@ def main(config: Config, options: RunOptions) -> None:
     config = config.resolved()
     with open_study(package.rpartition(".")[2], config, options) as study:
         if not study.is_finished:
-            steps.run(study, config, options)
+            steps.run(study)
         for text in steps.table(study.results):
             print(f"\n{text}")

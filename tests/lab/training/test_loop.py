@@ -48,7 +48,7 @@ class Network(snt.Module):
 
 @pytest.fixture(scope="module")
 def splits(digits: Dataset) -> dict[str, Resident]:
-    return loop.residents(digits)
+    return digits.residents
 
 
 def make_trainer(data: Dataset, splits: dict[str, Resident], config: TrainingConfig = CONFIG, seed: int = 0) -> Trainer:
@@ -255,7 +255,7 @@ def test_only_the_last_checkpoint_is_kept(whole: tuple[runs.Run, Trainer, list[i
 
 def test_there_need_be_no_validation(digits: Dataset, tmp_path: pathlib.Path) -> None:
     data = dataclasses.replace(digits, validation=None)
-    splits = loop.residents(data)
+    splits = data.residents
     assert {name: len(split) for name, split in splits.items()} == {"train": 500, "test": 200}
     config = dataclasses.replace(CONFIG, epochs=1)
     run = fit(tmp_path, make_trainer(data, splits, config), splits, config)

@@ -17,7 +17,7 @@ from weirdonetworks.lab import plots
 from weirdonetworks.lab.config import RunOptions, StudyConfig, setting
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.training import loop, objectives, state, study
+from weirdonetworks.lab.training import objectives, state, study
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.trainer import Resident
 
@@ -27,7 +27,7 @@ CONFIG = StudyConfig(epochs=2, batch_size=100, execution="graph")
 
 @pytest.fixture(scope="module")
 def splits(digits: Dataset) -> dict[str, Resident]:
-    return loop.residents(digits)
+    return digits.residents
 
 
 def make() -> snt.Module:
@@ -314,6 +314,29 @@ def test_one_trial_more_trains_that_one_alone(once: pathlib.Path, digits: Datase
     assert files_of(first) == before and len(list(directory.glob("linear-*"))) == 2
 
 
+@dataclasses.dataclass(frozen=True)
+class Listed(StudyConfig):
+    """A study with a training for each entry of a list."""
+
+    strengths: tuple[float, ...] = setting((0.5,), "What is trained.", affects="measuring")
+
+
+def test_one_entry_more_of_a_list_trains_that_one_alone(digits: Dataset, tmp_path: pathlib.Path) -> None:
+    def trained(*strengths: float) -> study.Study[Listed]:
+        config = Listed(epochs=1, batch_size=100, execution="graph", strengths=strengths)
+        with study.open_study("listed", config, RunOptions(experiment_dir=str(tmp_path))) as opened:
+            # All of one name: the entry alone tells them apart.
+            each = [opened.repeat("linear", make, digits, entry={"strength": strength}) for strength in strengths]
+            opened.finish({"directories": [str(one.directory) for (one,) in each]})
+        return opened
+
+    (first,) = trained(0.5).results["directories"]
+    before = files_of(pathlib.Path(first))
+    same, other = trained(0.5, 0.7).results["directories"]
+    assert same == first != other and files_of(pathlib.Path(first)) == before
+    assert json.loads((pathlib.Path(other) / "config.json").read_text())["strength"] == 0.7
+
+
 def test_another_width_is_another_study(once: pathlib.Path) -> None:
     ten, twelve = (Measured(width=width, examined=width) for width in (10, 12))
     assert ten.affecting("training") != twelve.affecting("training")
@@ -381,7 +404,7 @@ def test_trials_on_other_data_each_are_not_one_program(
 ) -> None:
     config = Measured(epochs=1, batch_size=100, execution="graph", num_trials=2, trials_backend="batched")
     trials = linear(digits, splits, config)
-    trials[1].data = loop.residents(digits)
+    trials[1].data = dataclasses.replace(digits).residents
     with (
         pytest.raises(UsageError, match=r"must have trials on the same data, .*: pass --trials_backend=threads"),
         study.open_study("measured", config, RunOptions(experiment_dir=str(tmp_path))) as opened,

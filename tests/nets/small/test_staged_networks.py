@@ -9,7 +9,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.training import loop, objectives
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.optimizers import Adam, Momentum, Optimizer
 from weirdonetworks.lab.training.trainer import Trainer
 from weirdonetworks.nets.small.staged_networks import (
@@ -110,7 +110,7 @@ def test_nothing_is_dropped_in_what_is_frozen(kind: type[StagedNetwork]) -> None
 
 def trained(network: StagedNetwork, digits: Dataset, optimizer: Optimizer) -> None:
     objective = objectives.classification(network, digits.standardisation, ("is_training", "seed"))
-    train = loop.residents(digits)["train"]
+    train = digits.residents["train"]
     trainer = Trainer(network, optimizer, lambda _: objective, train, batch_size=100, execution="graph")
     trainer.epoch(np.arange(500), np.full(5, 0.05), SEED)
 

@@ -19,7 +19,7 @@ class AllActivationsConfig(StudyConfig):
     """Settings of the experiment."""
 
     epochs: int = setting(10, "Passes over the training data.", minimum=1)
-    activations: tuple[str, ...] = setting((), "Names of activation functions; all if empty.")
+    activations: tuple[str, ...] = setting((), "Names of activation functions; all if empty.", affects="measuring")
     units: int = setting(
         64, f"Units of each hidden layer where outputs are concatenated; divisible by {GROUP}.", minimum=GROUP
     )

@@ -8,28 +8,24 @@ from matplotlib.figure import Figure
 
 from weirdonetworks.experiments.all_activations import GROUP, AllActivationsConfig
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.data import datasets
-from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.data.datasets import Dataset, Resident
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, objectives
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.study import Study, Trained, Training, final, percent, spread
-from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.nets.small.activation_mlp import AllActivations
 
 ALL = {"concat": "all_concat", "sum": "all_sum"}  # The networks that have all activations, by reduction.
 MEASURED = 10_000  # The training images over which an activation's mean is taken.
 
 
-def run(study: Study, config: AllActivationsConfig, options: RunOptions) -> None:
+def run(study: Study[AllActivationsConfig]) -> None:
     """Trains the networks and measures them."""
-    data = datasets.configured(config, options.data_dir)
-    splits = loop.residents(data)
+    config, data = study.config, study.load()
     hidden_sizes = _hidden_sizes(config, data.train.images[0].size, len(data.classes))
-    trained = {name: train(study, name, sizes, data, splits, config) for name, sizes in hidden_sizes.items()}
-    some = data.standardisation(splits["train"].images[:MEASURED])
+    trained = {name: train(study, name, sizes, data) for name, sizes in hidden_sizes.items()}
+    some, test = data.standardisation(data.residents["train"].images[:MEASURED]), data.residents["test"]
     study.finish(
         {
             "parameters": {name: each[0].parameters for name, each in trained.items()},
@@ -38,7 +34,7 @@ def run(study: Study, config: AllActivationsConfig, options: RunOptions) -> None
             "weights": {reduce: _weights(trained[name][0]) for reduce, name in ALL.items()},
             "without": {
                 reduce: {
-                    each: spread([_accuracy_without(each, one, some, splits["test"]) for one in trained[name]])
+                    each: spread([_accuracy_without(each, one, some, test) for one in trained[name]])
                     for each in config.activations
                 }
                 for reduce, name in ALL.items()
@@ -48,31 +44,25 @@ def run(study: Study, config: AllActivationsConfig, options: RunOptions) -> None
     )
 
 
-def train(
-    study: Study,
-    name: str,
-    hidden_sizes: Sequence[int],
-    data: Dataset,
-    splits: Mapping[str, Resident],
-    config: AllActivationsConfig,
-) -> list[Trained]:
+def train(study: Study[AllActivationsConfig], name: str, hidden_sizes: Sequence[int], data: Dataset) -> list[Trained]:
     """Trains one of the networks, with all activations or with the one it is named after."""
-    names = config.activations if name in ALL.values() else (name,)
+    names = study.config.activations if name in ALL.values() else (name,)
     reduce = "sum" if name == ALL["sum"] else "concat"
 
     def training(trial: AllActivationsConfig) -> Training:
         return Training(
             name,
             lambda: AllActivations(hidden_sizes, len(data.classes), names, reduce, trial.random_seed),
-            lambda made: objectives.classification(made, data.standardisation),
-            splits,
+            objectives.classifier(data),
+            data.residents,
             trial,
+            {"activations": names, "hidden_sizes": hidden_sizes},
             hooks=lambda made: [
                 Following(lambda: {f"weight/{key}": size for key, size in made.given_weights().items()})
             ],
         )
 
-    return study.trials([training(trial) for trial in config.trials()])
+    return study.trials([training(trial) for trial in study.config.trials()])
 
 
 def _weights(trained: Trained) -> list[dict[str, float]]:

@@ -14,11 +14,8 @@ from matplotlib.figure import Figure
 from weirdonetworks import extras
 from weirdonetworks.experiments.autoencoder import AutoencoderConfig
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
 from weirdonetworks.measure.neighbours import nearest_labels
@@ -40,17 +37,16 @@ class Reconstructed:
     labels: npt.NDArray[np.int32]
 
 
-def run(study: Study, config: AutoencoderConfig, options: RunOptions) -> None:
+def run(study: Study[AutoencoderConfig]) -> None:
     """Trains the networks and measures them."""
-    if options.dump_json:
+    if study.options.dump_json:
         import_manifold()
-    data = datasets.configured(config, options.data_dir)
+    config, data = study.config, study.load()
     trained = study.repeat(
         "autoencoder",
         lambda: Autoencoder(config.code_size),
+        data,
         lambda made: reconstruction(made, data.standardisation),
-        loop.residents(data),
-        config,
     )
     results = {
         "parameters": trained[0].parameters,

@@ -24,7 +24,11 @@ class BottleneckConfig(settings.DigitsConfig):
 
     epochs: int = setting(10, "Passes over the training data.", minimum=1)
     betas: tuple[float, ...] = setting(
-        (0.0, 1e-4, 1e-3, 0.01, 0.1), "Weights beta of the rate in the loss, per nat.", minimum=0.0, may_be_empty=False
+        (0.0, 1e-4, 1e-3, 0.01, 0.1),
+        "Weights beta of the rate in the loss, per nat.",
+        minimum=0.0,
+        may_be_empty=False,
+        affects="measuring",
     )
     hidden_sizes: tuple[int, ...] = setting(
         (256, 128), "The widths of the layers before the bottleneck.", minimum=1, may_be_empty=False

@@ -14,14 +14,12 @@ from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.bottleneck import CONTROL, BottleneckConfig
 from weirdonetworks.experiments.shared import digits, settings
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, objectives
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
-from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.stability import outputs_over
 from weirdonetworks.nets.small.variational_bottleneck import VariationalBottleneck
 
@@ -29,38 +27,30 @@ TURNS = {"upright": settings.UPRIGHT, "turned": 1}  # Digits are rotated by rand
 SHARES = (1, 2, 5, 10, 20, 50, 100)  # Marked on the axes, in percent.
 
 
-def run(study: Study, config: BottleneckConfig, options: RunOptions) -> None:
+def run(study: Study[BottleneckConfig]) -> None:
     """Trains the networks and measures them."""
-    upright = digits.load(config, options)
+    config, upright = study.config, digits.load(study)
     pixel_share, shares = measure(upright, config)
     trained_on: dict[str, Any] = {}
     for turns, step in TURNS.items():
         data = transformed.turned(upright, step, config.data_seed)
-        splits = loop.residents(data)
         trained_on[turns] = {}
         for name, beta in config.prices().items():
-            trained = train(study, f"{name}_{turns}".replace(" ", "_"), data, splits, beta, config)
+            trained = train(study, f"{name}_{turns}", data, beta)
             keys = ("test_accuracy", "test_rate")
             measured = [{**{key: each.final[key] for key in keys}, **shares(each.network)} for each in trained]
             trained_on[turns][name] = spreads(measured)
     study.finish({"pixel_share": pixel_share, "trained_on": trained_on}, draw)
 
 
-def train(
-    study: Study,
-    name: str,
-    data: Dataset,
-    splits: Mapping[str, Resident],
-    beta: float | None,
-    config: BottleneckConfig,
-) -> list[Trained]:
+def train(study: Study[BottleneckConfig], name: str, data: Dataset, beta: float | None) -> list[Trained]:
     """Trains a classifier at one value of beta; None for the control without noise."""
     return study.repeat(
         name,
-        lambda: network(config, len(data.classes), with_noise=beta is not None),
+        lambda: network(study.config, len(data.classes), with_noise=beta is not None),
+        data,
         lambda made: objective(made, data.standardisation, beta or 0.0),
-        splits,
-        config,
+        entry={"beta": beta},
     )
 
 

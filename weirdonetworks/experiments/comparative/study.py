@@ -10,15 +10,11 @@ from matplotlib.figure import Figure
 
 from weirdonetworks.experiments.comparative import ComparativeConfig
 from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset, Split
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
-from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.neighbours import nearest_labels
 from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
 
@@ -27,16 +23,15 @@ NEIGHBOURS = {"k_nearest": "k nearest", "nearest": "nearest"}
 QUERIES = 100  # Test images per batch, each compared with all stored examples.
 
 
-def run(study: Study, config: ComparativeConfig, options: RunOptions) -> None:
+def run(study: Study[ComparativeConfig]) -> None:
     """Trains the networks and measures them."""
-    data = datasets.configured(config, options.data_dir)
+    config, data = study.config, study.load()
     fewest = np.bincount(data.train.labels, minlength=len(data.classes)).min()
     if max(config.stored) > fewest:
         raise UsageError(
             f"stored (={max(config.stored)}) must be at most {fewest}, the training images of the rarest class."
         )
-    splits = loop.residents(data)
-    trained = {name: train(study, name, data, splits, config) for name in NETWORKS}
+    trained = {name: train(study, name, data) for name in NETWORKS}
     stored = [str(k) for k in dict.fromkeys(config.stored)]
     accuracies: dict[str, dict[str, list[float]]] = {name: {k: [] for k in stored} for name in (*NETWORKS, *NEIGHBOURS)}
     for number, trial in enumerate(config.trials()):
@@ -60,16 +55,14 @@ def run(study: Study, config: ComparativeConfig, options: RunOptions) -> None:
     )
 
 
-def train(
-    study: Study, name: str, data: Dataset, splits: Mapping[str, Resident], config: ComparativeConfig
-) -> list[Trained]:
+def train(study: Study[ComparativeConfig], name: str, data: Dataset) -> list[Trained]:
     """Trains the `symmetric` or the `ordered` network."""
+    sizes = study.config.code_sizes, study.config.head_sizes
     return study.repeat(
         name,
-        lambda: ComparativeMLP(config.code_sizes, config.head_sizes, is_symmetric=name == "symmetric"),
+        lambda: ComparativeMLP(*sizes, is_symmetric=name == "symmetric"),
+        data,
         lambda network: comparison(network, data.standardisation),
-        splits,
-        config,
     )
 
 
@@ -156,8 +149,7 @@ def draw(found: Mapping[str, Any]) -> Figure:
         label = NEIGHBOURS.get(name, f"{name} network")
         plots.error_bars(classified, found["stored"], by_k.values(), marker="o", label=label)
     classified.set(title="test accuracy as a classifier", xlabel="stored examples a class", ylabel="%", xscale="log")
-    classified.set_xticks(found["stored"], labels=list(map(str, found["stored"])), minor=False)
-    classified.minorticks_off()
+    plots.label_ticks(classified, found["stored"])
     classified.legend()
     return figure
 

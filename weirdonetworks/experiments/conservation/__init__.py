@@ -24,7 +24,9 @@ class ConservationConfig(settings.DigitsConfig):
 
     epochs: int = setting(1, "Passes over the training data at the greatest learning rate.", minimum=1)
     learning_rate: float = setting(0.1, "The greatest learning rate.", minimum=1e-30, short="lr")
-    halvings: int = setting(4, "Number of times the rate is halved and the epochs doubled.", minimum=1)
+    halvings: int = setting(
+        4, "Number of times the rate is halved and the epochs doubled.", minimum=1, affects="measuring"
+    )
     hidden_sizes: tuple[int, ...] = setting((32, 32), "The widths of the hidden layers.", minimum=2, may_be_empty=False)
     channels: tuple[int, ...] = setting(
         (8, 8), "The channels of the convolutions, each 3 x 3.", minimum=2, may_be_empty=False

@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from weirdonetworks.experiments.conservation import ConservationConfig
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.hooks import DriftMonitor
 from weirdonetworks.lab.training.study import Study, Trained, final
 from weirdonetworks.measure.conserved import Conserved, conserved_quantities
@@ -27,16 +26,14 @@ NETWORKS = ("linear", "ReLU", CONVOLUTIONS, "layer norm", CONTROL)
 ROUNDING = 5e-5  # Largest drift that rounding in float32 may cause over thousands of steps.
 
 
-def run(study: Study, config: ConservationConfig, options: RunOptions) -> None:
+def run(study: Study[ConservationConfig]) -> None:
     """Trains the networks and measures the drift."""
-    data = digits.load(config, options)
-    splits = loop.residents(data)
-    networks = {}
+    config, data, networks = study.config, digits.load(study), {}
     for kind in NETWORKS:
         drifts: dict[str, list[Any]] = {}
         for halving, rate in enumerate(config.rates()):
             paced = dataclasses.replace(config, learning_rate=rate, epochs=config.epochs * 2**halving)
-            trained = train(study, kind, halving, data, splits, paced)
+            trained = train(study, kind, halving, data, paced)
             symmetries = {each.name: each.symmetry for each in quantities(kind, trained[0].network)}
             for name in symmetries:
                 drifts.setdefault(name, []).append(final(trained, f"drift/{name}"))
@@ -47,19 +44,18 @@ def run(study: Study, config: ConservationConfig, options: RunOptions) -> None:
     study.finish({"rates": config.rates(), "networks": networks}, draw)
 
 
-def train(study: Study, kind: str, halving: int, data: Any, splits: Any, config: ConservationConfig) -> list[Trained]:
+def train(study: Study, kind: str, halving: int, data: Dataset, config: ConservationConfig) -> list[Trained]:
     """Trains a network, with a monitor of the drift of its conserved quantities."""
     return study.repeat(
-        f"{kind}_{halving}".replace(" ", "_"),
+        f"{kind}_{halving}",
         lambda: network(kind, config, data),
-        digits.classifier(data),
-        splits,
-        config,
+        data,
+        config=config,
         hooks=lambda made: [DriftMonitor(quantities(kind, made))],
     )
 
 
-def network(kind: str, config: ConservationConfig, data: Any) -> snt.Module:
+def network(kind: str, config: ConservationConfig, data: Dataset) -> snt.Module:
     """Makes a network with variables, the first two units of each hidden layer equal."""
     head = snt.Linear(len(data.classes), name="head")
     if kind == CONVOLUTIONS:
@@ -120,8 +116,7 @@ def draw(found: Any) -> Figure:
                 axes.plot(rates, means, label=name, color=colour, marker="o", markersize=4)
         axes.plot(rates, rates, color="0.6", linestyle=":", label="in proportion to the rate")
         axes.set(title=title, xlabel="learning rate", xscale="log", yscale="log", ylim=(1e-9, 10))
-        axes.set_xticks(rates, [f"{rate:g}" for rate in rates], minor=False)
-        axes.minorticks_off()
+        plots.label_ticks(axes, rates)
     panels[0].set_ylabel("drift")
     handles = {name: handle for axes in panels for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), frameon=False)
@@ -136,12 +131,7 @@ def power(quantity: Mapping[str, Any]) -> str:
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     rows = [
-        [
-            f"{network}, {name}",
-            each["symmetry"],
-            *(f"{drift['mean']:.1e}" for drift in each["drift"]),
-            power(each),
-        ]
+        [f"{network}, {name}", each["symmetry"], *(f"{drift['mean']:.1e}" for drift in each["drift"]), power(each)]
         for network, quantities in found["networks"].items()
         for name, each in quantities.items()
     ]

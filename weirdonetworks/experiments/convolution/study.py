@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from weirdonetworks.experiments.convolution import ConvolutionConfig
 from weirdonetworks.experiments.shared import classifiers
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.training.study import Study
 from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork
 
 
-def run(study: Study, config: ConvolutionConfig, options: RunOptions) -> None:
+def run(study: Study) -> None:
     """Trains the network, and measures it."""
-    classifiers.run(study, ConvolutionNetwork, config, options, takes=("is_training", "seed"))
+    classifiers.run(study, ConvolutionNetwork, takes=("is_training", "seed"))
 
 
 def table(found: Any) -> Iterator[str]:

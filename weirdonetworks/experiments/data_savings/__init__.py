@@ -25,7 +25,10 @@ class DataSavingsConfig(settings.MonomialsConfig):
 
     epochs: int = setting(6, "Passes over the largest training set; smaller ones get as many steps.", minimum=1)
     sizes: tuple[int, ...] = setting(
-        (100, 300, 1000, 3000, 10_000, 50_000), "Numbers of training images, in rising order.", minimum=1
+        (100, 300, 1000, 3000, 10_000, 50_000),
+        "Numbers of training images, in rising order.",
+        minimum=1,
+        affects="measuring",
     )
     targets: tuple[float, ...] = setting(
         (0.8, 0.9, 0.95),

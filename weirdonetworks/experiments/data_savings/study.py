@@ -1,37 +1,32 @@
 """Steps of the experiment `data_savings`: train, measure, draw, table."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from weirdonetworks.algebra import image_rotations
 from weirdonetworks.experiments.data_savings import DataSavingsConfig
 from weirdonetworks.experiments.shared import comparison, digits
 from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.augmentation import RandomTransform
-from weirdonetworks.lab.data.datasets import Dataset, Split
+from weirdonetworks.lab.data.datasets import Dataset, Resident, Split
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.study import Study, Trained, Training, final, percent
-from weirdonetworks.lab.training.trainer import Resident
 
 
-def run(study: Study, config: DataSavingsConfig, options: RunOptions) -> None:
+def run(study: Study[DataSavingsConfig]) -> None:
     """Trains the networks and measures them."""
-    data = transformed.turned(digits.load(config, options), 90, config.data_seed)
+    config = study.config
+    data = transformed.turned(digits.load(study), 90, config.data_seed)
     if config.sizes[-1] > len(data.train):
         raise UsageError(f"sizes: {config.sizes[-1]} must be at most {len(data.train)}, the training images.")
-    side = data.train.images.shape[1]
-    splits = loop.residents(data)
     networks = {}
     for contestant in contestants(data, config):
-        width = digits.fitting_width(contestant.of_width, side, config.parameters)
-        trained = [train(study, contestant, width, data, splits, size, config) for size in config.sizes]
+        width = digits.fitting_width(contestant.of_width, data.side, config.parameters)
+        trained = [train(study, contestant, width, data, size) for size in config.sizes]
         accuracies = [final(of_size, "test_accuracy") for of_size in trained]
         means = [each["mean"] for each in accuracies]
         networks[contestant.name] = {
@@ -45,37 +40,31 @@ def run(study: Study, config: DataSavingsConfig, options: RunOptions) -> None:
 
 def contestants(data: Dataset, config: DataSavingsConfig) -> Sequence[comparison.Contestant]:
     """Lists the networks to compare on a data set."""
-    side = data.train.images.shape[1]
-    augment = RandomTransform(image_rotations(side, side))
     return [
         comparison.of_kind("plain", data),
-        comparison.of_kind("plain", data, name="plain + augmentation", augment=augment),
+        comparison.of_kind("plain", data, name="plain + augmentation", augment=digits.quarter_turns(data)),
         comparison.of_kind("synchronous", data),
         comparison.of_kind("invariant", data, config.degree),
     ]
 
 
 def train(
-    study: Study,
-    contestant: comparison.Contestant,
-    width: int,
-    data: Dataset,
-    splits: Mapping[str, Any],
-    size: int,
-    config: DataSavingsConfig,
+    study: Study[DataSavingsConfig], contestant: comparison.Contestant, width: int, data: Dataset, size: int
 ) -> list[Trained]:
     """Trains a network on `size` images, each trial on its own."""
+    most = study.config.sizes[-1]
 
     def training(trial: DataSavingsConfig) -> Training:
         return Training(
-            f"{contestant.name}_{size}".replace(" ", "_"),
+            f"{contestant.name}_{size}",
             contestant.of_width(width),
-            digits.classifier(data, contestant.augment),
-            {**splits, "train": Resident(some(data.train, size, config.sizes[-1], trial.random_seed))},
+            objectives.classifier(data, augment=contestant.augment),
+            {**data.residents, "train": Resident(some(data.train, size, most, trial.random_seed))},
             trial,
+            {"size": size, "most": most},
         )
 
-    return study.trials([training(trial) for trial in config.trials()])
+    return study.trials([training(trial) for trial in study.config.trials()])
 
 
 def some(split: Split, size: int, length: int, seed: int) -> Split:

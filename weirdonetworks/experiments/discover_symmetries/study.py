@@ -31,9 +31,9 @@ THRESHOLDS = np.linspace(0.02, 0.3, 29).round(2).tolist()
 CURVES = ("quarter turn", "half turn", "left and right", "top and bottom", "one pixel right", "at random")
 
 
-def run(study: Study, config: DiscoverSymmetriesConfig, options: RunOptions) -> None:
+def run(study: Study) -> None:
     """Makes the graphs and measures them."""
-    study.finish(measure(config, options), draw)
+    study.finish(measure(study.config, study.options), draw)
 
 
 def measure(config: DiscoverSymmetriesConfig, options: RunOptions) -> dict[str, Any]:

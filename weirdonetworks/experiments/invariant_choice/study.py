@@ -11,12 +11,11 @@ from weirdonetworks.algebra.groups.orbits import Orbits
 from weirdonetworks.experiments.invariant_choice import InvariantChoiceConfig
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop
-from weirdonetworks.lab.training.hooks import Following
+from weirdonetworks.lab.training import objectives
+from weirdonetworks.lab.training.hooks import Following, Hook
 from weirdonetworks.lab.training.study import Study, percent, spread
 from weirdonetworks.measure import invariant_weights
 
@@ -25,31 +24,26 @@ GROUPS = ("quarter turns", "left and right")
 INKED = 5  # Least standard deviation, of 255, of an inked pixel and of its images under the symmetries of the square.
 
 
-def run(study: Study, config: InvariantChoiceConfig, options: RunOptions) -> None:
+def run(study: Study[InvariantChoiceConfig]) -> None:
     """Trains the networks and measures them."""
-    upright = digits.load(config, options)
-    side = upright.train.images.shape[1]
+    config, upright = study.config, digits.load(study)
     sorts = {"upright": upright, "turned": transformed.turned(upright, 90, config.data_seed)}
-    splits = {name: loop.residents(data) for name, data in sorts.items()}
-    make = digits.maker("polynomial", side, config.degree, [config.width, 64, len(upright.classes)])
+    make = digits.maker("polynomial", upright.side, config.degree, [config.width, 64, len(upright.classes)])
     shares, chance = measure(upright, config.degree)
+
+    def hooks(network: Any) -> list[Hook]:
+        return [Following(lambda: shares(network))]
+
     networks = {}
     for name in DATA:
-        sort = name if name in sorts else "upright"
-        trained = study.repeat(
-            name,
-            make,
-            digits.classifier(sorts[sort], digits.quarter_turns(upright) if name == "augmented" else None),
-            splits[sort],
-            config,
-            hooks=lambda network: [Following(lambda: shares(network))],
-        )
+        data, augment = sorts.get(name, upright), digits.quarter_turns(upright) if name == "augmented" else None
+        trained = study.repeat(name, make, data, objectives.classifier(data, augment=augment), hooks=hooks)
         ends = [shares(each.network) for each in trained]
         networks[name] = {
             "parameters": trained[0].parameters,
             "accuracy": {
-                test: spread([each.trainer.evaluate(data["test"])["accuracy"] for each in trained])
-                for test, data in splits.items()
+                test: spread([each.trainer.evaluate(of.residents["test"])["accuracy"] for each in trained])
+                for test, of in sorts.items()
             },
             "shares": {
                 part: {
@@ -71,7 +65,7 @@ def measure(data: Dataset, degree: int) -> tuple[Callable[[Any], dict[str, float
     Returns:
       The function that gives a network's shares, by degree, group and pixels; and the shares of random weights.
     """
-    side = data.train.images.shape[1]
+    side = data.side
     points = np.arange(side * side).reshape(side, side)
     groups = {
         "quarter turns": image_rotations(side, side),

@@ -21,7 +21,9 @@ class JacobianPenaltyConfig(settings.DigitsConfig):
 
     shrink: int = setting(1, "Factor by which images are reduced; 1 leaves them.", minimum=1)
     width: int = setting(300, "The width of the first hidden layer.", minimum=1)
-    strengths: tuple[float, ...] = setting((0.01, 0.1, 1.0), "Weights of the penalty, beside 0.", minimum=0.0)
+    strengths: tuple[float, ...] = setting(
+        (0.01, 0.1, 1.0), "Weights of the penalty, beside 0.", minimum=0.0, affects="measuring"
+    )
     examined: int = setting(
         1000, "Test images on which variance and derivatives are measured.", minimum=1, affects="measuring"
     )

@@ -11,11 +11,10 @@ from weirdonetworks.experiments.jacobian_penalty import JacobianPenaltyConfig
 from weirdonetworks.experiments.jacobian_penalty.penalty import JacobianPenalty
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.measure import stability
 from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative, local_equivariance_error
@@ -24,19 +23,16 @@ NEAR = range(-30, 31, 5)  # Degrees.
 WHOLE = range(-180, 180, 15)
 
 
-def run(study: Study, config: JacobianPenaltyConfig, options: RunOptions) -> None:
+def run(study: Study[JacobianPenaltyConfig]) -> None:
     """Trains the networks and measures them."""
-    data = digits.load(config, options)
-    side = data.train.images.shape[1]
-    splits = loop.residents(data)
-    turned = loop.residents(transformed.turned(data, 1, config.data_seed))["test"]
-    make = digits.maker("plain", side, 1, [config.width, 100, len(data.classes)])
+    config, data = study.config, digits.load(study)
+    turned = transformed.turned(data, 1, config.data_seed).residents["test"]
+    make = digits.maker("plain", data.side, 1, [config.width, 100, len(data.classes)])
     networks = {}
     augments = {"upright": None, "turned": digits.any_turns(data)}
     for (sort, augment), strength in itertools.product(augments.items(), (0.0, *config.strengths)):
         name = f"{sort}, penalty {strength:g}" if strength else sort
-        run_name = name.replace(",", "").replace(" ", "_")
-        trained = study.repeat(run_name, make, objective(data, strength, augment), splits, config)
+        trained = study.repeat(name, make, data, objective(data, strength, augment), entry={"strength": strength})
         networks[name] = spreads([measure(each, data, turned, config.examined) for each in trained])
     study.finish({"networks": networks}, draw)
 
@@ -44,13 +40,13 @@ def run(study: Study, config: JacobianPenaltyConfig, options: RunOptions) -> Non
 def objective(data: Dataset, strength: float, augment: Any) -> Callable[[Any], Any]:
     """Returns a function that makes a network's objective: classification, and a penalty on the rotation derivative."""
     if not strength:
-        return digits.classifier(data, augment)
+        return objectives.classifier(data, augment=augment)
 
     def make(network: Any) -> Any:
         def logits(images: Any) -> Any:
             return network(data.standardisation(images))
 
-        classify = digits.classifier(data)(network)
+        classify = objectives.classifier(data)(network)
         return JacobianPenalty(classify, logits, [IMAGE_GENERATORS["rotation"]], strength, augment)
 
     return make
@@ -59,7 +55,7 @@ def objective(data: Dataset, strength: float, augment: Any) -> Callable[[Any], A
 def measure(trained: Trained, data: Dataset, turned: Any, examined: int) -> dict[str, dict[str, float]]:
     """Measures one trained network."""
     probabilities = digits.probabilities(trained.network, data)
-    few, side = data.test[:examined], data.test.images.shape[1]
+    few, side = data.test[:examined], data.side
     turns = [rotation(side, side, angle) for angle in (*NEAR, *WHOLE)]
     outputs = stability.outputs_over(probabilities, few.images, turns)
     near, whole = outputs[: len(NEAR)], outputs[len(NEAR) :]

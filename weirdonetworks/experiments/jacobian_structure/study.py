@@ -14,11 +14,10 @@ from matplotlib.figure import Figure
 from weirdonetworks.experiments.jacobian_structure import JacobianStructureConfig
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.study import Study, Training, percent, spreads
 from weirdonetworks.measure.jacobian import InvariantDirections, VectorField, jacobian_along, spectrum
 from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative_by_layer
@@ -35,25 +34,24 @@ PRINTED = 1e-2  # The tolerance of the shares in the tables.
 LAYERED = ("rotation", "shift right", "shift up")  # The motions measured layer by layer.
 
 
-def run(study: Study, config: JacobianStructureConfig, options: RunOptions) -> None:
+def run(study: Study[JacobianStructureConfig]) -> None:
     """Trains the networks and measures them.
 
     Raises:
       UsageError: If the images have one pixel, or as `digits.load`.
     """
-    data = digits.load(config, options)
-    if data.train.images.shape[1] < 2:
+    config, data = study.config, digits.load(study)
+    if data.side < 2:
         raise UsageError(
             f"shrink (={config.shrink}) must leave images of at least 2 x 2 pixels: smaller ones cannot move."
         )
-    splits = loop.residents(data)
     images = data.standardisation(data.test[: config.examined].images).numpy()
     blank = data.train.images.max(axis=0) == 0
     networks = {}
     for kind, sorts in NETWORKS.items():
         for digit in sorts:
             trials = []
-            for network, stages, accuracy in train(study, kind, digit, data, splits, config):
+            for network, stages, accuracy in train(study, kind, digit, data):
                 metrics = accuracy | measure(network, images, blank)
                 trials.append(metrics | measure_layers(stages, images) if kind == CONVOLUTIONS else metrics)
             networks[f"{kind}, {digit}"] = spreads(trials)
@@ -72,7 +70,7 @@ def make_stages(kind: str, config: JacobianStructureConfig, classes: int) -> dic
 
 
 def train(
-    study: Study, kind: str, digit: str, data: Dataset, splits: Mapping[str, Any], config: JacobianStructureConfig
+    study: Study[JacobianStructureConfig], kind: str, digit: str, data: Dataset
 ) -> list[tuple[snt.Module, Mapping[str, Any], Metrics]]:
     """Makes the networks of one kind, and trains them unless `digit` is `UNTRAINED`.
 
@@ -85,7 +83,7 @@ def train(
         stages[trial.random_seed] = make_stages(kind, trial, len(data.classes))
         return snt.Sequential(list(stages[trial.random_seed].values()))
 
-    trials = config.trials()
+    trials = study.config.trials()
     if digit == UNTRAINED:
         networks: list[Any] = []
         accuracies: list[Metrics] = [{} for _ in trials]
@@ -94,8 +92,8 @@ def train(
             networks.append(made(trial))
             networks[-1](tf.zeros([1, *data.test.images.shape[1:]]))
     else:
-        objective = digits.classifier(data, digits.any_turns(data) if digit == TURNED else None)
-        name = f"{kind}_{digit}"
+        objective = objectives.classifier(data, augment=digits.any_turns(data) if digit == TURNED else None)
+        name, splits = f"{kind}_{digit}", data.residents
         trained = study.trials(
             [Training(name, functools.partial(made, trial), objective, splits, trial) for trial in trials]
         )

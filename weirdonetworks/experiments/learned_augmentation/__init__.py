@@ -22,8 +22,12 @@ class LearnedAugmentationConfig(settings.DigitsConfig):
     weight_decay: float | None = setting(0.0, "Weight decay, of the widths too.", minimum=0.0, short="wd")
     hidden_size: int = setting(32, "The width of the hidden layer.", minimum=1)
     ranges: tuple[int, ...] = setting(
-        (0, 30, 60, 90), "Largest rotations of images, either way, in degrees.", minimum=0, maximum=180
+        (0, 30, 60, 90),
+        "Largest rotations of images, either way, in degrees.",
+        minimum=0,
+        maximum=180,
+        affects="measuring",
     )
     strengths: tuple[float, ...] = setting(
-        (0.0, 0.2, 0.25, 0.3), "Weights of the reward per radian of width.", minimum=0.0
+        (0.0, 0.2, 0.25, 0.3), "Weights of the reward per radian of width.", minimum=0.0, affects="measuring"
     )

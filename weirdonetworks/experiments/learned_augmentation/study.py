@@ -14,11 +14,10 @@ from matplotlib.figure import Figure
 from weirdonetworks.experiments.learned_augmentation import LearnedAugmentationConfig
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, objectives
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.study import Study, percent, spread
@@ -27,20 +26,19 @@ from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
 STYLES = (":", "-.", "--", "-")  # Line styles, by range.
 
 
-def run(study: Study, config: LearnedAugmentationConfig, options: RunOptions) -> None:
+def run(study: Study[LearnedAugmentationConfig]) -> None:
     """Trains the networks and measures them."""
-    upright = digits.load(config, options)
+    config, upright = study.config, digits.load(study)
     networks = []
     for degrees in config.ranges:
         data = transformed.turned_within(upright, degrees, config.data_seed)
-        splits = loop.residents(data)
         for strength in config.strengths:
             trained = study.repeat(
                 f"within_{degrees}_strength_{strength:g}",
                 maker(data, config.hidden_size, strength),
+                data,
                 functools.partial(objective, data=data),
-                splits,
-                config,
+                entry={"range": degrees, "strength": strength},
                 hooks=lambda network: [Following(lambda: _width(network))],
             )
             ends = [_width(each.network)["width"] for each in trained]
@@ -72,12 +70,12 @@ def maker(data: Dataset, hidden_size: int, strength: float) -> Callable[[], Lear
 
 def objective(network: LearnedAugmentation, data: Dataset) -> Objective:
     """Makes the objective of a classifier: cross-entropy, in training plus the network's `width_penalty`."""
-    classifier = objectives.classification(network, data.standardisation, takes=("is_training", "seed"))
+    classify = objectives.classifier(data, ("is_training", "seed"))(network)
 
     def penalised(
         images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
     ) -> Mapping[str, tf.Tensor]:
-        metrics = classifier(images, labels, is_training=is_training, seed=seed)
+        metrics = classify(images, labels, is_training=is_training, seed=seed)
         return {**metrics, "loss": metrics["loss"] + network.width_penalty()} if is_training else metrics
 
     return penalised
@@ -116,12 +114,7 @@ def draw(found: Any) -> Figure:
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     rows = [
-        [
-            f"{each['strength']:g}",
-            f"{each['range']}",
-            _degrees(each["width"]),
-            percent(each["test_accuracy"]),
-        ]
+        [f"{each['strength']:g}", f"{each['range']}", _degrees(each["width"]), percent(each["test_accuracy"])]
         for each in found["networks"]
     ]
     header = ["strength", "turned within, degrees", "learned width, degrees", "test accuracy"]

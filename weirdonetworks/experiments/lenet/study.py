@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from weirdonetworks.experiments.lenet import LeNetConfig
 from weirdonetworks.experiments.shared import classifiers
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.training.study import Study
 from weirdonetworks.nets.small.convolution_networks import LeNet
 
 
-def run(study: Study, config: LeNetConfig, options: RunOptions) -> None:
+def run(study: Study) -> None:
     """Trains the network, and measures it."""
-    classifiers.run(study, LeNet, config, options)
+    classifiers.run(study, LeNet)
 
 
 def table(found: Any) -> Iterator[str]:

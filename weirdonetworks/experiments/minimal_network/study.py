@@ -8,27 +8,23 @@ from matplotlib.figure import Figure
 from weirdonetworks.experiments.minimal_network import MinimalNetworkConfig
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.study import Study, percent
 
 
-def run(study: Study, config: MinimalNetworkConfig, options: RunOptions) -> None:
+def run(study: Study[MinimalNetworkConfig]) -> None:
     """Trains networks until the smallest are found."""
-    data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
-    side = data.train.images.shape[1]
-    splits = loop.residents(data)
+    config = study.config
+    data = transformed.turned(digits.load(study), config.turn, config.data_seed)
     networks, tried = [], []
     for kind in digits.KINDS:
         found: dict[int, Any] = {}
 
         def at(width: int, kind: str = kind, found: dict[int, Any] = found) -> dict[str, Any]:
             if width not in found:
-                make = digits.maker(kind, side, config.degree, [width, len(data.classes)])
-                trained = study.repeat(f"{kind}_{width}", make, digits.classifier(data), splits, config)
-                found[width] = digits.accuracies(trained)
+                make = digits.maker(kind, data.side, config.degree, [width, len(data.classes)])
+                found[width] = digits.accuracies(study.repeat(f"{kind}_{width}", make, data))
             return found[width]
 
         for target in config.targets:

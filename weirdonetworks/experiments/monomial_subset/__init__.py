@@ -22,5 +22,7 @@ class MonomialSubsetConfig(settings.MonomialsConfig):
     """Settings of the experiment."""
 
     width: int = setting(32, "The width of the polynomial layer.", minimum=1)
-    numbers: tuple[int, ...] = setting((100, 300, 1000, 3000), "Numbers of products to choose.", minimum=1)
+    numbers: tuple[int, ...] = setting(
+        (100, 300, 1000, 3000), "Numbers of products to choose.", minimum=1, affects="measuring"
+    )
     turn: int = settings.turn(settings.UPRIGHT)

@@ -10,10 +10,10 @@ from weirdonetworks.algebra import image_rotations, monomials
 from weirdonetworks.experiments.monomial_subset import MonomialSubsetConfig
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.config import RunOptions, TrainingConfig
+from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.study import Study, Training, percent
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
 
@@ -21,11 +21,11 @@ CHOICES = ("random", "local", "representatives")
 Monomials = list[tuple[int, ...]]
 
 
-def run(study: Study, config: MonomialSubsetConfig, options: RunOptions) -> None:
+def run(study: Study[MonomialSubsetConfig]) -> None:
     """Trains the networks and measures them."""
-    data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
-    side, degree = data.train.images.shape[1], config.degree
-    splits = loop.residents(data)
+    config = study.config
+    data = transformed.turned(digits.load(study), config.turn, config.data_seed)
+    side, degree = data.side, config.degree
     sizes = [config.width, 64, len(data.classes)]
     powers = [(pixel,) * lower for lower in range(1, degree + 1) for pixel in range(side * side)]
 
@@ -36,8 +36,8 @@ def run(study: Study, config: MonomialSubsetConfig, options: RunOptions) -> None
             return Training(
                 f"{choice}_{number}",
                 lambda: PolynomialMLP(sizes, degree, monomials=monomials),
-                digits.classifier(data),
-                splits,
+                objectives.classifier(data),
+                data.residents,
                 trial,
             )
 

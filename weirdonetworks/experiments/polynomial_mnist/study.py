@@ -4,16 +4,15 @@ from collections.abc import Sequence
 
 from weirdonetworks.experiments.polynomial_mnist import PolynomialConfig
 from weirdonetworks.experiments.shared import comparison
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.training.study import Study
 
 table = comparison.table
 
 
-def run(study: Study, config: PolynomialConfig, options: RunOptions) -> None:
+def run(study: Study[PolynomialConfig]) -> None:
     """Trains the networks and measures them."""
-    comparison.run(study, contestants, config, options)
+    comparison.run(study, contestants)
 
 
 def contestants(data: Dataset, config: PolynomialConfig) -> Sequence[comparison.Contestant]:

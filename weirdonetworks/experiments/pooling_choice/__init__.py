@@ -19,5 +19,5 @@ class PoolingChoiceConfig(settings.DigitsConfig):
     """Settings of the experiment."""
 
     parameters: int = setting(100_000, "Largest number of parameters of a network.", minimum=1)
-    poolings: str = setting("", "Poolings, separated by commas; all if empty.")
+    poolings: str = setting("", "Poolings, separated by commas; all if empty.", affects="measuring")
     turn: int = settings.turn(90)

@@ -1,6 +1,6 @@
 """Steps of the experiment `pooling_choice`: train, measure, draw, table."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -9,38 +9,32 @@ from weirdonetworks.algebra import image_rotations
 from weirdonetworks.experiments.pooling_choice import PoolingChoiceConfig
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import literals, plots
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.study import Study, percent, spread
 from weirdonetworks.measure.stability import invariance_error
 from weirdonetworks.nets.pooling import POOLINGS
 from weirdonetworks.nets.synchronous import POSITIONS, SynchronousMLP
 
 
-def run(study: Study, config: PoolingChoiceConfig, options: RunOptions) -> None:
+def run(study: Study[PoolingChoiceConfig]) -> None:
     """Trains the networks and measures them."""
-    poolings = literals.chosen("poolings", config.poolings, POOLINGS)
-    data = transformed.turned(digits.load(config, options), config.turn, config.data_seed)
-    splits = loop.residents(data)
-    networks = [train(study, pooling, position, data, splits, config) for pooling in poolings for position in POSITIONS]
+    poolings = literals.chosen("poolings", study.config.poolings, POOLINGS)
+    data = transformed.turned(digits.load(study), study.config.turn, study.config.data_seed)
+    networks = [train(study, pooling, position, data) for pooling in poolings for position in POSITIONS]
     study.finish({"networks": networks}, draw)
 
 
-def train(
-    study: Study, pooling: str, position: str, data: Dataset, splits: Mapping[str, Any], config: PoolingChoiceConfig
-) -> dict[str, Any]:
+def train(study: Study[PoolingChoiceConfig], pooling: str, position: str, data: Dataset) -> dict[str, Any]:
     """Trains the network of one pooling at one position, and measures it."""
-    side, classes = data.train.images.shape[1], len(data.classes)
-    group = image_rotations(side, side)
+    group = image_rotations(data.side, data.side)
 
     def of_width(width: int) -> Callable[[], Any]:
-        return lambda: SynchronousMLP(group, [width], [64, classes], pooling, position)
+        return lambda: SynchronousMLP(group, [width], [64, len(data.classes)], pooling, position)
 
-    width = digits.fitting_width(of_width, side, config.parameters)
-    trained = study.repeat(f"{pooling}_{position}", of_width(width), digits.classifier(data), splits, config)
+    width = digits.fitting_width(of_width, data.side, study.config.parameters)
+    trained = study.repeat(f"{pooling}_{position}", of_width(width), data)
     images = data.standardisation(data.test.images[:1000])
     errors = [invariance_error(each.network, images, group).overall_relative for each in trained]
     return {

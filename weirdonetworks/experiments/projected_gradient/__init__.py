@@ -40,8 +40,11 @@ class ProjectedGradientConfig(settings.DigitsConfig):
         "Initial learning rates; every training runs at each.",
         minimum=0.0,
         may_be_empty=False,
+        affects="measuring",
     )
-    penalties: tuple[float, ...] = setting((10.0, 100.0), "Weights of the variance in the loss.", minimum=0.0)
+    penalties: tuple[float, ...] = setting(
+        (10.0, 100.0), "Weights of the variance in the loss.", minimum=0.0, affects="measuring"
+    )
     width: int = setting(128, "Units in the first of two hidden layers; the second has 64.", minimum=1)
     turns: int = setting(12, "Number of rotations in the variance, evenly over 360 degrees.", minimum=2, maximum=360)
     examined: int = setting(1000, "Test images on which stability is measured.", minimum=1, affects="measuring")

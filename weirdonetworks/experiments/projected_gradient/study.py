@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,10 @@ from weirdonetworks.algebra.actions.transforms import ImageTransform, rotation
 from weirdonetworks.experiments.projected_gradient import ProjectedGradientConfig, projection
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.lab.training.trainer import of_loss
 from weirdonetworks.measure.stability import measure_stability
@@ -54,16 +53,14 @@ class Arm:
         return f"penalty {self.penalty:g}" if self.method == "penalty" else self.method
 
 
-def run(study: Study, config: ProjectedGradientConfig, options: RunOptions) -> None:
+def run(study: Study[ProjectedGradientConfig]) -> None:
     """Trains the networks and measures them."""
-    data = digits.load(config, options)
-    side = data.train.images.shape[1]
-    sweep = [rotation(side, side, 360 * turn / config.turns) for turn in range(config.turns)]
+    config, data = study.config, digits.load(study)
+    sweep = [rotation(data.side, data.side, 360 * turn / config.turns) for turn in range(config.turns)]
     angles = [180 * turn / config.turns for turn in range(2 * config.turns)]
-    splits = loop.residents(data)
     networks = []
     for arm in arms(config):
-        trained = train(study, arm, data, splits, sweep, config)
+        trained = train(study, arm, data, sweep)
         measured = [measure(each.network, data, angles, config.examined) for each in trained]
         networks.append(
             {
@@ -90,30 +87,25 @@ def arms(config: ProjectedGradientConfig) -> Iterator[Arm]:
 
 
 def train(
-    study: Study,
-    arm: Arm,
-    data: Dataset,
-    splits: Mapping[str, Any],
-    sweep: Sequence[ImageTransform],
-    config: ProjectedGradientConfig,
+    study: Study[ProjectedGradientConfig], arm: Arm, data: Dataset, sweep: Sequence[ImageTransform]
 ) -> list[Trained]:
     """Trains a network in one arm."""
     augment = RandomTransform(sweep) if arm.method == "augmentation" else None
 
+    classify = objectives.classifier(data, augment=augment)
+
     def objective(network: Any) -> Any:
         return projection.with_variance(
-            digits.classifier(data, augment)(network),
-            digits.probabilities(network, data),
-            sweep,
-            penalty=arm.penalty,
+            classify(network), digits.probabilities(network, data), sweep, penalty=arm.penalty
         )
 
     return study.repeat(
-        f"{arm.series}_{arm.rate:g}".replace(",", "").replace(" ", "_"),
-        started(arm.start, [config.width, 64, len(data.classes)], sweep),
+        f"{arm.series}_{arm.rate:g}",
+        started(arm.start, [study.config.width, 64, len(data.classes)], sweep),
+        data,
         objective,
-        splits,
-        dataclasses.replace(config, learning_rate=arm.rate),
+        dataclasses.replace(study.config, learning_rate=arm.rate),
+        entry={"penalty": arm.penalty},
         direction=projection.keeping("variance") if arm.method == "projected" else of_loss,
     )
 
@@ -140,8 +132,7 @@ def started(start: str, sizes: Sequence[int], sweep: Sequence[ImageTransform]) -
 
 def measure(network: Any, data: Dataset, angles: Sequence[float], examined: int) -> dict[str, float]:
     """Measures accuracy and stability of a network on rotated test images."""
-    few = data.test[:examined]
-    side = few.images.shape[1]
+    few, side = data.test[:examined], data.side
     found = measure_stability(
         digits.probabilities(network, data),
         few.images,

@@ -1,8 +1,6 @@
 """Runs the experiment: settings in the package, steps in `study`."""
 
-from weirdonetworks.experiments.relation_symmetry import RelationSymmetryConfig
-from weirdonetworks.lab import experiment, flags
-from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab import experiment
 
 if __name__ == "__main__":
-    flags.run(experiment.main, RelationSymmetryConfig, RunOptions)
+    experiment.launch(__package__)

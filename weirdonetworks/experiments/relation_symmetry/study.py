@@ -14,14 +14,12 @@ from weirdonetworks.algebra import Action, MatrixGroup, coordinates, items
 from weirdonetworks.experiments.relation_symmetry import RelationSymmetryConfig
 from weirdonetworks.experiments.shared import digits, set_networks
 from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.datasets import Examples
 from weirdonetworks.lab.data.set_tasks import Task
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import objectives, state
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.study import Study, spreads
-from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.jacobian import VectorField, jacobian_along
 from weirdonetworks.measure.precision import in_dtype
 from weirdonetworks.measure.stability import invariance_error
@@ -33,11 +31,11 @@ Model: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
-def run(study: Study, config: RelationSymmetryConfig, options: RunOptions) -> None:
+def run(study: Study[RelationSymmetryConfig]) -> None:
     """Trains the networks and measures them."""
-    task, label = make_task(config)
-    measure = Measure(task, label, config)
-    networks = {kind: train(study, kind, task, measure, config) for kind in NETWORKS}
+    task, label = make_task(study.config)
+    measure = Measure(task, label, study.config)
+    networks = {kind: train(study, kind, task, measure) for kind in NETWORKS}
     study.finish({"distances": measure.distances, "label": measure(label), "networks": networks}, draw)
 
 
@@ -147,7 +145,7 @@ class Measure:
         return {name: each.reshape(-1, places, count) for name, each in along.items()}
 
 
-def train(study: Study, kind: str, task: Task, measure: Measure, config: RelationSymmetryConfig) -> dict[str, Any]:
+def train(study: Study[RelationSymmetryConfig], kind: str, task: Task, measure: Measure) -> dict[str, Any]:
     """Trains a network, and measures it before and after."""
 
     def make_built(width: int) -> snt.Module:
@@ -158,7 +156,7 @@ def train(study: Study, kind: str, task: Task, measure: Measure, config: Relatio
     def measured(network: snt.Module) -> dict[str, float]:
         return measure(in_dtype(network, tf.float64))
 
-    width = digits.widest(lambda width: state.count_parameters(make_built(width)), config.parameters)
+    width = digits.widest(lambda width: state.count_parameters(make_built(width)), study.config.parameters)
     untrained = []
 
     def hooks(network: snt.Module) -> list[Hook]:
@@ -169,9 +167,8 @@ def train(study: Study, kind: str, task: Task, measure: Measure, config: Relatio
     trained = study.repeat(
         kind,
         lambda: make_built(width),
+        task,
         lambda network: objectives.regression(network, task.tolerance),
-        {"train": Resident(task.train), "test": Resident(task.test)},
-        config,
         hooks=hooks,
     )
     return {

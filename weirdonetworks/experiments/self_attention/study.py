@@ -11,11 +11,8 @@ from matplotlib.figure import Figure
 
 from weirdonetworks.experiments.self_attention import SelfAttentionConfig
 from weirdonetworks.lab import machine, plots
-from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
 from weirdonetworks.nets.small.pixel_attention import PixelTransformer
@@ -23,15 +20,13 @@ from weirdonetworks.nets.small.pixel_attention import PixelTransformer
 DRAWN = 8  # Classes in the plot, a test image of each.
 
 
-def run(study: Study, config: SelfAttentionConfig, options: RunOptions) -> None:
+def run(study: Study[SelfAttentionConfig]) -> None:
     """Trains the networks and measures them."""
-    data = datasets.configured(config, options.data_dir)
+    config, data = study.config, study.load()
     trained = study.repeat(
         "self_attention",
         lambda: PixelTransformer(len(data.classes), config.size, config.num_blocks, config.num_heads, config.window),
-        lambda made: objectives.classification(made, data.standardisation),
-        loop.residents(data),
-        config,
+        data,
         hooks=lambda _: [Following(lambda: {"peak_memory_gib": machine.peak_memory()}, at_end=True)],
     )
     results = {

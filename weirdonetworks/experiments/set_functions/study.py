@@ -12,14 +12,12 @@ from weirdonetworks.algebra import items
 from weirdonetworks.experiments.set_functions import SetFunctionsConfig
 from weirdonetworks.experiments.shared import digits, set_networks
 from weirdonetworks.lab import literals, plots
-from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.data import datasets, set_tasks, transformed
+from weirdonetworks.lab.data import set_tasks, transformed
 from weirdonetworks.lab.data.set_tasks import Task
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.state import count_parameters
 from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
-from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.stability import invariance_error
 from weirdonetworks.nets.sets.pooled_sets import DeepSets
 
@@ -27,13 +25,14 @@ POOLINGS = ("mean", "max")
 INNER = 64  # The width of h before its last layer, and of g.
 
 
-def run(study: Study, config: SetFunctionsConfig, options: RunOptions) -> None:
+def run(study: Study[SetFunctionsConfig]) -> None:
     """Trains the networks and measures them."""
+    config = study.config
     names = literals.chosen("tasks", config.tasks, set_tasks.TASKS)
     networks = literals.chosen("networks", config.networks, set_networks.MAKERS)
     images = small = None
     if set(names) & set(set_tasks.OF_IMAGES):
-        images = datasets.configured(config, options.data_dir)
+        images = study.load()
         small = transformed.shrunk(images, config.shrink) if config.shrink > 1 else images
     times = {network: measure_times(network, config) for network in networks} if config.sizes else {}
     tasks: dict[str, Any] = {}
@@ -41,9 +40,9 @@ def run(study: Study, config: SetFunctionsConfig, options: RunOptions) -> None:
     for name in names:
         source = small if name == "digit_sum" else images
         task = set_tasks.make(name, source, config.sets, config.items, config.points, config.data_seed)
-        tasks[name] = {network: train_network(study, network, task, config) for network in networks}
+        tasks[name] = {network: train_network(study, network, task) for network in networks}
         if name in set_tasks.STATISTICS and config.widths:
-            widths[name] = train_widths(study, task, config)
+            widths[name] = train_widths(study, task)
     study.finish({"items": config.items, "tasks": tasks, "widths": widths, "times": times}, draw)
 
 
@@ -61,46 +60,42 @@ def measure_times(name: str, config: SetFunctionsConfig) -> dict[str, Any]:
     return {"width": width, "sizes": found}
 
 
-def train_network(study: Study, name: str, task: Task, config: SetFunctionsConfig) -> dict[str, Any]:
+def train_network(study: Study[SetFunctionsConfig], name: str, task: Task) -> dict[str, Any]:
     """Trains a network for a task, and measures it."""
     if reason := set_networks.left_out(name, task):
         return {"left_out": reason}
 
-    width = _widest(name, task, config.parameters)
-    trained = train(study, f"{task.name}_{name}", lambda: set_networks.make(name, width, task), task, config)
+    width = _widest(name, task, study.config.parameters)
+    trained = train(study, f"{task.name}_{name}", lambda: set_networks.make(name, width, task), task)
     return {
         "width": width,
         "parameters": trained[0].parameters,
         **_errors(trained),
-        "invariance_error": spread([_invariance_error(each.network, task, config) for each in trained]),
+        "invariance_error": spread([_invariance_error(each.network, task, study.config) for each in trained]),
         "seconds": spread([each.seconds for each in trained]),
     }
 
 
-def train_widths(study: Study, task: Task, config: SetFunctionsConfig) -> dict[str, Any]:
+def train_widths(study: Study[SetFunctionsConfig], task: Task) -> dict[str, Any]:
     """Trains g(pool h(x_i)) for each pooling and width of h."""
-    found: dict[str, Any] = {}
-    for pooling in POOLINGS:
-        found[pooling] = {}
-        for width in config.widths:
 
-            def make(width: int = width, pooling: str = pooling) -> Any:
-                return DeepSets([INNER, width], [INNER, task.outputs], pooling, tf.nn.leaky_relu)
+    def errors(pooling: str, width: int) -> dict[str, Any]:
+        def make() -> Any:
+            return DeepSets([INNER, width], [INNER, task.outputs], pooling, tf.nn.leaky_relu)
 
-            trained = train(study, f"{task.name}_{pooling}_of_width_{width}", make, task, config)
-            found[pooling][str(width)] = _errors(trained)
-    return found
+        return _errors(train(study, f"{task.name}_{pooling}_of_width_{width}", make, task))
+
+    return {pooling: {str(width): errors(pooling, width) for width in study.config.widths} for pooling in POOLINGS}
 
 
-def train(study: Study, name: str, make: Callable[[], Any], task: Task, config: SetFunctionsConfig) -> list[Trained]:
+def train(study: Study, name: str, make: Callable[[], Any], task: Task) -> list[Trained]:
     """Trains a network for a task."""
     objective = {
         "number": lambda network: objectives.regression(network, task.tolerance),
         "class": objectives.classification,
         "propositions": objectives.propositions,
     }[task.kind]
-    splits = {"train": Resident(task.train), "test": Resident(task.test)}
-    return study.repeat(name, make, objective, splits, config)
+    return study.repeat(name, make, task, objective)
 
 
 def _errors(trained: Sequence[Trained]) -> dict[str, Any]:
@@ -200,8 +195,7 @@ def _draw_widths(axes: Axes, found: Any) -> None:
     axes.set(xscale="log", yscale="log", title=r"g(pool h($x_i$)) by the width of h", xlabel="width of h")
     axes.set(ylabel="error, standard deviations")
     widths = list(map(int, next(iter(next(iter(found["widths"].values())).values()))))
-    axes.set_xticks(widths, map(str, widths), minor=False)
-    axes.minorticks_off()
+    plots.label_ticks(axes, widths)
     axes.legend(fontsize=8)
 
 
@@ -222,8 +216,7 @@ def _draw_times(axes: Axes, found: Any) -> None:
             )
     axes.set(xscale="log", yscale="log", title="a training step", xlabel="items", ylabel="milliseconds")
     sizes = list(map(int, next(iter(found["times"].values()))["sizes"]))
-    axes.set_xticks(sizes, map(str, sizes), minor=False)
-    axes.minorticks_off()
+    plots.label_ticks(axes, sizes)
     if axes.lines:
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 

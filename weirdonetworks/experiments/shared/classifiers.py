@@ -7,37 +7,21 @@ import sonnet as snt
 from matplotlib.figure import Figure
 
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import RunOptions, StudyConfig
-from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, objectives
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.study import Study, final, percent, spread
 
 
-def run(
-    study: Study,
-    network: Callable[[int], snt.Module],
-    config: StudyConfig,
-    options: RunOptions,
-    takes: Collection[str] = (),
-) -> None:
+def run(study: Study, network: Callable[[int], snt.Module], takes: Collection[str] = ()) -> None:
     """Trains a classifier once for each trial, and records the accuracies.
 
     Args:
       study: The study; the training is named after it.
       network: Makes the network, given the number of classes.
-      config: The settings.
-      options: Run options, among them the folder of data sets.
       takes: Which of `is_training` and `seed` the network accepts.
     """
-    data = datasets.configured(config, options.data_dir)
-    trained = study.repeat(
-        study.name,
-        lambda: network(len(data.classes)),
-        lambda made: objectives.classification(made, data.standardisation, takes),
-        loop.residents(data),
-        config,
-    )
+    data = study.load()
+    trained = study.repeat(study.name, lambda: network(len(data.classes)), data, objectives.classifier(data, takes))
     results = {
         "parameters": trained[0].parameters,
         "test_accuracy": final(trained, "test_accuracy"),

@@ -16,12 +16,11 @@ from weirdonetworks.algebra import image_rotations
 from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.shared import digits, letters, settings
 from weirdonetworks.lab import literals, plots
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.measure.stability import invariance_error, measure_stability
 
@@ -49,7 +48,7 @@ def of_kind(kind: str, data: Dataset, degree: int = 1, name: str = "", augment: 
     """Makes the contestant of one of `digits.KINDS`, named after its kind unless a name is given."""
 
     def of_width(width: int) -> Callable[[], Any]:
-        return digits.maker(kind, data.train.images.shape[1], degree, [width, 64, len(data.classes)])
+        return digits.maker(kind, data.side, degree, [width, 64, len(data.classes)])
 
     return Contestant(name or kind, of_width, augment)
 
@@ -63,38 +62,27 @@ def plain(data: Dataset) -> list[Contestant]:
     ]
 
 
-def run(
-    study: Study,
-    contestants: Callable[[Dataset, C], Sequence[Contestant]],
-    config: C,
-    options: RunOptions,
-) -> None:
+def run(study: Study[C], contestants: Callable[[Dataset, C], Sequence[Contestant]]) -> None:
     """Trains the networks on each sort of data, and measures them.
 
     Args:
       study: The study.
       contestants: Lists the networks to compare on a data set.
-      config: The settings.
-      options: Run options, among them the folder of data sets.
     """
-    upright = digits.load(config, options)
-    side = upright.train.images.shape[1]
+    config, upright = study.config, digits.load(study)
     sorts = {turns: transformed.turned(upright, step, config.data_seed) for turns, step in TURNS.items()}
-    splits = {turns: loop.residents(data) for turns, data in sorts.items()}
-    unlike = _unlike(side, config, options)
+    unlike = _unlike(study, upright.side)
     trained_on: dict[str, dict[str, Any]] = {turns: {} for turns in TURNS}
     for contestant in contestants(upright, config):
-        width = digits.fitting_width(contestant.of_width, side, config.parameters)
+        width = digits.fitting_width(contestant.of_width, upright.side, config.parameters)
         for turns, data in sorts.items():
             trained = study.repeat(
                 f"{contestant.name}_{turns}".replace(" ", "_"),
                 contestant.of_width(width),
-                digits.classifier(data, contestant.augment),
-                splits[turns],
-                config,
+                data,
+                objectives.classifier(data, augment=contestant.augment),
             )
-            tests = {name: each["test"] for name, each in splits.items()}
-            measured = [measure(each, upright, tests, unlike, config) for each in trained]
+            measured = [measure(each, upright, sorts, unlike, config) for each in trained]
             trained_on[turns][contestant.name] = {
                 "width": width,
                 "parameters": trained[0].parameters,
@@ -104,19 +92,19 @@ def run(
     study.finish({"angles": angles, "trained_on": trained_on}, draw)
 
 
-def _unlike(side: int, config: settings.ComparisonConfig, options: RunOptions) -> dict[str, npt.NDArray[np.uint8]]:
+def _unlike(study: Study[settings.ComparisonConfig], side: int) -> dict[str, npt.NDArray[np.uint8]]:
     """Makes or loads the out-of-distribution images; a data set that cannot be loaded is left out."""
-    found = {}
+    found, config = {}, study.config
     for sort in literals.names(config.unlike):
         if sort in ("noise", "letters"):
             found[sort] = getattr(letters, sort)(config.examined, side, config.data_seed)
             continue
         try:
-            other = digits.load(dataclasses.replace(config, dataset=sort), options)
+            other = digits.load(study, sort)
         except OSError as error:
             print(f"{sort} is left out: {error}")
             continue
-        if other.test.images.shape[1] != side:
+        if other.side != side:
             raise UsageError(f"unlike: the images of {sort} must be of the size of those of {config.dataset}.")
         found[sort] = other.test.images[: config.examined]
     return found
@@ -125,12 +113,12 @@ def _unlike(side: int, config: settings.ComparisonConfig, options: RunOptions) -
 def measure(
     trained: Trained,
     upright: Dataset,
-    tests: Mapping[str, Any],
+    sorts: Mapping[str, Dataset],
     unlike: Mapping[str, npt.NDArray[np.uint8]],
     config: settings.ComparisonConfig,
 ) -> dict[str, Any]:
     """Measures one trained network."""
-    side = upright.train.images.shape[1]
+    side = upright.side
     sweep = [rotation(side, side, angle) for angle in range(0, 360, config.step)]
     probabilities = digits.probabilities(trained.network, upright)
     few = upright.test[: config.examined]
@@ -141,7 +129,9 @@ def measure(
     swept = {"digits": stability, **swept}
     turned = {"digits": measure_stability(probabilities, few.images, quarters, cyclic=True), **turned}
     return {
-        "accuracy": {turns: trained.trainer.evaluate(test)["accuracy"] for turns, test in tests.items()},
+        "accuracy": {
+            turns: trained.trainer.evaluate(data.residents["test"])["accuracy"] for turns, data in sorts.items()
+        },
         "accuracy_by_angle": np.asarray(stability.accuracy).tolist(),
         "invariance_error": invariance_error(probabilities, few.images, quarters).overall_relative,
         "variance": {sort: float(each.variance.mean()) for sort, each in swept.items()},

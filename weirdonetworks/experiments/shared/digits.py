@@ -8,6 +8,7 @@ Every network has a first layer of its kind, then dense layers:
     synchronous  dense on each quarter turn of the image, averaged
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,14 +18,12 @@ import tensorflow as tf
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets, transformed
 from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.state import count_parameters
-from weirdonetworks.lab.training.study import Trained, final
+from weirdonetworks.lab.training.study import Study, Trained, final
 from weirdonetworks.nets.polynomial.invariant import InvariantMLP
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
 from weirdonetworks.nets.synchronous import SynchronousMLP
@@ -32,13 +31,14 @@ from weirdonetworks.nets.synchronous import SynchronousMLP
 KINDS = ("plain", "polynomial", "invariant", "synchronous")
 
 
-def load(config: settings.DigitsConfig, options: RunOptions) -> Dataset:
-    """Loads the data set, its images reduced by `config.shrink`.
+def load(study: Study[settings.DigitsConfig], dataset: str | None = None) -> Dataset:
+    """Loads the study's data set, or the named one, its images reduced by `--shrink`.
 
     Raises:
       UsageError: If the images are not square, or as `datasets.configured`.
     """
-    data = datasets.configured(config, options.data_dir)
+    config = dataclasses.replace(study.config, dataset=dataset or study.config.dataset)
+    data = datasets.configured(config, study.options.data_dir)
     height, width, channels = data.train.images.shape[1:]
     if height != width or channels != 1:
         raise UsageError(
@@ -107,11 +107,6 @@ def widest(parameters: Callable[[int], int], budget: int) -> int:
     return low
 
 
-def classifier(data: Dataset, augment: Any = None) -> Callable[[Any], Any]:
-    """Returns a function that makes the classification objective of a network on a data set."""
-    return lambda network: objectives.classification(network, data.standardisation, augment=augment)
-
-
 def accuracies(trained: Sequence[Trained]) -> dict[str, Any]:
     """Gives the `parameters` of a network and the `study.final` accuracies of its trials."""
     keys = [key for key in ("validation_accuracy", "test_accuracy") if key in trained[0].final]
@@ -125,11 +120,9 @@ def probabilities(network: Callable[[tf.Tensor], tf.Tensor], data: Dataset) -> C
 
 def quarter_turns(data: Dataset) -> RandomTransform:
     """Makes the augmentation by random quarter turns."""
-    side = data.train.images.shape[1]
-    return RandomTransform(image_rotations(side, side))
+    return RandomTransform(image_rotations(data.side, data.side))
 
 
 def any_turns(data: Dataset) -> RandomTransform:
     """Makes the augmentation by random multiples of 5 degrees."""
-    side = data.train.images.shape[1]
-    return RandomTransform([rotation(side, side, angle) for angle in range(0, 360, 5)])
+    return RandomTransform([rotation(data.side, data.side, angle) for angle in range(0, 360, 5)])

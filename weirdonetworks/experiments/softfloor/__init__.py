@@ -17,7 +17,9 @@ class SoftfloorConfig(StudyConfig):
 
     epochs: int = setting(15, "Passes over the training data.", minimum=1)
     learning_rate: float = setting(0.003, "The learning rate at the start.", minimum=0.0, short="lr")
-    levels: tuple[int, ...] = setting((2, 4, 8), "Numbers of values of a hidden unit.", minimum=2, may_be_empty=False)
+    levels: tuple[int, ...] = setting(
+        (2, 4, 8), "Numbers of values of a hidden unit.", minimum=2, may_be_empty=False, affects="measuring"
+    )
     hidden_sizes: tuple[int, ...] = setting(
         (100, 100), "The widths of the hidden layers.", minimum=1, may_be_empty=False
     )

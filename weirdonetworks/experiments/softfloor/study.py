@@ -9,14 +9,11 @@ from matplotlib.figure import Figure
 
 from weirdonetworks.experiments.softfloor import SoftfloorConfig
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, objectives
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.study import Study, Trained, final, percent
-from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.nets.small.quantised import QuantisedMLP
 from weirdonetworks.nets.small.soft_floor import softfloor
 
@@ -24,15 +21,12 @@ ROUNDED = ("softfloor", "straight_through")
 DRAWN_FACTORS = (1e-12, 1e-3, 0.1, 1.0, 100.0)
 
 
-def run(study: Study, config: SoftfloorConfig, options: RunOptions) -> None:
+def run(study: Study[SoftfloorConfig]) -> None:
     """Trains the networks and measures them."""
-    data = datasets.configured(config, options.data_dir)
-    splits = loop.residents(data)
-    unrounded = train(study, "none", 2, data, splits, config)
+    config, data = study.config, study.load()
+    unrounded = train(study, "none", 2, data)
     trained = {
-        rounding: {
-            str(levels): train(study, rounding, levels, data, splits, config) for levels in dict.fromkeys(config.levels)
-        }
+        rounding: {str(levels): train(study, rounding, levels, data) for levels in dict.fromkeys(config.levels)}
         for rounding in ROUNDED
     }
 
@@ -54,22 +48,14 @@ def run(study: Study, config: SoftfloorConfig, options: RunOptions) -> None:
     )
 
 
-def train(
-    study: Study,
-    rounding: str,
-    levels: int,
-    data: Dataset,
-    splits: Mapping[str, Resident],
-    config: SoftfloorConfig,
-) -> list[Trained]:
+def train(study: Study[SoftfloorConfig], rounding: str, levels: int, data: Dataset) -> list[Trained]:
     """Trains a network with one kind of rounding."""
     return study.repeat(
         rounding if rounding == "none" else f"{rounding}_{levels}",
-        lambda: QuantisedMLP((*config.hidden_sizes, len(data.classes)), levels, rounding),
-        lambda made: objectives.classification(made, data.standardisation, ("is_training",)),
-        splits,
-        config,
-        hooks=lambda network: [Sharpening(network, config)] if rounding == "softfloor" else [],
+        lambda: QuantisedMLP((*study.config.hidden_sizes, len(data.classes)), levels, rounding),
+        data,
+        objectives.classifier(data, ("is_training",)),
+        hooks=lambda network: [Sharpening(network, study.config)] if rounding == "softfloor" else [],
     )
 
 

@@ -16,6 +16,6 @@ NETWORKS = ("ExpansionSerial", "ExpansionParallel", "RandomSample", "Residual")
 class StagedConfig(StudyConfig):
     """Settings of the experiment."""
 
-    network: str = setting("all", "Networks to train.", choices=("all", *NETWORKS))
-    stages: int = setting(4, "The stages of each network.", minimum=1)
+    network: str = setting("all", "Networks to train.", choices=("all", *NETWORKS), affects="measuring")
+    stages: int = setting(4, "The stages of each network.", minimum=1, affects="measuring")
     epochs: int = setting(5, "Passes over the training data for each stage.", minimum=1)

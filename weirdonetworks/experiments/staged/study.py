@@ -9,22 +9,18 @@ from matplotlib.figure import Figure
 import weirdonetworks
 from weirdonetworks.experiments.staged import NETWORKS, StagedConfig
 from weirdonetworks.lab import plots
-from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import loop, objectives
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.study import Study, Trained, Training, final, percent
-from weirdonetworks.lab.training.trainer import Resident
 
 
-def run(study: Study, config: StagedConfig, options: RunOptions) -> None:
+def run(study: Study[StagedConfig]) -> None:
     """Trains the networks and measures them."""
-    data = datasets.configured(config, options.data_dir)
-    splits, found = loop.residents(data), {}
+    config, data, found = study.config, study.load(), {}
     for name in NETWORKS if config.network == "all" else (config.network,):
-        stages = train_stages(study, name, data, splits, config)
-        at_once = train(study, f"{name}_at_once", name, data, splits, config, stages=config.stages)
+        stages = train_stages(study, name, data)
+        at_once = train(study, f"{name}_at_once", name, data, stages=config.stages)
         found[name] = {
             "parameters": at_once[0].parameters,
             "trained": [trials[0].parameters for trials in stages],
@@ -38,24 +34,20 @@ def run(study: Study, config: StagedConfig, options: RunOptions) -> None:
     study.finish(found, draw)
 
 
-def train_stages(
-    study: Study, name: str, data: Dataset, splits: Mapping[str, Resident], config: StagedConfig
-) -> list[list[Trained]]:
+def train_stages(study: Study[StagedConfig], name: str, data: Dataset) -> list[list[Trained]]:
     """Trains stage after stage, each on top of the network before it; returns the trials of each stage."""
     stages: list[list[Trained]] = []
-    for number in range(1, config.stages + 1):
+    for number in range(1, study.config.stages + 1):
         bases = [each.network for each in stages[-1]] if stages else ()
-        stages.append(train(study, f"{name}_stage_{number}", name, data, splits, config, bases))
+        stages.append(train(study, f"{name}_stage_{number}", name, data, bases))
     return stages
 
 
 def train(
-    study: Study,
+    study: Study[StagedConfig],
     training_name: str,
     name: str,
     data: Dataset,
-    splits: Mapping[str, Resident],
-    config: StagedConfig,
     bases: Sequence[Any] = (),
     stages: int = 1,
 ) -> list[Trained]:
@@ -66,8 +58,6 @@ def train(
       training_name: The training's name.
       name: One of `NETWORKS`.
       data: The data set.
-      splits: Its splits on the device.
-      config: The settings.
       bases: The network of each trial to build on; none for the first stage.
       stages: The number of stages.
     """
@@ -77,12 +67,13 @@ def train(
         return Training(
             training_name,
             lambda: getattr(weirdonetworks, name)(len(data.classes), stages=stages, base=base, **sampling),
-            lambda network: objectives.classification(network, data.standardisation, ("is_training", "seed")),
-            splits,
+            objectives.classifier(data, ("is_training", "seed")),
+            data.residents,
             dataclasses.replace(trial, epochs=trial.epochs * stages),
+            {"stages": stages},
         )
 
-    return study.trials(list(map(training, config.trials(), bases or [None] * config.num_trials)))
+    return study.trials(list(map(training, study.config.trials(), bases or [None] * study.config.num_trials)))
 
 
 def draw(found: Mapping[str, Any]) -> Figure:

@@ -1,8 +1,6 @@
 """Runs the experiment: settings in the package, steps in `study`."""
 
-from weirdonetworks.experiments.synchronous_mnist import SynchronousConfig
-from weirdonetworks.lab import experiment, flags
-from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab import experiment
 
 if __name__ == "__main__":
-    flags.run(experiment.main, SynchronousConfig, RunOptions)
+    experiment.launch(__package__)

@@ -7,7 +7,6 @@ from weirdonetworks.algebra import image_rotations
 from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.shared import comparison, digits
 from weirdonetworks.experiments.synchronous_mnist import SynchronousConfig
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.training.study import Study
 from weirdonetworks.nets.averaged import OrbitAverage
@@ -16,14 +15,14 @@ from weirdonetworks.nets.synchronous import SynchronousMLP
 table = comparison.table
 
 
-def run(study: Study, config: SynchronousConfig, options: RunOptions) -> None:
+def run(study: Study[SynchronousConfig]) -> None:
     """Trains the networks and measures them."""
-    comparison.run(study, contestants, config, options)
+    comparison.run(study, contestants)
 
 
 def contestants(data: Dataset, config: SynchronousConfig) -> Sequence[comparison.Contestant]:
     """Lists the networks to compare on a data set."""
-    side, classes = data.train.images.shape[1], len(data.classes)
+    side, classes = data.side, len(data.classes)
     quarters = image_rotations(side, side)
     some = [rotation(side, side, turn * 360 / config.turns) for turn in range(config.turns)]
 

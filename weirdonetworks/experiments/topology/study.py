@@ -15,14 +15,11 @@ from matplotlib.figure import Figure
 from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.experiments.topology import TopologyConfig, graph_layout
 from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.config import RunOptions
-from weirdonetworks.lab.data import datasets
-from weirdonetworks.lab.data.datasets import Dataset, Split
+from weirdonetworks.lab.data.datasets import Dataset, Resident, Split
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.study import Study, Training, percent, spread
-from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure import topology
 from weirdonetworks.measure.topology import Recovery
 
@@ -33,11 +30,12 @@ OFFSETS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
 DRAWN_ROWS = (12, 16)  # The image rows whose pixels' weights are drawn; all 784 would be too fine to see.
 
 
-def run(study: Study, config: TopologyConfig, options: RunOptions) -> None:
+def run(study: Study[TopologyConfig]) -> None:
     """Trains the networks and measures them."""
-    if options.dump_json:
+    config = study.config
+    if study.options.dump_json:
         graph_layout.check()
-    data = datasets.configured(config, options.data_dir)
+    data = study.load()
     if data.train.images.shape[-1] != 1:
         raise UsageError(f"dataset (={config.dataset}) must have images of one channel.")
     shuffled = [Shuffled(data, trial.random_seed) for trial in config.trials()]
@@ -63,13 +61,11 @@ class Shuffled:
         self.back = inverse(order)
         self.pixels = data.train.images.reshape(len(data.train), -1)[:, order]
         self.standardise = _Pixels(self.pixels)
-        splits = {"train": data.train, "validation": data.validation, "test": data.test}
         self.splits = {
             name: Resident(
                 Split(split.images.reshape(len(split), -1)[:, order].reshape(split.images.shape), split.labels)
             )
-            for name, split in splits.items()
-            if split is not None
+            for name, split in data.splits.items()
         }
 
 

@@ -28,15 +28,18 @@ class TransferStabilityConfig(StudyConfig):
     backbones: str = setting(
         "VGG16,ResNet50,MobileNetV3Large,EfficientNetB7",
         "Names of keras.applications, or paths of saved Keras models, separated by commas.",
+        affects="measuring",
     )
     weights: str = setting(
         "imagenet",
         "Weights of the named backbones: imagenet, none for random ones, or a file; one for all or for each.",
+        affects="measuring",
     )
     preprocess: str = setting(
         "none",
         "Preprocessing of saved models: caffe (BGR minus ImageNet's means), tf ([-1, 1]), torch (ImageNet's mean "
         "0 and deviation 1) or none ([0, 255]); one for all or for each. Named backbones have their own.",
+        affects="measuring",
     )
     dataset: str = setting(
         "cats_vs_dogs", "Source of the photographs of cats and dogs.", choices=("cats_vs_dogs", "CIFAR10")

@@ -33,7 +33,7 @@ class Backbone:
       side: Pixels a side of its images.
       features: Maps images `[batch, side, side, 3]`, floats in [0, 255], to `[batch, features]`.
       parameters: The number of its weights.
-      digest: The SHA-256 of its weights, or of its file.
+      digest: The SHA-256 of its weights, or of its file and the name of its preprocessing.
     """
 
     name: str
@@ -151,7 +151,7 @@ def by_path(path: str, side: int, preprocess: str = "none") -> Backbone:
         found = model(images, training=False)
         return found if len(given) == 2 else tf.reduce_mean(found, axis=[1, 2])
 
-    digest = files.digest([np.fromfile(path, np.uint8)])
+    digest = files.digest([np.fromfile(path, np.uint8), np.frombuffer(preprocess.encode(), np.uint8)])
     backbone = Backbone(title(path), taken[1] or side, features, model.count_params(), digest)
     try:
         # Traced only: where an image is smaller than a window, computing can end the whole process.

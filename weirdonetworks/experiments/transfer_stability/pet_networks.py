@@ -14,11 +14,11 @@ from weirdonetworks.algebra.actions.transforms import ImageTransform, rotation
 from weirdonetworks.experiments.transfer_stability import TransferStabilityConfig, features
 from weirdonetworks.experiments.transfer_stability.backbones import Backbone
 from weirdonetworks.experiments.transfer_stability.deformations import RandomDeformation
-from weirdonetworks.lab.data.datasets import Dataset, Examples, Split
+from weirdonetworks.lab.data import transformed
+from weirdonetworks.lab.data.datasets import Dataset, Examples, Resident, Split
 from weirdonetworks.lab.records import files, runs
 from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.study import Study, Training
-from weirdonetworks.lab.training.trainer import Resident
 from weirdonetworks.measure.stability import outputs_over
 from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork
 
@@ -54,9 +54,7 @@ class Turned:
     outputs: Sequence[npt.NDArray[np.floating]]
 
 
-def transferred(
-    study: Study, backbone: Backbone, data: Dataset, examined: Split, config: TransferStabilityConfig
-) -> Turned:
+def transferred(study: Study[TransferStabilityConfig], backbone: Backbone, data: Dataset, examined: Split) -> Turned:
     """Trains heads on a backbone's features of images as they are and deformed.
 
     Args:
@@ -64,10 +62,10 @@ def transferred(
       backbone: The backbone; its features are computed once, and saved in the study's folder.
       data: The images to train and test on.
       examined: The images to rotate.
-      config: The settings.
     """
+    config = study.config
     digests = {"backbone": backbone.digest, "data": _digest(data)}
-    splits, copies, turned = _features(study, backbone, data, examined, config, digests)
+    splits, copies, turned = _features(study, backbone, data, examined, digests)
     trains = [_joined(splits["train"], copies[trial.random_seed]) for trial in config.trials()]
     scalings = [_scaling(train.images) for train in trains]
     trained = study.trials(
@@ -98,12 +96,7 @@ def transferred(
 
 
 def from_scratch(
-    study: Study,
-    name: str,
-    max_turn: float | None,
-    data: Dataset,
-    examined: Split,
-    config: TransferStabilityConfig,
+    study: Study[TransferStabilityConfig], name: str, max_turn: float | None, data: Dataset, examined: Split
 ) -> Turned:
     """Trains the basic convolution network.
 
@@ -113,27 +106,22 @@ def from_scratch(
       max_turn: The greatest angle of the deformations of training images; None to leave the images as they are.
       data: The images to train and test on; they are resized.
       examined: The images to rotate.
-      config: The settings.
     """
-    side = config.cnn_size
-    residents = {name: Resident(_resized(split, side)) for name, split in _splits(data).items()}
+    config, side = study.config, study.config.cnn_size
+    resized = transformed.each_split(data, lambda _, images: _resized(images, side))
     augment = None if max_turn is None else RandomDeformation(max_turn, _grey(data))
-
-    def objective(network: Any) -> objectives.Objective:
-        return objectives.classification(network, data.standardisation, ("is_training", "seed"), augment)
-
     trained = study.repeat(
         runs.run_id(file_name(name), {"data": _digest(data)}),
         lambda: ConvolutionNetwork(len(data.classes), FILTERS),
-        objective,
-        residents,
+        resized,
+        objectives.classifier(data, ("is_training", "seed"), augment),
         dataclasses.replace(config, epochs=config.cnn_epochs),
     )
 
     def probabilities(each: Any, images: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(each.network(data.standardisation(images), is_training=False))
 
-    upright, turns = _resized(examined, side).images, _turns(data, side, config)
+    upright, turns = _resized(examined.images, side), _turns(data, side, config)
     return Turned(
         side,
         trained[0].parameters,
@@ -157,14 +145,14 @@ def constant(data: Dataset, examined: Split, config: TransferStabilityConfig) ->
 
 
 def _features(
-    study: Study,
+    study: Study[TransferStabilityConfig],
     backbone: Backbone,
     data: Dataset,
     examined: Split,
-    config: TransferStabilityConfig,
     digests: Mapping[str, str],
 ) -> tuple[dict[str, Examples], dict[int, list[npt.NDArray[np.float32]]], npt.NDArray[np.float32]]:
     """Computes, or reads, the features of each split, of deformed copies by seed, and of `examined` at each angle."""
+    config = study.config
     deform = RandomDeformation(config.max_turn, _grey(data))
     identity = {"name": backbone.name, "image_size": backbone.side, **digests}
     with runs.open_run(study.directory, "features", identity, unhashed={}, resume=True, must_exist=False) as run:
@@ -172,7 +160,7 @@ def _features(
         def extracted(name: str, split: Split, *deformed_by: Any) -> npt.NDArray[np.float32]:
             return features.saved(run, name, lambda: features.extract(backbone, split.images, *deformed_by))
 
-        splits = {name: Examples(extracted(name, split), split.labels) for name, split in _splits(data).items()}
+        splits = {name: Examples(extracted(name, split), split.labels) for name, split in data.splits.items()}
         numbers = range(config.copies)
         copies = {
             seed: [extracted(f"train_deformed_{seed}_{copy}", data.train, deform, seed, copy) for copy in numbers]
@@ -192,12 +180,7 @@ def _joined(split: Examples, copies: Sequence[npt.NDArray[np.float32]]) -> Examp
 
 def _digest(data: Dataset) -> str:
     """Hashes the data, so that features of other data under the same flags are not reused."""
-    return files.digest(array for split in _splits(data).values() for array in (split.images, split.labels))
-
-
-def _splits(data: Dataset) -> dict[str, Split]:
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    return {name: split for name, split in splits.items() if split is not None}
+    return files.digest(array for split in data.splits.values() for array in (split.images, split.labels))
 
 
 def _scaling(values: npt.NDArray[np.float32]) -> Any:
@@ -207,9 +190,8 @@ def _scaling(values: npt.NDArray[np.float32]) -> Any:
     return lambda features: (features - mean) / deviation
 
 
-def _resized(split: Split, side: int) -> Split:
-    images = np.rint(features.resized(split.images, side)).clip(0, 255).astype(np.uint8)
-    return dataclasses.replace(split, images=images)
+def _resized(images: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    return np.rint(features.resized(images, side)).clip(0, 255).astype(np.uint8)
 
 
 def _turns(data: Dataset, side: int, config: TransferStabilityConfig) -> list[ImageTransform]:

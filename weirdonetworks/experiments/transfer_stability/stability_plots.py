@@ -1,6 +1,5 @@
 """Plots of stability under transformations: models side by side, and one model input by input."""
 
-import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +17,6 @@ if TYPE_CHECKING:
 LEAST = 1e-16  # Smaller variances, which are rounding, are drawn as this: 0 has no logarithm.
 MARKED = 24  # Curves over more transformations have no markers.
 STYLES = ("-", "--", ":", "-.")
-
-
-def save(
-    path: pathlib.Path,
-    models: Mapping[str, "Stability"],
-    at: npt.ArrayLike | None = None,
-    sweep: str = "transformation",
-) -> None:
-    """Writes the plot of `compared` as a PNG file."""
-    plots.save(compared(models, at, sweep), path)
 
 
 def compared(

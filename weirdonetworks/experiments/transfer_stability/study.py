@@ -17,7 +17,6 @@ from weirdonetworks.experiments.transfer_stability import (
 )
 from weirdonetworks.experiments.transfer_stability.backbones import Backbone
 from weirdonetworks.lab import literals, plots
-from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files, tables
 from weirdonetworks.lab.training.study import Study, percent, spread
@@ -34,17 +33,18 @@ with extras.needed("experiments", "the report page needs it"):
 MEASURES = ("error", "transformation_variance", "transformation_difference")
 
 
-def run(study: Study, config: TransferStabilityConfig, options: RunOptions) -> None:
+def run(study: Study[TransferStabilityConfig]) -> None:
     """Trains the networks and measures them."""
+    config = study.config
     loaded = load_backbones(config)
-    data = pets.load(config.dataset, options.data_dir, config.image_size, config.examples)
+    data = pets.load(config.dataset, study.options.data_dir, config.image_size, config.examples)
     data = data.with_validation(config.validation_size, config.data_seed)
     examined = data.test[: config.examined]
-    turned = {each.name: pet_networks.transferred(study, each, data, examined, config) for each in loaded}
+    turned = {each.name: pet_networks.transferred(study, each, data, examined) for each in loaded}
     if config.cnn_size:
         greatest = {"cnn, undeformed": None, "cnn, deformed": config.max_turn, "cnn, any turn": 180.0}
         for name, max_turn in greatest.items():
-            turned[name] = pet_networks.from_scratch(study, name, max_turn, data, examined, config)
+            turned[name] = pet_networks.from_scratch(study, name, max_turn, data, examined)
     images = {name: by_image(each.outputs, examined.labels) for name, each in turned.items()}
     name, constant = pet_networks.constant(data, examined, config)
     results = {
@@ -55,7 +55,7 @@ def run(study: Study, config: TransferStabilityConfig, options: RunOptions) -> N
         "baseline": {name: summary(constant, by_image(constant.outputs, examined.labels), examined.labels)},
         "networks": {name: summary(each, images[name], examined.labels) for name, each in turned.items()},
     }
-    if options.dump_json:
+    if study.options.dump_json:
         means = {name: {key: values.mean(axis=0) for key, values in each.items()} for name, each in images.items()}
         files.write_json(study.directory / "images.json", {"labels": examined.labels, "networks": means})
         publish(

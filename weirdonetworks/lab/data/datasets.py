@@ -1,6 +1,7 @@
 """Image classification data sets, one uint8 array per split."""
 
 import dataclasses
+import functools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,19 @@ class Examples:
         return len(self.labels)
 
 
+class Resident:
+    """A split held on the device."""
+
+    def __init__(self, split: Split | Examples):
+        import tensorflow as tf
+
+        self.images = tf.constant(split.images)
+        self.labels = tf.constant(split.labels)
+
+    def __len__(self) -> int:
+        return int(self.labels.shape[0])
+
+
 @dataclasses.dataclass(frozen=True)
 class Standardisation:
     """A map of bytes to floats of mean 0 and variance 1 over a training split: `(byte / 255 - mean) / deviation`.
@@ -99,6 +113,22 @@ class Dataset:
     classes: tuple[str, ...]
     standardisation: Standardisation
     validation: Split | None = None
+
+    @property
+    def side(self) -> int:
+        """The height of the images in pixels, and the width where they are square."""
+        return self.train.images.shape[1]
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name: `train`, `validation` (if there is one) and `test`."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
+
+    @functools.cached_property
+    def residents(self) -> dict[str, Resident]:
+        """The splits on the device, placed there once."""
+        return {name: Resident(split) for name, split in self.splits.items()}
 
     def with_validation(self, size: int | None, seed: int) -> "Dataset":
         """Splits `size` validation examples (a twelfth if None), drawn by `seed`, off the training split.

@@ -10,6 +10,7 @@ Sets are `[sets, items, features]`, float32, their items in random order. Where 
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks.lab import seeds
-from weirdonetworks.lab.data.datasets import Dataset, Examples, Split
+from weirdonetworks.lab.data.datasets import Dataset, Examples, Resident, Split
 from weirdonetworks.lab.errors import UsageError
 
 STATISTICS = ("maximum", "median", "variance")
@@ -55,6 +56,11 @@ class Task:
     test: Examples
     tolerance: float = 0.0
     has_absent: bool = False
+
+    @functools.cached_property
+    def residents(self) -> dict[str, Resident]:
+        """The splits on the device, placed there once."""
+        return {"train": Resident(self.train), "test": Resident(self.test)}
 
     @property
     def items(self) -> int:

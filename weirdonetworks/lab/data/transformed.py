@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ def shrunk(data: Dataset, factor: int) -> Dataset:
         blocks = images.reshape(-1, height // factor, factor, width // factor, factor, channels)
         return _bytes(blocks.mean(axis=(2, 4)))
 
-    changed = _each_split(data, lambda name, images: shrink(images))
+    changed = each_split(data, lambda name, images: shrink(images))
     return dataclasses.replace(changed, standardisation=Standardisation.of(changed.train.images))
 
 
@@ -77,16 +78,13 @@ def _turned(data: Dataset, draw: Callable[[np.random.Generator, int], Ints], see
             result[chosen] = _bytes(rotation(images.shape[1], images.shape[2], float(angle)).apply(images[chosen]))
         return result
 
-    return _each_split(data, turn)
+    return each_split(data, turn)
 
 
-def _each_split(data: Dataset, change: Callable[[str, Images], Images]) -> Dataset:
-    def changed(name: str, split: Split) -> Split:
-        return Split(change(name, split.images), split.labels)
-
-    validation = data.validation and changed("validation", data.validation)
-    train, test = changed("train", data.train), changed("test", data.test)
-    return dataclasses.replace(data, train=train, validation=validation, test=test)
+def each_split(data: Dataset, change: Callable[[str, Images], Images]) -> Dataset:
+    """Replaces the images of each split by `change(name, images)`."""
+    changed: Any = {name: Split(change(name, split.images), split.labels) for name, split in data.splits.items()}
+    return dataclasses.replace(data, **changed)
 
 
 def _bytes(values: npt.NDArray[np.float64]) -> Images:

@@ -99,6 +99,13 @@ def name_rows(axes: Axes, names: Iterable[str]) -> None:
     axes.invert_yaxis()
 
 
+def label_ticks(axes: Axes, values: npt.ArrayLike) -> None:
+    """Labels these values of the x axis, which may be logarithmic, and no others."""
+    places = np.asarray(values).tolist()
+    axes.set_xticks(places, [f"{place:g}" for place in places], minor=False)
+    axes.minorticks_off()
+
+
 def heat_map(axes: Axes, values: npt.NDArray[Any], title: str) -> None:
     """Draws a matrix as an image with its scale."""
     image = axes.imshow(np.asarray(values), cmap="viridis")

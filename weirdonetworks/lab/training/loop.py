@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.config import TrainingConfig
-from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.data.datasets import Resident
 from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training import checkpoints, schedules
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.optimizers import Adam, Momentum, Optimizer
 from weirdonetworks.lab.training.state import DivergenceError, TrainState
-from weirdonetworks.lab.training.trainer import Resident, Trainer
+from weirdonetworks.lab.training.trainer import Trainer
 
 # The criterion of each best record. The last is chosen on the test data, and so is a biased estimate.
 BEST: dict[str, tuple[str, Callable[[Sequence[float]], float]]] = {
@@ -47,12 +47,6 @@ def learning_rate(config: TrainingConfig, steps_per_epoch: int, epochs: int | No
         epochs=epochs or config.epochs,
         steps=steps,
     )
-
-
-def residents(data: Dataset) -> dict[str, Resident]:
-    """Places the splits on the device, under the names `train`, `validation` (if there is one) and `test`."""
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    return {name: Resident(split) for name, split in splits.items() if split is not None}
 
 
 @dataclasses.dataclass(frozen=True)

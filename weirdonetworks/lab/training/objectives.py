@@ -1,9 +1,11 @@
 """Objectives: losses and metrics of a batch."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import tensorflow as tf
+
+from weirdonetworks.lab.data.datasets import Dataset
 
 
 class Objective(Protocol):
@@ -62,6 +64,15 @@ def classification(
         }
 
     return objective
+
+
+def classifier(
+    data: Dataset,
+    takes: Collection[str] = (),
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+) -> Callable[[Any], Objective]:
+    """Returns the function that makes a network's `classification` objective on a data set."""
+    return lambda network: classification(network, data.standardisation, takes, augment)
 
 
 def regression(network: Callable[[tf.Tensor], tf.Tensor], tolerance: float) -> Objective:

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar, cast
 
 import numpy as np
 import sonnet as snt
@@ -20,16 +20,21 @@ from matplotlib.figure import Figure
 
 from weirdonetworks.lab import plots, seeds
 from weirdonetworks.lab.config import Config, RunOptions, StudyConfig, TrainingConfig
+from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.data.datasets import Dataset, Resident
+from weirdonetworks.lab.data.set_tasks import Task
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files, runs
-from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.compiled import fingerprint
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.state import count_parameters
-from weirdonetworks.lab.training.trainer import Direction, Resident, Trainer, of_loss
+from weirdonetworks.lab.training.trainer import Direction, Trainer, of_loss
 from weirdonetworks.lab.training.trials import Trial, Trials
 from weirdonetworks.measure.precision import variables_of
+
+C = TypeVar("C", bound=StudyConfig, covariant=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +79,12 @@ class Training(Trial):
     """A training of a study, in a run directory of its own.
 
     Attributes:
-      name: Its name, unique within the study and seed.
+      name: Its name, unique within the study and seed; commas are dropped, and spaces become underscores.
       make: Makes the network. It is called, and initial weights are drawn, under a seed of `config.random_seed`.
       objective: Makes the network's objective.
-      data: The splits, as `loop.residents` makes them.
+      data: The splits on the device, by name.
       config: The settings.
+      entry: What else determines this training, of settings that are lists over trainings, such as `{"beta": 0.1}`.
       hooks: Makes the hooks, given the network at its initial weights.
       direction: The update direction, as for `Trainer`.
       trained: The result, once a study has trained it.
@@ -89,17 +95,23 @@ class Training(Trial):
     objective: Callable[[Any], Objective]
     data: Mapping[str, Resident]
     config: TrainingConfig
+    entry: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     hooks: Callable[[Any], Sequence[Hook]] = lambda network: ()
     direction: Direction = of_loss
     shared = False
 
     def __post_init__(self) -> None:
+        self.name = self.name.replace(",", "").replace(" ", "_")
         self._network: Any = None
 
     def within(self, folder: pathlib.Path, in_summary: bool) -> Self:
         """Sets the study's folder, and whether its `summary.json` has an entry of the run; returns itself."""
         self.folder, self._in_summary = folder, in_summary
         return self
+
+    def settings(self, executed: str) -> dict[str, Any]:
+        """Returns the settings that determine the run's id, those of `entry` among them."""
+        return {**super().settings(executed), **self.entry}
 
     def trainer(self, execution: str, count: int | None) -> Trainer:
         """Makes the network and its trainer."""
@@ -163,50 +175,60 @@ class Training(Trial):
         return self.make()
 
 
-class Study:
+class Study(Generic[C]):
     """An open study: trains networks in its folder, and writes its results.
 
     Attributes:
       name: The experiment's name.
+      config: The settings.
+      options: Run options, among them the folder of data sets.
       directory: The study's folder.
       is_finished: Whether an earlier process finished it, so that nothing is left to train.
     """
 
-    def __init__(self, name: str, run: runs.Run, options: RunOptions):
+    def __init__(self, name: str, config: C, run: runs.Run, options: RunOptions):
         self.name = name
+        self.config = config
+        self.options = options
         self.directory = run.directory
         self.is_finished = run.found_finished
         self._run = run
-        self._options = options
 
     @property
     def results(self) -> Any:
         """The results that `finish` wrote, in JSON's types."""
         return files.read_json(self.directory / "results.json")
 
+    def load(self) -> Dataset:
+        """Loads the data set of the settings, as `datasets.configured`."""
+        return datasets.configured(self.config, self.options.data_dir)
+
     def repeat(
         self,
         name: str,
         make: Callable[[], snt.Module],
-        objective: Callable[[Any], Objective],
-        data: Mapping[str, Resident],
-        config: StudyConfig,
+        data: Dataset | Task,
+        objective: Callable[[Any], Objective] | None = None,
+        config: StudyConfig | None = None,
         **options: Any,
     ) -> list[Trained]:
-        """Trains a network once for each of `config.trials()`.
+        """Trains a network once for each trial of a configuration.
 
         Args:
           name: The training's name.
           make: Makes the network, as in `Training`.
-          objective: Makes the objective, given the network.
-          data: The splits, as `loop.residents` makes them.
-          config: The settings; each trial has its own seed.
+          data: The data set, or task.
+          objective: Makes the objective, given the network; None for classification on a data set.
+          config: The settings; each trial has its own seed. None for those of the study.
           **options: Keyword arguments of `Training`.
 
         Returns:
           The trained networks, in the order of the trials.
         """
-        return self.trials([Training(name, make, objective, data, trial, **options) for trial in config.trials()])
+        if objective is None:
+            objective = objectives.classifier(cast("Dataset", data))
+        trials = (config or self.config).trials()
+        return self.trials([Training(name, make, objective, data.residents, trial, **options) for trial in trials])
 
     def trials(self, trainings: Sequence[Training]) -> list[Trained]:
         """Trains networks in run directories of their own, or restores those that were trained before.
@@ -224,7 +246,7 @@ class Study:
         first = trainings[0]
         backend = getattr(first.config, "trials_backend", "auto")
         which = f"seed {first.config.random_seed}" if len(trainings) == 1 else f"{len(trainings)} trials"
-        placed = [each.within(self.directory, self._options.dump_json) for each in trainings]
+        placed = [each.within(self.directory, self.options.dump_json) for each in trainings]
         # Published figures are of trials one after another, with all cores on each network.
         Trials(placed, restores=True).run("sequential" if backend == "auto" else backend, f"{first.name}, {which}")
         return [each.trained for each in trainings]
@@ -237,7 +259,7 @@ class Study:
           draw: Draws the results, which it is given as read back from JSON.
         """
         self._run.write_json("results.json", results)
-        if self._options.dump_json:
+        if self.options.dump_json:
             if draw:
                 plots.save(draw(self.results), self.directory / f"{self.name}.png")
             self._run.finish(loop.flatten({"study": self.name, **results}))
@@ -246,7 +268,7 @@ class Study:
 
 
 @contextlib.contextmanager
-def open_study(name: str, config: Config, options: RunOptions) -> Iterator[Study]:
+def open_study(name: str, config: Config, options: RunOptions) -> Iterator[Study[Any]]:
     """Opens the study of a configuration; prints its folder on leaving, and on entering whether it is finished.
 
     Raises:
@@ -262,7 +284,7 @@ def open_study(name: str, config: Config, options: RunOptions) -> Iterator[Study
         overwrite=options.overwrite,
         must_exist=not options.start_missing,
     ) as run:
-        study = Study(name, run, options)
+        study: Study[Any] = Study(name, config, run, options)
         if study.is_finished:
             print("This study was finished before; nothing was trained (--overwrite starts again).")
         elif run.remeasured:

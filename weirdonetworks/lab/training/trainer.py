@@ -11,7 +11,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.lab import machine
-from weirdonetworks.lab.data.datasets import Examples, Split
+from weirdonetworks.lab.data.datasets import Resident
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training.compiled import Compiled
 from weirdonetworks.lab.training.copies import Copies
@@ -46,17 +46,6 @@ def resolve_execution(execution: str, network: snt.Module, examples: int = FEW) 
         return "xla"
     convolves = any(weight.shape.rank > 2 for weight in network.trainable_variables)
     return "xla" if len(machine.cores()) > 1 and not convolves and examples >= FEW else "graph"
-
-
-class Resident:
-    """A split held on the device."""
-
-    def __init__(self, split: Split | Examples):
-        self.images = tf.constant(split.images)
-        self.labels = tf.constant(split.labels)
-
-    def __len__(self) -> int:
-        return int(self.labels.shape[0])
 
 
 class Trainer:

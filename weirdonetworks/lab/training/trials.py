@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from weirdonetworks.lab import machine
 from weirdonetworks.lab.config import TrainingConfig
+from weirdonetworks.lab.data.datasets import Resident
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import runs
 from weirdonetworks.lab.records.runs import Run
@@ -17,7 +18,7 @@ from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.hooks import Hook, Progress, progress
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.state import DivergenceError
-from weirdonetworks.lab.training.trainer import Direction, Resident, Trainer
+from weirdonetworks.lab.training.trainer import Direction, Trainer
 
 # The `execution` in a run's settings, by the compilation of its functions: alone, or with others in one program.
 _ALONE = {"xla": "xla", "graph": "graph"}
