@@ -244,6 +244,7 @@ def test_functions_of_units_are_noted() -> None:
     first, second = snt.Linear(5), snt.Linear(4)
     graph = UnitGraph.trace(lambda x: tf.reduce_sum(tf.tanh(second(tf.nn.relu(first(x)))), axis=1), tf.ones([2, 3]))
     assert {space.size: space.functions for space in graph.free} == {5: {"Relu"}, 4: {"Tanh", "Sum"}}
+    assert {space.size: space.mixed for space in graph.free} == {5: False, 4: True}
 
 
 def test_constants_that_differ_from_unit_to_unit_fix_them() -> None:
@@ -299,6 +300,11 @@ class TestChain:
     def test_outputs_move_only_if_asked(self) -> None:
         assert [space.size for space in UnitLayout.of_chain([(3, 4), (4, 2)]).free] == [4]
         assert [space.size for space in UnitLayout.of_chain([(3, 4), (4, 2)], permute_outputs=True).free] == [4, 2]
+
+    def test_a_single_channel_is_read_at_every_place(self) -> None:
+        layout = UnitLayout.of_chain([(3, 3, 1, 1), (6, 5), (5, 2)])
+        (channel,) = units_of(layout.axes[0][-1])
+        assert list(units_of(layout.axes[1][0])) == [channel] * 6
 
     @pytest.mark.parametrize("shapes", [[], [(3, 4), (5, 2)], [(3, 4), (8, 2)], [(3, 3, 1, 4), (3, 3, 8, 2)]])
     def test_what_does_not_fit_is_refused(self, shapes: list[tuple[int, ...]]) -> None:

@@ -12,15 +12,16 @@ from weirdonetworks.algebra.groups.permutations import as_permutations
 from weirdonetworks.measure.unit_tracing.axes import (
     Axis,
     Concatenation,
+    Edge,
     Product,
     Units,
+    concatenation,
     gather,
     product,
     resolved,
     units_of,
     written,
 )
-from weirdonetworks.measure.unit_tracing.edges import Edge
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -50,6 +51,7 @@ class Space:
       size: The number of units.
       fixed: Why the units cannot be permuted; empty for interchangeable units.
       functions: The TensorFlow operations, elementwise functions and reductions, applied to the units' values.
+      mixed: Whether the value of one unit enters into those of others otherwise than through weights, as by a softmax.
       places: The axes of variables that hold the units.
       units: The units, as they occur in `UnitLayout.axes`.
     """
@@ -58,6 +60,7 @@ class Space:
     size: int
     fixed: str
     functions: frozenset[str]
+    mixed: bool
     places: tuple[Place, ...]
     units: Units = dataclasses.field(repr=False)
 
@@ -104,15 +107,19 @@ class UnitLayout:
             raise ValueError("shapes (=[]) must hold at least one layer.")
         axes: list[list[Axis]] = []
         units: Axis = Units(next(iter(named.values()))[-2], "inputs")
+        before = ""
         for index, (name, shape) in enumerate(named.items()):
             positions = shape[-2] // units.size
             flattened = len(shape) == 2 and index and len(axes[-1]) > 2
             if positions * units.size != shape[-2] or (positions > 1 and not flattened):
                 raise ValueError(
-                    f"the shape {tuple(shape)} of {name!r} must have as many inputs as the layer before has outputs, "
-                    f"{units.size}, or, dense after a convolution, a multiple of them."
+                    f"{name!r} (of shape {tuple(shape)}) must have as many inputs as {before} has outputs, or, dense "
+                    "after a convolution, a multiple of them."
                 )
-            read = product([Units(positions, "places of an image"), units]) if positions > 1 else units
+            before = f"{name!r} (of shape {tuple(shape)})"
+            places = Units(positions, "places of an image")
+            # A product would drop a single unit, and with it the connection between the two layers.
+            read = concatenation([units] * positions) if units.size == 1 else product([places, units])
             last = index == len(named) - 1
             units = Units(shape[-1], "outputs" if last and not permute_outputs else "")
             axes.append([*(Units(size, "places of a filter") for size in shape[:-2]), read, units])
@@ -134,16 +141,17 @@ class UnitLayout:
 
         Args:
           permutations: Maps names of free spaces to permutations s, `s[i]` the new position of unit i.
-          values: Arrays of the variables' shapes, such as weights or masks.
+          values: Arrays of the variables' shapes, such as weights or masks; None for those without.
 
         Raises:
           ValueError: If there is no such space, it is fixed, or an array is not a permutation of its units.
         """
         chosen = self._checked(permutations)
-        moved = []
-        for array, axes in zip(map(np.asarray, values), self.axes, strict=True):
+        moved: list[Any] = []
+        for given, axes in zip(values, self.axes, strict=True):
+            array = given if given is None else np.asarray(given)
             for place, axis in enumerate(axes):
-                if any(units in chosen for units in units_of(axis)):
+                if array is not None and any(units in chosen for units in units_of(axis)):
                     array = np.take(array, gather(axis, chosen), axis=place)
             moved.append(array)
         return moved
@@ -193,7 +201,8 @@ class UnitLayout:
                 count += 1
                 name = f"{base} ({count})"
             taken.add(name)
-            found.append(Space(name, units.size, units.fixed, frozenset(units.functions), tuple(where), units))
+            functions = frozenset(units.functions)
+            found.append(Space(name, units.size, units.fixed, functions, units.mixed, tuple(where), units))
         return found
 
 

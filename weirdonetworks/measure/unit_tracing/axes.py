@@ -23,13 +23,15 @@ class Units:
     Attributes:
       size: The number of units.
       fixed: Why the units cannot be permuted; empty if they can.
-      functions: The names of the TensorFlow operations applied elementwise to the units' values.
+      functions: The names of the TensorFlow operations applied to the units' values.
+      mixed: Whether the value of one unit enters into those of others otherwise than through weights, as by a softmax.
     """
 
     def __init__(self, size: int, fixed: str = "") -> None:
         self.size = size
         self.fixed = fixed
         self.functions: set[str] = set()
+        self.mixed = False
         self.term: Axis | None = None  # The term it has been unified with.
 
 
@@ -58,7 +60,24 @@ class Concatenation:
 
 
 Axis: TypeAlias = Units | Product | Concatenation
+Places: TypeAlias = tuple[int, ...]
 Split: TypeAlias = Callable[[Axis, int], "tuple[Axis, Axis] | None"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Edge:
+    """Weights between units: the units along some axes of a variable are read, and those along others are written.
+
+    Attributes:
+      variable: The index of the variable.
+      inputs: The axes of the units that are read.
+      outputs: The axes of the units that are written. The other axes, such as the places of a filter, are parallel
+        connections between the same units.
+    """
+
+    variable: int
+    inputs: Places
+    outputs: Places
 
 
 def resolved(axis: Axis) -> Axis:
@@ -105,10 +124,11 @@ def fix(reason: str, *axes: Axis) -> None:
         units.fixed = units.fixed or reason
 
 
-def mark(function: str, *axes: Axis) -> None:
-    """Records that an elementwise function is applied to the values of all units of axes."""
+def mark(function: str, *axes: Axis, mixes: bool = False) -> None:
+    """Records that a function is applied to the values of all units of axes, elementwise unless it mixes them."""
     for units in units_of(*axes):
         units.functions.add(function)
+        units.mixed |= mixes
 
 
 def unify(one: Axis, other: Axis, where: str) -> None:
@@ -147,6 +167,7 @@ def _become(units: Units, term: Axis) -> None:
     for part in units_of(term):
         part.fixed = part.fixed or units.fixed
         part.functions |= units.functions
+        part.mixed |= units.mixed
 
 
 def _match(one: list[Axis], other: list[Axis], split: Split, where: str) -> None:

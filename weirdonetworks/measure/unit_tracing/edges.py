@@ -3,34 +3,16 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import tensorflow as tf
 
 from weirdonetworks.measure.unit_tracing import rules
-from weirdonetworks.measure.unit_tracing.axes import Axis, mark
-
-Places: TypeAlias = tuple[int, ...]
+from weirdonetworks.measure.unit_tracing.axes import Axis, Edge, Places, mark
 
 CONTRACTIONS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "Conv2D", "DepthwiseConv2dNative")
 GATHERS = ("ResourceGather", "GatherV2")
 _ELLIPSIS = "αβγδεζηθ"  # Stand for the axes of an ellipsis, counted from the last.
-
-
-@dataclasses.dataclass(frozen=True)
-class Edge:
-    """Weights between units: the units along some axes of a variable are read, and those along others are written.
-
-    Attributes:
-      variable: The index of the variable.
-      inputs: The axes of the units that are read.
-      outputs: The axes of the units that are written. The other axes, such as the places of a filter, are parallel
-        connections between the same units.
-    """
-
-    variable: int
-    inputs: Places
-    outputs: Places
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +83,8 @@ class Edges:
             )
         else:  # A product of two activations, or of two weights.
             for each, term in zip(axes, terms, strict=True):
-                mark(operation.type, *(axis for axis, letter in zip(each, term, strict=True) if letter not in result))
+                summed = (axis for axis, letter in zip(each, term, strict=True) if letter not in result)
+                mark(operation.type, *summed, mixes=True)
 
     def _add(self, origin: _Origin, read: Sequence[int], written: Sequence[int]) -> None:
         inputs, outputs = (

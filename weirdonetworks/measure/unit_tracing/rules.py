@@ -233,7 +233,7 @@ def _reduce(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
     values = inputs[0]
     gone = {int(axis) % len(values) for axis in np.ravel(constant(operation, 1))} if values else set()
     for place in gone:
-        mark(operation.type, values[place])
+        mark(operation.type, values[place], mixes=True)
     if operation.get_attr("keep_dims"):
         return [[Units(1) if place in gone else axis for place, axis in enumerate(values)]]
     return [[axis for place, axis in enumerate(values) if place not in gone]]
@@ -241,7 +241,7 @@ def _reduce(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
 
 @rule("Softmax LogSoftmax")
 def _softmax(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
-    mark(operation.type, inputs[0][-1])
+    mark(operation.type, inputs[0][-1], mixes=True)
     return [inputs[0]]
 
 

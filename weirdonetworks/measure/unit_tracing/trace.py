@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from weirdonetworks.measure.unit_tracing import rules
-from weirdonetworks.measure.unit_tracing.axes import Axis, Units, fix, unify
-from weirdonetworks.measure.unit_tracing.edges import Edge, Edges
+from weirdonetworks.measure.unit_tracing.axes import Axis, Edge, Units, fix, unify
+from weirdonetworks.measure.unit_tracing.edges import Edges
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 ASSIGNMENTS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
