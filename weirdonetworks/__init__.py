@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from weirdonetworks.algebra.actions import (
         Action as Action,
         coordinates as coordinates,
+        flow as flow,
         image_transforms as image_transforms,
         independent as independent,
         items as items,

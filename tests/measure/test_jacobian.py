@@ -220,7 +220,7 @@ def test_bad_use_is_refused_in_one_line(tmp_path: pathlib.Path) -> None:
     loaded, turn = tf.saved_model.load(str(tmp_path)), lie_derivative.IMAGE_GENERATORS["rotation"]
     along = functools.partial(jacobian.jacobian_along, tf.tanh, inputs)
     for use, error, message in (
-        (lambda: jacobian.jacobian_along(tf.tanh, inputs, []), ValueError, "generators must hold at least one"),
+        (lambda: jacobian.jacobian_along(tf.tanh, inputs, []), ValueError, "action must hold at least one"),
         (lambda: jacobian.jacobian_along(tf.tanh, inputs[0], [tf.tanh]), ValueError, r"inputs of shape \(3,\) must"),
         (
             lambda: jacobian.jacobian_along(tf.tanh, inputs, [lambda batch: batch[:, :2]]),

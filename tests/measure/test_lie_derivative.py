@@ -10,7 +10,8 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra import transforms
+from weirdonetworks.algebra import flow, transforms, trivial
+from weirdonetworks.algebra.actions import FlowAction
 from weirdonetworks.measure import lie_derivative as lie
 from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, ImageGenerator
 from weirdonetworks.measure.precision import in_dtype
@@ -217,7 +218,7 @@ def test_bad_use_is_refused() -> None:
             r"images of shape \(2, 8, 8\) must be \[images, height, width, channels\]",
         ),
         ([tf.tanh], images, [lambda batch: batch[:1]], r"inputs, \(2, 8, 8, 1\), not \(1, 8, 8, 1\)"),
-        ([tf.tanh], images, [], "generators must hold at least one"),
+        ([tf.tanh], images, [], "action must hold at least one"),
         ([], images, None, "layers must hold at least one"),
         ([tf.reduce_mean], images, None, "an output for each input"),
     ):
@@ -229,7 +230,7 @@ def test_bad_use_is_refused() -> None:
     for whole in (convolution_network(), keras_network()):
         with pytest.raises(TypeError, match=r"layers \(=.*Sequential.*\) must be a list"):
             lie.lie_derivative_by_layer(whole, images)
-    with pytest.raises(TypeError, match=r"generators \(=\['rotation'\]\) must be a list of functions"):
+    with pytest.raises(TypeError, match=r"action \(=\['rotation'\]\) must be flow\(generators\) or a list"):
         lie.lie_derivative(tf.tanh, images, ["rotation"])
     with pytest.raises(TypeError, match=r"model \(=None\) must be a function of a batch"):
         lie.lie_derivative(None, images)
@@ -241,3 +242,52 @@ def test_bad_use_is_refused() -> None:
         IMAGE_GENERATORS["zoom"](tf.zeros([1, 2, 2, 1], tf.uint8))
     with pytest.raises(ValueError, match=r"derivatives of shape \(3,\)"):
         lie.local_equivariance_error([1.0, 2.0, 3.0])
+
+
+PLANE = flow([[[0.0, -1.0], [1.0, 0.0]]])
+TWICE = flow([[[0.0, -2.0], [2.0, 0.0]]])
+
+
+def squared(points: tf.Tensor) -> tf.Tensor:
+    """The square of complex numbers, which turns by twice the angle."""
+    return tf.stack([points[:, 0] ** 2 - points[:, 1] ** 2, 2 * points[:, 0] * points[:, 1]], axis=1)
+
+
+def test_along_an_action_it_is_the_derivative_of_the_error_of_equivariance() -> None:
+    inputs, step = draw(5, 2), 1e-5
+    weights = draw(2, 2, seed=1)
+    model = lambda points: tf.tanh(points @ weights)  # noqa: E731
+    for action_out in (None, PLANE, TWICE):
+        found = lie.lie_derivative(model, inputs, PLANE, action_out, dtype=tf.float64)
+        assert found.shape == (1, 5, 2)
+
+        def back(time: float, action_out: FlowAction | None = action_out) -> np.ndarray:
+            (moved,) = PLANE.apply(np.array([[time]]), inputs)
+            outputs = model(tf.constant(moved)).numpy()
+            return outputs if action_out is None else action_out.apply(np.array([[-time]]), outputs)[0]
+
+        np.testing.assert_allclose(found[0], (back(step) - back(-step)) / (2 * step), rtol=1e-6, atol=1e-8)
+
+
+def test_along_an_action_an_equivariant_model_has_none_and_another_has() -> None:
+    inputs = draw(5, 2)
+    assert np.abs(lie.lie_derivative(squared, inputs, PLANE, TWICE, dtype=tf.float64)).max() < 1e-12
+    assert np.abs(lie.lie_derivative(squared, inputs, PLANE, PLANE, dtype=tf.float64)).max() > 0.1
+    length = lambda points: tf.norm(points, axis=1)  # noqa: E731
+    assert np.abs(lie.lie_derivative(length, inputs, PLANE, dtype=tf.float64)).max() < 1e-12
+    assert np.abs(lie.lie_derivative(squared, inputs, PLANE, dtype=tf.float64)).max() > 0.1
+
+
+def test_an_action_that_does_not_fit_is_refused() -> None:
+    for inputs, action, action_out, error, message in (
+        (draw(5, 3), PLANE, None, ValueError, "must end with 2"),
+        (draw(5, 2), PLANE, flow(np.zeros((1, 3, 3))), ValueError, "must end with 3"),
+        (draw(5, 2), PLANE, flow(np.zeros((2, 2, 2))), ValueError, "must have as many generators as action"),
+        (draw(5, 2), PLANE, trivial(2), TypeError, r"action_out \(=trivial\(2\)\) must be flow\(generators\)"),
+        (draw(1, 4, 4, 1), IMAGE_GENERATORS.values(), PLANE, TypeError, "must be flow"),
+        (draw(5, 2), trivial(2), None, TypeError, "finite groups have no derivatives"),
+    ):
+        with pytest.raises(error, match=message):
+            lie.lie_derivative(squared, inputs, action, action_out)
+    with pytest.raises(TypeError, match="must be ImageGenerators"):
+        lie.lie_derivative_by_layer([tf.tanh], draw(1, 4, 4, 2), PLANE)

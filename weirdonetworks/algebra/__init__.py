@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         Action as Action,
         PermutationAction as PermutationAction,
         coordinates as coordinates,
+        flow as flow,
         image_transforms as image_transforms,
         independent as independent,
         items as items,

@@ -1,11 +1,13 @@
 """The Jacobian of a model: derivatives along vector fields, singular values, and the model's invariant directions.
 
 A model is a function of a batch, as in `stability`. A vector field maps a batch of inputs `[inputs, ...]` to a tangent
-vector at each, of the same shape: a constant direction, a generator of a group such as `lambda x: tf.matmul(x, A)`, or
-an `ImageGenerator`. Derivatives are those that training uses: custom gradients, such as straight-through ones, apply.
+vector at each, of the same shape: a constant direction, a function such as `lambda x: tf.matmul(x, A)`, or an
+`ImageGenerator`. The action `flow(generators)` of a Lie group stands for the fields of its generators. Derivatives are
+those that training uses: custom gradients, such as straight-through ones, apply.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, TypeVar
@@ -14,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from weirdonetworks.algebra.actions import Action, FlowAction
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.measure.models import Model, named, ready
+from weirdonetworks.measure.models import Model, checked_inputs, named, ready
 from weirdonetworks.measure.products import ZERO, Products, formed, in_pieces, jvp
 from weirdonetworks.measure.stability import BATCH, Floats
 
@@ -95,7 +98,7 @@ class InvariantDirections:
 def jacobian_along(
     model: Model,
     inputs: npt.ArrayLike,
-    generators: Iterable[VectorField],
+    action: FlowAction | Iterable[VectorField],
     *,
     batch_size: int = BATCH,
     dtype: tf.DType = tf.float32,
@@ -105,16 +108,17 @@ def jacobian_along(
     A model is invariant under a connected group of transformations if and only if they vanish for all generators of the
     group and all inputs.
 
-    >>> turn = tf.constant([[0.0, 1.0], [-1.0, 0.0]])  # Takes (x, y) to (-y, x), the velocity of a rotation.
-    >>> jacobian_along(lambda x: x[:, :1], [[3.0, 4.0]], [lambda x: tf.matmul(x, turn)]).ravel().tolist()
+    >>> from weirdonetworks.algebra import flow
+    >>> turns = flow([[[0.0, -1.0], [1.0, 0.0]]])  # Takes (x, y) to (-y, x), the velocity of a rotation.
+    >>> jacobian_along(lambda x: x[:, :1], [[3.0, 4.0]], turns).ravel().tolist()
     [-4.0]
-    >>> jacobian_along(lambda x: tf.norm(x, axis=1), [[3.0, 4.0]], [lambda x: tf.matmul(x, turn)]).ravel().tolist()
+    >>> jacobian_along(lambda x: tf.norm(x, axis=1), [[3.0, 4.0]], turns).ravel().tolist()
     [0.0]
 
     Args:
       model: A function of a batch; see the module docstring.
       inputs: The inputs, `[inputs, ...]`, at least one.
-      generators: Vector fields, at least one.
+      action: Vector fields, at least one; or an action `flow(generators)` on the inputs.
       batch_size: The number of inputs per chunk.
       dtype: The type to compute in, as for `stability.outputs_over`.
 
@@ -122,18 +126,36 @@ def jacobian_along(
       The derivatives, `[generators, inputs, ...]`, each of the shape of an output.
 
     Raises:
-      TypeError: If the model or a generator cannot be called, or the model cannot be copied into the type.
-      ValueError: If there is no input or generator, a generator returns another shape than that of the inputs, or the
-        model does not compute in `dtype`, does not return an output for each input, or cannot be differentiated (see
-        `differentiable`).
+      TypeError: If the model or a vector field cannot be called, or the model cannot be copied into the type.
+      ValueError: If there is no input or vector field, one returns another shape than that of the inputs or the action
+        does not act on it, or the model does not compute in `dtype`, does not return an output for each input, or
+        cannot be differentiated (see `differentiable`).
     """
+    return derivatives_along(model, inputs, action, None, batch_size, dtype)
+
+
+def derivatives_along(
+    model: Model,
+    inputs: npt.ArrayLike,
+    action: Action | Iterable[VectorField],
+    action_out: FlowAction | None,
+    batch_size: int,
+    dtype: tf.DType,
+) -> npt.NDArray[Any]:
+    """Computes J(x) v(x) - w(F(x)), with v the vector fields of one action and w those of another, 0 if it is None."""
     values, length = checked_inputs(inputs), at_least("batch_size", batch_size, 1)
-    fields = checked_fields(generators, tf.cast(values[:length], dtype))
+    fields = checked_fields(action, tf.cast(values[:length], dtype))
     run = differentiable(model, values[:1], dtype)
+    behind: list[VectorField] | None = None
+    if action_out is not None:
+        behind = checked_fields(action_out, run(tf.cast(values[:1], dtype)))
 
     @tf.function(input_signature=[tf.TensorSpec([None, *values.shape[1:]], dtype)], autograph=False)
     def compute(batch: tf.Tensor) -> tf.Tensor:
-        return tf.stack(jvp(run, batch, [tf.convert_to_tensor(field(batch), dtype) for field in fields])[1])
+        outputs, derivatives = jvp(run, batch, [tf.convert_to_tensor(field(batch), dtype) for field in fields])
+        return (
+            tf.stack(derivatives) - tf.stack([field(outputs) for field in behind]) if behind else tf.stack(derivatives)
+        )
 
     # A concrete function, since TensorFlow counts the retracings of a `tf.function` and warns of many.
     pieces = in_pieces(compute.get_concrete_function(), values, length, dtype)
@@ -254,38 +276,36 @@ def differentiable(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> 
     return run
 
 
-def checked_inputs(inputs: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Returns inputs `[inputs, ...]` as an array.
+def checked_fields(action: Action | Iterable[Field], batch: tf.Tensor) -> list[Field]:
+    """Returns vector fields as a list, each checked on a batch of inputs; those of an action on them.
 
     Raises:
-      ValueError: If there is no input, or the array has fewer than two axes.
+      TypeError: If they are neither a `FlowAction` nor a list of functions.
+      ValueError: If there is none, one returns another shape than that of the inputs, or the action does not act on it.
     """
-    values = np.asarray(inputs)
-    if values.ndim < 2 or not len(values):
-        raise ValueError(f"inputs of shape {values.shape} must be [inputs, ...], at least one.")
-    return values
-
-
-def checked_fields(generators: Iterable[Field], batch: tf.Tensor) -> list[Field]:
-    """Returns vector fields as a list, each checked on a batch of inputs.
-
-    Raises:
-      TypeError: If they are not a list of functions.
-      ValueError: If there is none, or one returns another shape than that of the inputs.
-    """
-    if not np.iterable(generators) or not all(map(callable, fields := list(generators))):
+    if isinstance(action, FlowAction):
+        action.on(tuple(batch.shape[1:]))
+        return [functools.partial(_velocity, matrix) for matrix in action.generators]  # type: ignore[misc]
+    if not np.iterable(action) or not all(map(callable, fields := list(action))):
         raise TypeError(
-            f"generators (={named(generators)}) must be a list of functions, such as [IMAGE_GENERATORS['rotation']]."
+            f"action (={named(action)}) must be flow(generators) or a list of functions, such as "
+            "[IMAGE_GENERATORS['rotation']]; finite groups have no derivatives."
         )
     if not fields:
-        raise ValueError("generators must hold at least one vector field.")
+        raise ValueError("action must hold at least one vector field.")
     for field in fields:
         tangents = field(batch)
         if (shape := getattr(tangents, "shape", tangents)) != batch.shape:
             raise ValueError(
-                f"generators: {field!r} must give tangents of the shape of the inputs, {batch.shape}, not {shape}."
+                f"action: {field!r} must give tangents of the shape of the inputs, {batch.shape}, not {shape}."
             )
     return fields
+
+
+def _velocity(matrix: Floats, inputs: tf.Tensor) -> tf.Tensor:
+    """Computes A x for each x along the last axis of inputs, or for flattened inputs of another shape."""
+    vectors = tf.reshape(inputs, [-1, len(matrix)])
+    return tf.reshape(tf.matmul(vectors, tf.constant(matrix, inputs.dtype), transpose_b=True), tf.shape(inputs))
 
 
 def _loses_derivatives(run: Model, inputs: tf.Tensor) -> bool:

@@ -1,16 +1,16 @@
-"""Lie derivatives of models on images along translation, rotation, zoom and shear, in total and layer by layer.
+"""Lie derivatives of models: along the action of any connected group, and of image translation, rotation, zoom, shear.
 
 The Lie derivative of a model F along a generator (Gruver et al., The Lie derivative for measuring learned equivariance,
-2023) is the derivative at t = 0 of F applied to the image transformed by t, transformed back:
+2023) is the derivative at t = 0 of F applied to the input transformed by t, transformed back:
 
     (L F)(x) = J_F(x) v(x) - w(F(x)),
 
-with v the velocity of the image and w that of the outputs. Outputs `[images, height, width, channels]` are images that
-should transform with the input; any others should stay the same, w = 0. So F is equivariant, or invariant, under a
-connected group if and only if its Lie derivatives vanish.
+with v the velocity of the input and w that of the outputs. So F is equivariant, or invariant where w = 0, under a
+connected group if and only if its Lie derivatives vanish. Of images, outputs `[images, height, width, channels]` are
+images that should transform with the input; any others should stay the same, w = 0.
 
-Velocities are computed by central differences. On an image with a wave number of k radians per pixel they are too small
-by a factor sin(k) / k, about 1 - k^2 / 6.
+Velocities of images are computed by central differences. On an image with a wave number of k radians per pixel they
+are too small by a factor sin(k) / k, about 1 - k^2 / 6.
 """
 
 import dataclasses
@@ -22,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from weirdonetworks.algebra.actions import Action, FlowAction
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.measure.jacobian import checked_fields, checked_inputs, differentiable, in_pieces, jvp
-from weirdonetworks.measure.models import Model, named, ready
+from weirdonetworks.measure.jacobian import checked_fields, derivatives_along, differentiable, in_pieces, jvp
+from weirdonetworks.measure.models import Model, checked_inputs, named, ready
 from weirdonetworks.measure.stability import BATCH, Floats
 
 
@@ -90,46 +91,72 @@ IMAGE_GENERATORS: Mapping[str, ImageGenerator] = {
     "horizontal shear": ImageGenerator(((0.0, 1.0), (0.0, 0.0))),
     "vertical shear": ImageGenerator(((0.0, 0.0), (1.0, 0.0))),
 }
+ALL_GENERATORS = tuple(IMAGE_GENERATORS.values())
 
 
 def lie_derivative(
     model: Model,
-    images: npt.ArrayLike,
-    generators: Iterable[ImageGenerator] = tuple(IMAGE_GENERATORS.values()),
+    inputs: npt.ArrayLike,
+    action: FlowAction | Iterable[ImageGenerator] = ALL_GENERATORS,
+    action_out: FlowAction | None = None,
     *,
     batch_size: int = BATCH,
     dtype: tf.DType = tf.float32,
 ) -> npt.NDArray[Any]:
-    """Computes the Lie derivatives of a model along generators of image transformations.
+    """Computes the Lie derivatives of a model along the generators of a connected group, or of image transformations.
 
     >>> ramp = np.broadcast_to(np.arange(4.0)[:, None], (1, 4, 4, 1))  # x[p] = the column of p
     >>> moves = [IMAGE_GENERATORS[name] for name in ("zoom", "shift right")]
     >>> lie_derivative(lambda x: x[:, 0, 0], ramp, moves).ravel().tolist()
     [1.5, -1.0]
+    >>> from weirdonetworks.algebra import flow
+    >>> turns = flow([[[0.0, -1.0], [1.0, 0.0]]])  # The rotations of the plane.
+    >>> lie_derivative(lambda x: tf.norm(x, axis=1), [[3.0, 4.0]], turns).tolist()  # Invariant.
+    [[0.0]]
+    >>> lie_derivative(lambda x: 2 * x, [[3.0, 4.0]], turns, turns).tolist()  # Equivariant.
+    [[[0.0, 0.0]]]
+    >>> lie_derivative(lambda x: x * x, [[3.0, 4.0]], turns, turns).tolist()
+    [[[-8.0, 15.0]]]
 
     Args:
       model: A function of a batch, as in `stability`.
-      images: The images, `[images, height, width, channels]`, at least one.
-      generators: The generators, at least one; by default all of `IMAGE_GENERATORS`.
-      batch_size: The number of images per chunk.
+      inputs: The inputs, `[inputs, ...]`, at least one; of generators of image transformations they are images,
+        `[images, height, width, channels]`.
+      action: The action on the inputs, `flow(generators)`; or a list of `ImageGenerator`s, at least one; by default all
+        of `IMAGE_GENERATORS`.
+      action_out: The action of the same group on the outputs, its generators in the same order; None for outputs that
+        should stay the same, and of images where it is as the top of the module says.
+      batch_size: The number of inputs per chunk.
       dtype: The type to compute in, as for `stability.outputs_over`.
 
     Returns:
-      The derivatives, `[generators, images, ...]`, each of the shape of an output.
+      The derivatives, `[generators, inputs, ...]`, each of the shape of an output.
 
     Raises:
-      TypeError: If the model or a generator cannot be called, or the model cannot be copied into the type.
-      ValueError: If there is no image or generator, the images have another rank, or the model does not compute in
-        `dtype`, does not return an output for each image, or cannot be differentiated.
+      TypeError: If the model or a generator cannot be called, the model cannot be copied into the type, or `action_out`
+        is no `FlowAction`.
+      ValueError: If there is no input or generator, the images have another rank, an action does not act on the inputs
+        or outputs or has another number of generators, or the model does not compute in `dtype`, does not return an
+        output for each input, or cannot be differentiated.
     """
-    (whole,) = lie_derivative_by_layer([model], images, generators, batch_size=batch_size, dtype=dtype)
+    if action_out is not None:
+        if not isinstance(action, FlowAction) or not isinstance(action_out, FlowAction):
+            raise TypeError(
+                f"action_out (={action_out!r}) must be flow(generators), where action is too; None for generators of "
+                "images, which move outputs [images, height, width, channels] along."
+            )
+        if len(action_out.generators) != len(action.generators):
+            raise ValueError(f"action_out (={action_out!r}) must have as many generators as action (={action!r}).")
+    if isinstance(action, Action):
+        return derivatives_along(model, inputs, action, action_out, batch_size, dtype)
+    (whole,) = lie_derivative_by_layer([model], inputs, action, batch_size=batch_size, dtype=dtype)
     return whole
 
 
 def lie_derivative_by_layer(
     layers: Sequence[Model],
     images: npt.ArrayLike,
-    generators: Iterable[ImageGenerator] = tuple(IMAGE_GENERATORS.values()),
+    generators: Iterable[ImageGenerator] = ALL_GENERATORS,
     *,
     batch_size: int = BATCH,
     dtype: tf.DType = tf.float32,
@@ -151,8 +178,8 @@ def lie_derivative_by_layer(
 
     Args:
       layers: Models, at least one, each applied to the outputs of the one before.
-      images: As in `lie_derivative`.
-      generators: As in `lie_derivative`.
+      images: The images, `[images, height, width, channels]`, at least one.
+      generators: The generators, at least one; by default all of `IMAGE_GENERATORS`.
       batch_size: As in `lie_derivative`.
       dtype: As in `lie_derivative`.
 
@@ -166,6 +193,8 @@ def lie_derivative_by_layer(
     values, length = checked_inputs(images), at_least("batch_size", batch_size, 1)
     if values.ndim != 4:  # TensorFlow's convolution crashes the process on another rank.
         raise ValueError(f"images of shape {values.shape} must be [images, height, width, channels].")
+    if isinstance(generators, FlowAction):
+        raise TypeError(f"generators (={generators!r}) must be ImageGenerators, to move the features of each layer.")
     moves = checked_fields(generators, tf.cast(values[:length], dtype))
     if not np.iterable(layers):
         raise TypeError(f"layers (={named(layers)}) must be a list; pass the layers of the Sequential.")

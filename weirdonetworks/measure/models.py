@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
@@ -47,6 +48,18 @@ def ready(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
             f"model (={named(model)}) must compute in {dtype.name}, and gives {outputs.dtype.name}. {remedy}"
         )
     return model
+
+
+def checked_inputs(inputs: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Returns inputs `[inputs, ...]` as an array.
+
+    Raises:
+      ValueError: If there is no input, or the array has fewer than two axes.
+    """
+    values = np.asarray(inputs)
+    if values.ndim < 2 or not len(values):
+        raise ValueError(f"inputs of shape {values.shape} must be [inputs, ...], at least one.")
+    return values
 
 
 def named(model: object) -> str:

@@ -11,7 +11,7 @@ from weirdonetworks.nets.orbits import ListedElements
 # holds chosen elements of one.
 Moving: TypeAlias = ActionLike | ListedElements
 
-LIMIT = 1024  # The order of the largest group applied whole; from a larger one so many random elements are drawn:
+LIMIT = 1024  # The order of the largest group applied whole; of a larger or infinite one so many elements are drawn:
 SAMPLES = 64
 
 
@@ -60,6 +60,10 @@ def paired_moves(action_in: Moving, action_out: Moving | None) -> tuple[ListedEl
             return ListedElements(one, elements), ListedElements(other, elements)
         if others.action.group is not None and len(others) == 1:  # The trivial action goes with any other.
             return moves, ListedElements(others.action, np.repeat(others.elements, len(moves), axis=0))
+    if not (moves.action.is_finite and others.action.is_finite) and moves.elements.shape != others.elements.shape:
+        raise ValueError(
+            f"action_out (={others.action!r}) must be a flow of as many generators as action_in (={moves.action!r})."
+        )
     if len(moves) != len(others):
         raise ValueError(
             f"action_out has {len(others)} elements and must have as many as action_in (={len(moves)}), to be paired "
@@ -70,4 +74,6 @@ def paired_moves(action_in: Moving, action_out: Moving | None) -> tuple[ListedEl
 
 def _chosen(action: Action) -> Elements:
     # Transformations listed by the user are all applied, however many.
-    return action.sample(SAMPLES, seed=0) if action.group is not None and action.order > LIMIT else action.elements()
+    if not action.is_finite or (action.group is not None and action.order > LIMIT):
+        return action.sample(SAMPLES, seed=0)
+    return action.elements()

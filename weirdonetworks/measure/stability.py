@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from weirdonetworks.algebra.actions import Elements
 from weirdonetworks.algebra.arrays import at_least, shown
-from weirdonetworks.measure.models import Model, ready
+from weirdonetworks.measure.models import Model, checked_inputs, ready
 from weirdonetworks.measure.moves import Moving, moves_of, paired_moves
 from weirdonetworks.nets.orbits import ListedElements
 
@@ -357,9 +357,7 @@ def _pieces(
     compute: Callable[[Model, tf.Tensor, tf.Tensor], Any],
 ) -> Iterator[Any]:
     """Yields `compute(model, inputs, outputs under all elements)` for one chunk of inputs after the other."""
-    values = np.asarray(inputs)
-    if values.ndim < 2 or not len(values):
-        raise ValueError(f"inputs of shape {values.shape} must be [inputs, ...], at least one.")
+    values = checked_inputs(inputs)
     run = ready(model, values[:1], dtype)
 
     @tf.function(input_signature=[tf.TensorSpec([None, *values.shape[1:]], dtype)], autograph=False)
@@ -397,12 +395,6 @@ def _checked_labels(labels: npt.ArrayLike, inputs: int) -> npt.NDArray[np.intege
 
 def _distribution(name: str, values: Floats) -> dict[str, float]:
     low, median, high = np.quantile(values, (0.05, 0.5, 0.95))
-    figures = {
-        "mean": values.mean(),
-        "min": values.min(),
-        "quantile_05": low,
-        "median": median,
-        "quantile_95": high,
-        "max": values.max(),
-    }
+    figures = {"mean": values.mean(), "min": values.min(), "quantile_05": low, "median": median}
+    figures |= {"quantile_95": high, "max": values.max()}
     return {f"{name}/{key}": float(value) for key, value in figures.items()}

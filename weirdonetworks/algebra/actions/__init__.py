@@ -8,6 +8,7 @@ and move together. The positions lie along these axes of an example `[...]`, wit
     pixels(group)           the first two, of square images, under symmetries of the square
     image_transforms(list)  the first two, of images of one size, under transformations that need not form a group
     coordinates(group)      the last, multiplied by matrices
+    flow(generators)        the last, multiplied by exp(t A): a connected Lie group
     regular(group)          the first, indexed by the elements of the group (the regular representation)
     trivial(size)           the first, left unchanged
     a + b                   the first: the positions of a, then those of b (the direct sum)
@@ -27,13 +28,10 @@ if TYPE_CHECKING:
         Action as Action,
         Elements as Elements,
         Group as Group,
-        LinearAction as LinearAction,
-        PermutationAction as PermutationAction,
         Placement as Placement,
-        TransformAction as TransformAction,
     )
     from weirdonetworks.algebra.actions.combining import independent as independent
-    from weirdonetworks.algebra.actions.kinds import (
+    from weirdonetworks.algebra.actions.constructors import (
         ActionLike as ActionLike,
         as_action as as_action,
         coordinates as coordinates,
@@ -44,7 +42,14 @@ if TYPE_CHECKING:
         regular as regular,
         trivial as trivial,
     )
+    from weirdonetworks.algebra.actions.flows import FlowAction as FlowAction, flow as flow
+    from weirdonetworks.algebra.actions.kinds import (
+        LinearAction as LinearAction,
+        PermutationAction as PermutationAction,
+        TransformAction as TransformAction,
+    )
     from weirdonetworks.algebra.actions.pairing import paired as paired
+
 
 if not TYPE_CHECKING:  # A type checker that saw this would take every name for one that exists.
     __getattr__, __dir__ = lazy.names(__name__)

@@ -8,9 +8,11 @@ import numpy.typing as npt
 from weirdonetworks.algebra.actions.base import (
     Action,
     Elements,
+    check_kind,
+)
+from weirdonetworks.algebra.actions.kinds import (
     LinearAction,
     PermutationAction,
-    check_kind,
 )
 from weirdonetworks.algebra.actions.pairing import restricted
 from weirdonetworks.algebra.arrays import Ints

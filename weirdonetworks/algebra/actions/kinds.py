@@ -1,226 +1,204 @@
-"""Constructors of the actions: points, items, pixels, image transformations, coordinates, regular and trivial."""
+"""The kinds of actions: by permutations, by matrices, and by image transformations."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from weirdonetworks.algebra.actions.base import (
-    TABULATED,
-    Action,
-    ElementIndex,
-    Elements,
-    Group,
-    LinearAction,
-    PermutationAction,
-    TransformAction,
-    check_kind,
-    unmoved,
-)
+from weirdonetworks.algebra.actions.base import Action, Elements, Group, Placement
+from weirdonetworks.algebra.actions.maps import DenseMaps, Maps, SparseMaps
 from weirdonetworks.algebra.actions.transforms import ImageTransform
 from weirdonetworks.algebra.arrays import Ints, at_least
-from weirdonetworks.algebra.groups.image_groups import image_dihedral, image_rotations
 from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup
-from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup, symmetric_group, trivial_group
-from weirdonetworks.algebra.groups.permutations import inverse
+from weirdonetworks.algebra.groups.permutation_groups import LISTED, PermutationGroup
+from weirdonetworks.algebra.groups.permutations import compose
 
-# What `as_action` accepts.
-ActionLike: TypeAlias = Action | Group | ImageTransform | Iterable[ImageTransform]
+# Maps elements `[k]` and the lengths of the axes to permutations of the positions, `[k, positions]`.
+Move: TypeAlias = Callable[[Elements, tuple[int, ...]], Ints]
 
 
-def points(group: PermutationGroup) -> PermutationAction:
-    """Makes the action of a permutation group on n points on the n entries of an example, flattened.
+class PermutationAction(Action):
+    """A group that permutes positions along the first axes of an example.
 
-    >>> from weirdonetworks.algebra import image_rotations
-    >>> points(image_rotations(2, 2)).apply([[1, 3, 0, 2]], [[[1, 2], [3, 4]]]).tolist()
-    [[[[3, 1], [4, 2]]]]
-
-    Raises:
-      TypeError: If the group is not a `PermutationGroup`.
+    Attributes:
+      sizes: The lengths of these axes; None for an axis of variable length.
     """
-    check_kind("group", group, PermutationGroup)
-    return PermutationAction(f"points({group!r})", group, (group.degree,), lambda some, _: some, spans_example=True)
+
+    def __init__(
+        self, name: str, group: Group, sizes: tuple[int | None, ...], move: Move, spans_example: bool = False
+    ) -> None:
+        """Constructs the action.
+
+        Args:
+          name: The text of its `repr`.
+          group: The group.
+          sizes: The lengths of the axes; None for variable ones.
+          move: Maps elements and the lengths of the axes to permutations of the positions; raises a `ValueError` if
+            the group does not act on axes of these lengths.
+          spans_example: Whether the positions are all entries of an example, of any shape.
+        """
+        super().__init__(name, group, is_permutation=True)
+        self.sizes = sizes
+        self.spans_example = spans_example
+        self._move = move
+
+    @property
+    def size(self) -> int:
+        """The number of positions.
+
+        Raises:
+          ValueError: If an axis has variable length.
+        """
+        return math.prod(self.known_sizes())
+
+    def position_group(self, sizes: tuple[int, ...] | None = None) -> PermutationGroup:
+        """Returns the image of the group in the permutations of the positions, one generator per generator.
+
+        >>> from weirdonetworks.algebra import cyclic_group, items, trivial
+        >>> (items(cyclic_group(3)) * trivial(2)).position_group().generators.tolist()
+        [[2, 3, 4, 5, 0, 1]]
+
+        Raises:
+          ValueError: As `permutations` does.
+        """
+        moved = self.permutations(self.generators, sizes)
+        if isinstance(self.group, PermutationGroup) and np.array_equal(moved, self.group.generators):
+            return self.group
+        return PermutationGroup(moved)
+
+    def permutations(self, elements: Elements, sizes: tuple[int, ...] | None = None) -> Ints:
+        """Returns the permutations of the positions by which elements act, `[k, positions]`.
+
+        Raises:
+          ValueError: If the group does not act on axes of these lengths, or an axis has variable length and `sizes` is
+            None.
+        """
+        return self._move(np.asarray(elements), self.known_sizes() if sizes is None else sizes)
+
+    def on(self, shape: Sequence[int]) -> Placement:
+        found = tuple(shape)
+        count = len(self.sizes)
+        if self.spans_example:
+            found = (math.prod(found),)
+        lengths = found[:count]
+        if len(lengths) < count or any(
+            want not in (None, size) for want, size in zip(self.sizes, lengths, strict=True)
+        ):
+            wanted = f"hold {self.size} numbers" if self.spans_example else f"begin with {self._written_sizes()}"
+            raise ValueError(
+                f"examples of shape {tuple(shape)} must {wanted} for {self!r} to act on them."
+                + " For points with several features, use items(group)." * self.spans_example
+            )
+        self.permutations(self.generators[:1], lengths)  # Raises where the group does not act on these lengths.
+        channels = math.prod(found[count:])
+        return Placement(1, math.prod(lengths), channels, lambda some: self._maps(some, lengths))
+
+    def _maps(self, elements: Elements, sizes: tuple[int, ...]) -> Maps:
+        return SparseMaps.of_permutations(self.permutations(elements, sizes))
+
+    def known_sizes(self) -> tuple[int, ...]:
+        """Gives the lengths of the axes.
+
+        Raises:
+          ValueError: If one depends on the example.
+        """
+        known = tuple(size for size in self.sizes if size is not None)
+        if len(known) < len(self.sizes):
+            raise ValueError(f"{self!r} must have a known number of positions here. Pass its side.")
+        return known
+
+    def _written_sizes(self) -> str:
+        return f"[{', '.join('any' if size is None else str(size) for size in self.sizes)}]"
 
 
-def items(group: PermutationGroup | int) -> PermutationAction:
-    """Makes the action of a permutation group on the items of sets `[items, ...]`; features move with their item.
+class LinearAction(Action):
+    """A group that acts by matrices on the last axis of an example; the other axes index copies."""
 
-    >>> items(3).order, items(3).on((3, 2)).channels
-    (6, 2)
+    def __init__(
+        self, name: str, group: Group | None, size: int, matrices: Callable[[Elements], npt.NDArray[Any]]
+    ) -> None:
+        """Constructs the action.
 
-    Args:
-      group: The group that permutes the items; an integer n stands for `symmetric_group(n)`.
+        Args:
+          name: The text of its `repr`.
+          group: The group; None for a Lie group.
+          size: The length of the axis.
+          matrices: Maps elements `[k]` to their matrices, `[k, size, size]`.
+        """
+        super().__init__(name, group, is_permutation=False)
+        self.size = size
+        self.matrices = matrices
 
-    Raises:
-      TypeError: If the group is neither a `PermutationGroup` nor an integer.
-      ValueError: If the integer is below 1.
+    def position_group(self) -> MatrixGroup:
+        """Returns the image of the group in the matrices; in floating point where these are not the group's own."""
+        matrices = self.matrices(self.generators)
+        if isinstance(self.group, MatrixGroup) and np.array_equal(matrices, self.group.generators):
+            return self.group
+        return MatrixGroup(matrices, limit=self.order)
+
+    def on(self, shape: Sequence[int]) -> Placement:
+        if math.prod(shape) != self.size and (not shape or shape[-1] != self.size):
+            raise ValueError(f"examples of shape {tuple(shape)} must end with {self.size} for {self!r} to act on them.")
+        copies = math.prod(shape) // self.size
+        return Placement(copies, self.size, 1, lambda some: DenseMaps(self.matrices(np.asarray(some))))
+
+
+class TransformAction(Action):
+    """A list of transformations of images of one size, in general not a group.
+
+    `is_group` is true if they permute the pixels and are closed under composition. The elements are indices into the
+    list and cannot be composed: `group` is None.
+
+    Attributes:
+      transforms: The transformations.
     """
-    if not isinstance(group, PermutationGroup):
-        group = symmetric_group(at_least("group", group, 1))
-    return PermutationAction(f"items({group!r})", group, (group.degree,), lambda some, _: some)
+
+    def __init__(self, listed: Sequence[ImageTransform]) -> None:
+        sizes = {(each.height, each.width) for each in listed}
+        if len(sizes) != 1:
+            raise ValueError(f"transforms must be of one size of image, at least one, and are of {sorted(sizes)}.")
+        ((self.height, self.width),) = sizes
+        self.transforms = tuple(listed)
+        self._tables = SparseMaps.of_transforms(self.transforms)
+        self._permutations = self._tables.permutations()
+        name = f"transforms of {self.height} x {self.width} pixels, {len(listed)} of them"
+        super().__init__(f"<{name}>", None, self._permutations is not None)
+
+    @property
+    def is_group(self) -> bool:
+        if self._permutations is None:
+            return False
+        distinct = {each.tobytes() for each in self._permutations}
+        products = (compose(each, self._permutations) for each in self._permutations)
+        return len(distinct) == self.order and all(each.tobytes() in distinct for rows in products for each in rows)
+
+    @property
+    def order(self) -> int:
+        return len(self.transforms)
+
+    def elements(self, limit: int = LISTED) -> Elements:
+        if self.order > limit:
+            raise ValueError(f"limit (={limit}) must be at least the number of transforms (={self.order}).")
+        return np.arange(self.order)
+
+    def sample(self, num: int, seed: int) -> Elements:
+        rng = np.random.default_rng(at_least("seed", seed, 0))
+        return rng.integers(self.order, size=at_least("num", num, 1))
+
+    def on(self, shape: Sequence[int]) -> Placement:
+        pixels, numbers = self.height * self.width, math.prod(shape)
+        if not (tuple(shape[:2]) == (self.height, self.width) or (len(shape) == 1 and numbers % pixels == 0)):
+            raise ValueError(
+                f"examples of shape {tuple(shape)} must be images [{self.height}, {self.width}, channels], or these "
+                f"flattened, for {self!r} to act on them."
+            )
+        return Placement(1, pixels, numbers // pixels, self._maps)
+
+    def _maps(self, elements: Elements) -> Maps:
+        return SparseMaps.of_transforms([self.transforms[int(number)] for number in elements])
 
 
-def pixels(group: PermutationGroup | None = None, side: int | None = None) -> PermutationAction:
-    """Makes the action of symmetries of the square on images `[side, side, ...]`; channels move with their pixel.
-
-    >>> turn = pixels().generators
-    >>> pixels().apply(turn, [[[1, 2], [3, 4]]]).tolist()
-    [[[[2, 4], [1, 3]]]]
-
-    Args:
-      group: Symmetries of the square, as permutations of the pixels of a 2 x 2 image: `image_rotations(2, 2)` for the
-        rotations by multiples of 90 degrees (the default), `image_dihedral(2, 2)` for reflections too, or a subgroup.
-      side: The height and width of the images in pixels; None for any.
-
-    Raises:
-      TypeError: If the group is not a `PermutationGroup`.
-      ValueError: If the group does not consist of symmetries of the square, or the side is below 1.
-    """
-    group = image_rotations(2, 2) if group is None else group
-    remedy = "Use image_rotations(2, 2), image_dihedral(2, 2) or a subgroup."
-    if not isinstance(group, PermutationGroup):
-        raise TypeError(f"group (={group!r}) must be a PermutationGroup on the four pixels of a 2 x 2 image. {remedy}")
-    square = image_dihedral(2, 2)
-    if group.degree != 4 or not all(each in square for each in group.generators):
-        raise ValueError(
-            f"group (={group!r}) must permute the pixels of a 2 x 2 image as symmetries of the square do. {remedy}"
-        )
-    size = None if side is None else at_least("side", side, 1)
-    name = f"pixels({group!r}{'' if side is None else f', side={side}'})"
-    return PermutationAction(name, group, (size, size), _moved_pixels)
-
-
-def image_transforms(listed: Iterable[ImageTransform]) -> TransformAction:
-    """Makes the action of a list of transformations of images of one size, which in general form no group.
-
-    >>> from weirdonetworks.algebra.actions.transforms import rotation
-    >>> image_transforms([rotation(8, 8, 30 * step) for step in range(12)]).is_group
-    False
-    >>> image_transforms([rotation(8, 8, 90 * step) for step in range(4)]).is_group
-    True
-
-    Raises:
-      TypeError: If an entry is not an `ImageTransform`.
-      ValueError: If the list is empty, or the transformations differ in image size.
-    """
-    given = list(listed) if np.iterable(listed) else [listed]
-    if not all(isinstance(each, ImageTransform) for each in given):
-        raise TypeError(f"transforms (={listed!r}) must be a list of ImageTransforms.")
-    if not given:
-        raise ValueError("transforms must hold at least one transformation.")
-    return TransformAction(given)
-
-
-def coordinates(group: MatrixGroup) -> LinearAction:
-    """Makes the action x -> g x of a group of real matrices on the last axis of an example.
-
-    >>> from weirdonetworks.algebra import cyclic_rotations
-    >>> quarter = coordinates(cyclic_rotations(4)).elements()[1:2]
-    >>> coordinates(cyclic_rotations(4)).apply(quarter, [[[1.0, 0.0], [3.0, 5.0]]]).tolist()
-    [[[[0.0, 1.0], [-5.0, 3.0]]]]
-
-    Raises:
-      TypeError: If the group is not a `MatrixGroup`.
-      ValueError: If a matrix is complex.
-    """
-    check_kind("group", group, MatrixGroup)
-    if np.iscomplexobj(group.generators):
-        raise ValueError(f"group (={group!r}) must be real, and has complex matrices.")
-    return LinearAction(f"coordinates({group!r})", group, group.dimension, lambda some: some)
-
-
-def regular(group: Group, right: bool = False) -> PermutationAction:
-    """Makes the regular representation: the action of a group on an axis indexed by its `elements()`.
-
-        (s.x)[s g] = x[g],    or from the right (s.x)[g s^-1] = x[g].
-
-    >>> from weirdonetworks.algebra import cyclic_group
-    >>> regular(cyclic_group(3)).permutations(cyclic_group(3).elements()).tolist()
-    [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
-
-    Args:
-      group: The group, of order at most 2,048.
-      right: Whether it acts from the right, as on the outputs `network(g x)` over the orbit of an input.
-
-    Raises:
-      TypeError: If the group is neither a `PermutationGroup` nor a `MatrixGroup`.
-      ValueError: If the group has more than 2,048 elements.
-    """
-    check_kind("group", group, PermutationGroup | MatrixGroup)
-    base = as_action("group", group)
-    listed = base.elements(TABULATED)
-    index = ElementIndex(listed)
-
-    def move(elements: Elements, sizes: tuple[int, ...]) -> Ints:
-        if right:  # Inverse to g -> g s.
-            return inverse(np.stack([index(base.compose(listed, each)) for each in elements]))
-        return np.stack([index(base.compose(each, listed)) for each in elements])
-
-    return PermutationAction(f"regular({group!r}{', right=True' * right})", group, (base.order,), move)
-
-
-def trivial(size: int = 1) -> PermutationAction:
-    """Makes the trivial action on an axis, that of any group on invariant outputs.
-
-    >>> trivial(10).order
-    1
-
-    Args:
-      size: The length of the axis, at least 1.
-
-    Raises:
-      ValueError: If the size is below 1.
-    """
-    size = at_least("size", size, 1)
-    return PermutationAction(f"trivial({size})", trivial_group(1), (size,), unmoved)
-
-
-def as_action(name: str, given: Any) -> Action:
-    """Converts a group or image transformations to their default action; returns an `Action` as it is.
-
-    A permutation group gives `points`, a matrix group `coordinates`, image transformations `image_transforms`.
-
-    Args:
-      name: The name of the argument, for error messages.
-      given: An `Action`, a group, an `ImageTransform` or an iterable of these transforms.
-
-    Raises:
-      TypeError: If `given` is none of these.
-      ValueError: If the group or the transforms admit no such action.
-    """
-    if isinstance(given, Action):
-        return given
-    if isinstance(given, PermutationGroup):
-        return points(given)
-    if isinstance(given, MatrixGroup):
-        return coordinates(given)
-    listed = list(given) if np.iterable(given) and not isinstance(given, str) else [given]
-    if not all(isinstance(each, ImageTransform) for each in listed):
-        raise TypeError(
-            f"{name} (={given!r}) must be an Action, such as items(group), a PermutationGroup, a MatrixGroup or a list "
-            "of ImageTransforms."
-        )
-    if not listed:
-        raise ValueError(f"{name} must hold at least one transformation.")
-    return TransformAction(listed)
-
-
-def _moved_pixels(elements: Elements, sizes: tuple[int, ...]) -> Ints:
-    """Extends permutations of the pixels of a 2 x 2 image to square images of any side."""
-    side, width = sizes
-    if side != width:
-        raise ValueError(
-            f"images of {side} x {width} pixels must be square for symmetries of the square to act. Crop or pad them."
-        )
-    rows, columns = np.divmod(np.arange(side * side), side)
-    # Twice the offset from the centre, downwards and to the right; that of the four pixels is (-1, -1), (-1, 1), ...
-    middle = np.stack([2 * rows - side + 1, 2 * columns - side + 1])
-    corners = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
-    moved = []
-    for element in elements:
-        # The images of the axes are the columns: (down, right) = (corner 2 - corner 0, corner 1 - corner 0) / 2.
-        start = corners[element[0]]
-        linear = np.stack([corners[element[2]] - start, corners[element[1]] - start], axis=1) // 2
-        down, right = (linear @ middle + side - 1) // 2
-        moved.append(down * side + right)
-    return np.stack(moved)
+def unmoved(elements: Elements, sizes: tuple[int, ...]) -> Ints:
+    return np.tile(np.arange(math.prod(sizes)), (len(elements), 1))

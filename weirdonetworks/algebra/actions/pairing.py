@@ -10,12 +10,14 @@ from weirdonetworks.algebra.actions.base import (
     Action,
     Elements,
     Group,
+    check_kind,
+)
+from weirdonetworks.algebra.actions.constructors import regular
+from weirdonetworks.algebra.actions.kinds import (
     LinearAction,
     PermutationAction,
-    check_kind,
     unmoved,
 )
-from weirdonetworks.algebra.actions.kinds import regular
 from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.algebra.groups.orbits import join
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
