@@ -15,28 +15,22 @@ minutes, so ratios are taken within a round, and the order of the variants rotat
 import argparse
 import dataclasses
 import importlib
-import importlib.metadata
 import importlib.util
 import json
 import os
 import pathlib
-import platform
-import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks import conditions
 from weirdonetworks.lab import machine
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files
-from weirdonetworks.lab.records.tables import counted
-
-PACKAGES = ("tensorflow", "dm-sonnet", "keras", "torch", "jax", "numpy")
 
 # A timing is marked as disturbed where other processes keep more processors busy than this.
 QUIET = 0.1
@@ -170,7 +164,7 @@ def main(
         parser.add_argument(
             "--threads",
             type=_counts,
-            default=[_processors()],
+            default=[conditions.processors()],
             metavar="N,...",
             help="threads and processors of a variant, one table per number (all processors)",
         ),
@@ -203,7 +197,7 @@ def main(
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
-    print(describe_machine())
+    print(conditions.describe_machine())
     for threads in parsed.threads:
         rows = summarise(chosen, [m for m in measurements if m.threads == threads])
         print(f"\n{caption(options)}, {_plural(parsed.rounds, 'round')}, {_plural(threads, 'thread')}:\n")
@@ -248,7 +242,7 @@ def measure(
     with tqdm(plan, unit="process", disable=None) as progress:
         for count, turn, variant in progress:
             progress.set_postfix_str(f"round {turn + 1}, {_plural(count, 'thread')}, {variant.name}")
-            others = _Others()
+            others = conditions.Others()
             sample = _start(variant, run, count, {**options, "round": turn})
             measurements.append(Measurement(variant.name, count, turn, sample, others.busy()))
     return measurements
@@ -306,12 +300,6 @@ def format_table(rows: Sequence[Row]) -> str:
     return table
 
 
-def describe_machine() -> str:
-    """Describes the machine and the versions in one line."""
-    packages = ", ".join(f"{name} {version}" for name, version in _versions().items())
-    return f"{_processor()}, {counted(_processors(), 'processor')}; {packages}"
-
-
 def _names(text: str) -> list[str]:
     return text.split(",")
 
@@ -324,11 +312,6 @@ def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'s' * (count != 1)}"
 
 
-def _processors() -> int:
-    """Counts the processors that this process may use."""
-    return len(machine.cores())
-
-
 def _choose(variants: Sequence[Variant], names: Collection[str] | None) -> list[Variant]:
     """Returns the baseline and the named variants, all of them if None."""
     known = [variant.name for variant in variants]
@@ -339,9 +322,9 @@ def _choose(variants: Sequence[Variant], names: Collection[str] | None) -> list[
 
 
 def _check(parsed: argparse.Namespace) -> None:
-    if max(parsed.threads) > _processors():
+    if max(parsed.threads) > conditions.processors():
         counts = ",".join(map(str, parsed.threads))
-        raise UsageError(f"--threads (={counts}) must be at most {_processors()}, the processors there are.")
+        raise UsageError(f"--threads (={counts}) must be at most {conditions.processors()}, the processors there are.")
     if parsed.json and not parsed.json.absolute().parent.is_dir():
         raise UsageError(f"--json (={parsed.json}) must be in a directory that exists.")
 
@@ -378,29 +361,6 @@ def _resolve(place: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-class _Others:
-    """Monitor of the processors that processes other than this one's children keep busy, from its creation."""
-
-    def __init__(self) -> None:
-        self._start = self._now()
-
-    def busy(self) -> float:
-        elapsed, busy, own = (now - start for now, start in zip(self._now(), self._start, strict=True))
-        # Ticks are coarse, so it can come out below zero; this order of arguments lets NaN through.
-        return max((busy - own) / elapsed, 0.0)
-
-    @staticmethod
-    def _now() -> tuple[float, float, float]:
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        try:
-            fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
-        except OSError:
-            fields = ["nan"] * 8
-        user, nice, system, _, _, irq, softirq, steal = map(float, fields)
-        ticks = user + nice + system + irq + softirq + steal
-        return time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), children.ru_utime + children.ru_stime
-
-
 def _record(
     description: str,
     variants: Sequence[Variant],
@@ -421,32 +381,13 @@ def _record(
             summaries.append(summary | dict(row.figures))
     return {
         "benchmark": description,
-        "machine": {"processor": _processor(), "processors": _processors()},
-        "versions": _versions(),
+        "machine": {"processor": conditions.processor(), "processors": conditions.processors()},
+        "versions": conditions.versions(),
         "options": options,
         "rounds": rounds,
         "summary": summaries,
         "measurements": [dataclasses.asdict(m) for m in measurements],
     }
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def _processor() -> str:
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

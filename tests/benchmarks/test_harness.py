@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks import harness
+from benchmarks import conditions
 
 SERVE = """
 import json, os, sys
@@ -24,7 +24,7 @@ harness._serve(sys.argv[1])
 def test_the_machine_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert ", 3 processors; " in harness.describe_machine()
+    assert ", 3 processors; " in conditions.describe_machine()
 
 
 def test_a_task_is_done() -> None:
