@@ -19,38 +19,37 @@ def gradients(entry: registry.Network, module: Any, inputs: tf.Tensor) -> list[t
     return tape.gradient(loss, [inputs, *module.trainable_variables])
 
 
-def check_forward(entry: registry.Network) -> None:
-    module, inputs = entry.build(), entry.inputs()
-    compiled = tf.function(lambda images: entry.call(module, images), jit_compile=True, autograph=False)
-    assert_close(compiled(inputs), entry.call(module, inputs))
-
-
-@pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
-def test_network_compiles(entry: registry.Network) -> None:
-    check_forward(entry)
-
-
-@pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
-def test_gradient_step_compiles(entry: registry.Network) -> None:
+def check(entry: registry.Network) -> None:
     module, inputs = entry.build(), entry.inputs()
     parameters = module.trainable_variables
     before = [parameter.numpy() for parameter in parameters]
     by_inputs, *expected = gradients(entry, module, inputs)
     assert all(gradient is not None for gradient in expected)
+    expected_outputs = entry.call(module, inputs)
 
+    # Both in one function: most of the time goes into compiling.
     @tf.function(jit_compile=True, autograph=False)
-    def step(images: tf.Tensor) -> tf.Tensor:
+    def step(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        outputs = entry.call(module, images)
         first, *rest = gradients(entry, module, images)
         for parameter, gradient in zip(parameters, rest, strict=True):
             parameter.assign_sub(0.5 * gradient)
-        return first
+        return outputs, first
 
-    assert_close(step(inputs), by_inputs)
+    outputs, first = step(inputs)
+    assert_close(outputs, expected_outputs)
+    assert_close(first, by_inputs)
     largest = max((float(np.abs(gradient).max()) for gradient in expected), default=0.0)
     for parameter, start, gradient in zip(parameters, before, expected, strict=True):
         moved = (start - parameter.numpy()) / 0.5
         # Scaled by the largest of all gradients: some of a layer's are sums that cancel to nothing.
         assert np.abs(moved - gradient).max() <= 1e-5 * max(largest, np.abs(start).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
+def test_forward_pass_and_gradient_step_compile(entry: registry.Network) -> None:
+    check(entry)
 
 
 @pytest.mark.parametrize("entry", registry.OPTIMIZERS, ids=registry.name)
@@ -78,4 +77,4 @@ class Interpreted(snt.Module):
 
 def test_a_module_that_calls_python_breaks_the_law() -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
-        check_forward(registry.Network(Interpreted, (2, 3)))
+        check(registry.Network(Interpreted, (2, 3)))

@@ -6,13 +6,15 @@ import subprocess
 import sys
 from typing import Any
 
+from tests import processes
+
 
 def command(driver: str, *flags: str) -> list[str]:
     return [sys.executable, "-m", f"weight_symmetry.{driver}", *flags]
 
 
 def run(driver: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(driver, *flags), capture_output=True, text=True, timeout=300, check=False)
+    return processes.run(f"weight_symmetry.{driver}", *flags)
 
 
 def all_runs(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -11,6 +11,7 @@ import types
 import typing
 from typing import Any
 
+from tests import processes
 from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import Config, RunOptions
 
@@ -20,7 +21,7 @@ def command(name: str, *flags: str) -> list[str]:
 
 
 def run(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(name, *flags), capture_output=True, text=True, timeout=300, check=False)
+    return processes.run(f"weirdonetworks.experiments.{name}", *flags)
 
 
 def shown_again(name: str, folder: pathlib.Path, *flags: str) -> str:

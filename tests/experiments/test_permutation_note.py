@@ -2,22 +2,16 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
+from tests.experiments.processes import run
 from weirdonetworks.algebra import equivariant_weight_orbits, symmetric_group
 from weirdonetworks.experiments.permutation_note.study import NOTE_TABLE_22, counts, written_layer
 
 
-def run(*flags: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "weirdonetworks.experiments.permutation_note", *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-
 def test_the_command_prints_and_writes_the_counts(tmp_path: pathlib.Path) -> None:
-    done = run("--max_n=6", f"--json={tmp_path / 'counts.json'}")
+    done = run("permutation_note", "--max_n=6", f"--json={tmp_path / 'counts.json'}")
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split() for line in done.stdout.splitlines()]
     for n, published in NOTE_TABLE_22.items():
@@ -36,7 +30,7 @@ def test_the_command_prints_and_writes_the_counts(tmp_path: pathlib.Path) -> Non
 
 
 def test_beyond_the_notes_table_its_column_is_empty() -> None:
-    done = run("--max_n=8")
+    done = run("permutation_note", "--max_n=8")
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["7", "17", "-"] in lines
     assert ["8", "19", "-"] in lines
@@ -63,7 +57,7 @@ def test_the_layer_is_written_from_its_orbits() -> None:
 
 def test_wrong_flags_are_told_in_one_line(tmp_path: pathlib.Path) -> None:
     for flag, rule in [("--max_n=1", "in [2, 12]"), (f"--json={tmp_path}", "must be a file in a folder that exists")]:
-        done = run(flag)
+        done = run("permutation_note", flag)
         assert done.returncode == 2
         assert len(done.stderr.splitlines()) == 1
         assert rule in done.stderr
