@@ -45,6 +45,7 @@ def test_optimizer_runs_in_a_function(entry: registry.Optimizer) -> None:
         assert_close(one, other)
 
 
+@snt.allow_empty_variables
 class Counting(snt.Module):
     """Counts its calls in Python, which a graph does not see."""
 
