@@ -53,6 +53,7 @@ setup(
         "importlib_resources>=6.4",  # TensorFlow Datasets imports it without asking for it.
         "matplotlib>=3.9",
         "numpy>=2.0",
+        "pillow>=10.3",
         "sympy>=1.13",
         "tensorboard>=2.19",  # TensorFlow no longer brings it along.
         "tensorflow>=2.19",

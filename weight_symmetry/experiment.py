@@ -31,6 +31,7 @@ def run(driver: str, config: C, options: TrialOptions, make_plan: Callable[[C], 
       UsageError: If a setting is invalid (see `runs.open_run`, `datasets.load`, `Trainer`).
       OSError: If the data cannot be loaded or a run cannot be written.
     """
+    config = config.resolved()
     data = datasets.configured(config, options.data_dir)
     config = config.fitted(data.train.images[0].size, len(data.classes))
     splits = data.residents

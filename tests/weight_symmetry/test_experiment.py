@@ -259,3 +259,20 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: pathlib.Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=rf"experiment_dir \(={tmp_path}/file\) cannot be written"):
         prune(tmp_path / "file")
+
+
+def test_a_run_on_the_users_own_data_is_another_when_they_change(tmp_path: pathlib.Path) -> None:
+    rng, path = np.random.default_rng(0), tmp_path / "mine.npz"
+    images, labels = rng.integers(0, 256, (60, 5, 4, 3), dtype=np.uint8), np.arange(60) % 3
+
+    def run() -> Run:
+        np.savez(path, images=images, labels=labels)
+        config = PruneConfig(dataset=str(path), epochs=1, batch_size=16, features=(6,), validation_size=8)
+        return prune(tmp_path / "runs", config)
+
+    first, again = run(), run()
+    labels[3] = 1
+    other = run()
+    assert first.id == again.id != other.id and again.found_finished and not other.found_finished
+    recorded = json.loads((other.directory / "config.json").read_text())["dataset"]
+    assert recorded == PruneConfig(dataset=str(path)).resolved().dataset and recorded.startswith(f"{path}#")

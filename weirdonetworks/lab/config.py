@@ -55,6 +55,9 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+# How the help of flags describes a path.
+OWN_DATA = "the path of your own: an .npz file, a folder of images by class, or one of TensorFlow Datasets"
+
 # Adam's decay is scaled by its small learning rate, so the two optimizers need different values.
 DEFAULT_WEIGHT_DECAY = {"Adam": 0.2, "Momentum": 0.0}
 
@@ -95,7 +98,7 @@ class TrainingConfig(Config):
     weirdonetworks.lab.errors.UsageError: epochs (=0) must be at least 1.
     """
 
-    dataset: str = setting("MNIST", "MNIST, CIFAR10, or the name of a TensorFlow Datasets image data set.")
+    dataset: str = setting("MNIST", f"MNIST, CIFAR10, the name of a TensorFlow Datasets image data set, or {OWN_DATA}.")
     validation_size: int | None = setting(
         None, "Validation images, split off the training data; a twelfth of them if not given.", minimum=0
     )
@@ -131,6 +134,12 @@ class TrainingConfig(Config):
         super().__post_init__()
         if self.lr_schedule == "stepped":
             self.learning_rate_steps()
+
+    def resolved(self) -> Self:
+        """Returns the configuration with the user's own data, if these are its data set, named by their content too."""
+        from weirdonetworks.lab.data import user_data
+
+        return dataclasses.replace(self, dataset=user_data.identified(self.dataset))
 
     @property
     def decay(self) -> float:

@@ -151,7 +151,9 @@ def test_a_cut_batch_is_refused(name: str, length: int, tmp_path: pathlib.Path) 
         datasets.load("CIFAR10", tmp_path)
 
 
-def write_prepared(name: str, folder: pathlib.Path, splits: dict[str, int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def write_prepared(
+    name: str, folder: pathlib.Path, splits: dict[str, int], config: str | None = None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Writes a data set as TensorFlow Datasets prepares it, with that many random images; returns what it holds."""
     import tensorflow_datasets as tfds
 
@@ -175,7 +177,7 @@ def write_prepared(name: str, folder: pathlib.Path, splits: dict[str, int]) -> d
                     yield index, {**dict(others), "image": images[-1], "label": labels[-1]}
 
         Few.name, Few.pkg_dir_path = whole.name, whole.pkg_dir_path
-        builder = Few(data_dir=str(folder))
+        builder = Few(data_dir=str(folder), config=config)
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     return {split: (np.stack(images), np.array(labels, np.int32)) for split, (images, labels) in written.items()}
 
@@ -206,6 +208,48 @@ def test_a_prepared_cifar10_goes_before_the_archive(tmp_path: pathlib.Path) -> N
     data = datasets.load("cifar10", tmp_path)
     assert data.name == "CIFAR10"
     assert_same_examples(data.test, written["test"])
+
+
+def test_other_versions_and_configurations_are_read(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "prepare", lambda name, data_dir: pytest.fail("asked for a download"))
+    written = write_prepared("fashion_mnist", tmp_path, {"train": 12, "test": 5})
+    assert_same_examples(datasets.load("Fashion_MNIST:3.0.1", tmp_path).train, written["train"])
+    (tmp_path / "fashion_mnist" / "3.0.1").rename(tmp_path / "fashion_mnist" / "2.0.0")
+    for name in ("fashion_mnist", "fashion_mnist:2.0.0"):
+        assert_same_examples(datasets.load(name, tmp_path).train, written["train"])
+    written = write_prepared("emnist", tmp_path, {"train": 12, "test": 5}, config="letters")
+    data = datasets.load("EMNIST/letters", tmp_path)
+    assert data.name == "emnist/letters"
+    assert_same_examples(data.train, written["train"])
+
+
+def test_what_was_prepared_by_the_users_own_code_is_read_by_name(tmp_path: pathlib.Path) -> None:
+    written = write_prepared("fashion_mnist", tmp_path, {"train": 12, "test": 5})
+    version = tmp_path / "fashion_mnist" / "3.0.1"
+    for path in version.iterdir():  # As a builder named `my_shoes`, which is not registered, would have written it.
+        content = path.read_bytes()
+        content = content.replace(b'"fashion_mnist"', b'"my_shoes"') if path.suffix == ".json" else content
+        (tmp_path / "my_shoes" / "1.0.0").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "my_shoes" / "1.0.0" / path.name.replace("fashion_mnist", "my_shoes")).write_bytes(content)
+    assert_same_examples(datasets.load("my_shoes", tmp_path).test, written["test"])
+    with pytest.raises(UsageError, match=r"dataset \(=my_boots\) must be MNIST, .* your own data, such as \./my_boots"):
+        datasets.load("my_boots", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("fashion_mnist:9.0.0", "cannot be loaded at version 9.0.0"),
+        ("emnist/none", "BuilderConfig none not found"),
+        ("a b", "Parsing builder name string a b failed"),
+    ],
+)
+def test_versions_and_configurations_that_are_not_there_are_refused_in_one_line(
+    name: str, rule: str, tmp_path: pathlib.Path
+) -> None:
+    with pytest.raises(UsageError, match=rf"^dataset \(={name}\): .*{rule}") as caught:
+        datasets.load(name, tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["kmnist", "eurosat"])

@@ -35,4 +35,6 @@ class AllActivationsConfig(StudyConfig):
 
         if unknown := set(self.activations) - set(ACTIVATIONS):
             raise UsageError(f"activations (={min(unknown)}) must be among {', '.join(ACTIVATIONS)}.")
-        return dataclasses.replace(self, activations=tuple(dict.fromkeys(self.activations or ACTIVATIONS)))
+        return dataclasses.replace(
+            super().resolved(), activations=tuple(dict.fromkeys(self.activations or ACTIVATIONS))
+        )

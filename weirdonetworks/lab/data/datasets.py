@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.config import TrainingConfig
-from weirdonetworks.lab.data import sources
+from weirdonetworks.lab.data import sources, user_data
 from weirdonetworks.lab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -157,32 +157,43 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Loads a data set into memory.
 
     `MNIST` ships with this package. `CIFAR10` and every image classification data set of TensorFlow Datasets, under its
-    name there (`fashion_mnist`, `kmnist`, ...), are looked for in this order: prepared by TensorFlow Datasets in
-    `data_dir`; for CIFAR10, a `cifar-10-binary*.tar.gz` in `data_dir`; the download.
+    name there (`fashion_mnist`, `emnist/letters`, `kmnist:3.0.1`, ...), are looked for in this order: prepared by
+    TensorFlow Datasets in `data_dir`; for CIFAR10, a `cifar-10-binary*.tar.gz` in `data_dir`; the download.
+
+    A path, which starts with `/`, `~` or `.` or ends with `.npz`, is the user's own data: a file of arrays `images` and
+    `labels`, or `train_images`, `train_labels`, `test_images` and `test_labels`; a folder of images by class, or of
+    `train` and `test`; or a folder that TensorFlow Datasets has prepared. Where they are not split, one in five images,
+    always the same, are for testing.
 
     >>> data = load("MNIST")
     >>> data.train.images.shape, data.test.images.shape, len(data.classes)
     ((60000, 28, 28, 1), (10000, 28, 28, 1), 10)
 
     Args:
-      name: The name, in any case.
+      name: The name, in any case, or the path.
       data_dir: The folder of data sets; that of TensorFlow Datasets (`~/tensorflow_datasets`) if None.
 
     Returns:
       The data set, without validation split.
 
     Raises:
-      UsageError: If there is no such data set, or it is not one of image classification with train and test.
+      UsageError: If there is no such data set, or it is not one of image classification with train and test, or the
+        user's own data are of another form.
       OSError: If the data cannot be obtained, or a file is damaged.
     """
-    directory = None if data_dir is None else os.fspath(data_dir)
-    raw = sources.read_mnist() if name.lower() == "mnist" else sources.read_named(name, directory)
+    is_shipped = name.lower() == "mnist"
+    if is_shipped:
+        raw = sources.read_mnist()
+    elif user_data.is_path(name):
+        raw = user_data.read(name)
+    else:
+        raw = sources.read_named(name, None if data_dir is None else os.path.expanduser(data_dir))
     return Dataset(
         name=raw.name,
         train=Split(*raw.train),
         test=Split(*raw.test),
         classes=raw.classes,
-        standardisation=_standardisation(raw),
+        standardisation=MNIST_STANDARDISATION if is_shipped else Standardisation.of(raw.train[0]),
     )
 
 
@@ -196,10 +207,6 @@ def configured(config: TrainingConfig, data_dir: str | os.PathLike[str] | None =
     if config.examples:
         data = data.cut(config.examples)
     return data.with_validation(config.validation_size, config.data_seed)
-
-
-def _standardisation(raw: sources.Raw) -> Standardisation:
-    return MNIST_STANDARDISATION if raw.name == "MNIST" else Standardisation.of(raw.train[0])
 
 
 # `Standardisation.of` the 60,000 training images, precomputed to save start-up time.

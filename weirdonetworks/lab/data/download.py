@@ -57,7 +57,7 @@ def prepare(name: str, data_dir: pathlib.Path) -> str | None:
 
 def _watch(child: "subprocess.Popen[str]", name: str, data_dir: pathlib.Path, causes: Sequence[str]) -> str | None:
     """Updates the progress bar until the child ends; returns the cause if the download stalls."""
-    parts = [data_dir / "downloads", data_dir / name.partition("/")[0]]
+    parts = [data_dir / "downloads", data_dir / re.split("[/:]", name)[0]]
     before = size = sum(map(_bytes_in, parts))
     started = time.monotonic()
     with tqdm(desc=f"downloading {name}", unit="B", unit_scale=True, disable=None, leave=False) as bar:

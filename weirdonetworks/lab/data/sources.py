@@ -1,8 +1,10 @@
 """Readers of data sets: the idx files in this package, the CIFAR-10 archive, TensorFlow Datasets."""
 
+import contextlib
 import gzip
 import hashlib
 import pathlib
+import re
 import tarfile
 import zlib
 from collections.abc import Callable
@@ -67,8 +69,12 @@ def _read_idx(path: pathlib.Path, sha256: str) -> npt.NDArray[np.uint8]:
 
 
 def read_named(name: str, data_dir: str | None) -> Raw:
-    """Reads a data set by its TensorFlow Datasets name, from the places that `datasets.load` lists."""
-    canonical = name.lower()
+    """Reads a data set by its TensorFlow Datasets name, from the places that `datasets.load` lists.
+
+    The name may go on with a configuration and a version, as in `emnist/letters:3.1.0`.
+    """
+    end = re.search("[/:]|$", name).start()  # type: ignore[union-attr]
+    canonical = name[:end].lower() + name[end:]
     title = "CIFAR10" if canonical == "cifar10" else canonical
     # The archive is looked for before TensorFlow Datasets is imported, and used unless a prepared directory is there.
     archive = _find_archive(data_dir) if canonical == "cifar10" else None
@@ -122,11 +128,24 @@ def _split_records(records: npt.NDArray[np.uint8]) -> Arrays:
 
 
 def _read_tfds(name: str, title: str, data_dir: str | None) -> Raw:
-    import tensorflow_datasets as tfds
-
     content = "cifar-10-binary.tar.gz" if name == "cifar10" else f"{name} prepared by tensorflow_datasets"
     remedy = f"Pass --data_dir with {content} in it, or use --dataset=MNIST, which ships with the package."
-    builder = _prepared(name, title, data_dir, remedy, _check_features)
+    return read_builder(_prepared(name, title, data_dir, remedy, _check_features), title)
+
+
+def read_builder(builder: Any, title: str) -> Raw:
+    """Reads what a builder of TensorFlow Datasets has prepared.
+
+    Args:
+      builder: The builder.
+      title: The name of the data set, also in errors.
+
+    Raises:
+      UsageError: If it is not one of images of one size with labels, split into train and test.
+    """
+    import tensorflow_datasets as tfds
+
+    _check_features(builder, title)
     train, test = (
         tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True)) for split in ("train", "test")
     )
@@ -191,11 +210,21 @@ def _prepared(name: str, title: str, data_dir: str | None, remedy: str, check: C
     import tensorflow_datasets as tfds
 
     download.disable_remote_lookups()
-    if name.partition("/")[0] not in tfds.list_builders(with_community_datasets=False):
-        raise UsageError(f"dataset (={title}) must be MNIST, CIFAR10 or an image data set of TensorFlow Datasets.")
-    builder = tfds.builder(name, data_dir=data_dir)
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, ImportError) as error:
+        raise UsageError(
+            f"dataset (={title}) must be MNIST, CIFAR10 or an image data set of TensorFlow Datasets, or the path of "
+            f"your own data, such as ./{title}."
+        ) from error
+    except (ValueError, AssertionError) as error:  # Of a name that cannot be read, a configuration, a version.
+        raise UsageError(f"dataset (={title}): {str(error).partition(chr(10))[0]}") from error
     check(builder, title)
     if not builder.is_prepared():
+        with contextlib.suppress(tfds.core.DatasetNotFoundError):  # Of another version than TensorFlow Datasets' own.
+            builder = tfds.core.read_only_builder.builder_from_files(name, data_dir=data_dir)
+            check(builder, title)
+            return builder
         cause = download.prepare(name, pathlib.Path(builder._data_dir_root))
         if cause:
             raise OSError(f"{title} is not on this machine and could not be downloaded: {cause}. {remedy}")

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets import pooling
-from weirdonetworks.nets.base_module import Initializer
 from weirdonetworks.nets.inputs import masked
 from weirdonetworks.nets.sets.set_network import SetNetwork, checked_per_item, sizes
 
@@ -50,7 +49,7 @@ class FreeAbelianEncoder(SetNetwork):
         generators: int | npt.ArrayLike,
         output_size: int,
         temperature: float = 1.0,
-        w_init: Initializer = None,
+        w_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the encoder.

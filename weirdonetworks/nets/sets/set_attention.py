@@ -8,12 +8,11 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.base_module import Activation, Initializer
 from weirdonetworks.nets.inputs import masked
-from weirdonetworks.nets.sets.set_network import MaskedSetNetwork, dense, on_items, sizes
+from weirdonetworks.nets.sets.set_network import Activation, Initializer, SetNetwork, dense, on_items, sizes
 
 
-class SetAttention(MaskedSetNetwork):
+class SetAttention(SetNetwork):
     """A set-transformer block, self-attention among the items of a set: SetAttention(s.x) = s.SetAttention(x).
 
         Y = MAB(X, X), or with m inducing points I, Y = MAB(X, MAB(I, X)),
@@ -38,8 +37,8 @@ class SetAttention(MaskedSetNetwork):
         num_inducing: int | None = None,
         with_norm: bool = True,
         activation: Activation = tf.nn.relu,
-        w_init: Initializer = None,
-        b_init: Initializer = None,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the block.
@@ -65,7 +64,7 @@ class SetAttention(MaskedSetNetwork):
         return masked(self.attention(items, self.points(items, present)), present)
 
 
-class SetTransformer(MaskedSetNetwork):
+class SetTransformer(SetNetwork):
     """A set transformer: blocks of `SetAttention`, pooling by a learned query, and a dense head: f(s.x) = f(x).
 
         f(X) = g(MAB(q, B_k(... B_1(X)))),    X of shape [batch, items, features], f [batch, head_sizes[-1]]
@@ -85,8 +84,8 @@ class SetTransformer(MaskedSetNetwork):
         num_inducing: int | None = None,
         with_norm: bool = True,
         activation: Activation = tf.nn.relu,
-        w_init: Initializer = None,
-        b_init: Initializer = None,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network; `num_heads`, `num_inducing`, `with_norm` and initializers as in `SetAttention`.

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.nets.base_module import BaseModule, Initializer
+from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_sizes, flattened
 
 
@@ -32,8 +32,8 @@ class ComparativeMLP(BaseModule):
         code_sizes: Iterable[int],
         head_sizes: Iterable[int] = (),
         is_symmetric: bool = True,
-        w_init: Initializer = None,
-        b_init: Initializer = None,
+        w_init: snt.initializers.Initializer | None = None,
+        b_init: snt.initializers.Initializer | None = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -66,7 +66,11 @@ class ComparativeMLP(BaseModule):
         return tf.squeeze(snt.BatchApply(self.head, features.shape.rank - 1)(features), axis=-1)
 
     def __call__(self, pairs: tf.Tensor) -> tf.Tensor:
-        """Maps pairs `[batch, 2, ...]` to logits `[batch]`."""
+        """Maps pairs `[batch, 2, ...]` to logits `[batch]`.
+
+        Raises:
+          ValueError: If the pairs have another shape, or an unknown size.
+        """
         pairs = tf.convert_to_tensor(pairs)
         if pairs.shape.rank is None or pairs.shape.rank < 3 or pairs.shape[1] != 2:
             raise ValueError(f"pairs of shape {pairs.shape} must be [batch, 2, ...].")
