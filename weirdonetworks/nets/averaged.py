@@ -88,10 +88,6 @@ class Averaged(HostModule):
           is_training: Whether to resample the elements; also passed on to the network if `takes` names it. Needed in
             these two cases only.
           seed: Two integers for both, new at each step.
-
-        Raises:
-          ValueError: If the elements do not act on the inputs' shape, the network's outputs are not `[batch, ...,
-            features]` with the features known, or `is_training` or a seed is missing.
         """
         values = self._values(tf.convert_to_tensor(inputs), is_training, seed)
         rank = values.shape.rank

@@ -147,7 +147,7 @@ class LearnedAugmentation(Averaged):
 
     @property
     def widths(self) -> tf.Tensor:
-        """The widths, as those of `LearnedRange`."""
+        """The widths w, as those of `LearnedRange`."""
         return self.elements.widths
 
     def width_penalty(self) -> tf.Tensor:

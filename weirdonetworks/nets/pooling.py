@@ -156,11 +156,10 @@ def elementary_symmetric(
 def sorted_items(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Sorts the items, each feature separately, in descending order; masked items become 0 at the end.
 
+    The number of items must be known: it is the size of the result.
+
     >>> sorted_items(tf.constant([[1.0], [6.0], [2.0]]), mask=tf.constant([True, True, False])).numpy().tolist()
     [6.0, 1.0, 0.0]
-
-    Raises:
-      ValueError: If the number of items is not known: it is the size of the result.
     """
     present = _present(values, mask)
     if values.shape[-2] is None:
@@ -212,10 +211,6 @@ def named(pooling: str | Pooling, **options: Any) -> Pooling:
     Args:
       pooling: A name in `POOLINGS`, or a function with the same signature, which is returned.
       **options: Keyword arguments to bind, such as `order`.
-
-    Raises:
-      TypeError: If it is neither a name nor a function.
-      ValueError: If the name is unknown.
     """
     if isinstance(pooling, str):
         if pooling not in POOLINGS:

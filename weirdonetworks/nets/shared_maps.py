@@ -54,12 +54,7 @@ class DenseMap:
     method = "dense"
 
     def __init__(self, orbits: Orbits, orbits_out: Orbits):
-        """Precomputes indices from the orbits.
-
-        Args:
-          orbits: The orbits on pairs, labels `[outputs, inputs]`.
-          orbits_out: The orbits on outputs.
-        """
+        """Precomputes indices from the orbits on pairs, labels `[outputs, inputs]`, and on outputs."""
         self.fan_in = _fan_in(orbits, orbits_out)
         self._by_input = np.ascontiguousarray(orbits.labels.T, np.int32)
 
@@ -88,13 +83,7 @@ class SumMap:
     method = "sum"
 
     def __init__(self, orbits: Orbits, orbits_in: Orbits, orbits_out: Orbits):
-        """Precomputes indices from the orbits.
-
-        Args:
-          orbits: The orbits on pairs, labels `[outputs, inputs]`.
-          orbits_in: The orbits on inputs.
-          orbits_out: The orbits on outputs.
-        """
+        """Precomputes indices from the orbits on pairs, labels `[outputs, inputs]`, on inputs and on outputs."""
         self.fan_in = _fan_in(orbits, orbits_out)
         self._out_labels = orbits_out.labels.astype(np.int32)
         self._order = np.argsort(np.argsort(self._out_labels, kind="stable")).astype(np.int32)
@@ -197,12 +186,10 @@ def shared_map(
     """Makes the map of a method for matrices that commute with a group.
 
     Args:
-      group_in: The group that permutes the inputs.
-      group_out: The group that permutes the outputs, each generator the image of that of `group_in` under a
-        homomorphism.
+      group_in, group_out: The groups that permute inputs and outputs, each generator of the second the image of that of
+        the first under a homomorphism.
       method: One of `METHODS`, or `auto` for that of least `cost`.
-      channels_in: The channels of an input.
-      channels_out: The channels of an output.
+      channels_in, channels_out: The channels of an input and of an output.
 
     Raises:
       ValueError: If the method is `fourier` and the groups are not tori, or there are too many weights.

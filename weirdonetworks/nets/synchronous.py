@@ -90,9 +90,8 @@ class SynchronousMLP(Averaged):
         """Maps `[batch, ...]`, flattened, to `[batch, head_sizes[-1]]`, or to `[batch, elements, head_sizes[-1]]`.
 
         Args:
-          inputs: The inputs, of the type of the first call's.
-          is_training: Whether to draw a new sample; needed only if the orbit is resampled.
-          seed: Seed of the sample, two integers, new at each step.
+          inputs: The inputs.
+          is_training, seed: As in `Averaged`, needed only if the orbit is resampled.
         """
         inputs = tf.convert_to_tensor(inputs)
         if hasattr(self.layers[0], "w"):

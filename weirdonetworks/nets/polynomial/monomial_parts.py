@@ -132,10 +132,7 @@ def gaussian_moments(rows: npt.ArrayLike) -> npt.NDArray[np.float64]:
     [1.0, 3.0, 0.0]
 
     Args:
-      rows: Index rows, `[..., degree]`, each in any order.
-
-    Returns:
-      The means, `[...]`.
+      rows: Index rows, `[..., degree]`, each in any order; the means are `[...]`.
     """
     indices = np.sort(rows, axis=-1)
     means = np.ones(indices.shape[:-1])

@@ -69,8 +69,7 @@ class FourierSetEncoder(SetNetwork):
           frequencies: `learned`, `random` or `grid`.
           kind: `wave` or `wavelet`.
           scale: The scale of the frequencies, positive.
-          w_init: Draws the learned frequencies, then the centres, `[num_frequencies, input_size]`; None for N(0,
-            scale^2) and N(0, 1 / scale^2).
+          w_init: Draws the learned frequencies, then the centres, `[num_frequencies, input_size]`.
         """
         super().__init__(name=name)
         if not (math.isfinite(scale) and scale > 0):
@@ -107,12 +106,8 @@ class FourierSetEncoder(SetNetwork):
         Args:
           inputs: The sets.
           mask: Which items are present, boolean, `[batch, items]`; None for all. Absent items have truth value 0.
-          truth: The truth values, `[batch, items]`, in [-1, 1]; None for 1.
-
-        Raises:
-          TypeError: If the mask is not boolean.
-          ValueError: If an argument is not as above otherwise, or a set is known to have no item. Truth values out of
-            range that show only as a graph runs are an `InvalidArgumentError`; XLA, which has no assertions, goes on.
+          truth: The truth values, `[batch, items]`, in [-1, 1]; None for 1. Others that show only as a graph runs are
+            an `InvalidArgumentError`; XLA, which has no assertions, goes on.
         """
         values, present = self._checked(inputs, mask)
         weights = masked(_truth(values, truth), present)
@@ -158,10 +153,9 @@ class FourierSetEncoder(SetNetwork):
           `[batch, num_items]`.
 
         Raises:
-          TypeError: If the number of items is not an integer.
-          ValueError: If the encoder has not been called, uses wavelets or more than three dimensions, an argument is
-            not as above, there are more unknowns than numbers in the spectrum, the box is too many wavelengths wide, or
-            the search does not reach the tolerance.
+          ValueError: If the encoder has not been called, uses wavelets or more than three dimensions, there are more
+            unknowns than numbers in the spectrum, the box is too many wavelengths wide, or the search does not reach
+            the tolerance.
         """
         if not hasattr(self, "frequencies"):
             raise ValueError("The encoder must be called once before it has frequencies.")
@@ -227,9 +221,6 @@ def half_lattice(number: int, dimension: int) -> Ints:
 
     Returns:
       The vectors, `[number, dimension]`, by length, then lexicographically.
-
-    Raises:
-      ValueError: If the search takes too many cells.
     """
     radius = 0
     while True:
@@ -251,9 +242,6 @@ def octaves(number: int, dimension: int) -> tuple[npt.NDArray[np.float64], npt.N
 
     Returns:
       The frequencies and the centres, each `[number, dimension]`.
-
-    Raises:
-      ValueError: If there are too many cells.
     """
     frequencies, centres, level = [np.zeros((1, dimension))], [np.zeros((1, dimension))], 0
     while sum(map(len, centres)) < number:

@@ -90,7 +90,7 @@ class FreeAbelianEncoder(SetNetwork):
         self.embeddings = tf.Variable(w_init([n, self.output_size], dtype), name="embeddings")
 
     def __call__(self, inputs: tf.Tensor, mask: Any = None, multiplicities: Any = None) -> tf.Tensor:
-        """Maps `[batch, items, features]` to `[batch, output_size]`; arguments and errors as in `counts`."""
+        """Maps `[batch, items, features]` to `[batch, output_size]`; arguments as in `counts`."""
         return self.embed(self.counts(inputs, mask, multiplicities))
 
     def counts(self, inputs: tf.Tensor, mask: Any = None, multiplicities: Any = None) -> tf.Tensor:
@@ -100,11 +100,6 @@ class FreeAbelianEncoder(SetNetwork):
           inputs: The sets.
           mask: Which items are present, boolean, `[batch, items]`; None for all.
           multiplicities: The multiplicity of each item, integers, `[batch, items]`; None for 1.
-
-        Raises:
-          TypeError: If the mask is not boolean, or the multiplicities are not integers.
-          ValueError: If an argument is not as above otherwise, a set is known to have no item, or the codewords have
-            another number of features.
         """
         items, present = self._checked(inputs, mask)
         if items.dtype == tf.bfloat16:
@@ -123,11 +118,7 @@ class FreeAbelianEncoder(SetNetwork):
         return pooling.sum_(masked(chosen, present))
 
     def embed(self, counts: Any) -> tf.Tensor:
-        """Maps elements of Z^n, `[batch, n]`, of any type of number, to `[batch, output_size]`, a homomorphism.
-
-        Raises:
-          ValueError: If the encoder has not been called yet, or the counts have another width.
-        """
+        """Maps elements of Z^n, `[batch, n]`, of any type of number, to `[batch, output_size]`, a homomorphism."""
         if not hasattr(self, "embeddings"):
             raise ValueError("The encoder must be called once before it has embeddings.")
         counts = tf.cast(tf.convert_to_tensor(counts), self.embeddings.dtype)

@@ -72,14 +72,9 @@ class MomentProducts:
         return products(tf.concat([ones, *moments], axis=0), np.concatenate(self._rows))
 
     def mean_squares(self, degree: int, rows: Ints) -> npt.NDArray[np.float64]:
-        """Computes the mean square of each product times each monomial of the same item, for sets of one item.
+        """Computes mean squares of products of a degree times monomials `[k, e]` of the same item, `[products, k]`.
 
-        Args:
-          degree: The degree of the products.
-          rows: Monomials in the channels, `[k, e]`.
-
-        Returns:
-          The means on independent standard normal channels, `[products, k]`.
+        The means are those of sets of one item with independent standard normal channels.
         """
         indices = self._indices[degree - 1]
         shape = (len(indices), len(rows))
@@ -105,11 +100,7 @@ def count_products(channels: int, degree: int) -> list[int]:
 
 
 def item_monomials(values: tf.Tensor, degree: int) -> dict[int, tf.Tensor]:
-    """Evaluates the monomials of each item's channels, of each degree from 1 on.
-
-    Args:
-      values: The items, `[batch, items, channels]`.
-      degree: The highest degree.
+    """Evaluates the monomials of items `[batch, items, channels]`, of each degree from 1 to the given one.
 
     Returns:
       For each degree a table `[batch, items, monomials]`, in the order of `algebra.monomials`.

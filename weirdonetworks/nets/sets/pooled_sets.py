@@ -4,8 +4,9 @@ With a mask `[batch, items]`, True where an item is present, the result is that 
 weights apply to every number of items, with every pooling except `sort`.
 """
 
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import sonnet as snt
@@ -118,12 +119,13 @@ class PointNet(_PooledNetwork):
           w_init, b_init, name: As in `BaseModule`, for each layer but the last of each matrix, which starts at 0.
         """
         super().__init__(head_sizes, pooling, activation, w_init, b_init, name)
-        transform_sizes = (
+        widths = (
             checked_sizes("transform_item_sizes", transform_item_sizes),
             checked_sizes("transform_head_sizes", transform_head_sizes),
         )
+        trunk = functools.partial(DeepSets, *widths, "max", activation, w_init, b_init)
         self.input_transform, self.feature_transform = (
-            _Transform(*transform_sizes, activation, w_init, b_init, name=each) if wanted else None
+            _Transform(trunk, activation, each) if wanted else None
             for each, wanted in (("input_transform", input_transform), ("feature_transform", feature_transform))
         )
         self.item = dense("item_sizes", item_sizes, activation, w_init, b_init, "item")
@@ -217,18 +219,10 @@ def orthogonality_loss(transforms: Iterable[tf.Tensor]) -> tf.Tensor:
 class _Transform(snt.Module):
     """A matrix predicted from each set: `[batch, items, n]` to `[batch, n, n]`; initially the identity."""
 
-    def __init__(
-        self,
-        item_sizes: list[int],
-        head_sizes: list[int],
-        activation: Activation,
-        w_init: Initializer,
-        b_init: Initializer,
-        name: str,
-    ):
+    def __init__(self, trunk: Callable[..., DeepSets], activation: Activation, name: str):
         super().__init__(name=name)
         self.activation = activation
-        self.trunk = DeepSets(item_sizes, head_sizes, "max", activation, w_init, b_init, name="trunk")
+        self.trunk = trunk(name="trunk")
 
     @snt.once
     def _initialize(self, items: tf.Tensor) -> None:

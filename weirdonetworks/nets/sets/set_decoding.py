@@ -25,16 +25,12 @@ def recover(
       spectrum: Complex, `[frequencies]`.
       frequencies: The w, `[frequencies, d]`.
       num_items: The number of vectors.
-      low: The lowest corner of the search box, `[d]`.
-      high: Its highest corner, `[d]`.
+      low, high: The lowest and the highest corner of the search box, `[d]`.
 
     Returns:
       The vectors `[num_items, d]`, their truth values `[num_items]`, and an estimate of the largest error in any of
       these numbers: the residual, at least the rounding error, over the smallest singular value of the derivative. A
       vector may lie outside the box, if the waves are periodic.
-
-    Raises:
-      ValueError: If the box needs a grid of too many points.
     """
     samples = np.asarray(spectrum, np.complex128)
     grid = _grid(frequencies, low, high)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_sizes, flattened
+from weirdonetworks.nets.sets.set_network import dense
 
 
 class ComparativeMLP(BaseModule):
@@ -47,9 +48,7 @@ class ComparativeMLP(BaseModule):
         super().__init__(name=name)
         self.is_symmetric = is_symmetric
         hidden = checked_sizes("head_sizes", head_sizes, can_be_empty=True)
-        self.encoder = snt.nets.MLP(
-            checked_sizes("code_sizes", code_sizes), activate_final=True, w_init=w_init, b_init=b_init, name="encoder"
-        )
+        self.encoder = dense("code_sizes", code_sizes, tf.nn.relu, w_init, b_init, "encoder")
         self.head = snt.nets.MLP([*hidden, 1], w_init=w_init, b_init=b_init, name="head")
 
     def encode(self, inputs: tf.Tensor) -> tf.Tensor:

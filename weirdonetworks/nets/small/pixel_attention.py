@@ -1,6 +1,8 @@
 """Self-attention over the pixels of images, and a transformer classifier made of it."""
 
+import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import sonnet as snt
@@ -134,10 +136,9 @@ class PixelTransformer(BaseModule):
         super().__init__(name=name)
         self.with_positions = with_positions
         self.embedding = snt.Linear(size, True, w_init, b_init, name="embedding")
-        self.blocks = [
-            _Block(size, num_heads, window, rows, w_init, b_init, name=f"block_{index}")
-            for index in range(at_least("num_blocks", num_blocks, 1))
-        ]
+        attention = functools.partial(PixelAttention, size, num_heads, window, rows, w_init, b_init)
+        numbers = range(at_least("num_blocks", num_blocks, 1))
+        self.blocks = [_Block(attention, w_init, b_init, f"block_{number}") for number in numbers]
         self.norm = _layer_norm("norm")
         self.output = snt.Linear(at_least("num_classes", num_classes, 1), True, w_init, b_init, name="output")
 
@@ -189,18 +190,10 @@ class PixelTransformer(BaseModule):
 class _Block(snt.Module):
     """A pre-norm transformer block: attention, then a perceptron on each pixel, with residual connections."""
 
-    def __init__(
-        self,
-        size: int,
-        num_heads: int,
-        window: int | None,
-        rows: int,
-        w_init: Initializer,
-        b_init: Initializer,
-        name: str,
-    ):
+    def __init__(self, attention: Callable[..., PixelAttention], w_init: Initializer, b_init: Initializer, name: str):
         super().__init__(name=name)
-        self.attention = PixelAttention(size, num_heads, window, rows, w_init, b_init, name="attention")
+        self.attention = attention(name="attention")
+        size = self.attention.size
         self.norms = [_layer_norm(f"norm_{index}") for index in range(2)]
         self.perceptron = snt.nets.MLP([2 * size, size], w_init, b_init, name="perceptron")
 

@@ -199,19 +199,15 @@ class RandomSample(ExpansionParallel):
         blocks = {}
         for branch in range(self.branches):
             name = f"stage_{index}_branch_{branch}"
-            blocks[name] = self._dense(size, name, _Sample(self.sample_size, (self.seed, index, branch)))
+            sample = functools.partial(_sampled, size=self.sample_size, seed=(self.seed, index, branch))
+            blocks[name] = self._dense(size, name, sample)
         return Parallel(blocks, name=f"stage_{index}")
 
 
-class _Sample:
-    """A map that selects a fixed random subset of the inputs."""
-
-    def __init__(self, size: int, seed: Sequence[int]):
-        self.size, self.seed = size, seed
-
-    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        width = inputs.shape[1]
-        if self.size > width:
-            raise ValueError(f"sample_size (={self.size}) must be at most the number of inputs (={width}).")
-        drawn = np.random.default_rng(self.seed).choice(width, self.size, replace=False)
-        return tf.gather(inputs, drawn, axis=1)
+def _sampled(inputs: tf.Tensor, size: int, seed: Sequence[int]) -> tf.Tensor:
+    """Selects a fixed random subset of the inputs."""
+    width = inputs.shape[1]
+    if size > width:
+        raise ValueError(f"sample_size (={size}) must be at most the number of inputs (={width}).")
+    drawn = np.random.default_rng(seed).choice(width, size, replace=False)
+    return tf.gather(inputs, drawn, axis=1)
