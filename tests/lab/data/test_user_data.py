@@ -39,13 +39,12 @@ def whole(data: datasets.Dataset) -> datasets.Split:
     ],
     ids="-".join,
 )
-def test_a_file_that_is_split_is_read_in_its_order(names: tuple[str, ...], tmp_path: pathlib.Path) -> None:
+def test_a_file_that_is_split_is_read_so(names: tuple[str, ...], tmp_path: pathlib.Path) -> None:
     arrays = (IMAGES[:15], LABELS[:15], IMAGES[15:], LABELS[15:, None])
     data = datasets.load(str(saved(tmp_path, **dict(zip(names, arrays, strict=True)))))
     assert (data.name, data.classes) == ("mine", ("0", "1", "2"))
     for split, part in ((data.train, slice(15)), (data.test, slice(15, None))):
-        np.testing.assert_array_equal(split.images, IMAGES[part])
-        np.testing.assert_array_equal(split.labels, LABELS[part])
+        assert_same_examples(split, (IMAGES[part], LABELS[part]))
     assert data.standardisation == datasets.Standardisation.of(IMAGES[:15])
 
 
@@ -73,7 +72,13 @@ def test_a_file_that_is_not_split_keeps_one_in_five_for_testing_always_the_same(
 )
 def test_images_of_other_types_become_bytes(images: Any, expected: np.ndarray, tmp_path: pathlib.Path) -> None:
     data = datasets.load(str(saved(tmp_path, x=images, y=LABELS.astype(float), x_test=images, y_test=LABELS)))
-    np.testing.assert_array_equal(data.train.images, expected)
+    assert_same_examples(data.train, (np.asarray(expected, np.uint8), LABELS))
+
+
+def test_the_first_examples_are_of_several_classes_in_a_file_that_is_sorted_too(tmp_path: pathlib.Path) -> None:
+    images, labels = np.zeros([200, 4, 4], np.uint8), np.arange(200) // 50
+    data = datasets.load(str(saved(tmp_path, x_train=images, y_train=labels, x_test=images, y_test=labels))).cut(40)
+    assert all(np.bincount(split.labels, minlength=4).min() > 4 for split in (data.train, data.test))
 
 
 def test_floats_of_train_and_test_are_scaled_alike(tmp_path: pathlib.Path) -> None:

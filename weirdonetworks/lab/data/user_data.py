@@ -213,9 +213,6 @@ def _read_folder(root: pathlib.Path) -> Raw:
         )
         for split, listed in found.items()
     }
-    # Files come class by class, and the first of the training images are those that --examples leaves.
-    order = seeds.generator(0, "files").permutation(len(parts["train"].labels))
-    parts["train"] = Read(*(each[order] for each in parts["train"]))
     return _checked(root, parts, classes)
 
 
@@ -247,7 +244,7 @@ def _read_images(root: pathlib.Path, files: Sequence[pathlib.Path]) -> Iterator[
 
 
 def _checked(path: pathlib.Path, parts: Mapping[str, Read], classes: tuple[str, ...]) -> Raw:
-    """Returns the splits with images as bytes and labels from 0, split here if they are not yet."""
+    """Returns the splits with images as bytes and labels from 0, in an order that is always the same."""
     where = f"dataset (={path})"
     said = {split: f"{where}: {split} " if "test" in parts else f"{where}: " for split in parts}
     for split, part in parts.items():
@@ -260,15 +257,15 @@ def _checked(path: pathlib.Path, parts: Mapping[str, Read], classes: tuple[str, 
     labels = {split: _as_numbers(f"{said[split]}labels", part.labels) for split, part in parts.items()}
     _check_classes(where, labels, classes)
     names = classes or tuple(map(str, range(labels["train"].max() + 1)))
-    if "test" in parts:
-        train, test = ((images[split], labels[split]) for split in ("train", "test"))
-        return Raw(path.stem, train, test, names)
-    count = len(labels["train"])
-    if count < TEST_SHARE:
-        raise UsageError(f"{where} must have at least {TEST_SHARE} images to keep one in {TEST_SHARE} for testing.")
-    order = seeds.generator(0, "test").permutation(count)
-    tested, trained = np.split(order, [count // TEST_SHARE])
-    train, test = ((images["train"][chosen], labels["train"][chosen]) for chosen in (trained, tested))
+    # Data often come class by class, and --examples takes the first.
+    drawn = {split: seeds.generator(0, split).permutation(len(values)) for split, values in labels.items()}
+    if "test" not in drawn:
+        count = len(drawn["train"]) // TEST_SHARE
+        if not count:
+            raise UsageError(f"{where} must have at least {TEST_SHARE} images to keep one in {TEST_SHARE} for testing.")
+        images["test"], labels["test"] = images["train"], labels["train"]
+        drawn = {"test": drawn["train"][:count], "train": drawn["train"][count:]}
+    train, test = ((images[split][drawn[split]], labels[split][drawn[split]]) for split in ("train", "test"))
     return Raw(path.stem, train, test, names)
 
 
