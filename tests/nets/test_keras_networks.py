@@ -10,6 +10,10 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra import items, points, symmetric_group
+from weirdonetworks.lab.data.datasets import Examples
+from weirdonetworks.lab.training import objectives
+from weirdonetworks.lab.training.optimizers import Momentum
+from weirdonetworks.lab.training.trainer import Resident, Trainer
 from weirdonetworks.measure.precision import in_dtype
 from weirdonetworks.nets.averaged import Averaged, OrbitAverage, Symmetrized
 from weirdonetworks.nets.frames import SortFrame, Standard
@@ -99,6 +103,22 @@ def step(module: snt.Module, optimizer: snt.Optimizer) -> float:
     variables = module.trainable_variables
     optimizer.apply(tape.gradient(loss, variables), variables)
     return float(loss)
+
+
+def test_the_trainer_trains_the_keras_model_and_refuses_copies_of_it() -> None:
+    model = keras.Sequential([keras.Input([3]), keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(1)])
+    data = Resident(Examples(INPUTS, np.prod(INPUTS, axis=1, keepdims=True)))
+
+    def trainer(count: int | None = None) -> Trainer:
+        network, options = OrbitAverage(model, GROUP), {"batch_size": 6, "execution": "graph", "count": count}
+        return Trainer(network, Momentum(0.9), lambda each: objectives.regression(each, 0.01), data, **options)
+
+    before, trained = values(model.weights), trainer()
+    losses = [trained.epoch(np.arange(6), np.array([0.05]), (1, 2))["loss"] for _ in range(20)]
+    assert losses[-1] < 0.8 * losses[0]
+    assert all(np.abs(weight - was).max() > 1e-5 for weight, was in zip(values(model.weights), before, strict=True))
+    with pytest.raises(TypeError, match=r"must not hold a Keras model to be copied .* one after another"):
+        trainer(count=2).epoch(np.arange(12).reshape(2, 6) % 6, np.array([[0.05], [0.05]]), [(1, 2), (3, 4)])
 
 
 def test_a_checkpoint_holds_the_weights(tmp_path: pathlib.Path) -> None:

@@ -68,7 +68,7 @@ def with_variables(module: Module, variables: Iterable[tf.Variable], others: Ite
         # Keras copies a model by saving and loading it, which makes new variables.
         raise TypeError(
             f"module (={type(module).__name__}) must not hold a Keras model to be copied with other variables. For "
-            "another type, build the model in it (dtype='float64'), and the module around it anew."
+            "another type, build the model in it (dtype='float64'); train several networks one after another."
         )
     # `copy.deepcopy` uses the memo's entry for an object in place of a copy of it.
     memo: dict[int, Any] = {id(variable): other for variable, other in zip(variables, others, strict=True)}
