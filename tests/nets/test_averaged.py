@@ -138,12 +138,16 @@ def test_what_comes_in_another_type_goes_out_in_it(name: str, dtype: tf.DType) -
     assert_close(tf.cast(outputs, tf.float64), expected, TYPES[dtype])
 
 
-@pytest.mark.parametrize("dtype", TYPES, ids=lambda dtype: dtype.name)
-def test_layers_made_in_one_type_refuse_another(dtype: tf.DType) -> None:
-    network = SynchronousMLP(cyclic_group(6), [5], [3])
-    network(tf.ones([2, 6]))
-    with pytest.raises(ValueError, match=f"inputs of type {dtype.name} must be float32, as the weights are"):
-        network(tf.ones([2, 6], dtype))
+@pytest.mark.parametrize("name", CHOICES)
+def test_networks_made_in_float32_compute_in_half_precision_and_refuse_float64(name: str) -> None:
+    make, shape = CHOICES[name]
+    network, inputs = make(), tf.cast(draw(3, *shape), tf.bfloat16)
+    expected = network(tf.cast(inputs, tf.float32), is_training=False)
+    outputs = network(inputs, is_training=False)
+    assert outputs.dtype == tf.bfloat16
+    assert_close(tf.cast(outputs, tf.float32), expected, TYPES[tf.bfloat16])
+    with pytest.raises(ValueError, match="inputs of type float64 must be float32, as the weights are"):
+        network(tf.cast(inputs, tf.float64))
 
 
 def test_initialisers_reach_all_layers() -> None:

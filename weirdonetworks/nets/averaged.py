@@ -12,7 +12,7 @@ from weirdonetworks.algebra.actions import Action, ActionLike, PermutationAction
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.nets import pooling as poolings
-from weirdonetworks.nets.base_module import HostModule
+from weirdonetworks.nets.base_module import BaseModule, keras_layers
 from weirdonetworks.nets.frames import Frame, Images, SortFrame, Standard, checked_frame
 from weirdonetworks.nets.inputs import checked_choice, checked_function, checked_set
 from weirdonetworks.nets.orbits import ListedElements, Orbit
@@ -23,7 +23,7 @@ METHODS = ("exact", "sampled", "canonical", "adjacent")
 
 
 @snt.allow_empty_variables
-class Averaged(HostModule):
+class Averaged(BaseModule):
     """A network pooled over the images of its input under some elements of an action.
 
         f(x) = pool_g network(g x),    g in the elements chosen for x
@@ -75,6 +75,7 @@ class Averaged(HostModule):
         if not set(takes) <= {"is_training", "seed"}:
             raise ValueError(f"takes (={tuple(takes)}) must hold is_training and seed only.")
         self.network = checked_function("network", network)
+        self._casts_itself = next(keras_layers(network), None) is not None
         self.elements = elements if isinstance(elements, Images) else Orbit(as_action("elements", elements))
         self._pooling = poolings.named(pooling)
         self._is_pooled = checked_choice("output", output, OUTPUTS) == "invariant"
@@ -97,6 +98,9 @@ class Averaged(HostModule):
             return self._pooling(values)
         pooled = self._pooling(values[:, :, None])
         return tf.squeeze(pooled, axis=1) if pooled.shape[1] == 1 else pooled
+
+    def _weight_types(self) -> tuple[tf.DType, ...]:
+        return () if self._casts_itself else super()._weight_types()
 
     def _values(self, inputs: tf.Tensor, is_training: bool | None, seed: tf.Tensor | None) -> tf.Tensor:
         """Calls the network on all images; returns `[batch, ..., elements, features]`, or `[batch, elements]`."""

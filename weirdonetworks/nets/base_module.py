@@ -6,12 +6,15 @@ import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.nets.inputs import check_type, checked_tensor
+
+Activation: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
+Initializer: TypeAlias = snt.initializers.Initializer | None  # None for the default of the module.
 
 HALVES = (tf.float16, tf.bfloat16)
 BATCHES = {"images", "inputs", "maps", "pairs"}  # Names of the first argument of methods that compute.
@@ -116,8 +119,8 @@ class BaseModule(HostModule):
     the range stated a ValueError; so do inputs of another shape than stated, of a size after the batch that is not
     known, or of another width than at the first call. `Raises` names other causes.
 
-    The rules on types and arrays apply to every public method whose first argument is named in `BATCHES`. A module
-    without weights of its own that wraps a user's network does not need this base: the type is the network's concern.
+    The rules on types and arrays apply to every public method whose first argument is named in `BATCHES`, and to the
+    weights of a Sonnet network inside the module. Keras layers cast their inputs themselves.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:

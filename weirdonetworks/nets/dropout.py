@@ -6,11 +6,7 @@ from weirdonetworks.nets.inputs import checked_seed
 
 
 def checked_rate(name: str, rate: float) -> float:
-    """Returns a dropout rate after checking it.
-
-    Raises:
-      ValueError: If it is not in [0, 1).
-    """
+    """Returns a dropout rate; raises a `ValueError` if it is not in [0, 1)."""
     if not 0 <= rate < 1:
         raise ValueError(f"{name} (={rate}) must be in [0, 1).")
     return rate
@@ -34,9 +30,6 @@ def dropout(hidden: tf.Tensor, rate: float, *, is_training: bool, seed: tf.Tenso
       is_training: Whether to apply dropout.
       seed: int32 `[2]`, new at each step; may be None where nothing is dropped.
       index: The index of this dropout layer in the network; layers draw independently.
-
-    Raises:
-      ValueError: If units are to be dropped and `seed` is None.
     """
     if not is_training or rate == 0:
         return hidden

@@ -79,7 +79,11 @@ class TurnFrame:
     """
 
     def __init__(self, action: PermutationAction | PermutationGroup | None = None):
-        """Sets the action on square images, `pixels(group)`, or the group, by default the quarter turns."""
+        """Sets the action on square images, `pixels(group)`, or the group.
+
+        That is `image_rotations(2, 2)` for the quarter turns, the default; `image_dihedral(2, 2)`, with reflections; or
+        a subgroup.
+        """
         self.action = action if isinstance(action, PermutationAction) else pixels(action)
         if len(self.action.sizes) != 2:
             raise ValueError(f"action (={action!r}) must act on the pixels of square images. Use pixels(...).")

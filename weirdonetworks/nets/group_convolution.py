@@ -13,7 +13,7 @@ from weirdonetworks.algebra.groups.image_groups import image_rotations
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.nets import pooling as poolings
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_bias, checked_choice, checked_floats, checked_images
 
 NEAR = 8  # Pixels more or less at which an error looks for a size that works.
@@ -37,8 +37,8 @@ class _GroupConvolution(BaseModule):
         stride: int = 1,
         padding: str | int = "SAME",
         with_bias: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the layer.

@@ -27,94 +27,92 @@ def accumulator(dtype: tf.DType) -> tf.DType:
     return tf.float32 if dtype in (tf.float16, tf.bfloat16) else dtype
 
 
-def _accumulated(pooling: Pooling) -> Pooling:
-    """Makes a pooling compute in the accumulator's type and round once, at its end."""
+def _pooling(pooling: Pooling) -> Pooling:
+    """Checks values and mask for a pooling, which computes in the type of `accumulator`, its mask `[..., items, 1]`."""
 
     @functools.wraps(pooling)
     def run(values: tf.Tensor, mask: tf.Tensor | None = None, **options: Any) -> tf.Tensor:
-        return tf.cast(pooling(tf.cast(values, accumulator(values.dtype)), mask, **options), values.dtype)
+        present = _present(values, mask)
+        return tf.cast(pooling(tf.cast(values, accumulator(values.dtype)), present, **options), values.dtype)
 
     return run
 
 
-@_accumulated
+@_pooling
 def mean(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Averages the items, `sum_i x_i / items`.
 
     >>> mean(tf.constant([[1.0], [2.0], [6.0]])).numpy().tolist()
     [3.0]
     """
-    return _mean(values, _present(values, mask))
+    return _mean(values, mask)
 
 
-@_accumulated
+@_pooling
 def sum_(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Sums the items, `sum_i x_i`.
 
     >>> sum_(tf.constant([[1.0], [2.0], [6.0]]), mask=tf.constant([True, False, True])).numpy().tolist()
     [7.0]
     """
-    return tf.reduce_sum(_kept(values, _present(values, mask)), axis=-2)
+    return tf.reduce_sum(_kept(values, mask), axis=-2)
 
 
+@_pooling
 def maximum(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Computes the maximum of the items; ties share the gradient equally.
 
     >>> maximum(tf.constant([[-1.0], [-2.0]])).numpy().tolist()
     [-1.0]
     """
-    present = _present(values, mask)
-    largest = tf.reduce_max(_kept(values, present, -np.inf), axis=-2)
-    return largest if present is None else tf.where(tf.reduce_any(present, axis=-2), largest, 0)
+    largest = tf.reduce_max(_kept(values, mask, -np.inf), axis=-2)
+    return largest if mask is None else tf.where(tf.reduce_any(mask, axis=-2), largest, 0)
 
 
-@_accumulated
+@_pooling
 def product(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Multiplies the items; the product of many soon overflows or underflows.
 
     >>> product(tf.constant([[1.0], [2.0], [6.0]]), mask=tf.constant([False, True, True])).numpy().tolist()
     [12.0]
     """
-    present = _present(values, mask)
-    multiplied = tf.reduce_prod(_kept(values, present, 1.0), axis=-2)
-    return multiplied if present is None else tf.where(tf.reduce_any(present, axis=-2), multiplied, 0)
+    multiplied = tf.reduce_prod(_kept(values, mask, 1.0), axis=-2)
+    return multiplied if mask is None else tf.where(tf.reduce_any(mask, axis=-2), multiplied, 0)
 
 
-@_accumulated
+@_pooling
 def variance(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Computes the population variance, `sum_i (x_i - mean)^2 / items`.
 
     >>> variance(tf.constant([[1.0], [2.0], [3.0], [6.0]])).numpy().tolist()
     [3.5]
     """
-    present = _present(values, mask)
-    return _mean(tf.square(_centred(values, present)), present)
+    return _mean(tf.square(_centred(values, mask)), mask)
 
 
-@_accumulated
+@_pooling
 def moments(values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2) -> tf.Tensor:
     """Computes the mean, then the central moments `sum_i (x_i - mean)^k / items` for k = 2, ..., order.
 
     >>> moments(tf.constant([[1.0], [2.0], [3.0], [6.0]]), order=3).numpy().tolist()
     [3.0, 3.5, 4.5]
     """
-    present = _present(values, mask)
-    powers = _powers(_centred(values, present), order)
-    return tf.concat([_mean(each, present) for each in (values, *powers[1:])], axis=-1)
+    powers = _powers(_centred(values, mask), order)
+    return tf.concat([_mean(each, mask) for each in (values, *powers[1:])], axis=-1)
 
 
-@_accumulated
+@_pooling
 def power_sums(values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2) -> tf.Tensor:
     """Computes the power sums `p_k = sum_i x_i^k` for k = 1, ..., order.
 
     >>> power_sums(tf.constant([[1.0], [2.0], [6.0]]), order=3).numpy().tolist()
     [9.0, 41.0, 225.0]
     """
-    powers = _powers(_kept(values, _present(values, mask)), order)
+    powers = _powers(_kept(values, mask), order)
     return tf.concat([tf.reduce_sum(power, axis=-2) for power in powers], axis=-1)
 
 
-@_accumulated
+@_pooling
 def elementary_symmetric(
     values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int = 2, normalised: bool = False
 ) -> tf.Tensor:
@@ -133,9 +131,8 @@ def elementary_symmetric(
       normalised: Whether to divide e_k by C(items, k): the mean of the products, whose scale does not depend on the
         number of items.
     """
-    present = _present(values, mask)
     order = at_least("order", order, 1)
-    items, count = _kept(values, present), _count(values, present)
+    items, count = _kept(values, mask), _count(values, mask)
     if normalised:
         items /= count[..., None]  # Else e_k and C(items, k) would both overflow.
     zeros = tf.zeros_like(items[..., :1, :])
@@ -153,6 +150,7 @@ def elementary_symmetric(
     return tf.concat(parts, axis=-1)
 
 
+@_pooling
 def sorted_items(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Sorts the items, each feature separately, in descending order; masked items become 0 at the end.
 
@@ -161,30 +159,28 @@ def sorted_items(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     >>> sorted_items(tf.constant([[1.0], [6.0], [2.0]]), mask=tf.constant([True, True, False])).numpy().tolist()
     [6.0, 1.0, 0.0]
     """
-    present = _present(values, mask)
     if values.shape[-2] is None:
         raise ValueError(f"values of shape {values.shape} must have a known number of items, to be sorted.")
-    by_feature = tf.linalg.matrix_transpose(_kept(values, present, -np.inf))
+    by_feature = tf.linalg.matrix_transpose(_kept(values, mask, -np.inf))
     rows = tf.linalg.matrix_transpose(tf.sort(by_feature, direction="DESCENDING"))
-    if present is not None:
+    if mask is not None:
         places = tf.range(values.shape[-2], dtype=tf.int32)[:, None]
-        rows = tf.where(places < tf.reduce_sum(tf.cast(present, tf.int32), axis=-2, keepdims=True), rows, 0)
+        rows = tf.where(places < tf.reduce_sum(tf.cast(mask, tf.int32), axis=-2, keepdims=True), rows, 0)
     return tf.reshape(rows, tf.concat([tf.shape(values)[:-2], [values.shape[-2] * values.shape[-1]]], axis=0))
 
 
-@_accumulated
+@_pooling
 def log_mean_exp(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Computes `log(sum_i exp(x_i) / items)`, a smooth maximum, without overflow.
 
     >>> log_mean_exp(tf.constant([[1000.0], [1000.0]])).numpy().tolist()
     [1000.0]
     """
-    present = _present(values, mask)
-    largest = tf.stop_gradient(tf.reduce_max(_kept(values, present, -np.inf), axis=-2, keepdims=True))
+    largest = tf.stop_gradient(tf.reduce_max(_kept(values, mask, -np.inf), axis=-2, keepdims=True))
     largest = tf.where(tf.math.is_finite(largest), largest, 0)
-    average = _mean(tf.exp(_kept(values - largest, present, -np.inf)), present)
-    if present is not None:
-        average = tf.where(tf.reduce_any(present, axis=-2), average, 1)
+    average = _mean(tf.exp(_kept(values - largest, mask, -np.inf)), mask)
+    if mask is not None:
+        average = tf.where(tf.reduce_any(mask, axis=-2), average, 1)
     return tf.math.log(average) + tf.squeeze(largest, axis=-2)
 
 

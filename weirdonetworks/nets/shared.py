@@ -8,7 +8,7 @@ from weirdonetworks.algebra.actions import PermutationAction
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.weights.weight_orbits import paired_permutations
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_bias, flattened
 from weirdonetworks.nets.shared_maps import METHODS, shared_map
 
@@ -68,8 +68,8 @@ class EquivariantLinear(BaseModule):
         channels: int = 1,
         with_bias: bool = True,
         method: str = "auto",
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the layer.

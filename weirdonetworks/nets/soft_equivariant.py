@@ -6,7 +6,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import finite
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import check_width, checked_function, flattened
 
 
@@ -38,7 +38,7 @@ class SoftEquivariant(BaseModule):
         self,
         layer: Callable[[tf.Tensor], tf.Tensor],
         strength: float,
-        w_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the layer.

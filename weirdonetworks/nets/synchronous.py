@@ -1,6 +1,6 @@
 """The synchronous multilayer perceptron: dense layers shared over an orbit, pooling, and a dense head."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import sonnet as snt
@@ -9,7 +9,8 @@ import tensorflow as tf
 from weirdonetworks.algebra.actions import ActionLike
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.averaged import Averaged
-from weirdonetworks.nets.inputs import check_type, checked_choice, checked_sizes, flattened
+from weirdonetworks.nets.base_module import Activation, Initializer
+from weirdonetworks.nets.inputs import checked_choice, checked_sizes, flattened
 from weirdonetworks.nets.orbits import Orbit
 
 POSITIONS = ("inside", "first")
@@ -47,10 +48,10 @@ class SynchronousMLP(Averaged):
         pooling: str | poolings.Pooling = "mean",
         position: str = "inside",
         output: str = "invariant",
-        activation: Callable[[tf.Tensor], tf.Tensor] = tf.nn.relu,
+        activation: Activation = tf.nn.relu,
         with_bias: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
         **orbit_options: Any,
     ):
@@ -93,9 +94,6 @@ class SynchronousMLP(Averaged):
           inputs: The inputs.
           is_training, seed: As in `Averaged`, needed only if the orbit is resampled.
         """
-        inputs = tf.convert_to_tensor(inputs)
-        if hasattr(self.layers[0], "w"):
-            check_type(inputs, self.layers[0].w.dtype)
         hidden = super().__call__(inputs, is_training, seed)
         for index, layer in enumerate(self.layers[self._num_shared :]):
             hidden = layer(self._activation(hidden) if index else hidden)

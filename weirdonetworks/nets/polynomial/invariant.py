@@ -1,6 +1,6 @@
 """A multilayer perceptron on invariant polynomials of the inputs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,8 @@ from weirdonetworks.algebra import exponent_table, fundamental_invariants, invar
 from weirdonetworks.algebra.actions import Action, Group, as_action
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
-from weirdonetworks.nets.inputs import check_type, checked_choice, checked_sizes, flattened
+from weirdonetworks.nets.base_module import Activation, BaseModule, Initializer
+from weirdonetworks.nets.inputs import checked_choice, checked_sizes, flattened
 from weirdonetworks.nets.polynomial.monomial_layout import indices
 from weirdonetworks.nets.polynomial.monomial_parts import cut, gaussian_moments, products
 
@@ -20,15 +21,13 @@ ENTRIES = 10**8  # The most indices in a table of monomials: 0.8 GB; orbits take
 INVARIANTS = ("orbit_sums", "fundamental")
 
 
-class InvariantMLP(snt.Module):
+class InvariantMLP(BaseModule):
     """A multilayer perceptron on invariant polynomials: f(g.x) = f(x), exactly, for each element g of a group.
 
         f(x) = W_k s(... s(W_1 p(x))),    p(g.x) = p(x), x of shape [batch, n], f [batch, output_sizes[-1]]
 
     The features p are invariant polynomials without weights, standardised to mean 0 and variance 1 on independent
-    standard normal inputs. The dense layers are `snt.Linear` with its default initialisation: W ~ N(0, 1 / fan_in),
-    truncated at two standard deviations, and b = 0.
-    Features of float16 and bfloat16 inputs are computed in float32; outputs have the inputs' type.
+    standard normal inputs. Features of float16 and bfloat16 inputs are computed in float32.
 
     The invariants of a compact group are finitely generated, so for a high enough degree the network approximates every
     continuous invariant function: Yarotsky, Universal approximations of invariant maps by neural networks, 2018.
@@ -51,10 +50,10 @@ class InvariantMLP(snt.Module):
         degree: int,
         output_sizes: Iterable[int],
         invariants: str = "orbit_sums",
-        activation: Callable[[tf.Tensor], tf.Tensor] = tf.nn.relu,
+        activation: Activation = tf.nn.relu,
         with_bias: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the network and computes the invariants.
@@ -69,13 +68,10 @@ class InvariantMLP(snt.Module):
             of monomials); or `fundamental`, a minimal set of generators of the invariants up to the degree.
           activation: Applied after each layer but the last.
           with_bias: Whether the dense layers add a bias.
-          w_init: Initializer of the dense layers' weights; None for the default above.
-          b_init: Initializer of their biases; None for zeros.
+          w_init, b_init, name: As in `BaseModule`.
 
         Raises:
-          TypeError: If `action` is not an action or a group, or a number is not an integer.
-          ValueError: If a number is below 1, there is no layer, the choice is unknown, an invariant has complex
-            coefficients, the elements of the action form no group or its number of positions is unknown, the group has
+          ValueError: If an invariant has complex coefficients, the elements of the action form no group, the group has
             no invariant up to the degree, or there are too many monomials of that degree.
         """
         super().__init__(name=name)
@@ -101,11 +97,7 @@ class InvariantMLP(snt.Module):
         return sum(len(each.means) for each in self._features)
 
     def features(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, ...]`, flattened, to the standardised invariants `[batch, num_invariants]`.
-
-        Raises:
-          ValueError: If the inputs' shape is not known after the batch, or their width is not the number of positions.
-        """
+        """Maps `[batch, ...]`, flattened, to the standardised invariants `[batch, num_invariants]`."""
         inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         if flat.shape[1] != self.input_size:
@@ -118,13 +110,8 @@ class InvariantMLP(snt.Module):
         return tf.cast(tf.transpose(tf.concat(found, axis=0)), flat.dtype)
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, ...]`, flattened, to `[batch, output_sizes[-1]]`.
-
-        Raises:
-          ValueError: As in `features`, or if the inputs have another type than at the first call.
-        """
+        """Maps `[batch, ...]`, flattened, to `[batch, output_sizes[-1]]`."""
         hidden = self.features(inputs)
-        check_type(hidden, *(layer.w.dtype for layer in self.layers if hasattr(layer, "w")))
         for index, layer in enumerate(self.layers):
             hidden = layer(self.activation(hidden) if index else hidden)
         return hidden
@@ -143,9 +130,8 @@ class _Forms:
 
     def __init__(self, rows: Ints, labels: Ints, factors: npt.NDArray[np.float64] | None, deviations: np.ndarray):
         self.rows, self.labels, self.factors, self.deviations = rows, labels, factors, deviations
-        weights = None if factors is None else factors
         moments = gaussian_moments(rows)
-        self.means = np.bincount(labels, moments if weights is None else moments * weights)
+        self.means = np.bincount(labels, moments if factors is None else moments * factors)
 
     def __call__(self, transposed: tf.Tensor) -> list[tf.Tensor]:
         """Maps inputs `[n, batch]` to the standardised forms, in chunks `[forms, batch]`."""

@@ -27,11 +27,7 @@ class Layout:
     Args:
       degrees: The degrees of the monomials.
       interaction_only: Whether to exclude monomials with squares.
-      chosen: The monomials to use, as index tuples; None for all.
-
-    Raises:
-      TypeError: If a chosen monomial is not a list of integers.
-      ValueError: If a chosen monomial has another degree or an excluded square, or is repeated.
+      chosen: The monomials to use, each once, as a table of exponents or index tuples; None for all.
     """
 
     def __init__(
@@ -80,11 +76,7 @@ class Layout:
         return math.comb(n + highest, n) - math.comb(n + lowest - 1, n)  # Those up to a degree d number C(n + d, n).
 
     def cut(self, n: int) -> None:
-        """Divides the monomials in n variables into parts.
-
-        Raises:
-          ValueError: If chosen monomials contain other variables, or there is no monomial.
-        """
+        """Divides the monomials in n variables into parts; raises a `ValueError` if they need others or are none."""
         self.n = n
         if self._chosen is None:
             parts = {degree: every(n, degree, self.interaction_only) for degree in self.degrees}

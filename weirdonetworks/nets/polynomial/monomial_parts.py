@@ -60,11 +60,7 @@ class Rectangle:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Listed:
-    """An explicit list of monomials.
-
-    Attributes:
-      rows: Their index rows, `[k, degree]`.
-    """
+    """An explicit list of monomials, as index rows `[k, degree]`."""
 
     rows: Ints
 

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.polynomials.rings import as_polynomial
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import Activation, BaseModule, Initializer
 from weirdonetworks.nets.inputs import check_width, checked_sizes, flattened
 from weirdonetworks.nets.polynomial.monomial_layout import Layout, exponents, indices, real_ring
 from weirdonetworks.nets.polynomial.monomial_parts import gaussian_moments
@@ -58,8 +58,8 @@ class PolynomialLinear(BaseModule):
         interaction_only: bool = False,
         monomials: npt.NDArray[Any] | Iterable[Sequence[int]] | None = None,
         with_bias: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the layer.
@@ -109,8 +109,8 @@ class PolynomialLinear(BaseModule):
         """Maps `[batch, ...]`, flattened to `[batch, n]`, to `[batch, output_size]`.
 
         Raises:
-          ValueError: If the inputs' shape is not known after the batch, their width differs from the first call, the
-            monomials contain other variables than x0, ..., x{n-1}, or there is none or too many to fit in memory.
+          ValueError: If the monomials contain other variables than x0, ..., x{n-1}, or there is none or too many to fit
+            in memory.
         """
         inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
@@ -132,34 +132,23 @@ class PolynomialLinear(BaseModule):
     def coefficients(self) -> npt.NDArray[Any]:
         """Returns the weights, `[monomials, output_size]`, in the order of `monomials()`; the bias comes first."""
         self._need_variables()
-        packed = [self.b.numpy()[None]] if self.with_bias else []
-        weights = iter(self.weights)
-        for degree, parts in self._layout.parts.items():
-            table = np.empty((self._layout.size(degree), self.output_size), self.weights[0].dtype.as_numpy_dtype)
-            for part in parts:
-                table[self._layout.places(degree, part.rows)] = next(weights).numpy().reshape(-1, self.output_size)
-            packed.append(table)
-        return np.concatenate(packed)
+        table = np.empty(self._table_shape(), self.weights[0].dtype.as_numpy_dtype)
+        if self.with_bias:
+            table[0] = self.b.numpy()
+        for weight, rows in self._rows_of_weights():
+            table[rows] = weight.numpy().reshape(-1, self.output_size)
+        return table
 
     def set_coefficients(self, coefficients: npt.ArrayLike) -> None:
-        """Sets the weights from a table as returned by `coefficients()`.
-
-        Raises:
-          ValueError: If it has another shape.
-        """
+        """Sets the weights from a table as returned by `coefficients()`."""
         self._need_variables()
         table = np.asarray(coefficients)
-        total = self.with_bias + sum(map(self._layout.size, self._layout.parts))
-        if table.shape != (total, self.output_size):
-            raise ValueError(f"coefficients of shape {table.shape} must have shape {(total, self.output_size)}.")
+        if table.shape != self._table_shape():
+            raise ValueError(f"coefficients of shape {table.shape} must have shape {self._table_shape()}.")
         if self.with_bias:
             self.b.assign(table[0])
-        start, weights = int(self.with_bias), iter(self.weights)
-        for degree, parts in self._layout.parts.items():
-            for part in parts:
-                weight = next(weights)
-                weight.assign(table[start + self._layout.places(degree, part.rows)].reshape(weight.shape))
-            start += self._layout.size(degree)
+        for weight, rows in self._rows_of_weights():
+            weight.assign(table[rows].reshape(weight.shape))
 
     def to_polynomial(self) -> list[Any]:
         """Converts each output to a SymPy polynomial in x0, ..., x{n-1} with floating-point coefficients."""
@@ -174,11 +163,7 @@ class PolynomialLinear(BaseModule):
         """Sets the weights to the coefficients of polynomials, one per output, as returned by `to_polynomial`.
 
         Args:
-          polynomials: SymPy expressions, `Poly` or ring elements in x0, ..., x{n-1}.
-
-        Raises:
-          TypeError: If one is not a SymPy object.
-          ValueError: If there is not one per output, or one has a variable or a monomial that the layer lacks.
+          polynomials: SymPy expressions, `Poly` or ring elements in x0, ..., x{n-1}, with monomials of the layer only.
         """
         read = [as_polynomial(each, real_ring(self._need_variables())) for each in polynomials]
         if len(read) != self.output_size:
@@ -206,13 +191,9 @@ class PolynomialLinear(BaseModule):
         [[5.0, 12.0]]
 
         Args:
-          polynomials: SymPy expressions, `Poly` or ring elements in x0, ..., x{n-1}, one an output.
+          polynomials: As in `set_polynomial`, not all constant.
           input_size: The number n of inputs.
           dtype: Their type.
-
-        Raises:
-          TypeError: If one is not a SymPy object.
-          ValueError: If one has other variables, or all are constant.
         """
         read = [as_polynomial(each, real_ring(at_least("input_size", input_size, 1))) for each in polynomials]
         rows = sorted({indices(powers) for each in read for powers in each} - {()})
@@ -222,6 +203,17 @@ class PolynomialLinear(BaseModule):
         layer(tf.zeros([1, input_size], dtype))
         layer.set_polynomial(read)
         return layer
+
+    def _table_shape(self) -> tuple[int, int]:
+        return self.with_bias + sum(map(self._layout.size, self._layout.parts)), self.output_size
+
+    def _rows_of_weights(self) -> Iterator[tuple[tf.Variable, Ints]]:
+        """Yields each variable of weights with the rows of its monomials in the table of coefficients."""
+        start, weights = int(self.with_bias), iter(self.weights)
+        for degree, parts in self._layout.parts.items():
+            for part in parts:
+                yield next(weights), start + self._layout.places(degree, part.rows)
+            start += self._layout.size(degree)
 
     def _need_memory(self, item_size: int) -> None:
         number = self._layout.count(self.input_size)
@@ -255,24 +247,19 @@ class PolynomialMLP(BaseModule):
         include_lower: bool = True,
         interaction_only: bool = False,
         monomials: npt.NDArray[Any] | Iterable[Sequence[int]] | None = None,
-        activation: Callable[[tf.Tensor], tf.Tensor] = tf.nn.relu,
+        activation: Activation = tf.nn.relu,
         with_bias: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
-        """Constructs the network.
+        """Constructs the network; the arguments are those of `PolynomialLinear`, the first layer, and these.
 
         Args:
-          output_sizes: The width of each layer, at least one; the first is polynomial.
-          degree: The highest degree of the first layer's monomials, at least 1.
-          include_lower: As in `PolynomialLinear`.
-          interaction_only: As in `PolynomialLinear`.
-          monomials: As in `PolynomialLinear`.
+          output_sizes: The width of each layer, at least one.
           activation: Applied after each layer but the last.
           with_bias: Whether the layers add a bias.
-          w_init: Draws the weights; None for the defaults of `PolynomialLinear` and `snt.Linear`.
-          b_init: Draws the biases; None for 0.
+          w_init, b_init, name: As in `BaseModule`; by default the first layer's weights are its own.
         """
         super().__init__(name=name)
         first, *rest = checked_sizes("output_sizes", output_sizes)
@@ -300,12 +287,7 @@ class QuadraticMLP(PolynomialMLP):
     """
 
     def __init__(self, output_sizes: Iterable[int], name: str | None = None, **options: Any):
-        """Constructs the network.
-
-        Args:
-          output_sizes: The width of each layer, at least one; the first is quadratic.
-          **options: Those of `PolynomialMLP`.
-        """
+        """Constructs the network; the arguments are those of `PolynomialMLP` without the degree."""
         super().__init__(output_sizes, degree=2, name=name, **options)
 
 

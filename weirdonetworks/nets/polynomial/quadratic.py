@@ -13,7 +13,7 @@ import tensorflow as tf
 from weirdonetworks.algebra import fields, modular, monomials
 from weirdonetworks.algebra.arrays import Ints, at_least, shown
 from weirdonetworks.algebra.fields import Exact
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import check_width, flattened
 
 
@@ -45,7 +45,7 @@ class QuadraticLayer(BaseModule):
         output_size: int,
         ordered: bool = True,
         labels: npt.ArrayLike | None = None,
-        w_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the layer.
@@ -86,12 +86,7 @@ class QuadraticLayer(BaseModule):
         return self.w_init(shape, dtype) if self.w_init else deviation * tf.random.normal(shape, dtype=dtype)
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, ...]`, flattened to `[batch, n]`, to `[batch, output_size]`.
-
-        Raises:
-          ValueError: If the inputs' shape is not known after the batch, or their width differs from the first call or
-            does not fit the labels or constraints.
-        """
+        """Maps `[batch, ...]`, flattened to `[batch, n]`, to `[batch, output_size]`; n must fit given labels."""
         inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         self._initialize(flat)
@@ -123,13 +118,7 @@ class QuadraticLayer(BaseModule):
     def _deviation(self, coordinates: Ints, weights: Ints, factors: npt.NDArray[np.float64]) -> float:
         """Computes the standard deviation of independent coordinates for outputs of mean square 1.
 
-        Args:
-          coordinates: The column indices of the nonzero entries of the matrix from coordinates to flattened weights.
-          weights: The row indices of these entries.
-          factors: The values of these entries.
-
-        Raises:
-          ValueError: If all outputs are 0 for all coordinates: in redundant indices weights can cancel out.
+        The matrix from coordinates to flattened weights is given by the columns, rows and values of its entries.
         """
         n = self.input_size
         outputs, places = np.divmod(weights, self._number // self.output_size)
@@ -168,7 +157,7 @@ class ConstrainedQuadratic(QuadraticLayer):
         constraints: npt.ArrayLike,
         right_sides: npt.ArrayLike | None = None,
         ordered: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the layer and solves the equations.
@@ -183,8 +172,7 @@ class ConstrainedQuadratic(QuadraticLayer):
             where b is 0.
 
         Raises:
-          TypeError: If the output size is not an integer, or a coefficient is neither an integer nor a fraction.
-          ValueError: If the output size is below 1, a shape is wrong, or the equations have no solution or only one.
+          ValueError: If the equations have no solution, or only one.
         """
         super().__init__(output_size, ordered, w_init=w_init, name=name)
         matrix = np.asarray(constraints)
@@ -209,7 +197,6 @@ class ConstrainedQuadratic(QuadraticLayer):
         self.coordinates = tf.Variable(self._drawn([self.dimension], deviation, dtype), name="coordinates")
 
     def weights(self) -> tf.Tensor:
-        """Returns all weights, `[output_size, n (n + 1) / 2]` if ordered, else `[output_size, n, n]`."""
         dtype = self.coordinates.dtype
         moved = tf.linalg.matvec(tf.constant(self._basis, dtype), self.coordinates, transpose_a=True)
         return tf.reshape(tf.constant(self._start, dtype) + moved, self._shape)
@@ -227,10 +214,6 @@ def tie(values: tf.Tensor, labels: npt.ArrayLike) -> tf.Tensor:
 
     Returns:
       The weights, of the labels' shape.
-
-    Raises:
-      TypeError: If a label is not an integer.
-      ValueError: If a label is out of range.
     """
     values, classes = tf.convert_to_tensor(values), _integers(labels).astype(np.int32)
     if classes.size and not 0 <= classes.min() <= classes.max() < values.shape[0]:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.nets import pooling
+from weirdonetworks.nets.base_module import Initializer
 from weirdonetworks.nets.inputs import checked_choice, masked
 from weirdonetworks.nets.sets.set_decoding import recover
 from weirdonetworks.nets.sets.set_network import SetNetwork, checked_per_item, on_items
@@ -58,7 +59,7 @@ class FourierSetEncoder(SetNetwork):
         frequencies: str = "learned",
         kind: str = "wave",
         scale: float = 1.0,
-        w_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the encoder.
@@ -126,11 +127,7 @@ class FourierSetEncoder(SetNetwork):
         return envelopes * tf.cos(phases), envelopes * tf.sin(phases)
 
     def decode(
-        self,
-        spectrum: npt.ArrayLike,
-        num_items: int,
-        bounds: npt.ArrayLike,
-        tolerance: float = 1e-3,
+        self, spectrum: npt.ArrayLike, num_items: int, bounds: npt.ArrayLike, tolerance: float = 1e-3
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Recovers small sets from their spectra, in NumPy.
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets import pooling
+from weirdonetworks.nets.base_module import Initializer
 from weirdonetworks.nets.inputs import masked
 from weirdonetworks.nets.sets.set_network import SetNetwork, checked_per_item, sizes
 
@@ -49,7 +50,7 @@ class FreeAbelianEncoder(SetNetwork):
         generators: int | npt.ArrayLike,
         output_size: int,
         temperature: float = 1.0,
-        w_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the encoder.

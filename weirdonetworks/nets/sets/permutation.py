@@ -12,16 +12,17 @@ import tensorflow as tf
 
 from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import Ints, at_least, written
+from weirdonetworks.nets.base_module import Initializer
 from weirdonetworks.nets.inputs import masked
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialLinear
 from weirdonetworks.nets.pooling import accumulator
 from weirdonetworks.nets.sets.permutation_moments import MomentProducts, count_products, item_monomials
-from weirdonetworks.nets.sets.set_network import SetNetwork, on_items
+from weirdonetworks.nets.sets.set_network import MaskedSetNetwork, on_items
 
 LARGEST = 2**20  # The most maps per output channel: more need gigabytes of weights.
 
 
-class _MomentPolynomial(SetNetwork):
+class _MomentPolynomial(MaskedSetNetwork):
     """The base class of polynomial layers on sets: weights for products of moments, times monomials of an item."""
 
     def __init__(
@@ -29,8 +30,8 @@ class _MomentPolynomial(SetNetwork):
         output_size: int,
         degree: int,
         with_bias: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the layer.
@@ -58,7 +59,7 @@ class _MomentPolynomial(SetNetwork):
 
         Raises:
           TypeError: If the mask is not boolean.
-          ValueError: As in `SetNetwork`. An empty set found only when a graph runs is an `InvalidArgumentError`.
+          ValueError: As in `MaskedSetNetwork`. An empty set found only when a graph runs is an `InvalidArgumentError`.
         """
         padded, mask, lengths = _padded(inputs, mask)
         outputs = self._outputs(*self._checked(padded, mask))
@@ -111,8 +112,8 @@ class _FixedDegree(_MomentPolynomial):
         self,
         output_size: int,
         with_bias: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         super().__init__(output_size, self.fixed_degree, with_bias, w_init, b_init, name)

@@ -13,11 +13,12 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.nets import pooling as poolings
+from weirdonetworks.nets.base_module import Activation, Initializer
 from weirdonetworks.nets.inputs import checked_sizes
-from weirdonetworks.nets.sets.set_network import Activation, Initializer, SetNetwork, dense, on_items, sizes
+from weirdonetworks.nets.sets.set_network import MaskedSetNetwork, dense, on_items, sizes
 
 
-class _PooledNetwork(SetNetwork):
+class _PooledNetwork(MaskedSetNetwork):
     """A network with a symmetric pooling and dense layers, `head`, after it."""
 
     def __init__(
@@ -53,8 +54,8 @@ class DeepSets(_PooledNetwork):
         head_sizes: Iterable[int],
         pooling: str | poolings.Pooling = "mean",
         activation: Activation = tf.nn.relu,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -103,8 +104,8 @@ class PointNet(_PooledNetwork):
         activation: Activation = tf.nn.relu,
         transform_item_sizes: Iterable[int] = (64, 128, 1024),
         transform_head_sizes: Iterable[int] = (512, 256),
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the network; `head_sizes`, `pooling` and `activation` as in `DeepSets`.
@@ -171,8 +172,8 @@ class RelationNetwork(_PooledNetwork):
         head_sizes: Iterable[int],
         pooling: str | poolings.Pooling = "mean",
         activation: Activation = tf.nn.relu,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the network; as `DeepSets`, with `pair_sizes` the width of each dense layer of h on a pair."""

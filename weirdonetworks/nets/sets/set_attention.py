@@ -8,11 +8,12 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.base_module import Activation, Initializer
 from weirdonetworks.nets.inputs import masked
-from weirdonetworks.nets.sets.set_network import Activation, Initializer, SetNetwork, dense, on_items, sizes
+from weirdonetworks.nets.sets.set_network import MaskedSetNetwork, dense, on_items, sizes
 
 
-class SetAttention(SetNetwork):
+class SetAttention(MaskedSetNetwork):
     """A set-transformer block, self-attention among the items of a set: SetAttention(s.x) = s.SetAttention(x).
 
         Y = MAB(X, X), or with m inducing points I, Y = MAB(X, MAB(I, X)),
@@ -37,8 +38,8 @@ class SetAttention(SetNetwork):
         num_inducing: int | None = None,
         with_norm: bool = True,
         activation: Activation = tf.nn.relu,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the block.
@@ -64,7 +65,7 @@ class SetAttention(SetNetwork):
         return masked(self.attention(items, self.points(items, present)), present)
 
 
-class SetTransformer(SetNetwork):
+class SetTransformer(MaskedSetNetwork):
     """A set transformer: blocks of `SetAttention`, pooling by a learned query, and a dense head: f(s.x) = f(x).
 
         f(X) = g(MAB(q, B_k(... B_1(X)))),    X of shape [batch, items, features], f [batch, head_sizes[-1]]
@@ -84,8 +85,8 @@ class SetTransformer(SetNetwork):
         num_inducing: int | None = None,
         with_norm: bool = True,
         activation: Activation = tf.nn.relu,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the network; `num_heads`, `num_inducing`, `with_norm` and initializers as in `SetAttention`.

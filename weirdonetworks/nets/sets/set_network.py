@@ -1,16 +1,14 @@
 """The base class of networks on sets, and helpers that apply networks to each item."""
 
+import abc
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import Activation, BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_set, checked_sizes
-
-Activation: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
-Initializer: TypeAlias = snt.initializers.Initializer | None
 
 
 class SetNetwork(BaseModule):
@@ -21,24 +19,6 @@ class SetNetwork(BaseModule):
     """
 
     input_size: int
-
-    def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
-        """Maps `[batch, items, features]` to the outputs that the class states.
-
-        Args:
-          inputs: The sets.
-          mask: Which items are present, boolean, `[batch, items]`; None for all.
-
-        Raises:
-          TypeError: If the mask is not boolean.
-          ValueError: If the shape of inputs or mask is wrong, a set is known to be empty, or the number of features
-            differs from the first call.
-        """
-        return self._outputs(*self._checked(inputs, mask))
-
-    def _outputs(self, items: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
-        """Maps checked items, absent ones 0, and their mask to the outputs."""
-        raise NotImplementedError
 
     def _initialize(self, values: tf.Tensor) -> None:
         """Creates the weights, once, given the number of features and their type."""
@@ -56,6 +36,28 @@ class SetNetwork(BaseModule):
         self._initialize(values)
         self.input_size = values.shape[2]
         return values, present
+
+
+class MaskedSetNetwork(SetNetwork, abc.ABC):
+    """The base class of networks that take sets and a mask, and nothing else."""
+
+    def __call__(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
+        """Maps `[batch, items, features]` to the outputs that the class states.
+
+        Args:
+          inputs: The sets.
+          mask: Which items are present, boolean, `[batch, items]`; None for all.
+
+        Raises:
+          TypeError: If the mask is not boolean.
+          ValueError: If the shape of inputs or mask is wrong, a set is known to be empty, or the number of features
+            differs from the first call.
+        """
+        return self._outputs(*self._checked(inputs, mask))
+
+    @abc.abstractmethod
+    def _outputs(self, items: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+        """Maps checked items, absent ones 0, and their mask to the outputs."""
 
 
 def dense(

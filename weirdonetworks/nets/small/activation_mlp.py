@@ -8,7 +8,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_sizes, flattened
 from weirdonetworks.nets.small.activations import GroupedSoftmax, Seed, UnitConvolution
 from weirdonetworks.nets.small.parallel import Parallel
@@ -47,8 +47,8 @@ class AllActivations(BaseModule):
         activations: Iterable[str] = tuple(ACTIVATIONS),
         reduce: str = "concat",
         seed: int = 0,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -59,9 +59,8 @@ class AllActivations(BaseModule):
           activations: Names in `ACTIVATIONS`, at least one, each once.
           reduce: `concat` or `sum`, see `Parallel`.
           seed: Seed of the orders of the units.
-          w_init: Draws the weights of the dense layers; None for W ~ N(0, 1 / inputs), truncated at two deviations, as
-            in `snt.Linear`. Gates and the convolutions along units start as `Parallel` and `UnitConvolution` say.
-          b_init: Draws the biases; None for 0.
+          w_init, b_init, name: As in `BaseModule`, for the dense layers; gates and convolutions along units start as
+            `Parallel` and `UnitConvolution` say.
         """
         super().__init__(name=name)
         names = tuple(activations)
@@ -95,9 +94,6 @@ class AllActivations(BaseModule):
         With concatenation it is the Frobenius norm of the next layer's weights on the activation's units, over the
         square root of their number: the root mean square norm of a unit's outgoing weights. With summation it is the
         magnitude of the gate.
-
-        Raises:
-          ValueError: If the network has not been called.
         """
         self._check_called()
         found: dict[str, float] = {}
@@ -115,14 +111,8 @@ class AllActivations(BaseModule):
     def silence(self, name: str, inputs: tf.Tensor) -> None:
         """Ablates one activation in all layers, permanently: its outputs are replaced by their means over some inputs.
 
-        Its weights become 0, and its mean contribution is added to the next layer's bias.
-
-        Args:
-          name: The activation.
-          inputs: `[batch, ...]`; the means are computed before any change.
-
-        Raises:
-          ValueError: If the network has no such activation, or has not been called.
+        Its weights become 0, and its mean contribution is added to the next layer's bias. The means over the inputs,
+        `[batch, ...]`, are computed before any change.
         """
         if name not in self.activations[0].branches:
             raise ValueError(f"name (={name!r}) must be among {', '.join(self.activations[0].branches)}.")

@@ -8,7 +8,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_tensor, checked_units
 
 Seed: TypeAlias = int | Sequence[int] | None
@@ -55,11 +55,7 @@ class GroupedSoftmax(snt.Module):
         self.seed = seed
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, units]` to the same shape.
-
-        Raises:
-          ValueError: If the inputs have another rank, or a number of units unknown or not divisible by `group_size`.
-        """
+        """Maps `[batch, units]` to the same shape."""
         inputs = checked_units(inputs)
         units = inputs.shape[1]
         if units % self.group_size:
@@ -84,9 +80,7 @@ class UnitConvolution(BaseModule):
     [[21.0, 32.0, 13.0]]
     """
 
-    def __init__(
-        self, width: int, seed: Seed = None, w_init: snt.initializers.Initializer | None = None, name: str | None = None
-    ):
+    def __init__(self, width: int, seed: Seed = None, w_init: Initializer = None, name: str | None = None):
         """Constructs the activation.
 
         Args:
@@ -104,11 +98,7 @@ class UnitConvolution(BaseModule):
         self.w = tf.Variable(self.w_init([self.width], inputs.dtype), name="w")
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, units]` to the same shape.
-
-        Raises:
-          ValueError: If the inputs have another rank, or a number of units unknown or less than the width.
-        """
+        """Maps `[batch, units]` to the same shape."""
         inputs = checked_units(inputs)
         units = inputs.shape[1]
         if units < self.width:

@@ -36,10 +36,6 @@ def attend(
 
     Returns:
       The attention outputs, of the same shape.
-
-    Raises:
-      TypeError: If a number is not an integer.
-      ValueError: If `window` is below 0, `rows` below 1, or a tensor has another shape or type.
     """
     window = _check(window, queries, keys, values)
     _, heads, height, width, size = queries.shape
@@ -53,17 +49,11 @@ def attention_map(queries: tf.Tensor, keys: tf.Tensor, pixel: tuple[int, int], w
     """Computes the attention weights of one pixel over its image, which sum to 1.
 
     Args:
-      queries: As in `attend`.
-      keys: As in `attend`.
+      queries, keys, window: As in `attend`.
       pixel: The row and the column of the pixel.
-      window: As in `attend`.
 
     Returns:
       The weights, `[batch, heads, height, width]`.
-
-    Raises:
-      TypeError: If `window` is not an integer.
-      ValueError: If the pixel is outside the image, `window` is below 0, or a tensor has another shape or type.
     """
     window = _check(window, queries, keys)
     heads, height, width, size = queries.shape[1:]

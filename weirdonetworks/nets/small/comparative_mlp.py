@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_sizes, flattened
 from weirdonetworks.nets.sets.set_network import dense
 
@@ -33,8 +33,8 @@ class ComparativeMLP(BaseModule):
         code_sizes: Iterable[int],
         head_sizes: Iterable[int] = (),
         is_symmetric: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -65,11 +65,7 @@ class ComparativeMLP(BaseModule):
         return tf.squeeze(snt.BatchApply(self.head, features.shape.rank - 1)(features), axis=-1)
 
     def __call__(self, pairs: tf.Tensor) -> tf.Tensor:
-        """Maps pairs `[batch, 2, ...]` to logits `[batch]`.
-
-        Raises:
-          ValueError: If the pairs have another shape, or an unknown size.
-        """
+        """Maps pairs `[batch, 2, ...]` to logits `[batch]`."""
         pairs = tf.convert_to_tensor(pairs)
         if pairs.shape.rank is None or pairs.shape.rank < 3 or pairs.shape[1] != 2:
             raise ValueError(f"pairs of shape {pairs.shape} must be [batch, 2, ...].")

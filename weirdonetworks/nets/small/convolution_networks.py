@@ -6,7 +6,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.dropout import checked_rate, dropout
 from weirdonetworks.nets.inputs import checked_images
 from weirdonetworks.nets.small.activations import ScaledTanh
@@ -31,8 +31,8 @@ class ConvolutionNetwork(BaseModule):
         filters: tuple[int, int] = (32, 64),
         dense_size: int = 128,
         dropout_rates: tuple[float, float] = (0.25, 0.5),
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -64,10 +64,6 @@ class ConvolutionNetwork(BaseModule):
           images: `[batch, height, width, channels]`, at least 6 x 6 pixels.
           is_training: Whether to apply dropout.
           seed: int32 `[2]`, for dropout; new at each step.
-
-        Raises:
-          ValueError: If the images have another rank, an unknown size or a side below 6; or `seed` is None in training
-            with dropout.
         """
         hidden = checked_images(images, minimum=6)
         for convolution in self.convolutions:
@@ -94,11 +90,7 @@ class LeNet(BaseModule):
     """
 
     def __init__(
-        self,
-        num_classes: int = 10,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
-        name: str | None = None,
+        self, num_classes: int = 10, w_init: Initializer = None, b_init: Initializer = None, name: str | None = None
     ):
         """Constructs the network.
 
@@ -116,11 +108,7 @@ class LeNet(BaseModule):
         self.layers = [snt.Linear(size, True, w_init, b_init, name=f"linear_{i}") for i, size in enumerate(sizes)]
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Maps images `[batch, height, width, channels]`, at least 12 x 12 pixels, to `[batch, num_classes]`.
-
-        Raises:
-          ValueError: If the images have another rank, an unknown size or a side below 12.
-        """
+        """Maps images `[batch, height, width, channels]`, at least 12 x 12 pixels, to `[batch, num_classes]`."""
         hidden = checked_images(images, minimum=12)
         for convolution in self.convolutions:
             hidden = tf.nn.avg_pool2d(self.activation(convolution(hidden)), 2, 2, "VALID")

@@ -6,7 +6,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_images
 
 
@@ -25,11 +25,7 @@ class Autoencoder(BaseModule):
     """
 
     def __init__(
-        self,
-        code_size: int = 32,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
-        name: str | None = None,
+        self, code_size: int = 32, w_init: Initializer = None, b_init: Initializer = None, name: str | None = None
     ):
         """Constructs the network.
 
@@ -54,12 +50,7 @@ class Autoencoder(BaseModule):
         ]
 
     def encode(self, images: tf.Tensor) -> tf.Tensor:
-        """Maps images `[batch, height, width, channels]`, at least 4 x 4 pixels, to codes `[batch, code_size]`.
-
-        Raises:
-          ValueError: If the images have another rank, a size that is unknown or differs from the first call, or a side
-            below 4.
-        """
+        """Maps images `[batch, height, width, channels]`, at least 4 x 4 pixels, to codes `[batch, code_size]`."""
         hidden = images = checked_images(images, minimum=4)
         for convolution in self.convolutions:
             hidden = tf.nn.relu(convolution(hidden))
@@ -70,16 +61,12 @@ class Autoencoder(BaseModule):
         return self.to_code(hidden)
 
     def decode(self, codes: tf.Tensor) -> tf.Tensor:
-        """Maps codes `[batch, code_size]` to images of the size of the first call of `encode`.
-
-        Raises:
-          ValueError: If `encode` has not been called.
-        """
+        """Maps codes `[batch, code_size]` to images of the size of the first call of `encode`."""
         if not hasattr(self, "layers"):
             raise ValueError("codes can be decoded only once images were encoded: they tell the size.")
         first, second = self.layers
         return tf.reshape(second(tf.nn.relu(first(codes))), [-1, *self.image_shape])
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Maps images to their reconstructions, of the same shape; errors as in `encode`."""
+        """Maps images to their reconstructions, of the same shape."""
         return self.decode(self.encode(images))

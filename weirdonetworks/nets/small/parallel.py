@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_choice
 
 REDUCTIONS = ("concat", "sum")
@@ -29,7 +29,7 @@ class Parallel(BaseModule):
         self,
         branches: Mapping[str, Callable[[tf.Tensor], tf.Tensor]],
         reduce: str = "concat",
-        w_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the combinator.
@@ -52,11 +52,7 @@ class Parallel(BaseModule):
             self.gates = tf.Variable(self.w_init([len(self.branches)], dtype), name="gates")
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Applies the branches to inputs of any shape that they accept.
-
-        Raises:
-          ValueError: If outputs to be summed differ in shape.
-        """
+        """Applies the branches to inputs of any shape that they accept; outputs to be summed must have one shape."""
         outputs = {name: branch(inputs) for name, branch in self.branches.items()}
         first, *others = outputs.values()
         self._initialize(first.dtype)

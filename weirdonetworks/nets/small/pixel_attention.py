@@ -9,10 +9,10 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_images
 from weirdonetworks.nets.pooling import accumulator
-from weirdonetworks.nets.sets.set_network import Initializer, on_items
+from weirdonetworks.nets.sets.set_network import on_items
 from weirdonetworks.nets.small.chunked_attention import attend, attention_map
 
 
@@ -37,8 +37,8 @@ class PixelAttention(BaseModule):
         num_heads: int = 2,
         window: int | None = None,
         rows: int = 2,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the layer.
@@ -64,11 +64,7 @@ class PixelAttention(BaseModule):
         )
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, height, width, channels]` to `[batch, height, width, size]`.
-
-        Raises:
-          ValueError: If the images have another rank or an unknown size.
-        """
+        """Maps `[batch, height, width, channels]` to `[batch, height, width, size]`."""
         queries, keys, values = (self._heads(layer, images) for layer in (self.queries, self.keys, self.values))
         attended = tf.transpose(attend(queries, keys, values, self.window, self.rows), [0, 2, 3, 1, 4])
         return on_items(self.output, tf.reshape(attended, [-1, *attended.shape[1:3], self.size]))
@@ -116,22 +112,17 @@ class PixelTransformer(BaseModule):
         window: int | None = None,
         with_positions: bool = True,
         rows: int = 2,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
-        """Constructs the network.
+        """Constructs the network; `num_heads`, `window`, `rows` and initializers as in `PixelAttention`.
 
         Args:
           num_classes: The width of the last layer.
           size: The number of hidden channels of a pixel, a multiple of the number of heads.
           num_blocks: The number of blocks.
-          num_heads: As in `PixelAttention`.
-          window: As in `PixelAttention`.
           with_positions: Whether to add a learned position embedding, initially smooth in the position.
-          rows: As in `PixelAttention`.
-          w_init: Draws the weights of all dense layers; None as in `PixelAttention`.
-          b_init: Draws their biases; None for 0.
         """
         super().__init__(name=name)
         self.with_positions = with_positions
@@ -151,12 +142,7 @@ class PixelTransformer(BaseModule):
             self.positions = tf.Variable(drawn, name="positions")
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, height, width, channels]` to `[batch, num_classes]`.
-
-        Raises:
-          ValueError: If the images have another rank or an unknown size, or with position embedding a size that differs
-            from the first call.
-        """
+        """Maps `[batch, height, width, channels]` to `[batch, num_classes]`; with positions, of one size only."""
         hidden = self._embedded(images)
         for block in self.blocks:
             hidden = block(hidden)

@@ -6,7 +6,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_choice, checked_sizes, flattened
 from weirdonetworks.nets.small.soft_floor import softfloor
 
@@ -38,8 +38,8 @@ class QuantisedMLP(BaseModule):
         output_sizes: Iterable[int],
         levels: int = 2,
         rounding: str = "softfloor",
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the network.

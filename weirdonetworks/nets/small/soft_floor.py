@@ -67,14 +67,7 @@ class SoftFloor(BaseModule):
     """
 
     def __init__(self, factor: float = 1.0, name: str | None = None):
-        """Constructs the activation.
-
-        Args:
-          factor: The initial factor, above 0.
-
-        Raises:
-          ValueError: If the factor is not above 0 or not finite; also at the first call, in the type of the inputs.
-        """
+        """Sets the initial factor, above 0 and finite, also in the type of the inputs of the first call."""
         super().__init__(name=name)
         _check(factor, tf.float64)
         self._start = factor

@@ -10,7 +10,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.dropout import checked_rate, dropout
 from weirdonetworks.nets.inputs import flattened
 from weirdonetworks.nets.small.parallel import Parallel
@@ -46,8 +46,8 @@ class StagedNetwork(BaseModule, abc.ABC):
         size: int = 16,
         dropout_rate: float = 0.5,
         base: Self | None = None,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the network.
@@ -78,11 +78,7 @@ class StagedNetwork(BaseModule, abc.ABC):
         return tuple(variable for part in parts for variable in part.trainable_variables)
 
     def __call__(self, inputs: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Maps `[batch, ...]`, flattened, to `[batch, num_classes]`; `seed` int32 `[2]` is for dropout.
-
-        Raises:
-          ValueError: If a size after the batch is not known, or `seed` is None in training with dropout.
-        """
+        """Maps `[batch, ...]`, flattened, to `[batch, num_classes]`; `seed` int32 `[2]` is for dropout."""
         flat = features = flattened(inputs)
         for index, stage in enumerate((*self.frozen, *self.stages)):
             if index == len(self.frozen):
@@ -171,23 +167,16 @@ class RandomSample(ExpansionParallel):
         branches: int = 10,
         sample_size: int = 16,
         seed: int = 0,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
-        """Constructs the network.
+        """Constructs the network; the arguments are those of `StagedNetwork`, size and rate of each branch, and these.
 
         Args:
-          num_classes: The width of the read-out.
-          stages: The number of stages to train, at least 1.
-          size: The number of units of each branch.
-          dropout_rate: The dropout rate of a branch, in [0, 1).
-          base: A network of the same class whose stages come first, frozen; None for none.
           branches: The number of branches per stage, at least 1.
           sample_size: The number of inputs of a branch, at most all.
           seed: Seed of the subsets, which are independent for each stage and branch.
-          w_init: As in `StagedNetwork`.
-          b_init: As in `StagedNetwork`.
         """
         # Set first, since the base constructor makes blocks from them.
         self.branches = at_least("branches", branches, 1)

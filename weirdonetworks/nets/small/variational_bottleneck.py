@@ -4,7 +4,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_seed, flattened
 
 
@@ -33,8 +33,8 @@ class VariationalBottleneck(BaseModule):
         self,
         output_size: int,
         with_noise: bool = True,
-        w_init: snt.initializers.Initializer | None = None,
-        b_init: snt.initializers.Initializer | None = None,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the layer.
@@ -50,11 +50,7 @@ class VariationalBottleneck(BaseModule):
         self.linear = snt.Linear(2 * self.output_size, True, w_init, b_init, name="linear")
 
     def moments(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Maps `[batch, ...]`, flattened, to the means of the codes and the logarithms of their variances.
-
-        Returns:
-          Both of the shape `[batch, output_size]`.
-        """
+        """Maps `[batch, ...]` to means and log-variances of the codes, each `[batch, output_size]`."""
         means, log_variances = tf.split(self.linear(flattened(inputs)), 2, axis=1)
         return means, log_variances
 
@@ -73,9 +69,6 @@ class VariationalBottleneck(BaseModule):
           inputs: The inputs.
           is_training: Whether to sample codes.
           seed: int32 `[2]`, new at each step; may be None where nothing is sampled.
-
-        Raises:
-          ValueError: If codes are to be sampled and `seed` is None.
         """
         means, log_variances = self.moments(inputs)
         if not (is_training and self.with_noise):
