@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from weight_symmetry import propagation, symmetry
+from weight_symmetry import symmetry
 from weight_symmetry.masks import Mask
 from weirdonetworks.lab.records import files
 
@@ -62,7 +62,7 @@ def _digits_as_strings(statistics: dict[str, Any]) -> dict[str, Any]:
 
 def describe_propagated(masks: Sequence[Mask]) -> dict[str, Any]:
     """Computes the same statistics of the propagated masks."""
-    return describe(propagation.propagate(masks))
+    return describe(symmetry.propagate(masks))
 
 
 def tracked(statistics: dict[str, Any]) -> dict[str, Any]:

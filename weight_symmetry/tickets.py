@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weight_symmetry import automorphisms, permuting
+from weight_symmetry import symmetry
 from weight_symmetry.masks import Mask
 from weight_symmetry.models import MaskedModel
 from weirdonetworks.lab import seeds
@@ -73,7 +73,7 @@ def move_units(ablation: str, model: MaskedModel, masks: Sequence[Mask], seed: i
         return
     rng = seeds.generator(seed, ablation, epoch)
     permutation = random_symmetry(masks, rng) if ablation == "symmetric_shuffle" else random_asymmetry(masks, rng)
-    moved = permuting.apply(permutation, model)
+    moved = symmetry.apply(permutation, model)
     for variable, value in zip(model.variables, moved.variables, strict=True):
         variable.assign(value)
 
@@ -105,7 +105,7 @@ def random_asymmetry(masks: Sequence[Mask], rng: np.random.Generator, tries: int
     """
     for _ in range(tries):
         drawn = {layer: rng.permutation(mask.shape[-1]) for layer, mask in enumerate(masks[:-1])}
-        moved = automorphisms.permute(masks, drawn)
+        moved = symmetry.permute(masks, drawn)
         if any((before != after).any() for before, after in zip(masks, moved, strict=True)):
             return drawn
     raise UsageError("ablation (=asymmetric_shuffle) has nothing to draw: every unit permutation preserves this mask.")
@@ -119,7 +119,7 @@ def random_symmetry(masks: Sequence[Mask], rng: np.random.Generator) -> dict[int
     [0, 1, 2, 3, 4]
     """
     product = {layer: np.arange(mask.shape[-1]) for layer, mask in enumerate(masks[:-1])}
-    generators = automorphisms.automorphisms(masks).generators
+    generators = symmetry.automorphisms(masks).generators
     # A random walk on n units by a transposition and a cycle needs of the order of n^3 log n steps to be even, but a
     # few times n already take nearly every unit away from where it was.
     length = 20 * sum(len(images) for images in product.values()) if generators else 0

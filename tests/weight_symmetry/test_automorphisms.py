@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from sympy.combinatorics import Permutation, PermutationGroup
 
-from weight_symmetry import automorphisms, layered_graph, masks, propagation, symmetry
+from weight_symmetry import masks, symmetry
 from weight_symmetry.chain import chain
+from weight_symmetry.symmetry import coloured_graph
 
 Bools = npt.NDArray[np.bool_]
 Joint = dict[int, npt.NDArray[np.intp]]
@@ -76,7 +77,7 @@ def fixing(model: list[Bools], permute_outputs: bool = False) -> list[Joint]:
 
 def live_part(model: list[Bools], permute_outputs: bool) -> list[Bools] | None:
     """The propagated model without its dead units; None where nothing is left."""
-    taps = [layer.taps for layer in chain(propagation.propagate(model))]
+    taps = [layer.taps for layer in chain(symmetry.propagate(model))]
     for layer in range(len(taps)):
         if layer < len(taps) - 1 or permute_outputs:
             alive = taps[layer].any(axis=(0, 1))
@@ -89,7 +90,7 @@ def live_part(model: list[Bools], permute_outputs: bool) -> list[Bools] | None:
     return [tap[np.newaxis] for tap in taps]
 
 
-def group_order(group: automorphisms.Automorphisms, model: list[Bools]) -> int:
+def group_order(group: symmetry.Automorphisms, model: list[Bools]) -> int:
     """The order of the group that the generators generate, by Schreier and Sims."""
     sizes = [mask.shape[-1] for mask in model]
     starts = [0, *itertools.accumulate(sizes)]
@@ -164,7 +165,7 @@ def test_large_orders_are_exact(units: int, complement: bool) -> None:
 
 def test_orders_of_more_digits_than_python_reads_are_exact() -> None:
     limit = sys.get_int_max_str_digits()
-    assert layered_graph._count(igraph.Graph(1600), [0] * 1600) == math.factorial(1600)
+    assert coloured_graph._count(igraph.Graph(1600), [0] * 1600) == math.factorial(1600)
     assert sys.get_int_max_str_digits() == limit
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
 from tests import sparse_models
-from weight_symmetry import compaction, masks, models, propagation
+from weight_symmetry import compaction, masks, models, symmetry
 
 KINDS = list(models.MODELS)
 GRID = (
@@ -23,7 +23,7 @@ def difference(one: models.MaskedModel, other: models.MaskedModel, kind: str) ->
 
 def alive(model: models.MaskedModel) -> list[np.ndarray]:
     """The hidden units of each layer on a path from the inputs to the outputs."""
-    kept = propagation.propagate(model.masks)
+    kept = symmetry.propagate(model.masks)
     return [np.flatnonzero(mask.any(axis=tuple(range(mask.ndim - 1)))) for mask in kept[:-1]]
 
 
@@ -79,7 +79,7 @@ def test_fully_connected_models_are_left_with_the_propagated_masks(sparsity: flo
     found = compaction.compact(model)
     assert difference(found.model, model, "MNIST_FC") < 1e-13
     inputs = np.arange(16)
-    for mask, small, units in zip(propagation.propagate(model.masks), found.model.masks, found.kept, strict=True):
+    for mask, small, units in zip(symmetry.propagate(model.masks), found.model.masks, found.kept, strict=True):
         np.testing.assert_array_equal(small, mask[inputs][:, units])
         inputs = units
     assert all("its layer has no other unit left" in reason for *_, reason in found.stayed)

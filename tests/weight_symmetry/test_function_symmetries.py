@@ -9,7 +9,8 @@ import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
 from tests import sparse_models
-from weight_symmetry import function_symmetries as module, masks, models, propagation, symmetry
+from weight_symmetry import masks, models, symmetry
+from weight_symmetry.symmetry import function_group as module
 
 Arrays = list[np.ndarray]
 SIZES = (4, 6, 5, 3)
@@ -46,7 +47,7 @@ class Net:
 
     def live(self) -> Arrays:
         """Which hidden units are on a path from the inputs to the outputs."""
-        return [mask.any(axis=0) for mask in propagation.propagate(self.masks)[:-1]]
+        return [mask.any(axis=0) for mask in symmetry.propagate(self.masks)[:-1]]
 
     def draw(self, choose: Callable[[int], np.ndarray]) -> Arrays:
         """Draws a factor for each live hidden unit; the dead keep theirs of 1."""
@@ -197,7 +198,7 @@ def test_models_with_relu_may_be_rescaled(kind: str, sparsity: float) -> None:
     """Every live unit of the real model at once, across poolings too; the control, with one negative factor."""
     model = sparse_models.sparse(kind, sparsity, seed=2, dtype=tf.float64)
     found = symmetry.function_symmetries(model, "relu")
-    live = [mask.any(axis=tuple(range(mask.ndim - 1))) for mask in propagation.propagate(model.masks)[:-1]]
+    live = [mask.any(axis=tuple(range(mask.ndim - 1))) for mask in symmetry.propagate(model.masks)[:-1]]
     assert found.rescaling_dimension == found.live_units == sum(int(units.sum()) for units in live)
     assert (found.sign_flips, found.normalised_units, found.norm_rescaling_dimension) == (1, 0, 0)
     before, rng = outputs(model, kind), np.random.default_rng(3)
@@ -229,9 +230,7 @@ def rescale_incoming(model: models.MaskedModel, factors: Arrays) -> None:
 def test_batch_norm_frees_the_scale_of_what_enters_whatever_the_activation(sparsity: float, activation: str) -> None:
     model = sparse_models.sparse("MNIST_CNN", sparsity, seed=3)
     found = symmetry.function_symmetries(model, activation)
-    live = sum(
-        int(mask.any(axis=tuple(range(mask.ndim - 1))).sum()) for mask in propagation.propagate(model.masks)[:-1]
-    )
+    live = sum(int(mask.any(axis=tuple(range(mask.ndim - 1))).sum()) for mask in symmetry.propagate(model.masks)[:-1])
     assert found.rescaling_dimension == found.normalised_units == found.live_units == live
     assert found.sign_flips == 1
     # In the norms' own parameters: a sign for each unit, a further one for tanh where no maximum is taken (the last

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
 from tests import packages, sparse_models
-from weight_symmetry import masks, models, permuting, symmetry
+from weight_symmetry import masks, models, symmetry
 
 KINDS = list(models.MODELS)
 Joint = dict[int, np.ndarray]
@@ -133,7 +133,7 @@ def test_gradients_move_with_their_units() -> None:
 
 def test_options_are_kept() -> None:
     model = sparse_models.build("CIFAR10_CNN", dropout_rate=0.3, kernel_size=2, name="small")
-    new = permuting.apply({}, model)
+    new = symmetry.apply({}, model)
     assert (new.dropout_rate, new.name, new.layers[0].kernel_size) == (0.3, "small", 2)
     assert [v.name for v in new.variables] == [v.name for v in model.variables]
 
@@ -141,7 +141,7 @@ def test_options_are_kept() -> None:
 @pytest.mark.parametrize(
     ("permutation", "message"),
     [
-        ({0: [0, 0, 1, 2, 3, 4, 5]}, r"permutation\[0\] must hold each of the 7 output units"),
+        ({0: [0, 0, 1, 2, 3, 4, 5]}, r"permutation\[0\] must hold each of the 7 units"),
         ({1: [0, 1]}, r"permutation\[1\]"),
         ({9: [0]}, "of layer 9"),
         ({-1: [0, 1, 2]}, "of layer -1"),

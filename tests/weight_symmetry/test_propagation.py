@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, strategies as st
 
-from weight_symmetry import propagation
+from weight_symmetry import symmetry
 from weight_symmetry.chain import chain
 
 Bools = npt.NDArray[np.bool_]
@@ -52,7 +52,7 @@ def on_a_path(masks: list[Bools]) -> list[Bools]:
 @given(models())
 def test_exactly_the_connections_on_a_path_stay(masks: list[Bools]) -> None:
     before = [mask.copy() for mask in masks]
-    propagated = propagation.propagate(masks)
+    propagated = symmetry.propagate(masks)
     for kept, expected, mask, copy in zip(propagated, on_a_path(masks), masks, before, strict=True):
         assert kept.dtype == np.bool_
         np.testing.assert_array_equal(kept, expected)
@@ -62,28 +62,28 @@ def test_exactly_the_connections_on_a_path_stay(masks: list[Bools]) -> None:
 
 @given(models())
 def test_propagation_is_done_after_once(masks: list[Bools]) -> None:
-    once = propagation.propagate(masks)
-    for first, second in zip(once, propagation.propagate(once), strict=True):
+    once = symmetry.propagate(masks)
+    for first, second in zip(once, symmetry.propagate(once), strict=True):
         np.testing.assert_array_equal(first, second)
 
 
 def test_the_result_shares_no_memory_with_the_masks() -> None:
     masks = [np.ones((2, 2), bool), np.ones((2, 1), bool)]
-    propagation.propagate(masks)[0][:] = False
+    symmetry.propagate(masks)[0][:] = False
     assert masks[0].all()
 
 
 def test_a_dead_end_far_away_unravels_back_and_forth() -> None:
     masks = [np.ones((2, 2)), np.eye(2), np.eye(2), np.array([[1], [0]])]
-    alive = [layer.sum() for layer in propagation.propagate(masks)]
+    alive = [layer.sum() for layer in symmetry.propagate(masks)]
     assert alive == [2, 1, 1, 1]
-    assert [layer.sum() for layer in propagation.propagate([np.zeros((2, 2)), *masks[1:]])] == [0, 0, 0, 0]
+    assert [layer.sum() for layer in symmetry.propagate([np.zeros((2, 2)), *masks[1:]])] == [0, 0, 0, 0]
 
 
 def test_kernels_keep_their_holes() -> None:
     conv, after = np.zeros((3, 3, 1, 2)), np.zeros((3, 3, 2, 2))
     conv[0, 0, 0, 0] = after[1, 1] = after[2, 0, 0, 1] = 1
-    first, second = propagation.propagate([conv, after])
+    first, second = symmetry.propagate([conv, after])
     np.testing.assert_array_equal(first, conv)
     assert [tuple(index) for index in np.argwhere(second)] == [(1, 1, 0, 0), (1, 1, 0, 1), (2, 0, 0, 1)]
 
@@ -91,7 +91,7 @@ def test_kernels_keep_their_holes() -> None:
 def test_flattened_channels_come_last() -> None:
     conv = np.zeros((1, 1, 1, 3))
     conv[..., 1] = 1
-    _, dense = propagation.propagate([conv, np.ones((2 * 3, 1))])
+    _, dense = symmetry.propagate([conv, np.ones((2 * 3, 1))])
     np.testing.assert_array_equal(np.flatnonzero(dense), [1, 4])
 
 
@@ -109,7 +109,7 @@ def test_flattened_channels_come_last() -> None:
 )
 def test_what_does_not_chain_is_refused(shapes: list[tuple[int, ...]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        propagation.propagate([np.ones(shape) for shape in shapes])
+        symmetry.propagate([np.ones(shape) for shape in shapes])
 
 
 def test_names_are_the_keys_of_a_mapping() -> None:

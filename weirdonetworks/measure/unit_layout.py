@@ -113,10 +113,10 @@ class UnitLayout:
             flattened = len(shape) == 2 and index and len(axes[-1]) > 2
             if positions * units.size != shape[-2] or (positions > 1 and not flattened):
                 raise ValueError(
-                    f"{name!r} (of shape {tuple(shape)}) must have as many inputs as {before} has outputs, or, dense "
+                    f"{name} (shape {tuple(shape)}) must have as many inputs as {before} has outputs, or, dense "
                     "after a convolution, a multiple of them."
                 )
-            before = f"{name!r} (of shape {tuple(shape)})"
+            before = f"{name} (shape {tuple(shape)})"
             places = Units(positions, "places of an image")
             # A product would drop a single unit, and with it the connection between the two layers.
             read = concatenation([units] * positions) if units.size == 1 else product([places, units])

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from weight_symmetry.automorphisms import Automorphisms, automorphisms
-from weight_symmetry.chain import Masks
-from weight_symmetry.propagation import propagate
+from weight_symmetry.symmetry.group import Automorphisms, automorphisms
+from weight_symmetry.symmetry.propagation import propagate
 from weirdonetworks.lab.records.tables import counted
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 Activation = Callable[[Any], Any]
+ChainMasks = Sequence[npt.ArrayLike] | Mapping[str, npt.ArrayLike]
 
 ACTIVATIONS: dict[str, Activation] = {
     "abs": np.abs,
@@ -89,7 +89,7 @@ class FunctionSymmetries:
 
 
 def function_symmetries(
-    model_or_masks: MaskedModel | Masks,
+    model_or_masks: MaskedModel | ChainMasks,
     activation: str | Activation,
     *,
     batch_norm: Collection[int] | None = None,
@@ -138,7 +138,7 @@ def function_symmetries(
       ImportError: If igraph is not installed.
     """
     if isinstance(model_or_masks, Mapping | Sequence):
-        masks: Masks = model_or_masks
+        masks: ChainMasks = model_or_masks
         normalised, pooled = set(batch_norm or ()), set(max_pooling or ())
     else:
         own_norms, own_pooling = _norm_and_pooling_layers(model_or_masks)

@@ -1,18 +1,69 @@
-"""Permutation of a model's hidden units, which leaves its function unchanged."""
+"""Permutation of the units of masks and of models, which leaves a model's function unchanged."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from weight_symmetry.automorphisms import permute
+from weight_symmetry.masks import Mask
+from weight_symmetry.symmetry.masked_units import MaskedUnits, Masks, read
+from weirdonetworks.algebra.groups.permutations import as_permutations
+from weirdonetworks.measure.unit_layout import UnitLayout
+from weirdonetworks.measure.unit_tracing.axes import gather, units_of
 
 if TYPE_CHECKING:
     from weight_symmetry.models import MaskedModel
+
+
+def permute(masks: Masks, permutation: Mapping[Any, npt.ArrayLike], layout: UnitLayout | None = None) -> list[Any]:
+    """Permutes units, together with all their connections: `permuted[s_before(i), s(j)] == mask[i, j]`.
+
+    >>> permute([[[1, 0, 0]], [[1], [0], [1]]], {0: [1, 2, 0]})[0].astype(int)
+    array([[0, 1, 0]])
+
+    Args:
+      masks: The masks, as `propagate` takes them.
+      permutation: For each layer index, or with a layout each free space by name, `s` with `s[i]` the image of output
+        unit `i`; others stay in place.
+      layout: The layout of a model that is no chain of layers: `UnitGraph.trace(model, *example_inputs)`.
+
+    Returns:
+      New boolean masks in the order of the layers, or of the layout's variables, with None for those without a mask.
+
+    Raises:
+      TypeError: If `layout` is none.
+      ValueError: If the masks do not fit, or an entry is not a permutation of units that may move.
+    """
+    return permuted(read(masks, layout, permute_outputs=layout is None), permutation)
+
+
+def permuted(masked: MaskedUnits, permutation: Mapping[Any, npt.ArrayLike]) -> list[Mask | None]:
+    """Permutes units of masks, as `permute` does."""
+    chosen = {}
+    for key, images in permutation.items():
+        if key not in masked.movable:
+            kind = "layer" if masked.chained else "space"
+            why = f"; they are fixed: {masked.sets[key].fixed}" if key in masked.sets else ""
+            known = ", ".join(map(str, masked.movable)) or "none"
+            raise ValueError(
+                f"permutation (of {kind} {key}) must be of units that may move{why}. Those that may: {known}."
+            )
+        units = masked.movable[key]
+        if not np.array_equal(np.sort(np.asarray(images)), np.arange(units.size)):
+            raise ValueError(f"permutation[{key!r}] must hold each of the {units.size} units once.")
+        chosen[units] = as_permutations(images)
+    found: list[Mask | None] = []
+    for mask, axes in zip(masked.masks, masked.layout.axes, strict=True):
+        moved = None if mask is None else mask.copy()
+        for place, axis in enumerate(axes):
+            if moved is not None and any(units in chosen for units in units_of(axis)):
+                moved = np.take(moved, gather(axis, chosen), axis=place)
+        found.append(moved)
+    return found
 
 
 def apply(permutation: Mapping[int, npt.ArrayLike], model: MaskedModel) -> MaskedModel:
