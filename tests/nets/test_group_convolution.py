@@ -11,6 +11,7 @@ import tensorflow as tf
 from tests.conformance.comparison import assert_close
 from weirdonetworks.algebra import PermutationGroup, image_dihedral, image_rotations, pixels, regular
 from weirdonetworks.nets.group_convolution import GroupConv2D, GroupPool, LiftingConv2D
+from weirdonetworks.testing import assert_equivariant, assert_invariant
 
 Images = npt.NDArray[np.float64]
 Layer = Callable[[tf.Tensor], tf.Tensor]
@@ -61,12 +62,14 @@ def disturbed(layer: snt.Module, inputs: Images) -> snt.Module:
     return layer
 
 
-def worst_error(layer: Layer, inputs: Images, group: str, acts_on_maps: bool = True) -> float:
-    """The largest difference of f(s.x) and s.f(x), over the size of f(x)."""
+def error_by_hand(layer: Layer, inputs: Images, group: str) -> float:
+    """The largest difference of f(s.x) and s.f(x), over the size of f(x), with inputs and outputs turned by hand.
+
+    Without the actions that the layers are made from, and also for images that are no squares, which have none.
+    """
     outputs = layer(tf.constant(inputs)).numpy()
-    act = (lambda maps, s: turned_maps(maps, s, group)) if acts_on_maps else turned
-    move = act if inputs.ndim == 5 else turned
-    errors = [np.abs(layer(tf.constant(move(inputs, s))).numpy() - act(outputs, s)).max() for s in range(ORDERS[group])]
+    act = lambda maps, s: turned_maps(maps, s, group) if maps.ndim == 5 else turned(maps, s)  # noqa: E731
+    errors = [np.abs(layer(tf.constant(act(inputs, s))).numpy() - act(outputs, s)).max() for s in range(ORDERS[group])]
     return max(errors) / np.abs(outputs).max()
 
 
@@ -96,7 +99,7 @@ def test_every_size_commutes_or_is_refused(name: str, group: str, padding: str |
                     continue
                 assert commutes_unchecked(kernel_size, stride, padding, size)
                 if size <= 6 or stride == 2:
-                    assert worst_error(layer, inputs, group) < 1e-10
+                    assert error_by_hand(layer, inputs, group) < 1e-10
                     done += 1
     assert done >= 10 and refused >= 10
 
@@ -116,26 +119,27 @@ def commutes_unchecked(kernel_size: int, stride: int, padding: str | int, size: 
 def test_images_that_are_no_squares_commute(name: str) -> None:
     layer, last = make(name, "D4", kernel_size=3, stride=2)
     inputs = draw(2, 5, 9, *last)
-    assert worst_error(disturbed(layer, inputs), inputs, "D4") < 1e-10
+    assert error_by_hand(disturbed(layer, inputs), inputs, "D4") < 1e-10
 
 
 def test_a_plain_convolution_does_not_commute() -> None:
-    convolution = snt.Conv2D(2, 3)
-    assert worst_error(lambda x: convolution(tf.cast(x, tf.float64)), draw(1, 5, 5, 1), "C4", acts_on_maps=False) > 1e-2
+    with pytest.raises(AssertionError, match="must be equivariant"):
+        assert_equivariant(snt.Conv2D(2, 3), draw(1, 5, 5, 1), pixels(), tolerance=1e-2)
 
 
 def test_layers_for_turns_do_not_commute_with_mirrors() -> None:
     inputs = draw(1, 5, 5, 2)
     pooled = snt.Sequential([disturbed(LiftingConv2D(2, 3), inputs), GroupPool("max")])
-    assert worst_error(pooled, inputs, "C4", acts_on_maps=False) < 1e-10
-    assert worst_error(pooled, inputs, "D4", acts_on_maps=False) > 1e-2
+    assert_equivariant(pooled, inputs, pixels())
+    with pytest.raises(AssertionError, match="must be equivariant"):
+        assert_equivariant(pooled, inputs, pixels(GROUPS["D4"]), tolerance=1e-2)
 
 
 def test_maps_in_another_order_are_seen_to_be_wrong() -> None:
     inputs = draw(1, 5, 5, 4, 2)
     layer = disturbed(GroupConv2D(2, 3), inputs)
     swapped = lambda maps: layer(tf.gather(maps, [0, 2, 1, 3], axis=3))  # noqa: E731
-    assert worst_error(swapped, inputs, "C4") > 1e-2
+    assert error_by_hand(swapped, inputs, "C4") > 1e-2
 
 
 @pytest.mark.parametrize("group", ORDERS)
@@ -176,25 +180,12 @@ def test_every_group_of_symmetries_of_the_square_works(name: str) -> None:
     images, maps = draw(1, 5, 5, 2), draw(1, 5, 5, group.order, 2)
     lifting, convolution = LiftingConv2D(2, 3, group), GroupConv2D(2, 3, group, stride=2)
     for layer, inputs in ((lifting, images), (convolution, maps)):
-        assert law_error(disturbed(layer, inputs), layer, inputs) < 1e-10
+        assert_equivariant(disturbed(layer, inputs), inputs, layer.action_in, layer.action_out)
         assert layer.w.shape.num_elements() == 9 * 2 * np.prod(inputs.shape[3:])
     network = snt.Sequential([lifting, tf.nn.relu, convolution, GroupPool("max")])
-    outputs = network(tf.constant(images)).numpy()
-    action = pixels(group)
-    moved = np.stack([network(tf.constant(each)).numpy() for each in action.apply(group.elements(), images)])
-    assert_close(moved, action.apply(group.elements(), outputs), 1e-10)
-    # The control: a quarter turn is no element.
-    (turn,) = pixels().apply(pixels().generators, images)
-    (expected,) = pixels().apply(pixels().generators, outputs)
-    assert np.abs(network(tf.constant(turn)).numpy() - expected).max() > 1e-2 * np.abs(expected).max()
-
-
-def law_error(call: Layer, layer: LiftingConv2D | GroupConv2D, inputs: Images) -> float:
-    """The largest difference of f(g.x) and g.f(x) under the layer's own actions, over the size of f(x)."""
-    elements = layer.group.elements()
-    outputs = call(tf.constant(inputs)).numpy()
-    moved = np.stack([call(tf.constant(each)).numpy() for each in layer.action_in.apply(elements, inputs)])
-    return float(np.abs(moved - layer.action_out.apply(elements, outputs)).max() / np.abs(outputs).max())
+    assert_equivariant(network, images, pixels(group))
+    with pytest.raises(AssertionError, match="must be equivariant"):  # The control: a quarter turn is no element.
+        assert_equivariant(network, images, pixels(), tolerance=1e-2)
 
 
 @pytest.mark.parametrize("name", ["lifting", "group"])
@@ -230,19 +221,16 @@ def test_a_network_is_invariant(group: str, pooling: str) -> None:
         snt.nets.MLP([5, 2]),
     ]
     inputs = draw(2, 11, 11, 1)
-    network = snt.Sequential(layers)
-    outputs = network(tf.constant(inputs)).numpy()
-    for element in range(ORDERS[group]):
-        assert_close(network(tf.constant(turned(inputs, element))), outputs, 1e-10)
+    assert_invariant(snt.Sequential(layers), inputs, pixels(GROUPS[group]))
     layers[4] = lambda maps: tf.reduce_mean(maps, axis=[1, 2])[:, 0]  # One element alone is not invariant.
-    broken = snt.Sequential(layers[:5])
-    assert np.abs(broken(tf.constant(turned(inputs, 1))) - broken(tf.constant(inputs))).max() > 1e-3
+    with pytest.raises(AssertionError, match="must be invariant"):
+        assert_invariant(snt.Sequential(layers[:5]), inputs, pixels(GROUPS[group]), tolerance=1e-3)
 
 
 def test_pooled_over_elements_turned_maps_give_turned_images() -> None:
     inputs = draw(1, 7, 7, 2)
     network = snt.Sequential([disturbed(LiftingConv2D(3, 3, GROUPS["D4"]), inputs), GroupPool("max")])
-    assert worst_error(network, inputs, "D4", acts_on_maps=False) < 1e-10
+    assert_equivariant(network, inputs, pixels(GROUPS["D4"]))
 
 
 @pytest.mark.parametrize("name", ["lifting", "group"])

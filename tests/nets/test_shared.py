@@ -25,7 +25,6 @@ from weirdonetworks.algebra import (
     independent,
     inverse,
     items,
-    paired as paired_actions,
     pixels,
     points,
     regular,
@@ -38,8 +37,8 @@ from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.algebra.weights.weight_orbits import paired_permutations
 from weirdonetworks.nets.shared import EquivariantLinear
 from weirdonetworks.nets.shared_maps import METHODS, shared_map, torus
+from weirdonetworks.testing import assert_equivariant
 
-Layer = Callable[[tf.Tensor], tf.Tensor]
 Pair = tuple[PermutationGroup, PermutationGroup]
 
 
@@ -111,33 +110,28 @@ def draw(*shape: int, seed: int = 0) -> npt.NDArray[np.float64]:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def worst_error(layer: Layer, inputs: npt.NDArray[np.float64], elements: list[tuple[Ints, Ints]]) -> float:
-    """The largest difference of f(s.x) and t.f(x), over the size of f(x)."""
-    outputs = layer(tf.constant(inputs)).numpy()
-    images = layer(tf.constant(np.concatenate([inputs[:, inverse(s)] for s, _ in elements]))).numpy()
-    expected = np.concatenate([outputs[:, inverse(t)] for _, t in elements])
-    return np.abs(images - expected).max() / np.abs(outputs).max()
-
-
 @pytest.mark.parametrize(("name", "method"), CASES)
 def test_layer_commutes_with_the_group(name: str, method: str) -> None:
     group_in, group_out = GROUPS[name]()
     inputs = draw(2, group_in.degree, 2)
     layer = disturbed(EquivariantLinear(group_in, group_out, channels=3, method=method), inputs)
     assert layer.applied == method
-    assert worst_error(layer, inputs, paired(group_in, group_out)) < 1e-10
+    assert_equivariant(layer, inputs, items(group_in), items(group_out))
 
 
 def test_a_dense_layer_does_not() -> None:
-    weights, group = draw(6, 6, seed=2), cyclic_group(6)
-    assert worst_error(lambda x: tf.einsum("bic,ij->bjc", x, weights), draw(2, 6, 2), paired(group, group)) > 1e-2
+    weights = draw(6, 6, seed=2)
+    with pytest.raises(AssertionError, match="must be equivariant"):
+        assert_equivariant(
+            lambda x: tf.einsum("bic,ij->bjc", x, weights), draw(2, 6, 2), items(cyclic_group(6)), tolerance=1e-2
+        )
 
 
 def test_the_other_action_is_seen_to_be_broken() -> None:
     inputs = draw(2, 6, 1)
     layer = disturbed(EquivariantLinear(cyclic_group(6)), inputs)
-    reflected = dihedral_group(6)
-    assert worst_error(layer, inputs, paired(reflected, reflected)) > 1e-2
+    with pytest.raises(AssertionError, match="must be equivariant"):
+        assert_equivariant(layer, inputs, items(dihedral_group(6)), tolerance=1e-2)
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -276,7 +270,7 @@ def test_shuffled_points_on_a_torus_are_transformed_right() -> None:
     group = PermutationGroup([inverse(shuffled)[s[shuffled]] for s in image_translations(3, 4).generators])
     inputs = draw(2, 12, 2)
     layer = disturbed(EquivariantLinear(group, channels=2, method="fourier"), inputs)
-    assert worst_error(layer, inputs, paired(group, group)) < 1e-10
+    assert_equivariant(layer, inputs, items(group))
 
 
 @pytest.mark.parametrize(
@@ -302,8 +296,7 @@ def test_points_may_have_axes_and_one_channel_none() -> None:
 def test_a_stack_is_invariant() -> None:
     group = image_dihedral(4, 4)
     layers = [EquivariantLinear(group, channels=5), tf.nn.relu, EquivariantLinear(group, trivial_group(2), channels=3)]
-    elements = [(s, np.arange(2)) for s in group.elements()]
-    assert worst_error(snt.Sequential(layers), draw(3, 16, 2), elements) < 1e-10
+    assert_equivariant(snt.Sequential(layers), draw(3, 16, 2), items(group), trivial(2))
 
 
 @pytest.mark.parametrize(
@@ -350,28 +343,16 @@ ACTIONS: dict[str, tuple[PermutationAction, PermutationAction | None, tuple[int,
 }
 
 
-def law_error(
-    layer: Layer, action_in: PermutationAction, action_out: PermutationAction, inputs: npt.ArrayLike
-) -> float:
-    """The largest difference of f(g.x) and g.f(x) over all elements, over the size of f(x)."""
-    one, other = paired_actions(action_in, action_out)
-    elements = one.elements()
-    outputs = layer(tf.constant(inputs)).numpy()
-    images = np.stack([layer(tf.constant(each)).numpy() for each in one.apply(elements, inputs)])
-    return float(np.abs(images - other.apply(elements, outputs)).max() / np.abs(outputs).max())
-
-
 @pytest.mark.parametrize("name", ACTIONS)
 def test_layer_commutes_with_actions_on_several_axes(name: str) -> None:
     action_in, action_out, sizes = ACTIONS[name]
     inputs = draw(2, *sizes, 2)
     layer = disturbed(EquivariantLinear(action_in, action_out, channels=3), inputs)
-    last = action_in if action_out is None else action_out
     assert layer(tf.constant(inputs)).shape == (2, *(sizes if action_out is None else action_out.known_sizes()), 3)
-    assert law_error(layer, action_in, last, inputs) < 1e-10
-    # The control: inputs that count differently at each position.
-    counts = draw(*sizes, 1, seed=3)
-    assert law_error(lambda x: layer(x * counts), action_in, last, inputs) > 1e-2
+    assert_equivariant(layer, inputs, action_in, action_out)
+    counts = draw(*sizes, 1, seed=3)  # The control: inputs that count differently at each position.
+    with pytest.raises(AssertionError, match="must be equivariant"):
+        assert_equivariant(lambda x: layer(x * counts), inputs, action_in, action_out, tolerance=1e-2)
 
 
 def test_an_action_and_its_group_of_points_make_the_same_layer() -> None:

@@ -1,0 +1,136 @@
+"""The commands and examples of the readme and the pages: their programs know their flags, and the examples run."""
+
+import itertools
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import sonnet as snt
+import tensorflow as tf
+
+from tests.packages import ROOT
+
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+WITHOUT_FLAGS = (
+    *("weirdonetworks.experiments", "weight_symmetry"),  # Lists of programs.
+    *("weight_symmetry.NAME", "weirdonetworks.experiments.NAME"),
+    "benchmarks.cross_check.ours",
+)
+# Each command in a fork, up to the flag that no program has: the first error is about that one alone.
+PROGRAM = """
+import io, json, os, runpy, sys
+
+def refused(command):
+    reader, writer = os.pipe()
+    if not (child := os.fork()):
+        sys.argv, sys.stdout = command, io.StringIO()
+        sys.stderr = written = io.StringIO()
+        try:
+            runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+        except BaseException as error:
+            print(repr(error), file=written)
+        os.write(writer, written.getvalue()[:4000].encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as answer:
+        return answer.read()
+
+print(json.dumps([refused([*command, "--no_such_flag=1"]) for command in json.loads(sys.argv[1])]))
+"""
+
+
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: pathlib.Path, *languages: str) -> list[str]:
+    """The code blocks of a page in some languages; "" is that of a block without one."""
+    return [code for language, code in FENCED.findall(page.read_text(encoding="utf-8")) if language in languages]
+
+
+def commands() -> list[list[str]]:
+    """The programs of the project in the pages, in blocks and in the text, with their arguments."""
+    found = []
+    for page in PAGES:
+        lines = [line for block in blocks(page, "sh", "") for line in joined(block)]
+        text = FENCED.sub("", page.read_text(encoding="utf-8"))
+        lines += re.findall(r"`([^`]*)`", text.replace("\n", " "))
+        for line in lines:
+            for command in re.findall(r"python -m ((?:weirdonetworks|weight_symmetry|benchmarks).*)", line):
+                words = shlex.shlex(command.replace("$seed", "1"), posix=True, punctuation_chars=";&|")
+                words.whitespace_split = True
+                arguments = list(itertools.takewhile(lambda word: word not in (";", "&&", "|"), words))
+                if arguments not in found and arguments[0] not in WITHOUT_FLAGS:
+                    found.append(arguments)
+    return found
+
+
+def joined(block: str) -> list[str]:
+    """The lines of a block of shell commands, those that a backslash continues as one."""
+    return block.replace("\\\n", " ").splitlines()
+
+
+def answers(asked: list[list[str]]) -> list[str]:
+    command = [sys.executable, "-c", PROGRAM, json.dumps(asked)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_programs_know_the_flags_they_are_shown_with() -> None:
+    asked = commands()
+    assert len(asked) > 40
+    for command, answer in zip(asked, answers(asked), strict=True):
+        # As absl and as argparse say it.
+        assert re.search(
+            r"Unknown command line flag 'no_such_flag'|unrecognized arguments: --no_such_flag=1\n", answer
+        ), f"{' '.join(command)}: {answer}"
+
+
+def test_a_flag_that_a_program_lacks_is_seen() -> None:
+    (answer,) = answers([["weight_symmetry.prune", "--sparsities=0.9"]])
+    assert "sparsities" in answer and "no_such_flag" not in answer
+
+
+def test_examples_of_the_readme_run() -> None:
+    names = standing_in()
+    for code in blocks(ROOT / "README.md", "python"):
+        if "read_json" not in code:  # That is about a run that the readme has trained.
+            names["sets"] = names["sets_of_5" if "keras" in code else "sets_of_4"]
+            exec(compile(code, "README.md", "exec"), names)
+            names["model"] = names["any_sonnet_module"]
+
+
+def standing_in() -> dict[str, Any]:
+    """What the readme's examples are about: a user's data, networks and losses."""
+    import keras
+
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(2, 28, 28, 1)).astype(np.float32)
+    chain = snt.nets.MLP([6, 3])
+    chain(images.reshape(2, -1))
+
+    def mean(inputs: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(inputs, axis=list(range(1, inputs.shape.rank)))[:, None]
+
+    return {
+        "tf": tf,
+        "mask": rng.random((784, 300)) < 0.1,
+        "images": images,
+        "flat_images": images.reshape(2, -1),
+        "velocities": images,
+        "sets_of_4": rng.normal(size=(2, 4, 3)).astype(np.float32),
+        "sets_of_5": rng.normal(size=(2, 5, 3)).astype(np.float32),
+        "targets": rng.normal(size=(2, 1)).astype(np.float32),
+        "keras_model": keras.Sequential([keras.Input([28, 28, 1]), keras.layers.Flatten(), keras.layers.Dense(3)]),
+        "any_sonnet_module": snt.Sequential([mean, snt.Linear(3)]),
+        "any_network_of_yours": mean,
+        "chain": chain,
+        "loss": tf.nn.sparse_softmax_cross_entropy_with_logits,
+        "examples": rng.normal(size=(2000, 4)).cumsum(axis=1),
+    }
