@@ -16,6 +16,7 @@ import pathlib
 import queue
 import shlex
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -105,6 +106,7 @@ def _check_flags(driver: str, cells: Sequence[grid.Cell]) -> None:
         raise UsageError(f"{driver}: --{name} must not be a flag of a sweep's runs: {RESERVED_FLAGS[name]}.")
 
 
+REACHED_WITHIN = 10  # Seconds for a cluster to answer, before it is taken to be out of reach.
 Execute = Callable[[Sequence[grid.Cell], str], Iterator[tuple[grid.Cell, grid.Result]]]
 
 
@@ -144,8 +146,9 @@ def _on_ray(address: str) -> Execute:
 
     def execute(cells: Sequence[grid.Cell], folder: str) -> Iterator[tuple[grid.Cell, grid.Result]]:
         try:
+            _reach(address)
             ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
-        except (ConnectionError, RuntimeError, ValueError) as error:  # Ray's own text names its flags, not ours.
+        except (OSError, RuntimeError, ValueError) as error:  # Ray's own text names its flags, not ours.
             raise OSError(
                 f"ray_address (={address}) must be that of a running Ray cluster: start one by `ray start --head`, or "
                 "leave --ray_address out to run on this machine."
@@ -161,6 +164,14 @@ def _on_ray(address: str) -> Execute:
                 yield cell, grid.Result(1, str(error).splitlines()[0], 0.0)
 
     return execute
+
+
+def _reach(address: str) -> None:
+    """Raises OSError if nothing listens at an address `host:port`, to which Ray would connect again and again."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED_WITHIN):
+            pass
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """A sweep on a Ray cluster of two nodes, both on this machine."""
 
 import pathlib
+import socket
+import time
 
 import pytest
 
@@ -29,10 +31,19 @@ def test_a_cluster_runs_the_same_cells(tmp_path: pathlib.Path, monkeypatch: pyte
     assert {entry["status"] for entry in read(tmp_path / "sweep.json").values()} == {0, 2}
 
 
-@pytest.mark.parametrize("address", ["auto", "nonsense"])
+def free_address() -> str:
+    """An address at which nothing listens, so that connections are refused."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("address", ["auto", "nonsense", "free"])
 def test_a_missing_cluster_is_told_in_our_own_flags(address: str, tmp_path: pathlib.Path) -> None:
+    address = free_address() if address == "free" else address
+    start = time.monotonic()
     done = run("sweep", "--grid=epochs=1", f"--ray_address={address}", f"--experiment_dir={tmp_path}", "train")
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: ray_address (={address}) must be that of a running Ray cluster")
     assert "--address" not in done.stderr
     assert done.stderr.count("\n") == 1
+    assert time.monotonic() - start < 60  # Ray alone would go on for minutes.
