@@ -7,7 +7,9 @@ import pytest
 
 from tests.experiments.processes import run
 from weirdonetworks.experiments.discover_symmetries.study import DiscoverSymmetriesConfig, measure
+from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.errors import UsageError
 
 
@@ -41,4 +43,27 @@ def test_it_tells_the_symmetries_of_the_grid_and_of_shuffled_images(tmp_path: pa
 
 def test_a_threshold_above_every_correlation_is_refused() -> None:
     with pytest.raises(UsageError, match=r"threshold \(=1.5\) must be lower: no two pixels are joined"):
-        measure(DiscoverSymmetriesConfig(examples=50, threshold=1.5), RunOptions())
+        measure(datasets.load("MNIST").train.images[:50], DiscoverSymmetriesConfig(threshold=1.5))
+
+
+@pytest.mark.slow
+def test_several_trials_are_the_same_one_after_another_and_in_threads(
+    tmp_path: pathlib.Path,
+) -> None:
+    found = {}
+    for backend in ("auto", "threads"):
+        flags = ["--examples=500", "--num_trials=2", f"--trials_backend={backend}"]
+        done = run("discover_symmetries", *flags, f"--experiment_dir={tmp_path / backend}")
+        assert (done.returncode, done.stderr) == (0, "")
+        (path,) = (tmp_path / backend).glob("*/results.json")
+        found[backend] = json.loads(path.read_text())
+    assert found["auto"] == found["threads"]
+    drawn = found["auto"]["kept"]["grid"]["at random"]
+    assert drawn["values"][0] == found["auto"]["graphs"]["grid"]["kept"]["at random"] != drawn["values"][1]
+    assert f"{drawn['mean']:.1%} ({drawn['deviation']:.1%})" in done.stdout
+
+
+def test_there_is_no_network_for_trials_in_one_program(tmp_path: pathlib.Path) -> None:
+    config = DiscoverSymmetriesConfig(num_trials=2, trials_backend="batched")
+    with pytest.raises(UsageError, match=r"trials_backend \(=batched\) needs networks, and none is trained here"):
+        experiment.main(config, RunOptions(experiment_dir=str(tmp_path)))

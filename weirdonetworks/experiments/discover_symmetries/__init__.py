@@ -7,17 +7,17 @@ usage: python -m weirdonetworks.experiments.discover_symmetries [--flag=value ..
 The pixels of all images are shuffled in one way. The linear map that best restores such images from themselves with
 noise is solved for, not trained, and its partial correlations above a threshold are a graph (see `measure.topology`).
 Each symmetry of the square, shuffled likewise, is measured by the share of this graph's edges that it preserves; shifts
-and random permutations are the controls.
+and random permutations are the controls. Each trial shuffles, and draws permutations, by a seed of its own.
 """
 
 import dataclasses
 from typing import Self
 
-from weirdonetworks.lab.config import OWN_DATA, Config, setting
+from weirdonetworks.lab.config import OWN_DATA, TrialSettings, setting
 
 
 @dataclasses.dataclass(frozen=True)
-class DiscoverSymmetriesConfig(Config):
+class DiscoverSymmetriesConfig(TrialSettings):
     """Settings of the experiment."""
 
     dataset: str = setting(

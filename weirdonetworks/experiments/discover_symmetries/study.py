@@ -1,21 +1,24 @@
 """Steps of the experiment `discover_symmetries`: measure, draw, table."""
 
+import concurrent.futures
+import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from weirdonetworks.algebra import image_dihedral
 from weirdonetworks.algebra.arrays import Ints, written
 from weirdonetworks.algebra.groups.permutations import compose, inverse
 from weirdonetworks.experiments.discover_symmetries import DiscoverSymmetriesConfig
-from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab import machine, plots, seeds
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training.study import Study
+from weirdonetworks.lab.training.study import Study, spreads
 from weirdonetworks.measure import topology
 from weirdonetworks.measure.discovery import Graph, discover_symmetries, kept_shares
 
@@ -31,22 +34,35 @@ THRESHOLDS = np.linspace(0.02, 0.3, 29).round(2).tolist()
 CURVES = ("quarter turn", "half turn", "left and right", "top and bottom", "one pixel right", "at random")
 
 
-def run(study: Study) -> None:
-    """Makes the graphs and measures them."""
-    study.finish(measure(study.config, study.options), draw)
+def run(study: Study[Any]) -> None:
+    """Makes the graphs and measures them, trial by trial."""
+    config: DiscoverSymmetriesConfig = study.config
+    if config.trials_backend == "batched" and config.num_trials > 1:
+        raise UsageError("trials_backend (=batched) needs networks, and none is trained here: pass threads or auto.")
+    images = datasets.load(config.dataset, study.options.data_dir).train.images[: config.examples]
+    if images.shape[1:] != (images.shape[1], images.shape[1], 1):
+        raise UsageError(f"dataset (={config.dataset}) must have square images of one channel.")
+    trials = [
+        dataclasses.replace(config, random_seed=config.random_seed + number) for number in range(config.num_trials)
+    ]
+    workers = len(machine.cores()) if config.trials_backend == "threads" else 1
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        measured = list(pool.map(functools.partial(measure, images), trials))
+    results = measured[0]
+    if len(measured) > 1:
+        shares = [{name: graph["kept"] for name, graph in each["graphs"].items()} for each in measured]
+        results["kept"] = spreads(shares)
+    study.finish(results, draw)
 
 
-def measure(config: DiscoverSymmetriesConfig, options: RunOptions) -> dict[str, Any]:
-    """Makes the graphs, and measures them.
+def measure(images: npt.NDArray[np.uint8], config: DiscoverSymmetriesConfig) -> dict[str, Any]:
+    """Makes the graphs from images `[images, side, side, 1]`, and measures them.
 
     Raises:
-      UsageError: If the images are not square and grey, or no edge is above the threshold.
+      UsageError: If no edge is above the threshold.
       ImportError: If igraph is not installed.
     """
-    images = datasets.load(config.dataset, options.data_dir).train.images[: config.examples]
     side = images.shape[1]
-    if images.shape[1:] != (side, side, 1):
-        raise UsageError(f"dataset (={config.dataset}) must have square images of one channel.")
     rng = seeds.generator(config.random_seed, "pixels")
     order = rng.permutation(side * side)
     pixels = images.reshape(len(images), -1)[:, order]
@@ -93,7 +109,7 @@ def _permutations(side: int) -> dict[str, Ints]:
 
 
 def draw(found: Any) -> Figure:
-    """Draws the share of edges that permutations keep, of each graph and by threshold."""
+    """Draws the share of edges that permutations keep, of each graph and by threshold, of the first seed."""
     figure, (bars, curves) = plots.row(2, widths=(1.6, 1.4), height=3.8)
     names = list(found["graphs"][GRAPHS[0]]["kept"])
     thickness = 0.8 / len(GRAPHS)
@@ -118,6 +134,11 @@ def table(found: Any) -> Iterator[str]:
         [name, f"{each['edges']:,}", each["symmetries"], f"{each['moved']:,}"] for name, each in found["graphs"].items()
     ]
     yield tables.table(["graph", "edges", "symmetries", "pixels they move"], rows)
-    shares = [each["kept"] for each in found["graphs"].values()]
-    rows = [[name, *(f"{kept[name]:.1%}" for kept in shares)] for name in shares[0]]
+    shares = found.get("kept") or {graph: each["kept"] for graph, each in found["graphs"].items()}
+    rows = [[name, *(_cell(kept[name]) for kept in shares.values())] for name in shares[GRAPHS[0]]]
     yield tables.table(["share of edges kept by", *found["graphs"]], rows)
+
+
+def _cell(share: Any) -> str:
+    """Formats a share, or the `spread` of several trials."""
+    return f"{share['mean']:.1%} ({share['deviation']:.1%})" if isinstance(share, dict) else f"{share:.1%}"

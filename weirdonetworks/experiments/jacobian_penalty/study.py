@@ -32,7 +32,9 @@ def run(study: Study[JacobianPenaltyConfig]) -> None:
     augments = {"upright": None, "turned": digits.any_turns(data)}
     for (sort, augment), strength in itertools.product(augments.items(), (0.0, *config.strengths)):
         name = f"{sort}, penalty {strength:g}" if strength else sort
-        trained = study.repeat(name, make, data, objective(data, strength, augment), entry={"strength": strength})
+        trained = study.repeat(
+            name.replace(",", ""), make, data, objective(data, strength, augment), entry={"strength": strength}
+        )
         networks[name] = spreads([measure(each, data, turned, config.examined) for each in trained])
     study.finish({"networks": networks}, draw)
 

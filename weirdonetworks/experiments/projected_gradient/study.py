@@ -100,7 +100,7 @@ def train(
         )
 
     return study.repeat(
-        f"{arm.series}_{arm.rate:g}",
+        f"{arm.series}_{arm.rate:g}".replace(",", ""),
         started(arm.start, [study.config.width, 64, len(data.classes)], sweep),
         data,
         objective,

@@ -79,7 +79,7 @@ class Training(Trial):
     """A training of a study, in a run directory of its own.
 
     Attributes:
-      name: Its name, unique within the study and seed; commas are dropped, and spaces become underscores.
+      name: Its name, unique within the study and seed; its spaces become underscores.
       make: Makes the network. It is called, and initial weights are drawn, under a seed of `config.random_seed`.
       objective: Makes the network's objective.
       data: The splits on the device, by name.
@@ -101,7 +101,7 @@ class Training(Trial):
     shared = False
 
     def __post_init__(self) -> None:
-        self.name = self.name.replace(",", "").replace(" ", "_")
+        self.name = self.name.replace(" ", "_")
         self._network: Any = None
 
     def within(self, folder: pathlib.Path, in_summary: bool) -> Self:
