@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from weirdonetworks.experiments.all_activations import GROUP, AllActivationsConfig
 from weirdonetworks.lab import plots
@@ -127,7 +126,7 @@ def matching_sizes(wanted: int, inputs: int, classes: int) -> tuple[int, int]:
     return min(matching, key=lambda sizes: abs(sizes[0] - sizes[1]))
 
 
-def draw(found: Mapping[str, Any]) -> Figure:
+def draw(found: Mapping[str, Any]) -> plots.Figure:
     """Draws the accuracies, the weights of activations by epoch (first seed), and the accuracy lost without each."""
     figure, (accuracies, *weights, losses) = plots.row(4, height=3.6)
     networks = list(found["test_accuracy"])

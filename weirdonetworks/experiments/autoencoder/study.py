@@ -9,7 +9,6 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from weirdonetworks import extras
 from weirdonetworks.experiments.autoencoder import AutoencoderConfig
@@ -140,7 +139,7 @@ def import_manifold() -> Any:
     return manifold
 
 
-def draw(test: Reconstructed, seed: int, found: Mapping[str, Any]) -> Figure:
+def draw(test: Reconstructed, seed: int, found: Mapping[str, Any]) -> plots.Figure:
     """Draws images beside their reconstructions, and the t-SNE of the codes coloured by class."""
     del found
     perplexity = min(30.0, (len(test.codes) - 1) / 3)

@@ -34,13 +34,7 @@ class BottleneckConfig(settings.DigitsConfig):
         (256, 128), "The widths of the layers before the bottleneck.", minimum=1, may_be_empty=False
     )
     code_size: int = setting(16, "Dimension of a code.", minimum=1)
-    step: int = setting(
-        15,
-        "Step between the angles at which codes are measured, in degrees.",
-        minimum=1,
-        maximum=180,
-        affects="measuring",
-    )
+    step: int = settings.step(15, "codes are measured")
     examined: int = setting(1000, "Test images on which codes are measured.", minimum=2, affects="measuring")
 
     def prices(self) -> dict[str, float | None]:

@@ -7,8 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.bottleneck import CONTROL, BottleneckConfig
@@ -126,7 +124,7 @@ def angle_share(outputs: npt.ArrayLike) -> float:
     return float(values.var(axis=0).mean(axis=0).sum() / total) if total else 0.0
 
 
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws accuracy, rate, and the share of the angle in codes and probabilities, against beta."""
     figure, (accuracy, rate, codes, probabilities) = plots.row(4, height=3.4)
     for turns, networks in found["trained_on"].items():
@@ -146,7 +144,7 @@ def draw(found: Any) -> Figure:
     return figure
 
 
-def _curve(axes: Axes, networks: Mapping[str, Any], key: str, scale: float, **style: Any) -> None:
+def _curve(axes: plots.Axes, networks: Mapping[str, Any], key: str, scale: float, **style: Any) -> None:
     values = [each[key] for each in networks.values()]
     plots.error_bars(axes, list(networks), values, scale, marker="o", markersize=4, **style)
 

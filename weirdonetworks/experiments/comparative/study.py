@@ -1,12 +1,12 @@
 """Steps of the experiment `comparative`: train, measure, draw, table."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from weirdonetworks.experiments.comparative import ComparativeConfig
 from weirdonetworks.lab import plots, seeds
@@ -14,7 +14,7 @@ from weirdonetworks.lab.data.datasets import Dataset, Split
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
+from weirdonetworks.lab.training.study import Study, Trained, final, percent, spreads
 from weirdonetworks.measure.neighbours import nearest_labels
 from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
 
@@ -31,38 +31,35 @@ def run(study: Study[ComparativeConfig]) -> None:
         raise UsageError(
             f"stored (={max(config.stored)}) must be at most {fewest}, the training images of the rarest class."
         )
-    trained = {name: train(study, name, data) for name in NETWORKS}
-    stored = [str(k) for k in dict.fromkeys(config.stored)]
-    accuracies: dict[str, dict[str, list[float]]] = {name: {k: [] for k in stored} for name in (*NETWORKS, *NEIGHBOURS)}
-    for number, trial in enumerate(config.trials()):
+
+    def train(name: str) -> list[Trained]:
+        sizes = config.code_sizes, config.head_sizes
+        make = functools.partial(ComparativeMLP, *sizes, is_symmetric=name == "symmetric")
+        return study.repeat(name, make, data, lambda network: comparison(network, data.standardisation))
+
+    trained = {name: train(name) for name in NETWORKS}
+    stored = list(dict.fromkeys(config.stored))
+
+    def classified(number: int, trial: ComparativeConfig) -> dict[str, dict[str, float]]:
         networks = {name: each[number].network for name, each in trained.items()}
-        for k in stored:
-            found = [measure(networks, data, int(k), trial.random_seed, each) for each in range(config.draws)]
-            for name, by_k in accuracies.items():
-                by_k[k].append(float(np.mean([accuracy[name] for accuracy in found])))
+        found = {
+            k: [measure(networks, data, k, trial.random_seed, draw) for draw in range(config.draws)] for k in stored
+        }
+        return {
+            name: {str(k): float(np.mean([accuracy[name] for accuracy in found[k]])) for k in stored}
+            for name in (*NETWORKS, *NEIGHBOURS)
+        }
+
     study.finish(
         {
-            "stored": list(map(int, stored)),
+            "stored": stored,
             "parameters": {name: each[0].parameters for name, each in trained.items()},
             "pairs": {name: final(each, "test_accuracy") for name, each in trained.items()},
             "swapped": {name: final(each, "test_swapped") for name, each in trained.items()},
-            "classified": {
-                name: {k: spread(values) for k, values in each.items()} for name, each in accuracies.items()
-            },
+            "classified": spreads([classified(number, trial) for number, trial in enumerate(config.trials())]),
             "curves": {name: [record["test_accuracy"] for record in each[0].records] for name, each in trained.items()},
         },
         draw,
-    )
-
-
-def train(study: Study[ComparativeConfig], name: str, data: Dataset) -> list[Trained]:
-    """Trains the `symmetric` or the `ordered` network."""
-    sizes = study.config.code_sizes, study.config.head_sizes
-    return study.repeat(
-        name,
-        lambda: ComparativeMLP(*sizes, is_symmetric=name == "symmetric"),
-        data,
-        lambda network: comparison(network, data.standardisation),
     )
 
 
@@ -138,7 +135,7 @@ def _classify(network: ComparativeMLP, data: Dataset, stored: Split, k: int) -> 
     return np.argmax(np.concatenate(found), axis=1)
 
 
-def draw(found: Mapping[str, Any]) -> Figure:
+def draw(found: Mapping[str, Any]) -> plots.Figure:
     """Draws the accuracy on pairs by epoch, and that of classification by the number of stored examples."""
     figure, (pairs, classified) = plots.row(2, widths=(1.2, 1.4))
     for name, curve in found["curves"].items():

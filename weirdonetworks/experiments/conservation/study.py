@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import sonnet as snt
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from weirdonetworks.experiments.conservation import ConservationConfig
 from weirdonetworks.experiments.shared import digits
@@ -103,7 +102,7 @@ def fitted_power(rates: Sequence[float], drifts: Sequence[Mapping[str, Any]]) ->
     return round(float(np.polyfit(np.log(rates), np.log(means), 1)[0]), 6)
 
 
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws the drift against the learning rate, a panel for each network; no line where it is 0."""
     rates = np.array(found["rates"])
     figure, panels = plots.row(len(found["networks"]), height=3.4)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from weirdonetworks.experiments.data_savings import DataSavingsConfig
 from weirdonetworks.experiments.shared import comparison, digits
@@ -25,7 +24,7 @@ def run(study: Study[DataSavingsConfig]) -> None:
         raise UsageError(f"sizes: {config.sizes[-1]} must be at most {len(data.train)}, the training images.")
     networks = {}
     for contestant in contestants(data, config):
-        width = digits.fitting_width(contestant.of_width, data.side, config.parameters)
+        width = digits.fitting_width(contestant.of_width, data.train.images.shape[1:], config.parameters)
         trained = [train(study, contestant, width, data, size) for size in config.sizes]
         accuracies = [final(of_size, "test_accuracy") for of_size in trained]
         means = [each["mean"] for each in accuracies]
@@ -93,7 +92,7 @@ def images_needed(sizes: Sequence[int], accuracies: Sequence[float], target: flo
     return float(np.exp(np.interp(target, accuracies[around], np.log(sizes[around]))).round(6))
 
 
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws the accuracy against the number of images."""
     figure, (axes,) = plots.row(1, widths=(1.7,), height=3.6)
     for name, each in found["networks"].items():

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 
 from weirdonetworks.algebra import image_dihedral
 from weirdonetworks.algebra.arrays import Ints, written
@@ -18,7 +17,7 @@ from weirdonetworks.lab import machine, plots, seeds
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training.study import Study, spreads
+from weirdonetworks.lab.training.study import Study, formatted, spreads
 from weirdonetworks.measure import topology
 from weirdonetworks.measure.discovery import Graph, discover_symmetries, kept_shares
 
@@ -108,7 +107,7 @@ def _permutations(side: int) -> dict[str, Ints]:
     return square | {name: inverse(each.ravel()) for name, each in zip(SHIFTS, shifted, strict=True)}
 
 
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws the share of edges that permutations keep, of each graph and by threshold, of the first seed."""
     figure, (bars, curves) = plots.row(2, widths=(1.6, 1.4), height=3.8)
     names = list(found["graphs"][GRAPHS[0]]["kept"])
@@ -134,11 +133,6 @@ def table(found: Any) -> Iterator[str]:
         [name, f"{each['edges']:,}", each["symmetries"], f"{each['moved']:,}"] for name, each in found["graphs"].items()
     ]
     yield tables.table(["graph", "edges", "symmetries", "pixels they move"], rows)
-    shares = found.get("kept") or {graph: each["kept"] for graph, each in found["graphs"].items()}
-    rows = [[name, *(_cell(kept[name]) for kept in shares.values())] for name in shares[GRAPHS[0]]]
+    spreads_of = found.get("kept") or spreads([{graph: each["kept"] for graph, each in found["graphs"].items()}])
+    rows = [[name, *(formatted(kept[name], ".1%") for kept in spreads_of.values())] for name in spreads_of[GRAPHS[0]]]
     yield tables.table(["share of edges kept by", *found["graphs"]], rows)
-
-
-def _cell(share: Any) -> str:
-    """Formats a share, or the `spread` of several trials."""
-    return f"{share['mean']:.1%} ({share['deviation']:.1%})" if isinstance(share, dict) else f"{share:.1%}"

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from weirdonetworks.algebra import PermutationGroup, image_dihedral, image_rotations, monomials
 from weirdonetworks.algebra.groups.orbits import Orbits
@@ -16,7 +15,7 @@ from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.hooks import Following, Hook
-from weirdonetworks.lab.training.study import Study, percent, spread
+from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.measure import invariant_weights
 
 DATA = ("upright", "turned", "augmented")
@@ -34,28 +33,20 @@ def run(study: Study[InvariantChoiceConfig]) -> None:
     def hooks(network: Any) -> list[Hook]:
         return [Following(lambda: shares(network))]
 
+    def measured(trained: Trained) -> dict[str, Any]:
+        end = shares(trained.network)
+        by_epoch = {part: [at[part] for at in (*trained.records, end)] for part in chance}
+        tests = {name: data.residents["test"] for name, data in sorts.items()}
+        return {
+            "accuracy": {name: trained.trainer.evaluate(test)["accuracy"] for name, test in tests.items()},
+            "shares": {part: {"trained": end[part], "by_epoch": by_epoch[part]} for part in chance},
+        }
+
     networks = {}
     for name in DATA:
         data, augment = sorts.get(name, upright), digits.quarter_turns(upright) if name == "augmented" else None
         trained = study.repeat(name, make, data, objectives.classifier(data, augment=augment), hooks=hooks)
-        ends = [shares(each.network) for each in trained]
-        networks[name] = {
-            "parameters": trained[0].parameters,
-            "accuracy": {
-                test: spread([each.trainer.evaluate(of.residents["test"])["accuracy"] for each in trained])
-                for test, of in sorts.items()
-            },
-            "shares": {
-                part: {
-                    "trained": spread([end[part] for end in ends]),
-                    "by_epoch": np.mean(
-                        [[at[part] for at in (*each.records, end)] for each, end in zip(trained, ends, strict=True)],
-                        axis=0,
-                    ).tolist(),
-                }
-                for part in chance
-            },
-        }
+        networks[name] = {"parameters": trained[0].parameters, **spreads(list(map(measured, trained)))}
     study.finish({"chance": chance, "networks": networks}, draw)
 
 
@@ -97,7 +88,7 @@ def measure(data: Dataset, degree: int) -> tuple[Callable[[Any], dict[str, float
     return shares, {name: invariant_weights.chance(orbits) for name, (_, _, orbits) in parts.items()}
 
 
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws the shares above chance by epoch, a panel for each degree and set of pixels."""
     panels: dict[str, dict[str, str]] = {}
     for part in found["chance"]:

@@ -4,8 +4,6 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.jacobian_penalty import JacobianPenaltyConfig
 from weirdonetworks.experiments.jacobian_penalty.penalty import JacobianPenalty
@@ -78,7 +76,7 @@ def measure(trained: Trained, data: Dataset, turned: Any, examined: int) -> dict
     }
 
 
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws the accuracy by angle, and the Lie derivatives, as squares for networks trained on rotated digits."""
     figure, (accuracy, derivative) = plots.row(2, widths=[1.3, 1.3], height=3.8)
     networks: Mapping[str, Any] = found["networks"]

@@ -8,17 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from weirdonetworks.experiments.jacobian_structure import JacobianStructureConfig
 from weirdonetworks.experiments.shared import digits
-from weirdonetworks.lab import plots, seeds
+from weirdonetworks.lab import plots
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.study import Study, Training, percent, spreads
+from weirdonetworks.lab.training.study import Study, percent, spreads
 from weirdonetworks.measure.jacobian import InvariantDirections, VectorField, jacobian_along, spectrum
 from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative_by_layer
 from weirdonetworks.measure.stability import Floats
@@ -77,29 +75,21 @@ def train(
     Returns:
       The network of each trial, its stages, and its accuracy.
     """
-    stages: dict[int, Mapping[str, Any]] = {}
+    stages: dict[Any, Mapping[str, Any]] = {}
 
-    def made(trial: JacobianStructureConfig) -> snt.Module:
-        stages[trial.random_seed] = make_stages(kind, trial, len(data.classes))
-        return snt.Sequential(list(stages[trial.random_seed].values()))
+    def made() -> snt.Module:
+        made_stages = make_stages(kind, study.config, len(data.classes))
+        network = snt.Sequential(list(made_stages.values()))
+        network(tf.zeros([1, *data.test.images.shape[1:]]))
+        stages[network] = made_stages
+        return network
 
-    trials = study.config.trials()
     if digit == UNTRAINED:
-        networks: list[Any] = []
-        accuracies: list[Metrics] = [{} for _ in trials]
-        for trial in trials:
-            tf.random.set_seed(seeds.derive(trial.random_seed, "weights")[0])
-            networks.append(made(trial))
-            networks[-1](tf.zeros([1, *data.test.images.shape[1:]]))
-    else:
-        objective = objectives.classifier(data, augment=digits.any_turns(data) if digit == TURNED else None)
-        name, splits = f"{kind}_{digit}", data.residents
-        trained = study.trials(
-            [Training(name, functools.partial(made, trial), objective, splits, trial) for trial in trials]
-        )
-        networks = [each.network for each in trained]
-        accuracies = [{"accuracy": {UPRIGHT: each.final["test_accuracy"]}} for each in trained]
-    return list(zip(networks, [stages[trial.random_seed] for trial in trials], accuracies, strict=True))
+        return [(network, stages[network], {}) for network in study.untrained(made)]
+    augment = digits.any_turns(data) if digit == TURNED else None
+    trained = study.repeat(f"{kind}_{digit}", made, data, objectives.classifier(data, augment=augment))
+    accuracies = [{"accuracy": {UPRIGHT: each.final["test_accuracy"]}} for each in trained]
+    return [(each.network, stages[each.network], accuracy) for each, accuracy in zip(trained, accuracies, strict=True)]
 
 
 def measure(network: snt.Module, images: Images, blank: npt.NDArray[np.bool_]) -> Metrics:
@@ -184,7 +174,7 @@ def smooth_noise(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.math.real(tf.signal.ifft2d(image * tf.sign(noise))), images.dtype)[..., None]
 
 
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws spectra, derivatives along motions, and parts of layers; dashed or hollow before training."""
     figure, (values, motions, layers) = plots.row(3, widths=[1.2, 1.1, 1.4], height=4.2)
     networks: Mapping[str, Any] = found["networks"]
@@ -204,7 +194,7 @@ def draw(found: Any) -> Figure:
     return figure
 
 
-def _draw_layers(axes: Axes, networks: Mapping[str, Any]) -> None:
+def _draw_layers(axes: plots.Axes, networks: Mapping[str, Any]) -> None:
     before, after = (f"{CONVOLUTIONS}, {digit}" for digit in NETWORKS[CONVOLUTIONS])
     colour = plots.COLOURS[list(networks).index(before)]
     for index, (motion, grey) in enumerate(zip(LAYERED, ("0.25", "0.55", "0.8"), strict=True)):

@@ -6,10 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import sonnet as snt
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from weirdonetworks.experiments.learned_augmentation import LearnedAugmentationConfig
 from weirdonetworks.experiments.shared import digits
@@ -20,7 +18,7 @@ from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.hooks import Following
 from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study, percent, spread
+from weirdonetworks.lab.training.study import Study, formatted, percent, spreads
 from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
 
 STYLES = (":", "-.", "--", "-")  # Line styles, by range.
@@ -41,19 +39,9 @@ def run(study: Study[LearnedAugmentationConfig]) -> None:
                 entry={"range": degrees, "strength": strength},
                 hooks=lambda network: [Following(lambda: _width(network))],
             )
-            ends = [_width(each.network)["width"] for each in trained]
-            paths = [
-                [*(record["width"] for record in each.records), end] for each, end in zip(trained, ends, strict=True)
-            ]
-            networks.append(
-                {
-                    "strength": strength,
-                    "range": degrees,
-                    "width": spread(ends),
-                    "by_epoch": np.mean(paths, axis=0).tolist(),
-                    **digits.accuracies(trained),
-                }
-            )
+            paths = [[at["width"] for at in (*each.records, _width(each.network))] for each in trained]
+            widths = spreads([{"width": path[-1], "by_epoch": path} for path in paths])
+            networks.append({"strength": strength, "range": degrees, **widths, **digits.accuracies(trained)})
     study.finish({"networks": networks}, draw)
 
 
@@ -86,7 +74,7 @@ def _width(network: LearnedAugmentation) -> dict[str, float]:
     return {"width": math.degrees(float(network.widths[0]))}
 
 
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws the learned width by the range of the data, and by epoch."""
     figure, (against, epochs) = plots.row(2, widths=(1.1, 1.3), height=3.6)
     strengths = list(dict.fromkeys(each["strength"] for each in found["networks"]))
@@ -114,14 +102,8 @@ def draw(found: Any) -> Figure:
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     rows = [
-        [f"{each['strength']:g}", f"{each['range']}", _degrees(each["width"]), percent(each["test_accuracy"])]
+        [f"{each['strength']:g}", f"{each['range']}", formatted(each["width"], ".1f"), percent(each["test_accuracy"])]
         for each in found["networks"]
     ]
     header = ["strength", "turned within, degrees", "learned width, degrees", "test accuracy"]
     yield tables.table(header, rows)
-
-
-def _degrees(width: Mapping[str, Any]) -> str:
-    """Formats a `spread` of angles."""
-    deviation = f" ({width['deviation']:.1f})" if len(width["values"]) > 1 else ""
-    return f"{width['mean']:.1f}{deviation}"

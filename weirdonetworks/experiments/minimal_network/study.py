@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from weirdonetworks.experiments.minimal_network import MinimalNetworkConfig
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab import plots
@@ -56,7 +54,7 @@ def least(reached: Callable[[int], float], target: float, limit: int) -> int | N
     return high
 
 
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws the accuracy of all networks tried, by their number of parameters."""
     figure, (axes,) = plots.row(1, widths=(1.7,))
     for kind in digits.KINDS:

@@ -1,10 +1,9 @@
 """Steps of the experiment `monomial_subset`: train, measure, draw, table."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from weirdonetworks.algebra import image_rotations, monomials
 from weirdonetworks.experiments.monomial_subset import MonomialSubsetConfig
@@ -29,10 +28,10 @@ def run(study: Study[MonomialSubsetConfig]) -> None:
     sizes = [config.width, 64, len(data.classes)]
     powers = [(pixel,) * lower for lower in range(1, degree + 1) for pixel in range(side * side)]
 
-    def accuracy(choice: str, number: int, chosen: Callable[[TrainingConfig], Monomials]) -> dict[str, Any]:
+    def accuracy(choice: str, number: int, ranked: Mapping[int, Monomials]) -> dict[str, Any]:
         def training(trial: TrainingConfig) -> Training:
             # The layer of all monomials is faster than that of a list.
-            monomials = None if choice == "all" else [*powers, *chosen(trial)]
+            monomials = None if choice == "all" else [*powers, *ranked.get(trial.random_seed, [])[:number]]
             return Training(
                 f"{choice}_{number}",
                 lambda: PolynomialMLP(sizes, degree, monomials=monomials),
@@ -44,21 +43,15 @@ def run(study: Study[MonomialSubsetConfig]) -> None:
         trained = study.trials([training(trial) for trial in config.trials()])
         return {"choice": choice, "number": number, **digits.accuracies(trained)}
 
-    subsets = [accuracy("none", 0, lambda trial: [])]
+    subsets = [accuracy("none", 0, {})]
     for choice in CHOICES:
         ranked = {trial.random_seed: rank(choice, side, degree, trial.random_seed) for trial in config.trials()}
         most = len(ranked[config.random_seed])
         numbers = {min(number, most) for number in config.numbers} | ({most} if choice == "representatives" else set())
-        for number in sorted(numbers):
-            chosen = _first(ranked, number)
-            subsets.append(accuracy(choice, number, chosen))
+        subsets += [accuracy(choice, number, ranked) for number in sorted(numbers)]
     total = len(rank("random", side, degree, config.random_seed))
-    subsets.append(accuracy("all", total, lambda trial: []))
+    subsets.append(accuracy("all", total, {}))
     study.finish({"subsets": subsets}, draw)
-
-
-def _first(ranked: dict[int, Monomials], number: int) -> Callable[[TrainingConfig], Monomials]:
-    return lambda trial: ranked[trial.random_seed][:number]
 
 
 def rank(choice: str, side: int, degree: int, seed: int) -> Monomials:
@@ -95,7 +88,7 @@ def rank(choice: str, side: int, degree: int, seed: int) -> Monomials:
     return [products[index] for index in shuffled]
 
 
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws the accuracy by the number of products."""
     figure, (axes,) = plots.row(1, widths=(1.7,))
     subsets = found["subsets"]

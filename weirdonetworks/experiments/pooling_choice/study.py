@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.experiments.pooling_choice import PoolingChoiceConfig
 from weirdonetworks.experiments.shared import digits
@@ -33,7 +31,7 @@ def train(study: Study[PoolingChoiceConfig], pooling: str, position: str, data: 
     def of_width(width: int) -> Callable[[], Any]:
         return lambda: SynchronousMLP(group, [width], [64, len(data.classes)], pooling, position)
 
-    width = digits.fitting_width(of_width, data.side, study.config.parameters)
+    width = digits.fitting_width(of_width, data.train.images.shape[1:], study.config.parameters)
     trained = study.repeat(f"{pooling}_{position}", of_width(width), data)
     images = data.standardisation(data.test.images[:1000])
     errors = [invariance_error(each.network, images, group).overall_relative for each in trained]
@@ -46,7 +44,7 @@ def train(study: Study[PoolingChoiceConfig], pooling: str, position: str, data: 
     }
 
 
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws the accuracy of each pooling at both positions."""
     figure, (axes,) = plots.row(1, widths=(1.7,), height=3.6)
     for offset, position in ((-0.12, "inside"), (0.12, "first")):

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import sonnet as snt
 import tensorflow as tf
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from weirdonetworks.algebra.actions.transforms import ImageTransform, rotation
@@ -61,18 +60,9 @@ def run(study: Study[ProjectedGradientConfig]) -> None:
     networks = []
     for arm in arms(config):
         trained = train(study, arm, data, sweep)
-        measured = [measure(each.network, data, angles, config.examined) for each in trained]
-        networks.append(
-            {
-                **dataclasses.asdict(arm),
-                "series": arm.series,
-                **digits.accuracies(trained),
-                **spreads(measured),
-                "variance_by_epoch": np.mean(
-                    [[record["test_variance"] for record in each.records] for each in trained], axis=0
-                ).tolist(),
-            }
-        )
+        measured = spreads([measure(each, data, angles, config.examined) for each in trained])
+        arm_of = {**dataclasses.asdict(arm), "series": arm.series}
+        networks.append({**arm_of, **digits.accuracies(trained), **measured})
     study.finish({"networks": networks}, draw)
 
 
@@ -130,11 +120,11 @@ def started(start: str, sizes: Sequence[int], sweep: Sequence[ImageTransform]) -
     return made
 
 
-def measure(network: Any, data: Dataset, angles: Sequence[float], examined: int) -> dict[str, float]:
+def measure(trained: Trained, data: Dataset, angles: Sequence[float], examined: int) -> dict[str, Any]:
     """Measures accuracy and stability of a network on rotated test images."""
     few, side = data.test[:examined], data.side
     found = measure_stability(
-        digits.probabilities(network, data),
+        digits.probabilities(trained.network, data),
         few.images,
         [rotation(side, side, angle) for angle in angles],
         few.labels,
@@ -144,10 +134,11 @@ def measure(network: Any, data: Dataset, angles: Sequence[float], examined: int)
         "turned_accuracy": float(np.asarray(found.accuracy).mean()),
         "variance": float(found.variance.mean()),
         "difference": float(found.difference.mean()),
+        "variance_by_epoch": [record["test_variance"] for record in trained.records],
     }
 
 
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws accuracy by stability, a line over the rates for each series, and the variance by epoch."""
     figure, (left, middle, right) = plots.row(3, widths=(1.1, 1.1, 1.1))
     least = min(each["rate"] for each in found["networks"])

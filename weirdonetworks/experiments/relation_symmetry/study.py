@@ -1,5 +1,6 @@
 """Steps of the experiment `relation_symmetry`: train, measure, draw, table."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -7,8 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from weirdonetworks.algebra import Action, MatrixGroup, coordinates, items
 from weirdonetworks.experiments.relation_symmetry import RelationSymmetryConfig
@@ -17,8 +16,8 @@ from weirdonetworks.lab import plots, seeds
 from weirdonetworks.lab.data.datasets import Examples
 from weirdonetworks.lab.data.set_tasks import Task
 from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives, state
-from weirdonetworks.lab.training.hooks import Hook
+from weirdonetworks.lab.records.tables import words
+from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.study import Study, spreads
 from weirdonetworks.measure.jacobian import VectorField, jacobian_along
 from weirdonetworks.measure.precision import in_dtype
@@ -148,7 +147,7 @@ class Measure:
 def train(study: Study[RelationSymmetryConfig], kind: str, task: Task, measure: Measure) -> dict[str, Any]:
     """Trains a network, and measures it before and after."""
 
-    def make_built(width: int) -> snt.Module:
+    def make_built() -> snt.Module:
         network = make(kind, width, task)
         network(tf.constant(task.train.images[:1]))
         return network
@@ -156,21 +155,12 @@ def train(study: Study[RelationSymmetryConfig], kind: str, task: Task, measure: 
     def measured(network: snt.Module) -> dict[str, float]:
         return measure(in_dtype(network, tf.float64))
 
-    width = digits.widest(lambda width: state.count_parameters(make_built(width)), study.config.parameters)
-    untrained = []
-
-    def hooks(network: snt.Module) -> list[Hook]:
-        # Hooks are made at the initial weights, also where a study is resumed.
-        untrained.append(measured(network))
-        return []
-
-    trained = study.repeat(
-        kind,
-        lambda: make_built(width),
-        task,
-        lambda network: objectives.regression(network, task.tolerance),
-        hooks=hooks,
+    shape = task.train.images.shape[1:]
+    width = digits.fitting_width(
+        lambda width: functools.partial(make, kind, width, task), shape, study.config.parameters
     )
+    untrained = [measured(network) for network in study.untrained(make_built)]
+    trained = study.repeat(kind, make_built, task, lambda network: objectives.regression(network, task.tolerance))
     return {
         "width": width,
         "parameters": trained[0].parameters,
@@ -255,11 +245,7 @@ def _short(value: float) -> str:
     return f"{value:.3f}" if 1e-3 <= abs(value) < 1e3 else f"{value:.0e}" if value else "0"
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws changes and derivatives, hollow before training; and derivative and error by distance, once trained."""
     nearest = f"{found['distances'][0]:g}"
     figure, panels = plots.row(4, widths=(0.7, 1, 1, 1), height=3.6)
@@ -280,7 +266,7 @@ def draw(found: Any) -> Figure:
     return figure
 
 
-def _draw_metrics(axes: Axes, found: Any, keys: Sequence[str]) -> None:
+def _draw_metrics(axes: plots.Axes, found: Any, keys: Sequence[str]) -> None:
     """Draws some metrics, a group of points for each: hollow of the untrained, filled of the trained networks."""
     for index, (colour, each) in enumerate(zip(plots.COLOURS, found["networks"].values(), strict=False)):
         places = np.arange(len(keys)) + 0.14 * (index - (len(found["networks"]) - 1) / 2)
@@ -293,11 +279,11 @@ def _draw_metrics(axes: Axes, found: Any, keys: Sequence[str]) -> None:
     axes.set_xticks(range(len(keys)), [key.partition("/")[0] for key in keys])
 
 
-def _draw_by_distance(axes: Axes, found: Any, metric: str) -> None:
+def _draw_by_distance(axes: plots.Axes, found: Any, metric: str) -> None:
     distances = [f"{distance:g}" for distance in found["distances"]]
     for kind, each in found["networks"].items():
         means = [max(each["trained"][f"{metric}/{distance}"]["mean"], LEAST) for distance in distances]
-        axes.plot(distances, means, "o-", markersize=4, label=_words(kind))
+        axes.plot(distances, means, "o-", markersize=4, label=words(kind))
     axes.set(xlabel="sets moved by")
 
 
@@ -311,9 +297,9 @@ def table(found: Any) -> Iterator[str]:
     for kind, each in found["networks"].items():
         for stage in ("untrained", "trained"):
             cells = [_cell(each[stage][key]) for key in here]
-            rows.append([f"{_words(kind)}, {stage}", f"{each['parameters']:,}", *cells])
-        moved_rows.append([_words(kind), *(_cell(each["trained"][key]) for key in there)])
-    header = ["", "weights", *(_words(key.partition("/")[0]) for key in here)]
+            rows.append([f"{words(kind)}, {stage}", f"{each['parameters']:,}", *cells])
+        moved_rows.append([words(kind), *(_cell(each["trained"][key]) for key in there)])
+    header = ["", "weights", *(words(key.partition("/")[0]) for key in here)]
     yield f"on test sets\n{tables.table(header, rows)}"
     if further:
         header = ["", *(key.replace("/", ", by ") for key in there)]

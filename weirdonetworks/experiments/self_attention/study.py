@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 
 from weirdonetworks.experiments.self_attention import SelfAttentionConfig
 from weirdonetworks.lab import machine, plots
@@ -71,7 +70,7 @@ def central_pixel(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
     return int(rows[nearest]), int(columns[nearest])
 
 
-def draw(attention: Sequence[Attention], found: Mapping[str, Any]) -> Figure:
+def draw(attention: Sequence[Attention], found: Mapping[str, Any]) -> plots.Figure:
     """Draws images, and below each the attention maps of its marked pixel, block by block and head by head."""
     del found
     blocks, heads = attention[0].maps.shape[:2]

@@ -1,12 +1,11 @@
 """Steps of the experiment `set_functions`: train, measure, draw, table."""
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from weirdonetworks.algebra import items
 from weirdonetworks.experiments.set_functions import SetFunctionsConfig
@@ -15,8 +14,8 @@ from weirdonetworks.lab import literals, plots
 from weirdonetworks.lab.data import set_tasks, transformed
 from weirdonetworks.lab.data.set_tasks import Task
 from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.records.tables import words
 from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.state import count_parameters
 from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
 from weirdonetworks.measure.stability import invariance_error
 from weirdonetworks.nets.sets.pooled_sets import DeepSets
@@ -108,13 +107,8 @@ def _errors(trained: Sequence[Trained]) -> dict[str, Any]:
 
 def _widest(name: str, task: Task, budget: int) -> int:
     """Finds the greatest width at which a network has no more parameters than the budget."""
-    return digits.widest(lambda width: _count(set_networks.make(name, width, task), task), budget)
-
-
-def _count(network: Any, task: Task) -> int:
-    """Counts a network's parameters, calling it once."""
-    network(tf.constant(task.train.images[:1]))
-    return count_parameters(network)
+    shape = task.train.images.shape[1:]
+    return digits.fitting_width(lambda width: functools.partial(set_networks.make, name, width, task), shape, budget)
 
 
 def _invariance_error(network: Any, task: Task, config: SetFunctionsConfig) -> float:
@@ -123,20 +117,7 @@ def _invariance_error(network: Any, task: Task, config: SetFunctionsConfig) -> f
     return invariance_error(network, sets, items(task.items), dtype=tf.float64).overall_relative
 
 
-def _largest_error(cells: Sequence[Any]) -> list[str]:
-    errors = [max(cell["invariance_error"]["values"]) for cell in cells if "left_out" not in cell]
-    return [f"{max(errors):.0e}" if errors else "-"]
-
-
-def _root_loss(cell: Any) -> str:
-    return f"{cell['root_loss']['mean']:.3f}"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws accuracies and invariance errors, the error by the width of h, and the time of a step."""
     networks = list(next(iter(found["tasks"].values())))
     height = 1.6 + 0.25 * len(networks)
@@ -150,28 +131,27 @@ def draw(found: Any) -> Figure:
     return figure
 
 
-def _draw_accuracies(axes: Axes, tasks: Any, networks: Sequence[str]) -> None:
+def _draw_accuracies(axes: plots.Axes, tasks: Any, networks: Sequence[str]) -> None:
     shares = np.array(
         [[each[network].get("accuracy", {"mean": np.nan})["mean"] for each in tasks.values()] for network in networks]
     )
     axes.imshow(100 * shares, cmap="YlGn", vmin=0, vmax=130, aspect="auto")  # Dark text is to be read on all of it.
     for (row, column), share in np.ndenumerate(shares):
-        axes.text(
-            column, row, "left out" if np.isnan(share) else f"{100 * share:.1f}", ha="center", va="center", size=8
-        )
-    axes.set_yticks(range(len(networks)), map(_words, networks))
-    axes.set_xticks(range(len(tasks)), [_words(name).replace(" ", "\n") for name in tasks])
+        text = "left out" if np.isnan(share) else f"{100 * share:.1f}"
+        axes.text(column, row, text, ha="center", va="center", size=8)
+    axes.set_yticks(range(len(networks)), map(words, networks))
+    axes.set_xticks(range(len(tasks)), [words(name).replace(" ", "\n") for name in tasks])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     axes.set_title("accuracy on test sets, %")
 
 
-def _draw_invariance(axes: Axes, tasks: Any, networks: Sequence[str]) -> None:
+def _draw_invariance(axes: plots.Axes, tasks: Any, networks: Sequence[str]) -> None:
     for name, each in tasks.items():
         trained = [(row, each[network]) for row, network in enumerate(networks) if "left_out" not in each[network]]
         # An error of 0 has no logarithm.
         errors = [max(*cell["invariance_error"]["values"], 1e-17) for _, cell in trained]
-        axes.plot(errors, [row for row, _ in trained], "o", markersize=4, alpha=0.8, label=_words(name))
+        axes.plot(errors, [row for row, _ in trained], "o", markersize=4, alpha=0.8, label=words(name))
     axes.set(xscale="log", xlim=(5e-18, 10), ylim=(len(networks) - 0.5, -0.5), yticks=range(len(networks)))
     axes.set_yticklabels([])
     axes.grid(axis="y", color="0.9")
@@ -179,18 +159,12 @@ def _draw_invariance(axes: Axes, tasks: Any, networks: Sequence[str]) -> None:
     axes.legend(fontsize=8, loc="lower right")
 
 
-def _draw_widths(axes: Axes, found: Any) -> None:
+def _draw_widths(axes: plots.Axes, found: Any) -> None:
     for index, (name, poolings) in enumerate(found["widths"].items()):
         for style, (pooling, by_width) in zip(("o-", "s--"), poolings.items(), strict=True):
             errors = [cell["root_loss"]["mean"] for cell in by_width.values()]
-            axes.plot(
-                list(map(int, by_width)),
-                errors,
-                style,
-                color=plots.COLOURS[index],
-                markersize=4,
-                label=f"{name}, {pooling}",
-            )
+            look: Any = {"color": plots.COLOURS[index], "markersize": 4, "label": f"{name}, {pooling}"}
+            axes.plot(list(map(int, by_width)), errors, style, **look)
     axes.axvline(found["items"], color="0.8", linewidth=1, zorder=0)
     axes.set(xscale="log", yscale="log", title=r"g(pool h($x_i$)) by the width of h", xlabel="width of h")
     axes.set(ylabel="error, standard deviations")
@@ -199,21 +173,14 @@ def _draw_widths(axes: Axes, found: Any) -> None:
     axes.legend(fontsize=8)
 
 
-def _draw_times(axes: Axes, found: Any) -> None:
+def _draw_times(axes: plots.Axes, found: Any) -> None:
     for index, (network, each) in enumerate(found["times"].items()):
         timed = {int(size): cell["milliseconds"] for size, cell in each["sizes"].items() if "milliseconds" in cell}
         if timed:
             # More networks than colours: the line's style tells those of one colour apart.
             line, colour = divmod(index, len(plots.COLOURS))
-            style = ("o-", "s--", "^:")[line % 3]
-            axes.plot(
-                list(timed),
-                list(timed.values()),
-                style,
-                color=plots.COLOURS[colour],
-                markersize=4,
-                label=_words(network),
-            )
+            look: Any = {"color": plots.COLOURS[colour], "markersize": 4, "label": words(network)}
+            axes.plot(list(timed), list(timed.values()), ("o-", "s--", "^:")[line % 3], **look)
     axes.set(xscale="log", yscale="log", title="a training step", xlabel="items", ylabel="milliseconds")
     sizes = list(map(int, next(iter(found["times"].values()))["sizes"]))
     plots.label_ticks(axes, sizes)
@@ -224,22 +191,19 @@ def _draw_times(axes: Axes, found: Any) -> None:
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables, and lists what was left out."""
     tasks = found["tasks"]
-    header, rows = ["network", *map(_words, tasks), "invariance error"], []
+    header, rows = ["network", *map(words, tasks), "invariance error"], []
     for network in next(iter(tasks.values())):
         cells = [each[network] for each in tasks.values()]
         accuracies = ["-" if "left_out" in cell else percent(cell["accuracy"]) for cell in cells]
-        rows.append([_words(network), *accuracies, *_largest_error(cells)])
-    left_out = [
-        f"\n- {_words(name)}, {_words(network)}: left out, as {cell['left_out']}."
-        for name, networks in tasks.items()
-        for network, cell in networks.items()
-        if "left_out" in cell
-    ]
+        errors = [max(cell["invariance_error"]["values"]) for cell in cells if "left_out" not in cell]
+        rows.append([words(network), *accuracies, f"{max(errors):.0e}" if errors else "-"])
+    named = {f"{words(name)}, {words(network)}": each[network] for name, each in tasks.items() for network in each}
     title = "accuracy on test sets, and the largest invariance error"
-    yield f"{title}\n{tables.table(header, rows)}{''.join(left_out)}"
+    yield f"{title}\n{tables.table(header, rows)}{_left_out(named)}"
     for name, poolings in found["widths"].items():
         header = ["pooling", *(f"h of width {width}" for width in next(iter(poolings.values())))]
-        rows = [[pooling, *map(_root_loss, each.values())] for pooling, each in poolings.items()]
+        losses = {pooling: [cell["root_loss"]["mean"] for cell in each.values()] for pooling, each in poolings.items()}
+        rows = [[pooling, *map("{:.3f}".format, each)] for pooling, each in losses.items()]
         yield f"error in standard deviations, {name}\n{tables.table(header, rows)}"
     if found["times"]:
         yield _times_table(found["times"])
@@ -249,15 +213,15 @@ def _times_table(times: Any) -> str:
     sizes = list(next(iter(times.values()))["sizes"])
     rows = []
     for network, each in times.items():
-        milliseconds = [
-            f"{cell['milliseconds']:.1f}" if "milliseconds" in cell else "-" for cell in each["sizes"].values()
-        ]
-        rows.append([_words(network), str(each["width"] or "-"), *milliseconds])
-    header = ["network", "width", *(tables.counted(int(size), "item") for size in sizes)]
-    left_out = [
-        f"\n- {tables.counted(int(size), 'item')}, {_words(network)}: left out, as {cell['left_out']}."
-        for network, each in times.items()
-        for size, cell in each["sizes"].items()
-        if "left_out" in cell
-    ]
-    return f"milliseconds of a training step\n{tables.table(header, rows)}{''.join(left_out)}"
+        cells = [f"{cell['milliseconds']:.1f}" if "milliseconds" in cell else "-" for cell in each["sizes"].values()]
+        rows.append([words(network), str(each["width"] or "-"), *cells])
+    counts = {size: tables.counted(int(size), "item") for size in sizes}
+    named = {f"{counts[size]}, {words(name)}": each["sizes"][size] for name, each in times.items() for size in sizes}
+    table = tables.table(["network", "width", *counts.values()], rows)
+    return f"milliseconds of a training step\n{table}{_left_out(named)}"
+
+
+def _left_out(cells: Mapping[str, Any]) -> str:
+    """Lists the cells of a table that were left out, and why."""
+    reasons = {name: cell["left_out"] for name, cell in cells.items() if "left_out" in cell}
+    return "".join(f"\n- {name}: left out, as {reason}." for name, reason in reasons.items())

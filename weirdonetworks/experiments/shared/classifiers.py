@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import sonnet as snt
-from matplotlib.figure import Figure
 
 from weirdonetworks.lab import plots
 from weirdonetworks.lab.records import tables
@@ -31,7 +30,7 @@ def run(study: Study, network: Callable[[int], snt.Module], takes: Collection[st
     study.finish(results, draw)
 
 
-def draw(found: Mapping[str, Any]) -> Figure:
+def draw(found: Mapping[str, Any]) -> plots.Figure:
     """Draws the accuracy after each epoch, of the first seed."""
     figure, (axes,) = plots.row(1, widths=(1.6,))
     plots.accuracy_by_epoch(axes, found["epochs"])

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.algebra.actions.transforms import rotation
@@ -74,7 +73,7 @@ def run(study: Study[C], contestants: Callable[[Dataset, C], Sequence[Contestant
     unlike = _unlike(study, upright.side)
     trained_on: dict[str, dict[str, Any]] = {turns: {} for turns in TURNS}
     for contestant in contestants(upright, config):
-        width = digits.fitting_width(contestant.of_width, upright.side, config.parameters)
+        width = digits.fitting_width(contestant.of_width, upright.train.images.shape[1:], config.parameters)
         for turns, data in sorts.items():
             trained = study.repeat(
                 f"{contestant.name}_{turns}".replace(" ", "_"),
@@ -140,7 +139,7 @@ def measure(
     }
 
 
-def draw(found: Any) -> Figure:
+def draw(found: Any) -> plots.Figure:
     """Draws the accuracy by angle for each sort of training data, and the variance of networks trained upright."""
     trained_on = found["trained_on"]
     figure, panels = plots.row(len(trained_on) + 1, widths=[1.2] * len(trained_on) + [1.3], height=3.6)

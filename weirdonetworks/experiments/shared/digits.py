@@ -71,20 +71,24 @@ def maker(kind: str, side: int, degree: int, sizes: Sequence[int]) -> Callable[[
     return lambda: SynchronousMLP(group, sizes[:1], sizes[1:])
 
 
-def count(make: Callable[[], Any], side: int) -> int:
-    """Makes a network, and counts its parameters."""
-    network = make()
-    network(tf.zeros([1, side, side, 1]))
-    return count_parameters(network)
-
-
-def fitting_width(of_width: Callable[[int], Callable[[], Any]], side: int, budget: int) -> int:
+def fitting_width(of_width: Callable[[int], Callable[[], Any]], shape: Sequence[int], budget: int) -> int:
     """Finds the greatest width at which the network that `of_width(width)` makes has at most `budget` parameters.
+
+    Args:
+      of_width: Maps a width to a function that makes the network.
+      shape: The shape of an input of the network.
+      budget: The largest number of parameters.
 
     Raises:
       UsageError: As `widest`.
     """
-    return widest(lambda width: count(of_width(width), side), budget)
+
+    def parameters(width: int) -> int:
+        network = of_width(width)()
+        network(tf.zeros([1, *shape]))
+        return count_parameters(network)
+
+    return widest(parameters, budget)
 
 
 def widest(parameters: Callable[[int], int], budget: int) -> int:

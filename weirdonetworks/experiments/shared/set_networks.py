@@ -8,7 +8,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import sonnet as snt
@@ -26,6 +26,7 @@ ORDERS = 720  # Most orders over which a network is averaged exactly.
 SAMPLES = 16  # Orders where they are drawn.
 HEADS = 4
 BATCH, FEATURES = 16, 3  # Of the random sets.
+Maker: TypeAlias = Callable[[int, Task], snt.Module]  # Of a width and a task.
 WARM_UP, REPETITIONS = 3, 31  # Steps that are not timed, and steps that are.
 
 
@@ -88,13 +89,13 @@ def _plain(width: int, task: Task) -> snt.Module:
     return snt.Sequential([snt.Flatten(), snt.nets.MLP([width, width, task.outputs])])
 
 
-def _symmetrized(method: str) -> Callable[[int, Task], snt.Module]:
+def _symmetrized(method: str) -> Maker:
     return lambda width, task: weirdonetworks.Symmetrized(
         _plain(width, task), method=method, limit=ORDERS, samples=SAMPLES, name=f"symmetrized_{method}"
     )
 
 
-def _equivariant(degree: int) -> Callable[[int, Task], snt.Module]:
+def _equivariant(degree: int) -> Maker:
     def made(width: int, task: Task) -> snt.Module:
         # Of the items' own features, which may be many, the linear maps alone.
         first = weirdonetworks.PermutationEquivariantLinear(width)
@@ -104,24 +105,12 @@ def _equivariant(degree: int) -> Callable[[int, Task], snt.Module]:
     return made
 
 
-def _invariant(degree: int) -> Callable[[int, Task], snt.Module]:
+def _invariant(degree: int) -> Maker:
     def made(width: int, task: Task) -> snt.Module:
         item = snt.nets.MLP([width], activation=tf.tanh, activate_final=True, name="item")
         return _Encoded(item, weirdonetworks.PermutationInvariantPolynomial(width, degree), [width, task.outputs])
 
     return made
-
-
-def _deep_sets(width: int, task: Task) -> snt.Module:
-    return weirdonetworks.DeepSets([width, width], [width, task.outputs])
-
-
-def _point_net(width: int, task: Task) -> snt.Module:
-    return weirdonetworks.PointNet([width], [width], [width, task.outputs])
-
-
-def _relation(width: int, task: Task) -> snt.Module:
-    return weirdonetworks.RelationNetwork([width, width], [width, task.outputs])
 
 
 def _inducing(task: Task) -> int | None:
@@ -154,21 +143,15 @@ def _free_abelian(width: int, task: Task) -> snt.Module:
     return _Encoded(item, weirdonetworks.FreeAbelianEncoder(width, width), [width, task.outputs])
 
 
-MAKERS: dict[str, Callable[[int, Task], snt.Module]] = {
+DEGREES = {"linear": 1, "quadratic": 2, "cubic": 3}
+MAKERS: dict[str, Maker] = {
     "plain": _plain,
-    "equivariant_linear": _equivariant(1),
-    "equivariant_quadratic": _equivariant(2),
-    "equivariant_cubic": _equivariant(3),
-    "invariant_linear": _invariant(1),
-    "invariant_quadratic": _invariant(2),
-    "invariant_cubic": _invariant(3),
-    "symmetrized_exact": _symmetrized("exact"),
-    "symmetrized_sampled": _symmetrized("sampled"),
-    "symmetrized_canonical": _symmetrized("canonical"),
-    "symmetrized_adjacent": _symmetrized("adjacent"),
-    "deep_sets": _deep_sets,
-    "point_net": _point_net,
-    "relation": _relation,
+    **{f"equivariant_{name}": _equivariant(degree) for name, degree in DEGREES.items()},
+    **{f"invariant_{name}": _invariant(degree) for name, degree in DEGREES.items()},
+    **{f"symmetrized_{method}": _symmetrized(method) for method in ("exact", "sampled", "canonical", "adjacent")},
+    "deep_sets": lambda width, task: weirdonetworks.DeepSets([width, width], [width, task.outputs]),
+    "point_net": lambda width, task: weirdonetworks.PointNet([width], [width], [width, task.outputs]),
+    "relation": lambda width, task: weirdonetworks.RelationNetwork([width, width], [width, task.outputs]),
     "set_attention": _set_attention,
     "set_transformer": _set_transformer,
     "fourier": _fourier,
@@ -231,11 +214,11 @@ def step_milliseconds(name: str, width: int, task: Task) -> float:
         # One number that needs every gradient: none is left out, and to read it is to wait for all.
         return tf.linalg.global_norm(tape.gradient(loss, network.trainable_variables))
 
-    sets, answers = tf.constant(task.train.images), tf.constant(task.train.labels)
-    network(sets)  # Makes its variables.
+    train = task.residents["train"]
+    network(train.images)  # Makes its variables.
     seconds = []
     for _ in range(WARM_UP + REPETITIONS):
         start = time.perf_counter()
-        step(sets, answers).numpy()
+        step(train.images, train.labels).numpy()
         seconds.append(time.perf_counter() - start)
     return 1e3 * statistics.median(seconds[WARM_UP:])

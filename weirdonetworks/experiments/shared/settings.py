@@ -24,6 +24,12 @@ class MonomialsConfig(DigitsConfig):
     degree: int = setting(2, "The highest degree of the monomials.", minimum=1)
 
 
+def step(default: int, measured: str) -> Any:
+    """Declares a flag: the step between the angles at which something is measured."""
+    text = f"Step between the angles at which {measured}, in degrees."
+    return setting(default, text, minimum=1, maximum=180, affects="measuring")
+
+
 def turn(default: int) -> Any:
     """Declares a flag: the angle of which images are rotated by random multiples."""
     return setting(
@@ -39,13 +45,7 @@ class ComparisonConfig(DigitsConfig):
     """Settings of a comparison of networks."""
 
     parameters: int = setting(200_000, "Largest number of parameters of a network.", minimum=1)
-    step: int = setting(
-        15,
-        "Step between the angles at which stability is measured, in degrees.",
-        minimum=1,
-        maximum=180,
-        affects="measuring",
-    )
+    step: int = step(15, "stability is measured")
     examined: int = setting(1000, "Images of each kind on which stability is measured.", minimum=1, affects="measuring")
     unlike: str = setting(
         "noise,letters",

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from weirdonetworks.experiments.softfloor import SoftfloorConfig
 from weirdonetworks.lab import plots
@@ -31,11 +30,8 @@ def run(study: Study[SoftfloorConfig]) -> None:
     }
 
     def each(measure: Callable[[list[Trained]], Any]) -> dict[str, Any]:
-        rounded = {
-            rounding: {levels: measure(trials) for levels, trials in by_levels.items()}
-            for rounding, by_levels in trained.items()
-        }
-        return {"none": measure(unrounded), **rounded}
+        each = {rounding: {levels: measure(by[levels]) for levels in by} for rounding, by in trained.items()}
+        return {"none": measure(unrounded), **each}
 
     study.finish(
         {
@@ -72,7 +68,7 @@ class Sharpening(Hook):
         return {"factor": float(self._network.factor)}
 
 
-def draw(found: Mapping[str, Any]) -> Figure:
+def draw(found: Mapping[str, Any]) -> plots.Figure:
     """Draws the soft floor and its slope, the accuracies by levels, and those of the fewest levels over the epochs."""
     figure, (values, slopes, by_levels, by_epoch) = plots.row(4)
     x = tf.constant(np.linspace(-1, 2, 1201))

@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
 import weirdonetworks
 from weirdonetworks.experiments.staged import NETWORKS, StagedConfig
 from weirdonetworks.lab import plots
@@ -19,7 +17,10 @@ def run(study: Study[StagedConfig]) -> None:
     """Trains the networks and measures them."""
     config, data, found = study.config, study.load(), {}
     for name in NETWORKS if config.network == "all" else (config.network,):
-        stages = train_stages(study, name, data)
+        stages: list[list[Trained]] = []
+        for number in range(1, config.stages + 1):
+            bases = [each.network for each in stages[-1]] if stages else ()
+            stages.append(train(study, f"{name}_stage_{number}", name, data, bases))
         at_once = train(study, f"{name}_at_once", name, data, stages=config.stages)
         found[name] = {
             "parameters": at_once[0].parameters,
@@ -32,15 +33,6 @@ def run(study: Study[StagedConfig]) -> None:
             },
         }
     study.finish(found, draw)
-
-
-def train_stages(study: Study[StagedConfig], name: str, data: Dataset) -> list[list[Trained]]:
-    """Trains stage after stage, each on top of the network before it; returns the trials of each stage."""
-    stages: list[list[Trained]] = []
-    for number in range(1, study.config.stages + 1):
-        bases = [each.network for each in stages[-1]] if stages else ()
-        stages.append(train(study, f"{name}_stage_{number}", name, data, bases))
-    return stages
 
 
 def train(
@@ -76,7 +68,7 @@ def train(
     return study.trials(list(map(training, study.config.trials(), bases or [None] * study.config.num_trials)))
 
 
-def draw(found: Mapping[str, Any]) -> Figure:
+def draw(found: Mapping[str, Any]) -> plots.Figure:
     """Draws the test accuracy by epoch, stage by stage and at once, of the first seed."""
     figure, every = plots.row(len(found))
     for axes in every[1:]:

@@ -8,20 +8,18 @@ import numpy as np
 import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
-from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 
 from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.experiments.topology import TopologyConfig, graph_layout
 from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.data.datasets import Dataset, Resident, Split
+from weirdonetworks.lab.data import transformed
+from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study, Training, percent, spread
+from weirdonetworks.lab.training.study import Study, Training, percent, spread, spreads
 from weirdonetworks.measure import topology
-from weirdonetworks.measure.topology import Recovery
 
 Floats = npt.NDArray[np.float64]
 LEAST_DEVIATION = 0.02  # Its square is added to each pixel's variance, so that rarely inked pixels do not dominate.
@@ -59,14 +57,10 @@ class Shuffled:
         self.shape: tuple[int, int] = data.train.images.shape[1:3]
         order = seeds.generator(seed, "pixels").permutation(math.prod(self.shape))
         self.back = inverse(order)
-        self.pixels = data.train.images.reshape(len(data.train), -1)[:, order]
+        shuffled = transformed.each_split(data, lambda _, images: _flat(images)[:, order].reshape(images.shape))
+        self.splits = shuffled.residents
+        self.pixels = _flat(shuffled.train.images)
         self.standardise = _Pixels(self.pixels)
-        self.splits = {
-            name: Resident(
-                Split(split.images.reshape(len(split), -1)[:, order].reshape(split.images.shape), split.labels)
-            )
-            for name, split in data.splits.items()
-        }
 
 
 class Trial:
@@ -110,6 +104,10 @@ class Trial:
         one, other = points[: height - down, : width - right].ravel(), points[down:, right:].ravel()
         inked = self.has_ink[one] & self.has_ink[other]
         return float(self.weights[name][one[inked], other[inked]].mean())
+
+
+def _flat(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return images.reshape(len(images), -1)
 
 
 class _Pixels:
@@ -159,8 +157,15 @@ def reproduction(layer: Any, standardise: _Pixels, regulariser: str, strength: f
 def measure(trials: list[Trial], config: TopologyConfig) -> dict[str, Any]:
     """Compares the graphs with the grid."""
 
-    def at_threshold(recovery: Recovery, key: str) -> float:
-        return float(getattr(recovery, key)[np.searchsorted(recovery.thresholds, config.threshold)])
+    def metrics(trial: Trial, name: str) -> dict[str, Any]:
+        recovery = trial.recovery[name]
+        place = np.searchsorted(recovery.thresholds, config.threshold)
+        return {
+            "precision": float(recovery.precision[place]),
+            "recall": float(recovery.recall[place]),
+            "best_f1": float(recovery.balanced.max()),
+            "mean_weights": {f"{down},{right}": trial.mean_weight(name, (down, right)) for down, right in OFFSETS},
+        }
 
     first = trials[0]
     return {
@@ -173,13 +178,7 @@ def measure(trials: list[Trial], config: TopologyConfig) -> dict[str, Any]:
         "distance": spread([trial.distance for trial in trials]),
         **{
             name: {
-                "precision": spread([at_threshold(trial.recovery[name], "precision") for trial in trials]),
-                "recall": spread([at_threshold(trial.recovery[name], "recall") for trial in trials]),
-                "best_f1": spread([float(trial.recovery[name].balanced.max()) for trial in trials]),
-                "mean_weights": {
-                    f"{down},{right}": spread([trial.mean_weight(name, (down, right)) for trial in trials])
-                    for down, right in OFFSETS
-                },
+                **spreads([metrics(trial, name) for trial in trials]),
                 "precision_curve": first.recovery[name].precision,
                 "recall_curve": first.recovery[name].recall,
             }
@@ -188,7 +187,7 @@ def measure(trials: list[Trial], config: TopologyConfig) -> dict[str, Any]:
     }
 
 
-def draw(found: Mapping[str, Any], trial: Trial) -> Figure:
+def draw(found: Mapping[str, Any], trial: Trial) -> plots.Figure:
     """Draws the weights (shuffled, in order, closed form), precision and recall by threshold, and the graph."""
     figure, (shuffled, ordered, exact, curves, graph) = plots.row(5, widths=(0.85, 0.85, 0.85, 1.2, 1), height=3.4)
     first, last = (row * trial.shape[1] for row in DRAWN_ROWS)
@@ -207,12 +206,12 @@ def draw(found: Mapping[str, Any], trial: Trial) -> Figure:
     return figure
 
 
-def _draw_weights(axes: Axes, weights: Floats, title: str) -> None:
+def _draw_weights(axes: plots.Axes, weights: Floats, title: str) -> None:
     axes.imshow(weights, cmap="RdBu", vmin=-0.25, vmax=0.25, interpolation="nearest")
     axes.set(title=title, xticks=[], yticks=[])
 
 
-def _draw_graph(axes: Axes, trial: Trial) -> None:
+def _draw_graph(axes: plots.Axes, trial: Trial) -> None:
     """Draws the largest connected component of the graph, pixels coloured by their true position."""
     if not len(trial.graph):
         axes.set(title="no edge above the threshold", xticks=[], yticks=[])

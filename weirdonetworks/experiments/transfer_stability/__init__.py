@@ -16,6 +16,7 @@ page, report.html. Features are computed once and saved: with --resume, those of
 
 import dataclasses
 
+from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import literals
 from weirdonetworks.lab.config import StudyConfig, setting
 from weirdonetworks.lab.errors import UsageError
@@ -50,13 +51,7 @@ class TransferStabilityConfig(StudyConfig):
     )
     copies: int = setting(4, "Deformed copies of each training image, beside the image itself.", minimum=0)
     max_turn: float = setting(30, "Largest rotation of a deformation, either way, in degrees.", minimum=0, maximum=180)
-    step: int = setting(
-        10,
-        "Step between the angles at which stability is measured, in degrees.",
-        minimum=1,
-        maximum=180,
-        affects="measuring",
-    )
+    step: int = settings.step(10, "stability is measured")
     examined: int = setting(200, "Test images on which stability is measured.", minimum=1, affects="measuring")
     cnn_size: int = setting(32, "Side of the images of networks from scratch in pixels; 0 leaves them out.", minimum=0)
     cnn_epochs: int = setting(60, "Passes over the training data of networks from scratch.", minimum=1)

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from weirdonetworks.lab import plots
@@ -21,7 +19,7 @@ STYLES = ("-", "--", ":", "-.")
 
 def compared(
     models: Mapping[str, "Stability"], at: npt.ArrayLike | None = None, sweep: str = "transformation"
-) -> Figure:
+) -> plots.Figure:
     """Draws models side by side: accuracy by transformation, and the distribution of variances over inputs.
 
     Args:
@@ -46,7 +44,9 @@ def compared(
     return figure
 
 
-def input_by_input(outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], at: npt.ArrayLike, sweep: str) -> Figure:
+def input_by_input(
+    outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], at: npt.ArrayLike, sweep: str
+) -> plots.Figure:
     """Draws one classifier: error by transformation, probability of the true class of each input, and its variation.
 
     Args:
@@ -86,7 +86,7 @@ def input_by_input(outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], a
     return figure
 
 
-def _draw_accuracy(axes: Axes, models: Mapping[str, "Stability"], places: npt.NDArray[Any] | None) -> None:
+def _draw_accuracy(axes: plots.Axes, models: Mapping[str, "Stability"], places: npt.NDArray[Any] | None) -> None:
     for index, (name, each) in enumerate(models.items()):
         if each.accuracy is None:
             continue
@@ -104,12 +104,12 @@ def _draw_accuracy(axes: Axes, models: Mapping[str, "Stability"], places: npt.ND
         _mark_angles(axes)
 
 
-def _mark_angles(axes: Axes) -> None:
+def _mark_angles(axes: plots.Axes) -> None:
     """Places the ticks of an axis of angles at divisors of a quarter turn."""
     axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 1.5, 3, 4.5, 9, 10]))
 
 
-def _draw_variance(axes: Axes, models: Mapping[str, "Stability"]) -> None:
+def _draw_variance(axes: plots.Axes, models: Mapping[str, "Stability"]) -> None:
     curves = {name: np.sort(np.maximum(each.variance, LEAST)) for name, each in models.items()}
     for index, (name, rising) in enumerate(curves.items()):
         shares = 100 * np.arange(len(rising) + 1) / len(rising)

@@ -19,6 +19,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def words(name: str) -> str:
+    """Writes a name of words joined by underscores as words.
+
+    >>> words("deep_sets")
+    'deep sets'
+    """
+    return name.replace("_", " ")
+
+
 def counted(number: int, thing: str) -> str:
     """Formats a number of things, singular or plural.
 

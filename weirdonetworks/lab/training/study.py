@@ -115,7 +115,7 @@ class Training(Trial):
 
     def trainer(self, execution: str, count: int | None) -> Trainer:
         """Makes the network and its trainer."""
-        network = self._made()
+        network = _made(self.make, self.config)
         if count is None:
             self._network = network
         return self.trainer_of(network, execution, count)
@@ -129,7 +129,7 @@ class Training(Trial):
     def start(self, trainer: Trainer, run: runs.Run) -> Sequence[Hook]:
         """Sets a trainer's network to the initial weights, unless it was made for this training."""
         if trainer.network is not self._network:
-            self._network = self._made()
+            self._network = _made(self.make, self.config)
             if self._network is trainer.network:
                 raise ValueError(f"make of {self.name} must make a new network at each call.")
             # Weights are drawn at the first call, as in a trainer of its own.
@@ -169,10 +169,6 @@ class Training(Trial):
         )
         constants = [tensor.numpy() for tensor in traced.captured_inputs if tensor.dtype != tf.resource]
         return fingerprint(traced), files.digest(constants)
-
-    def _made(self) -> Any:
-        tf.random.set_seed(seeds.derive(self.config.random_seed, "weights")[0])
-        return self.make()
 
 
 class Study(Generic[C]):
@@ -229,6 +225,14 @@ class Study(Generic[C]):
             objective = objectives.classifier(cast("Dataset", data))
         trials = (config or self.config).trials()
         return self.trials([Training(name, make, objective, data.residents, trial, **options) for trial in trials])
+
+    def untrained(self, make: Callable[[], snt.Module]) -> list[Any]:
+        """Makes the network of each trial at its initial weights, as `repeat` does, and trains none.
+
+        Args:
+          make: Makes a network with variables.
+        """
+        return [_made(make, trial) for trial in self.config.trials()]
 
     def trials(self, trainings: Sequence[Training]) -> list[Trained]:
         """Trains networks in run directories of their own, or restores those that were trained before.
@@ -329,13 +333,28 @@ def final(trained: Sequence[Trained], metric: str) -> dict[str, Any]:
     return spread([each.final[metric] for each in trained])
 
 
+def formatted(found: Mapping[str, Any], spec: str) -> str:
+    """Formats a `spread` by a format specification, the deviation in parentheses.
+
+    >>> formatted(spread([30.0, 40.0]), ".1f"), formatted(spread([30.0]), ".1f")
+    ('35.0 (7.1)', '30.0')
+    """
+    deviation = f" ({found['deviation']:{spec}})" if len(found["values"]) > 1 else ""
+    return f"{found['mean']:{spec}}{deviation}"
+
+
 def percent(found: Mapping[str, Any]) -> str:
-    """Formats a `spread` of shares as percentages, the deviation in parentheses.
+    """Formats a `spread` of shares as percentages.
 
     >>> percent(spread([0.97, 0.99]))
     '98.00% (1.41%)'
     """
-    return f"{found['mean']:.2%} ({found['deviation']:.2%})" if len(found["values"]) > 1 else f"{found['mean']:.2%}"
+    return formatted(found, ".2%")
+
+
+def _made(make: Callable[[], snt.Module], config: TrainingConfig) -> Any:
+    tf.random.set_seed(seeds.derive(config.random_seed, "weights")[0])
+    return make()
 
 
 def _copy(source: Any, target: Any) -> None:
