@@ -119,6 +119,7 @@ def without(array: Any, value: Any) -> np.ndarray:
             r"images must be in \[0, 255\], or floats in \[0, 1\], and are in",
         ),
         ({"images": IMAGES / 127.5 - 1, "labels": LABELS}, r"and are in \[-1, 1\]: `\(images - images\.min\(\)\)"),
+        ({"images": IMAGES / 254, "labels": LABELS}, r"in \[0, 1\] or \[0, 255\], and go up to 1.00\d+: `images\.clip"),
         ({"images": without(IMAGES, np.nan), "labels": LABELS}, "images must be finite, and hold NaN"),
         ({"images": without(IMAGES, np.inf), "labels": LABELS}, "images must be finite, and hold NaN"),
         ({"images": IMAGES.astype(str), "labels": LABELS}, "images of type <U3 must be numbers"),

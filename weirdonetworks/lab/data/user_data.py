@@ -88,7 +88,7 @@ def _split(dataset: str) -> tuple[str, str]:
 
 
 def _found(path: str) -> pathlib.Path:
-    where = pathlib.Path(path).expanduser().absolute()
+    where = pathlib.Path(os.path.expanduser(path)).absolute()
     if not where.exists():
         raise UsageError(f"dataset (={path}): there is no such file or folder.")
     if where.is_file() and where.suffix != ".npz":
@@ -305,6 +305,8 @@ def _as_bytes(where: str, images: npt.NDArray[Any], largest: Any) -> npt.NDArray
             f"{where} must be in [0, 255], or floats in [0, 1], and are in [{least:g}, {most:g}]: "
             "`(images - images.min()) / np.ptp(images)` moves them there."
         )
+    if kind == "f" and 1 < largest < 2:  # Neither bytes nor in [0, 1], such as after an interpolation.
+        raise UsageError(f"{where} must be in [0, 1] or [0, 255], and go up to {largest}: `images.clip(0, 1)`.")
     if kind == "b" or (kind == "f" and largest <= 1):
         images = images * 255.0
     converted = images if images.dtype == np.uint8 else np.rint(images).astype(np.uint8)
