@@ -72,7 +72,7 @@ class Edges:
                 self._origins[outputs[0]] = moved
 
     def _contract(self, operation: tf.Operation, known: list[_Origin | None], axes: list[Sequence[Axis]]) -> None:
-        terms, result = _equation(operation, [len(each) for each in axes])
+        terms, result = equation(operation, [len(each) for each in axes])
         weights = [index for index, origin in enumerate(known) if origin is not None]
         if len(weights) == 1 and len(terms) == 2:
             (index,) = weights
@@ -95,16 +95,17 @@ class Edges:
             self.found.append(edge)
 
 
-def _equation(operation: tf.Operation, ranks: Sequence[int]) -> tuple[list[str], str]:
+def equation(operation: tf.Operation, ranks: Sequence[int]) -> tuple[list[str], str]:
     """Writes a contraction as an Einstein sum: letters for the axes of each operand, and for those of the result."""
     if operation.type == "Einsum":
         terms, result = operation.get_attr("equation").decode().replace(" ", "").split("->")
         written = [_spelled(term, rank) for term, rank in zip(terms.split(","), ranks, strict=True)]
         return written, _spelled(result, len(result) - 3 + len(_ELLIPSIS))
-    if operation.type == "Conv2D":
-        return ["nhwc", "xyco"], "npqo"
-    if operation.type == "DepthwiseConv2dNative":
-        return ["nhwc", "xycm"], "npqcm"
+    if "Conv" in operation.type:
+        deep = operation.type != "Conv2D"
+        first = operation.get_attr("data_format").startswith(b"NC")
+        channels = "cm" if deep else "o"
+        return ["nchw" if first else "nhwc", "xyc" + channels[-1]], f"n{channels}pq" if first else f"npq{channels}"
     plain = operation.type == "MatMul"
     turned = [operation.get_attr(name) for name in (("transpose_a", "transpose_b") if plain else ("adj_x", "adj_y"))]
     ends = ["ji" if turned[0] else "ij", "kj" if turned[1] else "jk"]

@@ -306,34 +306,51 @@ def _slice(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
 
 @rule("StridedSlice")
 def _strided_slice(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
-    begins, ends, strides = (np.ravel(constant(operation, index)).tolist() for index in (1, 2, 3))
-    masks = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
-    begin_mask, end_mask, ellipsis, new_axis, shrink = (operation.get_attr(name) for name in masks)
     left, found = list(inputs[0]), []
-    total = len(begins)
-    for place in range(total):
-        bit = 1 << place
-        if ellipsis & bit:
-            taken = sum(1 for later in range(place + 1, total) if not new_axis & (1 << later))
-            while len(left) > taken:
-                found.append(left.pop(0))
-            continue
-        if new_axis & bit:
+    for index in indices(operation):
+        if index is None:
             found.append(Units(1))
             continue
         axis = left.pop(0)
-        if shrink & bit:
+        if isinstance(index, int):
             fix(f"{named(operation)} picks one of them", axis)
-            continue
-        begin = 0 if begin_mask & bit else begins[place]
-        end = axis.size if end_mask & bit else ends[place]
-        begin, end, stride = slice(begin, end, strides[place]).indices(axis.size)
-        if stride == 1:
-            found.append(_part(axis, begin, max(end - begin, 0)))
+        elif index.step == 1:
+            found.append(_part(axis, index.start, max(index.stop - index.start, 0)))
         else:
             fix(f"{named(operation)} takes them in steps", axis)
-            found.append(Units(len(range(begin, end, stride)), f"{named(operation)} takes them in steps"))
-    return [[*found, *left]]
+            size = len(range(index.start, index.stop, index.step))
+            found.append(Units(size, f"{named(operation)} takes them in steps"))
+    return [found]
+
+
+def indices(operation: tf.Operation) -> list[slice | int | None]:
+    """Lists the indices of a strided slice, one for each axis of its input; None for each new axis.
+
+    Raises:
+      ValueError: If they are computed.
+    """
+    begins, ends, strides = (np.ravel(constant(operation, index)).tolist() for index in (1, 2, 3))
+    masks = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
+    begin_mask, end_mask, ellipsis, new_axis, shrink = (operation.get_attr(name) for name in masks)
+    sizes = list(operation.inputs[0].shape)
+    found: list[slice | int | None] = []
+    for place in range(len(begins)):
+        bit = 1 << place
+        if ellipsis & bit:
+            taken = sum(1 for later in range(place + 1, len(begins)) if not new_axis & (1 << later))
+            while len(sizes) > taken:
+                found.append(slice(0, sizes.pop(0), 1))
+        elif new_axis & bit:
+            found.append(None)
+        elif shrink & bit:
+            sizes.pop(0)
+            found.append(begins[place])
+        else:
+            size = sizes.pop(0)
+            begin = None if begin_mask & bit else begins[place]
+            end = None if end_mask & bit else ends[place]
+            found.append(slice(*slice(begin, end, strides[place]).indices(size)))
+    return [*found, *(slice(0, size, 1) for size in sizes)]
 
 
 @rule("GatherV2 ResourceGather")

@@ -141,19 +141,20 @@ class Trace:
         return [np.asarray(known[number]) for number in self.results]
 
 
-def compute(operation: tf.Operation, inputs: list[Any], dtype: tf.DType) -> list[Any]:
-    """Evaluates an operation on other inputs, in the given floating-point type."""
+def compute(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | None) -> list[Any]:
+    """Evaluates an operation on other inputs, in the given floating-point type; None for its own."""
     if operation.type == "Const":
-        return [_cast(tf.get_static_value(operation.outputs[0]), dtype)]
+        value = tf.get_static_value(operation.outputs[0])
+        return [tf.constant(value, operation.outputs[0].dtype) if dtype is None else _cast(value, dtype)]
     if operation.type == "ReadVariableOp":
         return [tf.convert_to_tensor(inputs[0])]
     if operation.type == "ResourceGather":
         return [tf.gather(*inputs)]
-    if operation.type.startswith("FusedBatchNorm"):
+    if operation.type.startswith("FusedBatchNorm") and dtype is not None:
         return _batch_norm(operation, inputs)
     function, arguments, attributes = _raw(operation)
     given: dict[str, Any] = {
-        name: dtype if isinstance(value, tf.DType) and value.is_floating else value
+        name: dtype if dtype is not None and isinstance(value, tf.DType) and value.is_floating else value
         for name, value in attributes.items()
     }
     place = 0
@@ -189,7 +190,7 @@ def _raw(operation: tf.Operation) -> tuple[Callable[..., Any], list[tuple[str, i
     )
 
 
-def _batch_norm(operation: tf.Operation, inputs: list[Any]) -> list[Any]:
+def _batch_norm(operation: tf.Operation, inputs: Sequence[Any]) -> list[Any]:
     """Evaluates batch norm in any type; TensorFlow's fused operation supports single precision only."""
     images, scale, offset, mean, variance = inputs
     shape = [1] * 4

@@ -1,0 +1,153 @@
+"""Which units of a model can be removed with its function unchanged."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from weight_symmetry.compaction_new.dependence import MOVES, Flags, dependent
+from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_layout import collect, spread
+from weirdonetworks.measure.unit_tracing.axes import Axis, Units, units_of
+from weirdonetworks.measure.unit_tracing.edges import CONTRACTIONS, equation
+from weirdonetworks.measure.unit_tracing.trace import Step, compute
+
+Arrays = Sequence[npt.NDArray[Any]]
+
+
+class Removal:
+    """The removable units of a model under given weights.
+
+    A unit can go if nothing that it contributes to a sum over units depends on the inputs: its outgoing weights are
+    zero or lead to removed units alone, or its own value is the same for all inputs. What the constant ones contribute
+    is in `corrections`. Units that are reduced in another way, as by a layer norm, all stay.
+
+    Attributes:
+      graph: The model's units.
+      weights: The values of its variables.
+      kept: For each set of units that loses some, which stay.
+      corrections: For each tensor of the call that lacks contributions of removed units, by number, the sum of these.
+    """
+
+    def __init__(self, graph: UnitGraph, weights: Arrays):
+        """Finds the removable units.
+
+        Args:
+          graph: The model's units; its example inputs must hold at least one example.
+          weights: An array for each variable, cut weights zero.
+        """
+        self.graph = graph
+        self.weights = list(weights)
+        self._known = graph.call.evaluate(self.weights)
+        self._depends = dependent(graph.call, self._known)
+        self._sums = [step for step in graph.call.steps if self._is_sum(step)]
+        free = {space.units for space in graph.free}
+        self._candidates = {units: np.ones(units.size, bool) for units in free - self._reduced()}
+        self.kept = self._fixed_point()
+        self.corrections = self._corrections()
+
+    def _is_sum(self, step: Step) -> bool:
+        return step.operation.type in CONTRACTIONS and len(step.inputs) == 2
+
+    def _reduced(self) -> set[Units]:
+        """Finds the units that are reduced other than by a sum of products, or counted."""
+        axes, found = self.graph.tensor_axes, set()
+        for step in self.graph.call.steps:
+            kind = step.operation.type
+            # Shapes may depend on the number of units: the compacted model is compared with the original.
+            if self._is_sum(step) or kind in MOVES or kind in ("Shape", "Size") or not step.outputs:
+                continue
+            after = {units for number in step.outputs for units in units_of(*axes[number])}
+            before = {units for number in step.inputs for units in units_of(*axes[number])}
+            found |= before - after
+            if kind in ("Softmax", "LogSoftmax"):
+                found |= set(units_of(axes[step.inputs[0]][-1]))
+        return found
+
+    def _fixed_point(self) -> dict[Units, Flags]:
+        """Removes units until none is left that contributes only to removed ones."""
+        removed = {units: np.zeros(units.size, bool) for units in self._candidates}
+        while True:
+            weights = self._without(removed)
+            removable = {units: flags.copy() for units, flags in self._candidates.items()}
+            constants = self.graph.call.evaluate(weights) if any(map(np.any, removed.values())) else self._known
+            for step in self._sums:
+                for units, needed in self._needed(step, constants):
+                    if units in removable:
+                        removable[units] &= ~needed
+            for units, flags in removable.items():
+                if flags.all():  # A layer needs a unit: of none, the first stays.
+                    flags[0] = False
+            if all(np.array_equal(removed[units], removable[units]) for units in removed):
+                return {units: ~flags for units, flags in removed.items() if flags.any()}
+            removed = removable
+
+    def _without(self, removed: Mapping[Units, Flags]) -> list[npt.NDArray[Any]]:
+        """Returns the weights, those into removed units zero."""
+        kept = {units: ~flags for units, flags in removed.items()}
+        weights = [array.copy() for array in self.weights]
+        for edge in self.graph.edges:
+            for place in edge.outputs:
+                if place not in edge.inputs:
+                    along = spread(self.graph.axes[edge.variable][place], kept)
+                    weights[edge.variable][(slice(None),) * place + (~along,)] = 0
+        return weights
+
+    def _needed(self, step: Step, constants: Mapping[int, Any]) -> list[tuple[Units, Flags]]:
+        """Finds the units whose contributions to a sum depend on the inputs."""
+        axes = [self.graph.tensor_axes[number] for number in step.inputs]
+        terms, result = equation(step.operation, [len(each) for each in axes])
+        depends, maybe = [], []
+        for number in step.inputs:
+            flags = self._depends[number]
+            depends.append(flags)
+            # The operand that depends on no input is a weight: as it is without the removed units.
+            values = self._known[number] if flags.any() else constants[number]
+            maybe.append(flags | (np.asarray(values) != 0))
+        found = []
+        for letter in set(terms[0]) & set(terms[1]) - set(result):
+            places = [term.index(letter) for term in terms]
+            one, other = (
+                [
+                    np.asarray(each.any(axis=tuple(i for i in range(each.ndim) if i != place)))
+                    for each, place in zip(both, places, strict=True)
+                ]
+                for both in (depends, maybe)
+            )
+            if one[0].shape != one[1].shape:  # The channels of a group.
+                size = max(each.size for each in (*one, *other))
+                one, other = ([np.resize(each, size) for each in both] for both in (one, other))
+            needed = (one[0] & other[1]) | (other[0] & one[1])
+            longest = max((axes[i][places[i]] for i in (0, 1)), key=lambda axis: axis.size)
+            found += collect(longest, needed)
+        return found
+
+    def _corrections(self) -> dict[int, npt.NDArray[np.float64]]:
+        found = {}
+        for step in self._sums:
+            axes = [self.graph.tensor_axes[number] for number in step.inputs]
+            terms, result = equation(step.operation, [len(each) for each in axes])
+            operands = [np.asarray(self._known[number]) for number in step.inputs]
+            gone = np.zeros([1] * operands[0].ndim, bool)
+            for letter in set(terms[0]) & set(terms[1]) - set(result):
+                place = terms[0].index(letter)
+                shape = [-1 if axis == place else 1 for axis in range(operands[0].ndim)]
+                gone = gone | ~spread(axes[0][place], self.kept).reshape(shape)
+            if gone.any():
+                # Of units without dependence on the inputs these are the same for all examples.
+                removed = [tf.constant(np.where(gone, operands[0], 0)), tf.constant(operands[1])]
+                found[step.outputs[0]] = np.asarray(compute(step.operation, removed, tf.float64)[0])
+        return {number: sums for number, sums in found.items() if self._of_kept(number, sums).any()}
+
+    def _of_kept(self, number: int, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return restricted(values, self.graph.tensor_axes[number], self.kept)
+
+
+def restricted(array: npt.NDArray[Any], axes: Sequence[Axis], kept: Mapping[Units, Flags]) -> npt.NDArray[Any]:
+    """Restricts an array to the kept units along its axes."""
+    for place, axis in enumerate(axes):
+        if any(units in kept for units in units_of(axis)):
+            array = np.compress(spread(axis, kept), array, axis=place)
+    return array
