@@ -35,7 +35,7 @@ class UnitGraph(UnitLayout):
         self.call = call
         self.variables = call.variables
         axes, edges, self.tensor_axes = call.follow()
-        super().__init__([variable.name.partition(":")[0] for variable in call.variables], axes, edges)
+        super().__init__(_distinct([variable.name.partition(":")[0] for variable in call.variables]), axes, edges)
 
     @classmethod
     def trace(cls, model: Callable[..., Any], *example_inputs: Any, **options: Any) -> "UnitGraph":
@@ -94,3 +94,12 @@ class UnitGraph(UnitLayout):
         pairs = [(a, b) for a, b in zip(before, after, strict=True) if a.dtype.kind == "f"]
         size = max((float(np.abs(a).max(initial=0)) for a, _ in pairs), default=0.0)
         return max((float(np.abs(a - b).max(initial=0)) for a, b in pairs), default=0.0) / (size or 1.0)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Numbers names that occur again, as of two layers of one name."""
+    found: list[str] = []
+    for index, name in enumerate(names):
+        count = names[:index].count(name)
+        found.append(f"{name} ({count + 1})" if count else name)
+    return found

@@ -306,7 +306,8 @@ def _slice(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
 
 @rule("StridedSlice")
 def _strided_slice(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
-    left, found = list(inputs[0]), []
+    left = list(inputs[0])
+    found: Axes = []
     for index in indices(operation):
         if index is None:
             found.append(Units(1))

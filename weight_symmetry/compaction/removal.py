@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weight_symmetry.compaction_new.dependence import MOVES, Flags, dependent
+from weight_symmetry.compaction.dependence import MOVES, Flags, dependent
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import collect, spread
 from weirdonetworks.measure.unit_tracing.axes import Axis, Units, units_of
@@ -27,6 +27,8 @@ class Removal:
     Attributes:
       graph: The model's units.
       weights: The values of its variables.
+      sums: The operations that sum over units.
+      remaining: The weights without those of removed units.
       kept: For each set of units that loses some, which stay.
       corrections: For each tensor of the call that lacks contributions of removed units, by number, the sum of these.
     """
@@ -42,11 +44,26 @@ class Removal:
         self.weights = list(weights)
         self._known = graph.call.evaluate(self.weights)
         self._depends = dependent(graph.call, self._known)
-        self._sums = [step for step in graph.call.steps if self._is_sum(step)]
+        self.sums = [step for step in graph.call.steps if self._is_sum(step)]
         free = {space.units for space in graph.free}
         self._candidates = {units: np.ones(units.size, bool) for units in free - self._reduced()}
-        self.kept = self._fixed_point()
-        self.corrections = self._corrections()
+        removed = self._fixed_point()
+        corrections = self._corrections({units: ~flags for units, flags in removed.items()})
+        self.remaining = self._without(removed, reading=True)
+        # Layers need a unit: of none, the first stays, its weights zero.
+        self.kept = {units: ~flags | (flags.all() & (np.arange(units.size) == 0)) for units, flags in removed.items()}
+        axes = graph.tensor_axes
+        self.corrections = {
+            number: sums for number, sums in corrections.items() if restricted(sums, axes[number], self.kept).any()
+        }
+
+    def flags(self, units: Units) -> Flags:
+        """Tells which of some units stay."""
+        return self.kept.get(units, np.ones(units.size, bool))
+
+    def size(self, axis: Axis) -> int:
+        """Counts the entries along an axis whose units stay."""
+        return int(spread(axis, self.kept).sum())
 
     def _is_sum(self, step: Step) -> bool:
         return step.operation.type in CONTRACTIONS and len(step.inputs) == 2
@@ -73,26 +90,22 @@ class Removal:
             weights = self._without(removed)
             removable = {units: flags.copy() for units, flags in self._candidates.items()}
             constants = self.graph.call.evaluate(weights) if any(map(np.any, removed.values())) else self._known
-            for step in self._sums:
+            for step in self.sums:
                 for units, needed in self._needed(step, constants):
                     if units in removable:
                         removable[units] &= ~needed
-            for units, flags in removable.items():
-                if flags.all():  # A layer needs a unit: of none, the first stays.
-                    flags[0] = False
             if all(np.array_equal(removed[units], removable[units]) for units in removed):
-                return {units: ~flags for units, flags in removed.items() if flags.any()}
+                return {units: flags for units, flags in removed.items() if flags.any()}
             removed = removable
 
-    def _without(self, removed: Mapping[Units, Flags]) -> list[npt.NDArray[Any]]:
-        """Returns the weights, those into removed units zero."""
+    def _without(self, removed: Mapping[Units, Flags], reading: bool = False) -> list[npt.NDArray[Any]]:
+        """Returns the weights, those into removed units zero, and with `reading` those from them."""
         kept = {units: ~flags for units, flags in removed.items()}
         weights = [array.copy() for array in self.weights]
         for edge in self.graph.edges:
-            for place in edge.outputs:
-                if place not in edge.inputs:
-                    along = spread(self.graph.axes[edge.variable][place], kept)
-                    weights[edge.variable][(slice(None),) * place + (~along,)] = 0
+            for place in {*edge.outputs, *edge.inputs} if reading else set(edge.outputs) - set(edge.inputs):
+                along = spread(self.graph.axes[edge.variable][place], kept)
+                weights[edge.variable][(slice(None),) * place + (~along,)] = 0
         return weights
 
     def _needed(self, step: Step, constants: Mapping[int, Any]) -> list[tuple[Units, Flags]]:
@@ -124,9 +137,9 @@ class Removal:
             found += collect(longest, needed)
         return found
 
-    def _corrections(self) -> dict[int, npt.NDArray[np.float64]]:
+    def _corrections(self, kept: Mapping[Units, Flags]) -> dict[int, npt.NDArray[np.float64]]:
         found = {}
-        for step in self._sums:
+        for step in self.sums:
             axes = [self.graph.tensor_axes[number] for number in step.inputs]
             terms, result = equation(step.operation, [len(each) for each in axes])
             operands = [np.asarray(self._known[number]) for number in step.inputs]
@@ -134,15 +147,12 @@ class Removal:
             for letter in set(terms[0]) & set(terms[1]) - set(result):
                 place = terms[0].index(letter)
                 shape = [-1 if axis == place else 1 for axis in range(operands[0].ndim)]
-                gone = gone | ~spread(axes[0][place], self.kept).reshape(shape)
+                gone = gone | ~spread(axes[0][place], kept).reshape(shape)
             if gone.any():
                 # Of units without dependence on the inputs these are the same for all examples.
                 removed = [tf.constant(np.where(gone, operands[0], 0)), tf.constant(operands[1])]
                 found[step.outputs[0]] = np.asarray(compute(step.operation, removed, tf.float64)[0])
-        return {number: sums for number, sums in found.items() if self._of_kept(number, sums).any()}
-
-    def _of_kept(self, number: int, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return restricted(values, self.graph.tensor_axes[number], self.kept)
+        return found
 
 
 def restricted(array: npt.NDArray[Any], axes: Sequence[Axis], kept: Mapping[Units, Flags]) -> npt.NDArray[Any]:

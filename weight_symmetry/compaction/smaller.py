@@ -1,17 +1,35 @@
 """The call of a model with some units removed."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weight_symmetry.compaction_new.removal import Removal, restricted
+from weight_symmetry.compaction.dependence import Flags
+from weight_symmetry.compaction.removal import Removal, restricted
 from weirdonetworks.measure.unit_layout import spread
 from weirdonetworks.measure.unit_tracing import rules
 from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, resolved
-from weirdonetworks.measure.unit_tracing.trace import ASSIGNMENTS, Step, compute
+from weirdonetworks.measure.unit_tracing.trace import ASSIGNMENTS, Step, Trace, compute
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Traced:
+    """What a smaller model knows of the call: in an object of its own, in which TensorFlow looks for no variables."""
+
+    call: Trace
+    axes: Mapping[int, Sequence[Axis]]
+    kept: Mapping[Units, Flags]
+    options: dict[str, Any]
+    variables: Mapping[int, int]  # The variable that each tensor holds.
+
+    @property
+    def batch(self) -> Axis:
+        """The examples of a batch."""
+        return resolved(self.axes[self.call.parameters[0]][0])
 
 
 class SmallerModel(tf.Module):
@@ -32,19 +50,16 @@ class SmallerModel(tf.Module):
         """
         super().__init__(name=name)
         graph = removal.graph
-        self._call, self._axes, self._kept, self._options = graph.call, graph.tensor_axes, removal.kept, dict(options)
-        self._batch = resolved(self._axes[self._call.parameters[0]][0])
+        places = {id(variable.handle): index for index, variable in enumerate(graph.variables)}
+        variables = {
+            number: places[id(outside)] for number, outside in graph.call.captured.items() if id(outside) in places
+        }
+        self._traced = _Traced(graph.call, graph.tensor_axes, removal.kept, dict(options), variables)
         self.parameters = [
             tf.Variable(restricted(array, axes, removal.kept), trainable=old.trainable, dtype=old.dtype, name=label)
-            for array, axes, old, label in zip(removal.weights, graph.axes, graph.variables, graph.names, strict=True)
+            for array, axes, old, label in zip(removal.remaining, graph.axes, graph.variables, graph.names, strict=True)
         ]
-        self._numbers = {
-            number: self.parameters[index]
-            for index, variable in enumerate(graph.variables)
-            for number, outside in self._call.captured.items()
-            if outside is variable.handle
-        }
-        dtypes = {step.outputs[0]: step.operation.outputs[0].dtype for step in self._call.steps if step.outputs}
+        dtypes = {step.outputs[0]: step.operation.outputs[0].dtype for step in graph.call.steps if step.outputs}
         self._corrected = list(removal.corrections)
         self.constants = [
             tf.Variable(self._constant(number, removal), trainable=False, dtype=dtypes[number], name="constant")
@@ -62,42 +77,49 @@ class SmallerModel(tf.Module):
         Raises:
           ValueError: If the options are others, or the inputs do not fit.
         """
-        if options and options != self._options:
-            raise ValueError(f"options (={options}) must be those that the model was compacted for, {self._options}.")
-        examples = self._call.inputs
+        if options and options != self._traced.options:
+            raise ValueError(
+                f"options (={options}) must be those that the model was compacted for, {self._traced.options}."
+            )
+        outputs = iter(self._run(*self.converted(inputs)))
+        structure = self._traced.call.structure  # It may hold None beside tensors.
+        return tf.nest.map_structure(lambda leaf: next(outputs) if tf.is_tensor(leaf) else leaf, structure)
+
+    def converted(self, inputs: Sequence[Any]) -> list[tf.Tensor]:
+        """Makes tensors of the arguments of a call, and checks their shapes."""
+        examples = self._traced.call.inputs
         if len(inputs) != len(examples):
-            raise ValueError(f"inputs (={len(inputs)} of them) must be {len(examples)}, as the example inputs.")
-        tensors = [tf.convert_to_tensor(given, each.dtype) for given, each in zip(inputs, examples, strict=True)]
+            raise ValueError(f"inputs ({len(inputs)} given) must be {len(examples)}, as the example inputs.")
+        tensors = [tf.cast(given, each.dtype) for given, each in zip(inputs, examples, strict=True)]
         for given, example in zip(tensors, examples, strict=True):
             if given.shape[1:] != example.shape[1:]:
                 raise ValueError(
                     f"inputs of shape {given.shape} must have the shape {example.shape} but for the batch."
                 )
-        outputs = iter(self._run(*tensors))
-        is_output = lambda leaf: tf.is_tensor(leaf)  # noqa: E731 - beside tensors, a structure may hold None.
-        return tf.nest.map_structure(lambda leaf: next(outputs) if is_output(leaf) else leaf, self._call.structure)
+        return tensors
 
     def _computed(self, *inputs: tf.Tensor) -> list[tf.Tensor]:
         batch = inputs[0].shape[0] if inputs[0].shape[0] is not None else tf.shape(inputs[0])[0]
-        known: dict[int, Any] = dict(zip(self._call.parameters, inputs, strict=True))
-        others = {id(variable.handle): variable for variable in self._call.others}
-        for number, outside in self._call.captured.items():
-            held = self._numbers.get(number, others.get(id(outside)))
+        known: dict[int, Any] = dict(zip(self._traced.call.parameters, inputs, strict=True))
+        others = {id(variable.handle): variable for variable in self._traced.call.others}
+        for number, outside in self._traced.call.captured.items():
+            index = self._traced.variables.get(number)
+            held = others.get(id(outside)) if index is None else self.parameters[index]
             known[number] = self._sized(np.asarray(outside), number, batch) if held is None else held
         constants = dict(zip(self._corrected, self.constants, strict=True))
-        for step in self._call.steps:
+        for step in self._traced.call.steps:
             if step.operation.type in ("NoOp", *ASSIGNMENTS):
                 continue
             results = self._step(step, [known[number] for number in step.inputs], batch)
             if step.outputs and step.outputs[0] in constants:
                 results = [results[0] + constants[step.outputs[0]]]
             known.update(zip(step.outputs, results, strict=True))
-        return [known[number] for number in self._call.results]
+        return [known[number] for number in self._traced.call.results]
 
     def _step(self, step: Step, inputs: list[Any], batch: Any) -> list[Any]:
         """Computes an operation whose arguments may hold numbers of units, which are fewer here."""
         operation, kind = step.operation, step.operation.type
-        after = [self._axes[number] for number in step.outputs]
+        after = [self._traced.axes[number] for number in step.outputs]
         if kind == "Const":
             value = tf.get_static_value(operation.outputs[0])
             return [tf.cast(self._sized(np.asarray(value), step.outputs[0], batch), operation.outputs[0].dtype)]
@@ -123,7 +145,7 @@ class SmallerModel(tf.Module):
             asked: list[slice | int | None] = [slice(begin, end, 1) for begin, end in zip(begins, ends, strict=True)]
         else:
             asked = rules.indices(operation)
-        axes = iter(self._axes[step.inputs[0]])
+        axes = iter(self._traced.axes[step.inputs[0]])
         return [None if index is None else self._slice(index, next(axes)) for index in asked]
 
     def _slice(self, index: slice | int, axis: Axis) -> slice | int:
@@ -131,10 +153,10 @@ class SmallerModel(tf.Module):
             return index
         if index == slice(0, axis.size, 1):
             return slice(None)
-        kept = spread(axis, self._kept)
+        kept = spread(axis, self._traced.kept)
         return slice(int(kept[: index.start].sum()), int(kept[: index.stop].sum()))
 
-    def _shape(self, axes: list[Axis], batch: Any, known: bool = False) -> Any:
+    def _shape(self, axes: Sequence[Axis], batch: Any, known: bool = False) -> Any:
         sizes = [self._size(axis, batch) for axis in axes]
         unknown = [place for place, size in enumerate(sizes) if tf.is_tensor(size)]
         if len(unknown) == 1 and not known:
@@ -144,10 +166,10 @@ class SmallerModel(tf.Module):
     def _size(self, axis: Axis, batch: Any) -> Any:
         """Counts the kept units along an axis; a tensor if the batch's size is one."""
         axis = resolved(axis)
-        if axis is self._batch and axis.size > 1:
+        if axis is self._traced.batch and axis.size > 1:
             return batch
         if isinstance(axis, Units):
-            return int(self._kept[axis].sum()) if axis in self._kept else axis.size
+            return int(self._traced.kept[axis].sum()) if axis in self._traced.kept else axis.size
         sizes = [self._size(part, batch) for part in axis.parts]
         total = sizes[0]
         for size in sizes[1:]:
@@ -156,20 +178,20 @@ class SmallerModel(tf.Module):
 
     def _sized(self, array: npt.NDArray[Any], number: int, batch: Any) -> tf.Tensor:
         """Restricts a constant to the kept units; one slice for each example where it holds the examples' batch."""
-        axes = self._axes[number]
-        array = restricted(array, axes, self._kept)
+        axes = self._traced.axes[number]
+        array = restricted(array, axes, self._traced.kept)
         tensor = tf.constant(array)
         for place, axis in enumerate(axes):
-            if resolved(axis) is self._batch and axis.size > 1:
+            if resolved(axis) is self._traced.batch and axis.size > 1:
                 tensor = tf.repeat(tf.gather(tensor, [0], axis=place), batch, axis=place)
         return tensor
 
     def _constant(self, number: int, removal: Removal) -> npt.NDArray[Any]:
         """Shrinks the axes along which a correction is the same, the batch among them, to one."""
-        axes = self._axes[number]
-        array = restricted(removal.corrections[number], axes, self._kept)
+        axes = self._traced.axes[number]
+        array = restricted(removal.corrections[number], axes, self._traced.kept)
         for place, axis in enumerate(axes):
             first = np.take(array, [0], axis=place)
-            if resolved(axis) is self._batch or np.array_equal(np.broadcast_to(first, array.shape), array):
+            if resolved(axis) is self._traced.batch or np.array_equal(np.broadcast_to(first, array.shape), array):
                 array = first
         return array

@@ -16,13 +16,9 @@ Flags = npt.NDArray[np.bool_]
 ELEMENTWISE = frozenset((rules.FUNCTIONS + " " + rules.BINARY).split()) | {"Select", "SelectV2", "ClipByValue", "AddN"}
 POOLINGS = frozenset(["MaxPool", "AvgPool", "MaxPool3D", "AvgPool3D"])
 NORMS = frozenset(["FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"])
-# Operations that move elements to other places, and which of their inputs they move; those not listed move the first.
-MOVES = {
-    name: (0,)
-    for name in (
-        rules.SAME + " Reshape Squeeze ExpandDims Transpose Slice StridedSlice Tile BroadcastTo Unpack"
-    ).split()
-} | {"Split": (1,), "SplitV": (0,), "Pad": (0,), "MirrorPad": (0,), "PadV2": (0, 2), "GatherV2": (0,)}
+# Operations that move elements to other places, and which of their inputs they move.
+_FIRST = rules.SAME + " Reshape Squeeze ExpandDims Transpose Slice StridedSlice Tile BroadcastTo Unpack Pad MirrorPad"
+MOVES = dict.fromkeys(_FIRST.split(), (0,)) | {"Split": (1,), "SplitV": (0,), "PadV2": (0, 2), "GatherV2": (0,)}
 
 
 def dependent(call: Trace, known: Mapping[int, Any]) -> dict[int, Flags]:
@@ -64,7 +60,7 @@ def _followed(step: Step, flags: list[Flags], values: list[Any], shapes: Sequenc
         if kind in ("Cast", "ReadVariableOp"):
             return flags[:1]
         return [np.asarray(each) > 0 for each in compute(operation, arguments, tf.float64)]
-    if kind in CONTRACTIONS and len(flags) == 2 or kind == "Mul":
+    if (kind in CONTRACTIONS and len(flags) == 2) or kind == "Mul":
         return [_bilinear(operation, flags, values)]
     if kind in ELEMENTWISE:
         return [np.broadcast_to(np.logical_or.reduce(np.broadcast_arrays(*flags)), shape) for shape in shapes]

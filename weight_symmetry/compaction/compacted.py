@@ -1,0 +1,195 @@
+"""Compaction: a smaller model without the units that pruning has made superfluous."""
+
+import dataclasses
+import functools
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from weight_symmetry.compaction.removal import Removal, restricted
+from weight_symmetry.compaction.smaller import SmallerModel
+from weight_symmetry.masks.aligned import Given, aligned
+from weight_symmetry.masks.generators import Mask
+from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.lab.records.tables import table
+from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_tracing.edges import equation
+
+Number = TypeVar("Number", int, float)
+
+AGREEMENT = 1e-3  # Far above rounding in float32, relative to the largest output: a larger difference is an error.
+
+
+class Change(NamedTuple, Generic[Number]):
+    """A quantity before and after compaction."""
+
+    before: Number
+    after: Number
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Compacted:
+    """A compacted model beside the original, with the parameters and operations that it saves.
+
+    Attributes:
+      original: The given model's call.
+      model: The compacted model.
+      kept: For each set of interchangeable units, by its name in the unit graph, the units that remain, in order.
+      masks: The masks of the compacted model's weights, by name, where masks were given.
+      parameters: The number of trainable parameters, cut ones included.
+      flops: Multiply-accumulate operations per example, cut weights counted like others, kernels at every position.
+    """
+
+    original: Callable[..., Any]
+    model: SmallerModel
+    kept: dict[str, Ints]
+    masks: dict[str, Mask]
+    parameters: Change[int]
+    flops: Change[int]
+    sizes: dict[str, int] = dataclasses.field(repr=False)
+
+    def measure_speed(self, *inputs: npt.ArrayLike, calls: int = 30, jit_compile: bool = False) -> Change[float]:
+        """Measures the median time of compiled calls of the two models, called alternately.
+
+        Args:
+          *inputs: The arguments of a call.
+          calls: The number of timed calls of each model, after one that traces it.
+          jit_compile: Whether to compile with XLA.
+
+        Returns:
+          Milliseconds per call.
+
+        Raises:
+          ValueError: If `calls` is less than 1.
+        """
+        if calls < 1:
+            raise ValueError(f"calls (={calls}) must be at least 1.")
+        compiled = [tf.function(each, jit_compile=jit_compile) for each in (self.original, self.model)]
+        tensors = self.model.converted(inputs)
+        times: list[list[float]] = [[], []]
+        for call in range(calls + 1):
+            for function, own in zip(compiled, times, strict=True):
+                start = time.perf_counter()
+                for output in tf.nest.flatten(function(*tensors)):
+                    output.numpy()
+                if call:
+                    own.append(1e3 * (time.perf_counter() - start))
+        return Change(statistics.median(times[0]), statistics.median(times[1]))
+
+    def __str__(self) -> str:
+        rows = [[name, str(self.sizes[name]), str(len(units))] for name, units in self.kept.items()]
+        rows += [["parameters", *(f"{number:,}" for number in self.parameters)]]
+        rows += [["multiplications per example", *(f"{number:,}" for number in self.flops)]]
+        return table(["units", "before", "after"], rows)
+
+
+def compact(model: Callable[..., Any], masks: Given = None, *example_inputs: Any, **options: Any) -> Compacted:
+    """Removes units from any model that can be traced, giving a smaller one with equal outputs.
+
+    A hidden unit (neuron, channel, head) is removed if its outgoing weights are all cut, or lead to removed units only,
+    or if its value is the same for all inputs, as of a unit whose incoming weights are all cut. What constant units
+    contribute to each sum that reads them is added there, at the borders of padded images too. Each set of units keeps
+    at least one. Units that a layer norm averages, and others that are combined otherwise than by weights, all stay.
+
+    The compacted model is the traced call, with the options that it was traced with (so give `is_training=False`),
+    for inputs of any batch size. Its variables are new; the given model is left unchanged.
+
+    >>> import sonnet as snt
+    >>> model = snt.nets.MLP([4, 3, 2])
+    >>> images = tf.ones([5, 6])
+    >>> _ = model(images)
+    >>> masks = [np.ones((6, 4)), np.ones((4, 3)), np.ones((3, 2))]
+    >>> masks[1][2] = 0  # Nothing reads unit 2 of the first layer,
+    >>> masks[1][:, 1] = 0  # and unit 1 of the second reads nothing.
+    >>> compacted = compact(model, masks, images)
+    >>> [units.tolist() for units in compacted.kept.values()], compacted.parameters
+    ([[0, 1, 3], [0, 2]], Change(before=51, after=35))
+    >>> compacted.model(images).shape.as_list()
+    [5, 2]
+
+    Args:
+      model: A Sonnet or Keras model, or a function that reads variables.
+      masks: The masks of its weights: `Masks`, arrays by the variables' names, or a list of arrays for the weights in
+        the order in which they are first used; by default all weights that are exactly zero are cut.
+      *example_inputs: Arguments of the call, with the batch first.
+      **options: Keyword arguments of the call.
+
+    Raises:
+      TypeError: If the model cannot be called.
+      ValueError: If no example is given, the masks do not fit, the model cannot be traced, or it depends on its number
+        of units in a way that the trace does not show.
+    """
+    if not example_inputs:
+        raise ValueError("example_inputs must hold the arguments of a call, such as a batch of images.")
+    # Two examples or more, so that the trace tells the batch from axes of size one.
+    examples = [_several(each) for each in example_inputs]
+    graph = UnitGraph.trace(model, *examples, **options)
+    given = aligned(masks, graph)
+    values = [variable.numpy() for variable in graph.variables]
+    weights = [value if mask is None else value * mask for value, mask in zip(values, given, strict=True)]
+    removal = Removal(graph, weights)
+    small = SmallerModel(removal, options)
+    _check(removal, small, examples, options)
+    kept = {space.name: np.flatnonzero(removal.flags(space.units)) for space in graph.free}
+    return Compacted(
+        original=functools.partial(model, **options),
+        model=small,
+        kept=kept,
+        masks={
+            name: restricted(mask, axes, removal.kept)
+            for name, mask, axes in zip(graph.names, given, graph.axes, strict=True)
+            if mask is not None
+        },
+        parameters=Change(
+            *(
+                sum(math.prod(each.shape) for each in both if each.trainable)
+                for both in (graph.variables, small.parameters)
+            )
+        ),
+        flops=Change(_flops(removal, whole=True), _flops(removal, whole=False)),
+        sizes={space.name: space.size for space in graph.free},
+    )
+
+
+def _several(example: Any) -> tf.Tensor:
+    tensor = tf.convert_to_tensor(example)
+    if not tensor.shape.rank or not tensor.shape[0]:
+        raise ValueError(f"example_inputs: an input of shape {tensor.shape} must hold a batch of examples.")
+    return tf.repeat(tensor, 2, axis=0) if tensor.shape[0] == 1 else tensor
+
+
+def _check(removal: Removal, small: SmallerModel, examples: Sequence[tf.Tensor], options: Mapping[str, Any]) -> None:
+    before = removal.graph.call.outputs(removal.weights)
+    after = [np.asarray(each) for each in tf.nest.flatten(small(*examples, **options)) if tf.is_tensor(each)]
+    for one, other in zip(before, after, strict=True):
+        size = float(np.abs(one).max(initial=0))
+        if one.shape != other.shape or not np.allclose(one, other, rtol=0, atol=AGREEMENT * (size or 1.0)):
+            raise ValueError(
+                "model must not compute with its number of units, as in a scale by the square root of a shape: the "
+                "compacted model computes something else."
+            )
+
+
+def _flops(removal: Removal, whole: bool) -> int:
+    """Counts the multiplications of all sums of products for one example."""
+    axes = removal.graph.tensor_axes
+    total = 0
+    for step in removal.sums:
+        operands = [axes[number] for number in step.inputs]
+        terms, result = equation(step.operation, [len(each) for each in operands])
+        if "Conv" in step.operation.type:  # The filter at each place of the result, its channels apart.
+            places = [axis for axis, letter in zip(axes[step.outputs[0]], result, strict=False) if letter in "npq"]
+            multiplied = [*operands[1], *places]
+        else:
+            pairs = [
+                each for term, along in zip(terms, operands, strict=True) for each in zip(term, along, strict=True)
+            ]
+            multiplied = list(dict(pairs).values())
+        total += math.prod(axis.size if whole else removal.size(axis) for axis in multiplied)
+    return total // removal.graph.call.inputs[0].shape[0]
