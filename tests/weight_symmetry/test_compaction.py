@@ -229,11 +229,11 @@ def test_bad_input_is_refused() -> None:
         compact(model, masks)
     with pytest.raises(ValueError, match=r"shape \(0, 4\) must hold a batch"):
         compact(model, masks, tf.ones([0, 4]))
-    with pytest.raises(ValueError, match="must have its weight's shape"):
+    with pytest.raises(ValueError, match="must have the variable's shape"):
         compact(model, [mask.T for mask in masks], tf.ones([2, 4]))
-    with pytest.raises(ValueError, match=r"masks \(of length 3\) must hold one for each of mlp/linear_0/w"):
+    with pytest.raises(ValueError, match=r"masks \(of length 3\) must hold one for each of the 4 weights"):
         compact(model, masks[:3], tf.ones([2, 4]))
-    with pytest.raises(ValueError, match="'other' must be one of the variables"):
+    with pytest.raises(ValueError, match="'other' must be the name of one variable"):
         compact(model, {"other": masks[0]}, tf.ones([2, 4]))
     with pytest.raises(TypeError, match="must be a module, a Keras model or a function"):
         compact(3, None, tf.ones([2, 4]))  # type: ignore[arg-type]

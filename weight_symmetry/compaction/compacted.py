@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from weight_symmetry.compaction.removal import Removal, restricted
 from weight_symmetry.compaction.smaller import SmallerModel
-from weight_symmetry.masks.aligned import Given, aligned
-from weight_symmetry.masks.generators import Mask
+from weight_symmetry.masks import Mask
+from weight_symmetry.symmetry.masked_units import Masks, in_layout
 from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.lab.records.tables import table
 from weirdonetworks.measure.unit_graph import UnitGraph
@@ -89,7 +89,7 @@ class Compacted:
         return table(["units", "before", "after"], rows)
 
 
-def compact(model: Callable[..., Any], masks: Given = None, *example_inputs: Any, **options: Any) -> Compacted:
+def compact(model: Callable[..., Any], masks: Masks | None = None, *example_inputs: Any, **options: Any) -> Compacted:
     """Removes units from any model that can be traced, giving a smaller one with equal outputs.
 
     A hidden unit (neuron, channel, head) is removed if its outgoing weights are all cut, or lead to removed units only,
@@ -130,7 +130,7 @@ def compact(model: Callable[..., Any], masks: Given = None, *example_inputs: Any
     # Two examples or more, so that the trace tells the batch from axes of size one.
     examples = [_several(each) for each in example_inputs]
     graph = UnitGraph.trace(model, *examples, **options)
-    given = aligned(masks, graph)
+    given = [None] * len(graph.names) if masks is None else in_layout(masks, graph)
     values = [variable.numpy() for variable in graph.variables]
     weights = [value if mask is None else value * mask for value, mask in zip(values, given, strict=True)]
     removal = Removal(graph, weights)

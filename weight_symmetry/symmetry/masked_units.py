@@ -123,6 +123,21 @@ def read(masks: Masks, layout: UnitLayout | None = None, *, permute_outputs: boo
         )
     if permute_outputs:
         raise ValueError("permute_outputs (=True) must be left out with a layout, which says what is interchangeable.")
+    found = in_layout(masks, layout)
+    return MaskedUnits(layout, found, {space.name: space.units for space in layout.spaces}, chained=False)
+
+
+def in_layout(masks: Masks, layout: UnitLayout) -> list[Mask | None]:
+    """Returns a mask, or None, for each variable of a layout.
+
+    Args:
+      masks: As for `read`; a list may also hold masks of the weights between units alone, in the layout's order.
+      layout: The layout.
+
+    Raises:
+      TypeError: As `read` does.
+      ValueError: As `read` does.
+    """
     found: list[Mask | None] = [None] * len(layout.names)
     for index, given in _indexed(masks, layout):
         if given is not None:
@@ -133,7 +148,7 @@ def read(masks: Masks, layout: UnitLayout | None = None, *, permute_outputs: boo
                     f"{layout.shapes[index]}."
                 )
             found[index] = mask
-    return MaskedUnits(layout, found, {space.name: space.units for space in layout.spaces}, chained=False)
+    return found
 
 
 def _chain(masks: Masks, permute_outputs: bool) -> MaskedUnits:
@@ -173,12 +188,13 @@ def _indexed(masks: Masks, layout: UnitLayout) -> Iterator[tuple[int, npt.ArrayL
             yield known[id(weight)], mask
     else:
         given = _sequence(masks)
-        if len(given) != len(layout.names):
+        weights = sorted({edge.variable for edge in layout.edges})
+        if len(given) not in (len(weights), len(layout.names)):
             raise ValueError(
-                f"masks (of length {len(given)}) must hold a mask, or None, for each of the {len(layout.names)} "
-                f"variables: {', '.join(layout.names)}."
+                f"masks (of length {len(given)}) must hold one for each of the {len(weights)} weights "
+                f"{', '.join(layout.names[index] for index in weights)}, or one, or None, for each variable."
             )
-        yield from enumerate(given)
+        yield from enumerate(given) if len(given) == len(layout.names) else zip(weights, given, strict=True)
 
 
 def _sequence(masks: Any) -> Sequence[Any]:
