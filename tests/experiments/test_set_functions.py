@@ -39,6 +39,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return folder, run("set_functions", *SHORT, f"--experiment_dir={folder}")
 
 
+@pytest.mark.parametrize("network", ["plain", "relation", "set_transformer"])
+@pytest.mark.parametrize("name", ["median", "points"])
+def test_the_width_is_the_greatest_within_the_budget(name: str, network: str, digits: Dataset) -> None:
+    asked, counts = task(name, digits), []
+    width = set_functions._widest(network, asked, budget=3000)
+    for each in (width, width + 1):
+        made = set_networks.make(network, each, asked)
+        made(tf.constant(asked.test.images))
+        counts.append(sum(variable.shape.num_elements() for variable in made.trainable_variables))
+    assert counts[0] <= 3000 < counts[1]
+
+
 def task(name: str, digits: Dataset) -> set_tasks.Task:
     return set_tasks.make(name, digits, sets=20, items=4, points=30, seed=0)
 

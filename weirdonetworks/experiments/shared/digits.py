@@ -85,7 +85,7 @@ def fitting_width(of_width: Callable[[int], Callable[[], Any]], shape: Sequence[
 
     def parameters(width: int) -> int:
         network = of_width(width)()
-        network(tf.zeros([1, *shape]))
+        network(tf.ones([1, *shape]))  # Of sets, all items are present.
         return count_parameters(network)
 
     return widest(parameters, budget)
