@@ -115,6 +115,7 @@ def test_it_compares_and_classifies(done: Done) -> None:
     assert (only(folder) / "comparative.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_finished_study_trains_nothing(done: Done) -> None:
     folder, _ = done
     assert "k nearest" in shown_again("comparative", folder, *SHORT)

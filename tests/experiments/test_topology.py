@@ -61,6 +61,7 @@ def only(folder: pathlib.Path) -> pathlib.Path:
     return directory
 
 
+@pytest.mark.slow
 def test_it_finds_neighbours_among_shuffled_pixels(done: Done) -> None:
     folder, process = done
     assert (process.returncode, process.stderr) == (0, "")
@@ -86,6 +87,7 @@ def test_it_finds_neighbours_among_shuffled_pixels(done: Done) -> None:
     assert json.loads((folder / "summary.json").read_text())[only(folder).name]["pixels"] == found["pixels"]
 
 
+@pytest.mark.slow
 def test_a_finished_study_trains_nothing(done: Done) -> None:
     folder, _ = done
     assert "closed_form" in shown_again("topology", folder, *SHORT, "--regulariser=ridge")
