@@ -16,6 +16,18 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 
+@pytest.hookimpl(tryfirst=True)  # Before pytest leaves out what is not asked for.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks all cases of an exhaustive test but the first as slow."""
+    begun = set()
+    for item in items:
+        if item.get_closest_marker("exhaustive") is not None:
+            function = item.nodeid.partition("[")[0]
+            if function in begun:
+                item.add_marker(pytest.mark.slow)
+            begun.add(function)
+
+
 def pytest_collection_finish() -> None:
     """Splits the processor in two for the tests of distribution, before any test can have used TensorFlow.
 

@@ -236,6 +236,7 @@ def test_everything_drawn_is_within_the_axes(frame: pd.DataFrame) -> None:
                     assert limits[0] <= values.min() <= values.max() <= limits[1]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("scale", scales.SCALES)
 @pytest.mark.parametrize("values", [[0.5], [0.0], [0.1, 0.9999], [0.0, 1.0], [0.3, np.nan, 900.0], [-1.0, 2.0], []])
 def test_every_scale_takes_every_value(scale: str, values: list[float], tmp_path: pathlib.Path) -> None:

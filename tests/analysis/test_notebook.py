@@ -20,6 +20,7 @@ def test_it_is_committed_without_outputs() -> None:
     assert 'if "google.colab" in sys.modules:\n    %pip install --quiet "weirdonetworks[analysis]"' in code[0].source
 
 
+@pytest.mark.slow
 def test_it_draws_every_figure(
     experiment: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,7 @@ def test_texts_are_escaped(rendered: str) -> None:
     assert html.escape("<b>left</b>") in text
 
 
+@pytest.mark.slow
 def test_equal_runs_give_equal_pages(frame: pd.DataFrame, tmp_path: pathlib.Path) -> None:
     few = frame.iloc[:4]
     for name in ("a", "b"):

@@ -46,6 +46,7 @@ def test_bad_shape_is_refused(entry: registry.Network, shape: Shape) -> None:
         trace(entry, shape)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", OF_ONE_TYPE, ids=registry.name)
 def test_another_type_than_at_the_first_call_is_refused(entry: registry.Network) -> None:
     module = entry.build()
@@ -53,6 +54,7 @@ def test_another_type_than_at_the_first_call_is_refused(entry: registry.Network)
         entry.call(module, tf.cast(entry.inputs(), tf.float64))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("entry", "axis"), FREE, ids=[f"{entry.name}-{axis}" for entry, axis in FREE])
 def test_free_axis_may_be_unknown(entry: registry.Network, axis: int) -> None:
     shape = trace(entry, with_unknown(entry.shape, axis))

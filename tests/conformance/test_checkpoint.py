@@ -40,6 +40,7 @@ def check(entry: registry.Network, folder: pathlib.Path) -> None:
     assert same_before == (not source.variables)  # What is restored makes a difference.
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
 def test_network_comes_back(entry: registry.Network, tmp_path: pathlib.Path) -> None:
     check(entry, tmp_path)

@@ -45,7 +45,7 @@ def replicated_gradients(entry: registry.Network, strategy: tf.distribute.Strate
     return module, inputs, tf.concat(outputs.values, axis=0), gradients
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
 def test_replicated_network_equals_one(entry: registry.Network, replicator: snt.distribute.Replicator) -> None:
     module, inputs, outputs, gradients = replicated_gradients(entry, replicator)

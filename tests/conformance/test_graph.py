@@ -25,6 +25,7 @@ def test_network_makes_its_variables_and_runs_in_a_function(entry: registry.Netw
     check(entry)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", [entry for entry in registry.NETWORKS if entry.float64], ids=registry.name)
 def test_network_computes_in_float64(entry: registry.Network) -> None:
     module, inputs = entry.construct(), tf.cast(entry.inputs(), tf.float64)

@@ -58,6 +58,7 @@ def error(entry: registry.Network, outputs: tf.Tensor, module: Any, dtype: tf.DT
     return float(largest / ml_dtypes.finfo(dtype.as_numpy_dtype).eps)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("entry", "dtype"), EVERY, ids=name)
 def test_a_module_built_in_a_type_is_right_in_it_or_refuses_it(entry: registry.Network, dtype: tf.DType) -> None:
     module = entry.construct()
@@ -76,6 +77,7 @@ def test_a_module_built_in_a_type_is_right_in_it_or_refuses_it(entry: registry.N
         assert error(entry, outputs, module, compare_in) < DIGITS[compare_in]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("entry", "dtype"), MIXED, ids=name)
 def test_float32_weights_compute_in_half_precision(entry: registry.Network, dtype: tf.DType) -> None:
     module = entry.build()
@@ -93,6 +95,7 @@ def test_float32_weights_compute_in_half_precision(entry: registry.Network, dtyp
     assert entry.call(module, entry.inputs()).dtype == tf.float32  # Nothing stays cast.
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", [entry for entry in ENTRIES if issubclass(entry.module, BaseModule)], ids=name)
 def test_sonnets_mixed_precision_is_obeyed(entry: registry.Network, monkeypatch: pytest.MonkeyPatch) -> None:
     module = entry.build()
@@ -115,6 +118,7 @@ def floating(module: Any) -> list[tf.Variable]:
     return [each for each in tf.Module.variables.fget(module) if each.dtype.is_floating]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("dtype", HALVES, ids=name)
 @pytest.mark.parametrize("pool", pooling.POOLINGS)
 def test_poolings_of_many_items_add_up_in_float32(pool: str, dtype: tf.DType) -> None:

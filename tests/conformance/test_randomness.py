@@ -9,6 +9,7 @@ from tests import registry
 RANDOM = [entry for entry in registry.NETWORKS if entry.randomness]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("compile_options", [{}, {"jit_compile": True}], ids=["graph", "xla"])
 @pytest.mark.parametrize("entry", RANDOM, ids=registry.name)
 def test_a_seed_gives_one_result(entry: registry.Network, compile_options: dict[str, bool]) -> None:
@@ -31,6 +32,7 @@ def test_nothing_is_random_outside_training(entry: registry.Network) -> None:
     np.testing.assert_array_equal(first, other)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
 def test_nothing_is_random_without_the_options_for_it(entry: registry.Network) -> None:
     module, inputs = entry.build(), entry.inputs()

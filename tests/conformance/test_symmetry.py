@@ -51,6 +51,7 @@ def test_network_obeys_its_law(entry: registry.Network) -> None:
     check(entry, built(entry))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", SYMMETRIC, ids=registry.name)
 def test_and_no_other(entry: registry.Network) -> None:
     """An equivariant network is not invariant, and an invariant one not so under a cycle of all numbers of an input."""

@@ -30,6 +30,7 @@ def test_network_takes_unknown_batches(entry: registry.Network) -> None:
     check(entry)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", [entry for entry in registry.NETWORKS if entry.takes], ids=registry.name)
 def test_network_takes_unknown_batches_in_training(entry: registry.Network) -> None:
     check(entry, is_training=True)

@@ -46,7 +46,7 @@ def check(entry: registry.Network) -> None:
         assert np.abs(moved - gradient).max() <= 1e-5 * max(largest, np.abs(start).max())
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
 def test_forward_pass_and_gradient_step_compile(entry: registry.Network) -> None:
     check(entry)

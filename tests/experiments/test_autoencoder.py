@@ -46,6 +46,7 @@ def test_a_few_images_are_too_few(tmp_path: pathlib.Path) -> None:
     assert (done.returncode, done.stderr) == (2, "error: examples (=99) must be at least 100.\n")
 
 
+@pytest.mark.slow
 def test_without_scikit_learn_there_is_one_clear_line_and_no_training(tmp_path: pathlib.Path) -> None:
     (tmp_path / "sklearn.py").write_text("raise ImportError('no such thing')\n")
     paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -21,6 +21,7 @@ NAMED = {
 IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMED)
 def test_the_named_networks_give_features_of_small_images(name: str) -> None:
     backbone = backbones.by_name(name, 32, weights="none")

@@ -121,6 +121,7 @@ def test_a_finished_study_trains_nothing(done: Done) -> None:
     assert "k nearest" in shown_again("comparative", folder, *SHORT)
 
 
+@pytest.mark.slow
 def test_more_stored_examples_than_there_are_is_refused(tmp_path: pathlib.Path) -> None:
     refused = run("comparative", "--examples=300", "--stored=1,99", f"--experiment_dir={tmp_path}")
     assert refused.returncode == 2

@@ -71,6 +71,7 @@ def write_photographs(folder: pathlib.Path, count: int) -> dict[bytes, int]:
     return {10 * (index + 1): index % 3 % 2 for index in range(count)}
 
 
+@pytest.mark.slow
 def test_photographs_become_their_middle_squares(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels: dict[int, int] = {}
     monkeypatch.setattr(download, "prepare", lambda name, data_dir: labels.update(write_photographs(data_dir, 10)))

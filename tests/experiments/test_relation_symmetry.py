@@ -75,6 +75,7 @@ def test_it_tells_what_is_built_in_from_what_is_learned(
     assert max(found["label"][name] for name in (*SYMMETRIES, "error/0", "error/30")) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "deep_sets", "relation_of_distances"])
 def test_the_other_networks_start_with_what_is_built_in(kind: str) -> None:
     task, label = relation_symmetry.make_task(SHORT)

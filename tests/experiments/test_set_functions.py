@@ -55,6 +55,7 @@ def task(name: str, digits: Dataset) -> set_tasks.Task:
     return set_tasks.make(name, digits, sets=20, items=4, points=30, seed=0)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("network", set_networks.MAKERS)
 @pytest.mark.parametrize("name", ["median", "points"])
 def test_order_matters_to_the_networks_without_the_law_alone(name: str, network: str, digits: Dataset) -> None:
@@ -75,6 +76,7 @@ def test_order_matters_to_the_networks_without_the_law_alone(name: str, network:
         set(set_networks.MAKERS) - {"plain"} - {name for name in set_networks.MAKERS if name.startswith("symmetrized")}
     ),
 )
+@pytest.mark.exhaustive
 def test_absent_points_count_for_nothing(network: str, digits: Dataset) -> None:
     asked = task("points", digits)
     made = set_networks.make(network, 3, asked)

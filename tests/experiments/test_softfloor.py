@@ -25,6 +25,7 @@ def only(folder: pathlib.Path, pattern: str = "softfloor-*") -> pathlib.Path:
     return directory
 
 
+@pytest.mark.slow
 def test_it_compares_the_ways_to_round(done: Done) -> None:
     folder, process = done
     assert (process.returncode, process.stderr) == (0, "")
@@ -38,12 +39,14 @@ def test_it_compares_the_ways_to_round(done: Done) -> None:
     assert (only(folder) / "softfloor.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_factor_of_each_epoch_is_on_record(done: Done) -> None:
     training = only(only(done[0]), "softfloor_3-*")
     records = [json.loads(line) for line in (training / "metrics.jsonl").read_text().splitlines()]
     assert [record["factor"] for record in records] == pytest.approx([10, 10**-2.5, 1e-6])
 
 
+@pytest.mark.slow
 def test_a_finished_study_trains_nothing(done: Done) -> None:
     folder, _ = done
     assert "Not rounded" in shown_again("softfloor", folder, *SHORT)

@@ -105,6 +105,7 @@ def trained(digits: Dataset, strength: float, execution: str) -> tuple[Callable[
     return logits, [weight.numpy() for weight in network.trainable_variables]
 
 
+@pytest.mark.slow
 def test_training_makes_a_network_more_invariant_the_same_under_xla(digits: Dataset) -> None:
     logits, weights = trained(digits, 1.0, "graph")
     _, compiled = trained(digits, 1.0, "xla")

@@ -74,6 +74,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return Done(tmp_path_factory.mktemp("pets"))
 
 
+@pytest.mark.slow
 def test_a_study_that_was_cut_off_goes_on_where_it_was(done: Done) -> None:
     unchanged = {path for path, before in done.before.items() if path.stat().st_mtime_ns == before}
     features = {path.name for path in unchanged if path.suffix == ".npy"}

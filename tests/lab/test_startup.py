@@ -27,6 +27,7 @@ class Failing(types.ModuleType):
         return types.SimpleNamespace(**dict.fromkeys(lists, lambda *kind: []))
 
 
+@pytest.mark.slow
 def test_a_process_starts_tensorflow_in_silence() -> None:
     code = (
         "from weirdonetworks.lab import startup; startup.import_tensorflow(many_models=True)\n"

@@ -74,6 +74,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return request.param
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("kind", MODELS)
 def test_any_model_is_differentiated_and_its_null_space_is_that_of_the_dense_jacobian(

@@ -118,6 +118,7 @@ MODELS: dict[str, Callable[[pathlib.Path], Any]] = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", MODELS)
 def test_any_model_is_differentiated(kind: str, tmp_path: pathlib.Path) -> None:
     model, images, step = MODELS[kind](tmp_path), draw(5, SIDE, SIDE, 1), 1e-5

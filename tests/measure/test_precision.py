@@ -15,6 +15,7 @@ from weirdonetworks.nets.sets.pooled_sets import DeepSets
 FLOAT64 = [entry for entry in registry.NETWORKS if entry.float64 and entry.dtype.is_floating]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", FLOAT64, ids=registry.name)
 def test_a_network_in_float64_computes_the_same(entry: registry.Network) -> None:
     network = entry.build()

@@ -278,6 +278,7 @@ LAWS: dict[str, tuple[Any, tuple[int, ...], Any, Any, Any]] = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "shape", "action_in", "action_out", "wrong"), LAWS.values(), ids=LAWS)
 def test_laws_between_actions(model: Any, shape: tuple[int, ...], action_in: Any, action_out: Any, wrong: Any) -> None:
     inputs = draw(5, *shape)

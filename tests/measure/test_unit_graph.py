@@ -28,11 +28,13 @@ from weirdonetworks.measure.unit_tracing.axes import (
 PARAMETERS = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
+@pytest.mark.exhaustive
 @PARAMETERS
 def test_the_free_units_are_those_counted_by_hand(case: Case) -> None:
     assert sorted(space.size for space in case.graph().free) == sorted(case.free)
 
 
+@pytest.mark.exhaustive
 @PARAMETERS
 def test_permuted_along_all_axes_the_outputs_stay(case: Case) -> None:
     graph = case.graph()
@@ -43,6 +45,7 @@ def test_permuted_along_all_axes_the_outputs_stay(case: Case) -> None:
     assert graph.difference(before) < 1e-12
 
 
+@pytest.mark.exhaustive
 @PARAMETERS
 def test_with_one_axis_left_out_they_do_not(case: Case) -> None:
     """The control: each axis of each weight that a space has is needed.

@@ -56,6 +56,7 @@ INVARIANT: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("pooling", ["mean", "moments"])
 @pytest.mark.parametrize("name", INVARIANT)
 def test_network_is_invariant(name: str, pooling: str) -> None:
@@ -66,6 +67,7 @@ def test_network_is_invariant(name: str, pooling: str) -> None:
         assert_invariant(mlp(), inputs, action)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["items", "a group", "group maps", "vectors"])
 def test_values_at_the_elements_follow_the_group_from_the_right(name: str) -> None:
     elements, _, shape = INVARIANT[name]
@@ -123,6 +125,7 @@ CHOICES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", CHOICES)
 @pytest.mark.parametrize("dtype", TYPES, ids=lambda dtype: dtype.name)
 def test_what_comes_in_another_type_goes_out_in_it(name: str, dtype: tf.DType) -> None:

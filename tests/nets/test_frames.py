@@ -55,6 +55,7 @@ def worst_error(network: Callable[[tf.Tensor], tf.Tensor], inputs: Floats, actio
     return invariance_error(network, inputs, action, dtype=tf.float64).overall_relative
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("inputs", [draw(6, 4, 4, 2), draw(6, 5, 5, 1), tied_images(), draw(2, 1, 1, 2)], ids=len)
@@ -63,6 +64,7 @@ def test_images_turned_give_the_same(inputs: Floats, group: str, wrapper: str) -
     assert worst_error(network, inputs, ACTIONS[group]) < 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_whole_batch_compiled_gives_the_same(group: str, wrapper: str) -> None:
@@ -91,6 +93,7 @@ def test_a_plain_network_is_not_invariant(group: str) -> None:
     [draw(5, 4, 2), draw(3, 4, 1), np.random.default_rng(0).integers(0, 2, (20, 4, 3)) * 0.1],
     ids=["random", "one feature", "ties"],
 )
+@pytest.mark.exhaustive
 def test_sets_in_another_order_give_the_same(inputs: Floats, wrapper: str) -> None:
     network = WRAPPERS[wrapper](mlp(), SortFrame())
     assert worst_error(network, inputs, items(4)) < 1e-10

@@ -80,6 +80,7 @@ def make(name: str, group: str, **options: object) -> tuple[snt.Module, tuple[in
     return GroupConv2D(2, group=GROUPS[group], **options), (ORDERS[group], 2)  # type: ignore[arg-type]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("group", ORDERS)
 @pytest.mark.parametrize("name", ["lifting", "group"])
 @pytest.mark.parametrize("padding", ["SAME", "VALID", 1, 2])
@@ -174,6 +175,7 @@ def test_elements_multiply_as_turns_do() -> None:
         np.testing.assert_array_equal(moved, turned(marks, element))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", SUBGROUPS)
 def test_every_group_of_symmetries_of_the_square_works(name: str) -> None:
     group = PermutationGroup(SUBGROUPS[name])

@@ -120,6 +120,7 @@ def test_gradients_of_widths_are_those_of_finite_differences(is_training: bool) 
         assert (values[0] - values[1]) / 2e-6 == pytest.approx(gradient[index], rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_a_compiled_gradient_is_the_gradient() -> None:
     inputs, matrices = images(8, 5, 5, 1), _exponential(0.3 * images(8, 1, 3, 3)) * [[1.0], [1.0], [0.0]]
 
@@ -163,6 +164,7 @@ def learned_widths(read: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
     return network.widths.numpy()
 
 
+@pytest.mark.slow
 def test_widths_grow_where_what_is_learned_is_invariant_and_nowhere_else() -> None:
     rows, columns = np.indices((9, 9)) - 4
 

@@ -80,6 +80,7 @@ def images(what: Any, inputs: np.ndarray) -> np.ndarray:
     return np.stack([each.reshape(inputs.shape) for each in moved])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
 @pytest.mark.parametrize("name", CASES)
 def test_orbit_is_what_each_element_makes_of_each_input(name: str, compiled: bool) -> None:
@@ -107,6 +108,7 @@ def test_folded_weights_give_the_outputs_on_the_orbit(name: str) -> None:
     assert_close(outputs.reshape(3, len(orbit), 4), expected.swapaxes(0, 1), 1e-12)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("batch", [None, 1, 2, 100])
 @pytest.mark.parametrize("name", CASES)
 def test_linear_is_the_same_whichever_is_moved(name: str, batch: int | None) -> None:
@@ -152,6 +154,7 @@ def gradients(orbit: Orbit, inputs: tf.Tensor, weights: tf.Tensor, compiled: boo
     "name",
     ["D4 with channels", "transforms with a fill", "signs", "items", "coordinates of several vectors", "group maps"],
 )
+@pytest.mark.exhaustive
 def test_gradients_are_those_of_the_matrices(name: str, batch: int, compiled: bool) -> None:
     what, shape = CASES[name]
     inputs, orbit = draw(batch, *shape), Orbit(what)
@@ -194,6 +197,7 @@ def test_a_large_group_is_sampled_once_or_at_each_call(name: str) -> None:
     assert not np.array_equal(first, second) and not np.array_equal(first, fixed(inputs))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", LARGE)
 def test_samples_are_images_by_elements_and_the_same_under_xla(name: str) -> None:
     inputs, orbit = draw(2, 12), Orbit(LARGE[name], limit=5, samples=50, resample=True)

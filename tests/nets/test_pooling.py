@@ -67,6 +67,7 @@ def draw(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("compiled", [None, False, True], ids=["eager", "graph", "xla"])
 @pytest.mark.parametrize("name", CASES)
 def test_pooling_is_the_formula(name: str, compiled: bool | None) -> None:
@@ -111,6 +112,7 @@ def dropped(formula: Function, values: np.ndarray) -> np.ndarray:
     return np.stack([formula(items[mask]) for items, mask in zip(values, MASK, strict=True)])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"sort"}))
 def test_masked_items_are_as_if_dropped(name: str, compiled: bool) -> None:
@@ -134,6 +136,7 @@ def test_sorted_items_that_are_not_there_are_zeros_at_the_end() -> None:
         assert not pooled[number:].any()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
 @pytest.mark.parametrize("name", CASES)
 def test_gradients_are_those_of_differences_and_none_goes_to_masked_items(name: str, compiled: bool) -> None:
@@ -160,6 +163,7 @@ def test_gradients_are_those_of_differences_and_none_goes_to_masked_items(name: 
     assert not expected[~MASK].any()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", CASES)
 def test_no_item_at_all_gives_zero_and_no_gradient(name: str) -> None:
     function = CASES[name][0]
@@ -185,6 +189,7 @@ def test_items_that_tie_for_the_largest_share_its_gradient() -> None:
     np.testing.assert_array_equal(tape.gradient(largest, values), [[0.5], [0.0], [0.5]])
 
 
+@pytest.mark.slow
 def test_large_numbers_do_not_overflow() -> None:
     values = tf.constant(np.full([2000, 1], 3.0), tf.float32)
     means = pooling.elementary_symmetric(values, order=20, normalised=True).numpy()

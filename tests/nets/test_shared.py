@@ -110,6 +110,7 @@ def draw(*shape: int, seed: int = 0) -> npt.NDArray[np.float64]:
     return np.random.default_rng(seed).normal(size=shape)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "method"), CASES)
 def test_layer_commutes_with_the_group(name: str, method: str) -> None:
     group_in, group_out = GROUPS[name]()
@@ -154,6 +155,7 @@ def test_weights_stand_where_the_algebra_puts_them(name: str) -> None:
     assert_close(layer(tf.constant(inputs)).numpy()[..., 0].T, layer.w.numpy().ravel()[labels], 1e-12)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", GROUPS)
 def test_methods_compute_the_same_outputs_and_gradients(name: str) -> None:
     group_in, group_out = GROUPS[name]()
@@ -179,6 +181,7 @@ def test_methods_compute_the_same_outputs_and_gradients(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "method"), [("C6", "fourier"), ("shifts, channels", "fourier"), ("S4 on pairs and points", "sum")]
 )
+@pytest.mark.slow
 def test_methods_compile_for_batches_of_any_size(name: str, method: str) -> None:
     group_in, group_out = GROUPS[name]()
     inputs = draw(3, group_in.degree, 2)
@@ -387,6 +390,7 @@ def test_initializers_reach_the_variables() -> None:
 @pytest.mark.parametrize(
     ("group", "applied"), [(cyclic_group(1024), "fourier"), (symmetric_group(3000), "sum"), (cyclic_group(4), "dense")]
 )
+@pytest.mark.exhaustive
 def test_every_precision_gives_its_own_type_back(group: PermutationGroup, applied: str, dtype: tf.DType) -> None:
     layer = EquivariantLinear(group)
     inputs = tf.cast(tf.fill([2, group.degree], 30.0), dtype)

@@ -132,6 +132,7 @@ def test_network_is_called_once() -> None:
     assert shapes == [[5 * 24, 4, 2]]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("combine", ["mean", "product"])
 @pytest.mark.parametrize("method", ["exact", "canonical"])
 def test_gradients_compile_with_unknown_batch(method: str, combine: str) -> None:

@@ -92,10 +92,12 @@ NOTHING_LEFT = {(f"SynchronousMLP {name} first", "octahedral") for name in ("mea
 @pytest.mark.parametrize(
     ("name", "group"), [each for each in itertools.product(MODELS, GROUPS) if each not in NOTHING_LEFT | VANISHING]
 )
+@pytest.mark.exhaustive
 def test_network_is_invariant(name: str, group: str) -> None:
     assert relative_error(MODELS[name](GROUPS[group][0]()), group) < 1e-10
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_plain_network_is_not(name: str, group: str) -> None:
@@ -117,6 +119,7 @@ def follows_error(model: Model, name: str, right: bool = True) -> float:
     return equivariance_error(model, inputs, make(), regular(make(), right), dtype=tf.float64).overall_relative
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("group", GROUPS)
 def test_equivariant_output_follows_the_group(group: str) -> None:
     make, _ = GROUPS[group]

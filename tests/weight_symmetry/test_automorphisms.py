@@ -111,6 +111,7 @@ def brute_orbits(model: list[Bools], symmetries: list[Joint]) -> dict[int, list[
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("permute_outputs", [False, True])
 def test_groups_equal_brute_force(permute_outputs: bool) -> None:
     """The group is right on hundreds of small masks, of which many have each of the traits that can go wrong."""

@@ -49,6 +49,7 @@ def batched(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [CONFIG, PruneConfig(**SHORT | {"epochs": 2}, model="MNIST_CNN", filters=(3,))])
 def test_records_are_the_same_in_each_way(config: PruneConfig, batched: pathlib.Path, tmp_path: pathlib.Path) -> None:
     together = batched if config is CONFIG else tmp_path / "together"
@@ -79,6 +80,7 @@ def test_trials_in_one_program_keep_all_that_single_ones_do(batched: pathlib.Pat
         assert ((weight != 0) == (mask > 0)).all() and np.mean(mask == 0) == pytest.approx(0.8, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saved", [1, 4])
 def test_trials_cut_off_in_one_program_end_like_whole_ones(
     saved: int, batched: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
@@ -102,6 +104,7 @@ def test_trials_cut_off_in_one_program_end_like_whole_ones(
     assert lines(tmp_path) == lines(batched)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("diverges_in", [1, 3])
 @pytest.mark.parametrize("backend", ["threads", "batched"])
 def test_a_trial_that_diverges_is_never_finished_and_stops_no_other(

@@ -147,6 +147,7 @@ def test_training_recovers_what_pruning_cost(whole: Run) -> None:
     assert last["test_accuracy"] > pruned["masked_test_accuracy"]
 
 
+@pytest.mark.slow
 def test_a_network_without_weights_guesses_one_class(tmp_path: pathlib.Path, mnist: Dataset) -> None:
     config = dataclasses.replace(CONFIG, epochs=1, pruning_schedule="[(0, 1.0)]")
     (record,) = lines(prune(tmp_path, config).directory)
@@ -164,6 +165,7 @@ def test_a_finished_run_is_left_alone(whole: Run) -> None:
     assert contents(whole.directory.parent) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [2, 3], ids=["before pruning", "after pruning"])
 def test_an_interrupted_run_ends_like_a_whole_one(at: int, whole: Run, tmp_path: pathlib.Path) -> None:
     directory = interrupt(tmp_path, at)
@@ -209,6 +211,7 @@ def test_another_seed_is_another_run(whole: Run, tmp_path: pathlib.Path) -> None
     ],
     ids=["some layers", "one layer in steps", "global", "Momentum"],
 )
+@pytest.mark.exhaustive
 def test_the_flags_say_what_is_cut(options: dict[str, Any], cut: Any, tmp_path: pathlib.Path) -> None:
     run = prune(tmp_path, PruneConfig(**{**SHORT, "epochs": 2, **options}))
     zeros = []
@@ -218,6 +221,7 @@ def test_the_flags_say_what_is_cut(options: dict[str, Any], cut: Any, tmp_path: 
     assert (sum(zeros) if isinstance(cut, int) else zeros) == cut
 
 
+@pytest.mark.slow
 def test_a_dense_run_keeps_everything(tmp_path: pathlib.Path) -> None:
     (run,) = experiment.run(
         "train",
@@ -231,6 +235,7 @@ def test_a_dense_run_keeps_everything(tmp_path: pathlib.Path) -> None:
     assert record["mask/sparsity"] == 0 and "masked_test_accuracy" not in record
 
 
+@pytest.mark.slow
 def test_without_json_the_records_are_the_metrics(tmp_path: pathlib.Path) -> None:
     run = prune(tmp_path, dataclasses.replace(CONFIG, epochs=1), dump_json=False)
     assert run.is_finished and len(lines(run.directory)) == 1
@@ -249,6 +254,7 @@ def test_without_json_the_records_are_the_metrics(tmp_path: pathlib.Path) -> Non
         ({"lr_schedule": "stepped", "lr_schedule_steps": "[(3, 1), (2, 1)]"}, "must be a rising list"),
     ],
 )
+@pytest.mark.exhaustive
 def test_an_impossible_run_leaves_no_trace(options: dict[str, Any], message: str, tmp_path: pathlib.Path) -> None:
     with pytest.raises(UsageError, match=message):
         prune(tmp_path / "runs", PruneConfig(**{**SHORT, **options}))

@@ -72,6 +72,7 @@ def test_counts_follow_from_the_activation(name: str) -> None:
     assert (found.norm_sign_flips, found.norm_rescaling_dimension) == (1, 0)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", list(module.ACTIVATIONS))
 @settings(max_examples=10)
 @given(st.sampled_from([0.0, 0.5, 0.8]), st.integers(0, 10**6))
@@ -99,6 +100,7 @@ def test_no_other_activation_may_be_flipped(name: str) -> None:
             assert (error < 1e-12) == (name in kind)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", list(module.ACTIVATIONS))
 @settings(max_examples=10)
 @given(st.sampled_from([0.0, 0.5, 0.8]), st.integers(0, 10**6))
@@ -192,6 +194,7 @@ def outputs(model: models.MaskedModel, kind: str, is_training: bool = False) -> 
     return model(images, is_training=is_training).numpy()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["MNIST_FC", "CIFAR10_CNN"])
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.8])
 def test_models_with_relu_may_be_rescaled(kind: str, sparsity: float) -> None:
@@ -225,6 +228,7 @@ def rescale_incoming(model: models.MaskedModel, factors: Arrays) -> None:
         norm.moving_variance.average.assign((variance + epsilon) * factor**2 - epsilon)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.8])
 def test_batch_norm_frees_the_scale_of_what_enters_whatever_the_activation(sparsity: float, activation: str) -> None:

@@ -117,6 +117,7 @@ def test_tensorflow_stays_out() -> None:
     subprocess.run([sys.executable, "-c", program], cwd=packages.ROOT, check=True)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_dense_models_start_as_they_always_did(kind: str) -> None:
     model = sparse_models.build(kind)
@@ -129,6 +130,7 @@ def test_dense_models_start_as_they_always_did(kind: str) -> None:
         assert not layer.with_bias or not layer.b.numpy().any()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("scheme", initialisation.SCHEMES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_sparse_models_start_by_their_masks(kind: str, scheme: str) -> None:
@@ -146,6 +148,7 @@ def test_an_unknown_scheme_is_refused() -> None:
         sparse_models.build("MNIST_FC").initialise(1, scheme="xavier")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_used_model_is_as_new_and_traced_once(kind: str) -> None:
     """After training, `initialise` leaves nothing behind: every variable is that of a new model."""

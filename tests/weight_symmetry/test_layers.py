@@ -243,6 +243,7 @@ def train(trainer: Trainer, epochs: int = 3, first: int = 0) -> None:
 @pytest.mark.parametrize(
     ("optimizer", "execution"), [*((optimizer, "graph") for optimizer in OPTIMIZERS), ("Adam with decay", "xla")]
 )
+@pytest.mark.slow
 def test_a_cut_weight_never_moves(optimizer: str, execution: str, digits: Dataset) -> None:
     mask = pixel_mask()
     network = Masked(mask)
@@ -255,6 +256,7 @@ def test_a_cut_weight_never_moves(optimizer: str, execution: str, digits: Datase
     assert (np.abs(end - start)[mask & np.asarray(inked)[:, np.newaxis]] > 1e-3).mean() > 0.5
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_weight_masked_only_once_does_move(optimizer: str, digits: Dataset) -> None:
     mask = pixel_mask()
@@ -263,6 +265,7 @@ def test_a_weight_masked_only_once_does_move(optimizer: str, digits: Dataset) ->
     assert (np.abs(network.w.numpy()[~mask]) > 1e-3).mean() > 0.5
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("optimizer", ["Adam", "Momentum"])
 @pytest.mark.parametrize("cleared", [True, False], ids=["slots cleared", "slots kept"])
 def test_a_weight_cut_in_mid_training_stays_if_the_optimizer_forgets_it(
@@ -281,6 +284,7 @@ def test_a_weight_cut_in_mid_training_stays_if_the_optimizer_forgets_it(
     assert stayed == 1 if cleared else stayed < 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("execution", ["graph", "xla"])
 def test_a_new_mask_traces_nothing_again(execution: str, digits: Dataset) -> None:
     network, entered = Masked(np.ones((784, 10), bool)), 0

@@ -249,6 +249,7 @@ def thumbnails(data: Dataset) -> Dataset:
     return Dataset(data.name, shrink(data.train), shrink(data.test), data.classes, data.standardisation)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_training_steps_compile_and_respect_the_masks(name: str, digits: Dataset) -> None:
     data, ends, losses = thumbnails(digits), {}, {}
@@ -271,6 +272,7 @@ def test_training_steps_compile_and_respect_the_masks(name: str, digits: Dataset
         assert np.abs(one - other).max() < 0.01 * np.abs(other).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_initialising_again_forgets_the_training(name: str, digits: Dataset) -> None:
     data = thumbnails(digits)

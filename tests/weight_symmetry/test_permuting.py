@@ -35,6 +35,7 @@ def same(one: models.MaskedModel, other: models.MaskedModel) -> bool:
     return all(np.array_equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_training", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=12)
@@ -54,6 +55,7 @@ def test_outputs_are_the_same(kind: str, is_training: bool, sparsity: float, mas
     assert difference(permuted, model, kind, is_training) < TOLERANCES[dtype] * (30 if is_training else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_units_go_to_their_images(kind: str) -> None:
     """Unit `i` of the given model is unit `s[i]` of the new one, with its weights, bias and batch norm."""
@@ -76,6 +78,7 @@ def test_units_go_to_their_images(kind: str) -> None:
         assert old_norm.moving_mean.value.numpy().any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_permutations_compose_and_invert(kind: str) -> None:
     model = sparse_models.sparse(kind, 0.5, seed=2)
@@ -88,6 +91,7 @@ def test_permutations_compose_and_invert(kind: str) -> None:
     assert same(symmetry.apply({}, model), model)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_leaves_the_connections_behind_is_no_symmetry(kind: str) -> None:
     """The control: units moved without the weights that read them, or without their batch norm, compute another."""
@@ -103,6 +107,7 @@ def test_what_leaves_the_connections_behind_is_no_symmetry(kind: str) -> None:
         assert difference(wrong, model, kind) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_elements_of_the_group_keep_the_masks(kind: str) -> None:
     model = sparse_models.sparse(kind, 0.5, seed=6, mask_type="symmetric", dtype=DTYPES[kind])
@@ -148,6 +153,7 @@ def test_options_are_kept() -> None:
         ({3: [1, 0, 2]}, r"of layer 3\) must leave the outputs in place"),
     ],
 )
+@pytest.mark.exhaustive
 def test_what_permutes_no_hidden_units_is_refused(permutation: dict[int, list[int]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         symmetry.apply(permutation, sparse_models.build("MNIST_FC"))
@@ -165,6 +171,7 @@ def test_models_that_cannot_be_rebuilt_are_refused() -> None:
         symmetry.apply({}, other)
 
 
+@pytest.mark.slow
 def test_tensorflow_stays_out_of_the_symmetry_of_masks() -> None:
     program = (
         "import sys; from weight_symmetry import symmetry; "

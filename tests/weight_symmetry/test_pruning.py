@@ -42,6 +42,7 @@ def wanted(sparsity: float, mask: npt.NDArray[np.bool_]) -> int:
     return max(round(sparsity * mask.size), int((~mask).sum()))
 
 
+@pytest.mark.slow
 @given(layers(), st.data())
 def test_each_layer_loses_exactly_its_share(
     model: tuple[list[np.ndarray], list[npt.NDArray[np.bool_]]], data: st.DataObject
@@ -62,6 +63,7 @@ def test_each_layer_loses_exactly_its_share(
         assert after.ravel().tolist() == cut_in_order(weight.ravel().tolist(), before.ravel().tolist(), count)
 
 
+@pytest.mark.slow
 @given(layers(), st.floats(0, 1), st.data())
 def test_global_scope_ranks_all_its_layers_together(
     model: tuple[list[np.ndarray], list[npt.NDArray[np.bool_]]], sparsity: float, data: st.DataObject
@@ -80,6 +82,7 @@ def test_global_scope_ranks_all_its_layers_together(
         assert after.shape == before.shape
 
 
+@pytest.mark.slow
 @given(layers(), st.lists(st.floats(0, 1), min_size=2, max_size=4).map(sorted), st.sampled_from(["layer", "global"]))
 def test_a_rising_schedule_reaches_each_total(
     model: tuple[list[np.ndarray], list[npt.NDArray[np.bool_]]], rising: list[float], scope: str

@@ -127,6 +127,7 @@ def products(forms: Sequence[Any], total: int, one: Any) -> list[Any]:
     ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", GROUPS)
 def test_bases_are_invariant_independent_and_complete(name: str) -> None:
     group, top, _ = GROUPS[name]
@@ -298,6 +299,7 @@ def polynomials(draw: st.DrawFn, n: int) -> sympy.Expr:
     return sum((c * math.prod(v**e for v, e in zip(x, powers, strict=True)) for c, *powers in terms), sympy.Integer(0))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["S3", "C4", "D4", "tetrahedral", "quaternions", "plane C5"])
 def test_reynolds_is_the_mean_over_the_elements(name: str) -> None:
     group = GROUPS[name][0]

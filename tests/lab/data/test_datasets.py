@@ -46,6 +46,7 @@ def test_the_name_is_read_in_any_case() -> None:
     assert datasets.load("mnist").name == "MNIST"
 
 
+@pytest.mark.slow
 def test_mnist_standardisation_is_that_of_its_training_images(mnist: datasets.Dataset) -> None:
     measured = datasets.Standardisation.of(mnist.train.images)
     assert datasets.MNIST_STANDARDISATION.mean == pytest.approx(measured.mean, rel=1e-12)

@@ -92,6 +92,7 @@ def test_a_stalled_download_is_given_up(start: Start, tmp_path: pathlib.Path, mo
     assert child[0].returncode not in (None, 0)
 
 
+@pytest.mark.slow
 def test_a_slow_download_is_waited_for(start: Start, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "STALL_SECONDS", 1.0)
     (tmp_path / "downloads").mkdir()
@@ -101,6 +102,7 @@ def test_a_slow_download_is_waited_for(start: Start, tmp_path: pathlib.Path, mon
     assert (tmp_path / "downloads" / "part").stat().st_size == 3
 
 
+@pytest.mark.slow
 def test_without_a_network_the_real_download_ends_in_seconds(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ def test_a_copy_is_read_the_same(copied_mnist: pathlib.Path, mnist: datasets.Dat
     np.testing.assert_array_equal(raw.train[1], mnist.train.labels)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz"])
 @pytest.mark.parametrize("damage", ["altered", "truncated", "empty"])
 def test_a_damaged_file_is_named(name: str, damage: str, copied_mnist: pathlib.Path) -> None:

@@ -127,6 +127,7 @@ def test_the_order_of_inputs_and_captures_counts() -> None:
     assert len({of(function, tf.constant(1.0), tf.constant(1.0)) for function in functions}) == len(functions)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
 def test_two_networks_alike_have_one_fingerprint(entry: registry.Network) -> None:
     def step(network: Any, is_training: bool) -> str:

@@ -99,6 +99,7 @@ def state(trainer: Trainer) -> list[npt.NDArray[Any]]:
 
 
 # XLA takes long to compile, and treats every network alike.
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "execution"), [*((kind, "graph") for kind in MODELS), ("MNIST_FC", "xla")])
 def test_copies_train_as_single_networks_do(kind: str, execution: str, few: Dataset) -> None:
     rng = np.random.default_rng(5)
@@ -129,6 +130,7 @@ def test_copies_train_as_single_networks_do(kind: str, execution: str, few: Data
     assert all((a != b).any() for a, b in zip(*ends, strict=True) if a.ndim > 1)
 
 
+@pytest.mark.slow
 def test_momentum_and_its_weight_decay_are_each_copys_own(few: Dataset) -> None:
     orders = np.stack([np.arange(EXAMPLES), np.arange(EXAMPLES)[::-1]])
     copies = make_trainer("MNIST_FC", few, "graph", adam=False, count=2)
@@ -144,6 +146,7 @@ def test_momentum_and_its_weight_decay_are_each_copys_own(few: Dataset) -> None:
             np.testing.assert_allclose(here, there, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_copy_that_diverges_harms_no_other(few: Dataset) -> None:
     copies = make_trainer("MNIST_CNN", few, "graph", count=2)
     for index in range(2):

@@ -173,6 +173,7 @@ def test_batch_figures_go_to_tensorboard(whole: tuple[runs.Run, Trainer, list[in
     assert [event.step for event in events.Tensors("training/test_accuracy")] == [8, 16, 24, 32, 40]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("cut", [1, 3, 4])
 def test_an_interrupted_run_ends_like_a_whole_one(
     cut: int,

@@ -155,6 +155,7 @@ def train_two_epochs(
     return weights(trainer), figures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("execution", ["graph", "xla"])
 def test_the_same_epochs_give_the_same_bytes(execution: str, digits: Dataset) -> None:
     one, other = (train_two_epochs(digits, execution) for _ in range(2))

@@ -60,6 +60,7 @@ def relative_error(network: InvariantMLP | PolynomialMLP, group: Group) -> float
     return invariance_error(network, inputs, group, dtype=tf.float64).overall_relative
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", GROUPS)
 def test_network_is_invariant(name: str) -> None:
     make, degree = GROUPS[name]
@@ -73,6 +74,7 @@ def test_network_on_fundamental_invariants_is_invariant(name: str) -> None:
     assert relative_error(network, make()) < 1e-10
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", GROUPS)
 def test_polynomial_network_is_not(name: str) -> None:
     make, _ = GROUPS[name]
@@ -163,6 +165,7 @@ ACTIONS: list[tuple[Action, tuple[int, ...]]] = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("action", "shape"), ACTIONS, ids=repr)
 def test_networks_are_invariant_under_actions(action: Action, shape: tuple[int, ...]) -> None:
     network = InvariantMLP(action, 2, [16, 3], activation=tf.tanh)

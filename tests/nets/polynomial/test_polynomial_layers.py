@@ -39,6 +39,7 @@ def expanded(inputs: np.ndarray, degree: int, include_lower: bool = True, intera
     return PolynomialFeatures((lowest, degree), interaction_only=interaction_only).fit_transform(inputs)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("include_lower", "interaction_only"), OPTIONS)
 @pytest.mark.parametrize(("n", "degree", "outputs"), SIZES)
 def test_layer_is_the_linear_map_of_all_monomials(
@@ -100,6 +101,7 @@ def check_gradients(layer: PolynomialLinear, n: int) -> None:
         weight.assign(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "degree", "outputs"), [(4, 1, 2), (6, 2, 2), (9, 2, 1), (5, 3, 2), (4, 3, 4), (4, 4, 2)])
 def test_gradient_equals_differences(n: int, degree: int, outputs: int) -> None:
     check_gradients(built(PolynomialLinear(outputs, degree), n), n)
@@ -120,6 +122,7 @@ def test_second_derivatives_are_those_of_the_polynomial() -> None:
     assert_close(hessian, np.array([[12.0, 3.0, -1.0], [3.0, 4.0, 0.0], [-1.0, 0.0, 0.0]]), 1e-12)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("n", "degree", "outputs"), [(200, 2, 10), (30, 3, 4), (16, 4, 4), (30, 3, 200)])
 def test_no_tensor_of_a_training_step_is_as_large_as_the_monomials(n: int, degree: int, outputs: int) -> None:
     batch, layer = 64, PolynomialLinear(outputs, degree)

@@ -54,6 +54,7 @@ def dense(outputs: int, items: int = 0) -> Layer:
     return lambda inputs: tf.reshape(linear(tf.reshape(inputs, [-1, math.prod(inputs.shape[1:])])), shape)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", EQUIVARIANT)
 def test_layer_commutes_with_permutations(name: str, channels: int) -> None:
@@ -71,6 +72,7 @@ def test_layer_commutes_with_permutations_of_items_and_mask(name: str) -> None:
     )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", INVARIANT)
 def test_layer_ignores_permutations(name: str, channels: int) -> None:
@@ -135,6 +137,7 @@ def up_to(degree: int, sizes_of_factors: list[int]) -> int:
     return int(series.sum())
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("degree", [1, 2, 3, 4])
 @pytest.mark.parametrize("items", [1, 2, 3, 4, 5, 6])
 def test_space_of_one_channel_is_as_large_as_its_generating_function_says(items: int, degree: int) -> None:
@@ -150,6 +153,7 @@ def test_space_of_one_channel_is_as_large_as_its_generating_function_says(items:
 SPACES = [(1, 3, 4), (2, 1, 3), (2, 2, 3), (2, 3, 3), (3, 4, 2)]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("channels", "items", "degree"), SPACES)
 def test_space_is_that_of_all_orbit_sums(channels: int, items: int, degree: int) -> None:
     inputs = draw(120, items, channels)
@@ -167,6 +171,7 @@ def test_a_space_that_lacks_a_map_is_seen_to_lack_it() -> None:
     assert rank(lacking) < up_to(3, [1, 1, 2, 3])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("items", "of_one", "of_two"), [(2, 3, 4), (3, 4, 5), (5, 4, 5)])
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_quadratic_maps_are_as_many_as_counted(channels: int, items: int, of_one: int, of_two: int) -> None:
@@ -253,6 +258,7 @@ def largest_tensor(layer: Layer, items: int, channels: int) -> int:
     return max(shape.num_elements() for shape in shapes if shape.rank and shape.is_fully_defined())
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("degree", "table"), [(1, 3), (2, 3), (3, 6), (4, 10)])
 def test_no_tensor_grows_faster_than_the_items(degree: int, table: int) -> None:
     layer = PermutationEquivariantPolynomial(3, degree)

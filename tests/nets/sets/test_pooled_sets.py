@@ -58,11 +58,13 @@ def order_error(network: Any) -> float:
     return invariance_error(network, inputs, algebra.items(4), dtype=tf.float64).overall_relative
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", NETWORKS)
 def test_network_is_invariant(name: str) -> None:
     assert order_error(NETWORKS[name]()) < 1e-10
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", EQUIVARIANT)
 def test_attention_is_equivariant(name: str) -> None:
     assert_equivariant(EQUIVARIANT[name](), draw(3, 4, 3), algebra.items(4))
@@ -90,6 +92,7 @@ def test_attention_is_not_invariant() -> None:
     assert order_error(SetAttention(8, num_heads=2)) > 1e-3
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [*NETWORKS, *(f"equivariant-{name}" for name in EQUIVARIANT)])
 def test_masked_items_are_as_if_dropped(name: str) -> None:
     network = EQUIVARIANT[name.removeprefix("equivariant-")]() if "equivariant" in name else NETWORKS[name]()
@@ -103,6 +106,7 @@ def test_masked_items_are_as_if_dropped(name: str) -> None:
     assert np.abs(network(tf.constant(inputs)).numpy() - outputs)[1:].max() > 1e-3
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["deep-mean", "deep-max", "point-transforms", "relation", "attention-points"])
 def test_nothing_comes_from_absent_items_and_no_gradient_goes_there(name: str) -> None:
     network, inputs = NETWORKS[name](), draw(3, 5, 3)
@@ -117,6 +121,7 @@ def test_nothing_comes_from_absent_items_and_no_gradient_goes_there(name: str) -
     assert np.isfinite(by_inputs).all() and not by_inputs[~MASK].any() and by_inputs[MASK].any()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["deep-moments", "point-transforms", "relation", "attention", "attention-points"])
 def test_one_trace_serves_every_number_of_items(name: str) -> None:
     network = NETWORKS[name]()

@@ -139,6 +139,7 @@ RECOVERED = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-4)], ids=["float64", "float32"])
 @pytest.mark.parametrize(("dimension", "frequencies", "number", "distance", "choice"), RECOVERED)
 def test_small_sets_are_recovered(

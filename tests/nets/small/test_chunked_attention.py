@@ -53,6 +53,7 @@ def error(found: list[tf.Tensor], expected: list[tf.Tensor]) -> float:
     return max(np.abs(one - other).max() for one, other in zip(found, expected, strict=True)) / size
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 100])
 @pytest.mark.parametrize("window", WINDOWS)
 def test_chunks_and_their_gradients_are_those_of_the_whole(window: int | None, rows: int) -> None:

@@ -44,6 +44,7 @@ def test_network_without_positions_and_window_is_invariant() -> None:
     assert change(with_positions=False) < 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"with_positions": False, "window": 1}])
 def test_a_network_that_is_told_of_places_is_not(options: dict[str, Any]) -> None:
     assert change(**options) > 1e-3
@@ -87,6 +88,7 @@ def test_maps_are_those_that_the_blocks_use() -> None:
     assert relative_error(attention(inputs).numpy()[:, 2, 3], expected) < 1e-12
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("rows", [1, 3, 6])
 def test_rows_change_rounding_only(rows: int) -> None:
     tf.random.set_seed(3)

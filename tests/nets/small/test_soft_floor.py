@@ -143,6 +143,7 @@ def test_second_derivatives_equal_differences_of_the_first() -> None:
         assert_close(outer.gradient(by_factor, f), (up["by_factor"] - down["by_factor"]) / (2 * step * factor), 1e-6)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("shape", [(), (1,), (5,), (4, 1), (3, 4, 5), (1, 1, 1, 1)])
 @pytest.mark.parametrize("is_graph", [False, True])
 def test_gradients_have_the_shapes_of_what_is_broadcast(shape: tuple[int, ...], is_graph: bool) -> None:

@@ -140,6 +140,7 @@ def changed(kind: type[StagedNetwork], digits: Dataset, optimizer: Optimizer, **
     return any(touched), all(moved)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_frozen_stays_bit_by_bit(kind: type[StagedNetwork], digits: Dataset) -> None:
     sampling = {"branches": 2} if kind is RandomSample else {}
@@ -185,6 +186,7 @@ def test_no_gradient_reaches_what_is_frozen_in_a_module_around_it(kind: type[Sta
     assert reached(free) == {variable.name for variable in free.variables}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_frozen_network_comes_back_from_a_checkpoint(kind: type[StagedNetwork], tmp_path: pathlib.Path) -> None:
     network, other = (built(kind, base=built(kind, base=built(kind))) for _ in range(2))
