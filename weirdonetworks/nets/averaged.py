@@ -90,7 +90,7 @@ class Averaged(BaseModule):
             these two cases only.
           seed: Two integers for both, new at each step.
         """
-        values = self._values(tf.convert_to_tensor(inputs), is_training, seed)
+        values = self._values(inputs, is_training, seed)
         rank = values.shape.rank
         if not self._is_pooled:
             return values if rank < 4 else tf.transpose(values, [0, rank - 2, *range(1, rank - 2), rank - 1])

@@ -1,4 +1,4 @@
-"""Base classes of modules: those that hold users' networks, and those with weights of their own."""
+"""The base class of modules: floating-point types and mixed precision, arrays, and Keras layers inside."""
 
 import contextlib
 import functools
@@ -19,26 +19,6 @@ Initializer: TypeAlias = snt.initializers.Initializer | None  # None for the def
 HALVES = (tf.float16, tf.bfloat16)
 BATCHES = {"images", "inputs", "maps", "pairs"}  # Names of the first argument of methods that compute.
 _PATCHING = threading.RLock()  # Sonnet's custom getters patch a class for all threads, and must nest.
-
-
-class HostModule(snt.Module):
-    """A module whose attributes may hold Keras layers: their weights are among its variables.
-
-    Sonnet alone does not see them: the weights of Keras 3 are no `tf.Variable`, but each holds one. The weights of a
-    layer that is frozen (`layer.trainable = False`) are not trainable here either.
-
-    >>> import weirdonetworks
-    >>> network = weirdonetworks.OrbitAverage(tf.keras.layers.Dense(2), weirdonetworks.algebra.symmetric_group(3))
-    >>> _ = network(tf.ones([1, 3]))
-    >>> [variable.shape.as_list() for variable in network.trainable_variables]
-    [[3, 2], [2]]
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        layers = list(keras_layers(value))
-        if layers:
-            super().__setattr__(f"_weights_in_{name}", _KerasWeights(layers))
 
 
 class _KerasWeights(Sequence[tf.Variable]):
@@ -86,7 +66,7 @@ def _is_keras_layer(value: Any) -> bool:
     return isinstance(value, tf.keras.layers.Layer)
 
 
-class BaseModule(HostModule):
+class BaseModule(snt.Module):
     """A module that computes in the type of its inputs: float16, bfloat16, float32 or float64.
 
     The first call creates the weights in the type of its inputs, as Sonnet's layers do. Later inputs must have that
@@ -107,6 +87,14 @@ class BaseModule(HostModule):
 
     NumPy arrays and lists are converted to tensors. An array keeps its type, which is float64 unless NumPy is told
     otherwise; numbers in a list become float32.
+
+    Attributes may hold Keras layers: their weights, those of frozen layers not trainable, are among the variables.
+    Sonnet alone does not see them: the weights of Keras 3 are no `tf.Variable`, but each holds one.
+
+    >>> network = weirdonetworks.OrbitAverage(tf.keras.layers.Dense(2), weirdonetworks.algebra.symmetric_group(3))
+    >>> _ = network(tf.ones([1, 3]))
+    >>> [variable.shape.as_list() for variable in network.trainable_variables]
+    [[3, 2], [2]]
 
     Constructors take, beside what they state:
 
@@ -132,6 +120,12 @@ class BaseModule(HostModule):
                 setattr(cls, name, _unconverted(method) if within is None else snt.once(_unconverted(within)))
             elif inspect.isfunction(method) and _takes_inputs(name, method):
                 setattr(cls, name, _in_the_type_of_inputs(method))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        layers = list(keras_layers(value))
+        if layers:
+            super().__setattr__(f"_weights_in_{name}", _KerasWeights(layers))
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy may be given weights of another type, as `measure.precision.in_dtype` does.

@@ -16,6 +16,7 @@ from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.nets.inputs import checked_seed, flattened
 
 Table: TypeAlias = npt.NDArray[Any] | tf.Tensor
+Placed: TypeAlias = "tuple[Placement, _Sparse | _Dense]"
 
 POOL = 1024  # Fixed elements of a large permutation group, whose products are the samples drawn inside a graph.
 PURPOSE = 0x0B17  # Makes the seed of a sample differ from those that a network derives from the same one.
@@ -47,7 +48,7 @@ class ListedElements:
         self.elements = np.asarray(elements)
         if not len(self.elements):
             raise ValueError("elements must hold at least one.")
-        self._placed: dict[tuple[int, ...], tuple[Placement, _Sparse | _Dense]] = {}
+        self._placed: dict[tuple[int, ...], Placed] = {}
 
     def __len__(self) -> int:
         """The number of elements."""
@@ -121,13 +122,13 @@ class ListedElements:
         values = tf.matmul(tf.reshape(self._images(flat, place, maps), [-1, flat.shape[1]]), weights)
         return tf.transpose(tf.reshape(values, [len(self), -1, outputs]), [1, 0, 2])
 
-    def _on(self, shape: tuple[int, ...]) -> "tuple[Placement, _Sparse | _Dense]":
+    def _on(self, shape: tuple[int, ...]) -> Placed:
         if shape not in self._placed:
             place = self.action.on(shape)
             self._placed[shape] = place, _tables(place.maps(self.elements))
         return self._placed[shape]
 
-    def _at(self, shape: Any, seed: tf.Tensor | None) -> "tuple[Placement, _Sparse | _Dense]":
+    def _at(self, shape: Any, seed: tf.Tensor | None) -> Placed:
         return self._on(tuple(shape))
 
     def _images(self, flat: tf.Tensor, place: Placement, maps: "_Sparse | _Dense") -> tf.Tensor:
@@ -214,7 +215,7 @@ class Orbit(ListedElements):
             return None
         return tf.random.experimental.stateless_fold_in(checked_seed(seed, "resample"), PURPOSE, alg="philox")
 
-    def _at(self, shape: Any, seed: tf.Tensor | None) -> "tuple[Placement, _Sparse | _Dense]":
+    def _at(self, shape: Any, seed: tf.Tensor | None) -> Placed:
         if seed is None or self._pool is None:
             return super()._at(shape, seed)
         place, maps = self._pool._on(tuple(shape))
@@ -234,9 +235,7 @@ def drawn(shape: list[Any], number: int, seed: tf.Tensor) -> tf.Tensor:
 class _Taps:
     """Sparse matrices with a fixed number of taps per row, (T_e x)[i] = sum_t weights[e, i, t] x[indices[e, i, t]].
 
-    Attributes:
-      indices: `[elements, rows, taps]`.
-      weights: `[elements, rows, taps]`; None where all are 1.
+    Indices and weights are `[elements, rows, taps]`; weights None where all are 1.
     """
 
     indices: Table
@@ -298,10 +297,7 @@ def _spread(rows: tf.Tensor, matrices: _Taps, transposed: _Taps, elements_first:
 class _Sparse:
     """The `SparseMaps` of an action on batches: `apply` by their matrices, `fold` by the transposed ones.
 
-    Attributes:
-      matrices: The matrices.
-      transposed: The transposed matrices.
-      offset: The constant added at each position, `[elements, positions]`; None for 0.
+    `offset`, `[elements, positions]`, is added at each position; None for 0.
     """
 
     matrices: _Taps
@@ -339,11 +335,7 @@ class _Sparse:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Dense:
-    """The `DenseMaps` of an action on batches, with the same methods.
-
-    Attributes:
-      matrices: `[elements, n, n]`.
-    """
+    """The `DenseMaps` of an action on batches, `[elements, n, n]`, with the same methods."""
 
     matrices: Table
     taps = (1, 1)

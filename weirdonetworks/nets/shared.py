@@ -134,7 +134,6 @@ class EquivariantLinear(BaseModule):
           ValueError: If the action does not act on the inputs' shape; or at the first call as in
             `shared_maps.shared_map`.
         """
-        inputs = tf.convert_to_tensor(inputs)
         values, sizes_in = self._positions(inputs)
         self._initialize(values, sizes_in)
         if sizes_in != self._sizes_in or values.shape[2] != self.w.shape[1]:

@@ -79,7 +79,6 @@ class SoftEquivariant(BaseModule):
         return tf.cast(tf.math.divide_no_nan(freed, freed + kept), parts[1].dtype)
 
     def _parts(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         if hasattr(self, "free"):
             check_width(inputs, self.free.shape[0])

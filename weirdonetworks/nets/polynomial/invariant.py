@@ -98,7 +98,6 @@ class InvariantMLP(BaseModule):
 
     def features(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, ...]`, flattened, to the standardised invariants `[batch, num_invariants]`."""
-        inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         if flat.shape[1] != self.input_size:
             raise ValueError(

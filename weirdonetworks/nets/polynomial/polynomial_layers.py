@@ -112,7 +112,6 @@ class PolynomialLinear(BaseModule):
           ValueError: If the monomials contain other variables than x0, ..., x{n-1}, or there is none or too many to fit
             in memory.
         """
-        inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         self._initialize(flat)
         check_width(inputs, self.input_size)

@@ -87,7 +87,6 @@ class QuadraticLayer(BaseModule):
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, ...]`, flattened to `[batch, n]`, to `[batch, output_size]`; n must fit given labels."""
-        inputs = tf.convert_to_tensor(inputs)
         flat = flattened(inputs)
         self._initialize(flat)
         check_width(inputs, self.input_size)

@@ -66,7 +66,6 @@ class ComparativeMLP(BaseModule):
 
     def __call__(self, pairs: tf.Tensor) -> tf.Tensor:
         """Maps pairs `[batch, 2, ...]` to logits `[batch]`."""
-        pairs = tf.convert_to_tensor(pairs)
         if pairs.shape.rank is None or pairs.shape.rank < 3 or pairs.shape[1] != 2:
             raise ValueError(f"pairs of shape {pairs.shape} must be [batch, 2, ...].")
         one, other = tf.unstack(pairs, axis=1)
