@@ -71,7 +71,9 @@ def test_what_cannot_be_followed_is_fixed_and_said() -> None:
     assert not graph.free
     (space,) = [space for space in graph.spaces if space.size == 6 and space.name == "linear/w"]
     assert "TopKV2" in space.fixed and "is not followed" in space.fixed
-    assert "TopKV2" in graph.describe()
+    line = next(line for line in graph.describe().splitlines() if line.startswith("linear/w: 6 units, fixed"))
+    assert "TopKV2" in line and "compute it by other operations" in line
+    assert "linear/w (2): 2 units, fixed (outputs): the data tell them apart" in graph.describe()
 
 
 EDGES = {

@@ -157,11 +157,11 @@ class UnitLayout:
         return moved
 
     def describe(self) -> str:
-        """Lists the spaces, each with its number of units, whether it is free, its operations and its axes."""
+        """Lists the spaces, each with its size, operations and axes; if fixed, why, and what could be done."""
         names = {space.units: space.name for space in self.spaces}
         lines = [f"{sum(space.size for space in self.free)} interchangeable units in {len(self.free)} spaces"]
         for space in self.spaces:
-            state = f"fixed: {space.fixed}" if space.fixed else "free"
+            state = f"fixed ({space.fixed}): {_remedy(space.fixed)}" if space.fixed else "free"
             applied = f"; {', '.join(sorted(space.functions))}" if space.functions else ""
             lines.append(f"{space.name}: {space.size} units, {state}{applied}")
             for place in space.places:
@@ -256,3 +256,16 @@ def _strides(axis: Axis) -> list[tuple[Units, int]]:
         after //= part.size
         found += [(units, stride * after) for units, stride in _strides(part)]
     return found
+
+
+def _remedy(reason: str) -> str:
+    """Says what could be done about units that are fixed for a reason."""
+    if reason in ("inputs", "outputs"):
+        return "the data tell them apart"
+    if "place" in reason or reason in ("padding", "copies", "counted"):
+        return "positions, not units"
+    if "constant" in reason:
+        return "make the constant a variable, or the same for all of them"
+    if "is not followed" in reason:
+        return "compute it by other operations, or leave them fixed"
+    return "split and join axes along whole sets of units, or leave them fixed"
