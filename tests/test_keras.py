@@ -1,6 +1,8 @@
 """Sonnet modules as Keras layers: trained by `fit`, saved, and the same as in a loop of Sonnet's."""
 
 import pathlib
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -203,8 +205,6 @@ def test_a_layer_takes_several_tensors_and_integers() -> None:
 
 
 def test_keras_is_imported_on_demand() -> None:
-    import subprocess
-    import sys
-
-    program = "import sys, weirdonetworks; print('keras' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "False"
+    program = "import sys, weirdonetworks as w; print('keras' in sys.modules, w.keras.Layer.__module__, w.__name__)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "weirdonetworks.keras", "weirdonetworks"]

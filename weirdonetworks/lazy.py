@@ -8,6 +8,7 @@ and hide the `__init__` from the type checker.
 
 import functools
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 def names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Returns `__getattr__` and `__dir__` of a package whose `__init__` imports its public names for type checkers.
 
-    The imports stand under `if TYPE_CHECKING:`; the first of these blocks is read.
+    The imports stand under `if TYPE_CHECKING:`; the first of these blocks is read. Other modules of the package are
+    found as attributes too, but not listed.
 
     Args:
       package: The package's `__name__`.
@@ -38,7 +40,9 @@ def names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
         if name == "__all__":
             return sorted(homes())
         if name not in homes():
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            if name.startswith("_") or importlib.util.find_spec(f"{package}.{name}") is None:
+                raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            return importlib.import_module(f"{package}.{name}")
         module = importlib.import_module(homes()[name])
         found = getattr(module, name, None)
         if found is None:
