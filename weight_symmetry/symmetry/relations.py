@@ -21,7 +21,7 @@ from weight_symmetry.symmetry.masked_units import Numbers, distinct
 Labels: TypeAlias = npt.NDArray[Any]
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 
-SMALL = 2**20  # Labels below are not numbered anew before the next bit is joined to them.
+SMALL = 2**16  # Labels below are not numbered anew, which takes a sort.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,13 +87,12 @@ class Relations:
     Attributes:
       colours: For each set, the colours of its vertices, numbered from 0 in an order that depends on the relations
         alone, not on how the vertices are numbered.
-      relations: The relations.
     """
 
     def __init__(self, colours: Iterable[Numbers]):
         """Starts with sets of vertices of some colours."""
         self.colours = list(colours)
-        self.relations: list[Relation] = []
+        self._labels: dict[tuple[int, int], Labels] = {}
         self._copies: dict[tuple[int, int], int] = {}
         self._tuples: dict[tuple[int, ...], int] = {}
 
@@ -113,7 +112,12 @@ class Relations:
         largest = int(np.argmax(sizes))
         others = [place for place in range(len(own)) if place != largest]
         pairs = np.moveaxis(mask, 1 + largest, 1).reshape(len(mask), sizes[largest], -1)
-        self.relations.append(Relation(own[largest], self._joined([own[place] for place in others]), _labels(pairs)))
+        self._add(own[largest], self._joined([own[place] for place in others]), _labels(pairs))
+
+    @functools.cached_property
+    def relations(self) -> list[Relation]:
+        """The relations, one at the most for any two sets."""
+        return [Relation(*sets, labels) for sets, labels in self._labels.items()]
 
     def refine(self) -> None:
         """Splits colours until vertices of one colour have as many neighbours of each colour by each label.
@@ -129,6 +133,14 @@ class Relations:
         """Lists the vertices of each set that share their colour with others."""
         return [np.flatnonzero(np.bincount(own)[own] > 1) for own in self.colours]
 
+    def _add(self, one: int, other: int, labels: Labels) -> None:
+        """Adds labels of pairs, to those that there are."""
+        if one > other:
+            one, other, labels = other, one, labels.T
+        if (one, other) in self._labels:
+            labels = _ranks(self._labels[one, other].astype(np.intp) * (int(labels.max()) + 1) + labels)
+        self._labels[one, other] = labels
+
     def _copy(self, number: int, count: int) -> int:
         if not count:
             return number
@@ -136,7 +148,7 @@ class Relations:
             size = len(self.colours[number])
             self.colours.append(np.zeros(size, np.intp))
             self._copies[number, count] = len(self.colours) - 1
-            self.relations.append(Relation(number, len(self.colours) - 1, np.eye(size, dtype=np.uint8)))
+            self._add(number, len(self.colours) - 1, np.eye(size, dtype=np.uint8))
         return self._copies[number, count]
 
     def _joined(self, sets: Sequence[int]) -> int:
@@ -149,7 +161,7 @@ class Relations:
             self._tuples[tuple(sets)] = len(self.colours) - 1
             for each, size, own in zip(sets, sizes, members, strict=True):
                 incidence = (np.arange(size)[:, np.newaxis] == own).astype(np.uint8)
-                self.relations.append(Relation(each, len(self.colours) - 1, incidence))
+                self._add(each, len(self.colours) - 1, incidence)
         return self._tuples[tuple(sets)]
 
     def _split_by_hashes(self) -> None:
@@ -215,7 +227,7 @@ def _labels(bits: Mask) -> Labels:
         labels = 2 * labels + row
         if labels.max(initial=0) >= SMALL:
             labels = _ranks(labels)
-    return _ranks(labels)
+    return labels if 2 ** len(bits) <= SMALL else _ranks(labels)
 
 
 def _ranks(labels: Labels) -> Labels:
