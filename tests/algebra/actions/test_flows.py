@@ -64,7 +64,7 @@ def test_what_an_infinite_group_cannot_do_is_refused() -> None:
     with pytest.raises(ValueError, match="infinitely many"):
         turns * points(cyclic_group(2))
     for given, error, words in (
-        (np.eye(2), ValueError, r"generators of shape \(2, 2\) must be at least one square matrix"),
+        (np.eye(2), ValueError, r"generators of shape \(2, 2\) must be square matrices, .*, at least one"),
         (np.zeros((0, 2, 2)), ValueError, "at least one"),
         ([[[1j]]], TypeError, "must be real numbers"),
         ([[[np.nan]]], ValueError, "must be finite"),
