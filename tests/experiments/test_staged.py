@@ -1,5 +1,6 @@
 """The experiment on staged networks, as a process on real data cut short, and interrupted between stages."""
 
+import dataclasses
 import pathlib
 import subprocess
 from collections.abc import Sequence
@@ -78,3 +79,17 @@ def test_interrupted_between_stages_and_resumed_equals_uninterrupted(
     experiment.main(CONFIG, RunOptions(experiment_dir=str(cut), resume=True))
     assert (first / "metrics.jsonl").read_bytes() == metrics  # Not trained again.
     assert read(only_run(cut) / "results.json") == read(only_run(whole) / "results.json")
+
+
+@pytest.mark.slow
+def test_trials_in_one_program_build_on_bases_of_their_own(tmp_path: pathlib.Path) -> None:
+    losses: dict[str, dict[tuple[str, int], float]] = {}
+    for backend in ("auto", "batched"):
+        config = dataclasses.replace(CONFIG, network="Residual", stages=3, num_trials=2, trials_backend=backend)
+        experiment.main(config, RunOptions(experiment_dir=str(tmp_path / backend)))
+        losses[backend] = {
+            (run.name.rpartition("-")[0], read(run / "config.json")["random_seed"]): records(run)[-1]["test_avg_loss"]
+            for run in all_runs(only_run(tmp_path / backend))
+        }
+    assert len(losses["auto"]) == len(set(losses["auto"].values())) == 2 * 4
+    assert losses["batched"] == pytest.approx(losses["auto"], rel=1e-3)

@@ -1,5 +1,6 @@
 """Steps of the experiment `staged`: train, measure, draw, table."""
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -54,11 +55,14 @@ def train(
       stages: The number of stages.
     """
 
+    make = getattr(weirdonetworks, name)
+
     def training(trial: StagedConfig, base: Any) -> Training:
         sampling = {"seed": trial.random_seed} if name == "RandomSample" else {}
         return Training(
             training_name,
-            lambda: getattr(weirdonetworks, name)(len(data.classes), stages=stages, base=base, **sampling),
+            # Each network has a base of its own: trials in one program pass theirs through one network.
+            lambda: make(len(data.classes), stages=stages, base=copy.deepcopy(base), **sampling),
             objectives.classifier(data, ("is_training", "seed")),
             data.residents,
             dataclasses.replace(trial, epochs=trial.epochs * stages),

@@ -28,7 +28,10 @@ class Copies:
         stacked = {key: stack for key, (_, stack) in self._states.items()}
         self._variables = variables_of(state.network)
         self._stacked = [stacked[id(each)] for each in self._variables]
-        self.parameters = [stack for stack in self._stacked if stack.trainable]
+        places = {id(each): place for place, each in enumerate(self._variables)}
+        # A network may leave some of its variables out, as one on a frozen base does.
+        self._trained = [places[id(each)] for each in state.network.trainable_variables]
+        self.parameters = [self._stacked[place] for place in self._trained]
         self.optimizer = copy.deepcopy(state.optimizer, dict(stacked))
         self._load, self._store = (tf.function(move, autograph=False) for move in (self._loaded, self._stored))
 
@@ -58,7 +61,7 @@ class Copies:
             pairs = zip(tensors, self._variables, strict=True)
             values = [StandIn(tensor, variable.trainable) for tensor, variable in pairs]
             network = with_variables(self._network, self._variables, values)
-            parameters = [value.value() for value in values if value.trainable]
+            parameters = [values[place].value() for place in self._trained]
             result = function(network, parameters, *own)
             changed[:] = [index for index, value in enumerate(values) if value.value() is not tensors[index]]
             return result, [values[index].value() for index in changed]
