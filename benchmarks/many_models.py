@@ -116,11 +116,11 @@ def a_model_a_core(problems: Sequence[Problem], ready: Callable[[], None]) -> Se
     splits = Resident(problems[0].train), Resident(problems[0].test)
 
     def runner() -> tuple[Any, Any]:
-        network, settings = _ours(problems[0])
+        own, settings = _ours(problems[0])
         trainer = Trainer(train=splits[0], execution="graph", **settings)
         trainer.epoch(np.arange(len(splits[0])), np.zeros(trainer.steps_per_epoch), (0, 0))
         trainer.evaluate(splits[1])
-        return network, trainer
+        return own, trainer
 
     runners = [runner() for _ in range(problems[0].threads)]
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -128,14 +128,14 @@ def a_model_a_core(problems: Sequence[Problem], ready: Callable[[], None]) -> Se
         waiting.put(number)
     accuracies = [0.0] * len(problems)
 
-    def work(network: Any, trainer: Any) -> None:
+    def work(own: Any, trainer: Any) -> None:
         while True:
             try:
                 number = waiting.get_nowait()
             except queue.Empty:
                 return
             problem = problems[number]
-            _start(network, problem)
+            _start(own, problem)
             trainer.state.restart()
             rates = np.full(trainer.steps_per_epoch, problem.learning_rate)
             for epoch in range(problem.epochs):
@@ -156,7 +156,7 @@ def batched(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[
     from weirdonetworks.lab.training.trainer import Resident, Trainer
 
     train, test = Resident(problems[0].train), Resident(problems[0].test)
-    network, settings = _ours(problems[0])
+    own, settings = _ours(problems[0])
     trainer = Trainer(train=train, count=len(problems), execution="xla", **settings)
     rates = np.full(trainer.steps_per_epoch, problems[0].learning_rate)
     orders = np.tile(np.arange(len(train)), (len(problems), 1))
@@ -165,7 +165,7 @@ def batched(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[
     ready()
     for index, problem in enumerate(problems):
         with trainer.member(index) as one:
-            _start(network, problem)
+            _start(own, problem)
             one.state.restart()
     for epoch in range(problems[0].epochs):
         orders = np.stack([seeds.generator(p.seed, "shuffle", epoch).permutation(len(train)) for p in problems])
@@ -208,14 +208,16 @@ def _in_turn(train: rivals.Contender, problems: Sequence[Problem], ready: Callab
 
 
 def _ours(problem: Problem) -> tuple[Any, dict[str, Any]]:
-    """Makes our network, and the arguments of our trainer."""
+    """Makes the masks of our network, and the arguments of our trainer."""
     from weight_symmetry import models
     from weirdonetworks.lab.training import objectives, optimizers
 
     network = models.MNIST_FC(features=[mask.shape[1] for mask in problem.masks[:-1]])
-    return network, {
+    network(problem.inputs(problem.train)[:1], is_training=False)
+    own = masks.Masks(network)
+    return own, {
         "network": network,
-        "optimizer": optimizers.Adam(),
+        "optimizer": own.wrap(optimizers.Adam()),
         "objective": lambda network: objectives.classification(
             network, problem.standardisation, takes=("is_training", "seed")
         ),
@@ -224,10 +226,11 @@ def _ours(problem: Problem) -> tuple[Any, dict[str, Any]]:
     }
 
 
-def _start(network: Any, problem: Problem) -> None:
-    for layer, mask in zip(network.layers, problem.masks, strict=True):
-        layer.set_mask(mask)
-    network.initialise(problem.seed)
+def _start(own: masks.Masks, problem: Problem) -> None:
+    from weight_symmetry import models
+
+    own.set(problem.masks)
+    models.initialise(own, problem.seed)
 
 
 def _processes(train: Contender, problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:

@@ -102,23 +102,25 @@ def ours(problem: Problem, finished: Finished, execution: str = "auto") -> Seque
     """Trains by `weirdonetworks.lab.training.trainer.Trainer`."""
     harness.tensorflow_threads(problem.threads)
     from weight_symmetry import models
+    from weight_symmetry.masks import Masks
     from weirdonetworks.lab.training import objectives, optimizers
     from weirdonetworks.lab.training.trainer import Resident, Trainer
 
     train, test = Resident(problem.train), Resident(problem.test)
     network = models.MNIST_FC(features=[mask.shape[1] for mask in problem.masks[:-1]])
+    network(problem.inputs(problem.train)[:1], is_training=False)
+    masks = Masks(network)
     trainer = Trainer(
         network,
-        optimizers.Adam(),
+        masks.wrap(optimizers.Adam()),
         lambda network: objectives.classification(network, problem.standardisation, takes=("is_training", "seed")),
         train,
         batch_size=problem.batch_size,
         batch_size_test=problem.batch_size_test,
         execution=execution,
     )
-    for layer, mask in zip(network.layers, problem.masks, strict=True):
-        layer.set_mask(mask)
-    network.initialise(problem.seed)
+    masks.set(problem.masks)
+    models.initialise(masks, problem.seed)
     trainer.state.restart()
     rates = np.full(trainer.steps_per_epoch, problem.learning_rate)
     for epoch in range(problem.epochs):

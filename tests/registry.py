@@ -13,7 +13,6 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
-from weight_symmetry.layers import MaskedConv2D, MaskedLinear
 from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC
 from weirdonetworks.algebra import (
     Action,
@@ -198,8 +197,6 @@ GROUPED, SCATTERED = (points(within_groups(unit_order(6, seed), 3)) for seed in 
 
 DROPOUT = {"dropout_rate": 0.4}
 NETWORKS = (
-    Network(MaskedLinear, (4, 5), {"output_size": 3}, **DENSE),
-    Network(MaskedConv2D, (3, 6, 5, 2), {"output_channels": 4, "kernel_size": 3}, free_axes=(1, 2), reason="borders"),
     Network(MNIST_FC, (4, 6, 6, 1), {"features": (8, 5)}, DROPOUT, takes=MODEL, flattens=True, **DENSE),
     Network(
         MNIST_CNN,

@@ -20,7 +20,7 @@ def images(kind: str, batch: int = 5, dtype: tf.DType = tf.float32) -> tf.Tensor
     return tf.constant(np.random.default_rng(7).normal(size=(batch, *SHAPES[kind])), dtype)
 
 
-def build(kind: str, dtype: tf.DType = tf.float32, **options: object) -> models.MaskedModel:
+def build(kind: str, dtype: tf.DType = tf.float32, **options: object) -> models.Classifier:
     """Makes a small dense model with its variables."""
     model = models.MODELS[kind](num_classes=3, **(OPTIONS[kind] | options))
     model(images(kind, dtype=dtype), is_training=False)
@@ -34,18 +34,25 @@ def sparse(
     mask_type: str = "random",
     dtype: tf.DType = tf.float32,
     **options: object,
-) -> models.MaskedModel:
+) -> models.Classifier:
     """Makes a small sparse model with weights, biases and batch norms as training might leave them."""
     model = build(kind, dtype, **options)
-    shapes = [tuple(layer.w.shape) for layer in model.layers]
-    for layer, mask in zip(model.layers, masks.create(mask_type, shapes, sparsity, seed), strict=True):
-        layer.set_mask(mask)
-    model.initialise(seed)
+    models.initialise(masks.Masks.create(model, mask_type, sparsity, seed=seed), seed)
     pretend_training(model, seed)
     return model
 
 
-def pretend_training(model: models.MaskedModel, seed: int) -> None:
+def kept(model: models.Classifier) -> list[npt.NDArray[np.bool_]]:
+    """The masks of a model: its weights that are not zero."""
+    return [layer.w.numpy() != 0 for layer in model.layers]
+
+
+def cut(layer: models.Layer, mask: npt.ArrayLike) -> None:
+    """Sets the weights of a layer to zero where a mask is."""
+    layer.w.assign(layer.w * np.asarray(mask))
+
+
+def pretend_training(model: models.Classifier, seed: int) -> None:
     """Gives biases and batch norms values as after five steps of training, the weights staying."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
@@ -59,7 +66,7 @@ def pretend_training(model: models.MaskedModel, seed: int) -> None:
             norm.moving_variance.update(tf.constant(rng.uniform(0.2, 2.0, norm.shape), norm.scale.dtype))
 
 
-def values(model: models.MaskedModel) -> list[npt.NDArray[np.floating]]:
+def values(model: models.Classifier) -> list[npt.NDArray[np.floating]]:
     """The values of all variables, in the order that every model of the kind has them."""
     return [variable.numpy() for variable in model.variables]
 

@@ -67,6 +67,10 @@ class ModelConfig(TrainingConfig):
         del image_size, classes
         return self
 
+    def position(self, epoch: int) -> tuple[int, int]:
+        """Returns the epoch of the learning-rate schedule after `epoch` finished ones, and the schedule's length."""
+        return epoch, self.epochs
+
     def model_options(self) -> dict[str, object]:
         """Returns the model's constructor arguments."""
         widths = {"features": self.features} if self.model == "MNIST_FC" else {}

@@ -1,18 +1,24 @@
-"""The `main` shared by all drivers: it trains by the driver's plan and prints a summary."""
+"""The `main` shared by all drivers: it trains with the driver's updater and prints a summary."""
 
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from weight_symmetry.config import ModelConfig, TrialOptions
 from weirdonetworks.lab import startup
 
+if TYPE_CHECKING:
+    from weight_symmetry.mask_config import FixedMaskConfig
+    from weight_symmetry.model_trials import MaskedModel
+    from weight_symmetry.updaters import FixedMask
 
-def main(name: str, plan: str) -> Callable[[ModelConfig, TrialOptions], None]:
+
+def main(name: str, updater: Callable[[Any, Any], Any]) -> Callable[[ModelConfig, TrialOptions], None]:
     """Returns the `main` of a driver.
 
     Args:
       name: The driver's name, the prefix of its run ids.
-      plan: The name of the class in `plans`, constructed from the settings, that decides the masks of each epoch.
+      updater: Makes the updater of the masks from the settings and the model.
     """
 
     def run(config: ModelConfig, options: TrialOptions) -> None:
@@ -20,8 +26,22 @@ def main(name: str, plan: str) -> Callable[[ModelConfig, TrialOptions], None]:
             print(f"warning: {config.warning}", file=sys.stderr)
         # Imported after the flags are checked, since TensorFlow takes seconds to import.
         startup.import_tensorflow(many_models=options.num_trials > 1)
-        from weight_symmetry import experiment, outcome, plans
+        from weight_symmetry import experiment, outcome
 
-        outcome.print_summary(experiment.run(name, config, options, getattr(plans, plan)))
+        outcome.print_summary(experiment.run(name, config, options, updater))
 
     return run
+
+
+def fixed_mask(config: "FixedMaskConfig", model: "MaskedModel") -> "FixedMask":
+    """Draws the masks of a driver that does so before training."""
+    from weight_symmetry.updaters import FixedMask
+
+    return FixedMask(
+        model.masks,
+        config.mask_type,
+        config.drawn_sparsity,
+        seed=config.mask_randomseed,
+        distribution=config.sparsity_distribution,
+        indices=config.masked_layers,
+    )

@@ -1,28 +1,22 @@
 """The pipeline shared by all drivers: loads the data, runs the trials, records them."""
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import tensorflow as tf
 
 from weight_symmetry.config import ModelConfig, TrialOptions
-from weight_symmetry.masking import Plan
-from weight_symmetry.model_trials import ModelTrial
+from weight_symmetry.model_trials import MakeUpdater, ModelTrial
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.records import runs
 from weirdonetworks.lab.training import trials
 
-C = TypeVar("C", bound=ModelConfig)
 
-
-def run(driver: str, config: C, options: TrialOptions, make_plan: Callable[[C], Plan]) -> list[runs.Run]:
-    """Trains a masked model by a plan, once per trial, and records each run.
+def run(driver: str, config: ModelConfig, options: TrialOptions, make_updater: MakeUpdater) -> list[runs.Run]:
+    """Trains a masked model, its masks changed by an updater, once per trial, and records each run.
 
     Args:
       driver: The driver's name, the prefix of run ids.
       config: The settings of the first trial; each further trial raises its seeds by one.
       options: The run directory, the number of trials, and how they are executed.
-      make_plan: Makes the plan of a trial's masks from its configuration.
+      make_updater: Makes a trial's updater from its configuration and its model.
 
     Returns:
       The finished runs, trial by trial; a run that was finished before is loaded, not trained again.
@@ -38,7 +32,7 @@ def run(driver: str, config: C, options: TrialOptions, make_plan: Callable[[C], 
     number = options.num_trials
     must_exist = number == 1 and not options.start_missing
     chosen = [
-        ModelTrial(driver, trial, make_plan(trial), options, data, splits, must_exist)
+        ModelTrial(driver, trial, make_updater, options, data, splits, must_exist)
         for trial in (config.trial(index) for index in range(number))
     ]
     return trials.Trials(chosen).run(backend(options.trials_backend))

@@ -11,4 +11,4 @@ from weight_symmetry.mask_config import FixedParamConfig
 from weirdonetworks.lab import flags
 
 if __name__ == "__main__":
-    flags.run(driver.main("fixed_param", "FixedMask"), FixedParamConfig, TrialOptions)
+    flags.run(driver.main("fixed_param", driver.fixed_mask), FixedParamConfig, TrialOptions)

@@ -1,17 +1,22 @@
-"""Trials that train a masked model: construction, hooks, and the records at the end."""
+"""Trials that train a masked model: construction, updater, and the records at the end."""
 
 import contextlib
 import dataclasses
-import math
 import pathlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from weight_symmetry import mask_records, models
+import numpy as np
+import numpy.typing as npt
+import sonnet as snt
+import tensorflow as tf
+
+from weight_symmetry import mask_records, models, symmetry
 from weight_symmetry.config import ModelConfig
-from weight_symmetry.masking import Plan
-from weight_symmetry.models import MaskedModel
+from weight_symmetry.masking import Masking
+from weight_symmetry.masks import Masks
+from weight_symmetry.updaters import Updater
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.records import files, runs
@@ -24,8 +29,32 @@ from weirdonetworks.lab.training.trials import Trial
 _PICTURE = threading.Lock()  # Matplotlib's settings are the process's, not the thread's.
 
 
+@dataclasses.dataclass(frozen=True)
+class MaskedModel:
+    """A model in training with its masks, as the updater of a driver may need it.
+
+    Attributes:
+      network: The model.
+      masks: Its masks.
+      begin: Sets all variables to the initial values of a seed.
+      reset: Resets the optimizer.
+    """
+
+    network: snt.Module
+    masks: Masks
+    begin: Callable[[int], None]
+    reset: Callable[[], None]
+
+    def move(self, permutations: Mapping[int, npt.ArrayLike]) -> None:
+        """Permutes the hidden units of the model, given a permutation for each layer by index."""
+        copy_values(symmetry.apply(permutations, self.network), self.network)
+
+
+MakeUpdater = Callable[[Any, MaskedModel], Updater]
+
+
 class ModelTrial(Trial):
-    """A trial that trains a masked model by a plan."""
+    """A trial that trains a masked model, its masks changed by an updater."""
 
     config: ModelConfig
 
@@ -33,7 +62,7 @@ class ModelTrial(Trial):
         self,
         driver: str,
         config: ModelConfig,
-        plan: Plan,
+        make_updater: MakeUpdater,
         options: RunOptions,
         data: datasets.Dataset,
         splits: Mapping[str, Resident],
@@ -44,7 +73,7 @@ class ModelTrial(Trial):
         Args:
           driver: The driver's name, the prefix of the run's id.
           config: The settings that training depends on.
-          plan: The masks of each epoch.
+          make_updater: Makes the updater from the settings and the model, and may draw its initial masks.
           options: The run directory, and whether to resume or overwrite.
           data: The data set.
           splits: Its splits as tensors on the device.
@@ -58,15 +87,22 @@ class ModelTrial(Trial):
         self.objective = lambda model: objectives.classification(
             model, data.standardisation, takes=("is_training", "seed")
         )
-        self._plan = plan
+        self._make_updater = make_updater
         self._options = options
         self._dataset = data
         self._must_exist = must_exist
 
     def trainer(self, execution: str, count: int | None) -> Trainer:
         """Builds the model, and a trainer for it."""
+        network = self._built()
+        return self.trainer_of(network, execution, count, Masks(network).wrap(loop.optimizer(self.config)))
+
+    def _built(self) -> snt.Module:
+        """Makes the model, with its variables."""
         make, classes = models.MODELS[self.config.model], len(self._dataset.classes)
-        return self.trainer_of(make(num_classes=classes, **self.config.model_options()), execution, count)
+        network = make(num_classes=classes, **self.config.model_options())
+        network(self._dataset.standardisation(self._dataset.train.images[:1]), is_training=False)
+        return network
 
     def open(self, executed: str) -> contextlib.AbstractContextManager[runs.Run]:
         """Opens the run; `auto` is recorded as the execution it resolved to, since executions round differently."""
@@ -86,13 +122,17 @@ class ModelTrial(Trial):
 
     def start(self, trainer: Trainer, run: runs.Run) -> Sequence[Hook]:
         """Sets the initial masks, and draws the weights scaled by the unmasked connections."""
-        model = trainer.network
-        shapes = [tuple(layer.w.shape) for layer in model.layers]
-        for layer, mask in zip(model.layers, self._plan.initial_masks(shapes), strict=True):
-            layer.set_mask(mask)
-        model.initialise(self.config.random_seed, scheme=self.config.init)
+        network, optimizer = trainer.network, trainer.state.optimizer
+        masks: Masks = optimizer.masks  # type: ignore[attr-defined]
+        masks.set([np.ones(mask.shape) for mask in masks.arrays])
+        model = MaskedModel(network, masks, lambda seed: copy_values(self._built(), network), optimizer.reset)
+        updater = self._make_updater(self.config, model)
+        model.begin(self.config.random_seed)
+        models.initialise(masks, self.config.random_seed, scheme=self.config.init)
         trainer.state.restart()
-        self._masking = self._plan.hook(trainer, self.data["test"], run if self._options.dump_json else None)
+        self._masking = Masking(
+            updater, trainer, self.data["test"], self.config, run if self._options.dump_json else None
+        )
         return [self._masking]
 
     def end(self, trainer: Trainer, run: runs.Run) -> None:
@@ -107,7 +147,7 @@ class ModelTrial(Trial):
 
         run.write_json("best_metrics.json", best)
         with _PICTURE:
-            pictures.save(run.directory / "training.png", run.records, trainer.network.masks)
+            pictures.save(run.directory / "training.png", run.records, trainer.state.optimizer.masks.arrays)  # type: ignore[attr-defined]
         config = files.read_json(run.directory / "config.json")
         final = {key: value for key, value in run.records[-1].items() if key != "wallclock_time"}
         flat = {name: mask_records.flat(values) for name, values in described.items()}
@@ -118,14 +158,20 @@ class ModelTrial(Trial):
         examples = f"{counted(len(self._dataset.train), 'image')} of {self._dataset.name}"
         where = self._options.experiment_dir if manner else run.directory
         length = counted(self.config.epochs, "epoch")
-        print(f"Training {describe_model(trainer.network)} on {examples} for {length}{manner}: {where}")
+        masks = trainer.state.optimizer.masks  # type: ignore[attr-defined]
+        print(f"Training {describe_model(self.config.model, masks)} on {examples} for {length}{manner}: {where}")
 
 
-def describe_model(model: MaskedModel) -> str:
+def describe_model(name: str, masks: Masks) -> str:
     """Returns a model's name with its widths and its number of weights."""
-    widths = "-".join(str(layer.output_size) for layer in model.layers)
-    weights = sum(math.prod(layer.w.shape) for layer in model.layers)
-    return f"{type(model).__name__} ({widths}, {weights:,} weights)"
+    widths = "-".join(str(mask.shape[-1]) for mask in masks.arrays)
+    return f"{name} ({widths}, {sum(mask.size for mask in masks.arrays):,} weights)"
+
+
+def copy_values(source: snt.Module, target: snt.Module) -> None:
+    """Sets the variables of a module to the values of those of another one of the same kind."""
+    for old, new in zip(target.variables, source.variables, strict=True):
+        old.assign(tf.convert_to_tensor(new))
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,12 @@
 """Trains a network and prunes the weights of least magnitude.
 
+    for epoch in range(epochs):
+        if the schedule's sparsity rises:
+            score the weights by their magnitude, within each layer or over all of them
+            cut those of least score: exactly round(sparsity * size), ties by position
+            rewind the others, if asked for, and apply the control to them
+        train an epoch, with the cut weights at zero
+
 usage: python -m weight_symmetry.prune [--flag=value ...]
 
 Prune LeNet-300-100 on MNIST to 90% sparsity after half of the epochs:
@@ -17,10 +24,36 @@ A lottery ticket, and a control with newly drawn weights:
     python -m weight_symmetry.prune --rewind_epoch=0 --ablation=reinit
 """
 
+from typing import TYPE_CHECKING
+
 from weight_symmetry import driver
 from weight_symmetry.config import TrialOptions
 from weight_symmetry.prune_config import PruneConfig
 from weirdonetworks.lab import flags
 
+if TYPE_CHECKING:
+    from weight_symmetry.model_trials import MaskedModel
+    from weight_symmetry.updaters import Updater
+
+
+def updater(config: PruneConfig, model: "MaskedModel") -> "Updater":
+    """Makes the updater that scores, cuts and rewinds before each epoch."""
+    from weight_symmetry import updaters
+
+    pruning = updaters.MagnitudePruning(model.masks, config.schedules, config.pruning_scope)
+    if config.rewind_epoch < 0:
+        return pruning
+    seed = config.random_seed
+    control = {
+        "none": None,
+        "reinit": updaters.NewWeights(seed, config.init, model.begin),
+        "shuffle_weights": updaters.ShuffledWeights(seed),
+        "shuffle_mask": updaters.ShuffledMask(seed),
+        "symmetric_shuffle": updaters.MovedUnits(seed, symmetric=True, move=model.move),
+        "asymmetric_shuffle": updaters.MovedUnits(seed, symmetric=False, move=model.move),
+    }[config.ablation]
+    return updaters.Rewind(pruning, model.network.variables, config.rewind_epoch, control, model.reset)
+
+
 if __name__ == "__main__":
-    flags.run(driver.main("prune", "MagnitudePruning"), PruneConfig, TrialOptions)
+    flags.run(driver.main("prune", updater), PruneConfig, TrialOptions)

@@ -3,12 +3,11 @@
 import dataclasses
 
 from weight_symmetry.config import ModelConfig
-from weight_symmetry.sparsity_schedules import CubicSparsity, Sparsity, SteppedSparsity
+from weight_symmetry.updaters.schedules import SCOPES, CubicSparsity, Sparsity, SteppedSparsity
 from weirdonetworks.lab import literals
 from weirdonetworks.lab.config import setting
 from weirdonetworks.lab.errors import UsageError
 
-SCOPES = ("layer", "global")
 ABLATIONS = ("none", "reinit", "shuffle_weights", "shuffle_mask", "symmetric_shuffle", "asymmetric_shuffle")
 
 
@@ -96,6 +95,16 @@ class PruneConfig(ModelConfig):
             for epoch in range(self.epochs)
             if any(schedule(epoch) > (schedule(epoch - 1) if epoch else 0.0) for schedule in chosen)
         ]
+
+    def position(self, epoch: int) -> tuple[int, int]:
+        """Returns the epoch of the learning-rate schedule, which restarts where weights are rewound, and its length."""
+        if self.rewind_epoch < 0:
+            return super().position(epoch)
+        bounds = [0, *self.pruning_epochs, self.epochs]
+        start = max(bound for bound in bounds if bound <= epoch)
+        end = min(bound for bound in bounds if bound > epoch)
+        rewound = self.rewind_epoch if start in self.pruning_epochs else 0
+        return epoch - start + rewound, end - start + rewound
 
     @property
     def warning(self) -> str:

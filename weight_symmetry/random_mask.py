@@ -11,4 +11,4 @@ from weight_symmetry.mask_config import RandomMaskConfig
 from weirdonetworks.lab import flags
 
 if __name__ == "__main__":
-    flags.run(driver.main("random_mask", "FixedMask"), RandomMaskConfig, TrialOptions)
+    flags.run(driver.main("random_mask", driver.fixed_mask), RandomMaskConfig, TrialOptions)

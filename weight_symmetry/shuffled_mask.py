@@ -12,4 +12,4 @@ from weight_symmetry.mask_config import ShuffledMaskConfig
 from weirdonetworks.lab import flags
 
 if __name__ == "__main__":
-    flags.run(driver.main("shuffled_mask", "FixedMask"), ShuffledMaskConfig, TrialOptions)
+    flags.run(driver.main("shuffled_mask", driver.fixed_mask), ShuffledMaskConfig, TrialOptions)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from weight_symmetry import models
 
 
-def poolings(model: models.MaskedModel) -> list[int]:
+def poolings(model: models.Classifier) -> list[int]:
     """Counts the 2 x 2 max poolings that an image has been through where each layer reads it.
 
     One more between a layer and the next therefore means a pooling between the two. (The global average pooling after
@@ -39,7 +39,7 @@ def poolings(model: models.MaskedModel) -> list[int]:
     raise _unknown(model)
 
 
-def rebuild(model: models.MaskedModel, widths: Sequence[int]) -> models.MaskedModel:
+def rebuild(model: models.Classifier, widths: Sequence[int]) -> models.Classifier:
     """Constructs a model of the same class, inputs and options, with hidden layers of other widths.
 
     >>> model = models.MNIST_FC(features=(32, 16))
@@ -61,17 +61,17 @@ def rebuild(model: models.MaskedModel, widths: Sequence[int]) -> models.MaskedMo
     check_called(model)
     first, output = model.layers[0], model.layers[-1]
     options: dict[str, Any] = {
-        "num_classes": output.output_size,
+        "num_classes": output.w.shape[-1],
         "dropout_rate": model.dropout_rate,
         "name": model.name,
     }
-    new: models.MaskedModel
+    new: models.Classifier
     if type(model) is models.MNIST_FC:
         new = models.MNIST_FC(features=widths, **options)
     elif type(model) is models.MNIST_CNN:
-        new = models.MNIST_CNN(filters=widths[:-1], dense_size=widths[-1], kernel_size=first.kernel_size, **options)
+        new = models.MNIST_CNN(filters=widths[:-1], dense_size=widths[-1], kernel_size=first.w.shape[0], **options)
     elif type(model) is models.CIFAR10_CNN:
-        new = models.CIFAR10_CNN(filters=widths, kernel_size=first.kernel_size, **options)
+        new = models.CIFAR10_CNN(filters=widths, kernel_size=first.w.shape[0], **options)
     else:
         raise _unknown(model)
     side = 2 ** poolings(model)[-1]  # The smallest image that can be pooled so often: the weights depend on no size.
@@ -80,7 +80,7 @@ def rebuild(model: models.MaskedModel, widths: Sequence[int]) -> models.MaskedMo
     return new
 
 
-def check_called(model: models.MaskedModel) -> None:
+def check_called(model: models.Classifier) -> None:
     """Checks that a model has its variables, which its first call creates.
 
     Raises:

@@ -9,7 +9,7 @@ import pytest
 
 from tests import packages
 
-ON_ARRAYS = ("weight_symmetry.initialisation", "weight_symmetry.symmetry")  # For users without TensorFlow.
+ON_ARRAYS = ("weight_symmetry.models.initialisation", "weight_symmetry.symmetry")  # For users without TensorFlow.
 
 
 def is_light(name: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from weight_symmetry import experiment, plans
+from weight_symmetry import experiment, prune
 from weight_symmetry.config import TrialOptions
 from weight_symmetry.prune_config import PruneConfig
 from weirdonetworks.lab import seeds
@@ -29,7 +29,7 @@ TRIALS = 3
 
 def train(folder: pathlib.Path, backend: str, config: PruneConfig = CONFIG, **options: Any) -> list[Any]:
     chosen = TrialOptions(experiment_dir=str(folder), **{"num_trials": TRIALS, "trials_backend": backend} | options)
-    return experiment.run("prune", config, chosen, plans.MagnitudePruning)
+    return experiment.run("prune", config, chosen, prune.updater)
 
 
 def lines(folder: pathlib.Path) -> dict[int, list[dict[str, Any]]]:
@@ -75,9 +75,9 @@ def test_trials_in_one_program_keep_all_that_single_ones_do(batched: pathlib.Pat
     for directory in directories:
         assert json.loads((directory / "status.json").read_text()) == {"status": "finished", "epoch": 3}
         reader = tf.train.load_checkpoint(str(directory / "checkpoints"))
-        stem = "state/network/layers/0/{}/.ATTRIBUTES/VARIABLE_VALUE"
-        weight, mask = (reader.get_tensor(stem.format(name)) for name in ("w", "mask"))
-        assert ((weight != 0) == (mask > 0)).all() and np.mean(mask == 0) == pytest.approx(0.8, abs=1e-3)
+        places = "state/network/layers/0/w", "state/optimizer/masks/_masks/0"
+        weight, mask = (reader.get_tensor(f"{place}/.ATTRIBUTES/VARIABLE_VALUE") for place in places)
+        assert ((weight != 0) == mask).all() and np.mean(mask == 0) == pytest.approx(0.8, abs=1e-3)
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def test_a_trial_that_diverges_is_never_finished_and_stops_no_other(
     monkeypatch.setattr(trainer.Trainer, "epoch", epoch)
     options = TrialOptions(experiment_dir=str(tmp_path), num_trials=TRIALS, trials_backend=backend)
     with pytest.raises(DivergenceError, match=rf"prune-\w+: the loss became nan in epoch {diverges_in}: lower"):
-        experiment.run("prune", CONFIG, options, plans.MagnitudePruning)
+        experiment.run("prune", CONFIG, options, prune.updater)
     ends = {
         json.loads((path.parent / "config.json").read_text())["random_seed"]: json.loads(path.read_text())
         for path in tmp_path.glob("prune-*/status.json")

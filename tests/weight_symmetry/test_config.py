@@ -7,7 +7,7 @@ import pytest
 from weight_symmetry.config import ModelConfig
 from weight_symmetry.mask_config import FixedParamConfig, RandomMaskConfig, ShuffledMaskConfig
 from weight_symmetry.prune_config import PruneConfig
-from weight_symmetry.sparsity_schedules import CubicSparsity, SteppedSparsity
+from weight_symmetry.updaters import CubicSparsity, SteppedSparsity
 from weirdonetworks.lab.errors import UsageError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from weight_symmetry import experiment, plans
+from weight_symmetry import experiment, prune as driver, train
 from weight_symmetry.config import ModelConfig, TrialOptions
 from weight_symmetry.prune_config import PruneConfig
 from weirdonetworks.lab.data.datasets import Dataset
@@ -30,24 +30,27 @@ SIZES = [784 * 12, 12 * 8, 8 * 10]
 CONFIG = PruneConfig(**SHORT, sparsity=0.8)
 
 
-class Interrupted(plans.MagnitudePruning):
-    """Pruning that is interrupted when it is asked for masks after so many epochs."""
+def interrupted(at: int) -> Any:
+    """Makes updaters that are interrupted when they are asked for masks after so many epochs."""
 
-    def __init__(self, config: PruneConfig, at: int):
-        super().__init__(config)
-        self._at = at
+    def make(config: PruneConfig, model: Any) -> Any:
+        updater = driver.updater(config, model)
+        update = updater.update
 
-    def next_masks(self, epoch: int, weights: plans.Weights, masks: list[Any]) -> list[Any] | None:
-        if epoch == self._at:
-            raise KeyboardInterrupt
-        return super().next_masks(epoch, weights, masks)
+        def stopping(epoch: int) -> bool:
+            if epoch == at:
+                raise KeyboardInterrupt
+            return update(epoch)
+
+        updater.update = stopping
+        return updater
+
+    return make
 
 
 def prune(folder: pathlib.Path, config: PruneConfig = CONFIG, **options: Any) -> Run:
     """Trains and prunes to the end."""
-    (run,) = experiment.run(
-        "prune", config, TrialOptions(experiment_dir=str(folder), **options), plans.MagnitudePruning
-    )
+    (run,) = experiment.run("prune", config, TrialOptions(experiment_dir=str(folder), **options), driver.updater)
     return run
 
 
@@ -55,7 +58,7 @@ def interrupt(folder: pathlib.Path, at: int, config: PruneConfig = CONFIG) -> pa
     """Leaves a run that was interrupted after so many epochs."""
     options = TrialOptions(experiment_dir=str(folder))
     with pytest.raises(KeyboardInterrupt):
-        experiment.run("prune", config, options, lambda config: Interrupted(config, at))
+        experiment.run("prune", config, options, interrupted(at))
     (directory,) = folder.glob("prune-*")
     return directory
 
@@ -73,9 +76,9 @@ def lines(directory: pathlib.Path) -> list[dict[str, Any]]:
 def layers(directory: pathlib.Path) -> list[tuple[np.ndarray, np.ndarray]]:
     """Weight and mask of each layer in a run's checkpoint."""
     reader = tf.train.load_checkpoint(str(directory / "checkpoints"))
-    stem = "state/network/layers/{}/{}/.ATTRIBUTES/VARIABLE_VALUE"
+    stems = "state/network/layers/{}/w", "state/optimizer/masks/_masks/{}"
     return [
-        (reader.get_tensor(stem.format(index, "w")), reader.get_tensor(stem.format(index, "mask")))
+        tuple(reader.get_tensor(f"{stem.format(index)}/.ATTRIBUTES/VARIABLE_VALUE") for stem in stems)
         for index in range(3)
     ]
 
@@ -227,7 +230,7 @@ def test_a_dense_run_keeps_everything(tmp_path: pathlib.Path) -> None:
         "train",
         ModelConfig(**{**SHORT, "epochs": 1}),
         TrialOptions(experiment_dir=str(tmp_path)),
-        lambda config: plans.Dense(),
+        train.updater,
     )
     assert run.id.startswith("train-")
     assert all((mask == 1).all() for _, mask in layers(run.directory))

@@ -189,7 +189,7 @@ def test_dead_units_do_not_count() -> None:
     assert (linear.live_units, linear.sign_flips, linear.permutations.order) == (0, 1, 1)
 
 
-def outputs(model: models.MaskedModel, kind: str, is_training: bool = False) -> np.ndarray:
+def outputs(model: models.Classifier, kind: str, is_training: bool = False) -> np.ndarray:
     images = sparse_models.images(kind, batch=16, dtype=model.layers[0].w.dtype)
     return model(images, is_training=is_training).numpy()
 
@@ -201,7 +201,7 @@ def test_models_with_relu_may_be_rescaled(kind: str, sparsity: float) -> None:
     """Every live unit of the real model at once, across poolings too; the control, with one negative factor."""
     model = sparse_models.sparse(kind, sparsity, seed=2, dtype=tf.float64)
     found = symmetry.function_symmetries(model, "relu")
-    live = [mask.any(axis=tuple(range(mask.ndim - 1))) for mask in symmetry.propagate(model.masks)[:-1]]
+    live = [mask.any(axis=tuple(range(mask.ndim - 1))) for mask in symmetry.propagate(sparse_models.kept(model))[:-1]]
     assert found.rescaling_dimension == found.live_units == sum(int(units.sum()) for units in live)
     assert (found.sign_flips, found.normalised_units, found.norm_rescaling_dimension) == (1, 0, 0)
     before, rng = outputs(model, kind), np.random.default_rng(3)
@@ -219,7 +219,7 @@ def test_models_with_relu_may_be_rescaled(kind: str, sparsity: float) -> None:
     assert sparse_models.difference(outputs(model, kind), before) > 1e-3
 
 
-def rescale_incoming(model: models.MaskedModel, factors: Arrays) -> None:
+def rescale_incoming(model: models.Classifier, factors: Arrays) -> None:
     """Multiplies the weights before each batch norm, whose moving statistics follow."""
     for layer, norm, factor in zip(model.layers, model.norms, factors, strict=False):
         layer.w.assign(layer.w * factor)
@@ -234,7 +234,8 @@ def rescale_incoming(model: models.MaskedModel, factors: Arrays) -> None:
 def test_batch_norm_frees_the_scale_of_what_enters_whatever_the_activation(sparsity: float, activation: str) -> None:
     model = sparse_models.sparse("MNIST_CNN", sparsity, seed=3)
     found = symmetry.function_symmetries(model, activation)
-    live = sum(int(mask.any(axis=tuple(range(mask.ndim - 1))).sum()) for mask in symmetry.propagate(model.masks)[:-1])
+    propagated = symmetry.propagate(sparse_models.kept(model))
+    live = sum(int(mask.any(axis=tuple(range(mask.ndim - 1))).sum()) for mask in propagated[:-1])
     assert found.rescaling_dimension == found.normalised_units == found.live_units == live
     assert found.sign_flips == 1
     # In the norms' own parameters: a sign for each unit, a further one for tanh where no maximum is taken (the last
@@ -270,11 +271,11 @@ def test_batch_norm_of_the_real_model() -> None:
 def test_max_pooling_holds_the_signs_of_odd_units() -> None:
     """Of the four convolutions the second and fourth are pooled, so the signs of the others alone are free."""
     model = sparse_models.sparse("CIFAR10_CNN", 0.0, seed=6, dtype=tf.float64)
-    widths = [layer.output_size for layer in model.layers[:-1]]
+    widths = [layer.w.shape[-1] for layer in model.layers[:-1]]
     assert symmetry.function_symmetries(model, "tanh").sign_flips == 2 ** (widths[0] + widths[2])
     assert symmetry.function_symmetries(model, "cos").sign_flips == 2 ** sum(widths)
-    assert symmetry.function_symmetries(model.masks, "tanh").sign_flips == 2 ** sum(widths)
-    pooled = symmetry.function_symmetries(model.masks, "tanh", max_pooling=[1, 3])
+    assert symmetry.function_symmetries(sparse_models.kept(model), "tanh").sign_flips == 2 ** sum(widths)
+    pooled = symmetry.function_symmetries(sparse_models.kept(model), "tanh", max_pooling=[1, 3])
     assert pooled.sign_flips == 2 ** (widths[0] + widths[2])
 
     def compute(weights: list[tf.Tensor]) -> np.ndarray:

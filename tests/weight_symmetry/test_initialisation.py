@@ -10,7 +10,8 @@ import tensorflow as tf
 from hypothesis import given, strategies as st
 
 from tests import packages, sparse_models
-from weight_symmetry import initialisation, masks, models
+from weight_symmetry import masks, model_trials, models
+from weight_symmetry.models import initialisation
 from weirdonetworks.lab import seeds
 
 SHAPES = [(7, 5), (1, 1), (3, 3, 2, 4), (5, 5, 1, 3)]
@@ -113,7 +114,7 @@ def test_bad_input_is_refused(mask: np.ndarray, scheme: str, message: str) -> No
 
 
 def test_tensorflow_stays_out() -> None:
-    program = "import sys, weight_symmetry.initialisation; assert 'tensorflow' not in sys.modules"
+    program = "import sys, weight_symmetry.models.initialisation; assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=packages.ROOT, check=True)
 
 
@@ -121,7 +122,7 @@ def test_tensorflow_stays_out() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_dense_models_start_as_they_always_did(kind: str) -> None:
     model = sparse_models.build(kind)
-    model.initialise(42, trial=3)
+    models.initialise(masks.Masks(model), 42, trial=3)
     for index, layer in enumerate(model.layers):
         shape = tuple(layer.w.shape)
         deviation = math.sqrt(2.0 / math.prod(shape[:-1]))
@@ -135,32 +136,35 @@ def test_dense_models_start_as_they_always_did(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_sparse_models_start_by_their_masks(kind: str, scheme: str) -> None:
     model = sparse_models.sparse(kind, 0.7, seed=1)
-    kept = model.masks
-    model.initialise(5, trial=2, scheme=scheme)
+    kept = sparse_models.kept(model)
+    own = masks.Masks(model)
+    own.set(kept)
+    models.initialise(own, 5, trial=2, scheme=scheme)
     for index, (layer, mask) in enumerate(zip(model.layers, kept, strict=True)):
         expected = initialisation.draw(mask, seeds.generator(5, "init", index, 2), scheme)
         np.testing.assert_array_equal(layer.w.numpy(), expected.astype(np.float32))
-        np.testing.assert_array_equal(layer.mask.numpy() > 0, mask)
+        np.testing.assert_array_equal(layer.w.numpy() != 0, mask)
 
 
 def test_an_unknown_scheme_is_refused() -> None:
     with pytest.raises(ValueError, match="scheme"):
-        sparse_models.build("MNIST_FC").initialise(1, scheme="xavier")
+        models.initialise(masks.Masks(sparse_models.build("MNIST_FC")), 1, scheme="xavier")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_used_model_is_as_new_and_traced_once(kind: str) -> None:
-    """After training, `initialise` leaves nothing behind: every variable is that of a new model."""
+    """With the values of a new model, and weights drawn again, nothing is left of the training."""
     model, batch = sparse_models.sparse(kind, 0.5, seed=1), sparse_models.images(kind)
     train = tf.function(lambda images: model(images, is_training=True))
     train(batch)
     train(batch + 1)
+    kept, own = sparse_models.kept(model), masks.Masks(model)
     new = sparse_models.build(kind)
-    for layer, mask in zip(new.layers, model.masks, strict=True):
-        layer.set_mask(mask)
-    for each in (new, model):
-        each.initialise(9, trial=1)
+    model_trials.copy_values(new, model)
+    for each in (masks.Masks(new), own):
+        each.set(kept)
+        models.initialise(each, 9, trial=1)
     for one, other in zip(sparse_models.values(new), sparse_models.values(model), strict=True):
         np.testing.assert_array_equal(one, other)
     expected = new(batch, is_training=True)
@@ -168,5 +172,5 @@ def test_a_used_model_is_as_new_and_traced_once(kind: str) -> None:
     assert train.experimental_get_tracing_count() == 1
     for one, other in zip(sparse_models.values(new), sparse_models.values(model), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
-    model.initialise(9, trial=2)
+    models.initialise(own, 9, trial=2)
     assert sparse_models.difference(train(batch), expected) > 0.01

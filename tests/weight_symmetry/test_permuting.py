@@ -18,18 +18,18 @@ DTYPES = {"MNIST_FC": tf.float64, "MNIST_CNN": tf.float32, "CIFAR10_CNN": tf.flo
 TOLERANCES = {tf.float64: 1e-13, tf.float32: 1e-6}
 
 
-def random_joint(model: models.MaskedModel, seed: int) -> Joint:
+def random_joint(model: models.Classifier, seed: int) -> Joint:
     rng = np.random.default_rng(seed)
-    return {index: rng.permutation(layer.output_size) for index, layer in enumerate(model.layers[:-1])}
+    return {index: rng.permutation(layer.w.shape[-1]) for index, layer in enumerate(model.layers[:-1])}
 
 
-def difference(one: models.MaskedModel, other: models.MaskedModel, kind: str, is_training: bool = False) -> float:
+def difference(one: models.Classifier, other: models.Classifier, kind: str, is_training: bool = False) -> float:
     """The difference in outputs, in the type of the models."""
     images = sparse_models.images(kind, dtype=one.layers[0].w.dtype)
     return sparse_models.difference(one(images, is_training), other(images, is_training))
 
 
-def same(one: models.MaskedModel, other: models.MaskedModel) -> bool:
+def same(one: models.Classifier, other: models.Classifier) -> bool:
     """Whether all variables are equal to the bit."""
     pairs = zip(sparse_models.values(one), sparse_models.values(other), strict=True)
     return all(np.array_equal(a, b) for a, b in pairs)
@@ -49,8 +49,8 @@ def test_outputs_are_the_same(kind: str, is_training: bool, sparsity: float, mas
     assert type(permuted) is type(model)
     assert all(np.array_equal(a, b) for a, b in zip(before, sparse_models.values(model), strict=True))
     assert not {id(v) for v in model.variables} & {id(v) for v in permuted.variables}
-    expected = symmetry.permute(model.masks, joint)
-    assert all(np.array_equal(a, b) for a, b in zip(permuted.masks, expected, strict=True))
+    expected = symmetry.permute(sparse_models.kept(model), joint)
+    assert all(np.array_equal(a, b) for a, b in zip(sparse_models.kept(permuted), expected, strict=True))
     # The statistics of a batch of five magnify what rounding there is.
     assert difference(permuted, model, kind, is_training) < TOLERANCES[dtype] * (30 if is_training else 1)
 
@@ -67,10 +67,10 @@ def test_units_go_to_their_images(kind: str) -> None:
         inputs, units = joint.get(index - 1, identity), joint.get(index, identity)
         for i in range(old.w.shape[-2]):
             for j in range(old.w.shape[-1]):
-                for one, other in ((layer.w, old.w), (layer.mask, old.mask)):
-                    np.testing.assert_array_equal(one.numpy()[..., inputs[i], units[j]], other.numpy()[..., i, j])
+                moved = layer.w.numpy()[..., inputs[i], units[j]]
+                np.testing.assert_array_equal(moved, old.w.numpy()[..., i, j])
         if old.with_bias:
-            np.testing.assert_array_equal(layer.b.numpy()[units[: old.output_size]], old.b.numpy())
+            np.testing.assert_array_equal(layer.b.numpy()[units[: old.w.shape[-1]]], old.b.numpy())
     for index, (norm, old_norm) in enumerate(zip(new.norms, model.norms, strict=True)):
         for variable, other in zip(norm.variables, old_norm.variables, strict=True):
             moved = variable.numpy()[..., joint[index]] if other.shape.rank else variable.numpy()
@@ -96,10 +96,9 @@ def test_permutations_compose_and_invert(kind: str) -> None:
 def test_what_leaves_the_connections_behind_is_no_symmetry(kind: str) -> None:
     """The control: units moved without the weights that read them, or without their batch norm, compute another."""
     model = sparse_models.sparse(kind, 0.3, seed=8, dtype=DTYPES[kind])
-    joint = {0: np.roll(np.arange(model.layers[0].output_size), 1)}
+    joint = {0: np.roll(np.arange(model.layers[0].w.shape[-1]), 1)}
     wrong = symmetry.apply(joint, model)
-    wrong.layers[1].set_mask(np.ones(wrong.layers[1].w.shape))
-    wrong.layers[1].set_weight(model.layers[1].w)
+    wrong.layers[1].w.assign(model.layers[1].w)
     assert difference(wrong, model, kind) > 1e-3
     if model.norms:
         wrong = symmetry.apply(joint, model)
@@ -111,13 +110,13 @@ def test_what_leaves_the_connections_behind_is_no_symmetry(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_elements_of_the_group_keep_the_masks(kind: str) -> None:
     model = sparse_models.sparse(kind, 0.5, seed=6, mask_type="symmetric", dtype=DTYPES[kind])
-    model.layers[-1].set_mask(np.ones(model.layers[-1].w.shape))
-    kept = model.masks
+    model.layers[-1].w.assign(np.random.default_rng(1).normal(size=model.layers[-1].w.shape))
+    kept = sparse_models.kept(model)
     generators = symmetry.automorphisms(kept).generators
     assert generators
     for generator in generators:
         moved = symmetry.apply(generator, model)
-        assert all(np.array_equal(a, b) for a, b in zip(moved.masks, kept, strict=True))
+        assert all(np.array_equal(a, b) for a, b in zip(sparse_models.kept(moved), kept, strict=True))
         assert not same(moved, model)
         assert difference(moved, model, kind) < TOLERANCES[DTYPES[kind]]
 
@@ -127,7 +126,7 @@ def test_gradients_move_with_their_units() -> None:
     joint = random_joint(model, 1)
     images = sparse_models.images("MNIST_FC", dtype=tf.float64)
 
-    def gradient(of: models.MaskedModel) -> np.ndarray:
+    def gradient(of: models.Classifier) -> np.ndarray:
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(tf.square(of(images, is_training=True)))
         return tape.gradient(loss, of.layers[1].w).numpy()
@@ -139,7 +138,7 @@ def test_gradients_move_with_their_units() -> None:
 def test_options_are_kept() -> None:
     model = sparse_models.build("CIFAR10_CNN", dropout_rate=0.3, kernel_size=2, name="small")
     new = symmetry.apply({}, model)
-    assert (new.dropout_rate, new.name, new.layers[0].kernel_size) == (0.3, "small", 2)
+    assert (new.dropout_rate, new.name, new.layers[0].w.shape[0]) == (0.3, "small", 2)
     assert [v.name for v in new.variables] == [v.name for v in model.variables]
 
 

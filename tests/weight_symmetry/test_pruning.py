@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, strategies as st
 
-from weight_symmetry.pruning import magnitude_masks
+from weight_symmetry.updaters import magnitude_masks
 
 shapes = st.one_of(
     st.tuples(st.integers(1, 7), st.integers(1, 7)),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from weight_symmetry import sparsity_schedules
+from weight_symmetry.updaters import schedules
 from weirdonetworks.lab.errors import UsageError
 
 rising_epochs = st.lists(st.integers(0, 50), min_size=1, max_size=6, unique=True).map(sorted)
@@ -15,7 +15,7 @@ rising_epochs = st.lists(st.integers(0, 50), min_size=1, max_size=6, unique=True
 @given(rising_epochs, st.data())
 def test_stepped_sparsity_rises_within_its_bounds(epochs: list[int], data: st.DataObject) -> None:
     levels = sorted(data.draw(st.lists(st.floats(0, 1), min_size=len(epochs), max_size=len(epochs))))
-    schedule = sparsity_schedules.SteppedSparsity(tuple(epochs), tuple(levels))
+    schedule = schedules.SteppedSparsity(tuple(epochs), tuple(levels))
     values = [schedule(epoch) for epoch in range(60)]
     assert values == sorted(values)
     assert set(values) <= {0.0, *levels}
@@ -30,12 +30,12 @@ def test_stepped_sparsity_rises_within_its_bounds(epochs: list[int], data: st.Da
     ("epoch", "share"), [(0, 0), (2, 0), (3, 1 - 0.75**3), (4, 0.875), (5, 1 - 0.25**3), (6, 1), (9, 1)]
 )
 def test_cubic_sparsity_at_known_points(epoch: int, share: float) -> None:
-    assert sparsity_schedules.CubicSparsity(0.8, 2, 6)(epoch) == pytest.approx(0.8 * share, rel=1e-15)
+    assert schedules.CubicSparsity(0.8, 2, 6)(epoch) == pytest.approx(0.8 * share, rel=1e-15)
 
 
 @given(st.floats(0, 1), st.integers(0, 30), st.integers(1, 30))
 def test_cubic_sparsity_rises_ever_slower(final: float, begin: int, length: int) -> None:
-    schedule = sparsity_schedules.CubicSparsity(final, begin, begin + length)
+    schedule = schedules.CubicSparsity(final, begin, begin + length)
     values = np.array([schedule(epoch) for epoch in range(begin + length + 3)])
     assert values[begin] == 0 and values[begin + length] == final == values[-1]
     rises = np.diff(values)
@@ -60,7 +60,7 @@ def test_a_malformed_stepped_sparsity_is_refused(
     epochs: tuple[int, ...], sparsities: tuple[float, ...], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        sparsity_schedules.SteppedSparsity(epochs, sparsities)
+        schedules.SteppedSparsity(epochs, sparsities)
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_a_malformed_stepped_sparsity_is_refused(
 )
 def test_a_malformed_cubic_sparsity_is_refused(final: float, begin: int, end: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        sparsity_schedules.CubicSparsity(final, begin, end)
+        schedules.CubicSparsity(final, begin, end)

@@ -6,62 +6,67 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from weight_symmetry import masks, models, tickets
+from weight_symmetry import model_trials, models, symmetry
+from weight_symmetry.masks import Masks, create
+from weight_symmetry.updaters import tickets
+from weight_symmetry.updaters.rewinding import Snapshot
+
+SHAPES = [(16, 12), (12, 8), (8, 3)]
 
 
-def ticket(mask_type: str, seed: int = 0) -> models.MaskedModel:
-    """A small model under masks of a type, with biases, as it might be after some epochs."""
+def ticket(seed: int = 0) -> tuple[models.Classifier, Masks]:
+    """A small model as rewinding leaves it: early weights everywhere, with biases, and nothing masked yet."""
     model = models.MNIST_FC(num_classes=3, features=(12, 8))
     model(tf.zeros([1, 4, 4, 1]), is_training=False)
-    shapes = [tuple(layer.w.shape) for layer in model.layers]
-    for layer, mask in zip(model.layers, masks.create(mask_type, shapes, 0.5, seed), strict=True):
-        layer.set_mask(mask)
-    model.initialise(seed)
+    masks = Masks(model)
+    models.initialise(masks, seed)
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         layer.b.assign(rng.normal(size=layer.b.shape))
-    return model
+    return model, masks
 
 
-def outputs(model: models.MaskedModel) -> np.ndarray:
+def move(model: models.Classifier, symmetric: bool) -> tickets.MovedUnits:
+    def units(permutation: dict[int, np.ndarray]) -> None:
+        model_trials.copy_values(symmetry.apply(permutation, model), model)
+
+    return tickets.MovedUnits(1, symmetric, units)
+
+
+def outputs(model: models.Classifier) -> np.ndarray:
     images = np.random.default_rng(7).normal(size=(64, 4, 4, 1)).astype(np.float32)
     return model(tf.constant(images), is_training=False).numpy()
 
 
-def weights(model: models.MaskedModel) -> list[np.ndarray]:
+def weights(model: models.Classifier) -> list[np.ndarray]:
     return [layer.w.numpy() for layer in model.layers]
 
 
-def assert_masked(model: models.MaskedModel) -> None:
-    for layer in model.layers:
-        assert (layer.w.numpy()[layer.mask.numpy() == 0] == 0).all()
+def assert_masked(masks: Masks, arrays: list[np.ndarray]) -> None:
+    """The masks are those given, and the weights within them."""
+    for weight, mask, given in zip(masks.weights, masks.arrays, arrays, strict=True):
+        np.testing.assert_array_equal(mask, given)
+        np.testing.assert_array_equal(weight.numpy() != 0, mask)
 
 
 def test_symmetric_shuffle_moves_weights_and_keeps_outputs() -> None:
-    model = ticket("symmetric")
-    before, masks_before, moved_from = outputs(model), model.masks, weights(model)
-    tickets.move_units("symmetric_shuffle", model, model.masks, seed=1)
-    for layer, mask in zip(model.layers, masks_before, strict=True):
-        layer.set_mask(mask)
-    assert not all((a == b).all() for a, b in zip(weights(model), moved_from, strict=True))
-    assert all((a == b).all() for a, b in zip(model.masks, masks_before, strict=True))
+    (model, masks), (plain, plain_masks) = ticket(), ticket()
+    drawn = create("symmetric", SHAPES, 0.5, seed=0)
+    plain_masks.set(drawn)
+    move(model, symmetric=True)(masks, drawn, 0)
+    assert not all((a == b).all() for a, b in zip(weights(model), weights(plain), strict=True))
+    before = outputs(plain)
     np.testing.assert_allclose(outputs(model), before, rtol=0, atol=1e-6 * np.abs(before).max())
-    assert_masked(model)
+    assert_masked(masks, drawn)
 
 
 def test_asymmetric_shuffle_is_the_control_that_changes_outputs() -> None:
-    model, masked = ticket("random"), ticket("random")
-    ticket_masks = masked.masks
-    for layer in model.layers:  # As rewinding leaves it: early weights everywhere.
-        layer.set_mask(np.ones(layer.mask.shape))
-    model.initialise(0)
-    tickets.move_units("asymmetric_shuffle", model, ticket_masks, seed=1)
-    for layer, mask in zip(model.layers, ticket_masks, strict=True):
-        layer.set_mask(mask)
-    assert np.abs(outputs(model) - outputs(masked)).max() > 0.1 * np.abs(outputs(masked)).max()
-    for layer, mask in zip(model.layers, ticket_masks, strict=True):
-        assert (layer.w.numpy()[mask] != 0).all()  # Every kept connection has a weight.
-    assert_masked(model)
+    (model, masks), (plain, plain_masks) = ticket(), ticket()
+    drawn = create("random", SHAPES, 0.5, seed=0)
+    plain_masks.set(drawn)
+    move(model, symmetric=False)(masks, drawn, 0)
+    assert np.abs(outputs(model) - outputs(plain)).max() > 0.1 * np.abs(outputs(plain)).max()
+    assert_masked(masks, drawn)  # Every kept connection has a weight, too.
 
 
 def test_an_asymmetry_changes_a_mask_or_is_refused() -> None:
@@ -74,22 +79,21 @@ def test_an_asymmetry_changes_a_mask_or_is_refused() -> None:
 
 
 def test_each_ticket_of_a_run_is_changed_in_its_own_way() -> None:
-    for ablation in ("reinit", "shuffle_weights"):
+    drawn = create("random", SHAPES, 0.5, seed=0)
+    for control in (tickets.NewWeights(1), tickets.ShuffledWeights(1), tickets.ShuffledMask(1)):
         changed = []
         for epoch in (2, 4):
-            model = ticket("random")
-            tickets.ablate(ablation, model, seed=1, scheme="he_normal", epoch=epoch)
+            model, masks = ticket()
+            control(masks, drawn, epoch)
             changed.append(weights(model)[0])
-        assert (changed[0] != changed[1]).any(), ablation
-    first, second = (tickets.ticket_masks("shuffle_mask", ticket("random").masks, 1, epoch) for epoch in (2, 4))
-    assert (first[0] != second[0]).any()
+        assert (changed[0] != changed[1]).any(), control
 
 
 def test_a_random_symmetry_leaves_every_mask_as_it_is() -> None:
-    model = ticket("symmetric")
-    permutation = tickets.random_symmetry(model.masks, np.random.default_rng(3))
+    drawn = create("symmetric", SHAPES, 0.5, seed=0)
+    permutation = tickets.random_symmetry(drawn, np.random.default_rng(3))
     assert any((images != np.arange(len(images))).any() for images in permutation.values())
-    first, second, third = model.masks
+    first, second, third = drawn
     s, t = permutation[0], permutation[1]
     for mask, rows, columns in ((first, None, s), (second, s, t), (third, t, None)):
         moved = np.zeros_like(mask)
@@ -100,54 +104,59 @@ def test_a_random_symmetry_leaves_every_mask_as_it_is() -> None:
 
 
 def test_shuffle_weights_keeps_each_layers_values_and_masks() -> None:
-    model = ticket("random")
-    before, masks_before = weights(model), model.masks
-    tickets.ablate("shuffle_weights", model, seed=1, scheme="he_normal")
-    for now, then, mask, mask_then in zip(weights(model), before, model.masks, masks_before, strict=True):
-        assert (mask == mask_then).all()
+    (model, masks), drawn = ticket(), create("random", SHAPES, 0.5, seed=0)
+    before = weights(model)
+    tickets.ShuffledWeights(1)(masks, drawn, 0)
+    for now, then, mask in zip(weights(model), before, drawn, strict=True):
         np.testing.assert_array_equal(np.sort(now[mask]), np.sort(then[mask]))
         assert (now[mask] != then[mask]).any()
-    assert_masked(model)
+    assert_masked(masks, drawn)
 
 
-def test_reinit_draws_new_weights_under_the_same_masks() -> None:
-    model = ticket("random")
-    before, masks_before = weights(model), model.masks
-    tickets.ablate("reinit", model, seed=1, scheme="he_normal")
-    for now, then, mask, mask_then in zip(weights(model), before, model.masks, masks_before, strict=True):
-        assert (mask == mask_then).all()
+def test_reinit_draws_new_weights_under_the_same_masks_and_begins_anew() -> None:
+    (model, masks), drawn, begun = ticket(), create("random", SHAPES, 0.5, seed=0), []
+
+    def begin(seed: int) -> None:
+        begun.append(seed)
+        for layer in model.layers:
+            layer.b.assign(tf.zeros_like(layer.b))
+
+    before = weights(model)
+    tickets.NewWeights(1, begin=begin)(masks, drawn, 0)
+    for now, then, mask in zip(weights(model), before, drawn, strict=True):
         assert (now[mask] != then[mask]).all()
-    assert_masked(model)
+    assert_masked(masks, drawn)
+    assert len(begun) == 1 and all((layer.b.numpy() == 0).all() for layer in model.layers)
 
 
 def test_shuffle_mask_keeps_each_layers_sparsity() -> None:
-    model = ticket("per-neuron")
-    shuffled = tickets.ticket_masks("shuffle_mask", model.masks, seed=1)
-    for now, then in zip(shuffled, model.masks, strict=True):
-        assert now.sum() == then.sum()
-        assert (now != then).any()
-    kept = tickets.ticket_masks("none", model.masks, seed=1)
-    assert all((a == b).all() for a, b in zip(kept, model.masks, strict=True))
-
-
-@pytest.mark.parametrize("ablation", ["none", "shuffle_mask"])
-def test_no_control_leaves_the_weights(ablation: str) -> None:
-    model = ticket("random")
+    (model, masks), drawn = ticket(), create("per-neuron", SHAPES, 0.5, seed=0)
     before = weights(model)
-    tickets.ablate(ablation, model, seed=1, scheme="he_normal")
-    assert all((a == b).all() for a, b in zip(weights(model), before, strict=True))
+    tickets.ShuffledMask(1)(masks, drawn, 0)
+    for now, then, weight, early in zip(masks.arrays, drawn, weights(model), before, strict=True):
+        assert now.sum() == then.sum() and (now != then).any()
+        np.testing.assert_array_equal(weight, np.where(now, early, 0))
+
+
+def test_a_ticket_leaves_the_weights() -> None:
+    (model, masks), drawn = ticket(), create("random", SHAPES, 0.5, seed=0)
+    before = weights(model)
+    tickets.Ticket()(masks, drawn, 0)
+    for now, then, mask in zip(weights(model), before, drawn, strict=True):
+        np.testing.assert_array_equal(now, np.where(mask, then, 0))
 
 
 def test_a_snapshot_restores_everything() -> None:
     model = models.MNIST_CNN(filters=(2, 3), dense_size=4)
     model(tf.zeros([1, 8, 8, 1]), is_training=False)
-    snapshot = tickets.Snapshot(model)
+    snapshot = Snapshot(model.variables)
     before = [variable.numpy() for variable in model.variables]
     model(tf.random.stateless_normal([4, 8, 8, 1], seed=(1, 2)), is_training=True)  # Moves batch norm's statistics.
-    model.layers[0].set_mask(np.zeros(model.layers[0].mask.shape))
+    model.layers[0].w.assign(tf.zeros_like(model.layers[0].w))
     assert any((variable.numpy() != value).any() for variable, value in zip(model.variables, before, strict=True))
-    snapshot.restore(model)
+    snapshot.restore()
     assert all((variable.numpy() == value).all() for variable, value in zip(model.variables, before, strict=True))
+    assert len(snapshot.variables) == len(model.variables), "its own alone"
 
 
 def test_a_long_walk_takes_most_units_away() -> None:

@@ -15,7 +15,7 @@ from weight_symmetry.symmetry.propagation import propagate
 from weirdonetworks.lab.records.tables import counted
 
 if TYPE_CHECKING:
-    from weight_symmetry.models import MaskedModel
+    from weight_symmetry.models import Classifier
 
 Floats = npt.NDArray[np.float64]
 Activation = Callable[[Any], Any]
@@ -89,7 +89,7 @@ class FunctionSymmetries:
 
 
 def function_symmetries(
-    model_or_masks: MaskedModel | ChainMasks,
+    model_or_masks: Classifier | ChainMasks,
     activation: str | Activation,
     *,
     batch_norm: Collection[int] | None = None,
@@ -122,7 +122,8 @@ def function_symmetries(
     '3 live hidden units with positive: 6 permutations, 8 sign flips, 3 dimensions of rescaling'
 
     Args:
-      model_or_masks: One of the three models, or the masks of any in layer order.
+      model_or_masks: One of the three models, whose masks are where its weights are not zero; or the masks of any in
+        layer order.
       activation: The activation after every hidden layer: one of `ACTIVATIONS`, or an elementwise function of float64
         arrays, which is tested for parity and homogeneity on a grid of numbers up to 100.
       batch_norm: The layers that batch norm follows, by index; by default those of the model, or for masks none.
@@ -142,7 +143,7 @@ def function_symmetries(
         normalised, pooled = set(batch_norm or ()), set(max_pooling or ())
     else:
         own_norms, own_pooling = _norm_and_pooling_layers(model_or_masks)
-        masks = model_or_masks.masks
+        masks = [layer.w.numpy() != 0 for layer in model_or_masks.layers]
         normalised = own_norms if batch_norm is None else set(batch_norm)
         pooled = own_pooling if max_pooling is None else set(max_pooling)
     live = [int(mask.any(axis=tuple(range(mask.ndim - 1))).sum()) for mask in propagate(masks)[:-1]]
@@ -167,7 +168,7 @@ def function_symmetries(
     )
 
 
-def _norm_and_pooling_layers(model: MaskedModel) -> tuple[set[int], set[int]]:
+def _norm_and_pooling_layers(model: Classifier) -> tuple[set[int], set[int]]:
     """Returns the layers of a model that batch norm follows, and those that max pooling follows."""
     from weight_symmetry import structure
 

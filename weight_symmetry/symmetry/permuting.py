@@ -16,7 +16,7 @@ from weirdonetworks.measure.unit_layout import UnitLayout
 from weirdonetworks.measure.unit_tracing.axes import gather, units_of
 
 if TYPE_CHECKING:
-    from weight_symmetry.models import MaskedModel
+    from weight_symmetry.models import Classifier
 
 
 def permute(masks: Masks, permutation: Mapping[Any, npt.ArrayLike], layout: UnitLayout | None = None) -> list[Any]:
@@ -66,13 +66,11 @@ def permuted(masked: MaskedUnits, permutation: Mapping[Any, npt.ArrayLike]) -> l
     return found
 
 
-def apply(permutation: Mapping[int, npt.ArrayLike], model: MaskedModel) -> MaskedModel:
+def apply(permutation: Mapping[int, npt.ArrayLike], model: Classifier) -> Classifier:
     """Permutes hidden units of a model, with all that belongs to them: `new_w[s_before(i), s(j)] == w[i, j]`.
 
-    Weights, masks, biases, and batch norm's scale, offset and moving statistics move with their unit, so outputs and
-    gradients are the same up to the order of summation (but for dropout, whose units are drawn by position). The masks
-    of the new model are `permute(model.masks, permutation)`: those of the given one exactly if the permutation is an
-    element of `automorphisms(model.masks)`.
+    Weights, biases, and batch norm's scale, offset and moving statistics move with their unit, so outputs and
+    gradients are the same up to the order of summation (but for dropout, whose units are drawn by position).
 
     >>> from weight_symmetry.models import MNIST_FC
     >>> images = tf.ones([2, 28, 28, 1])
@@ -100,20 +98,18 @@ def apply(permutation: Mapping[int, npt.ArrayLike], model: MaskedModel) -> Maske
     from weight_symmetry import structure
 
     structure.check_called(model)
-    widths = [layer.output_size for layer in model.layers[:-1]]
+    shapes = [layer.w.shape for layer in model.layers]
+    widths = [shape[-1] for shape in shapes[:-1]]
     if len(widths) in permutation:
         raise ValueError(f"permutation (of layer {len(widths)}) must leave the outputs in place: they are labelled.")
-    masks = permute(model.masks, permutation)
-    sources = [np.arange(layer.output_size) for layer in model.layers]
+    permute([np.ones(shape) for shape in shapes], permutation)  # Checks it.
+    sources = [np.arange(shape[-1]) for shape in shapes]
     for index, images in permutation.items():
         sources[index] = np.argsort(images)
     new = structure.rebuild(model, widths)
     inputs = [np.arange(model.layers[0].w.shape[-2]), *sources]
-    for layer, old, mask, (before, after) in zip(
-        new.layers, model.layers, masks, itertools.pairwise(inputs), strict=True
-    ):
-        layer.set_mask(mask)
-        layer.set_weight(old.w.numpy()[..., before, :][..., after])
+    for layer, old, (before, after) in zip(new.layers, model.layers, itertools.pairwise(inputs), strict=True):
+        layer.w.assign(old.w.numpy()[..., before, :][..., after])
         if layer.with_bias:
             layer.b.assign(old.b.numpy()[after])
     for norm, old_norm, units in zip(new.norms, model.norms, sources, strict=False):

@@ -9,8 +9,8 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from weight_symmetry.masking import set_masks
-from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC, MaskedModel
+from weight_symmetry.masks import Masks
+from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC
 from weirdonetworks import PolynomialMLP, SynchronousMLP
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.lab.data.datasets import Dataset, Examples
@@ -51,9 +51,14 @@ def few(digits: Dataset) -> Dataset:
 
 
 def make_trainer(kind: str, few: Dataset, execution: str, adam: bool = True, count: int | None = None) -> Trainer:
+    network = MODELS[kind]()
+    optimizer = Adam(weight_decay=0.1) if adam else Momentum(0.9, weight_decay=0.01)
+    if hasattr(network, "layers"):
+        network(tf.zeros([1, 28, 28, 1]), is_training=False)
+        optimizer = Masks(network).wrap(optimizer)
     return Trainer(
-        MODELS[kind](),
-        Adam(weight_decay=0.1) if adam else Momentum(0.9, weight_decay=0.01),
+        network,
+        optimizer,
         lambda network: objectives.classification(network, few.standardisation, takes=("is_training", "seed")),
         Resident(few.train),
         count=count,
@@ -70,15 +75,15 @@ def start(trainer: Trainer, index: int) -> None:
     for variable in network.trainable_variables:
         variable.assign(rng.normal(0, 0.2, variable.shape))
     trainer.state.restart()
-    if isinstance(network, MaskedModel):
-        set_masks(trainer, network, [rng.random(mask.shape) < 0.7 for mask in network.masks])
+    if masks := getattr(trainer.state.optimizer, "masks", None):
+        masks.set([rng.random(mask.shape) < 0.7 for mask in masks.arrays])
 
 
 def prune(trainer: Trainer) -> None:
     """Cuts the lesser half of the weights that a masked network still has."""
-    if isinstance(trainer.network, MaskedModel):
-        sizes = [np.abs(layer.w.numpy()) for layer in trainer.network.layers]
-        set_masks(trainer, trainer.network, [size > np.median(size[size > 0]) for size in sizes])
+    if masks := getattr(trainer.state.optimizer, "masks", None):
+        sizes = [np.abs(weight.numpy()) for weight in masks.weights]
+        masks.set([size > np.median(size[size > 0]) for size in sizes])
 
 
 def train(trainer: Trainer, orders: npt.NDArray[np.integer], seeds: npt.NDArray[np.integer]) -> list[dict[str, Any]]:

@@ -120,7 +120,7 @@ def test_slots_belong_to_their_parameter(make: Any, count: int) -> None:
     optimizer.initialize(parameters)
     optimizer.apply([tf.ones_like(parameters[0]), *map(tf.zeros_like, parameters[1:])], parameters, tf.constant(0.1))
     for index, parameter in enumerate(parameters):
-        slots = optimizer.slots(parameter)
+        slots = [getattr(optimizer, name)[index] for name in optimizer.slot_names]
         assert [slot.shape for slot in slots] == [parameter.shape] * count
         assert all(np.all(slot.numpy() != 0) == (index == 0) for slot in slots)
         assert not any(slot.trainable for slot in slots)
@@ -132,7 +132,9 @@ def test_initialising_again_changes_nothing() -> None:
     optimizer.initialize([weight])
     optimizer.apply([tf.constant([1.0])], [weight], tf.constant(0.1))
     optimizer.initialize([weight])
-    assert optimizer.slots(weight)[0].numpy() == 1.0
+    assert optimizer.accumulated[0].numpy() == 1.0
+    optimizer.reset()
+    assert optimizer.accumulated[0].numpy() == 0.0
 
 
 @pytest.mark.parametrize("make", [Adam, Momentum])

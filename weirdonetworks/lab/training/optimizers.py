@@ -1,6 +1,7 @@
 """Optimizers whose learning rate is an argument of the step, and whose update is one fused kernel."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import sonnet as snt
 import tensorflow as tf
@@ -27,15 +28,18 @@ class _Slots(snt.Module):
         Args:
           parameters: The variables that will be trained.
         """
-        self._index = {id(parameter): index for index, parameter in enumerate(parameters)}
         self._decays = [parameter.shape.rank >= 2 and self.weight_decay > 0 for parameter in parameters]
         for slot in self.slot_names:
             zeros = (tf.zeros_like(parameter) for parameter in parameters)
             setattr(self, slot, [tf.Variable(zero, trainable=False, name=slot) for zero in zeros])
 
-    def slots(self, parameter: tf.Variable) -> list[tf.Variable]:
-        """Returns the slots of a parameter, of its shape, e.g. to clear them where a weight is pruned."""
-        return [getattr(self, slot)[self._index[id(parameter)]] for slot in self.slot_names]
+    def reset(self) -> None:
+        """Sets all slots and counts to zero, as before the first step."""
+        for variable in self._state():
+            variable.assign(tf.zeros_like(variable))
+
+    def _state(self) -> list[tf.Variable]:
+        return [variable for slot in self.slot_names for variable in getattr(self, slot)]
 
 
 class Adam(_Slots):
@@ -50,7 +54,7 @@ class Adam(_Slots):
     >>> w = tf.Variable([1.0, -1.0])
     >>> optimizer = Adam()
     >>> optimizer.initialize([w])
-    >>> optimizer.apply([tf.constant([0.3, -0.2])], [w], learning_rate=tf.constant(0.1))
+    >>> _ = optimizer.apply([tf.constant([0.3, -0.2])], [w], learning_rate=tf.constant(0.1))
     >>> print(w.numpy().round(3))
     [ 0.9 -0.9]
     """
@@ -71,8 +75,10 @@ class Adam(_Slots):
         self.epsilon = epsilon
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
 
-    def apply(self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor) -> None:
-        """Applies one update; `updates` are the gradients of `parameters` in their order."""
+    def apply(
+        self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor
+    ) -> Sequence[tf.Tensor]:
+        """Applies one update; `updates` are the gradients of `parameters` in their order. Returns the updates."""
         self.step.assign(self.step + 1)
         # Copies trained side by side have a count each, all of them the same.
         step = tf.reduce_max(self.step)
@@ -93,6 +99,10 @@ class Adam(_Slots):
                 epsilon=tf.cast(self.epsilon, parameter.dtype),
                 grad=g,
             )
+        return updates
+
+    def _state(self) -> list[tf.Variable]:
+        return [self.step, *super()._state()]
 
 
 class Momentum(_Slots):
@@ -106,7 +116,7 @@ class Momentum(_Slots):
     >>> optimizer = Momentum(0.9)
     >>> optimizer.initialize([w])
     >>> for _ in range(2):
-    ...     optimizer.apply([tf.constant([1.0])], [w], learning_rate=tf.constant(0.1))
+    ...     _ = optimizer.apply([tf.constant([1.0])], [w], learning_rate=tf.constant(0.1))
     >>> print(f"{w.numpy().item():.3f}")
     0.710
     """
@@ -117,8 +127,10 @@ class Momentum(_Slots):
         super().__init__(weight_decay, name)
         self.momentum = momentum
 
-    def apply(self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor) -> None:
-        """Applies one update; `updates` are the gradients of `parameters` in their order."""
+    def apply(
+        self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor
+    ) -> Sequence[tf.Tensor]:
+        """Applies one update; `updates` are the gradients of `parameters` in their order. Returns the updates."""
         for g, parameter, accumulated, decays in zip(updates, parameters, self.accumulated, self._decays, strict=True):
             if decays:
                 g = g + self.weight_decay * parameter
@@ -129,6 +141,19 @@ class Momentum(_Slots):
                 grad=g,
                 momentum=tf.cast(self.momentum, parameter.dtype),
             )
+        return updates
 
 
-Optimizer = Adam | Momentum
+class Optimizer(Protocol):
+    """What `Trainer` needs of an optimizer; `Adam` and `Momentum`, also wrapped by masks, are such."""
+
+    def initialize(self, parameters: Sequence[tf.Variable]) -> None:
+        """Creates the slots of parameters."""
+
+    def apply(
+        self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor
+    ) -> Sequence[tf.Tensor]:
+        """Applies one update; returns the updates that it applied, which may be masked."""
+
+    def reset(self) -> None:
+        """Sets all slots and counts to zero."""

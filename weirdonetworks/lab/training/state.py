@@ -40,8 +40,9 @@ class TrainState(tf.Module):
         """Resets the state, with the network's current weights as initial ones."""
         for start, weight in zip(self.initial, self.network.trainable_variables, strict=True):
             start.assign(weight)
-        for variable in (*self.optimizer.variables, self.epoch, self.step, self.cumulative_gradient_norm):
-            variable.assign(tf.zeros_like(variable))
+        self.optimizer.reset()
+        for count in (self.epoch, self.step, self.cumulative_gradient_norm):
+            count.assign(tf.zeros_like(count))
 
     def distance_from_start(self) -> dict[str, float]:
         """Compares the weights with the initial ones, as `movement`."""

@@ -160,8 +160,8 @@ class Trainer:
           seed: The epoch's seed of random layers and augmentation, `[2]`, or `[count, 2]`.
 
         Returns:
-          Each metric of the objective, averaged over the batch, and `gradient_norm`, of the update direction, as
-          `[steps_per_epoch]` or `[count, steps_per_epoch]`; and `batch_size`, `[steps_per_epoch]`.
+          Each metric of the objective, averaged over the batch, and `gradient_norm`, of the update that the optimizer
+          applied, as `[steps_per_epoch]` or `[count, steps_per_epoch]`; and `batch_size`, `[steps_per_epoch]`.
         """
         arguments = (
             self.train.images,
@@ -197,7 +197,7 @@ class Trainer:
         labels: tf.Tensor,
         seed: tf.Tensor,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Computes a step's metrics, the gradient norm last, and its update direction."""
+        """Computes a step's metrics and its update direction."""
         # A direction may ask for several gradients; in the graph, a tape for one and a tape for several are the same.
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(parameters)
@@ -209,23 +209,23 @@ class Trainer:
                 raise ValueError(f"metric (={metric!r}) must be one of the objective's: {', '.join(means)}.")
             return tape.gradient(means[metric], parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-        gradients = self._direction(gradient)
-        return tf.stack([*means.values(), gradient_norm(gradients)]), gradients
+        return tf.stack([*means.values()]), self._direction(gradient)
 
     def _step(self, images: tf.Tensor, labels: tf.Tensor, learning_rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         if self._copies is None:
             parameters = self.network.trainable_variables
             metrics, gradients = self._descent(self._objective, parameters, images, labels, seed)
-            self.state.optimizer.apply(gradients, parameters, learning_rate)
-            return metrics
+            applied = self.state.optimizer.apply(gradients, parameters, learning_rate)
+            return tf.stack([*tf.unstack(metrics), gradient_norm(applied)])
 
         def one(network: Any, parameters: Sequence[tf.Tensor], *batch: tf.Tensor) -> Any:
             # The gradient is taken in here: from outside, the layers' own gradients would be lost in vectorising.
             return self._descent(self._make_objective(network), parameters, *batch)
 
         metrics, gradients = self._copies.call(one, images, labels, seed)
-        self._copies.optimizer.apply(gradients, self._copies.parameters, learning_rate)
-        return metrics
+        applied = self._copies.optimizer.apply(gradients, self._copies.parameters, learning_rate)
+        norms = tf.vectorized_map(gradient_norm, applied)
+        return tf.concat([metrics, norms[:, tf.newaxis]], axis=1)
 
     def _epoch(
         self, images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, learning_rates: tf.Tensor, seed: tf.Tensor
@@ -258,7 +258,7 @@ class Trainer:
         return [] if self.count is None else [self.count]
 
 
-def gradient_norm(tensors: list[tf.Tensor]) -> tf.Tensor:
+def gradient_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Computes the Euclidean norm of tensors, taken as one vector."""
     return tf.sqrt(inner_product(tensors, tensors))
 

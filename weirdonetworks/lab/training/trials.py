@@ -17,6 +17,7 @@ from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.hooks import Hook, Progress, progress
 from weirdonetworks.lab.training.objectives import Objective
+from weirdonetworks.lab.training.optimizers import Optimizer
 from weirdonetworks.lab.training.state import DivergenceError
 from weirdonetworks.lab.training.trainer import Direction, Trainer
 
@@ -62,11 +63,13 @@ class Trial(abc.ABC):
         """Returns the settings that determine the run's id; `auto` is resolved, since executions round differently."""
         return self.config.affecting("training") | {"execution": executed}
 
-    def trainer_of(self, network: Any, execution: str, count: int | None) -> Trainer:
-        """Makes a trainer of a network, or of copies of it."""
+    def trainer_of(
+        self, network: Any, execution: str, count: int | None, optimizer: Optimizer | None = None
+    ) -> Trainer:
+        """Makes a trainer of a network, or of copies of it, with the optimizer of the settings unless one is given."""
         return Trainer(
             network,
-            loop.optimizer(self.config),
+            optimizer or loop.optimizer(self.config),
             self.objective,
             self.data["train"],
             count=count,

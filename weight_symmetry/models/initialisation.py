@@ -1,11 +1,42 @@
 """Sparse initialisation: weights whose scale counts only the connections that a neuron still has."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
-from weight_symmetry import masks
+from weight_symmetry import masks as generators
+from weirdonetworks.lab import seeds
+
+if TYPE_CHECKING:
+    from weight_symmetry.masks import Masks
 
 SCHEMES = ("he_normal", "he_uniform", "glorot_normal", "glorot_uniform")
+
+
+def initialise(masks: "Masks", seed: int, trial: int = 0, scheme: str = "he_normal") -> None:
+    """Draws new values of a model's weights under its masks; assigns values, so nothing is traced again.
+
+    Each weight draws from a seed of its own, scaled by the connections that its present mask leaves (see `draw`), so
+    set the masks first. Other variables, such as biases and batch norms, keep their values.
+
+    >>> import tensorflow as tf
+    >>> from weight_symmetry import masks, models
+    >>> model = models.MNIST_FC(features=(32, 16))
+    >>> _ = model(tf.ones([1, 28, 28, 1]), is_training=False)
+    >>> initialise(masks.Masks.create(model, "random", 0.9), seed=42, trial=1, scheme="glorot_uniform")
+
+    Args:
+      masks: The masks of the weights to draw.
+      seed: The base seed of the experiment.
+      trial: The number of the trial; each has its own weights.
+      scheme: One of `SCHEMES`.
+
+    Raises:
+      ValueError: If the scheme is unknown.
+    """
+    for index, (weight, mask) in enumerate(zip(masks.weights, masks.arrays, strict=True)):
+        weight.assign(draw(mask, seeds.generator(seed, "init", index, trial), scheme))
 
 
 def draw(mask: npt.ArrayLike, rng: np.random.Generator, scheme: str = "he_normal") -> npt.NDArray[np.float64]:
@@ -31,7 +62,7 @@ def draw(mask: npt.ArrayLike, rng: np.random.Generator, scheme: str = "he_normal
     et al., Gradient Flow in Sparse Neural Networks and How Lottery Tickets Win (2022).
 
     Args:
-      mask: Zeros and ones, `[in, out]` or `[height, width, in, out]`; a neuron, or filter, is the last axis.
+      mask: Zeros and ones, `[..., in, out]`; a neuron, or filter, is the last axis.
       rng: The random generator.
       scheme: One of `SCHEMES`.
 
@@ -43,7 +74,7 @@ def draw(mask: npt.ArrayLike, rng: np.random.Generator, scheme: str = "he_normal
     """
     if scheme not in SCHEMES:
         raise ValueError(f"scheme (={scheme!r}) must be one of {', '.join(SCHEMES)}.")
-    kept = masks.as_mask(mask)
+    kept = generators.as_mask(mask)
     connections = kept.reshape(-1, kept.shape[-1]).sum(axis=0)
     fans = connections
     if scheme.startswith("glorot"):

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from weirdonetworks.lab.errors import UsageError
 
+SCOPES = ("layer", "global")  # Over which weights a sparsity is reached: each by itself, or all together.
+
 
 class Sparsity(Protocol):
     """Computes the total sparsity after `epoch` epochs."""

@@ -1,78 +1,39 @@
-"""The three models of the weight-symmetry experiments, with every layer masked."""
+"""The three models of the weight-symmetry experiments."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
-from weight_symmetry import initialisation
-from weight_symmetry.layers import MaskedConv2D, MaskedLinear
-from weirdonetworks.lab import seeds
 from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.dropout import checked_rate, dropout
 from weirdonetworks.nets.inputs import check_type
 
-MaskedLayer = MaskedLinear | MaskedConv2D
+Layer: TypeAlias = Any  # An snt.Linear or snt.Conv2D; Sonnet has no types.
 
 
-class MaskedModel(BaseModule):
-    """A classifier of masked layers.
+class Classifier(BaseModule):
+    """A classifier of dense layers and convolutions.
 
     Attributes:
-      layers: The masked layers, inputs first; the last gives the logits.
+      layers: The layers with weights, inputs first; the last gives the logits.
       norms: The batch norms, each after the layer of the same index; empty for a model without batch norm.
     """
 
-    layers: list[MaskedLayer]
+    layers: list[Layer]
     norms: Sequence[snt.BatchNorm] = ()
 
     def __init__(self, dropout_rate: float, name: str | None):
         super().__init__(name=name)
         self.dropout_rate = checked_rate("dropout_rate", dropout_rate)
 
-    @property
-    def masks(self) -> list[npt.NDArray[np.bool_]]:
-        """The layers' masks, as booleans."""
-        return [layer.mask.numpy() > 0 for layer in self.layers]
-
-    def initialise(self, seed: int, trial: int = 0, scheme: str = "he_normal") -> None:
-        """Draws new weights under the present masks and resets all else; assigns values, so nothing is traced again.
-
-        Each layer draws its weights from a seed of its own, scaled by the connections that its present mask leaves (see
-        `initialisation.draw`), so set the masks first; they do not change. Biases become zero, batch
-        norm's scale 1, its offset 0, and its moving statistics are reset.
-
-        >>> model = MNIST_FC(features=(32, 16))
-        >>> _ = model(tf.ones([1, 28, 28, 1]), is_training=False)
-        >>> model.initialise(seed=42, trial=1, scheme="glorot_uniform")
-
-        Args:
-          seed: The base seed of the experiment.
-          trial: The number of the trial; each has its own weights.
-          scheme: One of `initialisation.SCHEMES`.
-
-        Raises:
-          ValueError: If the scheme is unknown.
-        """
-        for index, layer in enumerate(self.layers):
-            rng = seeds.generator(seed, "init", index, trial)
-            layer.set_weight(initialisation.draw(layer.mask.numpy(), rng, scheme))
-            if layer.with_bias:
-                layer.b.assign(tf.zeros_like(layer.b))
-        for norm in self.norms:
-            norm.scale.assign(tf.ones_like(norm.scale))
-            norm.offset.assign(tf.zeros_like(norm.offset))
-            norm.moving_mean.reset()
-            norm.moving_variance.reset()
-
     def _dropout(self, hidden: tf.Tensor, is_training: bool, seed: tf.Tensor | None, index: int) -> tf.Tensor:
         return dropout(hidden, self.dropout_rate, is_training=is_training, seed=seed, index=index)
 
 
-class MNIST_FC(MaskedModel):  # noqa: N801 - the name that the experiments' flags and records use
+class MNIST_FC(Classifier):  # noqa: N801 - the name that the experiments' flags and records use
     """A fully connected classifier with ReLU; the default is LeNet-300-100 (LeCun et al. 1998).
 
     >>> model = MNIST_FC(features=(32, 16))
@@ -96,7 +57,9 @@ class MNIST_FC(MaskedModel):  # noqa: N801 - the name that the experiments' flag
           name: The module's name.
         """
         super().__init__(dropout_rate, name)
-        self.layers = [MaskedLinear(width, name=f"dense_{i}") for i, width in enumerate((*features, num_classes))]
+        _check_sizes("features", features)
+        _check_sizes("num_classes", [num_classes])
+        self.layers = [_dense(width, f"dense_{i}") for i, width in enumerate((*features, num_classes))]
 
     def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Maps images `[batch, ...]`, flattened, to logits `[batch, num_classes]`; `seed` int32 `[2]` for dropout."""
@@ -108,7 +71,7 @@ class MNIST_FC(MaskedModel):  # noqa: N801 - the name that the experiments' flag
         return self.layers[-1](hidden)
 
 
-class MNIST_CNN(MaskedModel):  # noqa: N801
+class MNIST_CNN(Classifier):  # noqa: N801
     """A small convolutional classifier with batch norm.
 
     Convolutions of `kernel_size`, each with batch norm and ReLU and all but the last with 2 x 2 max pooling; global
@@ -139,13 +102,12 @@ class MNIST_CNN(MaskedModel):  # noqa: N801
           name: The module's name.
         """
         super().__init__(dropout_rate, name)
-        _check_filters(filters)
+        _check_filters(filters, kernel_size)
+        _check_sizes("dense_size", [dense_size])
+        _check_sizes("num_classes", [num_classes])
         # Batch norm subtracts the mean, so a bias before it would do nothing.
-        convolutions = [
-            MaskedConv2D(channels, kernel_size, with_bias=False, name=f"conv_{i}") for i, channels in enumerate(filters)
-        ]
-        dense = MaskedLinear(dense_size, with_bias=False, name="dense_0")
-        self.layers = [*convolutions, dense, MaskedLinear(num_classes, name="dense_1")]
+        convolutions = [_convolution(n, kernel_size, f"conv_{i}", with_bias=False) for i, n in enumerate(filters)]
+        self.layers = [*convolutions, _dense(dense_size, "dense_0", with_bias=False), _dense(num_classes, "dense_1")]
         self.norms = [_batch_norm(f"norm_{i}") for i in range(len(filters) + 1)]
 
     def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
@@ -163,7 +125,7 @@ class MNIST_CNN(MaskedModel):  # noqa: N801
         return output(self._dropout(hidden, is_training, seed, 0))
 
 
-class CIFAR10_CNN(MaskedModel):  # noqa: N801
+class CIFAR10_CNN(Classifier):  # noqa: N801
     """A convolutional classifier without batch norm.
 
     Convolutions of `kernel_size` with ReLU, 2 x 2 max pooling after every second; global average pooling; the logits.
@@ -191,9 +153,10 @@ class CIFAR10_CNN(MaskedModel):  # noqa: N801
           name: The module's name.
         """
         super().__init__(dropout_rate, name)
-        _check_filters(filters)
-        convolutions = [MaskedConv2D(channels, kernel_size, name=f"conv_{i}") for i, channels in enumerate(filters)]
-        self.layers = [*convolutions, MaskedLinear(num_classes, name="dense_0")]
+        _check_filters(filters, kernel_size)
+        _check_sizes("num_classes", [num_classes])
+        convolutions = [_convolution(channels, kernel_size, f"conv_{i}") for i, channels in enumerate(filters)]
+        self.layers = [*convolutions, _dense(num_classes, "dense_0")]
 
     def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Maps images `[batch, height, width, channels]` to logits `[batch, num_classes]`; `seed` is for dropout."""
@@ -212,9 +175,29 @@ def _batch_norm(name: str) -> snt.BatchNorm:
     return snt.BatchNorm(create_scale=True, create_offset=True, decay_rate=0.99, name=name)
 
 
-def _check_filters(filters: Sequence[int]) -> None:
+def _dense(size: int, name: str, with_bias: bool = True) -> snt.Linear:
+    return snt.Linear(size, with_bias, w_init=_he_normal(), name=name)
+
+
+def _convolution(channels: int, kernel_size: int, name: str, with_bias: bool = True) -> snt.Conv2D:
+    return snt.Conv2D(channels, kernel_size, with_bias=with_bias, w_init=_he_normal(), name=name)
+
+
+def _he_normal() -> snt.initializers.Initializer:
+    return snt.initializers.VarianceScaling(2.0, "fan_in", "truncated_normal")
+
+
+def _check_filters(filters: Sequence[int], kernel_size: int) -> None:
     if not filters:
         raise ValueError(f"filters (={tuple(filters)}) must hold at least one number of filters.")
+    _check_sizes("filters", filters)
+    _check_sizes("kernel_size", [kernel_size])
+
+
+def _check_sizes(name: str, sizes: Sequence[int]) -> None:
+    if any(size < 1 for size in sizes):
+        shown = tuple(sizes) if len(sizes) > 1 else sizes[0]
+        raise ValueError(f"{name} (={shown}) must be at least 1.")
 
 
 def _check_size(images: tf.Tensor, poolings: int) -> None:
@@ -224,7 +207,7 @@ def _check_size(images: tf.Tensor, poolings: int) -> None:
         raise ValueError(f"images of shape {images.shape} are too small for {counted(poolings, 'pooling')} by 2.")
 
 
-MODELS: dict[str, Callable[..., MaskedModel]] = {
+MODELS: dict[str, Callable[..., Classifier]] = {
     "MNIST_FC": MNIST_FC,
     "MNIST_CNN": MNIST_CNN,
     "CIFAR10_CNN": CIFAR10_CNN,

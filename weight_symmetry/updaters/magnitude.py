@@ -1,0 +1,122 @@
+"""Magnitude pruning: keeps the weights of largest magnitude."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from weight_symmetry.masks import Mask, Masks
+from weight_symmetry.updaters.schedules import SCOPES, Sparsity
+from weight_symmetry.updaters.updater import Updater
+
+Array = npt.NDArray[np.floating]
+
+
+class MagnitudePruning(Updater):
+    """Cuts the weights of least magnitude, to a sparsity that rises over the epochs.
+
+    >>> import sonnet as snt, tensorflow as tf
+    >>> from weight_symmetry.updaters import CubicSparsity
+    >>> model = snt.nets.MLP([8, 4])
+    >>> _ = model(tf.ones([1, 16]))
+    >>> pruning = MagnitudePruning(Masks(model), CubicSparsity(final=0.9, begin=1, end=3), scope="global")
+    >>> for epoch in range(4):
+    ...     changed = pruning.update(epoch)  # Then train one epoch with an optimizer wrapped by the masks.
+    ...     print(changed, f"{pruning.masks.sparsity:.3f}")
+    False 0.000
+    False 0.000
+    True 0.787
+    True 0.900
+    """
+
+    def __init__(self, masks: Masks, schedule: Sparsity | Mapping[int, Sparsity], scope: str = "layer"):
+        """Makes the updater.
+
+        Args:
+          masks: The masks.
+          schedule: The total sparsity after a number of epochs, of all masked weights, or of each by its index; the
+            weights without a schedule are not pruned.
+          scope: One of `SCOPES`: whether each weight reaches the sparsity, or all of them together.
+
+        Raises:
+          ValueError: If an index or the scope is unknown, or the schedules differ when the scope is global.
+        """
+        super().__init__(masks)
+        indices = range(len(masks.weights))
+        self._schedules = dict(schedule) if isinstance(schedule, Mapping) else dict.fromkeys(indices, schedule)
+        self._scope = scope
+        if unknown := [index for index in self._schedules if index not in indices]:
+            raise ValueError(f"schedule: index {unknown[0]} must be in [0, {len(indices)}), the masked weights.")
+        _check(scope, set(self._schedules.values()), "schedules")
+
+    def proposed(self, epoch: int) -> list[Mask] | None:
+        """Returns masks of the schedule's sparsity, if it rises after `epoch` epochs."""
+        rises = {
+            index: schedule(epoch)
+            for index, schedule in self._schedules.items()
+            if schedule(epoch) > (schedule(epoch - 1) if epoch else 0.0)
+        }
+        if not rises:
+            return None
+        weights = [weight.numpy() for weight in self.masks.weights]
+        return magnitude_masks(weights, self.masks.arrays, rises, self._scope)
+
+
+def magnitude_masks(
+    weights: Sequence[Array], masks: Sequence[npt.NDArray[Any]], sparsities: Mapping[int, float], scope: str = "layer"
+) -> list[npt.NDArray[np.bool_]]:
+    """Masks the weights of least magnitude.
+
+    Exactly `round(sparsity * size)` weights are masked in total: those already masked first, then by magnitude, ties
+    broken by position. A masked weight stays masked, also where that exceeds the sparsity.
+
+    >>> masks = magnitude_masks([np.array([[3.0, -1.0, 2.0, -4.0]])], [np.ones((1, 4))], {0: 0.5})
+    >>> masks[0].astype(int).tolist()
+    [[1, 0, 0, 1]]
+
+    Args:
+      weights: The layers' weights.
+      masks: Their present masks, of the same shapes.
+      sparsities: Layer index -> the total fraction of its weights to mask, in [0, 1]. Other layers keep their masks.
+      scope: `layer`: each layer reaches its own sparsity. `global`: the layers are ranked together, and reach the
+        sparsity, which must be one for all, over all of them.
+
+    Returns:
+      The new masks, in layer order.
+
+    Raises:
+      ValueError: If the scope is unknown, or global and the sparsities differ.
+    """
+    _check(scope, set(sparsities.values()), "sparsities")
+    result = [np.asarray(mask) > 0 for mask in masks]
+    if scope == "layer":
+        for index, sparsity in sparsities.items():
+            result[index] = _keep_largest(weights[index], result[index], sparsity)
+        return result
+    indices = sorted(sparsities)
+    kept = _keep_largest(
+        np.concatenate([np.ravel(weights[index]) for index in indices]),
+        np.concatenate([result[index].ravel() for index in indices]),
+        sparsities[indices[0]],
+    )
+    ends = np.cumsum([result[index].size for index in indices])
+    for index, part in zip(indices, np.split(kept, ends[:-1]), strict=True):
+        result[index] = part.reshape(result[index].shape)
+    return result
+
+
+def _check(scope: str, levels: Collection[object], name: str) -> None:
+    if scope not in SCOPES:
+        raise ValueError(f"scope (={scope}) must be one of {', '.join(SCOPES)}.")
+    if scope == "global" and len(levels) > 1:
+        raise ValueError(f"{name} (={[*levels]}) must be equal when the scope is global.")
+
+
+def _keep_largest(weight: Array, mask: npt.NDArray[np.bool_], sparsity: float) -> npt.NDArray[np.bool_]:
+    # -1 is below every magnitude: masked weights come first.
+    saliency = np.where(mask, np.abs(weight), -1.0).ravel()
+    count = max(round(sparsity * mask.size), int(mask.size - mask.sum()))
+    kept = np.ones(mask.size, bool)
+    kept[np.argsort(saliency, kind="stable")[:count]] = False
+    return kept.reshape(mask.shape)

@@ -1,0 +1,145 @@
+"""Lottery tickets and their controls, which change a ticket's masks or weights.
+
+The controls are those of the literature (Frankle & Carbin 2019; Su et al. 2020), and two of this project's own. Each is
+called with the masks of a model whose weights are rewound and not masked yet, the masks proposed for it, and the number
+of finished epochs, so that each ticket of a training has a control of its own; it leaves the model masked.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from weight_symmetry import symmetry
+from weight_symmetry.masks import Mask, Masks
+from weight_symmetry.models import initialise
+from weirdonetworks.lab import seeds
+from weirdonetworks.lab.errors import UsageError
+
+Permutation = npt.NDArray[np.intp]
+
+
+class Ticket:
+    """The lottery ticket itself: the proposed masks on the early weights."""
+
+    def __init__(self, seed: int = 0):
+        """Takes the base seed of what a control draws; the ticket draws nothing."""
+        self._seed = seed
+
+    def __call__(self, masks: Masks, proposed: Sequence[Mask], epoch: int) -> None:
+        """Sets the masks."""
+        masks.set(proposed)
+
+    def _generator(self, *purpose: str | int) -> np.random.Generator:
+        return seeds.generator(self._seed, *purpose)
+
+
+class ShuffledMask(Ticket):
+    """The ticket's weights and sparsities, the mask of each weight shuffled."""
+
+    def __call__(self, masks: Masks, proposed: Sequence[Mask], epoch: int) -> None:
+        """Shuffles the masks, and sets them."""
+        rngs = (self._generator("shuffle_mask", layer, epoch) for layer in range(len(proposed)))
+        masks.set([rng.permutation(m.ravel()).reshape(m.shape) for rng, m in zip(rngs, proposed, strict=True)])
+
+
+class ShuffledWeights(Ticket):
+    """The ticket's masks, its weights shuffled among the kept connections of each."""
+
+    def __call__(self, masks: Masks, proposed: Sequence[Mask], epoch: int) -> None:
+        """Sets the masks, and shuffles the weights."""
+        masks.set(proposed)
+        for index, (variable, mask) in enumerate(zip(masks.weights, proposed, strict=True)):
+            weight = variable.numpy()
+            weight[mask] = self._generator("shuffle_weights", index, epoch).permutation(weight[mask])
+            variable.assign(weight)
+
+
+class NewWeights(Ticket):
+    """The ticket's masks, with newly drawn weights."""
+
+    def __init__(self, seed: int, scheme: str = "he_normal", begin: Callable[[int], None] | None = None):
+        """Makes the control.
+
+        Args:
+          seed: The base seed.
+          scheme: The initialiser, one of `models.SCHEMES`; any other leaves the weights as `begin` has set them.
+          begin: Sets all variables of the model to initial values, given a seed; None leaves those not masked as they
+            are.
+        """
+        super().__init__(seed)
+        self._scheme = scheme
+        self._begin = begin
+
+    def __call__(self, masks: Masks, proposed: Sequence[Mask], epoch: int) -> None:
+        """Sets the masks, and draws weights under them."""
+        seed = seeds.derive(self._seed, "reinit", epoch)[0]
+        if self._begin is not None:
+            self._begin(seed)
+        masks.set(proposed)
+        initialise(masks, seed, scheme=self._scheme)
+
+
+class MovedUnits(Ticket):
+    """The ticket's masks, the weights moved by a permutation of hidden units, before they are masked.
+
+    Every connection that the masks keep has an early weight, whichever permutation it is. A permutation that leaves the
+    masks as they are gives a network that computes the same before training, and training should not care; with any
+    other, the masks cut other weights than they did.
+    """
+
+    def __init__(self, seed: int, symmetric: bool, move: Callable[[dict[int, Permutation]], Any]):
+        """Makes the control.
+
+        Args:
+          seed: The base seed.
+          symmetric: Whether the permutation leaves the masks as they are, or changes some.
+          move: Permutes the hidden units of the model, given a permutation for each layer by index.
+        """
+        super().__init__(seed)
+        self._symmetric = symmetric
+        self._move = move
+
+    def __call__(self, masks: Masks, proposed: Sequence[Mask], epoch: int) -> None:
+        """Moves the units, and sets the masks.
+
+        Raises:
+          UsageError: If every permutation leaves the masks as they are, and another one is wanted.
+        """
+        rng = self._generator("symmetric_shuffle" if self._symmetric else "asymmetric_shuffle", epoch)
+        draw = random_symmetry if self._symmetric else random_asymmetry
+        self._move(draw(proposed, rng))
+        masks.set(proposed)
+
+
+def random_asymmetry(masks: Sequence[Mask], rng: np.random.Generator, tries: int = 100) -> dict[int, Permutation]:
+    """Draws a joint permutation of hidden units that changes some mask.
+
+    Raises:
+      UsageError: If none of many draws changes a mask, as where every unit permutation preserves the masks.
+    """
+    for _ in range(tries):
+        drawn = {layer: rng.permutation(mask.shape[-1]) for layer, mask in enumerate(masks[:-1])}
+        moved = symmetry.permute(masks, drawn)
+        if any((before != after).any() for before, after in zip(masks, moved, strict=True)):
+            return drawn
+    raise UsageError("ablation (=asymmetric_shuffle) has nothing to draw: every unit permutation preserves this mask.")
+
+
+def random_symmetry(masks: Sequence[Mask], rng: np.random.Generator) -> dict[int, Permutation]:
+    """Draws a joint permutation of hidden units that leaves masks as they are: a long random product of generators.
+
+    >>> masks = [np.ones((2, 5), bool), np.ones((5, 1), bool)]
+    >>> sorted(random_symmetry(masks, np.random.default_rng(0))[0].tolist())
+    [0, 1, 2, 3, 4]
+    """
+    product = {layer: np.arange(mask.shape[-1]) for layer, mask in enumerate(masks[:-1])}
+    generators = symmetry.automorphisms(masks).generators
+    # A random walk on n units by a transposition and a cycle needs of the order of n^3 log n steps to be even, but a
+    # few times n already take nearly every unit away from where it was.
+    length = 20 * sum(len(images) for images in product.values()) if generators else 0
+    for choice in rng.integers(max(len(generators), 1), size=length):
+        for layer, images in generators[choice].items():
+            product[layer] = images[product[layer]]
+    return product

@@ -1,0 +1,105 @@
+"""The form of all updaters, and the one that draws its masks once."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from weight_symmetry.masks import Mask, Masks, connections_added, create
+
+
+class Updater:
+    """A rule by which masks change during training; this one leaves them as they are.
+
+    An updater scores the weights, masks by the scores, and sets the weights, at a schedule. In one's own training loop
+    it is called before each epoch, or step, whichever its schedule counts:
+
+        for epoch in range(epochs):
+            updater.update(epoch)
+            train_one_epoch()  # With an optimizer wrapped by the masks.
+
+    Attributes:
+      masks: The masks that it changes.
+    """
+
+    def __init__(self, masks: Masks):
+        """Takes the masks."""
+        self.masks = masks
+
+    def proposed(self, epoch: int) -> list[Mask] | None:
+        """Returns the masks due once `epoch` epochs are finished; None to leave them as they are."""
+        return None
+
+    def update(self, epoch: int) -> bool:
+        """Sets the masks due once `epoch` epochs are finished; returns whether there were any."""
+        masks = self.proposed(epoch)
+        if masks is None:
+            return False
+        self.masks.set(masks)
+        return True
+
+    @property
+    def saved(self) -> Mapping[str, tf.Module]:
+        """What it needs to be saved in checkpoints, by name."""
+        return {}
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """Entries on the last update for the record of a training."""
+        return {}
+
+    @property
+    def statistics(self) -> Mapping[str, Any]:
+        """Statistics of its masks that cannot be computed from them alone."""
+        return {}
+
+
+class FixedMask(Updater):
+    """An updater that draws masks when it is made, and leaves them.
+
+    >>> import sonnet as snt
+    >>> model = snt.nets.MLP([8, 4])
+    >>> _ = model(tf.ones([1, 16]))
+    >>> fixed = FixedMask(Masks(model), "per-neuron", 0.75, seed=1, indices=[0])
+    >>> fixed.update(0), fixed.masks.arrays[0].sum(axis=0).tolist(), fixed.masks.arrays[1].all()
+    (False, [4, 4, 4, 4, 4, 4, 4, 4], True)
+    """
+
+    def __init__(
+        self,
+        masks: Masks,
+        mask_type: str,
+        sparsity: float,
+        *,
+        seed: int = 0,
+        distribution: str = "uniform",
+        indices: Collection[int] | None = None,
+    ):
+        """Draws masks, and sets the weights that they cut to zero.
+
+        Args:
+          masks: The masks.
+          mask_type: One of `masks.MASK_TYPES`.
+          sparsity: The fraction of connections to cut, in [0, 1].
+          seed: The base seed.
+          distribution: How the sparsity is distributed over the weights, one of `masks.DISTRIBUTIONS`.
+          indices: The indices of the weights to draw masks of, all by default; those of others become ones.
+
+        Raises:
+          ValueError: If an argument is out of its range.
+        """
+        super().__init__(masks)
+        arrays = [np.ones(weight.shape, bool) for weight in masks.weights]
+        chosen = range(len(arrays)) if indices is None else indices
+        shapes = [arrays[index].shape for index in chosen]
+        drawn = create(mask_type, shapes, sparsity, seed, distribution=distribution)
+        for index, mask in zip(chosen, drawn, strict=True):
+            arrays[index] = mask
+        masks.set(arrays)
+        self._added = sum(connections_added(mask_type, shapes, sparsity, distribution=distribution))
+
+    @property
+    def statistics(self) -> Mapping[str, Any]:
+        """The number of connections added so that every input keeps one."""
+        return {"connections_added": self._added}
