@@ -120,7 +120,9 @@ def standing_in() -> dict[str, Any]:
 
     return {
         "tf": tf,
-        "mask": rng.random((784, 300)) < 0.1,
+        "model": chain,
+        "optimizer": snt.optimizers.Adam(1e-3),
+        "epoch": 3,
         "images": images,
         "flat_images": images.reshape(2, -1),
         "velocities": images,

@@ -1,34 +1,61 @@
 """Settings of all drivers: the model, its initialisation and the layers to mask."""
 
 import dataclasses
-from typing import Self
+import json
+import re
+from typing import Any, Self
 
 from weirdonetworks.lab.config import RunOptions, TrainingConfig, TrialSettings, setting
 from weirdonetworks.lab.errors import UsageError
 
-SCHEMES = ("he_normal", "he_uniform", "glorot_normal", "glorot_uniform")
+MODELS = ("MNIST_FC", "MNIST_CNN", "CIFAR10_CNN")
+INITS = ("he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "own")
 DEFAULT_FILTERS = {"MNIST_CNN": (16, 32), "CIFAR10_CNN": (32, 32, 64, 64, 128, 128)}
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(TrainingConfig):
-    """A training configuration of one of the three models.
+    """A training configuration of one of the three models, or of the user's own.
 
     Raises:
-      UsageError: If a layer index is out of range or repeated, or `filters` is given for MNIST_FC.
+      UsageError: If a layer index is out of range or repeated, or an option of a model is given to another.
     """
 
-    model: str = setting("MNIST_FC", "The model.", choices=("MNIST_FC", "MNIST_CNN", "CIFAR10_CNN"))
+    model: str = setting(
+        "MNIST_FC",
+        f"The model: {', '.join(MODELS)}, or package.module:function, which returns a Sonnet or Keras model.",
+    )
+    model_options: str = setting("", "Keyword arguments of the model or function, in JSON: '{\"depth\": 3}'.")
     features: tuple[int, ...] = setting((300, 100), "Widths of the hidden layers of MNIST_FC.", minimum=1)
     filters: tuple[int, ...] = setting((), "Filters of each convolution; empty: the model's default.", minimum=1)
-    init: str = setting("he_normal", "The initialiser; fans count the unmasked connections.", choices=SCHEMES)
+    init: str | None = setting(
+        None,
+        "The initialiser, whose fans count the unmasked connections, or own: the values that the model comes with; "
+        "default: he_normal, and own for a model of your own.",
+        choices=INITS,
+    )
     dropout_rate: float = setting(0.0, "The probability of dropping a unit in training.", minimum=0.0, maximum=0.99)
     masked_layer_indices: tuple[int, ...] = setting((), "Indices of the layers to mask, from 0; empty: all.", minimum=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.model not in MODELS and not re.fullmatch(r"\w+(\.\w+)*:\w+", self.model):
+            raise UsageError(
+                f"model (={self.model}) must be one of {', '.join(MODELS)}, or package.module:function, a function "
+                "that returns a model."
+            )
+        object.__setattr__(self, "init", self.scheme)
+        self.keywords()  # Checks them.
         if self.filters and self.model == "MNIST_FC":
             raise UsageError(f"filters (={self.filters}) are for a convolutional model; MNIST_FC has --features.")
+        if self.is_users:
+            for field in dataclasses.fields(ModelConfig):
+                value = getattr(self, field.name)
+                if field.name in ("features", "filters", "dropout_rate") and value not in (field.default, ()):
+                    raise UsageError(
+                        f"{field.name} (={value}) is for {', '.join(MODELS)}: options of a model of your own are given "
+                        "in --model_options."
+                    )
         for index in self.masked_layer_indices:
             self.check_layer("masked_layer_indices", index)
         if len(set(self.masked_layer_indices)) < len(self.masked_layer_indices):
@@ -36,17 +63,31 @@ class ModelConfig(TrainingConfig):
         object.__setattr__(self, "masked_layer_indices", tuple(sorted(self.masked_layer_indices)))
 
     @property
-    def num_layers(self) -> int:
-        """The number of layers with weights."""
+    def is_users(self) -> bool:
+        """Whether the model is the user's own."""
+        return self.model not in MODELS
+
+    @property
+    def scheme(self) -> str:
+        """The initialiser, by default that of the kind of model."""
+        return self.init or ("own" if self.is_users else "he_normal")
+
+    @property
+    def num_layers(self) -> int | None:
+        """The number of layers with weights; None for a model of the user's own, whose layers are not known yet."""
+        if self.is_users:
+            return None
         if self.model == "MNIST_FC":
             return len(self.features) + 1
         dense = {"MNIST_CNN": 2, "CIFAR10_CNN": 1}[self.model]
         return len(self.filters or DEFAULT_FILTERS[self.model]) + dense
 
     @property
-    def masked_layers(self) -> tuple[int, ...]:
-        """The indices of the layers to mask."""
-        return self.masked_layer_indices or tuple(range(self.num_layers))
+    def masked_layers(self) -> tuple[int, ...] | None:
+        """The indices of the layers to mask; None for all of a model of the user's own."""
+        if self.masked_layer_indices or self.num_layers is None:
+            return self.masked_layer_indices or None
+        return tuple(range(self.num_layers))
 
     @property
     def warning(self) -> str:
@@ -54,8 +95,8 @@ class ModelConfig(TrainingConfig):
         return ""
 
     def check_layer(self, name: str, index: int) -> None:
-        """Raises UsageError unless the model has a layer of that index."""
-        if not 0 <= index < self.num_layers:
+        """Raises UsageError unless the model has a layer of that index, as far as its layers are known."""
+        if index < 0 or (self.num_layers is not None and index >= self.num_layers):
             raise UsageError(f"{name}: layer {index} must be in [0, {self.num_layers}), the layers of {self.model}.")
 
     def trial(self, number: int) -> Self:
@@ -71,11 +112,34 @@ class ModelConfig(TrainingConfig):
         """Returns the epoch of the learning-rate schedule after `epoch` finished ones, and the schedule's length."""
         return epoch, self.epochs
 
-    def model_options(self) -> dict[str, object]:
-        """Returns the model's constructor arguments."""
+    def keywords(self) -> dict[str, Any]:
+        """Returns the keyword arguments of the model, or of the function that makes it.
+
+        Raises:
+          UsageError: If `model_options` are no JSON object.
+        """
+        try:
+            options = json.loads(self.model_options or "{}")
+        except ValueError:
+            options = None
+        if not isinstance(options, dict):
+            raise UsageError(
+                f"model_options (={self.model_options}) must be a JSON object of keyword arguments, such as "
+                "'{\"depth\": 3}'."
+            )
+        if self.is_users:
+            return options
         widths = {"features": self.features} if self.model == "MNIST_FC" else {}
         filters = {"filters": self.filters} if self.filters else {}
-        return {"dropout_rate": self.dropout_rate, **widths, **filters}
+        return {"dropout_rate": self.dropout_rate, **widths, **filters, **options}
+
+    def affecting(self, *what: str) -> dict[str, Any]:
+        """Returns the fields that affect something, as `setting` declares them, without `model_options` if empty.
+
+        So the run of a model without options has the id that it had before there were any.
+        """
+        fields = super().affecting(*what)
+        return {name: value for name, value in fields.items() if name != "model_options" or value}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,11 +1,10 @@
 """The statistics of a model's masks that runs record."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from weight_symmetry import symmetry
-from weight_symmetry.masks import Mask
 from weirdonetworks.lab.records import files
+from weirdonetworks.measure.unit_layout import UnitLayout
 
 # Statistics that may exceed the range of a float.
 COUNTS = ("permutations", "automorphisms", "live_automorphisms")
@@ -24,11 +23,12 @@ TRACKED = (
 )
 
 
-def describe(masks: Sequence[Mask]) -> dict[str, Any]:
+def describe(masks: Any, layout: UnitLayout | None = None) -> dict[str, Any]:
     """Computes statistics of masks: per layer and, where igraph is installed, of the exact group.
 
     Args:
-      masks: The masks in layer order.
+      masks: The masks of a chain in layer order, or what `symmetry.mask_statistics` takes with a layout.
+      layout: The layout of a model that is no chain.
 
     Returns:
       `weights` and `kept_weights`, what `symmetry.mask_statistics` gives, and `automorphisms` (the order of the group
@@ -36,16 +36,17 @@ def describe(masks: Sequence[Mask]) -> dict[str, Any]:
       The `COUNTS` are strings of digits whatever their size, as JSON needs them beyond 2^53, so that a record's key has
       values of one type.
     """
-    statistics = _computed(masks)
+    statistics = _computed(masks, layout)
     layers = [_digits_as_strings(layer) for layer in statistics.pop("layers")]
     return _digits_as_strings(statistics) | {"layers": layers}
 
 
-def _computed(masks: Sequence[Mask]) -> dict[str, Any]:
-    counts = {"weights": sum(mask.size for mask in masks), "kept_weights": sum(int(mask.sum()) for mask in masks)}
-    statistics = counts | symmetry.mask_statistics(masks)
+def _computed(masks: Any, layout: UnitLayout | None) -> dict[str, Any]:
+    arrays = [mask for mask in getattr(masks, "arrays", masks) if mask is not None]
+    counts = {"weights": sum(mask.size for mask in arrays), "kept_weights": sum(int(mask.sum()) for mask in arrays)}
+    statistics = counts | symmetry.mask_statistics(masks, layout)
     try:
-        group = symmetry.automorphisms(masks)
+        group = symmetry.automorphisms(masks, layout)
     except ImportError:
         return statistics
     return statistics | {
@@ -60,9 +61,9 @@ def _digits_as_strings(statistics: dict[str, Any]) -> dict[str, Any]:
     return {name: files.digits(value) if name in COUNTS else value for name, value in statistics.items()}
 
 
-def describe_propagated(masks: Sequence[Mask]) -> dict[str, Any]:
+def describe_propagated(masks: Any, layout: UnitLayout | None = None) -> dict[str, Any]:
     """Computes the same statistics of the propagated masks."""
-    return describe(symmetry.propagate(masks))
+    return describe(symmetry.propagate(masks, layout), layout)
 
 
 def tracked(statistics: dict[str, Any]) -> dict[str, Any]:

@@ -14,12 +14,21 @@ from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.trainer import Resident, Trainer
+from weirdonetworks.measure.unit_layout import UnitLayout
 
 
 class Masking(Hook):
     """A hook that calls an updater before each epoch, and records statistics of the masks."""
 
-    def __init__(self, updater: Updater, trainer: Trainer, test: Resident, config: ModelConfig, run: Run | None = None):
+    def __init__(
+        self,
+        updater: Updater,
+        trainer: Trainer,
+        test: Resident,
+        config: ModelConfig,
+        run: Run | None = None,
+        layout: UnitLayout | None = None,
+    ):
         """Constructs the hook.
 
         Args:
@@ -28,12 +37,14 @@ class Masking(Hook):
           test: The test split, for the accuracy right after the masks have changed.
           config: The settings, for the position in the schedule of the learning rate.
           run: Receives the statistics as JSON files; None writes none.
+          layout: The units of the network, if it is no chain of layers.
         """
         self._updater = updater
         self._trainer = trainer
         self._test = test
         self._config = config
         self._run = run
+        self._layout = layout
         self._described: dict[str, dict[str, Any]] | None = None
 
     @property
@@ -67,10 +78,10 @@ class Masking(Hook):
     def describe(self) -> dict[str, dict[str, Any]]:
         """Returns statistics of the masks as set and as propagated, by record key; computed once for the same masks."""
         if self._described is None:
-            masks = self._updater.masks.arrays
+            masks = self._updater.masks.arrays if self._layout is None else self._updater.masks
             self._described = {
-                "mask": {**mask_records.describe(masks), **self._updater.statistics},
-                "propagated_mask": mask_records.describe_propagated(masks),
+                "mask": {**mask_records.describe(masks, self._layout), **self._updater.statistics},
+                "propagated_mask": mask_records.describe_propagated(masks, self._layout),
             }
             if self._run is not None:
                 for name, values in self._described.items():

@@ -16,17 +16,22 @@ from weight_symmetry import mask_records, models, symmetry
 from weight_symmetry.config import ModelConfig
 from weight_symmetry.masking import Masking
 from weight_symmetry.masks import Masks
+from weight_symmetry.models import user_models
 from weight_symmetry.updaters import Updater
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files, runs
 from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.trainer import Resident, Trainer, of_loss
 from weirdonetworks.lab.training.trials import Trial
+from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.nets.base_module import keras_layers
 
 _PICTURE = threading.Lock()  # Matplotlib's settings are the process's, not the thread's.
+_SEEDS = threading.Lock()  # And so are the seeds with which models draw their own values.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,16 +43,21 @@ class MaskedModel:
       masks: Its masks.
       begin: Sets all variables to the initial values of a seed.
       reset: Resets the optimizer.
+      units: Its units, of a model of the user's own.
     """
 
     network: snt.Module
     masks: Masks
     begin: Callable[[int], None]
     reset: Callable[[], None]
+    units: UnitGraph | None = None
 
-    def move(self, permutations: Mapping[int, npt.ArrayLike]) -> None:
-        """Permutes the hidden units of the model, given a permutation for each layer by index."""
-        copy_values(symmetry.apply(permutations, self.network), self.network)
+    def move(self, permutations: Mapping[Any, npt.ArrayLike]) -> None:
+        """Permutes the hidden units of the model, given a permutation for each layer by index, or space by name."""
+        if self.units is not None:
+            self.units.permute(permutations)
+        else:
+            copy_values(symmetry.apply(permutations, self.network), self.network)
 
 
 MakeUpdater = Callable[[Any, MaskedModel], Updater]
@@ -94,15 +104,48 @@ class ModelTrial(Trial):
 
     def trainer(self, execution: str, count: int | None) -> Trainer:
         """Builds the model, and a trainer for it."""
-        network = self._built()
-        return self.trainer_of(network, execution, count, Masks(network).wrap(loop.optimizer(self.config)))
+        network = self._built(self.config.random_seed)
+        if count is not None and any(keras_layers(network)):
+            raise UsageError(
+                "trials_backend (=batched) must be threads for a Keras model, which cannot be copied: pass "
+                "--trials_backend=threads."
+            )
+        masks = Masks(network)
+        number = len(masks.weights)
+        if any(index >= number for index in self.config.masked_layers or ()):
+            raise UsageError(
+                f"masked_layer_indices (={self.config.masked_layer_indices}) must be in [0, {number}), the weights of "
+                f"{self.config.model}: {', '.join(masks.names)}."
+            )
+        return self.trainer_of(network, execution, count, masks.wrap(loop.optimizer(self.config)))
 
-    def _built(self) -> snt.Module:
-        """Makes the model, with its variables."""
-        make, classes = models.MODELS[self.config.model], len(self._dataset.classes)
-        network = make(num_classes=classes, **self.config.model_options())
-        network(self._dataset.standardisation(self._dataset.train.images[:1]), is_training=False)
-        return network
+    def _traced(self, network: snt.Module) -> UnitGraph:
+        """Finds the units of a model of the user's own."""
+        images = self._dataset.standardisation(self._dataset.train.images[:2])
+        try:
+            return UnitGraph.trace(network, images, is_training=False, seed=tf.zeros([2], tf.int32))
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"model (={self.config.model}) cannot be traced: {error}") from error
+
+    def _built(self, seed: int) -> snt.Module:
+        """Makes the model, with its variables; of the user's own, with the values of a seed."""
+        config, classes = self.config, len(self._dataset.classes)
+        images = self._dataset.standardisation(self._dataset.train.images[:2])
+        with _SEEDS:
+            if config.init == "own":
+                tf.keras.utils.set_random_seed(seed % 2**32)
+            if config.is_users:
+                network = user_models.load(config.model, config.keywords())
+                user_models.check(config.model, network, images, classes)
+                return network
+            try:
+                network = models.MODELS[config.model](**{"num_classes": classes} | config.keywords())
+            except TypeError as error:
+                raise UsageError(
+                    f"model_options (={config.model_options}) must be those of {config.model}: {error}"
+                ) from error
+            network(images, is_training=False)
+            return network
 
     def open(self, executed: str) -> contextlib.AbstractContextManager[runs.Run]:
         """Opens the run; `auto` is recorded as the execution it resolved to, since executions round differently."""
@@ -116,6 +159,11 @@ class ModelTrial(Trial):
             must_exist=self._must_exist,
         )
 
+    def settings(self, executed: str) -> dict[str, Any]:
+        """Returns the settings that determine the run's id, with a hash of the source of a model of the user's own."""
+        source = {"model_source": user_models.source_hash(self.config.model)} if self.config.is_users else {}
+        return super().settings(executed) | source
+
     def is_finished(self, executed: str) -> bool:
         """Tells whether a run with this execution is finished and not to be overwritten."""
         return not self._options.overwrite and super().is_finished(executed)
@@ -125,13 +173,16 @@ class ModelTrial(Trial):
         network, optimizer = trainer.network, trainer.state.optimizer
         masks: Masks = optimizer.masks  # type: ignore[attr-defined]
         masks.set([np.ones(mask.shape) for mask in masks.arrays])
-        model = MaskedModel(network, masks, lambda seed: copy_values(self._built(), network), optimizer.reset)
+        units = self._traced(network) if self.config.is_users else None
+        model = MaskedModel(
+            network, masks, lambda seed: copy_values(self._built(seed), network), optimizer.reset, units
+        )
         updater = self._make_updater(self.config, model)
         model.begin(self.config.random_seed)
-        models.initialise(masks, self.config.random_seed, scheme=self.config.init)
+        models.initialise(masks, self.config.random_seed, scheme=self.config.scheme)
         trainer.state.restart()
         self._masking = Masking(
-            updater, trainer, self.data["test"], self.config, run if self._options.dump_json else None
+            updater, trainer, self.data["test"], self.config, run if self._options.dump_json else None, units
         )
         return [self._masking]
 

@@ -71,7 +71,7 @@ def _columns(record: Mapping[str, Any]) -> list[str]:
     return [
         *(_percent(record, key) for key in _ACCURACIES),
         f"{record['mask/sparsity']:.2%}",
-        str(record["mask/zeroed_neurons"]),
+        str(record.get("mask/zeroed_neurons", "-")),
         *(_power(record, key) for key in ("mask/permutation_log10", "mask/live_automorphisms_log10")),
     ]
 

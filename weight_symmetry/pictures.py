@@ -37,8 +37,11 @@ def save(path: pathlib.Path, records: Sequence[Mapping[str, Any]], masks: Sequen
 def _mark_masking(axes: Any, record: Mapping[str, Any]) -> None:
     axes.axvline(record["epoch"] - 1, color="0.6", linestyle=":", zorder=0)
     # Upright and to the right of its line: cuts of epochs in a row have room, and the first covers no axis.
+    text = f"{record['mask/sparsity']:.1%} cut"
+    if "mask/permutation_log10" in record:
+        text += f", 10^{record['mask/permutation_log10']:.1f} permutations left"
     axes.annotate(
-        f"{record['mask/sparsity']:.1%} cut, 10^{record['mask/permutation_log10']:.1f} permutations left",
+        text,
         (record["epoch"] - 1, 0.02),
         xycoords=("data", "axes fraction"),
         xytext=(2, 0),

@@ -46,11 +46,11 @@ def updater(config: PruneConfig, model: "MaskedModel") -> "Updater":
     seed = config.random_seed
     control = {
         "none": None,
-        "reinit": updaters.NewWeights(seed, config.init, model.begin),
+        "reinit": updaters.NewWeights(seed, config.scheme, model.begin),
         "shuffle_weights": updaters.ShuffledWeights(seed),
         "shuffle_mask": updaters.ShuffledMask(seed),
-        "symmetric_shuffle": updaters.MovedUnits(seed, symmetric=True, move=model.move),
-        "asymmetric_shuffle": updaters.MovedUnits(seed, symmetric=False, move=model.move),
+        "symmetric_shuffle": updaters.MovedUnits(seed, symmetric=True, move=model.move, units=model.units),
+        "asymmetric_shuffle": updaters.MovedUnits(seed, symmetric=False, move=model.move, units=model.units),
     }[config.ablation]
     return updaters.Rewind(pruning, model.network.variables, config.rewind_epoch, control, model.reset)
 

@@ -44,21 +44,21 @@ class PruneConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        chosen = self.schedules
+        chosen = self._distinct()
         # So that the record says what the schedule reaches, and a sparsity that it overrules changes no id.
-        object.__setattr__(self, "sparsity", max(schedule(self.epochs) for schedule in chosen.values()))
+        object.__setattr__(self, "sparsity", max(schedule(self.epochs) for schedule in chosen))
         if self.ablation != "none" and self.rewind_epoch < 0:
             raise UsageError(
                 f"ablation (={self.ablation}) must come with --rewind_epoch=0 or more: it changes a ticket."
             )
-        if self.rewind_epoch > 0 and any(schedule(self.rewind_epoch - 1) > 0 for schedule in chosen.values()):
+        if self.rewind_epoch > 0 and any(schedule(self.rewind_epoch - 1) > 0 for schedule in chosen):
             raise UsageError(f"rewind_epoch (={self.rewind_epoch}) must not come after the first pruning.")
-        if len(set(chosen.values())) > 1 and self.pruning_scope == "global":
+        if len(chosen) > 1 and self.pruning_scope == "global":
             raise UsageError("pruning_scope (=global) must have one schedule for all layers.")
 
     @property
-    def schedules(self) -> dict[int, Sparsity]:
-        """The schedule of each layer that is pruned.
+    def schedules(self) -> dict[int, Sparsity] | Sparsity:
+        """The schedule of each layer that is pruned; one for all layers of a model of the user's own.
 
         Raises:
           UsageError: If the schedule is malformed, names a missing layer, or ends after the training does.
@@ -66,7 +66,7 @@ class PruneConfig(ModelConfig):
         text = self.pruning_schedule.strip()
         if not text:
             once: Sparsity = SteppedSparsity((self.epochs // 2,), (self._wanted,))
-            return self._bounded(dict.fromkeys(self.masked_layers, once))
+            return self._for_all(once)
         if text.startswith("cubic"):
             try:
                 span = literals.parse("pruning_schedule", text.removeprefix("cubic") or "()")
@@ -75,7 +75,7 @@ class PruneConfig(ModelConfig):
             if not isinstance(span, tuple) or len(span) != 2 or not all(isinstance(epoch, int) for epoch in span):
                 raise UsageError(f"pruning_schedule (={text}) must be cubic(begin, end) with two epochs.")
             cubic: Sparsity = CubicSparsity(self._wanted, *span)
-            return self._bounded(dict.fromkeys(self.masked_layers, cubic))
+            return self._for_all(cubic)
         value = literals.parse("pruning_schedule", text)
         if isinstance(value, dict):
             if not value:
@@ -83,13 +83,16 @@ class PruneConfig(ModelConfig):
             layers = [self._layer(key) for key in value]
             if len(set(layers)) < len(layers):
                 raise UsageError(f"pruning_schedule (={text}) must name each layer once.")
-            return self._bounded(dict(zip(layers, map(_stepped, value.values()), strict=True)))
-        return self._bounded(dict.fromkeys(self.masked_layers, _stepped(value)))
+            own: dict[int, Sparsity] = dict(zip(layers, map(_stepped, value.values()), strict=True))
+            for schedule in own.values():
+                self._check_end(schedule)
+            return own
+        return self._for_all(_stepped(value))
 
     @property
     def pruning_epochs(self) -> list[int]:
         """The numbers of finished epochs at which weights are pruned, rising."""
-        chosen = self.schedules.values()
+        chosen = self._distinct()
         return [
             epoch
             for epoch in range(self.epochs)
@@ -130,18 +133,25 @@ class PruneConfig(ModelConfig):
         except ValueError:
             raise UsageError(f"pruning_schedule: layer {key!r} must be a number.") from None
         self.check_layer("pruning_schedule", index)
-        if index not in self.masked_layers:
+        if self.masked_layers is not None and index not in self.masked_layers:
             raise UsageError(f"pruning_schedule: layer {index} must be in masked_layer_indices {self.masked_layers}.")
         return index
 
-    def _bounded(self, chosen: dict[int, Sparsity]) -> dict[int, Sparsity]:
-        for schedule in chosen.values():
-            if schedule.last_change >= self.epochs:
-                raise UsageError(
-                    f"pruning_schedule: epoch {schedule.last_change} must be below epochs (={self.epochs}): "
-                    "it counts the epochs finished before."
-                )
-        return chosen
+    def _distinct(self) -> set[Sparsity]:
+        """The different schedules."""
+        chosen = self.schedules
+        return set(chosen.values()) if isinstance(chosen, dict) else {chosen}
+
+    def _for_all(self, schedule: Sparsity) -> dict[int, Sparsity] | Sparsity:
+        self._check_end(schedule)
+        return schedule if self.masked_layers is None else dict.fromkeys(self.masked_layers, schedule)
+
+    def _check_end(self, schedule: Sparsity) -> None:
+        if schedule.last_change >= self.epochs:
+            raise UsageError(
+                f"pruning_schedule: epoch {schedule.last_change} must be below epochs (={self.epochs}): "
+                "it counts the epochs finished before."
+            )
 
 
 def _stepped(value: object) -> SteppedSparsity:

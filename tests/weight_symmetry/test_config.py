@@ -26,7 +26,7 @@ def test_a_model_is_described(options: dict[str, Any], depth: int, arguments: di
     config = ModelConfig(dropout_rate=0.25, **options)
     assert config.num_layers == depth
     assert config.masked_layers == tuple(range(depth))
-    assert config.model_options() == {"dropout_rate": 0.25, **arguments}
+    assert config.keywords() == {"dropout_rate": 0.25, **arguments}
 
 
 def test_the_depth_is_that_of_the_model_itself() -> None:
@@ -34,7 +34,7 @@ def test_the_depth_is_that_of_the_model_itself() -> None:
 
     for name in MODELS:
         config = ModelConfig(model=name)
-        assert len(MODELS[name](**config.model_options()).layers) == config.num_layers
+        assert len(MODELS[name](**config.keywords()).layers) == config.num_layers
 
 
 def test_some_layers_can_be_chosen() -> None:
@@ -46,7 +46,11 @@ def test_some_layers_can_be_chosen() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "VGG"}, "model (=VGG) must be one of MNIST_FC, MNIST_CNN, CIFAR10_CNN."),
+        (
+            {"model": "VGG"},
+            "model (=VGG) must be one of MNIST_FC, MNIST_CNN, CIFAR10_CNN, or package.module:function, a function that "
+            "returns a model.",
+        ),
         ({"features": (3, 0)}, "features (=0) must be at least 1."),
         ({"filters": (3,)}, "filters (=(3,)) are for a convolutional model; MNIST_FC has --features."),
         ({"model": "MNIST_CNN", "filters": (3, 0)}, "filters (=0) must be at least 1."),

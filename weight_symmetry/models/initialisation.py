@@ -30,11 +30,14 @@ def initialise(masks: "Masks", seed: int, trial: int = 0, scheme: str = "he_norm
       masks: The masks of the weights to draw.
       seed: The base seed of the experiment.
       trial: The number of the trial; each has its own weights.
-      scheme: One of `SCHEMES`.
+      scheme: One of `SCHEMES`; or `own`, which draws nothing, and sets the cut weights to zero.
 
     Raises:
       ValueError: If the scheme is unknown.
     """
+    if scheme == "own":
+        masks.apply()
+        return
     for index, (weight, mask) in enumerate(zip(masks.weights, masks.arrays, strict=True)):
         weight.assign(draw(mask, seeds.generator(seed, "init", index, trial), scheme))
 

@@ -16,6 +16,8 @@ from weight_symmetry.masks import Mask, Masks
 from weight_symmetry.models import initialise
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_layout import UnitLayout
 
 Permutation = npt.NDArray[np.intp]
 
@@ -64,7 +66,7 @@ class NewWeights(Ticket):
 
         Args:
           seed: The base seed.
-          scheme: The initialiser, one of `models.SCHEMES`; any other leaves the weights as `begin` has set them.
+          scheme: As of `models.initialise`; `own` for the weights that `begin` sets.
           begin: Sets all variables of the model to initial values, given a seed; None leaves those not masked as they
             are.
         """
@@ -89,17 +91,25 @@ class MovedUnits(Ticket):
     other, the masks cut other weights than they did.
     """
 
-    def __init__(self, seed: int, symmetric: bool, move: Callable[[dict[int, Permutation]], Any]):
+    def __init__(
+        self,
+        seed: int,
+        symmetric: bool,
+        move: Callable[[dict[Any, Permutation]], Any],
+        units: UnitGraph | None = None,
+    ):
         """Makes the control.
 
         Args:
           seed: The base seed.
           symmetric: Whether the permutation leaves the masks as they are, or changes some.
-          move: Permutes the hidden units of the model, given a permutation for each layer by index.
+          move: Permutes the hidden units of the model, given a permutation for each layer by index, or space by name.
+          units: The units of a model that is no chain of layers.
         """
         super().__init__(seed)
         self._symmetric = symmetric
         self._move = move
+        self._units = units
 
     def __call__(self, masks: Masks, proposed: Sequence[Mask], epoch: int) -> None:
         """Moves the units, and sets the masks.
@@ -109,37 +119,61 @@ class MovedUnits(Ticket):
         """
         rng = self._generator("symmetric_shuffle" if self._symmetric else "asymmetric_shuffle", epoch)
         draw = random_symmetry if self._symmetric else random_asymmetry
-        self._move(draw(proposed, rng))
+        given: Sequence[Mask | None] = proposed
+        if self._units is not None:
+            by_weight = {id(weight): mask for weight, mask in zip(masks.weights, proposed, strict=True)}
+            given = [by_weight.get(id(variable)) for variable in self._units.variables]
+        self._move(draw(given, rng, self._units))
         masks.set(proposed)
 
 
-def random_asymmetry(masks: Sequence[Mask], rng: np.random.Generator, tries: int = 100) -> dict[int, Permutation]:
+def random_asymmetry(
+    masks: Sequence[Mask | None], rng: np.random.Generator, layout: UnitLayout | None = None, tries: int = 100
+) -> dict[Any, Permutation]:
     """Draws a joint permutation of hidden units that changes some mask.
+
+    Args:
+      masks: The masks of a chain, or those of a layout's variables, None for those not masked.
+      rng: The random generator.
+      layout: The layout of a model that is no chain.
+      tries: The number of draws.
 
     Raises:
       UsageError: If none of many draws changes a mask, as where every unit permutation preserves the masks.
     """
     for _ in range(tries):
-        drawn = {layer: rng.permutation(mask.shape[-1]) for layer, mask in enumerate(masks[:-1])}
-        moved = symmetry.permute(masks, drawn)
-        if any((before != after).any() for before, after in zip(masks, moved, strict=True)):
+        drawn = {key: rng.permutation(size) for key, size in _sizes(masks, layout).items()}
+        moved = symmetry.permute(masks, drawn, layout)
+        pairs = zip(masks, moved, strict=True)
+        if any(before is not None and (before != after).any() for before, after in pairs):
             return drawn
     raise UsageError("ablation (=asymmetric_shuffle) has nothing to draw: every unit permutation preserves this mask.")
 
 
-def random_symmetry(masks: Sequence[Mask], rng: np.random.Generator) -> dict[int, Permutation]:
+def random_symmetry(
+    masks: Sequence[Mask | None], rng: np.random.Generator, layout: UnitLayout | None = None
+) -> dict[Any, Permutation]:
     """Draws a joint permutation of hidden units that leaves masks as they are: a long random product of generators.
 
     >>> masks = [np.ones((2, 5), bool), np.ones((5, 1), bool)]
     >>> sorted(random_symmetry(masks, np.random.default_rng(0))[0].tolist())
     [0, 1, 2, 3, 4]
+
+    Args: as for `random_asymmetry`.
     """
-    product = {layer: np.arange(mask.shape[-1]) for layer, mask in enumerate(masks[:-1])}
-    generators = symmetry.automorphisms(masks).generators
+    product = {key: np.arange(size) for key, size in _sizes(masks, layout).items()}
+    generators = symmetry.automorphisms(masks, layout).generators
     # A random walk on n units by a transposition and a cycle needs of the order of n^3 log n steps to be even, but a
     # few times n already take nearly every unit away from where it was.
     length = 20 * sum(len(images) for images in product.values()) if generators else 0
     for choice in rng.integers(max(len(generators), 1), size=length):
-        for layer, images in generators[choice].items():
-            product[layer] = images[product[layer]]
+        for key, images in generators[choice].items():
+            product[key] = images[product[key]]
     return product
+
+
+def _sizes(masks: Sequence[Mask | None], layout: UnitLayout | None) -> dict[Any, int]:
+    """The number of units of each hidden layer by index, or of each free space by name."""
+    if layout is not None:
+        return {space.name: space.size for space in layout.free}
+    return {index: mask.shape[-1] for index, mask in enumerate(masks[:-1]) if mask is not None}

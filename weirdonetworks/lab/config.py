@@ -204,7 +204,7 @@ class RunOptions(Config):
 
 
 def _check(name: str, value: Any, rule: Any) -> None:
-    if rule["choices"] and value not in rule["choices"]:
+    if value is not None and rule["choices"] and value not in rule["choices"]:
         raise UsageError(f"{name} (={value}) must be one of {', '.join(rule['choices'])}.")
     if value == () and not rule["may_be_empty"]:
         raise UsageError(f"{name} must hold at least one number.")

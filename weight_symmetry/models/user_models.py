@@ -1,0 +1,126 @@
+"""Models of the user's own, named `package.module:function` in a driver's flag `--model`."""
+
+import hashlib
+import importlib
+import inspect
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.nets.base_module import BaseModule
+
+
+class UserModel(BaseModule):
+    """A model of the user's own, called as the drivers call theirs: `model(images, is_training, seed)`.
+
+    The arguments `is_training` or `training`, and `seed`, are handed on if the model takes them.
+
+    >>> import sonnet as snt
+    >>> model = UserModel(snt.Sequential([snt.Flatten(), snt.Linear(10)]))
+    >>> model(tf.ones([2, 28, 28, 1]), is_training=False).shape.as_list(), len(model.trainable_variables)
+    ([2, 10], 2)
+
+    Attributes:
+      model: The model.
+    """
+
+    def __init__(self, model: Any, name: str | None = None):
+        """Takes a Sonnet module, a Keras model or any other callable of a batch of images that gives logits."""
+        super().__init__(name=name)
+        self.model = model
+        taken = _parameters(model)
+        self._flag = next((flag for flag in ("is_training", "training") if flag in taken), None)
+        self._takes_seed = "seed" in taken
+
+    def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Maps images `[batch, height, width, channels]` to logits `[batch, classes]`."""
+        options = {self._flag: is_training} if self._flag else {}
+        return self.model(images, **options, **({"seed": seed} if self._takes_seed else {}))
+
+
+def load(spec: str, options: Mapping[str, Any]) -> UserModel:
+    """Calls the function that makes a model.
+
+    Args:
+      spec: `package.module:function`, found as Python's `import` finds it, in the working directory too.
+      options: Keyword arguments of the function.
+
+    Raises:
+      UsageError: If the module cannot be imported, has no such function, or the call fails.
+    """
+    function = getattr(_module(spec), spec.partition(":")[2], None)
+    if not callable(function):
+        raise UsageError(f"model (={spec}) must name a function in its module; there is none of that name.")
+    try:
+        model = function(**options)
+    except Exception as error:
+        raise UsageError(
+            f"model (={spec}) could not be made with model_options (={dict(options)}): {_line(error)}"
+        ) from error
+    if not callable(model):
+        raise UsageError(f"model (={spec}) must return a model that can be called, and returns {type(model).__name__}.")
+    return UserModel(model)
+
+
+def source_hash(spec: str) -> str:
+    """Hashes the source of the module that `spec` names, so that a changed model is another run."""
+    module = _module(spec)
+    return hashlib.sha256(pathlib.Path(str(inspect.getsourcefile(module))).read_bytes()).hexdigest()[:10]
+
+
+def check(spec: str, model: UserModel, images: tf.Tensor, classes: int) -> None:
+    """Calls a model on images, which creates its variables, and checks that it gives logits.
+
+    Args:
+      spec: Its name in errors.
+      model: The model.
+      images: Some images as in training, `[batch, height, width, channels]`.
+      classes: The number of classes.
+
+    Raises:
+      UsageError: If it cannot be called on them, or does not give `[batch, classes]` logits.
+    """
+    size = "x".join(map(str, images.shape[1:]))
+    try:
+        outputs = model(images, is_training=False, seed=tf.zeros([2], tf.int32))
+    except Exception as error:
+        raise UsageError(f"model (={spec}) cannot be called on images {size}, channels last: {_line(error)}") from error
+    wanted = (len(images), classes)
+    if not tf.is_tensor(outputs) or tuple(outputs.shape) != wanted:
+        given = f"shape {tuple(outputs.shape)}" if tf.is_tensor(outputs) else f"a {type(outputs).__name__}"
+        raise UsageError(f"model (={spec}) must give logits of shape {wanted} for as many images, and gives {given}.")
+    values = outputs.numpy().astype(np.float64)
+    if classes > 1 and (values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-3):
+        raise UsageError(f"model (={spec}) must give logits, and gives probabilities: leave out its softmax.")
+
+
+def _parameters(model: Any) -> Mapping[str, inspect.Parameter]:
+    """Returns the parameters of a model's call."""
+    if hasattr(model, "call"):  # Keras.
+        return inspect.signature(model.call).parameters
+    if not isinstance(model, tf.Module):
+        return inspect.signature(model).parameters
+    call = type(model).__call__
+    # Sonnet's decorator keeps the method, but not its signature.
+    return inspect.signature(inspect.getclosurevars(call).nonlocals.get("f", call)).parameters
+
+
+def _module(spec: str) -> Any:
+    name = spec.partition(":")[0]
+    if "" not in sys.path and str(pathlib.Path.cwd()) not in sys.path:
+        sys.path.insert(
+            0, str(pathlib.Path.cwd())
+        )  # As `python -m` has it, but not the command of an installed script.
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise UsageError(f"model (={spec}): {name} could not be imported: {_line(error)}") from error
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
