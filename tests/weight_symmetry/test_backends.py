@@ -12,7 +12,7 @@ from weight_symmetry import experiment, prune
 from weight_symmetry.config import TrialOptions
 from weight_symmetry.prune_config import PruneConfig
 from weirdonetworks.lab import seeds
-from weirdonetworks.lab.training import trainer
+from weirdonetworks.lab.training import checkpoints, trainer
 from weirdonetworks.lab.training.state import DivergenceError
 
 SHORT: dict[str, Any] = {"examples": 300, "validation_size": 100, "epochs": 3, "batch_size": 64, "execution": "graph"}
@@ -86,17 +86,17 @@ def test_trials_cut_off_in_one_program_end_like_whole_ones(
     saved: int, batched: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed when some trials have saved an epoch and others have not."""
-    save, count = tf.train.CheckpointManager.save, 0
+    save, count = checkpoints.Checkpoints.save, 0
 
-    def die(manager: tf.train.CheckpointManager, checkpoint_number: int) -> str:
+    def die(own: checkpoints.Checkpoints, epoch: int) -> None:
         nonlocal count
         count += 1
         if count > saved:
             raise KeyboardInterrupt
-        return save(manager, checkpoint_number=checkpoint_number)
+        save(own, epoch)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(tf.train.CheckpointManager, "save", die)
+        patched.setattr(checkpoints.Checkpoints, "save", die)
         train(tmp_path, "batched")
     saves = [len(list(path.glob("checkpoints/*.index"))) for path in tmp_path.glob("prune-*")]
     assert sum(saves) == saved and len(set(saves)) == 2

@@ -15,7 +15,7 @@ from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import runs
-from weirdonetworks.lab.training import loop, objectives, schedules
+from weirdonetworks.lab.training import checkpoints, loop, objectives, schedules
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.optimizers import Adam, Momentum
 from weirdonetworks.lab.training.trainer import Resident, Trainer
@@ -208,18 +208,18 @@ def test_a_record_without_its_checkpoint_is_taken_back(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    save = tf.train.CheckpointManager.save
+    save = checkpoints.Checkpoints.save
 
-    def die(manager: tf.train.CheckpointManager, checkpoint_number: int) -> str:
-        if checkpoint_number == killed:
+    def die(saved: checkpoints.Checkpoints, epoch: int) -> None:
+        if epoch == killed:
             raise KeyboardInterrupt
-        return save(manager, checkpoint_number=checkpoint_number)
+        save(saved, epoch)
 
     def before_epoch(epoch: int) -> dict[str, Any]:
         return {"mask/sparsity": 0.25, "masked_test_accuracy": 0.5} if epoch == 2 else {"mask/sparsity": 0.0}
 
     with monkeypatch.context() as patched:
-        patched.setattr(tf.train.CheckpointManager, "save", die)
+        patched.setattr(checkpoints.Checkpoints, "save", die)
         run = fit(tmp_path, make_trainer(digits, splits), splits, before_epoch=before_epoch)
     assert len(lines(run)) == killed
     # The very start is not in a checkpoint, so the same weights are drawn again, as a driver does.

@@ -1,30 +1,97 @@
 """Checkpoints of trainings: saving the state after each epoch, and restoring it."""
 
-from collections.abc import Sequence
+import contextlib
+import pathlib
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
+from weirdonetworks.lab.records import files
 from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.state import DivergenceError, TrainState
 from weirdonetworks.lab.training.trainer import Trainer
 
 
-def manager(
-    run: Run, state: TrainState, hooks: Sequence[Hook], copies: int | None = None
-) -> tf.train.CheckpointManager:
-    """Makes the checkpoint manager of a training's state and its hooks, in the folder of its run.
+class Checkpoints:
+    """The checkpoints of a run, by the number of finished epochs, in its folder `checkpoints`.
 
-    Copies keep two checkpoints, since those interrupted while saving have not all saved the last epoch.
+    The folder is the one that `tf.train.CheckpointManager` writes, with the run's id beside the state. Its manager
+    takes the folder for a pattern of file names, and so may delete the checkpoints of another run.
+
+    Attributes:
+      epochs: The epochs that there are checkpoints of, the latest last.
     """
-    saved = {name: module for hook in hooks for name, module in hook.saved.items()}
-    checkpoint = tf.train.Checkpoint(state=state, **saved)
-    count = 1 if copies is None else 2
-    return tf.train.CheckpointManager(checkpoint, str(run.directory / "checkpoints"), max_to_keep=count)
+
+    def __init__(self, run: Run, state: TrainState, hooks: Sequence[Hook], copies: int | None = None):
+        """Finds the checkpoints of a training's state and its hooks.
+
+        Copies keep two checkpoints, since those interrupted while saving have not all saved the last epoch.
+        """
+        self._folder = run.directory / "checkpoints"
+        self._index = self._folder / "checkpoint"
+        self._state = state
+        self._saved = {name: module for hook in hooks for name, module in hook.saved.items()}
+        self._run = tf.Variable(run.id, trainable=False)
+        self._keep = 1 if copies is None else 2
+        found = self._index.read_text(encoding="utf-8") if self._index.exists() else ""
+        self.epochs = [int(epoch) for epoch in re.findall(r'^all_model_checkpoint_paths: "ckpt-(\d+)"$', found, re.M)]
+
+    def save(self, epoch: int) -> None:
+        """Saves the state after an epoch, and drops the checkpoint that is no longer kept."""
+        self._folder.mkdir(exist_ok=True)
+        self._checkpoint(self._run).write(str(self._path(epoch)))
+        kept = [*(each for each in self.epochs if each != epoch), epoch]
+        self.epochs = kept[-self._keep :]
+        listed = [f'all_model_checkpoint_paths: "{self._path(each).name}"\n' for each in self.epochs]
+        files.write_text(self._index, f'model_checkpoint_path: "{self._path(epoch).name}"\n{"".join(listed)}')
+        for old in kept[: -self._keep]:
+            for end in ("index", "data-00000-of-00001"):
+                with contextlib.suppress(FileNotFoundError):
+                    self._path(old).with_name(f"{self._path(old).name}.{end}").unlink()
+
+    def restore(self, epoch: int) -> None:
+        """Restores the state after an epoch; raises an `OSError` if the checkpoint is damaged or of another run."""
+        path = self._path(epoch)
+        try:
+            with _without_pattern(self._folder) as folder:
+                plain = str(folder / path.name)
+                reader = tf.train.load_checkpoint(plain)
+                key = "run/.ATTRIBUTES/VARIABLE_VALUE"
+                has_id = reader.has_tensor(key)  # Those of earlier versions have none.
+                if has_id and (found := reader.get_tensor(key).decode()) != self._run.numpy().decode():
+                    raise OSError(f"{path} is a checkpoint of another run, {found}. Put back the one of this run.")
+                self._checkpoint(self._run if has_id else None).restore(plain).assert_consumed()
+        except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
+            raise OSError(f"{path} is damaged or of another version. Pass --overwrite to start again.") from error
+        if int(self._state.epoch) != epoch:
+            raise OSError(f"{path} is the checkpoint of epoch {int(self._state.epoch)}. Put back the one of {epoch}.")
+
+    def _path(self, epoch: int) -> pathlib.Path:
+        return self._folder / f"ckpt-{epoch}"
+
+    def _checkpoint(self, run: tf.Variable | None) -> tf.train.Checkpoint:
+        checkpoint = tf.train.Checkpoint(state=self._state, **self._saved, **({} if run is None else {"run": run}))
+        _ = checkpoint.save_counter  # Creates it, as `tf.train.CheckpointManager` does.
+        return checkpoint
+
+
+@contextlib.contextmanager
+def _without_pattern(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a path of a folder that matches itself as a pattern, which is how TensorFlow looks for what it reads."""
+    if not re.search(r"[\[\\]", str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(dir="/tmp") as beside:  # Not $TMPDIR, which is the user's to name.
+        link = pathlib.Path(beside) / "checkpoints"
+        link.symlink_to(folder.absolute())
+        yield link
 
 
 def restore(
-    trainer: Trainer, runs: Sequence[Run], managers: Sequence[tf.train.CheckpointManager]
+    trainer: Trainer, runs: Sequence[Run], checkpoints: Sequence[Checkpoints]
 ) -> tuple[int, dict[int, DivergenceError]]:
     """Restores the last epoch that all trainings of a trainer have saved, and drops the records after it.
 
@@ -33,9 +100,9 @@ def restore(
       loss did not stay finite.
 
     Raises:
-      OSError: If a checkpoint is damaged or missing.
+      OSError: If a checkpoint is damaged, missing, or of another run.
     """
-    reached = [_epoch(each.latest_checkpoint) for each in managers]
+    reached = [each.epochs[-1] if each.epochs else 0 for each in checkpoints]
     for run, epoch in zip(runs, reached, strict=True):
         # An interruption between the record of an epoch and its checkpoint loses one checkpoint at most.
         if len(run.records) > epoch + (0 if run.found_finished else 1):
@@ -49,23 +116,11 @@ def restore(
         if epoch < max(reached) - 1
     }
     first = min(epoch for index, epoch in enumerate(reached) if index not in behind)
-    for index, (run, each) in enumerate(zip(runs, managers, strict=True)):
+    for index, (run, each) in enumerate(zip(runs, checkpoints, strict=True)):
         epoch = reached[index] if index in behind else first
         with trainer.member(index):
-            for path in each.checkpoints:
-                if _epoch(path) == epoch:
-                    _read(each.checkpoint, path)
+            if epoch in each.epochs:
+                each.restore(epoch)
         if not run.found_finished:
             run.keep_records(epoch)
     return first, behind
-
-
-def _epoch(path: str | None) -> int:
-    return int(path.rpartition("-")[2]) if path else 0
-
-
-def _read(checkpoint: tf.train.Checkpoint, path: str) -> None:
-    try:
-        checkpoint.restore(path).assert_consumed()
-    except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
-        raise OSError(f"{path} is damaged or of another version. Pass --overwrite to start again.") from error

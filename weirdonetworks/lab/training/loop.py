@@ -14,6 +14,7 @@ from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.data.datasets import Resident
 from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training import checkpoints, schedules
+from weirdonetworks.lab.training.checkpoints import Checkpoints
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.optimizers import Adam, Momentum, Optimizer
 from weirdonetworks.lab.training.state import DivergenceError, TrainState
@@ -96,14 +97,14 @@ def fit(trainer: Trainer, members: Sequence[Member], data: Mapping[str, Resident
 
     Raises:
       DivergenceError: If the loss of no network stayed finite.
-      OSError: If a checkpoint is missing or damaged.
+      OSError: If a checkpoint is missing, damaged or of another run.
     """
     config, number = members[0].config, range(len(members))
-    managers = []
+    saved = []
     for index, member in enumerate(members):
         with trainer.member(index) as one:
-            managers.append(checkpoints.manager(member.run, one.state, member.hooks, copies=trainer.count))
-    first, failures = checkpoints.restore(trainer, [member.run for member in members], managers)
+            saved.append(Checkpoints(member.run, one.state, member.hooks, copies=trainer.count))
+    first, failures = checkpoints.restore(trainer, [member.run for member in members], saved)
     for epoch in range(first, config.epochs):
         started = time.perf_counter()
         added: dict[int, dict[str, Any]] = {}
@@ -116,7 +117,7 @@ def fit(trainer: Trainer, members: Sequence[Member], data: Mapping[str, Resident
         due = due_splits(data, config, epoch + 1)
         evaluated = {name: _each(trainer, trainer.evaluate(split)) for name, split in due.items()}
         share = (time.perf_counter() - started) / len(members)
-        for index, (member, manager) in enumerate(zip(members, managers, strict=True)):
+        for index, (member, own) in enumerate(zip(members, saved, strict=True)):
             if index in failures:
                 continue
             started = time.perf_counter()
@@ -136,7 +137,7 @@ def fit(trainer: Trainer, members: Sequence[Member], data: Mapping[str, Resident
                         raise failures[index]
                     continue
                 member.run.append(record)
-                manager.save(checkpoint_number=epoch + 1)
+                own.save(epoch + 1)
             # After the checkpoint: an epoch to be trained again is not yet in TensorBoard, where it would stay.
             log_steps(member.run, steps[index], config.update_iterations)
             member.run.log(record)
