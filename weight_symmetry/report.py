@@ -23,8 +23,10 @@ from weirdonetworks.lab.records.tables import counted
 class ReportConfig(Config):
     """Settings of the report: the folder of the runs and the output file."""
 
-    experiment_dir: str = setting(REQUIRED, "The folder of the runs, with a summary.json in it.", positional=True)
-    output: str | None = setting(None, "The file to write; default: EXPERIMENT_DIR/report.html.")
+    experiment_dir: str = setting(
+        REQUIRED, "The folder of the runs, with a summary.json in it.", positional=True, path=True
+    )
+    output: str | None = setting(None, "The file to write; default: EXPERIMENT_DIR/report.html.", path=True)
 
 
 def main(config: ReportConfig) -> None:
@@ -43,7 +45,10 @@ def main(config: ReportConfig) -> None:
         frame = summaries.load(folder)
     if skipped := summaries.skipped_line(frame):
         print(f"warning: {skipped}", file=sys.stderr)
-    page.write(frame, output, title=folder.resolve().name)
+    try:
+        page.write(frame, output, title=folder.resolve().name)
+    except OSError as error:
+        raise OSError(f"output (={output}) cannot be written: {error.strerror}. Pass --output=FILE.") from error
     print(f"{counted(len(frame), 'run')}, plots and tables: {output}")
 
 

@@ -47,7 +47,7 @@ class SweepConfig(Config):
         "", "Flags and their values: 'flag=value,value;flag=value,value'; a value with commas stands in brackets."
     )
     flags: str = setting("", "Flags of every run, as on a command line: '--epochs=5 --features=100,50'.")
-    experiment_dir: str = setting("runs", "The folder of all runs.")
+    experiment_dir: str = setting("runs", "The folder of all runs.", path=True)
     processes: int | None = setting(
         None, "The number of concurrent runs, each on its share of the cores; default: one per core.", minimum=1
     )

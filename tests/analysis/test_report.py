@@ -33,6 +33,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
+def test_where_nothing_can_be_written_the_flag_is_named(small: pathlib.Path) -> None:
+    done = report(str(small), "--output=/proc/report.html")
+    assert done.returncode == 1 and done.stderr.count("\n") == 2  # The other is the warning.
+    assert "output (=/proc/report.html) cannot be written: " in done.stderr and "Pass --output=FILE." in done.stderr
+
+
 def test_a_page_is_written_and_its_place_told(small: pathlib.Path) -> None:
     done = report(str(small))
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,11 @@ import sys
 
 import pytest
 
+from weight_symmetry.report import ReportConfig
+from weight_symmetry.sweep import SweepConfig
+from weirdonetworks.experiments.permutation_note import NoteConfig
+from weirdonetworks.lab.config import RunOptions
+
 DRIVER = '''
 """Does what its flags say.
 
@@ -199,3 +204,45 @@ def test_interruption_ends_with_one_line(driver: list[str]) -> None:
     _, errors = child.communicate(timeout=30)
     assert child.returncode == 130
     assert errors == "error: interrupted.\n"
+
+
+@pytest.mark.parametrize(
+    "redirection", ["2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full", "| true"]
+)
+@pytest.mark.parametrize("flag", ["--limit=3", "--limit=none", "--help"])
+def test_output_that_is_closed_or_full_changes_nothing(redirection: str, flag: str, driver: list[str]) -> None:
+    command = f'"$@" {redirection}'.replace("| true", "| { exec <&-; sleep 0.5; }")
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}", "-", *driver, flag], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == (2 if flag == "--limit=none" else 0), done.stderr
+    assert "Error" not in done.stdout + done.stderr and "Exception" not in done.stdout + done.stderr
+
+
+def test_closed_output_goes_into_no_file(driver: list[str], tmp_path: pathlib.Path) -> None:
+    """A file that is opened while stderr is closed would be given its number."""
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from weirdonetworks.lab import startup\n"
+        "startup.keep_output()\n"
+        "file = open(sys.argv[2], 'w')\n"
+        "os.write(2, b'log of a library'); print('said', file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, driver[3], str(tmp_path / "data")]
+    subprocess.run(["bash", "-c", '"$@" 2>&-', "-", *command], check=True)
+    assert (tmp_path / "data").read_text() == ""
+
+
+def test_a_tilde_in_a_path_is_the_home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    options = RunOptions(experiment_dir="~/runs", data_dir="~")
+    assert (options.experiment_dir, options.data_dir) == (f"{tmp_path}/runs", str(tmp_path))
+    assert ReportConfig("~/runs", output="~/page.html") == ReportConfig(f"{tmp_path}/runs", f"{tmp_path}/page.html")
+    assert SweepConfig("train", experiment_dir="~/runs").experiment_dir == f"{tmp_path}/runs"
+    assert NoteConfig(json="~/counts.json").json == f"{tmp_path}/counts.json"
+
+
+def test_a_name_that_is_not_utf_8_is_refused(driver: list[str]) -> None:
+    command = [os.fsencode(part) for part in driver]
+    done = subprocess.run([*command, b"--data_dir=/tmp/\xff"], capture_output=True, text=True, check=False)
+    assert_one_error(done, 2, "data_dir (='/tmp/\\udcff') must be text in UTF-8.")

@@ -6,6 +6,8 @@ A driver's flags, their validation, the run's id and `config.json` all derive fr
 import dataclasses
 import itertools
 import math
+import os
+import re
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -27,6 +29,7 @@ def setting(
     short: str | None = None,
     alias: str | None = None,
     positional: bool = False,
+    path: bool = False,
     affects: str = "training",
 ) -> Any:
     """Declares one field of a configuration.
@@ -41,6 +44,7 @@ def setting(
       short: A short name for the flag.
       alias: Another name for the flag.
       positional: Whether it is a positional argument rather than a flag; then a string, and `REQUIRED`.
+      path: Whether it is a path, in which `~` means the user's home.
       affects: `training`, and so the run's id; `measuring`, what is measured of a training, or which trainings a study
         has, such as a list with an entry for each; or `nothing` that is recorded, such as the folder of runs.
     """
@@ -50,6 +54,7 @@ def setting(
         "short": short,
         "alias": alias,
         "positional": positional,
+        "path": path,
         "affects": affects,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -72,7 +77,10 @@ class Config:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check(field.name, getattr(self, field.name), field.metadata)
+            value = getattr(self, field.name)
+            if field.metadata["path"] and value is not None:
+                object.__setattr__(self, field.name, os.path.expanduser(value))
+            _check(field.name, value, field.metadata)
 
     def resolved(self) -> Self:
         """Returns the configuration with defaults filled in that need heavy imports; here unchanged."""
@@ -193,8 +201,8 @@ class StudyConfig(TrainingConfig, TrialSettings):
 class RunOptions(Config):
     """Options of a run that do not affect its result, and so not its id: folders, resuming, files written."""
 
-    experiment_dir: str = setting("runs", "Folder of all runs.")
-    data_dir: str | None = setting(None, "Folder of data sets other than MNIST.")
+    experiment_dir: str = setting("runs", "Folder of all runs.", path=True)
+    data_dir: str | None = setting(None, "Folder of data sets other than MNIST.", path=True)
     resume: bool = setting(False, "Resume the unfinished run with these flags.")
     start_missing: bool = setting(
         False, "With --resume, start the run if there is none (with several trials this is always so)."
@@ -208,6 +216,8 @@ def _check(name: str, value: Any, rule: Any) -> None:
         raise UsageError(f"{name} (={value}) must be one of {', '.join(rule['choices'])}.")
     if value == () and not rule["may_be_empty"]:
         raise UsageError(f"{name} must hold at least one number.")
+    if isinstance(value, str) and re.search("[\ud800-\udfff]", value):  # How Python writes bytes that are no UTF-8.
+        raise UsageError(f"{name} (={value!a}) must be text in UTF-8.")
     minimum, maximum = rule["range"]
     for item in value if isinstance(value, tuple) else (value,):
         if item is None or not isinstance(item, int | float):

@@ -13,6 +13,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
+from weirdonetworks.lab import startup
 from weirdonetworks.lab.config import Config
 from weirdonetworks.lab.errors import UsageError
 
@@ -29,6 +30,7 @@ def run(main: Callable[..., None], *configs: type[Config]) -> None:
     Exit status: 0 on success and for `--help`, 2 for a usage error, 130 for Ctrl-C, 1 for any
     other failure. An error is one line on stderr; `--verbosity=1` adds the traceback.
     """
+    startup.keep_output()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     _define(FLAGS, configs)
     fields = [field for config in configs for field in dataclasses.fields(config)]
@@ -153,18 +155,14 @@ def _unexpected(argument: str) -> str:
 
 
 def _help(places: Mapping[str, str], full: bool) -> None:
-    """Prints the program's docstring and arguments, also into a pipe that is closed early (`| head`)."""
+    """Prints the program's docstring and arguments."""
     arguments = [f"  {name.upper()}: {text}" for name, text in places.items()]
     described = FLAGS.get_help() if full else FLAGS.main_module_help()
     program = sys.modules["__main__"]
     if program.__spec__ is not None and program.__spec__.name.endswith(".__main__"):
         program = sys.modules[program.__spec__.name.removesuffix(".__main__")]  # A package is run: it says it.
     purpose = (program.__doc__ or "").strip()
-    try:
-        print("\n\n".join([purpose, *arguments, f"flags:\n{described}"]), flush=True)
-    except BrokenPipeError:
-        # At exit Python would flush the rest of the buffer, and fail once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print("\n\n".join([purpose, *arguments, f"flags:\n{described}"]), flush=True)
 
 
 def _with_underscores(argument: str) -> str:

@@ -1,5 +1,6 @@
 """Processors available to this process, and its peak memory."""
 
+import contextlib
 import os
 import pathlib
 import resource
@@ -29,9 +30,9 @@ def keep_to(processors: Iterable[int]) -> None:
 def peak_memory() -> float:
     """Returns the peak memory of this process, in GiB."""
     # On Linux `getrusage` would count the parent's memory at the start of this process.
-    status = STATUS.read_text().splitlines() if STATUS.exists() else []
-    for line in status:
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 2**20
+    with contextlib.suppress(OSError):
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2 ** (30 if sys.platform == "darwin" else 20)  # In bytes there, elsewhere in KiB.

@@ -6,6 +6,8 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from weirdonetworks.lab import startup
+
 
 def programs(package: str) -> dict[str, str]:
     """Maps the programs of a package to the first lines of their docstrings, without importing them.
@@ -30,6 +32,7 @@ def programs(package: str) -> dict[str, str]:
 
 def main(package: str, arguments: Sequence[str]) -> int:
     """Prints the programs of a package; returns the status to exit with, 2 if it is given anything but `--help`."""
+    startup.keep_output()
     if set(arguments) - {"--help", "-h"}:
         print(f"error: a program is run as python -m {package}.NAME --flag=value ...", file=sys.stderr)
         return 2

@@ -1,6 +1,7 @@
 """Run directories: what is in them, and who may write to them when."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.records import runs
+from weirdonetworks.lab.records import files, runs
 
 CONFIG = {"epochs": 3, "learning_rate": 0.1, "features": (30, 10)}
 
@@ -257,6 +258,26 @@ def test_a_folder_that_cannot_be_written(tmp_path: pathlib.Path) -> None:
         with pytest.raises(OSError) as caught, open_run(folder):
             pytest.fail("opened")
         assert str(caught.value).startswith(f"experiment_dir (={folder}) cannot be written: ")
+
+
+@pytest.mark.parametrize("cause", [errno.EROFS, errno.EACCES])
+def test_a_finished_run_is_read_where_nothing_can_be_written(
+    cause: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(cause, os.strerror(cause))
+
+    directory = leave_finished(tmp_path)
+    before = contents(tmp_path)
+    monkeypatch.setattr(files, "locked", refuse)
+    for options in ({}, {"resume": True}):
+        with open_run(tmp_path, **options) as run:
+            assert run.is_finished and run.records == [record(1)]
+    refused = (CONFIG, {"overwrite": True}), (CONFIG, {"measured": {"angles": 4}}), ({"epochs": 9}, {})
+    for config, options in refused:
+        with pytest.raises(OSError, match="cannot be written"), open_run(tmp_path, config, **options):
+            pytest.fail("opened")
+    assert contents(tmp_path) == before and directory.exists()
 
 
 def test_records_without_a_checkpoint_are_taken_back(tmp_path: pathlib.Path) -> None:

@@ -17,4 +17,4 @@ class NoteConfig(Config):
     """Settings of the experiment."""
 
     max_n: int = setting(8, "Largest number of inputs.", minimum=2, maximum=12)
-    json: str | None = setting(None, "File to write the counts to, as JSON.")
+    json: str | None = setting(None, "File to write the counts to, as JSON.", path=True)

@@ -1,5 +1,6 @@
 """Steps of the experiment `transfer_stability`: train, measure, draw, table."""
 
+import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -72,7 +73,7 @@ def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
         `backbones.by_name` and `backbones.by_path`.
       OSError: As these.
     """
-    names = literals.names(config.backbones)
+    names = [os.path.expanduser(name) for name in literals.names(config.backbones)]
     saved = [name for name in names if backbones.is_path(name)]
     named = [name for name in names if name not in saved]
     weights = _for_each("weights", config.weights, named, "named backbone")
@@ -92,7 +93,7 @@ def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
 
 def _for_each(flag: str, text: str, owners: Sequence[str], kind: str) -> dict[str, str]:
     """Parses a flag that gives one value for all, or one for each."""
-    values = literals.names(text)
+    values = [os.path.expanduser(value) for value in literals.names(text)]
     if len(values) == 1:
         values *= len(owners)
     if len(values) != len(owners):

@@ -9,6 +9,7 @@
 """
 
 import contextlib
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -161,7 +162,7 @@ def open_run(
     """Opens the run of a configuration: new, unfinished to resume, or finished to read.
 
     Leaving the context by an exception marks an unfinished run as interrupted, and removes one without any record (of
-    its own or of a run inside it).
+    its own or of a run inside it). A finished run is opened where nothing can be written, too.
 
     Args:
       experiment_dir: The folder of all runs; made if missing.
@@ -194,6 +195,11 @@ def open_run(
     except BlockingIOError:
         raise OSError(f"{directory} is being written by another process.") from None
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and not overwrite and directory.exists():
+            run = Run(directory)
+            if run.is_finished and not _changes(run, measured or {}):
+                yield run
+                return
         raise OSError(f"experiment_dir (={folder}) cannot be written: {error.strerror}.") from error
     with lock:
         replaced = folder / LOCKS / f"{directory.name}.replaced"
@@ -245,15 +251,20 @@ def _create(directory: pathlib.Path, driver: str, config: Mapping[str, Any], unh
 
 def _measured_by(run: Run, measured: Mapping[str, Any]) -> Run:
     """Records the settings of measuring; a finished run with other ones becomes unfinished."""
-    path = run.directory / "config.json"
-    recorded, wanted = files.read_json(path), files.to_json(dict(measured))
-    changed = {key: (recorded.get(key), value) for key, value in wanted.items() if recorded.get(key) != value}
+    changed = _changes(run, measured)
     if changed:
-        files.write_json(path, recorded | wanted)
+        path = run.directory / "config.json"
+        files.write_json(path, files.read_json(path) | {key: value for key, (_, value) in changed.items()})
         if run.found_finished:
             run.set_status("running")
             run.found_finished, run.remeasured = False, changed
     return run
+
+
+def _changes(run: Run, measured: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Lists the settings of measuring that are recorded with other values: name -> (old, new)."""
+    recorded, wanted = files.read_json(run.directory / "config.json"), files.to_json(dict(measured))
+    return {key: (recorded.get(key), value) for key, value in wanted.items() if recorded.get(key) != value}
 
 
 def _holds_records(directory: pathlib.Path) -> bool:
