@@ -344,7 +344,7 @@ def test_masks_are_found_by_their_weights_or_by_name() -> None:
             ValueError,
             r"\(shape \(5, 3\)\) must have the variable's shape \(3, 5\)",
         ),
-        ([np.ones((3, 5))], {}, ValueError, r"masks \(of length 1\) must hold a mask, or None, for each of the 4"),
+        ([np.ones((3, 5))], {}, ValueError, r"masks \(of length 1\) must hold one for each of the 2 weights"),
         ([None] * 4, {"permute_outputs": True}, ValueError, r"permute_outputs \(=True\) must be left out"),
         ([None] * 4, {}, ValueError, "masks must hold at least one mask"),
         (3, {}, TypeError, r"masks \(a int\) must be a sequence or mapping of arrays, or Masks"),

@@ -152,6 +152,8 @@ def compute(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | No
         return [tf.gather(*inputs)]
     if operation.type.startswith("FusedBatchNorm") and dtype is not None:
         return _batch_norm(operation, inputs)
+    if operation.type == "Conv2D" and dtype is not None and inputs[0].shape[-1] > inputs[1].shape[-2]:
+        return [_grouped_convolution(operation, *inputs)]
     function, arguments, attributes = _raw(operation)
     given: dict[str, Any] = {
         name: dtype if dtype is not None and isinstance(value, tf.DType) and value.is_floating else value
@@ -204,6 +206,14 @@ def _batch_norm(operation: tf.Operation, inputs: Sequence[Any]) -> list[Any]:
     return [outputs, *(tf.reshape(each, [-1]) for each in (mean, variance, mean, variance)), None][
         : len(operation.outputs)
     ]
+
+
+def _grouped_convolution(operation: tf.Operation, images: tf.Tensor, filters: tf.Tensor) -> tf.Tensor:
+    """Evaluates a grouped convolution, channels last, group by group, which has a gradient on processors, too."""
+    padding, groups = operation.get_attr("padding").decode(), images.shape[-1] // filters.shape[-2]
+    strides, dilations = operation.get_attr("strides"), operation.get_attr("dilations")
+    parts = zip(tf.split(images, groups, axis=-1), tf.split(filters, groups, axis=-1), strict=True)
+    return tf.concat([tf.nn.conv2d(each, own, strides, padding, dilations=dilations) for each, own in parts], axis=-1)
 
 
 def _cast(value: Any, dtype: tf.DType) -> tf.Tensor:

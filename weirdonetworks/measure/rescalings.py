@@ -1,0 +1,329 @@
+"""Rescalings and sign flips of a model's units: factors on weights that leave its function as it is.
+
+A unit's weights lie in groups: its entries along one axis of one variable, such as its incoming weights, its bias and
+its outgoing weights. Multiplied by a^e with an exponent e for each group, they leave the function as it is for all
+a > 0 exactly if the exponents are orthogonal to the logarithmic derivatives of the outputs, at any weights and inputs:
+
+    sum_g e_g D_g = 0,    D_g = sum of w df/dw over the entries w of group g.
+
+So the exponents are a null space, found from derivatives at random weights and inputs of many scales. Sign flips are
+tried one by one. Neither needs to know what functions the model is made of.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_layout import Space
+from weirdonetworks.measure.unit_tracing.axes import Axis, Concatenation, Units, resolved
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+NULL = 1e-7  # Singular values below this part of the largest are zero.
+EQUAL = 1e-9  # Outputs that differ by less than this part of the largest are equal.
+SPREAD = 1.5  # Standard deviation of the logarithms of the factors by which units differ in scale.
+JOINED = 7  # At most so many groups are flipped one by one.
+USED = 1e-10  # The function does not depend on a group whose part in all derivatives is smaller.
+LEAST, MOST = 4, 40  # The number of points at which derivatives are taken: more where many units are dead.
+FLIPPED = 4  # The number of points at which signs are flipped.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """The entries of each unit of a space along one axis of a variable.
+
+    Attributes:
+      variable: The index of the variable.
+      axis: The axis.
+      units: The unit at each place of the axis; -1 where there is none.
+      side: `in` for weights that write the units, `out` for those that read them, empty for others, such as biases.
+    """
+
+    variable: int
+    axis: int
+    units: Ints
+    side: str
+
+    def totals(self, values: Floats, size: int) -> Floats:
+        """Sums an array of the variable's shape over the entries of each unit."""
+        along = np.moveaxis(values, self.axis, 0).reshape(len(self.units), -1).sum(axis=1)
+        held = self.units >= 0
+        return np.bincount(self.units[held], along[held], minlength=size).astype(np.float64)
+
+    def scaled(self, values: Floats, factors: Floats) -> Floats:
+        """Multiplies the entries of each unit by a factor."""
+        along = np.where(self.units >= 0, factors[self.units], 1.0)
+        return values * along.reshape([-1 if axis == self.axis else 1 for axis in range(values.ndim)])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scalings:
+    """What the weights of each unit of a space may be multiplied by.
+
+    Attributes:
+      space: The space.
+      groups: The groups of weights.
+      exponents: A basis of the exponents, `[dimension, groups]`, in reduced echelon form.
+      flips: A basis of the sign flips, `[dimension, groups]`.
+    """
+
+    space: Space
+    groups: tuple[Group, ...]
+    exponents: Floats
+    flips: Bools
+
+
+def scalings(graph: UnitGraph, *, flips: bool = True, seed: int = 0) -> list[Scalings]:
+    """Finds the rescalings and sign flips of single units, for each space of interchangeable units.
+
+    They are those of the traced function of all its variables, moving statistics included.
+
+    >>> import sonnet as snt
+    >>> (hidden,) = scalings(UnitGraph.trace(snt.nets.MLP([5, 2]), tf.ones([1, 3])))
+    >>> hidden.exponents, hidden.flips.shape  # Incoming weights, bias, outgoing weights.
+    (array([[ 1.,  1., -1.]]), (0, 3))
+
+    Args:
+      graph: The graph.
+      flips: Whether to look for sign flips, too.
+      seed: Seed of the weights and inputs that are tried.
+    """
+    groups = {space: tuple(_groups(graph, space)) for space in graph.free}
+    rng = np.random.default_rng(seed)
+    points = _Points(graph, groups, rng)
+    rows = {space: np.zeros((0, len(own))) for space, own in groups.items()}
+    for tried in range(MOST):
+        if tried >= LEAST and all(len(found) > 3 * found.shape[1] for found in rows.values()):
+            break
+        values = points.values()
+        products = [value * slope for value, slope in zip(values, points.slopes(values), strict=True)]
+        for space, own in groups.items():
+            columns = np.stack([group.totals(products[group.variable], space.size) for group in own], axis=1)
+            sizes = np.linalg.norm(columns, axis=1, keepdims=True)
+            alive = sizes[:, 0] > 0  # Others are dead at these inputs, and say nothing.
+            rows[space] = np.concatenate([rows[space], columns[alive] / sizes[alive]])
+    found = []
+    for space, own in groups.items():
+        used = np.abs(rows[space]).max(axis=0, initial=0.0) > USED
+        exponents = np.zeros((0, len(own)))
+        signs = np.zeros((0, len(own)), bool)
+        if used.any():
+            exponents = _null_space(rows[space], used)
+            signs = _flips(points, space, own, used, exponents) if flips else signs
+        found.append(Scalings(space, own, exponents, signs))
+    return found
+
+
+def joint_dimensions(found: Sequence[Scalings], units: Mapping[Space, int]) -> tuple[int, int]:
+    """Computes the dimensions of the groups that all rescalings, and all sign flips, of some units generate.
+
+    They are the sums over units, less what two spaces have in common: in attention the rescalings of all units within
+    heads, each by the same factor, are those of all heads.
+
+    Args:
+      found: The scalings of each space.
+      units: The number of units of each space.
+
+    Returns:
+      The dimension of the rescalings, and that of the sign flips over the field of two elements.
+    """
+    few = {each.space: min(units[each.space], 2) for each in found}  # What spaces have in common has no more than this.
+    entries = list(_entries(found, few))
+    dimensions = []
+    for basis, rank in (("exponents", np.linalg.matrix_rank), ("flips", _rank_of_bits)):
+        vectors = [
+            [float(sum(row[index] for index, own in entry if own == (each.space, unit))) for entry in entries]
+            for each in found
+            for unit in range(few[each.space])
+            for row in getattr(each, basis)
+        ]
+        lost = len(vectors) - int(rank(np.array(vectors))) if vectors else 0
+        dimensions.append(sum(units[each.space] * len(getattr(each, basis)) for each in found) - lost)
+    return dimensions[0], dimensions[1]
+
+
+def _entries(found: Sequence[Scalings], few: Mapping[Space, int]) -> Iterator[list[tuple[int, tuple[Space, int]]]]:
+    """Yields for each entry of variables cut down to few units the numbers of its groups and their units."""
+    along: dict[int, dict[int, list[tuple[int, Space, Group]]]] = {}
+    for each in found:
+        for index, group in enumerate(each.groups):
+            along.setdefault(group.variable, {}).setdefault(group.axis, []).append((index, each.space, group))
+    for axes in along.values():
+        cells = []
+        for held in axes.values():
+            kinds = np.unique(np.stack([group.units for _, _, group in held]), axis=1).T
+            sizes = np.array([few[space] for _, space, _ in held])
+            kinds = kinds[(kinds < sizes).all(axis=1)]
+            cells.append(
+                [
+                    [(index, (space, unit)) for (index, space, _), unit in zip(held, kind, strict=True) if unit >= 0]
+                    for kind in kinds.tolist()
+                ]
+            )
+        for entry in itertools.product(*cells):
+            yield list(itertools.chain(*entry))
+
+
+def _rank_of_bits(rows: Floats) -> int:
+    """Computes the rank of a matrix of integers modulo 2."""
+    basis: list[int] = []
+    for row in rows.astype(int) % 2:
+        number = int("".join(map(str, row)), 2)
+        for other in basis:
+            number = min(number, number ^ other)
+        if number:
+            basis.append(number)
+    return len(basis)
+
+
+def places(axis: Axis) -> Iterator[tuple[Units, Ints]]:
+    """Yields each occurrence of units in an axis, with the unit at each place, -1 where there is none."""
+    axis = resolved(axis)
+    if isinstance(axis, Units):
+        yield axis, np.arange(axis.size)
+        return
+    sizes = [part.size for part in axis.parts]
+    for index, part in enumerate(axis.parts):
+        for units, inner in places(part):
+            if isinstance(axis, Concatenation):
+                found = np.full(axis.size, -1)
+                start = sum(sizes[:index])
+                found[start : start + sizes[index]] = inner
+            else:
+                shape = [-1 if other == index else 1 for other in range(len(sizes))]
+                found = np.broadcast_to(inner.reshape(shape), sizes).ravel()
+            yield units, found
+
+
+def _groups(graph: UnitGraph, space: Space) -> Iterator[Group]:
+    for variable, axes in enumerate(graph.axes):
+        edges = [edge for edge in graph.edges if edge.variable == variable]
+        for number, axis in enumerate(axes):
+            for units, found in places(axis):
+                if units is space.units:
+                    written = any(number in edge.outputs for edge in edges)
+                    read = any(number in edge.inputs for edge in edges)
+                    yield Group(variable, number, found, "" if written == read else "in" if written else "out")
+
+
+class _Points:
+    """Random weights and inputs at which a traced function is tried."""
+
+    def __init__(self, graph: UnitGraph, groups: dict[Space, tuple[Group, ...]], rng: np.random.Generator):
+        self._graph = graph
+        self._groups = groups
+        self._rng = rng
+        self._outputs = tf.function(self._evaluated, autograph=False)
+        self._slopes = tf.function(self._differentiated, autograph=False)
+
+    def values(self) -> list[Floats]:
+        """Draws weights of the signs that they have, none of them zero, units of many scales."""
+        found = []
+        for variable in self._graph.variables:
+            value = np.asarray(variable.numpy(), np.float64)
+            size = float(np.sqrt(np.mean(np.square(value)))) or 1.0
+            found.append(value + np.where(value < 0, -1, 1) * self._rng.uniform(0.2, 0.7, value.shape) * size)
+        for space, groups in self._groups.items():
+            factors = np.exp(SPREAD * self._rng.normal(size=space.size))
+            for group in groups:
+                if group.side == "in":
+                    found[group.variable] = group.scaled(found[group.variable], factors)
+        return found
+
+    def inputs(self) -> list[tf.Tensor]:
+        """Draws inputs; those that are no floating-point numbers stay."""
+        return [
+            tf.constant(self._rng.normal(size=each.shape)) if each.dtype.is_floating else each
+            for each in self._graph.call.inputs
+        ]
+
+    def slopes(self, values: Sequence[Floats]) -> list[Floats]:
+        """Computes the derivatives of a random sum of the outputs in each variable."""
+        return [np.asarray(each) for each in self._slopes([tf.constant(each) for each in values], self.inputs())]
+
+    def outputs(self, values: Sequence[Floats], inputs: Sequence[tf.Tensor]) -> Floats:
+        """Computes all outputs, in one row."""
+        return np.concatenate([np.ravel(each) for each in self._outputs(list(map(tf.constant, values)), list(inputs))])
+
+    def _evaluated(self, values: Sequence[tf.Tensor], inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        known = self._graph.call.evaluate(values, inputs)
+        outputs = [tf.convert_to_tensor(known[number]) for number in self._graph.call.results]
+        return [each for each in outputs if each.dtype.is_floating]
+
+    def _differentiated(self, values: Sequence[tf.Tensor], inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            outputs = self._evaluated(values, inputs)
+            total = tf.add_n([tf.reduce_sum(each * tf.random.normal(each.shape, dtype=each.dtype)) for each in outputs])
+        return [tf.convert_to_tensor(each) for each in tape.gradient(total, values, unconnected_gradients="zero")]
+
+
+def _null_space(rows: Floats, used: Bools) -> Floats:
+    """Computes the vectors orthogonal to rows, in reduced echelon form, with 0 for columns that are not used."""
+    _, singular, vectors = np.linalg.svd(rows[:, used], full_matrices=True)
+    rank = int(np.count_nonzero(singular > NULL * singular.max(initial=1.0)))
+    found = np.zeros((len(vectors) - rank, rows.shape[1]))
+    found[:, used] = _reduced(vectors[rank:])
+    return found
+
+
+def _reduced(rows: Floats) -> Floats:
+    """Brings independent rows into reduced echelon form."""
+    rows = rows.copy()
+    done = 0
+    for column in range(rows.shape[1]):
+        if done == len(rows):
+            break
+        pivot = done + int(np.argmax(np.abs(rows[done:, column])))
+        if abs(rows[pivot, column]) > 1e-6:
+            rows[[done, pivot]] = rows[[pivot, done]]
+            rows[done] /= rows[done, column]
+            others = np.arange(len(rows)) != done
+            rows[others] -= rows[others, column, np.newaxis] * rows[done]
+            done += 1
+    return np.asarray(np.round(rows, 6) + 0.0)
+
+
+def _flips(points: _Points, space: Space, groups: Sequence[Group], used: Bools, exponents: Floats) -> Bools:
+    """Finds a basis of the sign flips of a space's first unit, of the groups that are used."""
+    tried = [(points.values(), points.inputs()) for _ in range(FLIPPED)]
+    before = [points.outputs(values, inputs) for values, inputs in tried]
+    signs = np.where(np.arange(space.size) == 0, -1.0, 1.0)
+    basis: list[Bools] = []
+    known = {(False,) * len(groups)}
+    for chosen in _candidates(groups, used, exponents):
+        if chosen in known:
+            continue
+        for (values, inputs), outputs in zip(tried, before, strict=True):
+            moved = list(values)
+            for group in itertools.compress(groups, chosen):
+                moved[group.variable] = group.scaled(moved[group.variable], signs)
+            if not np.abs(points.outputs(moved, inputs) - outputs).max() <= EQUAL * np.abs(outputs).max():
+                break
+        else:
+            basis.append(np.array(chosen))
+            known |= {tuple(np.logical_xor(chosen, other).tolist()) for other in known}
+    return np.array(basis, bool).reshape(-1, len(groups))
+
+
+def _candidates(groups: Sequence[Group], used: Bools, exponents: Floats) -> list[tuple[bool, ...]]:
+    """Lists the flips to try: of all weights that write, all that read, and others; and where exponents are odd."""
+    kept = [index for index in range(len(groups)) if used[index]]
+    sides = [[index for index in kept if groups[index].side == side] for side in ("in", "out", "")]
+    others = [[index] for index in sides[2]] if len(sides[2]) + 2 <= JOINED else [sides[2]]
+    joined = np.array([np.isin(np.arange(len(groups)), each) for each in (*sides[:2], *others) if each])
+    odd = np.abs(np.round(exponents)) % 2 == 1
+    found = {
+        tuple((np.array(chosen) @ basis % 2 == 1).tolist())
+        for basis in (joined.astype(int), odd.astype(int)[:JOINED])
+        for chosen in itertools.product([0, 1], repeat=len(basis))
+    }
+    return sorted(found, key=lambda flips: (sum(flips), flips))
