@@ -18,6 +18,7 @@ from weirdonetworks.lab.records import runs
 from weirdonetworks.lab.training import checkpoints, loop, objectives, schedules
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.optimizers import Adam, Momentum
+from weirdonetworks.lab.training.state import DivergenceError
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 
 EPOCHS = 5
@@ -246,6 +247,33 @@ def test_a_finished_training_trains_no_more(
     fit(run.directory.parent, again, splits, resume=True, before_epoch=lambda epoch: pytest.fail("trained"))
     assert (run.directory / "metrics.jsonl").read_bytes() == before
     assert weights(again) == weights(trainer)
+
+
+@pytest.mark.parametrize(("what", "step"), [("loss", 0), ("weights", -1)])
+def test_what_is_not_finite_is_never_finished(
+    what: str,
+    step: int,
+    digits: Dataset,
+    splits: dict[str, Resident],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither in the first step of the last epoch, nor in its last, of which no batch sees the weights."""
+    epoch = Trainer.epoch
+
+    def diverging(trainer: Trainer, order: Any, rates: Any, seed: Any) -> dict[str, np.ndarray]:
+        if trainer.state.epoch == 1:
+            rates = rates.copy()
+            rates[step] = np.inf
+        return epoch(trainer, order, rates, seed)
+
+    monkeypatch.setattr(Trainer, "epoch", diverging)
+    config = dataclasses.replace(CONFIG, epochs=2)
+    with pytest.raises(DivergenceError, match=rf"the {what} became (nan|inf) in epoch 2: lower --learning_rate"):
+        fit(tmp_path, make_trainer(digits, splits, config), splits, config)
+    (directory,) = tmp_path.glob("loop-*")
+    run = runs.Run(directory)
+    assert run.status == {"status": "interrupted", "epoch": 1} and len(run.records) == 1
 
 
 def test_only_the_last_checkpoint_is_kept(whole: tuple[runs.Run, Trainer, list[int]]) -> None:

@@ -1,5 +1,6 @@
 """Optimizers, against float64 NumPy written from the papers, and against Sonnet's."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,52 @@ def run(optimizer: Adam | Momentum) -> list[npt.NDArray[np.float32]]:
 
 def error(actual: list[npt.NDArray[np.float32]], expected: Arrays) -> float:
     return max(float(np.abs(a - e).max() / np.abs(e).max()) for a, e in zip(actual, expected, strict=True))
+
+
+def slots(optimizer: Adam | Momentum) -> list[tf.Variable]:
+    return [slot for name in optimizer.slot_names for slot in getattr(optimizer, name)]
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16], ids=["float16", "bfloat16"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
+@pytest.mark.parametrize("make", [Adam, Momentum])
+def test_half_precision_moves_as_float32_does(
+    make: type[Adam | Momentum], weight_decay: float, dtype: tf.DType, compiled: bool
+) -> None:
+    """In a quadratic bowl; weights are rounded at each step, and so differ by some of their last digits."""
+    start, ends = np.array([[1.0, -2.0], [0.5, 3.0]]), []
+    for each in (tf.float32, dtype):
+        weight, optimizer = tf.Variable(tf.constant(start, each)), make(weight_decay=weight_decay)
+        optimizer.initialize([weight])
+        step = tf.function(
+            lambda rate, weight=weight, optimizer=optimizer: optimizer.apply([0.1 * weight], [weight], rate),
+            autograph=False,
+            jit_compile=compiled,
+        )
+        for _ in range(30):
+            step(tf.constant(0.05))
+        assert all(slot.dtype == tf.float32 for slot in slots(optimizer))
+        ends.append(tf.cast(weight, tf.float32).numpy())
+    digits = 30 * (2.0**-8 if dtype == tf.bfloat16 else 2.0**-11)
+    assert np.abs(ends[0] - start).min() > digits > np.abs(ends[1] - ends[0]).max()
+
+
+@pytest.mark.parametrize("make", [Adam, Momentum])
+def test_a_copy_with_its_parameters_goes_on_as_the_original(make: type[Adam | Momentum]) -> None:
+    network = snt.Linear(2)
+    network(tf.ones([1, 3]))
+    optimizer = make(weight_decay=0.5)
+    optimizer.initialize(network.trainable_variables)
+    ones = [tf.ones_like(each) for each in network.trainable_variables]
+    optimizer.apply(ones, network.trainable_variables, tf.constant(0.1))
+    pairs = [(network, optimizer), copy.deepcopy((network, optimizer))]
+    for one, its in pairs:
+        its.apply(ones, one.trainable_variables, tf.constant(0.1))
+    for own, copied in zip(
+        (*network.variables, *slots(optimizer)), (*pairs[1][0].variables, *slots(pairs[1][1])), strict=True
+    ):
+        assert own is not copied and np.array_equal(own, copied)
 
 
 def decays(on_matrices: float, on_vectors: float = 0.0) -> Any:

@@ -93,10 +93,10 @@ def fit(trainer: Trainer, members: Sequence[Member], data: Mapping[str, Resident
       data: The splits, as `residents` makes them.
 
     Returns:
-      The errors of copies whose loss did not stay finite, by number; the others have been trained to the end.
+      The errors of copies whose loss or weights did not stay finite, by number; the others are trained to the end.
 
     Raises:
-      DivergenceError: If the loss of no network stayed finite.
+      DivergenceError: If loss and weights of no network stayed finite.
       OSError: If a checkpoint is missing, damaged or of another run.
     """
     config, number = members[0].config, range(len(members))
@@ -129,10 +129,13 @@ def fit(trainer: Trainer, members: Sequence[Member], data: Mapping[str, Resident
                 record |= added[index]
                 member.after_epoch(record)
                 record["wallclock_time"] = share + time.perf_counter() - started
-                if not math.isfinite(record["train_avg_loss"]):
-                    failures[index] = DivergenceError(
-                        f"the loss became {record['train_avg_loss']} in epoch {epoch + 1}: lower --learning_rate."
-                    )
+                # The last step can leave weights that no batch of the epoch has seen.
+                for what, key in (("loss", "train_avg_loss"), ("weights", "vector_difference_norm")):
+                    if not math.isfinite(record[key]) and index not in failures:
+                        failures[index] = DivergenceError(
+                            f"the {what} became {record[key]} in epoch {epoch + 1}: lower --learning_rate."
+                        )
+                if index in failures:
                     if len(failures) == len(members):
                         raise failures[index]
                     continue

@@ -1,10 +1,16 @@
-"""Optimizers whose learning rate is an argument of the step, and whose update is one fused kernel."""
+"""Optimizers whose learning rate is an argument of the step, and whose update is one fused kernel.
+
+Of float16 and bfloat16 parameters, slots and arithmetic are float32, as in mixed precision: bfloat16 rounds 0.999 to 1,
+and float16 an epsilon of 1e-8 to 0.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 import sonnet as snt
 import tensorflow as tf
+
+from weirdonetworks.nets.pooling import accumulator
 
 
 class _Slots(snt.Module):
@@ -30,7 +36,7 @@ class _Slots(snt.Module):
         """
         self._decays = [parameter.shape.rank >= 2 and self.weight_decay > 0 for parameter in parameters]
         for slot in self.slot_names:
-            zeros = (tf.zeros_like(parameter) for parameter in parameters)
+            zeros = (tf.zeros_like(parameter, accumulator(parameter.dtype)) for parameter in parameters)
             setattr(self, slot, [tf.Variable(zero, trainable=False, name=slot) for zero in zeros])
 
     def reset(self) -> None:
@@ -83,8 +89,16 @@ class Adam(_Slots):
         # Copies trained side by side have a count each, all of them the same.
         step = tf.reduce_max(self.step)
         for g, parameter, m, v, decays in zip(updates, parameters, self.m, self.v, self._decays, strict=True):
-            t = tf.cast(step, parameter.dtype)
-            rate = tf.cast(learning_rate, parameter.dtype)
+            t = tf.cast(step, m.dtype)
+            rate = tf.cast(learning_rate, m.dtype)
+            if m.dtype != parameter.dtype:
+                w, g = (tf.cast(each, m.dtype) for each in (parameter, g))
+                m.assign(self.beta1 * m + (1.0 - self.beta1) * g)
+                v.assign(self.beta2 * v + (1.0 - self.beta2) * tf.square(g))
+                correction = tf.sqrt(1.0 - tf.pow(self.beta2, t)) / (1.0 - tf.pow(self.beta1, t))
+                kept = w * (1.0 - rate * self.weight_decay) if decays else w
+                parameter.assign(tf.cast(kept - rate * correction * m / (tf.sqrt(v) + self.epsilon), parameter.dtype))
+                continue
             if decays:
                 parameter.assign(parameter * (1.0 - rate * self.weight_decay))
             tf.raw_ops.ResourceApplyAdam(
@@ -132,6 +146,12 @@ class Momentum(_Slots):
     ) -> Sequence[tf.Tensor]:
         """Applies one update; `updates` are the gradients of `parameters` in their order. Returns the updates."""
         for g, parameter, accumulated, decays in zip(updates, parameters, self.accumulated, self._decays, strict=True):
+            if accumulated.dtype != parameter.dtype:
+                w, g = (tf.cast(each, accumulated.dtype) for each in (parameter, g))
+                accumulated.assign(self.momentum * accumulated + (g + self.weight_decay * w if decays else g))
+                rate = tf.cast(learning_rate, accumulated.dtype)
+                parameter.assign(tf.cast(w - rate * accumulated, parameter.dtype))
+                continue
             if decays:
                 g = g + self.weight_decay * parameter
             tf.raw_ops.ResourceApplyMomentum(

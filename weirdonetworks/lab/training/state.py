@@ -59,11 +59,12 @@ def movement(now: Sequence[np.ndarray], start: Sequence[np.ndarray]) -> dict[str
     {'cosine_similarity': 0.6, 'vector_difference_norm': 4.0}
     """
     here, there = (np.concatenate([part.ravel() for part in parts]).astype(np.float64) for parts in (now, start))
-    lengths = np.linalg.norm(here) * np.linalg.norm(there)
-    return {
-        "cosine_similarity": float(here @ there / lengths) if lengths else 0.0,
-        "vector_difference_norm": float(np.linalg.norm(here - there)),
-    }
+    with np.errstate(invalid="ignore"):  # Weights may have diverged.
+        lengths = np.linalg.norm(here) * np.linalg.norm(there)
+        return {
+            "cosine_similarity": float(here @ there / lengths) if lengths else 0.0,
+            "vector_difference_norm": float(np.linalg.norm(here - there)),
+        }
 
 
 def count_parameters(network: snt.Module) -> int:
