@@ -32,6 +32,7 @@ EQUAL = 1e-9  # Outputs that differ by less than this part of the largest are eq
 SPREAD = 1.5  # Standard deviation of the logarithms of the factors by which units differ in scale.
 JOINED = 7  # At most so many groups are flipped one by one.
 USED = 1e-10  # The function does not depend on a group whose part in all derivatives is smaller.
+SMALLEST = 1e-5  # Derivatives below this part of the largest say nothing.
 LEAST, MOST = 4, 40  # The number of points at which derivatives are taken: more where many units are dead.
 FLIPPED = 4  # The number of points at which signs are flipped.
 
@@ -101,22 +102,21 @@ def scalings(graph: UnitGraph, *, flips: bool = True, seed: int = 0) -> list[Sca
     points = _Points(graph, groups, rng)
     rows = {space: np.zeros((0, len(own))) for space, own in groups.items()}
     for tried in range(MOST):
-        if tried >= LEAST and all(len(found) > 3 * found.shape[1] for found in rows.values()):
+        if tried >= LEAST and all(len(_telling(found)) > 3 * found.shape[1] for found in rows.values()):
             break
         values = points.values()
         products = [value * slope for value, slope in zip(values, points.slopes(values), strict=True)]
         for space, own in groups.items():
             columns = np.stack([group.totals(products[group.variable], space.size) for group in own], axis=1)
-            sizes = np.linalg.norm(columns, axis=1, keepdims=True)
-            alive = sizes[:, 0] > 0  # Others are dead at these inputs, and say nothing.
-            rows[space] = np.concatenate([rows[space], columns[alive] / sizes[alive]])
+            rows[space] = np.concatenate([rows[space], columns])
     found = []
     for space, own in groups.items():
-        used = np.abs(rows[space]).max(axis=0, initial=0.0) > USED
+        telling = _telling(rows[space])
+        used = np.abs(telling).max(axis=0, initial=0.0) > USED
         exponents = np.zeros((0, len(own)))
         signs = np.zeros((0, len(own)), bool)
         if used.any():
-            exponents = _null_space(rows[space], used)
+            exponents = _null_space(telling, used)
             signs = _flips(points, space, own, used, exponents) if flips else signs
         found.append(Scalings(space, own, exponents, signs))
     return found
@@ -264,6 +264,13 @@ class _Points:
             outputs = self._evaluated(values, inputs)
             total = tf.add_n([tf.reduce_sum(each * tf.random.normal(each.shape, dtype=each.dtype)) for each in outputs])
         return [tf.convert_to_tensor(each) for each in tape.gradient(total, values, unconnected_gradients="zero")]
+
+
+def _telling(rows: Floats) -> Floats:
+    """Scales rows to norm one, without those of units that are dead or saturated, where rounding would count."""
+    sizes = np.linalg.norm(rows, axis=1, keepdims=True)
+    kept = sizes[:, 0] > SMALLEST * sizes.max(initial=0.0)
+    return np.asarray(rows[kept] / sizes[kept])
 
 
 def _null_space(rows: Floats, used: Bools) -> Floats:
