@@ -37,6 +37,16 @@ def test_votes_are_those_of_scikit_learn_and_ties_fall_to_the_nearest(k: int) ->
     assert 0 < tied < 80
 
 
+def test_far_from_the_origin_the_nearest_is_the_same() -> None:
+    rng = np.random.default_rng(0)
+    stored, queries, labels = rng.random((40, 3)).round(3), rng.random((60, 3)).round(3), np.arange(40)
+    near = nearest_labels(stored, labels, queries)
+    for origin in (1e6, -1e9):
+        assert np.array_equal(nearest_labels(stored + origin, labels, queries + origin), near)
+    whole = [[2**40], [2**40 + 2]], [5, 3], [[2**40 + 1]]
+    assert nearest_labels(*whole).tolist() == [5]  # A tie, which the first wins.
+
+
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match=r"k \(=4\) must be at most the 3 stored examples"):
         nearest_labels(np.eye(3), [0, 1, 2], np.eye(3), 4)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tests.conformance.comparison import assert_close
 from weirdonetworks.algebra import Action, act, cyclic_group, image_dihedral, image_rotations, items, pixels
 from weirdonetworks.measure.stability import invariance_error
+from weirdonetworks.nets import pooling
 from weirdonetworks.nets.averaged import Canonicalise, FrameAverage
 from weirdonetworks.nets.frames import Frame, SortFrame, TurnFrame
 
@@ -208,3 +209,32 @@ def test_gradients_go_through_the_chosen_image() -> None:
 def test_what_cannot_be_is_refused(call: Callable[[], object], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+def special(count: int, shape: tuple[int, ...], seed: int = 0) -> npt.NDArray[np.float32]:
+    """Inputs with NaN, both infinities and both zeros, also in one input, and many ties."""
+    values = [0.0, -0.0, 1.0, np.nan, np.inf, -np.inf]
+    return np.random.default_rng(seed).choice(values, (count, *shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("group", GROUPS)
+def test_positions_with_nan_and_infinity_are_the_same_for_all_images(group: str, compiled: bool) -> None:
+    images = special(40, (3, 3, 1))
+    images[:8, 0, :, :] = [[np.nan], [np.inf], [2.0]]
+    canonical = tf.function(TurnFrame(ACTIONS[group]).canonical, jit_compile=compiled)
+    first, *others = (canonical(tf.constant(each)).numpy() for each in moved(images, group).astype(np.float32))
+    assert all(np.array_equal(first, other, equal_nan=True) for other in others)
+    assert np.array_equal(np.sort(first, axis=None), np.sort(images, axis=None), equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float32, tf.float64], ids=lambda dtype: dtype.name)
+def test_sorting_puts_nan_and_infinity_in_one_order(dtype: tf.DType) -> None:
+    sets = special(40, (6, 2))
+    orders = [np.random.default_rng(seed).permutation(6) for seed in range(4)]
+    for sort in (SortFrame().canonical, pooling.sorted_items):
+        first, *others = (tf.cast(sort(tf.constant(sets[:, each], dtype)), tf.float64).numpy() for each in orders)
+        assert all(np.array_equal(first, other, equal_nan=True) for other in others)
+    assert np.isnan(sets).any() and np.isinf(sets).any()
+    down = pooling.sorted_items(tf.constant([[1.0], [np.nan], [-np.inf], [np.inf]], dtype))
+    assert str(tf.cast(down, tf.float64).numpy().tolist()) == "[nan, inf, 1.0, -inf]"

@@ -29,6 +29,7 @@ from weirdonetworks.algebra import (
     symmetric_group,
     transforms,
 )
+from weirdonetworks.nets import learned_augmentation
 from weirdonetworks.nets.orbits import Orbit
 
 ANGLES = (0.0, 20.0, 45.0, 90.0)
@@ -312,3 +313,28 @@ def test_samples_of_items_move_all_features_of_an_item() -> None:
         order = images.numpy()[:, 0, :, 0].astype(int) // 3
         np.testing.assert_array_equal(np.sort(order, axis=1), np.tile(np.arange(12), (6, 1)))
         np.testing.assert_array_equal(images, sets[:, order].swapaxes(0, 1))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("degrees", [90, 30])
+def test_nan_and_infinity_stay_where_they_are_read(degrees: int, value: float) -> None:
+    images = np.ones((1, 5, 5, 1), np.float32)
+    images[0, 0, 1, 0] = value
+    turned = transforms.rotation(5, 5, degrees)
+    reads = (turned.to_dense()[:, 1] != 0).reshape(5, 5)
+    orbit = Orbit([turned, transforms.rotation(5, 5, 20)])
+    for found in (turned.apply(images)[0, :, :, 0], orbit(tf.constant(images))[0, 0, :, :, 0].numpy()):
+        assert np.array_equal(~np.isfinite(found), reads) and 1 <= reads.sum() < 5
+        assert degrees == 30 or np.array_equal(found[reads], [np.float32(value)], equal_nan=True)
+    matrices = tf.constant([[[[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]]], tf.float32)
+    found = learned_augmentation.move(tf.constant(images), tf.repeat(matrices, 2, axis=1))
+    assert np.sum(~np.isfinite(found[0, 0].numpy())) == 1
+
+
+def test_nan_that_leaves_the_image_is_gone() -> None:
+    images = np.array([[np.nan], [1.0], [2.0]], np.float32).reshape(1, 1, 3, 1)
+    for found in (
+        transforms.shift(1, 3, right=-1).apply(images),
+        Orbit([transforms.shift(1, 3, right=-1)])(tf.constant(images))[0].numpy(),
+    ):
+        assert found.ravel().tolist() == [1.0, 2.0, 0.0]

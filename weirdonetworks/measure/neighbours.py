@@ -55,7 +55,11 @@ def _rows(name: str, examples: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def _voted(known: npt.NDArray[np.float64], classes: Ints, asked: npt.NDArray[np.float64], k: int) -> Ints:
-    # The squared norm of the query is left out: it is the same for all stored examples.
+    # The squared norm of the query is left out: it is the same for all stored examples. Far from the origin the rest
+    # would cancel; an origin of integers leaves integers, and so ties of theirs, exact.
+    with np.errstate(invalid="ignore", over="ignore"):
+        origin = np.nan_to_num(np.rint(known.mean(axis=0)), posinf=0, neginf=0)
+    known, asked = known - origin, asked - origin
     distances = np.square(known).sum(axis=1) - 2 * asked @ known.T
     ranked = classes[np.argsort(distances, axis=1, kind="stable")[:, :k]]
     rows, shape = np.arange(len(asked)), (len(asked), int(classes.max()) + 1)

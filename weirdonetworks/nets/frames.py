@@ -13,6 +13,7 @@ from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.nets.inputs import checked_images, checked_set
+from weirdonetworks.nets.pooling import ordered
 
 Given = TypeVar("Given")
 
@@ -64,7 +65,7 @@ class TurnFrame:
     The canonical form is the image g x with the largest second moment sum x (row^2 - column^2) about the centre; among
     equals, that with most mass at the top; then, at the left; then the first in descending lexicographic order of the
     pixels. Images that still tie are equal. So it is the same for x and s.x without exception, including symmetric
-    images and chance ties.
+    images, chance ties, and NaN, which counts as above infinity.
 
     The frame is the canonical form and its images under the elements that preserve the axes: 2 of the 4 turns, 4 of the
     8 symmetries of the square. This set does not change where mass shifts from top to bottom or from left to right, so
@@ -95,7 +96,7 @@ class TurnFrame:
         # Moments are computed from each image separately, lest rounding break a tie differently for x and s.x.
         moments = _moments(tf.reshape(tf.reduce_sum(images, axis=3), [-1, images.shape[1], side, side]))
         values = tf.reshape(images, [-1, images.shape[1], side * side * channels])
-        chosen = _largest(tf.concat([moments, values], axis=2))
+        chosen = _largest(ordered(tf.concat([moments, values], axis=2)))
         return tf.reshape(tf.gather(values, chosen, batch_dims=1), [-1, side, side, channels])
 
     def images(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
@@ -117,7 +118,7 @@ class SortFrame:
     """Frames of sets `[batch, items, features]` under the symmetric group: the items sorted, once by each feature.
 
     The canonical form is sorted lexicographically by the features; the frame holds, for each feature, the items sorted
-    with that feature as the first key. Items that tie are equal, so both are the same for x and s.x.
+    with that feature as the first key, NaN last. Items that tie are equal, so both are the same for x and s.x.
 
     The canonical form is discontinuous where two different items have the same first feature. A frame average is
     discontinuous at more points, where they have any feature in common, but there only one of its terms jumps.
@@ -150,7 +151,7 @@ def sorted_lexicographically(items: tf.Tensor) -> tf.Tensor:
         raise ValueError(f"items of shape {items.shape} must be [batch, items, features], the features known.")
     # Stable sorts, the last feature first, by `top_k`, which returns equal entries in their order.
     for feature in reversed(range(items.shape[2])):
-        order = tf.math.top_k(-items[:, :, feature], tf.shape(items)[1]).indices
+        order = tf.math.top_k(~ordered(items[:, :, feature]), tf.shape(items)[1]).indices
         items = tf.gather(items, order, batch_dims=1)
     return items
 

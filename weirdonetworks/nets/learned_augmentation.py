@@ -191,7 +191,7 @@ def move(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
             inside = (tap_row >= 0) & (tap_row < height) & (tap_column >= 0) & (tap_column < width)
             places = tf.cast(tf.where(inside, tap_row * width + tap_column, 0), tf.int32)
             values = tf.gather(flat, places, axis=1, batch_dims=matrices.shape.rank - 3)
-            moved += tf.where(inside, down * across, 0)[..., None] * values
+            moved += tf.math.multiply_no_nan(values, tf.where(inside, down * across, 0)[..., None])
     return tf.reshape(moved, [-1, matrices.shape[-3], height, width, channels])
 
 

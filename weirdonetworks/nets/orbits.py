@@ -252,7 +252,11 @@ class _Taps:
         values = [tf.gather(rows, each) for each in _unstacked(indices, axes)]
         if self.weights is not None:
             weights = [tf.cast(each, rows.dtype) for each in _unstacked(self.weights, axes)]
-            values = [value * weight[..., None] for value, weight in zip(values, weights, strict=True)]
+            values = [
+                # 0 where the weight is, even of NaN and infinity: such a tap reads nothing.
+                tf.math.multiply_no_nan(value, weight[..., None])
+                for value, weight in zip(values, weights, strict=True)
+            ]
         return functools.reduce(operator.add, values)
 
     def take(self, chosen: tf.Tensor) -> "_Taps":

@@ -27,6 +27,22 @@ def accumulator(dtype: tf.DType) -> tf.DType:
     return tf.float32 if dtype in (tf.float16, tf.bfloat16) else dtype
 
 
+def ordered(values: tf.Tensor) -> tf.Tensor:
+    """Maps floats to integers in the same order, equal only for equal values; NaN, which equals itself, is the largest.
+
+    >>> tf.argsort(ordered(tf.constant([float("nan"), 1.0, -0.5, float("-inf"), 2.0]))).numpy().tolist()
+    [3, 2, 1, 4, 0]
+    >>> bool(ordered(tf.constant(0.0)) == ordered(tf.constant(-0.0)))
+    True
+    """
+    wide = tf.float64 if values.dtype == tf.float64 else tf.float32  # Which hold the others exactly.
+    integer = tf.int64 if wide == tf.float64 else tf.int32
+    values = tf.cast(values, wide)
+    values = tf.where(values == 0, tf.zeros([], wide), values)  # There are two zeros, and many NaN.
+    bits = tf.bitcast(tf.where(tf.math.is_nan(values), tf.constant(np.nan, wide), values), integer)
+    return tf.where(bits < 0, bits ^ integer.max, bits)  # The bits of a negative number grow with its size.
+
+
 def _pooling(pooling: Pooling) -> Pooling:
     """Checks values and mask for a pooling, which computes in the type of `accumulator`, its mask `[..., items, 1]`."""
 
@@ -152,7 +168,7 @@ def elementary_symmetric(
 
 @_pooling
 def sorted_items(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """Sorts the items, each feature separately, in descending order; masked items become 0 at the end.
+    """Sorts the items, each feature separately, in descending order, NaN first; masked items become 0 at the end.
 
     The number of items must be known: it is the size of the result.
 
@@ -162,7 +178,8 @@ def sorted_items(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     if values.shape[-2] is None:
         raise ValueError(f"values of shape {values.shape} must have a known number of items, to be sorted.")
     by_feature = tf.linalg.matrix_transpose(_kept(values, mask, -np.inf))
-    rows = tf.linalg.matrix_transpose(tf.sort(by_feature, direction="DESCENDING"))
+    order = tf.math.top_k(ordered(by_feature), values.shape[-2]).indices
+    rows = tf.linalg.matrix_transpose(tf.gather(by_feature, order, batch_dims=values.shape.rank - 1))
     if mask is not None:
         places = tf.range(values.shape[-2], dtype=tf.int32)[:, None]
         rows = tf.where(places < tf.reduce_sum(tf.cast(mask, tf.int32), axis=-2, keepdims=True), rows, 0)

@@ -120,6 +120,21 @@ def test_floating_point_finds_the_same_group() -> None:
         assert np.all((distances < 1e-9).sum(axis=1) == 1)
 
 
+@pytest.mark.parametrize("convert", [lambda table: table, np.ndarray.tolist], ids=["array", "list"])
+def test_booleans_are_zeros_and_ones(convert: Any) -> None:
+    shift = np.roll(np.eye(3, dtype=bool), 1, axis=0)
+    group = MatrixGroup([convert(shift)])
+    assert group.exact and group.order == 3 and np.array_equal(group.generators[0], shift)
+
+
+def test_float32_needs_a_tolerance_and_is_told_so() -> None:
+    cosine, sine = np.cos(2 * np.pi / 5), np.sin(2 * np.pi / 5)
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    with pytest.raises(ValueError, match=r"or tolerance \(=1e-08\): entries may differ by rounding"):
+        MatrixGroup([turn.astype(np.float32)], limit=50)
+    assert MatrixGroup([turn.astype(np.float32)], tolerance=1e-5).order == 5
+
+
 def test_permutation_matrices_act_as_permutations() -> None:
     permutations = symmetric_group(4)
     group, x = permutation_matrices(permutations), np.arange(4.0)

@@ -300,6 +300,15 @@ def test_counts_are_of_the_nearest_codewords() -> None:
     )
 
 
+@pytest.mark.parametrize("further", [(), (0.0,), (-30000.0,)], ids=["", "and 0", "and a far one"])
+@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
+def test_codewords_far_from_the_origin_are_told_apart(further: tuple[float, ...], compiled: bool) -> None:
+    encoder = FreeAbelianEncoder([[10000.0], [10001.0], *([each] for each in further)], 3)
+    items = tf.constant([[[10000.2], [10000.4], [10000.6], [10000.9]]])
+    counts = tf.function(encoder.counts, jit_compile=compiled)(items)
+    assert counts.numpy().tolist() == [[2.0, 2.0, *(0.0 for _ in further)]]
+
+
 def test_items_can_be_taken_away() -> None:
     encoder, inputs = FreeAbelianEncoder(5, 3), tf.constant(draw(2, 4, 2))
     twice = tf.concat([inputs, inputs], axis=1)

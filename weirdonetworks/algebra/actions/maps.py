@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks.algebra.actions.transforms import ImageTransform
-from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.arrays import Ints, weighted
 from weirdonetworks.algebra.groups.permutations import inverse
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -93,7 +93,10 @@ class SparseMaps:
         else:
             dtype = rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float64)
             taps = range(self.indices.shape[2])
-            values = sum(self.weights[:, :, tap, None].astype(dtype) * rows[self.indices[:, :, tap]] for tap in taps)
+            values = sum(
+                weighted(rows[self.indices[:, :, tap]].astype(dtype), self.weights[:, :, tap, None].astype(dtype))
+                for tap in taps
+            )
         return values if self.offset is None else values + self.offset[:, :, None].astype(values.dtype)
 
     def dense(self) -> Floats:

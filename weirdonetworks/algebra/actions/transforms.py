@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.algebra.arrays import Ints, at_least, weighted
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Method: TypeAlias = Literal["nearest", "bilinear"]
@@ -69,7 +69,9 @@ class ImageTransform:
         pixels = given.reshape(*given.shape[:-3], -1, given.shape[-1])
         result = np.broadcast_to(self.offset.astype(dtype)[:, None], pixels.shape).copy()
         for tap in range(self.indices.shape[1]):
-            result += self.weights[:, tap, None].astype(dtype) * pixels[..., self.indices[:, tap], :]
+            result += weighted(
+                pixels[..., self.indices[:, tap], :].astype(dtype), self.weights[:, tap, None].astype(dtype)
+            )
         return result.reshape(given.shape)
 
     def to_dense(self) -> Floats:

@@ -194,7 +194,10 @@ def residues(group: MatrixGroup, prime: int, root: int) -> Ints:
 
 def _tables(generators: Iterable[Any]) -> list[list[list[Any]]]:
     """Checks the shapes of generators and converts each to a list of rows."""
-    tables = [[list(row) for row in _rows(generator)] for generator in generators]
+    tables = [
+        [[int(entry) if isinstance(entry, bool | np.bool_) else entry for entry in row] for row in _rows(generator)]
+        for generator in generators
+    ]
     if not tables:
         raise ValueError("generators must hold at least one matrix, as trivial_matrix_group(n) does.")
     size = len(tables[0])
@@ -295,14 +298,14 @@ def _float_closure(generators: npt.NDArray[Any], limit: int, tolerance: float) -
         for product in itertools.chain.from_iterable(generator @ frontier for generator in generators):
             if np.abs(known - product).max(axis=(1, 2)).min() > tolerance:
                 known = np.concatenate([known, product[None]])
-                _within(limit, len(known))
+                _within(limit, len(known), f", or tolerance (={tolerance:g}): entries may differ by rounding")
         frontier = known[start:]
     return known
 
 
-def _within(limit: int, number: int) -> None:
+def _within(limit: int, number: int, otherwise: str = "") -> None:
     if number > limit:
         raise ValueError(
             f"limit (={limit}) must be at least the order of the group, which is larger and may be infinite. "
-            "Check the generators, or raise limit."
+            f"Check the generators, or raise limit{otherwise}."
         )

@@ -105,11 +105,15 @@ class FreeAbelianEncoder(SetNetwork):
         items, present = self._checked(inputs, mask)
         if items.dtype == tf.bfloat16:
             raise ValueError("inputs of type bfloat16 must be float16, float32 or float64, in which counts are exact.")
-        # The squared norm of the vector is left out: it is the same for all codewords.
-        flat = tf.reshape(items, [-1, items.shape[2]])
-        distances = tf.reduce_sum(self.codewords**2, axis=1) - 2 * tf.matmul(flat, self.codewords, transpose_b=True)
+        # The squared norm of a vector is left out: it is the same for all codewords. The rest would cancel: in float32
+        # where codewords lie far apart, and in any type where they lie far from the origin.
+        vectors = tf.reshape(items, [-1, items.shape[2]])
+        flat, codewords = (tf.cast(each, tf.float64) for each in (vectors, self.codewords))
+        origin = tf.stop_gradient(tf.reduce_mean(codewords, axis=0))
+        flat, codewords = flat - origin, codewords - origin
+        distances = tf.reduce_sum(codewords**2, axis=1) - 2 * tf.matmul(flat, codewords, transpose_b=True)
         nearest = tf.one_hot(tf.argmin(distances, axis=1), self.num_generators, dtype=items.dtype)
-        chosen = _straight_through(nearest, tf.nn.softmax(distances / -self.temperature))
+        chosen = _straight_through(nearest, tf.cast(tf.nn.softmax(distances / -self.temperature), items.dtype))
         chosen = tf.reshape(chosen, [*sizes(items)[:2], self.num_generators])
         if multiplicities is not None:
             given = tf.convert_to_tensor(multiplicities)
