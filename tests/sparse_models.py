@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weight_symmetry import masks, models
+from weight_symmetry import masks, models, symmetry
 
 SHAPES = {"MNIST_FC": (4, 4, 1), "MNIST_CNN": (9, 8, 2), "CIFAR10_CNN": (8, 9, 3)}
 OPTIONS = {
@@ -75,3 +75,10 @@ def difference(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
     """The largest difference between two outputs, by the size of the largest of them or 1."""
     one, other = np.asarray(one), np.asarray(other)
     return float(np.abs(one - other).max() / max(np.abs(other).max(), 1.0))
+
+
+def applied(permutation: dict[int, np.ndarray], model: models.Classifier) -> models.Classifier:
+    """Permutes the units of a copy of a model."""
+    kind = next(kind for kind, made in models.MODELS.items() if isinstance(model, made))
+    options = {"is_training": False, "seed": np.zeros(2, np.int32)}
+    return symmetry.apply(permutation, model, images(kind, 1, model.layers[0].w.dtype), **options)

@@ -31,6 +31,8 @@ from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.nets.base_module import keras_layers
 
 _PICTURE = threading.Lock()  # Matplotlib's settings are the process's, not the thread's.
+# The call whose units are found: dropout would tell them apart.
+FIXED_CALL = {"is_training": False, "seed": np.zeros(2, np.int32)}
 _SEEDS = threading.Lock()  # And so are the seeds with which models draw their own values.
 
 
@@ -43,6 +45,7 @@ class MaskedModel:
       masks: Its masks.
       begin: Sets all variables to the initial values of a seed.
       reset: Resets the optimizer.
+      images: A few images.
       units: Its units, of a model of the user's own.
     """
 
@@ -50,6 +53,7 @@ class MaskedModel:
     masks: Masks
     begin: Callable[[int], None]
     reset: Callable[[], None]
+    images: tf.Tensor
     units: UnitGraph | None = None
 
     def move(self, permutations: Mapping[Any, npt.ArrayLike]) -> None:
@@ -57,7 +61,7 @@ class MaskedModel:
         if self.units is not None:
             self.units.permute(permutations)
         else:
-            copy_values(symmetry.apply(permutations, self.network), self.network)
+            copy_values(symmetry.apply(permutations, self.network, self.images, **FIXED_CALL), self.network)
 
 
 MakeUpdater = Callable[[Any, MaskedModel], Updater]
@@ -123,7 +127,7 @@ class ModelTrial(Trial):
         """Finds the units of a model of the user's own."""
         images = self._dataset.standardisation(self._dataset.train.images[:2])
         try:
-            return UnitGraph.trace(network, images, is_training=False, seed=tf.zeros([2], tf.int32))
+            return UnitGraph.trace(network, images, **FIXED_CALL)
         except (TypeError, ValueError) as error:
             raise UsageError(f"model (={self.config.model}) cannot be traced: {error}") from error
 
@@ -174,8 +178,9 @@ class ModelTrial(Trial):
         masks: Masks = optimizer.masks  # type: ignore[attr-defined]
         masks.set([np.ones(mask.shape) for mask in masks.arrays])
         units = self._traced(network) if self.config.is_users else None
+        images = self._dataset.standardisation(self._dataset.train.images[:2])
         model = MaskedModel(
-            network, masks, lambda seed: copy_values(self._built(seed), network), optimizer.reset, units
+            network, masks, lambda seed: copy_values(self._built(seed), network), optimizer.reset, images, units
         )
         updater = self._make_updater(self.config, model)
         model.begin(self.config.random_seed)

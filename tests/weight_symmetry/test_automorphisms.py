@@ -13,7 +13,6 @@ from hypothesis import given, settings, strategies as st
 from sympy.combinatorics import Permutation, PermutationGroup
 
 from weight_symmetry import masks, symmetry
-from weight_symmetry.chain import chain
 from weight_symmetry.symmetry import coloured_graph
 
 Bools = npt.NDArray[np.bool_]
@@ -77,7 +76,10 @@ def fixing(model: list[Bools], permute_outputs: bool = False) -> list[Joint]:
 
 def live_part(model: list[Bools], permute_outputs: bool) -> list[Bools] | None:
     """The propagated model without its dead units; None where nothing is left."""
-    taps = [layer.taps for layer in chain(symmetry.propagate(model))]
+    inputs = [model[0].shape[-2], *(mask.shape[-1] for mask in model)]
+    taps = [
+        mask.reshape(-1, size, mask.shape[-1]) for mask, size in zip(symmetry.propagate(model), inputs, strict=False)
+    ]
     for layer in range(len(taps)):
         if layer < len(taps) - 1 or permute_outputs:
             alive = taps[layer].any(axis=(0, 1))

@@ -5,12 +5,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import sonnet as snt
 import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
 from tests import sparse_models
+from tests.unit_models import CASES
 from weight_symmetry import masks, models, symmetry
 from weight_symmetry.symmetry import function_group as module
+from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_layout import UnitLayout
 
 Arrays = list[np.ndarray]
 SIZES = (4, 6, 5, 3)
@@ -189,6 +193,10 @@ def test_dead_units_do_not_count() -> None:
     assert (linear.live_units, linear.sign_flips, linear.permutations.order) == (0, 1, 1)
 
 
+def traced(model: models.Classifier, kind: str) -> UnitGraph:
+    return UnitGraph.trace(model, sparse_models.images(kind, 2, model.layers[0].w.dtype), is_training=False)
+
+
 def outputs(model: models.Classifier, kind: str, is_training: bool = False) -> np.ndarray:
     images = sparse_models.images(kind, batch=16, dtype=model.layers[0].w.dtype)
     return model(images, is_training=is_training).numpy()
@@ -200,7 +208,7 @@ def outputs(model: models.Classifier, kind: str, is_training: bool = False) -> n
 def test_models_with_relu_may_be_rescaled(kind: str, sparsity: float) -> None:
     """Every live unit of the real model at once, across poolings too; the control, with one negative factor."""
     model = sparse_models.sparse(kind, sparsity, seed=2, dtype=tf.float64)
-    found = symmetry.function_symmetries(model, "relu")
+    found = symmetry.function_symmetries(sparse_models.kept(model), traced(model, kind))
     live = [mask.any(axis=tuple(range(mask.ndim - 1))) for mask in symmetry.propagate(sparse_models.kept(model))[:-1]]
     assert found.rescaling_dimension == found.live_units == sum(int(units.sum()) for units in live)
     assert (found.sign_flips, found.normalised_units, found.norm_rescaling_dimension) == (1, 0, 0)
@@ -229,31 +237,44 @@ def rescale_incoming(model: models.Classifier, factors: Arrays) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.8])
-def test_batch_norm_frees_the_scale_of_what_enters_whatever_the_activation(sparsity: float, activation: str) -> None:
+def test_batch_norm_frees_the_scale_of_what_enters(sparsity: float) -> None:
     model = sparse_models.sparse("MNIST_CNN", sparsity, seed=3)
-    found = symmetry.function_symmetries(model, activation)
+    found = symmetry.function_symmetries(sparse_models.kept(model), traced(model, "MNIST_CNN"))
     propagated = symmetry.propagate(sparse_models.kept(model))
     live = sum(int(mask.any(axis=tuple(range(mask.ndim - 1))).sum()) for mask in propagated[:-1])
     assert found.rescaling_dimension == found.normalised_units == found.live_units == live
     assert found.sign_flips == 1
-    # In the norms' own parameters: a sign for each unit, a further one for tanh where no maximum is taken (the last
-    # filters and the dense layer), and a scale for ReLU.
-    if sparsity == 0:
-        assert found.norm_sign_flips == 2 ** (19 + (10 if activation == "tanh" else 0))
-        assert found.norm_rescaling_dimension == (19 if activation == "relu" else 0)
+    # In the norms' own parameters: a sign for each unit, and a scale for ReLU.
+    assert (found.norm_sign_flips, found.norm_rescaling_dimension) == (2**live, live)
+
+
+def test_batch_norm_before_tanh_frees_signs_where_no_maximum_is_taken() -> None:
+    """The first units are pooled, so that the norm's own signs are free in the second alone; scales in none."""
+    layers = [snt.Conv2D(3, 3, with_bias=False), snt.Conv2D(4, 3, with_bias=False), snt.Linear(2)]
+    norms = [snt.BatchNorm(True, True) for _ in range(2)]
+
+    def network(images: tf.Tensor) -> tf.Tensor:
+        hidden = tf.nn.max_pool2d(tf.tanh(norms[0](layers[0](images), is_training=False)), 2, 2, "SAME")
+        hidden = tf.tanh(norms[1](layers[1](hidden), is_training=False))
+        return layers[2](snt.Flatten()(hidden))
+
+    for norm, units in zip(norms, (3, 4), strict=True):
+        norm(tf.ones([2, 4, 4, units]), is_training=True)
+    found = symmetry.function_symmetries({}, UnitGraph.trace(network, tf.ones([1, 6, 6, 1])))
+    assert (found.rescaling_dimension, found.norm_rescaling_dimension) == (7, 0)
+    assert (found.sign_flips, found.norm_sign_flips) == (1, 2 ** (3 + 4 + 4))
 
 
 def test_batch_norm_of_the_real_model() -> None:
     """Rescaled, it computes the same in evaluation and training; with other signs it does not."""
     model = sparse_models.sparse("MNIST_CNN", 0.5, seed=3)
     rng = np.random.default_rng(1)
-    before = [outputs(symmetry.apply({}, model), "MNIST_CNN", training) for training in (False, True)]
+    before = [outputs(sparse_models.applied({}, model), "MNIST_CNN", training) for training in (False, True)]
     rescale_incoming(model, [rng.uniform(0.5, 3.0, norm.scale.shape) for norm in model.norms])
     assert sparse_models.difference(outputs(model, "MNIST_CNN"), before[0]) < 1e-5
     # In training up to the norms' epsilon.
-    assert sparse_models.difference(outputs(symmetry.apply({}, model), "MNIST_CNN", True), before[1]) < 1e-3
+    assert sparse_models.difference(outputs(sparse_models.applied({}, model), "MNIST_CNN", True), before[1]) < 1e-3
     rescale_incoming(model, [np.full(norm.scale.shape, -1.0) for norm in model.norms])
     assert sparse_models.difference(outputs(model, "MNIST_CNN"), before[0]) > 1e-2
     # Signs that the norms' scales follow, and scales that the next weights undo.
@@ -272,19 +293,24 @@ def test_max_pooling_holds_the_signs_of_odd_units() -> None:
     """Of the four convolutions the second and fourth are pooled, so the signs of the others alone are free."""
     model = sparse_models.sparse("CIFAR10_CNN", 0.0, seed=6, dtype=tf.float64)
     widths = [layer.w.shape[-1] for layer in model.layers[:-1]]
-    assert symmetry.function_symmetries(model, "tanh").sign_flips == 2 ** (widths[0] + widths[2])
-    assert symmetry.function_symmetries(model, "cos").sign_flips == 2 ** sum(widths)
     assert symmetry.function_symmetries(sparse_models.kept(model), "tanh").sign_flips == 2 ** sum(widths)
     pooled = symmetry.function_symmetries(sparse_models.kept(model), "tanh", max_pooling=[1, 3])
     assert pooled.sign_flips == 2 ** (widths[0] + widths[2])
 
-    def compute(weights: list[tf.Tensor]) -> np.ndarray:
-        hidden = sparse_models.images("CIFAR10_CNN", dtype=tf.float64)
+    def network(hidden: tf.Tensor, weights: list[tf.Tensor], activation: Callable = tf.nn.tanh) -> tf.Tensor:
         for index, weight in enumerate(weights[:-1]):
-            hidden = tf.nn.tanh(tf.nn.conv2d(hidden, weight, 1, "SAME"))
+            hidden = activation(tf.nn.conv2d(hidden, weight, 1, "SAME"))
             if index % 2:
                 hidden = tf.nn.max_pool2d(hidden, 2, 2, "VALID")
-        return (tf.reduce_mean(hidden, axis=(1, 2)) @ weights[-1]).numpy()
+        return tf.reduce_mean(hidden, axis=(1, 2)) @ weights[-1]
+
+    def compute(weights: list[tf.Tensor]) -> np.ndarray:
+        return network(sparse_models.images("CIFAR10_CNN", dtype=tf.float64), weights).numpy()
+
+    own, images = [layer.w for layer in model.layers], sparse_models.images("CIFAR10_CNN", 2, tf.float64)
+    for activation, free in ((tf.tanh, widths[0] + widths[2]), (tf.cos, sum(widths))):
+        graph = UnitGraph.trace(lambda x, each=activation: network(x, own, each), images)
+        assert symmetry.function_symmetries({}, graph).sign_flips == 2**free
 
     weights = [layer.w.numpy() for layer in model.layers]
     before = compute(weights)
@@ -313,10 +339,11 @@ def test_one_line_describes_it_all() -> None:
     assert found.describe() == (
         "600 live hidden units with tanh: 10^1229.0 permutations, 2^600 sign flips, 0 dimensions of rescaling"
     )
-    found = symmetry.function_symmetries(sparse_models.build("MNIST_CNN"), "relu")
+    found = symmetry.function_symmetries({}, traced(sparse_models.build("MNIST_CNN"), "MNIST_CNN"))
     assert found.describe() == (
-        "19 live hidden units with relu: 49,766,400 permutations, 1 sign flip, 19 dimensions of rescaling; of these "
-        "units, 19 with batch norm, whose scales and offsets allow 2^19 sign flips and 19 dimensions more"
+        "19 live hidden units with Mul, Relu, Rsqrt, batch norm: 49,766,400 permutations, 1 sign flip, 19 dimensions "
+        "of rescaling; of these units, 19 with batch norm, whose scales and offsets allow 2^19 sign flips and 19 "
+        "dimensions more"
     )
     found = symmetry.function_symmetries([np.ones((4, 1)), np.ones((1, 2))], "relu")
     assert found.describe() == "1 live hidden unit with relu: 1 permutation, 1 sign flip, 1 dimension of rescaling"
@@ -337,6 +364,24 @@ def test_bad_input_is_refused(activation: str | Callable, options: dict[str, lis
         symmetry.function_symmetries(DENSE, activation, **options)
 
 
-def test_what_is_no_model_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"model \(a ndarray\) must be one of MNIST_FC"):
-        symmetry.function_symmetries(np.ones((2, 3)), "relu")
+def test_what_is_no_graph_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"activation \(a UnitLayout\) must be a UnitGraph, which can be evaluated"):
+        symmetry.function_symmetries(DENSE, UnitLayout.of_chain([mask.shape for mask in DENSE]))
+
+
+@pytest.mark.parametrize(
+    ("name", "live", "flips", "dimension"),
+    [
+        ("MLP", 9, 0, 9),
+        ("residual", 14, 3, 11),
+        ("transformer", 33, 25, 25),
+        ("shared", 6, 0, 6),
+        ("encoder", 12, 4, 8),
+        ("embedding", 4, 4, 4),
+    ],
+)
+def test_symmetries_of_any_model(name: str, live: int, flips: int, dimension: int) -> None:
+    """By hand: of attention the heads' scales of queries and keys are, all at once, those of their insides."""
+    graph = next(case for case in CASES if case.name == name).graph()
+    found = symmetry.function_symmetries({}, graph)
+    assert (found.live_units, found.sign_flips, found.rescaling_dimension) == (live, 2**flips, dimension)

@@ -5,11 +5,15 @@ import sys
 
 import numpy as np
 import pytest
+import sonnet as snt
 import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
 from tests import packages, sparse_models
+from tests.sparse_models import applied
+from tests.unit_models import CASES, values
 from weight_symmetry import masks, models, symmetry
+from weirdonetworks.measure.unit_graph import UnitGraph
 
 KINDS = list(models.MODELS)
 Joint = dict[int, np.ndarray]
@@ -45,7 +49,7 @@ def test_outputs_are_the_same(kind: str, is_training: bool, sparsity: float, mas
     model = sparse_models.sparse(kind, sparsity, seed, mask_type, dtype)
     before = sparse_models.values(model)
     joint = random_joint(model, seed)
-    permuted = symmetry.apply(joint, model)
+    permuted = applied(joint, model)
     assert type(permuted) is type(model)
     assert all(np.array_equal(a, b) for a, b in zip(before, sparse_models.values(model), strict=True))
     assert not {id(v) for v in model.variables} & {id(v) for v in permuted.variables}
@@ -61,7 +65,7 @@ def test_units_go_to_their_images(kind: str) -> None:
     """Unit `i` of the given model is unit `s[i]` of the new one, with its weights, bias and batch norm."""
     model = sparse_models.sparse(kind, 0.3, seed=4)
     joint = random_joint(model, 5)
-    new = symmetry.apply(joint, model)
+    new = applied(joint, model)
     identity = np.arange(100)
     for index, (layer, old) in enumerate(zip(new.layers, model.layers, strict=True)):
         inputs, units = joint.get(index - 1, identity), joint.get(index, identity)
@@ -84,11 +88,11 @@ def test_permutations_compose_and_invert(kind: str) -> None:
     model = sparse_models.sparse(kind, 0.5, seed=2)
     first, then = random_joint(model, 3), random_joint(model, 4)
     both = {index: then[index][first[index]] for index in first}
-    assert same(symmetry.apply(then, symmetry.apply(first, model)), symmetry.apply(both, model))
-    assert not same(symmetry.apply(first, symmetry.apply(then, model)), symmetry.apply(both, model))
+    assert same(applied(then, applied(first, model)), applied(both, model))
+    assert not same(applied(first, applied(then, model)), applied(both, model))
     inverse = {index: np.argsort(images) for index, images in first.items()}
-    assert same(symmetry.apply(inverse, symmetry.apply(first, model)), model)
-    assert same(symmetry.apply({}, model), model)
+    assert same(applied(inverse, applied(first, model)), model)
+    assert same(applied({}, model), model)
 
 
 @pytest.mark.exhaustive
@@ -97,11 +101,11 @@ def test_what_leaves_the_connections_behind_is_no_symmetry(kind: str) -> None:
     """The control: units moved without the weights that read them, or without their batch norm, compute another."""
     model = sparse_models.sparse(kind, 0.3, seed=8, dtype=DTYPES[kind])
     joint = {0: np.roll(np.arange(model.layers[0].w.shape[-1]), 1)}
-    wrong = symmetry.apply(joint, model)
+    wrong = applied(joint, model)
     wrong.layers[1].w.assign(model.layers[1].w)
     assert difference(wrong, model, kind) > 1e-3
     if model.norms:
-        wrong = symmetry.apply(joint, model)
+        wrong = applied(joint, model)
         wrong.norms[0].moving_mean.average.assign(model.norms[0].moving_mean.average)
         assert difference(wrong, model, kind) > 1e-3
 
@@ -115,7 +119,7 @@ def test_elements_of_the_group_keep_the_masks(kind: str) -> None:
     generators = symmetry.automorphisms(kept).generators
     assert generators
     for generator in generators:
-        moved = symmetry.apply(generator, model)
+        moved = applied(generator, model)
         assert all(np.array_equal(a, b) for a, b in zip(sparse_models.kept(moved), kept, strict=True))
         assert not same(moved, model)
         assert difference(moved, model, kind) < TOLERANCES[DTYPES[kind]]
@@ -131,13 +135,13 @@ def test_gradients_move_with_their_units() -> None:
             loss = tf.reduce_sum(tf.square(of(images, is_training=True)))
         return tape.gradient(loss, of.layers[1].w).numpy()
 
-    moved = gradient(symmetry.apply(joint, model))[joint[0]][:, joint[1]]
+    moved = gradient(applied(joint, model))[joint[0]][:, joint[1]]
     np.testing.assert_allclose(moved, gradient(model), atol=1e-12)
 
 
 def test_options_are_kept() -> None:
     model = sparse_models.build("CIFAR10_CNN", dropout_rate=0.3, kernel_size=2, name="small")
-    new = symmetry.apply({}, model)
+    new = applied({}, model)
     assert (new.dropout_rate, new.name, new.layers[0].w.shape[0]) == (0.3, "small", 2)
     assert [v.name for v in new.variables] == [v.name for v in model.variables]
 
@@ -149,25 +153,42 @@ def test_options_are_kept() -> None:
         ({1: [0, 1]}, r"permutation\[1\]"),
         ({9: [0]}, "of layer 9"),
         ({-1: [0, 1, 2]}, "of layer -1"),
-        ({3: [1, 0, 2]}, r"of layer 3\) must leave the outputs in place"),
+        ({3: [1, 0, 2]}, r"of layer 3\) must be of units that may move; they are fixed: outputs"),
     ],
 )
 @pytest.mark.exhaustive
 def test_what_permutes_no_hidden_units_is_refused(permutation: dict[int, list[int]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        symmetry.apply(permutation, sparse_models.build("MNIST_FC"))
+        applied(permutation, sparse_models.build("MNIST_FC"))
 
 
-def test_models_that_cannot_be_rebuilt_are_refused() -> None:
-    class Other(models.MNIST_FC):
-        """A model of which nothing is known."""
+@pytest.mark.parametrize(
+    "name", [case.name for case in CASES if case.name not in ("ResNet", "LSTM", "shared", "encoder")]
+)
+def test_any_model_is_permuted_in_a_copy(name: str) -> None:
+    case = next(case for case in CASES if case.name == name)
+    model, inputs, options = case.make(), case.inputs(), dict(case.options)
+    graph = UnitGraph.trace(model, inputs, **options)
+    rng = np.random.default_rng(0)
+    for variable in graph.variables:
+        variable.assign(values(variable, rng))
+    before = [variable.numpy() for variable in graph.variables]
+    joint = {space.name: np.roll(np.arange(space.size), 1) for space in graph.free}
+    permuted = symmetry.apply(joint, model, inputs, **options)
+    assert type(permuted) is type(model)
+    assert all(np.array_equal(a, b.numpy()) for a, b in zip(before, graph.variables, strict=True))
+    moved = [variable.numpy() for variable in UnitGraph.trace(permuted, inputs, **options).variables]
+    assert all(np.array_equal(a, b) for a, b in zip(graph.permuted(joint), moved, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(before, moved, strict=True))
+    assert graph.difference(moved) < 1e-12
 
-    other = Other(features=(3,))
-    with pytest.raises(ValueError, match="must have been called once"):
-        symmetry.apply({}, other)
-    other(tf.ones([1, 4]), is_training=False)
-    with pytest.raises(TypeError, match=r"model \(a Other\) must be one of MNIST_FC, MNIST_CNN, CIFAR10_CNN"):
-        symmetry.apply({}, other)
+
+def test_models_that_cannot_be_copied_are_refused() -> None:
+    linear = snt.Linear(2)
+    with pytest.raises(TypeError, match=r"model \(a function\) must hold its variables as attributes, to be copied"):
+        symmetry.apply({}, lambda x: linear(x), tf.ones([1, 3]))
+    with pytest.raises(TypeError, match=r"model \(=int\) must be a module, a Keras model or a function"):
+        symmetry.apply({}, 3, tf.ones([1, 3]))  # type: ignore[type-var]
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, strategies as st
 
 from weight_symmetry import symmetry
-from weight_symmetry.chain import chain
 
 Bools = npt.NDArray[np.bool_]
 
@@ -113,7 +112,7 @@ def test_what_does_not_chain_is_refused(shapes: list[tuple[int, ...]], message: 
 
 
 def test_names_are_the_keys_of_a_mapping() -> None:
-    layers = chain({"conv": np.ones((3, 3, 1, 2)), "head": np.ones((8, 5))})
-    assert [(layer.name, layer.taps.shape) for layer in layers] == [("conv", (9, 1, 2)), ("head", (4, 2, 5))]
+    masks = {"conv": np.ones((3, 3, 1, 2)), "head": np.ones((8, 5))}
+    assert [row["name"] for row in symmetry.mask_statistics(masks)["layers"]] == ["conv", "head"]
     with pytest.raises(ValueError, match=r"masks\[head\]"):
-        chain({"conv": np.ones((3, 3, 1, 2)), "head": np.ones((7, 5))})
+        symmetry.propagate({"conv": np.ones((3, 3, 1, 2)), "head": np.ones((7, 5))})

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from weight_symmetry import model_trials, models, symmetry
+from tests import sparse_models
+from weight_symmetry import model_trials, models
 from weight_symmetry.masks import Masks, create
 from weight_symmetry.updaters import tickets
 from weight_symmetry.updaters.rewinding import Snapshot
@@ -28,7 +29,7 @@ def ticket(seed: int = 0) -> tuple[models.Classifier, Masks]:
 
 def move(model: models.Classifier, symmetric: bool) -> tickets.MovedUnits:
     def units(permutation: dict[int, np.ndarray]) -> None:
-        model_trials.copy_values(symmetry.apply(permutation, model), model)
+        model_trials.copy_values(sparse_models.applied(permutation, model), model)
 
     return tickets.MovedUnits(1, symmetric, units)
 

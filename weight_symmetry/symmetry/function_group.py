@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from weight_symmetry.symmetry.group import Automorphisms, automorphisms
-from weight_symmetry.symmetry.propagation import propagate
+from weight_symmetry.symmetry.masked_units import Masks, read
+from weight_symmetry.symmetry.propagation import propagate, propagated
 from weirdonetworks.lab.records.tables import counted
+from weirdonetworks.measure.unit_layout import UnitLayout
 
 if TYPE_CHECKING:
-    from weight_symmetry.models import Classifier
+    from weirdonetworks.measure.rescalings import Scalings
+    from weirdonetworks.measure.unit_graph import UnitGraph
 
 Floats = npt.NDArray[np.float64]
 Activation = Callable[[Any], Any]
-ChainMasks = Sequence[npt.ArrayLike] | Mapping[str, npt.ArrayLike]
 
 ACTIVATIONS: dict[str, Activation] = {
     "abs": np.abs,
@@ -62,6 +64,7 @@ class FunctionSymmetries:
       rescaling_dimension: The dimension of the group of positive rescalings of weights and biases.
       norm_sign_flips: The order of the group of sign flips that change batch norm's scale or offset too.
       norm_rescaling_dimension: The further dimensions of rescaling if batch norm's scale and offset change too.
+      scalings: For each space of a graph, the factors that the weights of its units may be multiplied by.
     """
 
     activation: str
@@ -72,6 +75,7 @@ class FunctionSymmetries:
     rescaling_dimension: int
     norm_sign_flips: int
     norm_rescaling_dimension: int
+    scalings: tuple[Scalings, ...] = dataclasses.field(default=(), repr=False)
 
     def describe(self) -> str:
         """States the whole group in one line."""
@@ -89,8 +93,8 @@ class FunctionSymmetries:
 
 
 def function_symmetries(
-    model_or_masks: Classifier | ChainMasks,
-    activation: str | Activation,
+    masks: Masks,
+    activation: str | Activation | UnitGraph,
     *,
     batch_norm: Collection[int] | None = None,
     max_pooling: Collection[int] | None = None,
@@ -115,6 +119,11 @@ def function_symmetries(
     beyond single units and their weights: the mixing of several units by the identity, periods of the sine, or a flip
     about a point other than zero, as of the sigmoid, which the next bias has to make up for.
 
+    Of a graph, weights that meet a unit in several places may have factors of their own in each, as keys and queries
+    have in attention, and what two sets of units have in common counts once. There moving averages of batch norm count
+    among the weights that follow, units with any as normalised; the weights that write a unit flip their sign together,
+    and so do those that read it.
+
     >>> found = function_symmetries([np.ones((4, 3)), np.ones((3, 2))], "tanh")
     >>> found.permutations.order, found.sign_flips, found.rescaling_dimension
     (6, 8, 0)
@@ -122,11 +131,12 @@ def function_symmetries(
     '3 live hidden units with positive: 6 permutations, 8 sign flips, 3 dimensions of rescaling'
 
     Args:
-      model_or_masks: One of the three models, whose masks are where its weights are not zero; or the masks of any in
-        layer order.
-      activation: The activation after every hidden layer: one of `ACTIVATIONS`, or an elementwise function of float64
-        arrays, which is tested for parity and homogeneity on a grid of numbers up to 100.
-      batch_norm: The layers that batch norm follows, by index; by default those of the model, or for masks none.
+      masks: The masks of a chain in layer order; for a graph, masks as `propagate` takes them, or `{}` for none.
+      activation: The unit graph of a model, `UnitGraph.trace(model, *example_inputs)`, whose function is tried with
+        other weights; see `measure.rescalings`. Or the activation after every hidden layer of the chain: one of
+        `ACTIVATIONS`, or an elementwise function of float64 arrays, which is tested for parity and homogeneity on a
+        grid of numbers up to 100.
+      batch_norm: The layers of a chain that batch norm follows, by index.
       max_pooling: The layers that max pooling follows, likewise.
 
     Returns:
@@ -134,18 +144,15 @@ def function_symmetries(
 
     Raises:
       ValueError: If the activation is unknown or no such function, a layer index is not that of a hidden layer, or the
-        masks do not chain.
-      TypeError: If the model is none of the three.
+        masks do not fit.
+      TypeError: If `activation` is another layout.
       ImportError: If igraph is not installed.
     """
-    if isinstance(model_or_masks, Mapping | Sequence):
-        masks: ChainMasks = model_or_masks
-        normalised, pooled = set(batch_norm or ()), set(max_pooling or ())
-    else:
-        own_norms, own_pooling = _norm_and_pooling_layers(model_or_masks)
-        masks = [layer.w.numpy() != 0 for layer in model_or_masks.layers]
-        normalised = own_norms if batch_norm is None else set(batch_norm)
-        pooled = own_pooling if max_pooling is None else set(max_pooling)
+    if isinstance(activation, UnitLayout):
+        if not hasattr(activation, "call"):
+            raise TypeError("activation (a UnitLayout) must be a UnitGraph, which can be evaluated.")
+        return _of_graph(masks, activation)
+    normalised, pooled = set(batch_norm or ()), set(max_pooling or ())
     live = [int(mask.any(axis=tuple(range(mask.ndim - 1))).sum()) for mask in propagate(masks)[:-1]]
     for name, layers in (("batch_norm", normalised), ("max_pooling", pooled)):
         if layers - set(range(len(live))):
@@ -168,12 +175,29 @@ def function_symmetries(
     )
 
 
-def _norm_and_pooling_layers(model: Classifier) -> tuple[set[int], set[int]]:
-    """Returns the layers of a model that batch norm follows, and those that max pooling follows."""
-    from weight_symmetry import structure
+def _of_graph(masks: Masks, graph: UnitGraph) -> FunctionSymmetries:
+    """Counts what the weights of each live unit may be multiplied by, space by space."""
+    from weirdonetworks.measure.rescalings import joint_dimensions, scalings
 
-    poolings = structure.poolings(model)
-    return set(range(len(model.norms))), set(np.flatnonzero(np.diff(poolings)).tolist())
+    _, alive = propagated(read(masks, graph))
+    found = scalings(graph)
+    live = {each.space: int(alive[each.space.units].sum()) for each in found}
+    normalised = [each for each in found if any(not graph.variables[g.variable].trainable for g in each.groups)]
+    plain = [each for each in found if each not in normalised]
+    (dimension, flips), (plain_dimension, plain_flips) = (joint_dimensions(each, live) for each in (found, plain))
+    units_normalised = sum(live[each.space] for each in normalised)
+    rescaling_dimension = plain_dimension + sum(live[each.space] for each in normalised if len(each.exponents))
+    return FunctionSymmetries(
+        activation=", ".join(sorted({name for each in found for name in each.space.functions})) or "identity",
+        permutations=automorphisms(masks, graph),
+        live_units=sum(live.values()),
+        normalised_units=units_normalised,
+        sign_flips=2**plain_flips,
+        rescaling_dimension=rescaling_dimension,
+        norm_sign_flips=2 ** (flips - plain_flips),
+        norm_rescaling_dimension=dimension - rescaling_dimension,
+        scalings=tuple(found),
+    )
 
 
 def _function(activation: str | Activation) -> tuple[str, Callable[[Floats], Floats]]:

@@ -1,22 +1,22 @@
 """Permutation of the units of masks and of models, which leaves a model's function unchanged."""
 
-from __future__ import annotations
-
-import itertools
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from weight_symmetry.masks import Mask
 from weight_symmetry.symmetry.masked_units import MaskedUnits, Masks, read
-from weirdonetworks.algebra.groups.permutations import as_permutations
 from weirdonetworks.measure.unit_layout import UnitLayout
-from weirdonetworks.measure.unit_tracing.axes import gather, units_of
+from weirdonetworks.measure.unit_tracing.axes import Axis, Units, resolved
 
 if TYPE_CHECKING:
-    from weight_symmetry.models import Classifier
+    from weirdonetworks.measure.unit_graph import UnitGraph
+
+Model = TypeVar("Model", bound=Callable[..., Any])
+
+REMEDY = "UnitGraph.trace(model, *example_inputs).permute(permutation) permutes the model itself."
 
 
 def permute(masks: Masks, permutation: Mapping[Any, npt.ArrayLike], layout: UnitLayout | None = None) -> list[Any]:
@@ -27,8 +27,8 @@ def permute(masks: Masks, permutation: Mapping[Any, npt.ArrayLike], layout: Unit
 
     Args:
       masks: The masks, as `propagate` takes them.
-      permutation: For each layer index, or with a layout each free space by name, `s` with `s[i]` the image of output
-        unit `i`; others stay in place.
+      permutation: For each layer index, `s` with `s[i]` the image of output unit `i`; others stay in place. With a
+        layout, for each space by name, or by the index of the weight that has its units as outputs.
       layout: The layout of a model that is no chain of layers: `UnitGraph.trace(model, *example_inputs)`.
 
     Returns:
@@ -43,75 +43,120 @@ def permute(masks: Masks, permutation: Mapping[Any, npt.ArrayLike], layout: Unit
 
 def permuted(masked: MaskedUnits, permutation: Mapping[Any, npt.ArrayLike]) -> list[Mask | None]:
     """Permutes units of masks, as `permute` does."""
-    chosen = {}
-    for key, images in permutation.items():
-        if key not in masked.movable:
-            kind = "layer" if masked.chained else "space"
-            why = f"; they are fixed: {masked.sets[key].fixed}" if key in masked.sets else ""
-            known = ", ".join(map(str, masked.movable)) or "none"
-            raise ValueError(
-                f"permutation (of {kind} {key}) must be of units that may move{why}. Those that may: {known}."
-            )
-        units = masked.movable[key]
-        if not np.array_equal(np.sort(np.asarray(images)), np.arange(units.size)):
-            raise ValueError(f"permutation[{key!r}] must hold each of the {units.size} units once.")
-        chosen[units] = as_permutations(images)
-    found: list[Mask | None] = []
-    for mask, axes in zip(masked.masks, masked.layout.axes, strict=True):
-        moved = None if mask is None else mask.copy()
-        for place, axis in enumerate(axes):
-            if moved is not None and any(units in chosen for units in units_of(axis)):
-                moved = np.take(moved, gather(axis, chosen), axis=place)
-        found.append(moved)
-    return found
+    return _moved(masked, permutation, [None if mask is None else mask.copy() for mask in masked.masks])
 
 
-def apply(permutation: Mapping[int, npt.ArrayLike], model: Classifier) -> Classifier:
-    """Permutes hidden units of a model, with all that belongs to them: `new_w[s_before(i), s(j)] == w[i, j]`.
+def apply(permutation: Mapping[Any, npt.ArrayLike], model: Model, *example_inputs: Any, **options: Any) -> Model:
+    """Permutes hidden units of a copy of a model, with all that belongs to them: `new_w[s_before(i), s(j)] == w[i, j]`.
 
     Weights, biases, and batch norm's scale, offset and moving statistics move with their unit, so outputs and
     gradients are the same up to the order of summation (but for dropout, whose units are drawn by position).
+    What training alone uses, such as sums for moving averages, moves too if the call has `is_training` or `training`.
+    `UnitGraph.trace(model, *example_inputs).permute(permutation)` permutes the model itself.
 
-    >>> from weight_symmetry.models import MNIST_FC
-    >>> images = tf.ones([2, 28, 28, 1])
-    >>> model = MNIST_FC(features=(3, 2))
-    >>> outputs = model(images, is_training=False)
-    >>> permuted = apply({0: [1, 2, 0]}, model)
-    >>> bool((permuted.layers[0].w.numpy()[:, [1, 2, 0]] == model.layers[0].w.numpy()).all())
+    >>> import sonnet as snt
+    >>> images = tf.ones([2, 7])
+    >>> model = snt.nets.MLP([3, 2])
+    >>> outputs = model(images)
+    >>> permuted = apply({0: [1, 2, 0]}, model, images)
+    >>> bool((permuted.variables[1].numpy()[:, [1, 2, 0]] == model.variables[1].numpy()).all())
     True
-    >>> np.allclose(permuted(images, is_training=False), outputs, atol=1e-5)
+    >>> np.allclose(permuted(images), outputs, atol=1e-5)
     True
 
     Args:
-      permutation: For each hidden layer by index, `s` with `s[i]` the image of unit (neuron, filter) `i`; the other
-        layers stay in place.
-      model: One of the three models, with its variables.
+      permutation: For each set of units, `s` with `s[i]` the image of unit (neuron, filter, head) `i`; the others stay
+        in place. A set is named by its space in the unit graph, or by the index of the weight, in the order in which
+        weights are used, that has its units as outputs.
+      model: A Sonnet or Keras model.
+      *example_inputs: Arguments of a call.
+      **options: Keyword arguments of the call, such as `is_training=False`.
 
     Returns:
-      A new model of the same class; the given one is unchanged, and the two share no variable.
+      A new model; the given one is unchanged, and the two share no variable.
 
     Raises:
-      TypeError: If the model is none of the three.
-      ValueError: If the model was never called, an entry is not a permutation of its layer's units, or the layer is
-        the output, whose units are labelled.
+      TypeError: If the model cannot be called or copied.
+      ValueError: If it cannot be traced, or an entry is not a permutation of units that may move.
     """
-    from weight_symmetry import structure
+    from weirdonetworks.measure.unit_graph import UnitGraph
 
-    structure.check_called(model)
-    shapes = [layer.w.shape for layer in model.layers]
-    widths = [shape[-1] for shape in shapes[:-1]]
-    if len(widths) in permutation:
-        raise ValueError(f"permutation (of layer {len(widths)}) must leave the outputs in place: they are labelled.")
-    permute([np.ones(shape) for shape in shapes], permutation)  # Checks it.
-    sources = [np.arange(shape[-1]) for shape in shapes]
-    for index, images in permutation.items():
-        sources[index] = np.argsort(images)
-    new = structure.rebuild(model, widths)
-    inputs = [np.arange(model.layers[0].w.shape[-2]), *sources]
-    for layer, old, (before, after) in zip(new.layers, model.layers, itertools.pairwise(inputs), strict=True):
-        layer.w.assign(old.w.numpy()[..., before, :][..., after])
-        if layer.with_bias:
-            layer.b.assign(old.b.numpy()[after])
-    for norm, old_norm, units in zip(new.norms, model.norms, sources, strict=False):
-        structure.copy_norm(old_norm, norm, units)
-    return new
+    UnitGraph.trace(model, *example_inputs, **options)  # Creates the variables, or says why it cannot be traced.
+    copied, pairs = _copied(model)
+    graph = UnitGraph.trace(copied, *example_inputs, **options)
+    originals = {id(new): old for old, new in pairs}
+    unknown = [variable.name for variable in graph.variables if id(variable) not in originals]
+    if unknown:
+        raise TypeError(
+            f"model (a {type(model).__name__}) must hold its variables as attributes, to be copied, and does not hold "
+            f"{', '.join(unknown)}. {REMEDY}"
+        )
+    state, state_axes = _state(graph, copied, example_inputs, options)
+    variables = [*graph.variables, *state]
+    arrays = [np.asarray(originals[id(variable)]) for variable in variables]
+    layout = UnitLayout([*graph.names, *(each.name for each in state)], [*graph.axes, *state_axes], graph.edges)
+    values = _moved(read({}, layout), permutation, arrays)
+    for old, new in pairs:
+        new.assign(old)
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return copied
+
+
+def _state(
+    graph: "UnitGraph", model: Any, inputs: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[list[Any], list[list[Axis]]]:
+    """Finds the variables that a call in training alone uses, such as sums for moving averages, and their axes."""
+    from weirdonetworks.measure.unit_graph import UnitGraph
+
+    flag = next((each for each in ("is_training", "training") if options.get(each) is False), None)
+    if flag is None:
+        return [], []
+    training = UnitGraph.trace(model, *inputs, **{**options, flag: True})
+    by_handle = {id(outside): training.tensor_axes[number] for number, outside in training.call.captured.items()}
+    known: dict[Axis, Axis] = {}
+    for variable, axes in zip(graph.variables, graph.axes, strict=True):
+        known.update(zip(map(resolved, by_handle.get(id(variable.handle), [])), axes, strict=False))
+    found = {id(variable) for variable in graph.variables}
+    state = [each for each in (*training.call.variables, *training.call.others) if id(each) not in found]
+    return state, [
+        [known.get(resolved(axis), Units(axis.size, "state")) for axis in by_handle[id(each.handle)]] for each in state
+    ]
+
+
+def _moved(masked: MaskedUnits, permutation: Mapping[Any, npt.ArrayLike], arrays: list[Any]) -> list[Any]:
+    names = {space.units: space.name for space in masked.layout.spaces}
+    weights = sorted({edge.variable for edge in masked.layout.edges})
+    chosen = {}
+    for key, images in permutation.items():
+        units = masked.sets.get(key)
+        if not masked.chained and isinstance(key, int) and 0 <= key < len(weights):
+            units = next((each for each in masked.sets.values() if each is masked.layout.axes[weights[key]][-1]), None)
+        if units is None or units.fixed:
+            kind = "layer" if masked.chained or isinstance(key, int) else "space"
+            why = f"; they are fixed: {units.fixed}" if units is not None else ""
+            known = ", ".join(map(str, masked.movable)) or "none"
+            raise ValueError(f"permutation (of {kind} {key}) must be of units that may move{why}. Those of: {known}.")
+        if not np.array_equal(np.sort(np.asarray(images)), np.arange(units.size)):
+            raise ValueError(f"permutation[{key!r}] must hold each of the {units.size} units once.")
+        if units in names:  # A single unit has no space.
+            chosen[names[units]] = images
+    return masked.layout.permuted(chosen, arrays)
+
+
+def _copied(model: Any) -> tuple[Any, list[tuple[Any, Any]]]:
+    """Copies a model; returns the copy, and each variable with its copy."""
+    import keras
+    import tensorflow as tf
+
+    from weirdonetworks.measure.precision import with_variables
+
+    if isinstance(model, keras.Model):
+        try:
+            copied = keras.models.clone_model(model)
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise TypeError(f"model ({model.name}) must be one that Keras can clone ({error}). {REMEDY}") from error
+        return copied, [(old.value, new.value) for old, new in zip(model.variables, copied.variables, strict=True)]
+    old = list(getattr(model, "variables", ()))
+    new = [tf.Variable(each, trainable=each.trainable, name=each.name.partition(":")[0]) for each in old]
+    return with_variables(model, old, new), list(zip(old, new, strict=True))
