@@ -136,7 +136,9 @@ def _moved(masked: MaskedUnits, permutation: Mapping[Any, npt.ArrayLike], arrays
             kind = "layer" if masked.chained or isinstance(key, int) else "space"
             why = f"; they are fixed: {units.fixed}" if units is not None else ""
             known = ", ".join(map(str, masked.movable)) or "none"
-            raise ValueError(f"permutation (of {kind} {key}) must be of units that may move{why}. Those of: {known}.")
+            raise ValueError(
+                f"permutation (of {kind} {key}) must be of units that may move{why}. Those that may: {known}."
+            )
         if not np.array_equal(np.sort(np.asarray(images)), np.arange(units.size)):
             raise ValueError(f"permutation[{key!r}] must hold each of the {units.size} units once.")
         if units in names:  # A single unit has no space.
