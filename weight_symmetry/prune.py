@@ -26,13 +26,13 @@ A lottery ticket, and a control with newly drawn weights:
 
 from typing import TYPE_CHECKING
 
-from weight_symmetry import driver
-from weight_symmetry.config import TrialOptions
-from weight_symmetry.prune_config import PruneConfig
+from weight_symmetry.run import driver
+from weight_symmetry.run.config import TrialOptions
+from weight_symmetry.run.prune_config import PruneConfig
 from weirdonetworks.lab import flags
 
 if TYPE_CHECKING:
-    from weight_symmetry.model_trials import MaskedModel
+    from weight_symmetry.run.model_trials import MaskedModel
     from weight_symmetry.updaters import Updater
 
 

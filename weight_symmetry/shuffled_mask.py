@@ -6,9 +6,9 @@ usage: python -m weight_symmetry.shuffled_mask [--flag=value ...]
     python -m weight_symmetry.shuffled_mask --mask_type=per-neuron --num_trials=8
 """
 
-from weight_symmetry import driver
-from weight_symmetry.config import TrialOptions
-from weight_symmetry.mask_config import ShuffledMaskConfig
+from weight_symmetry.run import driver
+from weight_symmetry.run.config import TrialOptions
+from weight_symmetry.run.mask_config import ShuffledMaskConfig
 from weirdonetworks.lab import flags
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from weight_symmetry import grid, outcome
-from weight_symmetry.config import ModelConfig, TrialOptions
+from weight_symmetry.run import grid, outcome
+from weight_symmetry.run.config import ModelConfig, TrialOptions
 from weirdonetworks import extras
 from weirdonetworks.lab import flags, machine
 from weirdonetworks.lab.config import REQUIRED, Config, setting
@@ -91,7 +91,7 @@ def main(config: SweepConfig) -> None:
 def _check_flags(driver: str, cells: Sequence[grid.Cell]) -> None:
     """Raises UsageError unless the driver has the flags of all cells; their values are not checked."""
     # These import NumPy, which takes a tenth of a second that --help need not wait for.
-    from weight_symmetry import mask_config, prune_config
+    from weight_symmetry.run import mask_config, prune_config
 
     config = {
         "train": ModelConfig,

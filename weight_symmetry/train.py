@@ -7,12 +7,12 @@ usage: python -m weight_symmetry.train [--flag=value ...]
 
 from typing import TYPE_CHECKING
 
-from weight_symmetry import driver
-from weight_symmetry.config import ModelConfig, TrialOptions
+from weight_symmetry.run import driver
+from weight_symmetry.run.config import ModelConfig, TrialOptions
 from weirdonetworks.lab import flags
 
 if TYPE_CHECKING:
-    from weight_symmetry.model_trials import MaskedModel
+    from weight_symmetry.run.model_trials import MaskedModel
     from weight_symmetry.updaters import Updater
 
 

@@ -62,7 +62,7 @@ def every_import() -> Imported:
 
 def test_every_module_imports(every_import: Imported) -> None:
     assert list(every_import["heavy"]) == packages.module_names()
-    assert {"weirdonetworks.lab.training.trainer", "weight_symmetry.experiment"} <= set(every_import["heavy"])
+    assert {"weirdonetworks.lab.training.trainer", "weight_symmetry.run.experiment"} <= set(every_import["heavy"])
 
 
 def test_importing_defines_no_flags(every_import: Imported) -> None:
@@ -78,8 +78,8 @@ def test_light_modules_do_without_tensorflow() -> None:
 
 def test_what_can_be_run_is_found_light() -> None:
     assert {"weirdonetworks.experiments.topology", "weirdonetworks.experiments.topology.__main__"} <= set(LIGHT)
-    assert {"weight_symmetry.prune", "weight_symmetry.report", "weight_symmetry.mask_config"} <= set(LIGHT)
-    assert not {"weirdonetworks.experiments.topology.study", "weight_symmetry.experiment"} & set(LIGHT)
+    assert {"weight_symmetry.prune", "weight_symmetry.report", "weight_symmetry.run.mask_config"} <= set(LIGHT)
+    assert not {"weirdonetworks.experiments.topology.study", "weight_symmetry.run.experiment"} & set(LIGHT)
 
 
 def test_heavy_modules_are_seen_to_be_heavy(every_import: Imported) -> None:

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from tests.drivers.processes import all_runs, command, read, run
-from weight_symmetry import grid
-from weight_symmetry.config import TrialOptions
-from weight_symmetry.mask_config import ShuffledMaskConfig
+from weight_symmetry.run import grid
+from weight_symmetry.run.config import TrialOptions
+from weight_symmetry.run.mask_config import ShuffledMaskConfig
 from weirdonetworks.lab import flags
 from weirdonetworks.lab.errors import UsageError
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from weight_symmetry import experiment, prune
-from weight_symmetry.config import TrialOptions
-from weight_symmetry.prune_config import PruneConfig
+from weight_symmetry import prune
+from weight_symmetry.run import experiment
+from weight_symmetry.run.config import TrialOptions
+from weight_symmetry.run.prune_config import PruneConfig
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.training import checkpoints, trainer
 from weirdonetworks.lab.training.state import DivergenceError

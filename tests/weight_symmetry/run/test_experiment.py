@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from weight_symmetry import experiment, prune as driver, train
-from weight_symmetry.config import ModelConfig, TrialOptions
-from weight_symmetry.prune_config import PruneConfig
+from weight_symmetry import prune as driver, train
+from weight_symmetry.run import experiment
+from weight_symmetry.run.config import ModelConfig, TrialOptions
+from weight_symmetry.run.prune_config import PruneConfig
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records.runs import Run

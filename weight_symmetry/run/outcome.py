@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from weight_symmetry.grid import Cell
+from weight_symmetry.run.grid import Cell
 from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.records.tables import counted, table
 

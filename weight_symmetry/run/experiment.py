@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from weight_symmetry.config import ModelConfig, TrialOptions
-from weight_symmetry.model_trials import MakeUpdater, ModelTrial
+from weight_symmetry.run.config import ModelConfig, TrialOptions
+from weight_symmetry.run.model_trials import MakeUpdater, ModelTrial
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.records import runs
 from weirdonetworks.lab.training import trials

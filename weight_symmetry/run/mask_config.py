@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Self
 
-from weight_symmetry.config import ModelConfig
+from weight_symmetry.run.config import ModelConfig
 from weirdonetworks.lab.config import setting
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records.tables import counted

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from weight_symmetry.config import ModelConfig
-from weight_symmetry.mask_config import FixedParamConfig, RandomMaskConfig, ShuffledMaskConfig
-from weight_symmetry.prune_config import PruneConfig
+from weight_symmetry.run.config import ModelConfig
+from weight_symmetry.run.mask_config import FixedParamConfig, RandomMaskConfig, ShuffledMaskConfig
+from weight_symmetry.run.prune_config import PruneConfig
 from weight_symmetry.updaters import CubicSparsity, SteppedSparsity
 from weirdonetworks.lab.errors import UsageError
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from weight_symmetry import updaters
 from weight_symmetry.masks import Masks, create
-from weight_symmetry.prune_config import PruneConfig
+from weight_symmetry.run.prune_config import PruneConfig
 
 SHAPES = [(8, 6), (6, 5), (5, 4)]
 

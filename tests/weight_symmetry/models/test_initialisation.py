@@ -10,8 +10,9 @@ import tensorflow as tf
 from hypothesis import given, strategies as st
 
 from tests import packages, sparse_models
-from weight_symmetry import masks, model_trials, models
+from weight_symmetry import masks, models
 from weight_symmetry.models import initialisation
+from weight_symmetry.run import model_trials
 from weirdonetworks.lab import seeds
 
 SHAPES = [(7, 5), (1, 1), (3, 3, 2, 4), (5, 5, 1, 3)]

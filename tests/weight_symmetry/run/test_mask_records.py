@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from weight_symmetry import mask_records
+from weight_symmetry.run import mask_records
 from weirdonetworks.lab.records import files
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from weight_symmetry.config import ModelConfig
+from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.updaters.schedules import SCOPES, CubicSparsity, Sparsity, SteppedSparsity
 from weirdonetworks.lab import literals
 from weirdonetworks.lab.config import setting

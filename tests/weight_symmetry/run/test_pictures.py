@@ -8,7 +8,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from weight_symmetry import pictures
+from weight_symmetry.run import pictures
 from weirdonetworks.lab import plots
 
 RECORDS = [

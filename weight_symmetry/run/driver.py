@@ -4,12 +4,12 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from weight_symmetry.config import ModelConfig, TrialOptions
+from weight_symmetry.run.config import ModelConfig, TrialOptions
 from weirdonetworks.lab import startup
 
 if TYPE_CHECKING:
-    from weight_symmetry.mask_config import FixedMaskConfig
-    from weight_symmetry.model_trials import MaskedModel
+    from weight_symmetry.run.mask_config import FixedMaskConfig
+    from weight_symmetry.run.model_trials import MaskedModel
     from weight_symmetry.updaters import FixedMask
 
 
@@ -26,7 +26,7 @@ def main(name: str, updater: Callable[[Any, Any], Any]) -> Callable[[ModelConfig
             print(f"warning: {config.warning}", file=sys.stderr)
         # Imported after the flags are checked, since TensorFlow takes seconds to import.
         startup.import_tensorflow(many_models=options.num_trials > 1)
-        from weight_symmetry import experiment, outcome
+        from weight_symmetry.run import experiment, outcome
 
         outcome.print_summary(experiment.run(name, config, options, updater))
 

@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 
 from tests import sparse_models
-from weight_symmetry import model_trials, models
+from weight_symmetry import models
 from weight_symmetry.masks import Masks, create
+from weight_symmetry.run import model_trials
 from weight_symmetry.updaters import tickets
 from weight_symmetry.updaters.rewinding import Snapshot
 

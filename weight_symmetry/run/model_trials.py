@@ -12,11 +12,12 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
-from weight_symmetry import mask_records, models, symmetry
-from weight_symmetry.config import ModelConfig
-from weight_symmetry.masking import Masking
+from weight_symmetry import models, symmetry
 from weight_symmetry.masks import Masks
 from weight_symmetry.models import user_models
+from weight_symmetry.run import mask_records
+from weight_symmetry.run.config import ModelConfig
+from weight_symmetry.run.masking import Masking
 from weight_symmetry.updaters import Updater
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets
@@ -199,7 +200,7 @@ class ModelTrial(Trial):
         if not self._options.dump_json:
             run.finish(None)
             return
-        from weight_symmetry import pictures
+        from weight_symmetry.run import pictures
 
         run.write_json("best_metrics.json", best)
         with _PICTURE:

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weight_symmetry import mask_records
-from weight_symmetry.config import ModelConfig
+from weight_symmetry.run import mask_records
+from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.updaters import Updater
 from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training import loop

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from weight_symmetry import experiment, prune, shuffled_mask
-from weight_symmetry.config import ModelConfig, TrialOptions
-from weight_symmetry.mask_config import ShuffledMaskConfig
+from weight_symmetry import prune, shuffled_mask
 from weight_symmetry.models import user_models
-from weight_symmetry.prune_config import PruneConfig
+from weight_symmetry.run import experiment
+from weight_symmetry.run.config import ModelConfig, TrialOptions
+from weight_symmetry.run.mask_config import ShuffledMaskConfig
+from weight_symmetry.run.prune_config import PruneConfig
 from weirdonetworks.lab.errors import UsageError
 
 SOURCE = """

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from weight_symmetry import grid, outcome
+from weight_symmetry.run import grid, outcome
 from weirdonetworks.lab.records import files
 from weirdonetworks.lab.records.runs import Run
 

@@ -1,0 +1,1 @@
+"""The pipeline of the drivers: settings, trials, records and summaries."""
