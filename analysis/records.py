@@ -50,7 +50,11 @@ def read(path: pathlib.Path) -> tuple[Records, list[str]]:
     skipped = []
     for run, record in value.items():
         if isinstance(record, dict):
-            records[run], unread = _clean(record)
+            try:
+                records[run], unread = _clean(record)
+            except RecursionError:
+                skipped.append(f"{path}: {run} nests too deep")
+                continue
             skipped += [f"{path}: {run}: {key} (={found!r:.40}) is not a number" for key, found in unread]
         else:
             skipped.append(f"{path}: {run} is not a record")

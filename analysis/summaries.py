@@ -157,7 +157,7 @@ def _unrecorded(file: pathlib.Path, wanted: set[str], found: records.Records) ->
         try:
             status = json.loads((run / "status.json").read_text(encoding="utf-8"))
             lines.append(f"{run} is {status['status']} after {counted(status['epoch'], 'epoch')}, without a record")
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             lines.append(f"{run} has no record")
     return lines
 
@@ -343,7 +343,7 @@ def _lines(path: pathlib.Path) -> Iterator[dict[str, object]]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return  # The last line of a killed run may be incomplete.
         if isinstance(record, dict):
             yield record

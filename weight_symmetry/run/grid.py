@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from weirdonetworks.lab.errors import UsageError
@@ -117,24 +117,27 @@ def end_all() -> None:
 
 def finished(experiment_dir: pathlib.Path, cells: Sequence[Cell]) -> set[Cell]:
     """Returns the cells that an earlier sweep into this folder finished and whose runs still exist."""
-    path = experiment_dir / RECORD
-    record = files.read_json(path) if path.exists() else {}
 
     def is_there(entry: Mapping[str, Any]) -> bool:
         ids = entry.get("runs", ())
         return bool(ids) and all((experiment_dir / name / "config.json").exists() for name in ids)
 
-    return {cell for cell in cells if record.get(str(cell), {}).get("status") == 0 and is_there(record[str(cell)])}
+    ended = _entries(experiment_dir / RECORD, map(str, cells))
+    return {cell for cell in cells if ended.get(str(cell), {}).get("status") == 0 and is_there(ended[str(cell)])}
 
 
 def records(experiment_dir: pathlib.Path, cells: Sequence[Cell]) -> list[list[dict[str, Any]]]:
     """Reads the summaries of each cell's runs that are on disk."""
-    ended, summary = (
-        files.read_json(experiment_dir / name) if (experiment_dir / name).exists() else {}
-        for name in (RECORD, "summary.json")
-    )
-    ids = (ended.get(str(cell), {}).get("runs", ()) for cell in cells)
+    ended = _entries(experiment_dir / RECORD, map(str, cells))
+    ids = [ended.get(str(cell), {}).get("runs", ()) for cell in cells]
+    summary = _entries(experiment_dir / "summary.json", itertools.chain(*ids))
     return [[summary[name] for name in names if name in summary] for names in ids]
+
+
+def _entries(path: pathlib.Path, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Reads the entries of a record, if there is one, that have one of the given keys; each must be an object."""
+    content = files.read_json(path) if path.exists() else {}
+    return {key: files.as_object(content[key], f"{path}: {key}") for key in keys if key in content}
 
 
 def write_result(experiment_dir: pathlib.Path, cell: Cell, result: Result) -> None:

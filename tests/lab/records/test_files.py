@@ -171,11 +171,19 @@ def test_json_is_read_back(tmp_path: pathlib.Path) -> None:
     assert files.read_json(path) == {"a": [1, 2.5, None, "ä"]}
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"not json", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"not json", b"\xff\xfe", b"[" * 100_000])
 def test_a_file_that_is_no_json_is_named(content: bytes, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "record.json"
     path.write_bytes(content)
     with pytest.raises(OSError, match=r"record\.json is not JSON: .*Remove or mend it"):
+        files.read_json(path)
+
+
+@pytest.mark.parametrize("content", ["null", "[]", '"text"', "3"])
+def test_a_file_of_another_shape_is_named(content: str, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text(content)
+    with pytest.raises(OSError, match=r"record\.json must hold a JSON object, and holds .*\. Remove or mend it"):
         files.read_json(path)
 
 

@@ -350,6 +350,30 @@ def test_a_summary_is_updated_in_place(tmp_path: pathlib.Path) -> None:
     assert read(tmp_path / "summary.json") == {a: {"y": 3}, b: {"x": 2}}
 
 
+@pytest.mark.parametrize("content", ["null", "[]", '"text"', 900 * '{"a":' + "1" + 900 * "}"])
+def test_a_summary_of_another_shape_is_named_and_left(content: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "summary.json").write_text(content)
+    with pytest.raises(OSError, match=r"summary\.json .*Remove or mend it"), open_run(tmp_path) as run:
+        run.append(record(1))
+        run.finish({"x": 1})
+    assert (tmp_path / "summary.json").read_text() == content
+    assert run.status["status"] == "interrupted"
+    (tmp_path / "summary.json").unlink()
+    with open_run(tmp_path, resume=True) as run:
+        run.finish({"x": 1})
+    assert read(tmp_path / "summary.json") == {run.id: {"x": 1}}
+
+
+@pytest.mark.parametrize("name", ["status.json", "config.json", "metrics.jsonl"])
+def test_a_record_of_another_shape_is_named_and_left(name: str, tmp_path: pathlib.Path) -> None:
+    directory = leave_unfinished(tmp_path, epochs=2)
+    (directory / name).write_text("null\n")
+    before = contents(directory)
+    with pytest.raises(OSError, match=rf"{name}.* must hold a JSON object, and holds None\. Remove or mend it"):
+        open_run(tmp_path, resume=True, measured={"angles": 4}).__enter__()
+    assert contents(directory) == before
+
+
 def test_a_damaged_summary_is_not_written_over(tmp_path: pathlib.Path) -> None:
     (tmp_path / "summary.json").write_text('{"a": ')
     with pytest.raises(OSError, match=r"summary\.json is not JSON"), open_run(tmp_path) as run:

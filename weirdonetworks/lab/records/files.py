@@ -8,6 +8,7 @@ import json
 import math
 import os
 import pathlib
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
@@ -92,16 +93,25 @@ def digits(number: int) -> str:
     return format(decimal.Decimal(number), "f")
 
 
-def read_json(path: pathlib.Path) -> Any:
-    """Reads a JSON file.
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """Reads a record, a JSON file that holds an object.
 
     Raises:
-      OSError: If it cannot be read, or is not JSON.
+      OSError: If it cannot be read, is not JSON, or holds something else.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise OSError(f"{path} is not JSON: {error}. Remove or mend it.") from error
+    return as_object(value, str(path))
+
+
+def as_object(value: Any, where: str) -> dict[str, Any]:
+    """Returns a value read from JSON; raises an `OSError` that says where it was found if it is no object."""
+    if not isinstance(value, dict):
+        shown = textwrap.shorten(repr(value), 60, placeholder=" ...")
+        raise OSError(f"{where} must hold a JSON object, and holds {shown}. Remove or mend it.")
+    return value
 
 
 @contextlib.contextmanager

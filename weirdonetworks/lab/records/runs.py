@@ -144,7 +144,10 @@ def update_json(path: pathlib.Path, key: str, value: Any) -> None:
     locks.mkdir(exist_ok=True)
     with files.locked(locks / path.name):
         content = files.read_json(path) if path.exists() else {}
-        files.write_json(path, {**content, key: value})
+        try:
+            files.write_json(path, {**content, key: value})
+        except RecursionError as error:
+            raise OSError(f"{path} is not a record: it nests too deep. Remove or mend it.") from error
 
 
 @contextlib.contextmanager
@@ -292,9 +295,12 @@ def _read_records(path: pathlib.Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:
             break  # The last line of a killed run can be a part; its epoch has no checkpoint either.
+        except RecursionError as error:
+            raise OSError(f"{path}, line {number}, is not a record: it nests too deep. Remove or mend it.") from error
+        records.append(files.as_object(record, f"{path}, line {number},"))
     return records
