@@ -175,6 +175,8 @@ class ModelTrial(Trial):
 
     def start(self, trainer: Trainer, run: runs.Run) -> Sequence[Hook]:
         """Sets the initial masks, and draws the weights scaled by the unmasked connections."""
+        if self._dataset.version:
+            run.record_version(self._dataset.name, self._dataset.version)
         network, optimizer = trainer.network, trainer.state.optimizer
         masks: Masks = optimizer.masks  # type: ignore[attr-defined]
         masks.set([np.ones(mask.shape) for mask in masks.arrays])

@@ -48,6 +48,29 @@ def test_a_failure_gives_its_last_cause(start: Start, tmp_path: pathlib.Path) ->
     assert download.prepare("some_set", tmp_path) == "disk full"
 
 
+UNFINISHED = """
+import pathlib, sys
+folder = pathlib.Path(sys.argv[-1])
+for path in ("downloads/one.tmp.0a/part", "some_set/incomplete.1_2.0/part", "downloads/whole"):
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    if path != "downloads/whole" or "keep" in sys.argv[-2]:
+        (folder / path).write_text("bytes")
+raise SystemExit(1)
+"""
+
+
+def test_a_failure_leaves_no_folder(start: Start, tmp_path: pathlib.Path) -> None:
+    start(UNFINISHED)
+    for folder in (tmp_path / "new" / "deep", tmp_path):
+        assert download.prepare("some_set:1.0.0", folder) is not None
+        assert not list(tmp_path.iterdir())
+    (tmp_path / "some_set" / "0.9.0").mkdir(parents=True)
+    assert download.prepare("some_set/keep", tmp_path) is not None
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    # What has arrived whole is of use to the next try; a folder that was there is not searched.
+    assert found == ["downloads/whole", "some_set/incomplete.1_2.0/part"]
+
+
 def test_a_silent_failure_is_a_failure(start: Start, tmp_path: pathlib.Path) -> None:
     start("raise SystemExit(3)")
     assert download.prepare("some_set", tmp_path) == "no cause given"

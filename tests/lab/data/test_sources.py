@@ -5,6 +5,7 @@ import hashlib
 import io
 import pathlib
 import tarfile
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -202,12 +203,49 @@ def test_a_prepared_directory_is_read_by_name(tmp_path: pathlib.Path) -> None:
     assert data.standardisation == datasets.Standardisation.of(written["train"][0])
 
 
+@pytest.mark.parametrize("kind", ["zeros beside", "zeros in a batch", "sparse batch", "after the end"])
+def test_an_archive_longer_than_the_data_is_refused_and_not_unpacked(
+    kind: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "CIFAR10_BYTES", 2**20)
+    contents = {name: batch.tobytes() for name, batch in cifar_batches().items()}
+    zeros = bytes(RECORD * 2**14)  # 50 MB, and some 50 KB packed.
+    if kind.startswith("zeros"):
+        contents["readme.html" if kind == "zeros beside" else "data_batch_1.bin"] = zeros
+    path = write_archive(tmp_path, contents)
+    if kind == "after the end":
+        with gzip.open(path, "ab") as file:
+            file.write(zeros)
+    if kind == "sparse batch":
+        size = RECORD * 2**28  # Nearly a TiB, of which nothing is there.
+        member = tarfile.TarInfo("cifar-10-batches-bin/data_batch_1.bin")
+        member.pax_headers = {"GNU.sparse.size": str(size), "GNU.sparse.map": f"{size},0"}
+        with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+            tar.addfile(member, io.BytesIO(b""))
+    tracemalloc.start()
+    cause = {"zeros in a batch": "bytes", "sparse batch": "bytes"}.get(kind, "it is longer than the data set")
+    with pytest.raises(OSError, match=rf"few\.tar\.gz is damaged or not CIFAR-10's binary version: .*{cause}\."):
+        datasets.load("CIFAR10", tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar10:3.0.2", "CIFAR10:1.0.0"])
+def test_the_archive_is_read_whatever_version_is_named(
+    name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "prepare", lambda name, data_dir: pytest.fail("asked for a download"))
+    write_archive(tmp_path, {name: batch.tobytes() for name, batch in cifar_batches().items()})
+    data = datasets.load(name, tmp_path)
+    assert (len(data.test), data.version) == (3, None)
+
+
 def test_a_prepared_cifar10_goes_before_the_archive(tmp_path: pathlib.Path) -> None:
     write_archive(tmp_path, {name: batch.tobytes() for name, batch in cifar_batches().items()})
     assert len(datasets.load("cifar10", tmp_path).test) == 3
     written = write_prepared("cifar10", tmp_path, {"train": 4, "test": 2})
     data = datasets.load("cifar10", tmp_path)
-    assert data.name == "CIFAR10"
+    assert (data.name, data.version) == ("CIFAR10", "3.0.2")
     assert_same_examples(data.test, written["test"])
 
 
@@ -215,8 +253,10 @@ def test_other_versions_and_configurations_are_read(tmp_path: pathlib.Path, monk
     monkeypatch.setattr(download, "prepare", lambda name, data_dir: pytest.fail("asked for a download"))
     written = write_prepared("fashion_mnist", tmp_path, {"train": 12, "test": 5})
     assert_same_examples(datasets.load("Fashion_MNIST:3.0.1", tmp_path).train, written["train"])
-    (tmp_path / "fashion_mnist" / "3.0.1").rename(tmp_path / "fashion_mnist" / "2.0.0")
+    other = (tmp_path / "fashion_mnist" / "3.0.1").rename(tmp_path / "fashion_mnist" / "2.0.0") / "dataset_info.json"
+    other.write_text(other.read_text().replace('"3.0.1"', '"2.0.0"'))
     for name in ("fashion_mnist", "fashion_mnist:2.0.0"):
+        assert datasets.load(name, tmp_path).version == "2.0.0"
         assert_same_examples(datasets.load(name, tmp_path).train, written["train"])
     written = write_prepared("emnist", tmp_path, {"train": 12, "test": 5}, config="letters")
     data = datasets.load("EMNIST/letters", tmp_path)

@@ -364,6 +364,15 @@ def test_a_summary_of_another_shape_is_named_and_left(content: str, tmp_path: pa
     assert read(tmp_path / "summary.json") == {run.id: {"x": 1}}
 
 
+def test_a_run_stays_with_the_version_of_its_data(tmp_path: pathlib.Path) -> None:
+    with open_run(tmp_path) as run:
+        run.record_version("kmnist", "3.0.1")
+        run.record_version("kmnist", "3.0.1")
+        assert read(run.directory / "config.json")["versions"]["kmnist"] == "3.0.1"
+        with pytest.raises(OSError, match=r"was begun on version 3\.0\.1 of kmnist, and this machine has 2\.0\.0"):
+            run.record_version("kmnist", "2.0.0")
+
+
 @pytest.mark.parametrize("name", ["status.json", "config.json", "metrics.jsonl"])
 def test_a_record_of_another_shape_is_named_and_left(name: str, tmp_path: pathlib.Path) -> None:
     directory = leave_unfinished(tmp_path, epochs=2)

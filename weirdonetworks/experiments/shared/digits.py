@@ -18,7 +18,7 @@ import tensorflow as tf
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab.data import datasets, transformed
+from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
@@ -38,7 +38,7 @@ def load(study: Study[settings.DigitsConfig], dataset: str | None = None) -> Dat
       UsageError: If the images are not square, or as `datasets.configured`.
     """
     config = dataclasses.replace(study.config, dataset=dataset or study.config.dataset)
-    data = datasets.configured(config, study.options.data_dir)
+    data = study.load(config)
     height, width, channels = data.train.images.shape[1:]
     if height != width or channels != 1:
         raise UsageError(

@@ -105,7 +105,10 @@ class Standardisation:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A data set: name, splits, class names, and the standardisation measured on its whole training data."""
+    """A data set: name, splits, class names, and the standardisation measured on its whole training data.
+
+    The version is that of TensorFlow Datasets, if that has prepared it.
+    """
 
     name: str
     train: Split
@@ -113,6 +116,7 @@ class Dataset:
     classes: tuple[str, ...]
     standardisation: Standardisation
     validation: Split | None = None
+    version: str | None = None
 
     @property
     def side(self) -> int:
@@ -194,6 +198,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
         test=Split(*raw.test),
         classes=raw.classes,
         standardisation=MNIST_STANDARDISATION if is_shipped else Standardisation.of(raw.train[0]),
+        version=raw.version,
     )
 
 

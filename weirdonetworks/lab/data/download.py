@@ -3,9 +3,11 @@
 Without a network they retry for minutes, in threads that cannot be interrupted.
 """
 
+import contextlib
 import logging
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -41,6 +43,7 @@ def prepare(name: str, data_dir: pathlib.Path) -> str | None:
     """
     command = [sys.executable, "-m", "weirdonetworks.lab.data.download", name, str(data_dir)]
     causes: list[str] = []
+    missing = [folder for folder in (*_parts(name, data_dir), data_dir, *data_dir.parents) if not folder.exists()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
         assert child.stdout is not None  # PIPE makes it so.
         reader = threading.Thread(target=_collect, args=(child.stdout, causes.append))
@@ -50,6 +53,8 @@ def prepare(name: str, data_dir: pathlib.Path) -> str | None:
         finally:
             child.kill()
             reader.join()
+            if child.wait():
+                _remove_unfinished(missing)
     if stalled is None and child.returncode == 0:
         return None
     return causes[-1] if causes else (stalled or "no cause given")
@@ -57,7 +62,7 @@ def prepare(name: str, data_dir: pathlib.Path) -> str | None:
 
 def _watch(child: "subprocess.Popen[str]", name: str, data_dir: pathlib.Path, causes: Sequence[str]) -> str | None:
     """Updates the progress bar until the child ends; returns the cause if the download stalls."""
-    parts = [data_dir / "downloads", data_dir / re.split("[/:]", name)[0]]
+    parts = _parts(name, data_dir)
     before = size = sum(map(_bytes_in, parts))
     started = time.monotonic()
     with tqdm(desc=f"downloading {name}", unit="B", unit_scale=True, disable=None, leave=False) as bar:
@@ -73,6 +78,22 @@ def _watch(child: "subprocess.Popen[str]", name: str, data_dir: pathlib.Path, ca
             if unreachable or stalled > STALL_SECONDS:
                 return f"nothing arrived for {stalled:.0f} s"
     return None
+
+
+def _parts(name: str, data_dir: pathlib.Path) -> list[pathlib.Path]:
+    """Lists the folders that TensorFlow Datasets writes to: that of all downloads, and the data set's own."""
+    return [data_dir / "downloads", data_dir / re.split("[/:]", name)[0]]
+
+
+def _remove_unfinished(folders: Sequence[pathlib.Path]) -> None:
+    """Removes what TensorFlow Datasets leaves of a failed download in new folders, and those of them then empty."""
+    for folder in folders:
+        for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
+            if ".tmp." in path.name or path.name.startswith("incomplete."):
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.is_dir():
+                with contextlib.suppress(OSError):  # It is not empty.
+                    path.rmdir()
 
 
 def _collect(lines: IO[str], report: Callable[[str], None]) -> None:

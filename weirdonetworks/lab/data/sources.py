@@ -27,15 +27,21 @@ MNIST_SHA256 = {
 }
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR10_ARCHIVES = "cifar-10-binary*.tar.gz"
+CIFAR10_RECORD = 1 + 3 * 32 * 32
+CIFAR10_BYTES = 60_000 * CIFAR10_RECORD
 
 
 class Raw(NamedTuple):
-    """A data set as read from its source: images uint8 `[N, height, width, channels]` and labels int32 `[N]`."""
+    """A data set as read from its source: images uint8 `[N, height, width, channels]` and labels int32 `[N]`.
+
+    The version is that of TensorFlow Datasets, if that has prepared it.
+    """
 
     name: str
     train: Arrays
     test: Arrays
     classes: tuple[str, ...]
+    version: str | None = None
 
 
 def read_mnist(directory: pathlib.Path = MNIST_DIRECTORY) -> Raw:
@@ -77,7 +83,7 @@ def read_named(name: str, data_dir: str | None) -> Raw:
     canonical = name[:end].lower() + name[end:]
     title = "CIFAR10" if canonical == "cifar10" else canonical
     # The archive is looked for before TensorFlow Datasets is imported, and used unless a prepared directory is there.
-    archive = _find_archive(data_dir) if canonical == "cifar10" else None
+    archive = _find_archive(data_dir) if canonical[:end] == "cifar10" else None
     if archive is not None and not _is_prepared(canonical, data_dir):
         return read_cifar10(archive)
     return _read_tfds(canonical, title, data_dir)
@@ -88,8 +94,10 @@ def _find_archive(data_dir: str | None) -> pathlib.Path | None:
 
 
 def _is_prepared(name: str, data_dir: str | None) -> bool:
+    name, _, version = name.partition(":")
     directory = pathlib.Path(data_dir or "~/tensorflow_datasets").expanduser() / name
-    return any("incomplete" not in path.parent.name for path in directory.glob("*/dataset_info.json"))
+    found = [path.parent.name for path in directory.glob("*/dataset_info.json")]
+    return version in found if version else any("incomplete" not in each for each in found)
 
 
 def read_cifar10(archive: pathlib.Path) -> Raw:
@@ -101,15 +109,20 @@ def read_cifar10(archive: pathlib.Path) -> Raw:
     batches: dict[str, npt.NDArray[np.uint8]] = {}
     try:
         with gzip.open(archive) as content:
-            with tarfile.open(fileobj=content, mode="r|") as tar:
+            # Twice the data, for what else is in an archive.
+            bounded: Any = _Bounded(content, 2 * CIFAR10_BYTES)
+            with tarfile.open(fileobj=bounded, mode="r|") as tar:
                 for member in tar:
                     stream = tar.extractfile(member)
                     name = pathlib.PurePath(member.name).name
                     if stream is not None and name.startswith(("data_batch", "test_batch")):
-                        batches[name] = np.frombuffer(stream.read(), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+                        if member.size > CIFAR10_BYTES:  # A sparse member can be longer than the archive.
+                            raise EOFError(f"{name} has {member.size} bytes")
+                        batches[name] = np.frombuffer(stream.read(), np.uint8).reshape(-1, CIFAR10_RECORD)
                         if not len(batches[name]):
                             raise EOFError(f"{name} is empty")
-            content.read()  # To the end, where gzip's checksum is.
+            while bounded.read(2**20):
+                pass  # To the end, where gzip's checksum is.
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         cause = " ".join(str(error).split())
         raise OSError(f"{archive} is damaged or not CIFAR-10's binary version: {cause}. Fetch it again.") from error
@@ -120,6 +133,21 @@ def read_cifar10(archive: pathlib.Path) -> Raw:
     if max(train[1].max(), test[1].max()) >= len(CIFAR10_CLASSES):
         raise OSError(f"{archive} is damaged: it holds a label above {len(CIFAR10_CLASSES) - 1}. Fetch it again.")
     return Raw("CIFAR10", train, test, CIFAR10_CLASSES)
+
+
+class _Bounded:
+    """A stream of which no more than a number of bytes is read: what is packed can be a thousand times as long."""
+
+    def __init__(self, stream: gzip.GzipFile, limit: int):
+        self._stream = stream
+        self._left = limit
+
+    def read(self, size: int) -> bytes:
+        content = self._stream.read(min(size, self._left + 1))
+        self._left -= len(content)
+        if self._left < 0:
+            raise EOFError("it is longer than the data set")
+        return content
 
 
 def _split_records(records: npt.NDArray[np.uint8]) -> Arrays:
@@ -154,6 +182,7 @@ def read_builder(builder: Any, title: str) -> Raw:
         (train[0], train[1].astype(np.int32)),
         (test[0], test[1].astype(np.int32)),
         tuple(builder.info.features["label"].names),
+        str(builder.version),
     )
 
 
@@ -190,7 +219,7 @@ def read_cats_vs_dogs(data_dir: str | None, side: int, examples: int | None = No
         return np.stack(images), np.stack(labels)
 
     train, test = read("train[:80%]"), read("train[80%:]")
-    return Raw("cats_vs_dogs", train, test, tuple(builder.info.features["label"].names))
+    return Raw("cats_vs_dogs", train, test, tuple(builder.info.features["label"].names), str(builder.version))
 
 
 def _prepared(name: str, title: str, data_dir: str | None, remedy: str, check: Callable[[Any, str], None]) -> Any:

@@ -133,7 +133,7 @@ def _read_npz(path: pathlib.Path) -> Raw:
             named = tuple(map(str, _array(path, content, keys["classes"]))) if "classes" in keys else ()
     except UsageError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, MemoryError) as error:
         raise OSError(f"{path} is damaged or no .npz file: {' '.join(str(error).split())}") from error
     return _checked(path, parts, named)
 

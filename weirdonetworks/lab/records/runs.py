@@ -82,6 +82,21 @@ class Run:
         """Writes a JSON file into the run's directory atomically."""
         files.write_json(self.directory / name, value)
 
+    def record_version(self, name: str, version: str) -> None:
+        """Records the version of a data set beside those of the packages.
+
+        Raises:
+          OSError: If another version is recorded, on which the run was begun.
+        """
+        config = files.read_json(self.directory / "config.json")
+        found = config.setdefault("versions", {}).setdefault(name, version)
+        if found != version:
+            raise OSError(
+                f"{self.directory} was begun on version {found} of {name}, and this machine has {version}. Pass "
+                "--data_dir with the former, or --overwrite."
+            )
+        self.write_json("config.json", config)
+
     def append(self, record: Mapping[str, Any]) -> None:
         """Adds one epoch's record to `metrics.jsonl`."""
         written = files.to_json(dict(record))

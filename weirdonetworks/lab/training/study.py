@@ -195,9 +195,12 @@ class Study(Generic[C]):
         """The results that `finish` wrote, in JSON's types."""
         return files.read_json(self.directory / "results.json")
 
-    def load(self) -> Dataset:
-        """Loads the data set of the settings, as `datasets.configured`."""
-        return datasets.configured(self.config, self.options.data_dir)
+    def load(self, config: TrainingConfig | None = None) -> Dataset:
+        """Loads the data set of some settings, by default those of the study, as `datasets.configured`."""
+        data = datasets.configured(config or self.config, self.options.data_dir)
+        if data.version:
+            self._run.record_version(data.name, data.version)
+        return data
 
     def repeat(
         self,
