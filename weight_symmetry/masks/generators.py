@@ -234,7 +234,7 @@ def _kept(size: int, sparsity: float) -> int:
 
 
 def _check_sparsity(sparsity: float) -> None:
-    if not 0 <= sparsity <= 1:
+    if not isinstance(sparsity, int | float | np.number) or not 0 <= sparsity <= 1:
         raise ValueError(f"sparsity (={sparsity!r}) must be in [0, 1].")
 
 

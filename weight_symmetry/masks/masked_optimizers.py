@@ -33,12 +33,14 @@ class _Masking:
 class _KerasMasking(_Masking):
     """Overrides of a Keras optimizer's methods, put before its class."""
 
+    built: bool
     _trainable_variables: Sequence[Any]
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> list[Any]:
         """Applies masked gradients, by default of the variables that the optimizer was built for; returns them."""
-        known = self._trainable_variables if trainable_variables is None else list(trainable_variables)
-        return super().apply(grads, known)
+        if trainable_variables is not None or not self.built:
+            return super().apply(grads, list(trainable_variables or ()))
+        return super().apply(grads, self._trainable_variables)
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Sets the variables to their averages, if it has any, and masks them."""

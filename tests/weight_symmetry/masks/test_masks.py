@@ -185,6 +185,7 @@ def test_connections_added_only_where_inputs_outnumber_them() -> None:
     [
         (("random", LENET, 1.2, 0), r"sparsity \(=1.2\) must be in \[0, 1\]\."),
         (("random", LENET, -0.1, 0), r"sparsity \(=-0.1\) must be in"),
+        (("random", LENET, "0.5", 0), r"sparsity \(='0.5'\) must be in"),
         (("random", LENET, float("nan"), 0), r"sparsity \(=nan\) must be in"),
         (("dense", LENET, 0.5, 0), r"mask_type \(='dense'\) must be one of symmetric, random, per-neuron, "),
         (("random", [(3,)], 0.5, 0), r"shape \(=\(3,\)\) must be"),

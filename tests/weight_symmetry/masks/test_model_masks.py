@@ -132,6 +132,35 @@ def test_cut_weights_stay_zero_under_xla() -> None:
     drive(keras_model(), lambda: keras.optimizers.AdamW(0.01), jit_compile=True)
 
 
+def test_cut_weights_stay_zero_on_every_replica() -> None:
+    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
+    # Reduced on one device, not by collectives: one failure there makes all later ones fail.
+    strategy = snt.distribute.Replicator(devices, cross_device_ops=tf.distribute.ReductionToOneDevice())
+    for wrapped in (True, False):
+        with strategy.scope():
+            model = sonnet_model()
+            masks = Masks.create(model, "random", 0.6)
+            optimizer = snt.optimizers.Adam(0.01)
+            optimizer = masks.wrap(optimizer) if wrapped else optimizer
+
+        def on_replica(model: Any = model, optimizer: Any = optimizer) -> None:
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.square(model(tf.constant(INPUTS))))
+            gradients = tape.gradient(loss, model.trainable_variables)
+            context = tf.distribute.get_replica_context()
+            reduced = [context.all_reduce("mean", gradient) for gradient in gradients]
+            optimizer.apply(reduced, model.trainable_variables)
+
+        strategy.run(on_replica)
+        step = tf.function(lambda on_replica=on_replica: strategy.run(on_replica), autograph=False)
+        for _ in range(3):
+            step()
+        for weight, mask in zip(masks.weights, masks.arrays, strict=True):
+            assert len(weight.values) == len(devices) > 1
+            for copy in weight.values:
+                assert (copy.numpy()[~mask] == 0).all() == wrapped
+
+
 SCALED = keras.optimizers.LossScaleOptimizer
 AVERAGED = {"use_ema": True, "ema_momentum": 0.9}
 OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
@@ -286,6 +315,10 @@ def test_errors_say_what_to_do() -> None:
     for wrong in ("adam", snt.optimizers.Adam, 3):
         with pytest.raises(TypeError, match=r"optimizer \(=.*\) must be an object with apply\(gradients, variables\)"):
             masks.wrap(wrong)
+    with pytest.raises(ValueError, match=r"gradients .* must be those of 0 variables"):
+        masks.wrap(keras.optimizers.Adam()).apply(
+            [tf.ones([6, 8])]
+        )  # Nor does Keras know of which, before it is built.
     optimizer = masks.wrap(snt.optimizers.SGD(0.1))
     with pytest.raises(ValueError, match=r"optimizer \(a SGD\) is wrapped by masks already"):
         masks.wrap(optimizer)
