@@ -105,7 +105,10 @@ class ModelTrial(Trial):
         self._make_updater = make_updater
         self._options = options
         self._dataset = data
+        self._images = data.standardisation(data.train.images[:2])
         self._must_exist = must_exist
+        # A model of the user's own may hold random states that are no variables, which the next trial would go on with.
+        self.shared = not config.is_users
 
     def trainer(self, execution: str, count: int | None) -> Trainer:
         """Builds the model, and a trainer for it."""
@@ -126,22 +129,20 @@ class ModelTrial(Trial):
 
     def _traced(self, network: snt.Module) -> UnitGraph:
         """Finds the units of a model of the user's own."""
-        images = self._dataset.standardisation(self._dataset.train.images[:2])
         try:
-            return UnitGraph.trace(network, images, **FIXED_CALL)
+            return UnitGraph.trace(network, self._images, **FIXED_CALL)
         except (TypeError, ValueError) as error:
             raise UsageError(f"model (={self.config.model}) cannot be traced: {error}") from error
 
     def _built(self, seed: int) -> snt.Module:
         """Makes the model, with its variables; of the user's own, with the values of a seed."""
         config, classes = self.config, len(self._dataset.classes)
-        images = self._dataset.standardisation(self._dataset.train.images[:2])
         with _SEEDS:
             if config.init == "own":
                 tf.keras.utils.set_random_seed(seed % 2**32)
             if config.is_users:
                 network = user_models.load(config.model, config.keywords())
-                user_models.check(config.model, network, images, classes)
+                user_models.check(config.model, network, self._images, classes)
                 return network
             try:
                 network = models.MODELS[config.model](**{"num_classes": classes} | config.keywords())
@@ -149,7 +150,7 @@ class ModelTrial(Trial):
                 raise UsageError(
                     f"model_options (={config.model_options}) must be those of {config.model}: {error}"
                 ) from error
-            network(images, is_training=False)
+            network(self._images, is_training=False)
             return network
 
     def open(self, executed: str) -> contextlib.AbstractContextManager[runs.Run]:
@@ -181,9 +182,8 @@ class ModelTrial(Trial):
         masks: Masks = optimizer.masks  # type: ignore[attr-defined]
         masks.set([np.ones(mask.shape) for mask in masks.arrays])
         units = self._traced(network) if self.config.is_users else None
-        images = self._dataset.standardisation(self._dataset.train.images[:2])
         model = MaskedModel(
-            network, masks, lambda seed: copy_values(self._built(seed), network), optimizer.reset, images, units
+            network, masks, lambda seed: copy_values(self._built(seed), network), optimizer.reset, self._images, units
         )
         updater = self._make_updater(self.config, model)
         model.begin(self.config.random_seed)
