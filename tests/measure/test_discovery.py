@@ -160,12 +160,13 @@ def test_a_linear_layer_that_restores_its_inputs_has_their_symmetries() -> None:
     for model in (linear, chain, dense, tf.keras.Sequential([dense])):
         assert ring_like(discover_symmetries(model))
     assert discover_symmetries(linear, threshold=0.9).order == 1
-    for model in (snt.Sequential([linear, tf.nn.relu]), snt.Sequential([linear, linear])):
+    convolution = snt.Conv2D(1, 1)
+    convolution(tf.zeros([1, 1, 1, 7]))
+    for model in (snt.Sequential([linear, tf.nn.relu]), snt.Sequential([linear, linear]), convolution):
         with pytest.raises(ValueError, match=r"must be one linear layer .* Graph.of_weights\(weights, threshold\)"):
             discover_symmetries(model)
-    for model in (tf.identity, snt.Conv2D(1, 1)):
-        with pytest.raises(TypeError, match=r"must be a linear layer of Sonnet or Keras, .* Graph.of_weights"):
-            discover_symmetries(model)
+    with pytest.raises(TypeError, match=r"must be a linear layer of Sonnet or Keras, .* Graph.of_weights"):
+        discover_symmetries(tf.identity)
     narrow = snt.Linear(2)
     narrow(tf.zeros([1, 7]))
     with pytest.raises(ValueError, match=r"weights \(of shape \(7, 2\)\) must be \[n, n\]"):

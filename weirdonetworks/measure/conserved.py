@@ -30,14 +30,16 @@ automatically balanced, 2018.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weirdonetworks.measure.layer_chain import Layer, Map, Model, layers_of
+from weirdonetworks.measure.rescalings import Group, Scalings, scalings
+from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_tracing.axes import units_of
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Loss: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -48,11 +50,8 @@ SCALE = "scale of normalised weights"
 TRANSLATION = "translation of softmax classes"
 PERMUTATION = "permutation of units"
 
-DEGREES = (1, 2, 3)  # Of homogeneous activations: 1 for ReLU, 2 for the square.
-TRIED = 64  # Random inputs on which a symmetry is tested.
-SCALES = (0.1, 3.0, 100.0)  # Scales of these inputs.
-AGREEMENT = 1e-4  # Tolerance of the test, relative to the largest output.
-SIDES = (8, *range(1, 65))  # Sides of the images on which the map after a convolution is tested.
+SCALES = (0.1, 3.0, 100.0)  # Scales of the weights with which a symmetry of the loss is tried.
+AGREEMENT = 1e-9  # Tolerance, relative to the largest output.
 EQUAL = 1e-5  # Units at a smaller relative distance count as equal.
 
 
@@ -106,155 +105,136 @@ def drift(before: Value, after: Value) -> float:
     return moved / max(before.size, after.size) if moved else 0.0
 
 
-def conserved_quantities(model: Model, loss: Loss) -> list[Conserved]:
-    """Finds the quantities of a model's dense and convolutional layers that gradient flow on a loss conserves.
+def conserved_quantities(model: Any, loss: Loss, *example_inputs: Any, **options: Any) -> list[Conserved]:
+    """Finds the quantities of a model that gradient flow on a loss conserves.
 
-    The symmetries of activations and loss are tested numerically on random inputs of several scales; a map between
-    layers that has variables is tested at their current values. Quantities of other symmetries are not found, nor those
-    of units followed by a map that cannot be tested.
+    They are found from the model's traced units (`UnitGraph`), tried with other weights and inputs of many scales, so
+    they are those of any model: with norms, residual sums, or attention, whose heads have several balances. Quantities
+    of other symmetries are not found, nor those of a layer of one unit.
 
-    >>> network = snt.nets.MLP([3, 2])
-    >>> _ = network(tf.zeros([1, 4]))
-    >>> found = conserved_quantities(network, tf.nn.sparse_softmax_cross_entropy_with_logits)
+    >>> inputs = tf.ones([1, 4])
+    >>> found = conserved_quantities(snt.nets.MLP([3, 2]), tf.nn.sparse_softmax_cross_entropy_with_logits, inputs)
     >>> [quantity.name for quantity in found]
     ['layer_0/balance', 'layer_0/equal_units', 'layer_1/class_sums']
     >>> found[0].symmetry, found[0].value().numbers.shape
     ('rescaling of homogeneous units', (3,))
 
     Args:
-      model: A sequential model, as in `layer_chain.layers_of`.
-      loss: Maps labels and the model's outputs `[batch, n]` to losses, like the functions of `tf.nn` and the losses of
-        Keras. The labels are one-hot, `[batch, n]`, or, if the loss raises on these, integers `[batch]`.
+      model: A module, a Keras model, or a function that reads variables.
+      loss: Maps labels and the model's outputs `[batch, ..., n]` to losses, like the functions of `tf.nn` and the
+        losses of Keras. The labels are one-hot, or, if the loss raises on these, integers.
+      *example_inputs: Arguments of a call.
+      **options: Keyword arguments of a call as in training, such as `is_training=True`, but without dropout.
 
     Returns:
-      The quantities, layer by layer.
+      The quantities, layer by layer; a layer is a weight between units, in the order in which weights are used.
 
     Raises:
-      TypeError: As `layers_of`.
-      ValueError: As `layers_of`; or if layers share variables, consecutive shapes do not match, or a variable is not
-        trainable, all of which break the symmetries; or the loss accepts neither kind of labels.
+      TypeError: If the model cannot be called.
+      ValueError: If it cannot be traced, or the loss accepts neither kind of labels.
     """
-    layers = layers_of(model)
-    _check(layers)
-    found = []
-    for index, layer in enumerate(layers):
-        name = f"layer_{index}"
-        if layer.norm:
-            found.append(Conserved(f"{name}/length", SCALE, functools.partial(_length, layer)))
-        if index + 1 < len(layers):
-            found += _of_hidden_units(name, layer, layers[index + 1])
-        elif (layer.norm is None or layer.norm.offset is not None) and _is_translated(layer, loss):
-            found.append(Conserved(f"{name}/class_sums", TRANSLATION, functools.partial(_class_sums, layer)))
-    return found
+    graph = UnitGraph.trace(model, *example_inputs, **options)
+    weights = sorted({edge.variable for edge in graph.edges})
+    found: list[tuple[int, Conserved]] = []
+    for each in scalings(graph, flips=False, trainable=True):
+        written = [weights.index(group.variable) for group in each.groups if group.side == "in"]
+        layer = min(written, default=0)
+        for kind, symmetry, value in _of_units(graph, each):
+            name = f"layer_{layer}/{kind}"
+            count = sum(other.name.startswith(name) for _, other in found)
+            found.append((layer, Conserved(f"{name}_{count + 1}" if count else name, symmetry, value)))
+    translated = _translated(graph, loss)
+    if translated:
+        layer = min((weights.index(index) for index in translated if index in weights), default=0)
+        value = functools.partial(_class_sums, [graph.variables[index] for index in translated])
+        found.append((layer, Conserved(f"layer_{layer}/class_sums", TRANSLATION, value)))
+    return [quantity for _, quantity in sorted(found, key=lambda pair: pair[0])]
 
 
-def _check(layers: Sequence[Layer]) -> None:
-    seen: set[int] = set()
-    for index, layer in enumerate(layers):
-        if len(layer.weights.shape) < 2:
-            raise ValueError(
-                f"model: the weights of layer {index}, of shape {layer.weights.shape}, must be [..., inputs, units]."
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Part:
+    """Weights of the units of a space along one axis of a variable, with a coefficient in a quantity."""
+
+    variable: Any
+    group: Group
+    coefficient: float
+
+    def columns(self) -> Floats:
+        """Returns the weights in float64, `[weights, units]`."""
+        if not self.group.is_plain:
+            return self.rows().T
+        array = np.moveaxis(np.asarray(self.variable, np.float64), self.group.axis, -1)
+        return array.reshape(-1, array.shape[-1])
+
+    def rows(self) -> Floats:
+        """Returns the weights in float64, `[units, weights]`."""
+        array = np.moveaxis(np.asarray(self.variable, np.float64), self.group.axis, 0)
+        return array.reshape(len(array), -1)[self.group.by_unit].reshape(len(self.group.by_unit), -1)
+
+
+def _of_units(graph: UnitGraph, found: Scalings) -> Iterator[tuple[str, str, Callable[[], Value]]]:
+    """Yields the quantities of the units of a space: name, symmetry and value."""
+
+    def parts(exponents: npt.NDArray[Any]) -> list[_Part]:
+        return [
+            _Part(graph.variables[group.variable], group, float(each))
+            for group, each in zip(found.groups, exponents, strict=True)
+            if each > 0
+        ]
+
+    outward = np.array([group.side == "out" for group in found.groups])
+    lengths, joint = ([each for each in basis if each.min() >= 0] for basis in (found.exponents, found.shared))
+    if lengths or joint:
+        yield "length", SCALE, functools.partial(_length, parts(np.sum(lengths or joint, axis=0)), not lengths)
+    for exponents in found.exponents[found.exponents.min(axis=1, initial=0.0) < 0]:
+        inward, away = parts(exponents), parts(-exponents)
+        if _mixes(graph, found, exponents):
+            yield "balance", MIXING, functools.partial(_matrix_balance, inward, away)
+        else:
+            yield "balance", RESCALING, functools.partial(_balance, inward, away)
+    if not found.space.fixed:
+        yield "equal_units", PERMUTATION, functools.partial(_equal_units, parts(~outward * 1), parts(outward * 1))
+
+
+def _mixes(graph: UnitGraph, found: Scalings, exponents: Floats) -> bool:
+    """Tests whether units may be mixed: incoming weights times a matrix, outgoing ones times its inverse."""
+    if set(np.unique(exponents).tolist()) - {-1.0, 0.0, 1.0}:
+        return False
+    rng = np.random.default_rng(0)
+    matrix = np.eye(found.space.size) - rng.uniform(0.1, 0.5, [found.space.size] * 2)
+    values: list[Floats] = [
+        rng.normal(size=each.shape) if each.trainable else np.asarray(each, np.float64) for each in graph.variables
+    ]
+    moved = list(values)
+    for group, exponent in zip(found.groups, exponents, strict=True):
+        if exponent:
+            moved[group.variable] = group.mixed(
+                moved[group.variable], np.asarray(matrix.T if exponent > 0 else np.linalg.inv(matrix), np.float64)
             )
-        if layer.norm and layer.norm.kind == "weight" and layer.bias is not None:
-            raise ValueError(f"model: layer {index} must have no bias but the offset of its weight normalisation.")
-        for variable in layer.variables:
-            if id(variable) in seen:
-                raise ValueError(f"model: layer {index} must not share variables with another.")
-            if not getattr(variable, "trainable", True):
-                raise ValueError(f"model: the variables of layer {index} must be trainable.")
-            seen.add(id(variable))
-        if index and layer.weights.shape[-2] % layers[index - 1].weights.shape[-1]:
-            raise ValueError(
-                f"model: layer {index} must take the {layers[index - 1].weights.shape[-1]} units of the layer before, "
-                f"once or at so many places, and takes {layer.weights.shape[-2]}."
-            )
+    before, after = (graph.call.outputs(each) for each in (values, moved))
+    return all(_agree(one, other) for one, other in zip(before, after, strict=True))
 
 
-def _of_hidden_units(name: str, layer: Layer, following: Layer) -> list[Conserved]:
-    units = layer.weights.shape[-1]
-    tried = _Tried(layer)
+def _translated(graph: UnitGraph, loss: Loss) -> list[int]:
+    """Lists the variables to which the same may be added for all units of the outputs, with no change of the loss."""
+    last = {units for number in graph.call.results for units in units_of(*graph.tensor_axes[number][-1:])}
     found = []
-    # Normalised outgoing weights cannot compensate a rescaling of their units, and units normalised without a learned
-    # scale cannot be rescaled.
-    if (following.norm is None or following.norm.kind != "weight") and _has_scale(layer):
-        # A negative factor, since ReLU commutes with every positive one.
-        mixing = -tf.abs(tried.random([units, units]))
-        if layer.norm is None and tried.commutes(lambda z: z @ mixing):
-            found.append(Conserved(f"{name}/balance", MIXING, functools.partial(_matrix_balance, layer, following)))
-        elif degree := _degree(tried, units):
-            value = functools.partial(_balance, layer, following, degree)
-            found.append(Conserved(f"{name}/balance", RESCALING, value))
-    if all(tried.commutes(functools.partial(tf.gather, indices=order, axis=-1)) for order in _generators(units)):
-        found.append(Conserved(f"{name}/equal_units", PERMUTATION, functools.partial(_equal_units, layer, following)))
-    return found
-
-
-class _Tried:
-    """The map between two layers, evaluated on random values of its units."""
-
-    def __init__(self, layer: Layer):
-        """Draws `[examples, *positions, units]`, with a number of positions that the map accepts."""
-        self._activation = layer.activation or tf.identity
-        self._units = layer.weights.shape[-1]
-        self._dtype = tf.as_dtype(layer.weights.dtype)
-        self._inputs: tf.Tensor | None = None
-        window = layer.weights.shape[:-2]
-        for side in SIDES if window else (1,):
-            shape = [*[side] * len(window), self._units]
-            try:
-                (examples, *_, numbers) = self._activation(tf.zeros([1, *shape], self._dtype)).shape
-            except (ValueError, tf.errors.InvalidArgumentError):
-                continue  # Of another rank, or smaller than a pooling window.
-            if examples == 1 and numbers % self._units == 0:
-                self._inputs = self.random([TRIED, *shape])
-                return
-
-    def random(self, shape: Sequence[int]) -> tf.Tensor:
-        """Draws normal values in the layer's type, the same for the same shape."""
-        return tf.cast(_random(shape, 1), self._dtype)
-
-    def commutes(self, before: Map, after: Map | None = None) -> bool:
-        """Tests whether map(before(z)) = after(map(z)), at each position; `after` is `before` if None."""
-        if self._inputs is None:
-            return False
+    rng = np.random.default_rng(0)
+    for index, (variable, axes) in enumerate(zip(graph.variables, graph.axes, strict=True)):
+        if not variable.trainable or not last.intersection(units_of(*axes[-1:])):
+            continue
+        agrees = True
         for scale in SCALES:
-            inputs = tf.cast(scale, self._dtype) * self._inputs
-            one, other = (
-                tf.reshape(tf.cast(self._activation(z), self._dtype), [TRIED, -1, self._units])
-                for z in (before(inputs), inputs)
-            )
-            if not _agree(one, (after or before)(other)):
-                return False
-        return True
-
-
-def _generators(units: int) -> list[list[int]]:
-    """Lists two generators of the symmetric group: the exchange of the first two, and the shift by one."""
-    return [[1, 0, *range(2, units)], [*range(1, units), 0]] if units > 1 else [[0]]
-
-
-def _degree(tried: _Tried, units: int) -> int:
-    """Finds the degree of homogeneity of a map in each single unit; 0 if it is not homogeneous."""
-    scales = tf.exp(tried.random([units]))
-    for degree in DEGREES:
-        powers = scales**degree
-        if tried.commutes(lambda z: z * scales, functools.partial(tf.multiply, powers)):
-            return degree
-    return 0
-
-
-def _is_translated(last: Layer, loss: Loss) -> bool:
-    """Tests whether the loss is invariant to a constant added to all outputs of the last layer."""
-    dtype = tf.as_dtype(last.weights.dtype)
-    places = [8] * (len(last.weights.shape) - 2)
-    drawn = tf.cast(_random([TRIED, *places, last.weights.shape[-1]], 0), dtype)
-    shifts = tf.cast(_random([TRIED, *[1] * len(places), 1], 1), dtype)
-    activation = last.activation or tf.identity
-    for scale in SCALES:
-        one, other = (activation(tf.cast(scale, dtype) * z) for z in (drawn, drawn + shifts))
-        if not _agree(*_losses(loss, one, other)):
-            return False
-    return True
+            values = [
+                scale * rng.normal(size=each.shape) if each.trainable else np.asarray(each) for each in graph.variables
+            ]
+            moved = list(values)
+            moved[index] = values[index] + scale * rng.normal(size=[*variable.shape[:-1], 1])
+            one, other = (tf.constant(graph.call.outputs(each)[0]) for each in (values, moved))
+            agrees &= _agree(*map(np.asarray, _losses(loss, one, other)))
+        if agrees:
+            found.append(index)
+    return found
 
 
 def _losses(loss: Loss, *outputs: tf.Tensor) -> list[tf.Tensor]:
@@ -270,52 +250,40 @@ def _losses(loss: Loss, *outputs: tf.Tensor) -> list[tf.Tensor]:
     raise ValueError(f"loss (={loss!r}) must take one-hot or integer labels, and outputs: {' '.join(causes)}")
 
 
-def _agree(one: tf.Tensor, other: tf.Tensor) -> bool:
-    size = max(float(tf.reduce_max(tf.abs(each))) for each in (one, other))
-    return float(tf.reduce_max(tf.abs(one - other))) <= AGREEMENT * size
+def _agree(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    size = max(float(np.abs(each).max(initial=0.0)) for each in (one, other))
+    return bool(np.abs(one - other).max(initial=0.0) <= AGREEMENT * size)
 
 
-def _random(shape: Sequence[int], seed: int) -> tf.Tensor:
-    return tf.random.stateless_normal(shape, (0, seed))
-
-
-def _has_scale(layer: Layer) -> bool:
-    return layer.norm is None or layer.norm.scale is not None
-
-
-def _incoming(layer: Layer) -> list[tf.Variable]:
-    """Lists the incoming parameters of a layer's units: weights and bias, or the scale and offset of a norm."""
-    return layer.norm.variables if layer.norm else layer.affine
-
-
-def _length(layer: Layer) -> Value:
-    squares = np.square(_rows(layer.affine)).sum(axis=0)
-    numbers = squares.sum(keepdims=True) if layer.norm and layer.norm.kind == "layer" else squares
+def _length(parts: list[_Part], joint: bool) -> Value:
+    squares = np.square(_columns(parts)).sum(axis=0)
+    numbers = squares.sum(keepdims=True) if joint else squares
     return Value(numbers, float(np.linalg.norm(numbers)))
 
 
-def _balance(layer: Layer, following: Layer, degree: int) -> Value:
-    inward = np.square(_rows(_incoming(layer))).sum(axis=0)
-    return _difference(inward, degree * np.square(_outward(layer, following)).sum(axis=1))
+def _balance(inward: list[_Part], outward: list[_Part]) -> Value:
+    degree = outward[0].coefficient
+    away = degree * np.square(_rows(outward, degree)).sum(axis=1)
+    return _difference(np.square(_columns(inward)).sum(axis=0), away)
 
 
-def _matrix_balance(layer: Layer, following: Layer) -> Value:
-    inward, outward = _rows(_incoming(layer)), _outward(layer, following)
-    return _difference(inward.T @ inward, outward @ outward.T)
+def _matrix_balance(inward: list[_Part], outward: list[_Part]) -> Value:
+    columns, rows = _columns(inward), _rows(outward)
+    return _difference(columns.T @ columns, rows @ rows.T)
 
 
 def _difference(one: Floats, other: Floats) -> Value:
     return Value(one - other, float(np.linalg.norm(one) + np.linalg.norm(other)))
 
 
-def _class_sums(last: Layer) -> Value:
-    # After a norm only its offset takes part in a translation.
-    weights = _rows(last.affine if last.norm is None else [last.norm.offset])
+def _class_sums(variables: list[Any]) -> Value:
+    arrays = [np.asarray(each, np.float64) for each in variables]
+    weights = np.concatenate([array.reshape(-1, array.shape[-1]) for array in arrays])
     return Value(weights.sum(axis=1), float(np.linalg.norm(weights)))
 
 
-def _equal_units(layer: Layer, following: Layer) -> Value:
-    units = np.concatenate([_rows(layer.variables), _outward(layer, following).T])
+def _equal_units(inward: list[_Part], outward: list[_Part]) -> Value:
+    units = np.concatenate([*([_columns(inward)] if inward else []), *([_rows(outward).T] if outward else [])])
     products = units.T @ units
     squares = np.diag(products)
     distances = squares[:, None] + squares - 2 * products
@@ -323,14 +291,15 @@ def _equal_units(layer: Layer, following: Layer) -> Value:
     return Value(equal, float(np.linalg.norm(equal)))
 
 
-def _rows(variables: Sequence[tf.Variable]) -> Floats:
-    """Stacks variables `[..., units]` in float64, one column per unit."""
-    arrays = [np.asarray(each, np.float64) for each in variables]
-    return np.concatenate([array.reshape(-1, array.shape[-1]) for array in arrays])
+def _columns(parts: list[_Part]) -> Floats:
+    """Stacks weights times the roots of their coefficients, a column for each unit."""
+    return np.concatenate([_times(part.columns(), part.coefficient) for part in parts])
 
 
-def _outward(layer: Layer, following: Layer) -> Floats:
-    """Stacks the outgoing weights of each unit, at all positions of the window, in float64, one row per unit."""
-    weights, units = np.asarray(following.weights, np.float64), layer.weights.shape[-1]
-    by_unit = weights.reshape(-1, units, weights.shape[-1])
-    return np.moveaxis(by_unit, 1, 0).reshape(units, -1)
+def _rows(parts: list[_Part], degree: float = 1.0) -> Floats:
+    """Stacks weights times the roots of their coefficients over a degree, a row for each unit."""
+    return np.concatenate([_times(part.rows(), part.coefficient / degree) for part in parts], axis=1)
+
+
+def _times(weights: Floats, coefficient: float) -> Floats:
+    return weights if coefficient == 1 else math.sqrt(coefficient) * weights

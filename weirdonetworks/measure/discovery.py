@@ -104,28 +104,36 @@ class Graph:
         """Makes the graph of a linear layer trained to reconstruct its inputs, as `of_weights` does of its weights.
 
         Args:
-          model: A linear layer of Sonnet or Keras with as many outputs as inputs, or a sequential model with such a
-            layer last and no other with weights; called once, so that its weights exist. Its bias is ignored.
+          model: A linear layer of Sonnet or Keras with as many outputs as inputs, or a model of one alone; called once,
+            so that its weights exist. Its bias is ignored.
           threshold: As in `of_weights`.
 
         Raises:
-          TypeError: If the model is not such a layer or sequential model.
-          ValueError: If it has further layers or has not been called, or as in `of_weights`.
+          TypeError: If the model is none of Sonnet or Keras, with variables.
+          ValueError: If it has other weights, has not been called, or is more than its weights times the inputs; or as
+            in `of_weights`.
         """
-        import sonnet as snt
         import tensorflow as tf
 
-        from weirdonetworks.measure.layer_chain import layers_of
-
         remedy = "For any other model pass Graph.of_weights(weights, threshold)."
-        if not isinstance(model, snt.Linear | snt.Sequential | tf.keras.layers.Dense | tf.keras.Sequential):
+        if not hasattr(type(model), "trainable_variables"):
             raise TypeError(
                 f"model (={model!r}) must be a linear layer of Sonnet or Keras, or a chain of one. {remedy}"
             )
-        layer, *others = layers_of(model)
-        if others or layer.activation or layer.norm or layer.weights.shape.rank != 2:
+        try:
+            matrices = [np.asarray(each) for each in model.trainable_variables if len(each.shape) >= 2]
+        except ValueError:  # Sonnet's complaint that there are none.
+            matrices = []
+        if not matrices:
+            raise ValueError(f"model (={model!r}) has no weights yet. Call the model once.")
+        weights = matrices[0]
+        if len(matrices) > 1 or weights.ndim > 2:
             raise ValueError(f"model (={model!r}) must be one linear layer and nothing after it. {remedy}")
-        return cls.of_weights(layer.weights.numpy(), threshold)
+        inputs = np.random.default_rng(0).normal(size=(64, len(weights))).astype(weights.dtype)
+        outputs = np.asarray(model(tf.constant(inputs))) - np.asarray(model(tf.zeros_like(inputs)))
+        if outputs.shape != (64, weights.shape[1]) or not np.allclose(outputs, inputs @ weights, rtol=1e-3, atol=1e-3):
+            raise ValueError(f"model (={model!r}) must be one linear layer and nothing after it. {remedy}")
+        return cls.of_weights(weights, threshold)
 
 
 def discover_symmetries(source: Any, *, noise: float = NOISE, threshold: float = THRESHOLD) -> PermutationAction:

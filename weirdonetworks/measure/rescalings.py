@@ -11,9 +11,10 @@ tried one by one. Neither needs to know what functions the model is made of.
 """
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import Space
 from weirdonetworks.measure.unit_tracing.axes import Axis, Concatenation, Units, resolved
+from weirdonetworks.measure.unit_tracing.trace import Step, Trace
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -31,6 +33,7 @@ NULL = 1e-7  # Singular values below this part of the largest are zero.
 EQUAL = 1e-9  # Outputs that differ by less than this part of the largest are equal.
 SPREAD = 1.5  # Standard deviation of the logarithms of the factors by which units differ in scale.
 JOINED = 7  # At most so many groups are flipped one by one.
+EPSILON = 0.01  # A smaller constant under a root is an epsilon.
 USED = 1e-10  # The function does not depend on a group whose part in all derivatives is smaller.
 SMALLEST = 1e-5  # Derivatives below this part of the largest say nothing.
 LEAST, MOST = 4, 40  # The number of points at which derivatives are taken: more where many units are dead.
@@ -53,11 +56,28 @@ class Group:
     units: Ints
     side: str
 
+    @functools.cached_property
+    def is_plain(self) -> bool:
+        """Whether the places of the axis are the units."""
+        return bool(np.array_equal(self.units, np.arange(len(self.units))))
+
+    @functools.cached_property
+    def by_unit(self) -> Ints:
+        """The places of each unit, `[units, places of each]`."""
+        held = np.flatnonzero(self.units >= 0)
+        return held[np.argsort(self.units[held], kind="stable")].reshape(int(self.units.max()) + 1, -1)
+
     def totals(self, values: Floats, size: int) -> Floats:
         """Sums an array of the variable's shape over the entries of each unit."""
         along = np.moveaxis(values, self.axis, 0).reshape(len(self.units), -1).sum(axis=1)
         held = self.units >= 0
         return np.bincount(self.units[held], along[held], minlength=size).astype(np.float64)
+
+    def mixed(self, values: Floats, matrix: Floats) -> Floats:
+        """Replaces the entries of each unit i by the sum over j of `matrix[i, j]` times those of unit j."""
+        along = np.array(np.moveaxis(values, self.axis, 0))
+        along[self.by_unit] = np.tensordot(matrix, along[self.by_unit], axes=1)
+        return np.moveaxis(along, 0, self.axis)
 
     def scaled(self, values: Floats, factors: Floats) -> Floats:
         """Multiplies the entries of each unit by a factor."""
@@ -74,18 +94,23 @@ class Scalings:
       groups: The groups of weights.
       exponents: A basis of the exponents, `[dimension, groups]`, in reduced echelon form.
       flips: A basis of the sign flips, `[dimension, groups]`.
+      shared: A basis of the exponents by which all units may be rescaled at once, `[dimension, groups]`; of trainable
+        variables alone.
     """
 
     space: Space
     groups: tuple[Group, ...]
     exponents: Floats
     flips: Bools
+    shared: Floats
 
 
-def scalings(graph: UnitGraph, *, flips: bool = True, seed: int = 0) -> list[Scalings]:
+def scalings(graph: UnitGraph, *, flips: bool = True, trainable: bool = False, seed: int = 0) -> list[Scalings]:
     """Finds the rescalings and sign flips of single units, for each space of interchangeable units.
 
-    They are those of the traced function of all its variables, moving statistics included.
+    They are those of the traced function of all its variables, moving statistics included. With `trainable`, they are
+    those of its trainable variables, the others fixed, but for the epsilon by which a norm keeps from dividing by zero;
+    and of all spaces that weights write and read, interchangeable or not.
 
     >>> import sonnet as snt
     >>> (hidden,) = scalings(UnitGraph.trace(snt.nets.MLP([5, 2]), tf.ones([1, 3])))
@@ -95,30 +120,44 @@ def scalings(graph: UnitGraph, *, flips: bool = True, seed: int = 0) -> list[Sca
     Args:
       graph: The graph.
       flips: Whether to look for sign flips, too.
+      trainable: Whether to vary trainable variables alone, and leave out the epsilon of norms.
       seed: Seed of the weights and inputs that are tried.
     """
-    groups = {space: tuple(_groups(graph, space)) for space in graph.free}
-    rng = np.random.default_rng(seed)
-    points = _Points(graph, groups, rng)
-    rows = {space: np.zeros((0, len(own))) for space, own in groups.items()}
-    for tried in range(MOST):
-        if tried >= LEAST and all(len(_telling(found)) > 3 * found.shape[1] for found in rows.values()):
+    groups: dict[Space, tuple[Group, ...]] = {}
+    for space in graph.spaces:
+        held = [each for each in _groups(graph, space) if not trainable or graph.variables[each.variable].trainable]
+        if not space.fixed or (trainable and {"in", "out"} <= {each.side for each in held}):
+            groups[space] = tuple(held)
+    call = without_epsilon(graph.call) if trainable else graph.call
+    points = _Points(call, groups, np.random.default_rng(seed))
+    rows = {space: np.zeros((0, space.size, len(own))) for space, own in groups.items()}
+    sizes = {space: np.zeros(len(own)) for space, own in groups.items()}
+    # All units at once give one row a point.
+    least = LEAST + max(map(len, groups.values()), default=0) * trainable
+    for tried in range(MOST + least):
+        if tried >= least and all(
+            len(_telling(each.reshape(-1, each.shape[-1]))) > 3 * each.shape[-1] for each in rows.values()
+        ):
             break
         values = points.values()
         products = [value * slope for value, slope in zip(values, points.slopes(values), strict=True)]
         for space, own in groups.items():
-            columns = np.stack([group.totals(products[group.variable], space.size) for group in own], axis=1)
-            rows[space] = np.concatenate([rows[space], columns])
+            columns = [group.totals(products[group.variable], space.size) for group in own]
+            new = np.stack(columns, axis=1) if own else np.zeros((space.size, 0))
+            rows[space] = np.concatenate([rows[space], new[np.newaxis]])
+            sizes[space] += [group.totals(np.abs(products[group.variable]), space.size).max() for group in own]
     found = []
     for space, own in groups.items():
-        telling = _telling(rows[space])
-        used = np.abs(telling).max(axis=0, initial=0.0) > USED
+        telling = _telling(rows[space].reshape(-1, len(own)))
+        used = sizes[space] > USED * sizes[space].max(initial=0.0)
         exponents = np.zeros((0, len(own)))
         signs = np.zeros((0, len(own)), bool)
+        shared = exponents
         if used.any():
             exponents = _null_space(telling, used)
             signs = _flips(points, space, own, used, exponents) if flips else signs
-        found.append(Scalings(space, own, exponents, signs))
+            shared = _null_space(_telling(rows[space].sum(axis=1)), used) if trainable else shared
+        found.append(Scalings(space, own, exponents, signs, shared))
     return found
 
 
@@ -184,6 +223,49 @@ def _rank_of_bits(rows: Floats) -> int:
     return len(basis)
 
 
+def without_epsilon(call: Trace) -> Trace:
+    """Leaves out the small constants that norms add to variances before they take a root."""
+    scalars = {
+        step.outputs[0]: tf.get_static_value(step.operation.outputs[0])
+        for step in call.steps
+        if step.operation.type == "Const" and not step.operation.outputs[0].shape.rank
+    }
+    scalars |= {
+        number: np.asarray(each)
+        for number, each in call.captured.items()
+        if each.shape.rank == 0 and each.dtype.is_floating
+    }
+    roots = {number for step in call.steps if step.operation.type in ("Sqrt", "Rsqrt") for number in step.inputs}
+    steps = []
+    for step in call.steps:
+        if step.operation.type in ("Add", "AddV2") and step.outputs[0] in roots:
+            kept = tuple(number for number in step.inputs if not 0 < scalars.get(number, 0.0) < EPSILON)
+            step = Step(_Unchanged(), kept, step.outputs) if len(kept) == 1 else step
+        elif step.operation.type.startswith("FusedBatchNorm"):
+            step = Step(_WithoutEpsilon(step.operation), step.inputs, step.outputs)
+        steps.append(step)
+    return dataclasses.replace(call, steps=tuple(steps))
+
+
+class _Unchanged:
+    """An operation that returns its input, as the reading of a variable does."""
+
+    type = "ReadVariableOp"
+
+
+class _WithoutEpsilon:
+    """A batch norm whose epsilon is zero."""
+
+    def __init__(self, operation: tf.Operation):
+        self._operation = operation
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._operation, name)
+
+    def get_attr(self, name: str) -> Any:
+        return 0.0 if name == "epsilon" else self._operation.get_attr(name)
+
+
 def places(axis: Axis) -> Iterator[tuple[Units, Ints]]:
     """Yields each occurrence of units in an axis, with the unit at each place, -1 where there is none."""
     axis = resolved(axis)
@@ -217,8 +299,8 @@ def _groups(graph: UnitGraph, space: Space) -> Iterator[Group]:
 class _Points:
     """Random weights and inputs at which a traced function is tried."""
 
-    def __init__(self, graph: UnitGraph, groups: dict[Space, tuple[Group, ...]], rng: np.random.Generator):
-        self._graph = graph
+    def __init__(self, call: Trace, groups: dict[Space, tuple[Group, ...]], rng: np.random.Generator):
+        self._call = call
         self._groups = groups
         self._rng = rng
         self._outputs = tf.function(self._evaluated, autograph=False)
@@ -227,7 +309,7 @@ class _Points:
     def values(self) -> list[Floats]:
         """Draws weights of the signs that they have, none of them zero, units of many scales."""
         found = []
-        for variable in self._graph.variables:
+        for variable in self._call.variables:
             value = np.asarray(variable.numpy(), np.float64)
             size = float(np.sqrt(np.mean(np.square(value)))) or 1.0
             found.append(value + np.where(value < 0, -1, 1) * self._rng.uniform(0.2, 0.7, value.shape) * size)
@@ -242,7 +324,7 @@ class _Points:
         """Draws inputs; those that are no floating-point numbers stay."""
         return [
             tf.constant(self._rng.normal(size=each.shape)) if each.dtype.is_floating else each
-            for each in self._graph.call.inputs
+            for each in self._call.inputs
         ]
 
     def slopes(self, values: Sequence[Floats]) -> list[Floats]:
@@ -254,8 +336,8 @@ class _Points:
         return np.concatenate([np.ravel(each) for each in self._outputs(list(map(tf.constant, values)), list(inputs))])
 
     def _evaluated(self, values: Sequence[tf.Tensor], inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        known = self._graph.call.evaluate(values, inputs)
-        outputs = [tf.convert_to_tensor(known[number]) for number in self._graph.call.results]
+        known = self._call.evaluate(values, inputs)
+        outputs = [tf.convert_to_tensor(known[number]) for number in self._call.results]
         return [each for each in outputs if each.dtype.is_floating]
 
     def _differentiated(self, values: Sequence[tf.Tensor], inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:

@@ -17,7 +17,6 @@ from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training.hooks import DriftMonitor
 from weirdonetworks.lab.training.study import Study, Trained, final
 from weirdonetworks.measure.conserved import Conserved, conserved_quantities
-from weirdonetworks.measure.layer_chain import layers_of
 
 CONTROL = "tanh (control)"
 CONVOLUTIONS = "convolutions"
@@ -33,7 +32,7 @@ def run(study: Study[ConservationConfig]) -> None:
         for halving, rate in enumerate(config.rates()):
             paced = dataclasses.replace(config, learning_rate=rate, epochs=config.epochs * 2**halving)
             trained = train(study, kind, halving, data, paced)
-            symmetries = {each.name: each.symmetry for each in quantities(kind, trained[0].network)}
+            symmetries = {each.name: each.symmetry for each in quantities(kind, trained[0].network, _images(data))}
             for name in symmetries:
                 drifts.setdefault(name, []).append(final(trained, f"drift/{name}"))
         networks[kind] = {
@@ -50,7 +49,7 @@ def train(study: Study, kind: str, halving: int, data: Dataset, config: Conserva
         lambda: network(kind, config, data),
         data,
         config=config,
-        hooks=lambda made: [DriftMonitor(quantities(kind, made))],
+        hooks=lambda made: [DriftMonitor(quantities(kind, made, _images(data)))],
     )
 
 
@@ -66,12 +65,17 @@ def network(kind: str, config: ConservationConfig, data: Dataset) -> snt.Module:
         layers = [snt.Linear(size, name=f"linear_{index}") for index, size in enumerate(config.hidden_sizes)]
         hidden = [step for index, layer in enumerate(layers) for step in (layer, *_norm(kind, index), activation)]
         made = snt.Sequential([snt.Flatten(), *hidden, head])
-    made(tf.zeros([1, *data.train.images.shape[1:]]))
+    made(_images(data))
     for layer, following in itertools.pairwise([*layers, head]):
         layer.w[..., 1].assign(layer.w[..., 0])
         units = layer.w.shape[-1]
         following.w[..., 1::units, :].assign(following.w[..., ::units, :])
     return made
+
+
+def _images(data: Dataset) -> tf.Tensor:
+    """Makes a batch of an image that the networks may be called on."""
+    return tf.zeros([1, *data.train.images.shape[1:]])
 
 
 def _norm(kind: str, index: int) -> list[snt.Module]:
@@ -82,12 +86,11 @@ def _halved(images: tf.Tensor) -> tf.Tensor:
     return tf.nn.max_pool2d(images, 2, 2, "SAME")
 
 
-def quantities(kind: str, made: snt.Module) -> list[Conserved]:
+def quantities(kind: str, made: snt.Module, images: tf.Tensor) -> list[Conserved]:
     """Finds the conserved quantities of a network; of the control, those it would have with ReLU."""
-    layers = layers_of(made)
     if kind == CONTROL:
-        layers = [dataclasses.replace(layer, activation=tf.nn.relu) for layer in layers[:-1]] + layers[-1:]
-    return conserved_quantities(layers, tf.nn.sparse_softmax_cross_entropy_with_logits)
+        made = snt.Sequential([tf.nn.relu if layer is tf.tanh else layer for layer in made._layers])
+    return conserved_quantities(made, tf.nn.sparse_softmax_cross_entropy_with_logits, images)
 
 
 def fitted_power(rates: Sequence[float], drifts: Sequence[Mapping[str, Any]]) -> float | None:

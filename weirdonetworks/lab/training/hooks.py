@@ -74,9 +74,8 @@ class DriftMonitor(Hook):
     """A hook that records the drift of quantities since it was made, with the network at its initial weights.
 
     >>> from weirdonetworks.measure.conserved import conserved_quantities
-    >>> network = snt.nets.MLP([3, 2])
-    >>> _ = network(tf.zeros([1, 4]))
-    >>> monitor = DriftMonitor(conserved_quantities(network, tf.nn.sparse_softmax_cross_entropy_with_logits))
+    >>> network, loss = snt.nets.MLP([3, 2]), tf.nn.sparse_softmax_cross_entropy_with_logits
+    >>> monitor = DriftMonitor(conserved_quantities(network, loss, tf.zeros([1, 4])))
     >>> monitor.after_epoch({})
     {'drift/layer_0/balance': 0.0, 'drift/layer_0/equal_units': 0.0, 'drift/layer_1/class_sums': 0.0}
     """
