@@ -515,3 +515,9 @@ def test_bad_models_and_losses_are_refused() -> None:
 def test_variables_that_are_not_trained_take_no_part() -> None:
     layers = [Layer(weight(3, 5), activation=tf.nn.relu), Layer(tf.Variable(tf.ones([5, 2]), trainable=False))]
     assert {each.symmetry for each in found_in(layers)} == {PERMUTATION}
+
+
+def test_several_outputs_have_no_class_sums() -> None:
+    first, second = snt.Linear(3), snt.Linear(2)
+    found = conserved_quantities(lambda x: (first(x), second(first(x))), CROSS_ENTROPY, tf.ones([2, 4]))
+    assert all(each.symmetry != TRANSLATION for each in found)

@@ -117,3 +117,10 @@ def test_units_are_placed_along_terms() -> None:
         (3, [0, 1, 2, 0, 1, 2, -1, -1]),
         (2, [-1, -1, -1, -1, -1, -1, 0, 1]),
     ]
+
+
+def test_a_model_without_numbers_is_refused() -> None:
+    linear, head = snt.Linear(4), snt.Linear(3)
+    graph = UnitGraph.trace(lambda x: tf.argmax(head(linear(x)), axis=1), tf.ones([2, 3]))
+    with pytest.raises(ValueError, match="model must have an output of floating-point numbers"):
+        scalings(graph)

@@ -70,11 +70,11 @@ class ColouredGraph:
         self._igraph = igraph
         sets, blocks = masked.movable, masked.blocks
         if alive is not None:
-            indices = {units: np.flatnonzero(alive[units]) for units in sets.values()}
-            sets = {key: units for key, units in sets.items() if len(indices[units])}
+            indices = {units: np.flatnonzero(alive[units]) for units in sets.values() if not alive[units].all()}
+            sets = {key: units for key, units in sets.items() if alive[units].any()}
             blocks = [block for block in (each.taken(indices) for each in blocks) if block.mask.size]
         self._keys = list(sets)
-        sizes = {units: units.size if alive is None else len(indices[units]) for units in sets.values()}
+        sizes = {units: units.size if alive is None else int(alive[units].sum()) for units in sets.values()}
         entries: dict[Units, list[Bytes]] = {units: [] for units in sizes}
         alone: dict[Units, list[Bytes]] = {units: [] for units in sizes}  # Beside units that never move.
         for block in blocks:

@@ -64,10 +64,11 @@ class Block:
 
     def taken(self, indices: Mapping[Units, Numbers]) -> "Block":
         """Selects some units, along all axes that hold them."""
-        if not any(units in indices for units in self.units):
-            return self
-        along = [indices.get(units, np.arange(units.size)) for units in self.units]
-        return dataclasses.replace(self, mask=self.mask[np.ix_(*along)])
+        mask = self.mask
+        for place, units in enumerate(self.units):
+            if units in indices:
+                mask = mask.take(indices[units], axis=place)
+        return dataclasses.replace(self, mask=mask)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -217,6 +217,8 @@ def _mixes(graph: UnitGraph, found: Scalings, exponents: Floats) -> bool:
 
 def _translated(graph: UnitGraph, loss: Loss) -> list[int]:
     """Lists the variables to which the same may be added for all units of the outputs, with no change of the loss."""
+    if len(graph.call.results) != 1:  # A loss of one output says nothing of several.
+        return []
     last = {units for number in graph.call.results for units in units_of(*graph.tensor_axes[number][-1:])}
     found = []
     rng = np.random.default_rng(0)

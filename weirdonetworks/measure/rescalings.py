@@ -344,6 +344,8 @@ class _Points:
         with tf.GradientTape() as tape:
             tape.watch(values)
             outputs = self._evaluated(values, inputs)
+            if not outputs:
+                raise ValueError("model must have an output of floating-point numbers, to be tried with other weights.")
             total = tf.add_n([tf.reduce_sum(each * tf.random.normal(each.shape, dtype=each.dtype)) for each in outputs])
         return [tf.convert_to_tensor(each) for each in tape.gradient(total, values, unconnected_gradients="zero")]
 

@@ -1,6 +1,7 @@
 """The sets of interchangeable units along the axes of a model's variables, or of a chain of masks."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,14 +75,12 @@ class UnitLayout:
       names: A name for each variable.
       axes: For each axis of each variable, the units along it.
       edges: The weights between units; see `Edge`.
-      spaces: The sets of two or more units, in the order of the variables.
     """
 
     def __init__(self, names: Sequence[str], axes: Sequence[Sequence[Axis]], edges: Sequence[Edge]):
         self.names = list(names)
         self.axes = [[resolved(axis) for axis in each] for each in axes]
         self.edges = list(edges)
-        self.spaces = self._found_spaces()
 
     @classmethod
     def of_chain(
@@ -183,7 +182,9 @@ class UnitLayout:
             chosen[spaces[name].units] = permutation
         return chosen
 
-    def _found_spaces(self) -> list[Space]:
+    @functools.cached_property
+    def spaces(self) -> list[Space]:
+        """The sets of two or more units, in the order of the variables."""
         places: dict[Units, list[Place]] = {}
         for number, axes in enumerate(self.axes):
             for axis_number, axis in enumerate(axes):
