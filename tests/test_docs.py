@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import pytest
 import sonnet as snt
 import tensorflow as tf
 
@@ -82,6 +83,7 @@ def answers(asked: list[list[str]]) -> list[str]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_programs_know_the_flags_they_are_shown_with() -> None:
     asked = commands()
     assert len(asked) > 40
@@ -97,6 +99,7 @@ def test_a_flag_that_a_program_lacks_is_seen() -> None:
     assert "sparsities" in answer and "no_such_flag" not in answer
 
 
+@pytest.mark.slow
 def test_examples_of_the_readme_run() -> None:
     names = standing_in()
     for code in blocks(ROOT / "README.md", "python"):

@@ -44,6 +44,7 @@ def fitted(layer: Any, inputs: np.ndarray, epochs: int = 20) -> tuple[keras.Mode
     return model, model.fit(inputs, targets(inputs), batch_size=32, epochs=epochs, verbose=0).history["loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "inputs"), CASES.values(), ids=CASES)
 def test_fit_trains_the_module_as_a_loop_of_sonnets_does(make: Callable[[], snt.Module], inputs: np.ndarray) -> None:
     module, other = make(), make()
@@ -204,6 +205,7 @@ def test_a_layer_takes_several_tensors_and_integers() -> None:
     assert model(given).shape == [1, 3] and len(model.trainable_weights) == 1
 
 
+@pytest.mark.slow
 def test_keras_is_imported_on_demand() -> None:
     program = "import sys, weirdonetworks as w; print('keras' in sys.modules, w.keras.Layer.__module__, w.__name__)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -43,6 +43,7 @@ def test_each_name_is_there_once_and_found() -> None:
         _ = weirdonetworks.CubicMLP  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_star_import_brings_every_name_and_an_import_no_tensorflow() -> None:
     program = (
         "import sys, weirdonetworks; light = 'tensorflow' not in sys.modules; from weirdonetworks import *; "
@@ -51,6 +52,7 @@ def test_a_star_import_brings_every_name_and_an_import_no_tensorflow() -> None:
     assert run("-c", program).split() == ["True", "True", "weirdonetworks.nets.pooling"]
 
 
+@pytest.mark.slow
 def test_a_strict_type_checker_sees_the_types(tmp_path: pathlib.Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(STRICT)

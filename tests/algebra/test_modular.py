@@ -52,6 +52,7 @@ def test_inverses() -> None:
         modular.inverse(14, 7)
 
 
+@pytest.mark.slow
 @given(st.lists(st.fractions(min_value=-5000, max_value=5000, max_denominator=5000), min_size=1))
 @settings(deadline=None)
 def test_fractions_come_back_from_their_residues(fractions: list[Fraction]) -> None:

@@ -120,6 +120,7 @@ def test_symmetries_against_sparsity_are_the_data(of: str, frame: pd.DataFrame) 
         assert ("propagated mask" in axes.get_ylabel()) == (of == "propagated_mask")
 
 
+@pytest.mark.slow
 def test_training_curves_are_the_means_of_the_epochs(frame: pd.DataFrame) -> None:
     figure = figures.training_curves(frame)
     assert [axes.get_title() for axes in figure.axes] == [
@@ -178,6 +179,7 @@ def test_what_was_not_recorded_is_named_below_the_rest(frame: pd.DataFrame) -> N
     assert note in figures.symmetries_against_sparsity(without).get_suptitle()
 
 
+@pytest.mark.slow
 def test_any_two_columns_can_be_drawn(frame: pd.DataFrame, tmp_path: pathlib.Path) -> None:
     for draw in (figures.scatter, figures.mean_with_spread):
         figure = draw(frame, "mask/permutations", ["best_train_loss/train_avg_loss", "mask/zeroed_neurons"])
@@ -210,6 +212,7 @@ def test_many_series_are_gathered(frame: pd.DataFrame) -> None:
     assert legend(figure)[-1].startswith(figures.OTHERS)
 
 
+@pytest.mark.slow
 def test_long_names_of_series_stay_within_the_figure(frame: pd.DataFrame) -> None:
     frame["a_setting_with_a_long_name"] = [f"the value {number} of a setting" for number in np.arange(len(frame)) % 2]
     for draw in ALL:
@@ -228,6 +231,7 @@ def test_masks_of_random_sparsity_are_averaged_in_bins() -> None:
     assert len(lines(axes)["random"]) == 8
 
 
+@pytest.mark.slow
 def test_everything_drawn_is_within_the_axes(frame: pd.DataFrame) -> None:
     for draw in ALL:
         for axes in draw(frame).axes:

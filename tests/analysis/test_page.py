@@ -50,6 +50,7 @@ class Reader(html.parser.HTMLParser):
             self._cell = False
 
 
+@pytest.mark.slow
 def test_every_plot_is_on_the_page(rendered: str) -> None:
     images = Reader(rendered).images
     assert list(images) == PLOTS

@@ -45,6 +45,7 @@ def measured(rendered: str, tmp_path_factory: pytest.TempPathFactory) -> pathlib
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (500, True)])
 def test_every_plot_is_seen(width: int, dark: bool, measured: pathlib.Path, tmp_path: pathlib.Path) -> None:
     scheme = ["--blink-settings=preferredColorScheme=0"] if dark else []

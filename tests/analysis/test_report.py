@@ -39,6 +39,7 @@ def test_where_nothing_can_be_written_the_flag_is_named(small: pathlib.Path) -> 
     assert "output (=/proc/report.html) cannot be written: " in done.stderr and "Pass --output=FILE." in done.stderr
 
 
+@pytest.mark.slow
 def test_a_page_is_written_and_its_place_told(small: pathlib.Path) -> None:
     done = report(str(small))
     assert done.returncode == 0, done.stderr
@@ -49,6 +50,7 @@ def test_a_page_is_written_and_its_place_told(small: pathlib.Path) -> None:
     assert text.count("<img") == 5
 
 
+@pytest.mark.slow
 def test_the_output_can_be_chosen(small: pathlib.Path, tmp_path: pathlib.Path) -> None:
     done = report(f"--output={tmp_path}/page.html", str(small))
     assert done.returncode == 0, done.stderr
@@ -56,6 +58,7 @@ def test_the_output_can_be_chosen(small: pathlib.Path, tmp_path: pathlib.Path) -
     assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -83,6 +86,7 @@ def test_bad_input_is_one_clear_line(arguments: list[str], status: int, message:
     assert not list(tmp_path.rglob("*.html"))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("package", ["pandas", "jinja2"])
 def test_a_missing_extra_is_named_with_the_remedy(package: str, small: pathlib.Path, tmp_path: pathlib.Path) -> None:
     done = report(str(small), f"--output={tmp_path}/page.html", isolated=package)

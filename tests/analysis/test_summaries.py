@@ -169,6 +169,7 @@ RECORDS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(KEYS, RECORDS, min_size=1, max_size=4))
 def test_what_is_written_comes_back(tmp_path_factory: pytest.TempPathFactory, written: dict[str, Any]) -> None:
     folder = tmp_path_factory.mktemp("trip")

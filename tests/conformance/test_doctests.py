@@ -23,6 +23,7 @@ def run_examples(module: types.ModuleType) -> tuple[int, str]:
     return runner.tries, "".join(report)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", packages.module_names())
 def test_examples_run(name: str) -> None:
     _, report = run_examples(importlib.import_module(name))

@@ -9,6 +9,7 @@ from tests import registry
 from tests.conformance import goldens, update_goldens
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", goldens.ENTRIES, ids=registry.name)
 def test_variables_are_as_they_were(entry: registry.Network | registry.Optimizer) -> None:
     path = goldens.path(entry)
@@ -22,6 +23,7 @@ def test_every_golden_has_an_entry() -> None:
     assert not left_over, goldens.REGENERATE
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_the_test_reads(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(goldens, "DIRECTORY", tmp_path / "goldens")
     entry = registry.NETWORKS[0]

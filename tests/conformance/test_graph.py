@@ -20,6 +20,7 @@ def check(entry: registry.Network) -> None:
     assert forward.experimental_get_tracing_count() == traced <= 2  # Twice if there are variables to make.
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
 def test_network_makes_its_variables_and_runs_in_a_function(entry: registry.Network) -> None:
     check(entry)

@@ -60,6 +60,7 @@ def every_import() -> Imported:
     return import_in_new_process(packages.module_names())
 
 
+@pytest.mark.slow
 def test_every_module_imports(every_import: Imported) -> None:
     assert list(every_import["heavy"]) == packages.module_names()
     assert {"weirdonetworks.lab.training.trainer", "weight_symmetry.run.experiment"} <= set(every_import["heavy"])

@@ -48,6 +48,7 @@ def test_every_layer_with_weights_takes_an_initializer() -> None:
     assert weighted - {each.name for each in ENTRIES} == WITHOUT
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", ENTRIES, ids=registry.name)
 def test_given_initializers_reach_the_variables(entry: registry.Network) -> None:
     options = {**entry.options, "w_init": snt.initializers.Constant(WEIGHT)}

@@ -2,6 +2,7 @@
 
 import types
 
+import pytest
 import sonnet as snt
 
 from tests import packages, registry
@@ -14,6 +15,7 @@ def missing(modules: list[types.ModuleType]) -> list[str]:
     return [name for name, cls in packages.public_sonnet_modules(modules).items() if cls not in known]
 
 
+@pytest.mark.slow
 def test_every_public_module_has_an_entry() -> None:
     without = missing(packages.import_all())
     assert not without, f"add an entry to tests/registry.py for {', '.join(without)}"

@@ -46,6 +46,7 @@ def check(entry: registry.Network, module: Any) -> None:
         assert_equivariant(module, inputs, entry.action_in, entry.action_out)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", SYMMETRIC, ids=registry.name)
 def test_network_obeys_its_law(entry: registry.Network) -> None:
     check(entry, built(entry))

@@ -25,6 +25,7 @@ def check(entry: registry.Network, is_training: bool = False) -> None:
     assert forward.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
 def test_network_takes_unknown_batches(entry: registry.Network) -> None:
     check(entry)

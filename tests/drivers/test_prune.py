@@ -141,6 +141,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: pathlib.Path) ->
     assert (directory / "mask_stats.json").read_bytes() == (only_run(whole) / "mask_stats.json").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "status", "message"),
     [

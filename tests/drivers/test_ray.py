@@ -37,6 +37,7 @@ def free_address() -> str:
         return f"127.0.0.1:{server.getsockname()[1]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["auto", "nonsense", "free"])
 def test_a_missing_cluster_is_told_in_our_own_flags(address: str, tmp_path: pathlib.Path) -> None:
     address = free_address() if address == "free" else address

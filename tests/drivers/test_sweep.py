@@ -53,6 +53,7 @@ def test_a_failed_cell_stops_no_other_and_what_is_finished_is_skipped(tmp_path: 
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

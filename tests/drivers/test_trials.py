@@ -136,6 +136,7 @@ def test_killed_trials_go_on_with_the_unfinished(tmp_path: pathlib.Path) -> None
         assert records(path) == records(cut / path.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("driver", "flags", "message"),
     [

@@ -64,6 +64,7 @@ def test_a_finished_study_trains_nothing(finished: Done) -> None:
     assert "convolution_4" in shown_again("all_activations", folder, *SHORT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
@@ -78,6 +79,7 @@ def test_bad_input_is_one_clear_line(flag: str, message: str, tmp_path: pathlib.
     assert not list(tmp_path.rglob("metrics.jsonl"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("units", [16, 64, 128])
 def test_all_networks_have_as_many_weights_up_to_one_percent(units: int) -> None:
     def count(sizes: tuple[int, int], names: tuple[str, ...], reduce: str) -> int:

@@ -41,6 +41,7 @@ def test_a_finished_study_trains_nothing(finished: Done) -> None:
     shown_again("autoencoder", folder, *SHORT)
 
 
+@pytest.mark.slow
 def test_a_few_images_are_too_few(tmp_path: pathlib.Path) -> None:
     done = run("autoencoder", "--examples=99", f"--experiment_dir={tmp_path}/runs")
     assert (done.returncode, done.stderr) == (2, "error: examples (=99) must be at least 100.\n")

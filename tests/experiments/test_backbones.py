@@ -36,6 +36,7 @@ def save(path: pathlib.Path, *layers: keras.Layer, side: int | None = None) -> s
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [
@@ -77,6 +78,7 @@ def test_a_folder_leaves_a_name_a_name(tmp_path: pathlib.Path, monkeypatch: pyte
     assert [backbones.is_path(name) for name in ("VGG16", "model", "gone.keras")] == [False, True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # Keras, where it saves weights.
 def test_weights_of_a_file_are_loaded(tmp_path: pathlib.Path) -> None:
     made = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3), pooling="avg")
@@ -91,6 +93,7 @@ def test_weights_of_a_file_are_loaded(tmp_path: pathlib.Path) -> None:
         backbones.by_name("MobileNetV3Large", 32, weights=str(tmp_path / "vgg.weights.h5"))
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line(tmp_path: pathlib.Path) -> None:
     (tmp_path / "text.keras").write_text("no model")
     (tmp_path / "text.h5").write_text("no weights")
@@ -114,6 +117,7 @@ def test_bad_input_is_one_line(tmp_path: pathlib.Path) -> None:
         assert refused in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_had_are_one_line(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

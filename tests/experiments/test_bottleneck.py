@@ -59,6 +59,7 @@ def test_the_share_of_the_angle_is_what_an_analysis_of_variance_gives() -> None:
     assert bottleneck.angle_share(np.ones([3, 4, 2])) == 0
 
 
+@pytest.mark.slow
 def test_empty_lists_are_refused(tmp_path: pathlib.Path) -> None:
     for name in ("betas", "hidden_sizes"):
         done = run("bottleneck", f"--{name}=", f"--experiment_dir={tmp_path}")

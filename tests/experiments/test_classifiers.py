@@ -52,6 +52,7 @@ def test_a_finished_study_trains_nothing(finished: Done) -> None:
     shown_again(name, folder, *SHORT[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHORT)
 def test_bad_input_is_one_clear_line(name: str, tmp_path: pathlib.Path) -> None:
     done = run(name, "--num_trials=0", f"--experiment_dir={tmp_path}/runs")

@@ -57,6 +57,7 @@ def test_a_drift_of_rounding_has_no_power() -> None:
     assert conservation.fitted_power([0.2, 0.1], [{"mean": 4e-3}, {"mean": 1e-7}]) is None
 
 
+@pytest.mark.slow
 def test_bad_sizes_are_refused(tmp_path: pathlib.Path) -> None:
     for sizes, words in (
         ("1", "hidden_sizes (=1) must be at least 2."),

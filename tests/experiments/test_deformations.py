@@ -26,6 +26,7 @@ def centres(images: tf.Tensor) -> np.ndarray:
     return np.stack(moments, axis=1) / bright.sum(axis=(1, 2))[:, None] / bright.shape[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_turn", [0, 20, 180])
 def test_a_spot_moves_as_far_as_it_may(max_turn: float) -> None:
     deform = RandomDeformation(max_turn)
@@ -46,6 +47,7 @@ def test_a_spot_moves_as_far_as_it_may(max_turn: float) -> None:
     assert 1 - ZOOM - 0.05 < lengths.min() < 0.9 and 1.1 < lengths.max() < 1 + ZOOM + 0.05
 
 
+@pytest.mark.slow
 def test_images_move_by_the_maps_of_the_algebra() -> None:
     seed, fill = (3, 4), 7.0
     images = np.random.default_rng(0).uniform(0, 255, (6, 9, 9, 3))

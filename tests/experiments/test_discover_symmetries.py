@@ -41,6 +41,7 @@ def test_it_tells_the_symmetries_of_the_grid_and_of_shuffled_images(tmp_path: pa
     assert (directory / "discover_symmetries.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_threshold_above_every_correlation_is_refused() -> None:
     with pytest.raises(UsageError, match=r"threshold \(=1.5\) must be lower: no two pixels are joined"):
         measure(datasets.load("MNIST").train.images[:50], DiscoverSymmetriesConfig(threshold=1.5))

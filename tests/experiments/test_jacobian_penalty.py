@@ -29,6 +29,7 @@ def test_the_study_leaves_results_a_picture_and_its_trainings(tmp_path: pathlib.
         assert "test_penalty" not in record or record["train_avg_loss"] > 10 * record["train_penalty"]
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line(tmp_path: pathlib.Path) -> None:
     done = run("jacobian_penalty", "--strengths=-1", f"--experiment_dir={tmp_path}")
     assert done.returncode == 2 and "strengths (=-1.0) must be at least 0" in done.stderr

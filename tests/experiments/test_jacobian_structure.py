@@ -59,6 +59,7 @@ def test_a_dead_network_has_no_spectrum() -> None:
         jacobian_structure.measure_directions(singular, directions, images, np.zeros((3, 3, 1), bool))
 
 
+@pytest.mark.slow
 def test_an_invariant_network_is_seen_to_be_one() -> None:
     def blurred_sum(images: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.square(tf.nn.avg_pool2d(images, 5, 1, "SAME")), axis=[1, 2])
@@ -84,6 +85,7 @@ def test_one_image_alone_is_refused() -> None:
         jacobian_structure.JacobianStructureConfig(examples=1)
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line(tmp_path: pathlib.Path) -> None:
     done = run("jacobian_structure", "--channels=", f"--experiment_dir={tmp_path}")
     assert (done.returncode, done.stderr) == (2, "error: channels must hold at least one number.\n")

@@ -41,6 +41,7 @@ def test_it_tells_the_width_learned_for_each_range(tmp_path: pathlib.Path) -> No
     assert len(list(directory.glob("within_45_strength_9-*"))) == 1
 
 
+@pytest.mark.slow
 def test_a_range_beyond_half_a_turn_is_refused(tmp_path: pathlib.Path) -> None:
     refused = run("learned_augmentation", "--ranges=0,190", f"--experiment_dir={tmp_path}")
     assert (refused.returncode, refused.stderr) == (2, "error: ranges (=190) must be in [0, 180].\n")

@@ -10,6 +10,7 @@ from weirdonetworks.algebra import equivariant_weight_orbits, symmetric_group
 from weirdonetworks.experiments.permutation_note.study import NOTE_TABLE_22, counts, written_layer
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes_the_counts(tmp_path: pathlib.Path) -> None:
     done = run("permutation_note", "--max_n=6", f"--json={tmp_path / 'counts.json'}")
     assert (done.returncode, done.stderr) == (0, "")
@@ -29,6 +30,7 @@ def test_the_command_prints_and_writes_the_counts(tmp_path: pathlib.Path) -> Non
     )
 
 
+@pytest.mark.slow
 def test_beyond_the_notes_table_its_column_is_empty() -> None:
     done = run("permutation_note", "--max_n=8")
     lines = [line.split() for line in done.stdout.splitlines()]

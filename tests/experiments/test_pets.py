@@ -91,6 +91,7 @@ def test_photographs_become_their_middle_squares(tmp_path: pathlib.Path, monkeyp
     np.testing.assert_array_equal(few.train.images[0], data.train.images[0])
 
 
+@pytest.mark.slow
 def test_photographs_that_cannot_be_had_are_one_line(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "prepare", lambda name, data_dir: "no network")
     with pytest.raises(OSError, match=r"^cats_vs_dogs is not .*: no network\. Pass --data_dir .*--dataset=CIFAR10\.$"):

@@ -103,6 +103,7 @@ def plain(digits: Dataset) -> Stepping:
     return Stepping(digits, of_loss)
 
 
+@pytest.mark.slow
 def test_a_step_goes_along_the_projected_gradient(keeping: Stepping) -> None:
     loss, variance = keeping.gradient("loss"), keeping.gradient("variance")
     projected = loss - (loss @ variance) / (variance @ variance) * variance
@@ -112,6 +113,7 @@ def test_a_step_goes_along_the_projected_gradient(keeping: Stepping) -> None:
     np.testing.assert_allclose(taken, -RATE * projected, atol=1e-3 * RATE * np.abs(projected).max())
 
 
+@pytest.mark.slow
 def test_a_projected_step_keeps_the_variance_to_first_order(keeping: Stepping, plain: Stepping) -> None:
     """Half the step changes it by a quarter; the control, an ordinary step, by half."""
     assert keeping(RATE) / keeping(RATE / 2) == pytest.approx(4, rel=0.15)

@@ -85,6 +85,7 @@ def test_the_other_networks_start_with_what_is_built_in(kind: str) -> None:
     check_symmetries(kind, figures)
 
 
+@pytest.mark.slow
 def test_labels_are_standardised_largest_distances() -> None:
     task, label = relation_symmetry.make_task(SHORT)
     assert task.train.images.dtype == np.float32 and task.train.images.shape == (7680, 3, 2)
@@ -144,6 +145,7 @@ def test_a_cell_holds_the_deviation_of_several_trials() -> None:
     assert relation_symmetry._cell({"mean": -2e-16, "deviation": 0.0, "values": [0, 1]}) == "-2e-16 (0)"
 
 
+@pytest.mark.slow
 def test_other_data_are_refused(tmp_path: pathlib.Path) -> None:
     done = run("relation_symmetry", "--dataset=MNIST", f"--experiment_dir={tmp_path}")
     assert (done.returncode, done.stderr) == (2, "error: dataset (=MNIST) must be one of points.\n")

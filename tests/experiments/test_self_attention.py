@@ -76,6 +76,7 @@ def test_a_step_holds_no_whole_map() -> None:
     assert whole - start > 2 * 0.29
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "status", "message"),
     [

@@ -39,6 +39,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return folder, run("set_functions", *SHORT, f"--experiment_dir={folder}")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("network", ["plain", "relation", "set_transformer"])
 @pytest.mark.parametrize("name", ["median", "points"])
 def test_the_width_is_the_greatest_within_the_budget(name: str, network: str, digits: Dataset) -> None:
@@ -97,6 +98,7 @@ def test_large_sets_are_left_out_with_a_reason(digits: Dataset) -> None:
     assert reasons["relation"] == "a set of 200 items has 40,000 pairs"
 
 
+@pytest.mark.slow
 def test_a_step_is_timed_warm_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     traced, ran = [], []
 
@@ -169,6 +171,7 @@ def test_a_finished_study_trains_nothing(finished: Done) -> None:
     shown_again("set_functions", folder, *SHORT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "words"),
     [

@@ -52,6 +52,7 @@ def test_a_finished_study_trains_nothing(done: Done) -> None:
     assert "Not rounded" in shown_again("softfloor", folder, *SHORT)
 
 
+@pytest.mark.slow
 def test_one_level_is_refused(tmp_path: pathlib.Path) -> None:
     refused = run("softfloor", "--levels=2,1", f"--experiment_dir={tmp_path}")
     assert refused.returncode == 2

@@ -51,6 +51,7 @@ def test_a_finished_study_trains_nothing(finished: Done) -> None:
     shown_again("staged", folder, *SHORT)
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_clear_line(tmp_path: pathlib.Path) -> None:
     done = run("staged", "--network=Serial", f"--experiment_dir={tmp_path}/runs")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

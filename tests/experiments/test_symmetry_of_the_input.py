@@ -213,6 +213,7 @@ def test_seeds_shuffle_monomials() -> None:
     assert one == same != other and sorted(one) == sorted(other)
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line(tmp_path: pathlib.Path) -> None:
     folder = f"--experiment_dir={tmp_path}"
     for name, flag, status, words in (

@@ -53,6 +53,7 @@ def test_one_generator_gives_its_squared_derivative_and_no_randomness() -> None:
     assert set(figures) == {"loss", "accuracy", "penalty"} and exact.min() > 1e-4
 
 
+@pytest.mark.slow
 def test_over_seeds_it_is_the_sum_over_generators() -> None:
     batch = images(4)
     objective = tf.function(JacobianPenalty(constant_loss, model, GENERATORS, 1.0), autograph=False)

@@ -19,6 +19,7 @@ SHORT = ("--examples=1500", "--epochs=4", "--batch_size=32", "--execution=graph"
 Done = tuple[pathlib.Path, subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regulariser", ["noise", "ridge"])
 def test_the_objective_is_least_at_the_closed_form(regulariser: str) -> None:
     strength, images = 0.1, np.random.default_rng(0).integers(0, 256, (200, 2, 3, 1), np.uint8)
@@ -93,6 +94,7 @@ def test_a_finished_study_trains_nothing(done: Done) -> None:
     assert "closed_form" in shown_again("topology", folder, *SHORT, "--regulariser=ridge")
 
 
+@pytest.mark.slow
 def test_a_regulariser_that_there_is_not_is_refused(tmp_path: pathlib.Path) -> None:
     refused = run("topology", "--regulariser=dropout", f"--experiment_dir={tmp_path}")
     assert refused.returncode == 2

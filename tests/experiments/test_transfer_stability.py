@@ -84,6 +84,7 @@ def test_a_study_that_was_cut_off_goes_on_where_it_was(done: Done) -> None:
     assert len(all_runs(done.directory)) == 2 + len(NETWORKS)
 
 
+@pytest.mark.slow
 def test_only_the_invariant_backbone_is_stable(done: Done) -> None:
     networks = done.results["networks"]
     assert list(networks) == NETWORKS and done.results["angles"] == [0, 90, 180, 270]
@@ -197,6 +198,7 @@ def test_bad_input_is_named(settings: dict[str, Any], message: str) -> None:
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_bad_flags_are_one_line(tmp_path: pathlib.Path) -> None:
     done = run("transfer_stability", "--max_turn=200", f"--experiment_dir={tmp_path}/runs")
     assert (done.returncode, done.stderr) == (2, "error: max_turn (=200.0) must be in [0, 180].\n")

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests import packages
 from weirdonetworks.lab import programs
 
@@ -41,6 +43,7 @@ def asked_for_help(names: list[str]) -> dict[str, list[object]]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_help_of_every_program_imports_nothing_heavy() -> None:
     assert len(NAMES) > 30
     assert asked_for_help(NAMES) == {name: [0, []] for name in NAMES}

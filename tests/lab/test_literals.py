@@ -9,6 +9,7 @@ from weirdonetworks.lab.errors import UsageError
 numbers = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(numbers, numbers)))
 def test_what_python_writes_is_read_back(pairs: list[tuple[float, float]]) -> None:
     assert literals.pairs("steps", repr(pairs)) == pairs

@@ -32,6 +32,7 @@ def test_generators_never_change() -> None:
     assert drawn.tolist() == pytest.approx([-1.2232081703699693, -0.03270117129017477], rel=1e-12)
 
 
+@pytest.mark.slow
 @given(uses)
 def test_a_seed_is_two_32_bit_integers(use: tuple[int, tuple[seeds.Part, ...]]) -> None:
     base, purpose = use

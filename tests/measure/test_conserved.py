@@ -310,6 +310,7 @@ def drifts(chain: Chain, quantities: Sequence[Conserved], rate: float, time: flo
     return found
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("activation", "norm"), [(tf.identity, ""), (tf.nn.relu, ""), (tf.tanh, "layer")])
 def test_over_a_fixed_time_drift_is_in_proportion_to_the_rate(activation: Activation, norm: str) -> None:
     chain = Chain(activation, norm)

@@ -211,6 +211,7 @@ def test_every_precision_gives_its_own_type_back(dtype: tf.DType) -> None:
     assert_close(tf.cast(outputs, tf.float64), exact(inputs), {tf.float16: 1e-2, tf.bfloat16: 5e-2}.get(dtype, 1e-12))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("group", ORDERS)
 @pytest.mark.parametrize("pooling", ["mean", "max", "moments"])
 def test_a_network_is_invariant(group: str, pooling: str) -> None:

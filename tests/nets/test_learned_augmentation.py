@@ -23,6 +23,7 @@ def moved_by(name: str, extent: float, inputs: tf.Tensor) -> np.ndarray:
     return move(inputs, back[None])[:, 0].numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), [(6, 6), (7, 4)])
 def test_each_generator_makes_the_transformation_of_its_name(height: int, width: int) -> None:
     inputs, half = images(2, height, width, 3), max(height, width) / 2

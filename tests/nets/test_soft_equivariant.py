@@ -81,6 +81,7 @@ def test_a_free_part_that_obeys_the_law_does_not_break_it() -> None:
     assert broken(layer, inputs) < 1e-10 and layer.free_share(inputs) > 0.01
 
 
+@pytest.mark.slow
 def test_training_departs_as_far_as_the_data_pay_for_it() -> None:
     shares, errors, lawful = {}, {}, {}
     for strength, breaking in ((0.1, 0.0), (0.1, 1.0), (10.0, 1.0), (0.0, 1.0)):

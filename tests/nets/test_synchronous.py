@@ -264,6 +264,7 @@ def test_orbit_average_takes_networks_of_images() -> None:
     assert_close(network(inputs)[..., :5], tf.reduce_mean(each(inputs), axis=1), 1e-5)
 
 
+@pytest.mark.slow
 def test_synchronous_network_trains() -> None:
     group = image_rotations(5, 5)
     inputs = draw(200, 25)

@@ -166,6 +166,7 @@ def test_large_orders_are_exact(units: int, complement: bool) -> None:
     assert symmetry.automorphisms([np.ones((1, units)), middle, np.ones((units, 1))]).order == math.factorial(units)
 
 
+@pytest.mark.slow
 def test_orders_of_more_digits_than_python_reads_are_exact() -> None:
     limit = sys.get_int_max_str_digits()
     assert coloured_graph._count(igraph.Graph(1600), [0] * 1600) == math.factorial(1600)

@@ -45,6 +45,7 @@ def apply_masks(model: snt.nets.MLP, masks: list[np.ndarray]) -> None:
         layer.w.assign(layer.w * mask)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("density", [0.5, 0.15])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_any_model_computes_the_same(case: Case, density: float) -> None:
@@ -72,6 +73,7 @@ def test_any_model_computes_the_same(case: Case, density: float) -> None:
         assert mask.shape == dict(zip(graph.names, (v.shape for v in found.model.parameters), strict=True))[name]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.05, 0.15, 0.3, 0.6, 1.0]))
 def test_what_stays_is_what_paths_run_through(seed: int, density: float) -> None:
@@ -141,6 +143,7 @@ def test_removal_unravels_back_and_forth() -> None:
     assert difference(outputs(found.model, tf.ones([2, 5])), outputs(model, tf.ones([2, 5]))) < 1e-5
 
 
+@pytest.mark.slow
 def test_units_that_a_layer_norm_averages_stay() -> None:
     """Of the residual stream none can go, of the units between its dense layers those that lead nowhere."""
     case = next(case for case in CASES if case.name == "transformer")
@@ -195,6 +198,7 @@ def test_costs_are_those_of_the_layers(sizes: tuple[int, ...]) -> None:
     assert f"{flops:,}" in str(found) and f"{cheaper:,}" in str(found)
 
 
+@pytest.mark.slow
 def test_speed_is_measured_and_gained() -> None:
     model = snt.nets.MLP([2000, 2000, 10])
     images = np.ones((64, 64), np.float32)

@@ -266,6 +266,7 @@ def test_batch_norm_before_tanh_frees_signs_where_no_maximum_is_taken() -> None:
     assert (found.sign_flips, found.norm_sign_flips) == (1, 2 ** (3 + 4 + 4))
 
 
+@pytest.mark.slow
 def test_batch_norm_of_the_real_model() -> None:
     """Rescaled, it computes the same in evaluation and training; with other signs it does not."""
     model = sparse_models.sparse("MNIST_CNN", 0.5, seed=3)

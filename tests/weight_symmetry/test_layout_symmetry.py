@@ -170,6 +170,7 @@ def test_units_are_those_counted_by_hand(name: str) -> None:
     assert sorted(space.size for space in model(name).graph.free) == FREE[name]
 
 
+@pytest.mark.slow
 @NAMES
 def test_groups_equal_brute_force(name: str) -> None:
     """Order, generators and orbits, and the order of the group of the live part; a wrong generator is noticed."""
@@ -299,6 +300,7 @@ def drawn(graph: UnitGraph, sparsity: float, seed: int) -> list[Bools | None]:
     return [rng.random(shape) >= sparsity if index in weights else None for index, shape in enumerate(graph.shapes)]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_masks_of_any_model(case: Case) -> None:
     """Counted, propagated, moved by each generator, and brought to one normal form from any order of the units."""

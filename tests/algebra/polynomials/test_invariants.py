@@ -164,6 +164,7 @@ def test_generators_generate_and_none_is_superfluous(name: str) -> None:
         assert rank(products(others, degree(form), one)) == series[degree(form)] - 1
 
 
+@pytest.mark.slow
 def test_generators_of_the_symmetric_group_are_the_elementary_ones() -> None:
     for n in (1, 2, 3, 5, 6):
         ring = polynomial_ring(symmetric_group(n))
@@ -238,6 +239,7 @@ def small_groups(draw: st.DrawFn) -> Group:
     )
 
 
+@pytest.mark.slow
 @given(small_groups())
 @settings(deadline=None, max_examples=25)
 def test_any_small_group(group: Group) -> None:
@@ -323,6 +325,7 @@ def test_reynolds_is_the_mean_over_the_elements(name: str) -> None:
     check()
 
 
+@pytest.mark.slow
 def test_reynolds_needs_no_list_of_the_group() -> None:
     x0, x1 = sympy.symbols("x0:2")
     mean = reynolds(x0**2 * x1, symmetric_group(30))
@@ -393,6 +396,7 @@ def test_wrong_polynomials_are_refused() -> None:
     assert reynolds(0, cyclic_group(3)) == 0 and reynolds(sympy.Poly(x0, x0), cyclic_group(2)) != 0
 
 
+@pytest.mark.slow
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match=r"degree \(=-1\) must be at least 0"):
         invariant_basis(cyclic_group(3), -1)

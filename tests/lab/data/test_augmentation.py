@@ -21,6 +21,7 @@ def one_of(moved: np.ndarray, candidates: list[np.ndarray]) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
 def test_each_image_is_moved_by_one_transformation(compiled: bool) -> None:
     images = np.random.default_rng(0).integers(0, 256, (200, 6, 6, 2)).astype(np.uint8)

@@ -293,6 +293,7 @@ def test_versions_and_configurations_that_are_not_there_are_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["kmnist", "eurosat"])
 def test_what_was_just_downloaded_is_read(name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = {}

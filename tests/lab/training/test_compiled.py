@@ -53,6 +53,7 @@ def of(function: Function, *inputs: tf.Tensor) -> str:
     return fingerprint(tf.function(function, autograph=False).get_concrete_function(*inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_each_program_gives_what_a_function_of_its_own_gives(jit_compile: bool) -> None:
     expected, weights = [], []
@@ -69,6 +70,7 @@ def test_each_program_gives_what_a_function_of_its_own_gives(jit_compile: bool) 
             np.testing.assert_array_equal(variable, value)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_programs_of_one_graph_are_compiled_once(jit_compile: bool) -> None:
     Descent(width=6, jit_compile=jit_compile).run()
@@ -145,6 +147,7 @@ def test_two_networks_alike_have_one_fingerprint(entry: registry.Network) -> Non
         assert step(first, is_training=True) != step(first, is_training=False)
 
 
+@pytest.mark.slow
 def test_programs_of_one_graph_run_in_threads_at_once() -> None:
     def train(seed: int) -> list[Any]:
         descent = Descent(width=64, seed=seed, steps=50)

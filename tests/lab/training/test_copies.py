@@ -164,6 +164,7 @@ def test_a_copy_that_diverges_harms_no_other(few: Dataset) -> None:
     assert np.isfinite(figures["loss"][0]).all() and np.isnan(figures["loss"][1]).all()
 
 
+@pytest.mark.slow
 def test_every_variable_is_found_wherever_the_network_keeps_it(few: Dataset) -> None:
     copies = make_trainer("PolynomialMLP", few, "graph", count=2)
     assert len(copies.network.trainable_variables) == len(copies._copies.parameters) > 2
@@ -175,6 +176,7 @@ def test_every_variable_is_found_wherever_the_network_keeps_it(few: Dataset) -> 
         assert all((a != b).any() for a, b, variable in pairs if variable.trainable)
 
 
+@pytest.mark.slow
 def test_a_variable_out_of_reach_is_refused(few: Dataset) -> None:
     hidden = snt.Linear(10)
 

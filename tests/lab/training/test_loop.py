@@ -112,6 +112,7 @@ def whole(
     return run, trainer, epochs
 
 
+@pytest.mark.slow
 def test_a_line_holds_every_figure(whole: tuple[runs.Run, Trainer, list[int]]) -> None:
     run, _, epochs = whole
     assert epochs == [0, 1, 2, 3, 4]
@@ -141,6 +142,7 @@ def test_the_figures_are_those_of_the_network(
     assert [record["cumulative_gradient_norm"] for record in run.records] == pytest.approx(sums.tolist(), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_train_figures_are_averaged_over_the_steps(
     digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +176,7 @@ def test_batch_figures_go_to_tensorboard(whole: tuple[runs.Run, Trainer, list[in
     assert [event.step for event in events.Tensors("training/test_accuracy")] == [8, 16, 24, 32, 40]
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 3, 4])
 def test_an_interrupted_run_ends_like_a_whole_one(
     cut: int,
@@ -200,6 +202,7 @@ def test_an_interrupted_run_ends_like_a_whole_one(
     assert weights(trainer) == weights(whole[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [1, 3])
 def test_a_record_without_its_checkpoint_is_taken_back(
     killed: int,

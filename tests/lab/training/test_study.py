@@ -126,6 +126,7 @@ def whole(digits: Dataset, splits: dict[str, Resident], tmp_path_factory: pytest
     return conduct(tmp_path_factory.mktemp("whole"), digits, splits)
 
 
+@pytest.mark.slow
 def test_a_finished_study_leaves_results_picture_and_summaries(whole: study.Study) -> None:
     assert not whole.is_finished  # It was not when it was opened.
     assert status(whole.directory) == "finished"
@@ -152,6 +153,7 @@ def test_trainings_of_one_network_and_seed_are_the_same(whole: study.Study) -> N
     assert first == second and len(first) == CONFIG.epochs
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_training(
     whole: study.Study, digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
 ) -> None:
@@ -199,6 +201,7 @@ def test_a_study_killed_between_trainings_goes_on_with_the_second(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", ["", "second_"])
 def test_a_study_stopped_within_a_training_goes_on_there(
     training: str, digits: Dataset, splits: dict[str, Resident], whole: study.Study, tmp_path: pathlib.Path
@@ -251,6 +254,7 @@ def test_what_an_epoch_cost_is_in_its_record_and_not_in_the_curves(
         assert not any("peak_memory_gib" in record for record in each.curves)
 
 
+@pytest.mark.slow
 def test_without_json_there_is_no_summary_and_no_picture(
     digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
 ) -> None:
@@ -345,6 +349,7 @@ def test_another_width_is_another_study(once: pathlib.Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["threads", "batched"])
 def test_trials_of_a_study_are_the_same_in_each_way(
     backend: str, digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
@@ -361,6 +366,7 @@ def test_trials_of_a_study_are_the_same_in_each_way(
             assert a == b if backend == "threads" else all(a[key] == pytest.approx(b[key], rel=1e-3) for key in a)
 
 
+@pytest.mark.slow
 def test_networks_trained_in_one_program_come_one_by_one(
     digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
 ) -> None:

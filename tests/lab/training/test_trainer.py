@@ -63,6 +63,7 @@ def largest_difference(one: list[np.ndarray], other: list[np.ndarray]) -> float:
     return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 def test_an_epoch_equals_a_loop_over_its_batches(digits: Dataset) -> None:
     trainer = make_trainer(digits)
     order, rates = order_of(digits), np.linspace(0.02, 0.01, 8)
@@ -163,6 +164,7 @@ def test_the_same_epochs_give_the_same_bytes(execution: str, digits: Dataset) ->
         assert a.tobytes() == b.tobytes()
 
 
+@pytest.mark.slow
 def test_graph_and_xla_agree(digits: Dataset) -> None:
     """Without dropout: the two draw other random numbers from the same seed."""
     (graph, graph_figures), (xla, xla_figures) = (train_two_epochs(digits, mode, 0.0) for mode in ("graph", "xla"))
@@ -205,6 +207,7 @@ def recorded(request: pytest.FixtureRequest, digits: Dataset) -> tuple[Trainer, 
     return trainer, objective
 
 
+@pytest.mark.exhaustive
 def test_nothing_is_traced_again(recorded: tuple[Trainer, Recording], digits: Dataset) -> None:
     trainer, objective = recorded
     splits = [Resident(digits.test), Resident(digits.train)]

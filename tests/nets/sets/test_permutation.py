@@ -63,6 +63,7 @@ def test_layer_commutes_with_permutations(name: str, channels: int) -> None:
     assert_equivariant(layer, inputs, items(4))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["linear", "quadratic", "quartic"])
 def test_layer_commutes_with_permutations_of_items_and_mask(name: str) -> None:
     layer, mask = EQUIVARIANT[name](), np.array([[True, False, True, True], [False, True, True, False]])
@@ -229,6 +230,7 @@ def test_one_set_of_weights_serves_every_number_of_items(name: str) -> None:
     assert_close(many, np.tile(outputs, (1, 1000, 1)), 1e-10)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("degree", [1, 2, 3, 4])
 def test_variance_at_the_start(degree: int) -> None:
     def mean_square(layer: Layer, items: int) -> float:

@@ -117,6 +117,7 @@ def test_function_tends_to_the_floor_and_to_a_line() -> None:
     assert off == sorted(off, reverse=True) and off[0] > 0.01 and off[-1] < 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_nothing_overflows(dtype: str) -> None:
     generator = np.random.default_rng(0)

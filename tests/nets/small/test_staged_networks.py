@@ -140,7 +140,7 @@ def changed(kind: type[StagedNetwork], digits: Dataset, optimizer: Optimizer, **
     return any(touched), all(moved)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_frozen_stays_bit_by_bit(kind: type[StagedNetwork], digits: Dataset) -> None:
     sampling = {"branches": 2} if kind is RandomSample else {}
