@@ -69,6 +69,7 @@ def test_outputs_that_are_no_numbers_fail() -> None:
         assert_invariant(lambda sets: tf.reduce_sum(tf.math.log(sets), 1), SETS, items(4))
 
 
+@pytest.mark.slow
 def test_the_wrong_action_on_the_outputs_fails() -> None:
     def corners(images: tf.Tensor) -> tf.Tensor:
         return tf.stack([tf.image.rot90(images, turns)[:, 0, 0, 0] for turns in (0, 3, 2, 1)], axis=1)

@@ -43,6 +43,7 @@ def test_everything_public_is_documented() -> None:
         assert getattr(algebra, name).__doc__, name
 
 
+@pytest.mark.slow
 def test_results_are_the_same_in_every_process() -> None:
     outputs = {
         subprocess.run(

@@ -31,7 +31,7 @@ def trace(entry: registry.Network, module: Any) -> None:
     tf.function(module)(entry.inputs(), **{name: keywords[name] for name in entry.takes})
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
 def test_a_module_is_converted_without_a_warning(entry: registry.Network, warnings_of_tensorflow: list[str]) -> None:
     trace(entry, entry.construct(is_random=True))

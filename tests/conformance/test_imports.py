@@ -72,6 +72,7 @@ def test_importing_defines_no_flags(every_import: Imported) -> None:
     assert not ours
 
 
+@pytest.mark.slow
 def test_light_modules_do_without_tensorflow() -> None:
     heavy = import_in_new_process(LIGHT)["heavy"]
     assert heavy == {name: [] for name in LIGHT}

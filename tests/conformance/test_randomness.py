@@ -25,6 +25,7 @@ def test_a_seed_gives_one_result(entry: registry.Network, compile_options: dict[
     assert np.isfinite(first).all()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", RANDOM, ids=registry.name)
 def test_nothing_is_random_outside_training(entry: registry.Network) -> None:
     module, inputs = entry.build(is_random=True), entry.inputs()

@@ -49,6 +49,7 @@ def test_a_price_lowers_the_rate(tmp_path: pathlib.Path, capsys: pytest.CaptureF
             assert record["test_avg_loss"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_share_of_the_angle_is_what_an_analysis_of_variance_gives() -> None:
     rng = np.random.default_rng(0)
     images, angles = rng.normal(size=(1, 500, 2)), rng.normal(size=(400, 1, 2))

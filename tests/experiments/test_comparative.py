@@ -40,12 +40,14 @@ def test_each_partner_is_as_likely_as_any_other() -> None:
         np.testing.assert_allclose(counts[allowed], 2000 / len(allowed), rtol=0.12)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("labels", [[3], [1, 2], [4, 4]])
 def test_without_a_fitting_partner_there_is_one_all_the_same(labels: list[int]) -> None:
     found = partners(np.array(labels), (1, 2))
     assert ((found >= 0) & (found < len(labels))).all()
 
 
+@pytest.mark.slow
 def test_objective_measures_the_pairs_that_are_drawn(digits: datasets.Dataset) -> None:
     network = ComparativeMLP([6], [3], is_symmetric=False)
     split, seed = digits.train[np.arange(50)], tf.constant([3, 4])
@@ -72,6 +74,7 @@ class Distances:
         return -tf.reduce_mean(tf.square(codes - others), axis=-1)
 
 
+@pytest.mark.slow
 def test_each_class_is_judged_by_its_own_stored_examples(digits: datasets.Dataset) -> None:
     k, network = 3, Distances()
     stored = digits.train[np.concatenate([np.flatnonzero(digits.train.labels == each)[:k] for each in range(10)])]

@@ -60,6 +60,7 @@ def test_images_needed_are_counted_after_the_last_size_that_misses() -> None:
     assert data_savings.images_needed(sizes, [*accuracies[:3], 0.95], 0.96) is None
 
 
+@pytest.mark.slow
 def test_bad_input_is_refused(tmp_path: pathlib.Path) -> None:
     for sizes in ((100, 100), (300, 100), ()):
         with pytest.raises(UsageError, match=r"must rise, and hold at least one"):

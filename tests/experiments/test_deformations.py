@@ -67,12 +67,14 @@ def test_images_move_by_the_maps_of_the_algebra() -> None:
     assert np.abs(expected - images).max() > 50
 
 
+@pytest.mark.slow
 def test_what_comes_from_outside_is_filled() -> None:
     white = np.full((10, SIDE, SIDE, 3), 7, np.uint8)
     np.testing.assert_allclose(RandomDeformation(180, fill=7.0)(white, (1, 2)), white, rtol=1e-6)
     assert np.min(RandomDeformation(180)(white, (1, 2))) == 0
 
 
+@pytest.mark.slow
 def test_one_seed_draws_the_same_for_every_side() -> None:
     deform = RandomDeformation(30)
     there = centres(deform(spots(SIDE, 10, 20, 5), (3, 4)))

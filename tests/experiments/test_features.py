@@ -33,6 +33,7 @@ def test_images_are_brought_to_the_size_of_the_backbone() -> None:
     assert features.resized(IMAGES[:2], 9).shape == (2, 9, 9, 3)
 
 
+@pytest.mark.slow
 def test_deformations_are_drawn_by_the_seed_image_by_image() -> None:
     shifts = [shift(6, 6, right) for right in range(3)]
     draws = ((1, 0), (1, 0), (2, 0), (1, 1))
@@ -46,6 +47,7 @@ def test_deformations_are_drawn_by_the_seed_image_by_image() -> None:
     assert drawn[: features.BATCH] != drawn[features.BATCH : 2 * features.BATCH]
 
 
+@pytest.mark.slow
 def test_turned_features_are_those_of_turned_images() -> None:
     turns = [rotation(6, 6, angle, fill=9.0) for angle in (0, 35, 90)]
     found = features.over(CORNERS, IMAGES[:5], turns)

@@ -52,6 +52,7 @@ def test_it_measures_each_network_before_and_after_training(
     assert networks[before]["spectrum"] != networks[upright]["spectrum"] != networks[turned]["spectrum"]
 
 
+@pytest.mark.slow
 def test_a_dead_network_has_no_spectrum() -> None:
     with pytest.raises(ValueError, match=r"network must change with its input at some image"):
         images = np.ones((2, 3, 3, 1), np.float32)

@@ -14,6 +14,7 @@ from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.training import study
 
 
+@pytest.mark.slow
 def test_widths_are_rewarded_in_training_alone(digits: Dataset) -> None:
     network = learned_augmentation.maker(digits, 4, strength=2.0)()
     assert network.elements.fill == pytest.approx(digits.standardisation(tf.zeros([1])).numpy().item())

@@ -1,10 +1,12 @@
 """Images unlike digits."""
 
 import numpy as np
+import pytest
 
 from weirdonetworks.experiments.shared import letters
 
 
+@pytest.mark.slow
 def test_letters_are_drawn_within_the_image() -> None:
     images = letters.letters(52, 28, seed=0)
     assert images.shape == (52, 28, 28, 1) and images.dtype == np.uint8
@@ -13,6 +15,7 @@ def test_letters_are_drawn_within_the_image() -> None:
     assert ink.min() > 0.02 and ink.max() < 0.35
 
 
+@pytest.mark.slow
 def test_letters_differ_and_move() -> None:
     images = letters.letters(52, 28, seed=0)
     assert len(np.unique(images.reshape(52, -1), axis=0)) == 52
@@ -20,6 +23,7 @@ def test_letters_differ_and_move() -> None:
     assert not np.array_equal(images, letters.letters(52, 28, seed=1))
 
 
+@pytest.mark.slow
 def test_the_second_a_is_more_like_the_first_than_a_w_is() -> None:
     images = letters.letters(52, 28, seed=0).astype(float).reshape(52, -1)
     likeness = np.corrcoef(images)

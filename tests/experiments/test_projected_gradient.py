@@ -73,6 +73,7 @@ def outputs_of(start: str) -> np.ndarray:
     return network(tf.stack([np.rot90(image, turns) for turns in range(4)])).numpy()
 
 
+@pytest.mark.slow
 def test_starts_are_what_they_are_called() -> None:
     constant, invariant, control = (outputs_of(start) for start in ("constant", "invariant", "random"))
     assert not constant.any()

@@ -121,6 +121,7 @@ def test_a_projected_step_keeps_the_variance_to_first_order(keeping: Stepping, p
     assert abs(keeping(RATE / 2)) < 0.1 * abs(plain(RATE / 2))
 
 
+@pytest.mark.slow
 def test_the_variance_is_that_of_measure(plain: Stepping, digits: Dataset) -> None:
     network, few = plain.network, digits.train[:20]
     outputs = outputs_over(lambda images: tf.nn.softmax(network(digits.standardisation(images))), few.images, sweep())

@@ -56,7 +56,7 @@ def task(name: str, digits: Dataset) -> set_tasks.Task:
     return set_tasks.make(name, digits, sets=20, items=4, points=30, seed=0)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("network", set_networks.MAKERS)
 @pytest.mark.parametrize("name", ["median", "points"])
 def test_order_matters_to_the_networks_without_the_law_alone(name: str, network: str, digits: Dataset) -> None:
@@ -77,7 +77,7 @@ def test_order_matters_to_the_networks_without_the_law_alone(name: str, network:
         set(set_networks.MAKERS) - {"plain"} - {name for name in set_networks.MAKERS if name.startswith("symmetrized")}
     ),
 )
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_absent_points_count_for_nothing(network: str, digits: Dataset) -> None:
     asked = task("points", digits)
     made = set_networks.make(network, 3, asked)
@@ -124,6 +124,7 @@ def test_a_step_is_timed_warm_and_waited_for(monkeypatch: pytest.MonkeyPatch) ->
     assert ran == [(set_networks.BATCH, 7, set_networks.FEATURES)] * (1 + set_networks.WARM_UP + 3)
 
 
+@pytest.mark.slow
 def test_what_was_not_asked_for_has_no_panel() -> None:
     cell = {"accuracy": {"mean": 0.5}, "invariance_error": {"values": [0.0]}}
     found = {"tasks": {"median": {"plain": cell}}, "widths": {}, "times": {}}

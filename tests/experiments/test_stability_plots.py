@@ -69,6 +69,7 @@ def test_a_model_without_accuracy_keeps_its_colour() -> None:
     assert len(draw({"autoencoder": Stability(np.ones(2), np.ones(2))}).axes) == 1
 
 
+@pytest.mark.slow
 def test_a_picture_is_written(tmp_path: pathlib.Path) -> None:
     plots.save(stability_plots.compared(MODELS, ANGLES), tmp_path / "stability.png")
     pixels = matplotlib.image.imread(tmp_path / "stability.png")
@@ -99,6 +100,7 @@ def test_one_classifier_is_drawn_input_by_input() -> None:
     np.testing.assert_allclose(points.get_array(), [100 / 3, 100])
 
 
+@pytest.mark.slow
 def test_one_input_can_be_drawn() -> None:
     figure = stability_plots.input_by_input(OUTPUTS[:2, :1], np.array([0]), ANGLES[:2], "rotation (degrees)")
     figure.canvas.draw()

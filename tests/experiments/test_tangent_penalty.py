@@ -42,6 +42,7 @@ def measure(objective: JacobianPenalty, batch: tf.Tensor, seed: np.ndarray = SEE
     return objective(batch, labels, is_training=is_training, seed=tf.constant(seed))
 
 
+@pytest.mark.slow
 def test_one_generator_gives_its_squared_derivative_and_no_randomness() -> None:
     batch = images(6)
     objective = JacobianPenalty(constant_loss, model, GENERATORS[:1], 0.5)
@@ -68,6 +69,7 @@ def test_over_seeds_it_is_the_sum_over_generators() -> None:
     assert len(np.unique(drawn[:, 0].round(6))) == 4  # As many pairs of opposite signs as three generators have.
 
 
+@pytest.mark.slow
 def test_both_objective_and_penalty_see_images_moved_in_training() -> None:
     batch, seen = images(8), []
 
@@ -121,6 +123,7 @@ def test_training_makes_a_network_more_invariant_the_same_under_xla(digits: Data
     assert errors[0][rotation] / errors[1][rotation] < errors[0][right] / errors[1][right] / 1.5
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_forward_accumulation() -> None:
     weights = tf.Variable(np.random.default_rng(1).normal(0, 0.005, (SIDE**2, 3)), dtype=tf.float32)
 

@@ -131,6 +131,7 @@ def test_pictures_and_the_page_show_every_network(done: Done) -> None:
     assert f"{done.results['networks']['rows']['test_accuracy']['mean']:.2%}" in page
 
 
+@pytest.mark.slow
 def test_nothing_is_taken_from_other_data_or_weights(tmp_path: pathlib.Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)
     split = Split(images, np.arange(8, dtype=np.int32) % 2)

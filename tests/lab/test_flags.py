@@ -155,6 +155,7 @@ def test_full_help_lists_the_flags_of_absl_too(driver: list[str]) -> None:
     assert "--batch_size:" in done.stdout and "verbosity" in done.stdout
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("flag", "message"),
     [

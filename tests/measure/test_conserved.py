@@ -211,6 +211,7 @@ def by_name(quantities: Sequence[Conserved]) -> dict[str, str]:
     return {each.name: each.symmetry for each in quantities}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "norm", "symmetries"),
     [

@@ -190,6 +190,7 @@ KEPT: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", KEPT)
 def test_a_derivative_of_zero_is_taken_where_outputs_stand_still_or_jump(name: str) -> None:
     for inputs in (np.zeros((1, 300)), np.arange(300.0)[None], draw(1, 300)):

@@ -161,6 +161,7 @@ def test_images_that_move_along_have_none() -> None:
         assert np.abs(turned).max() > 0.1
 
 
+@pytest.mark.slow
 def test_features_of_another_resolution_move_in_proportion() -> None:
     x, y = points(12, 12)
     ramp = (x + 2 * y)[None, ..., None]
@@ -177,6 +178,7 @@ def test_features_of_another_resolution_move_in_proportion() -> None:
     np.testing.assert_allclose(lie.lie_derivative(finer, ramp, dtype=tf.float64), 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_layers_add_up_to_the_whole() -> None:
     layers = [
         snt.Conv2D(3, 3, name="first"),

@@ -102,6 +102,7 @@ def test_a_long_list_of_transforms_is_swept_whole() -> None:
     np.testing.assert_allclose(outputs[:, 0, 0], 1 - np.arange(1100) / 2000, rtol=1e-6)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("batch_size", [1, 9, 40])
 def test_a_sweep_in_pieces_equals_one_in_one(batch_size: int) -> None:
     inputs, labels = images(11), np.arange(11) % 3
@@ -214,6 +215,7 @@ def test_the_group_may_act_otherwise_on_the_outputs() -> None:
     assert vectors.overall_relative < 1e-14
 
 
+@pytest.mark.slow
 def test_a_group_too_large_to_list_is_sampled() -> None:
     inputs = draw(3, 8)
     ordered = tf.function(lambda batch: tf.sort(batch, axis=1))

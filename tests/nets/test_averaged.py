@@ -56,7 +56,7 @@ INVARIANT: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
 }
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["mean", "moments"])
 @pytest.mark.parametrize("name", INVARIANT)
 def test_network_is_invariant(name: str, pooling: str) -> None:
@@ -67,7 +67,7 @@ def test_network_is_invariant(name: str, pooling: str) -> None:
         assert_invariant(mlp(), inputs, action)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["items", "a group", "group maps", "vectors"])
 def test_values_at_the_elements_follow_the_group_from_the_right(name: str) -> None:
     elements, _, shape = INVARIANT[name]
@@ -80,6 +80,7 @@ def test_values_at_the_elements_follow_the_group_from_the_right(name: str) -> No
             assert_equivariant(network, inputs, elements, regular(group))
 
 
+@pytest.mark.slow
 def test_some_elements_do_not_do() -> None:
     for elements in (ListedElements(items(4), items(4).ball(1)), Orbit(items(4), limit=3, samples=5)):
         with pytest.raises(AssertionError, match="must be invariant"):

@@ -56,7 +56,7 @@ def worst_error(network: Callable[[tf.Tensor], tf.Tensor], inputs: Floats, actio
     return invariance_error(network, inputs, action, dtype=tf.float64).overall_relative
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("inputs", [draw(6, 4, 4, 2), draw(6, 5, 5, 1), tied_images(), draw(2, 1, 1, 2)], ids=len)
@@ -76,6 +76,7 @@ def test_a_whole_batch_compiled_gives_the_same(group: str, wrapper: str) -> None
     assert worst_error(compiled, inputs, ACTIONS[group]) < 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_mirrored_images_are_others_for_turns_alone(wrapper: str) -> None:
     inputs = draw(6, 5, 5, 1)

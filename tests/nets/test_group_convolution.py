@@ -198,6 +198,7 @@ def test_initializers_reach_the_variables(name: str) -> None:
     np.testing.assert_array_equal(outputs, np.full([1, 1, 1, 4, 2], 1 + 2.0 * 9 * np.prod(last)))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float64])
 def test_every_precision_gives_its_own_type_back(dtype: tf.DType) -> None:
     layers = [LiftingConv2D(2, 3), GroupConv2D(2, 3), GroupPool(over="all")]

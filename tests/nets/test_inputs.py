@@ -21,6 +21,7 @@ def test_good_images_are_returned_as_they_are() -> None:
     assert checked_images(images, minimum=3) is images
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("network", "options"),
     [

@@ -100,6 +100,7 @@ def test_what_comes_from_outside_is_the_fill() -> None:
     np.testing.assert_allclose(network(images(2, 4, 4, 1), is_training=False), np.full((2, 4, 4, 1), -0.4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_training", [False, True])
 def test_gradients_of_widths_are_those_of_finite_differences(is_training: bool) -> None:
     inputs = images(8, 5, 6, 2)

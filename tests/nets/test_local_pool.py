@@ -43,6 +43,7 @@ def test_a_radius_that_reaches_all_is_the_whole_orbit(pooling: str) -> None:
     assert change(local, (2, 3)).max() < 1e-10
 
 
+@pytest.mark.slow
 def test_changes_are_within_the_bound_and_shrink() -> None:
     plain, inputs = network(), images()
     shifted = np.stack([np.roll(inputs, shift, (1, 2)) for shift in itertools.product(range(5), range(6))])

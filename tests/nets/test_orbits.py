@@ -198,7 +198,7 @@ def test_a_large_group_is_sampled_once_or_at_each_call(name: str) -> None:
     assert not np.array_equal(first, second) and not np.array_equal(first, fixed(inputs))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
 def test_samples_are_images_by_elements_and_the_same_under_xla(name: str) -> None:
     inputs, orbit = draw(2, 12), Orbit(LARGE[name], limit=5, samples=50, resample=True)

@@ -79,6 +79,7 @@ def test_pooling_is_the_formula(name: str, compiled: bool | None) -> None:
     assert_close(function(tf.constant(values)), formula(values), 1e-12)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize("name", CASES)
 def test_few_items(name: str, number: int) -> None:
@@ -97,6 +98,7 @@ def change_by_order(function: pooling.Pooling) -> float:
     return max(changes) / np.abs(before).max()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", CASES)
 def test_the_order_of_items_does_not_matter(name: str) -> None:
     assert change_by_order(CASES[name][0]) < 1e-12

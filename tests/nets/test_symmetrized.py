@@ -44,12 +44,14 @@ def error(function: Any, group: PermutationGroup, features: int = 2) -> float:
     return invariance_error(function, inputs, items(group), dtype=tf.float64).overall_relative
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("combine", ["mean", "sum", "product"])
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_exact_method_is_invariant(number: int, combine: str) -> None:
     assert error(Symmetrized(network(), combine), symmetric_group(number)) < 1e-10
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", GROUPS)
 def test_exact_method_is_invariant_under_a_group_and_not_more(name: str) -> None:
     function = Symmetrized(network(), group=GROUPS[name]())

@@ -231,6 +231,7 @@ def test_the_main_network_dense_and_pruned() -> None:
     assert symmetry.automorphisms(symmetric).live_order == math.factorial(30) * math.factorial(10)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.booleans())
 def test_normal_form_forgets_the_order_of_units(seed: int, relabelling: int, permute_outputs: bool) -> None:

@@ -331,6 +331,7 @@ def test_batch_norm_of_masks_is_said() -> None:
     assert (found.sign_flips, found.norm_sign_flips) == (2**6, 2**5)
 
 
+@pytest.mark.slow
 def test_one_line_describes_it_all() -> None:
     found = symmetry.function_symmetries(DENSE, "identity")
     assert found.describe() == (

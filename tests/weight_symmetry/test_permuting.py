@@ -95,7 +95,7 @@ def test_permutations_compose_and_invert(kind: str) -> None:
     assert same(applied({}, model), model)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_leaves_the_connections_behind_is_no_symmetry(kind: str) -> None:
     """The control: units moved without the weights that read them, or without their batch norm, compute another."""

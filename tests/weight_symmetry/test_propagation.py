@@ -48,6 +48,7 @@ def on_a_path(masks: list[Bools]) -> list[Bools]:
     return kept
 
 
+@pytest.mark.slow
 @given(models())
 def test_exactly_the_connections_on_a_path_stay(masks: list[Bools]) -> None:
     before = [mask.copy() for mask in masks]
@@ -59,6 +60,7 @@ def test_exactly_the_connections_on_a_path_stay(masks: list[Bools]) -> None:
         np.testing.assert_array_equal(mask, copy)
 
 
+@pytest.mark.slow
 @given(models())
 def test_propagation_is_done_after_once(masks: list[Bools]) -> None:
     once = symmetry.propagate(masks)

@@ -48,6 +48,7 @@ def connections(mask: Bools, next_mask: Bools, unit: int) -> tuple[list[bool], l
     return incoming, outgoing
 
 
+@pytest.mark.slow
 @given(two_layers())
 def test_counts_match_brute_force(layers: tuple[Bools, Bools]) -> None:
     mask, next_mask = layers
@@ -62,6 +63,7 @@ def test_counts_match_brute_force(layers: tuple[Bools, Bools]) -> None:
     assert statistics["sparsity"] == pytest.approx(1 - mask.mean())
 
 
+@pytest.mark.slow
 @given(two_layers(), st.integers(0, 2**32 - 1))
 def test_relabelling_units_changes_no_figure(layers: tuple[Bools, Bools], seed: int) -> None:
     mask, next_mask = layers
@@ -78,6 +80,7 @@ def test_relabelling_one_side_only_is_noticed() -> None:
     assert symmetry.layer_statistics(mask[:, [0, 2, 1]], next_mask)["permutations"] == 1
 
 
+@pytest.mark.slow
 @given(two_layers())
 def test_model_multiplies_and_adds_its_layers(layers: tuple[Bools, Bools]) -> None:
     for permute_outputs in (False, True):

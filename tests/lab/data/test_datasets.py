@@ -42,6 +42,7 @@ def test_mnist_is_the_real_one(mnist: datasets.Dataset) -> None:
     assert mnist.validation is None
 
 
+@pytest.mark.slow
 def test_the_name_is_read_in_any_case() -> None:
     assert datasets.load("mnist").name == "MNIST"
 
@@ -75,6 +76,7 @@ def test_a_constant_channel_is_standardised_to_zero() -> None:
     assert np.ptp(outputs[..., 0]) > 1
 
 
+@pytest.mark.slow
 @given(st.integers(2, 400), st.data())
 def test_validation_and_training_are_disjoint_and_cover(examples: int, data: st.DataObject) -> None:
     size = data.draw(st.integers(1, examples - 1))
@@ -159,6 +161,7 @@ def test_without_a_network_there_is_one_clear_line(
     assert "\n" not in message
 
 
+@pytest.mark.slow
 def test_a_configuration_is_cut_then_split(mnist: datasets.Dataset) -> None:
     data = datasets.configured(TrainingConfig(examples=600, validation_size=100, data_seed=5))
     expected = mnist.cut(600).with_validation(100, seed=5)
@@ -170,6 +173,7 @@ def test_a_configuration_is_cut_then_split(mnist: datasets.Dataset) -> None:
     assert not np.array_equal(other.train.images, data.train.images)
 
 
+@pytest.mark.slow
 def test_a_configuration_without_a_cut_is_the_whole_less_a_twelfth() -> None:
     data = datasets.configured(TrainingConfig())
     assert data.validation is not None

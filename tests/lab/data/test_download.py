@@ -99,6 +99,7 @@ def test_no_connection_is_given_up_soon(start: Start, tmp_path: pathlib.Path, mo
     assert child[0].returncode not in (None, 0)  # ended, not left behind
 
 
+@pytest.mark.slow
 def test_few_failures_are_no_reason_to_give_up(
     start: Start, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +108,7 @@ def test_few_failures_are_no_reason_to_give_up(
     assert download.prepare("some_set", tmp_path) is None
 
 
+@pytest.mark.slow
 def test_a_stalled_download_is_given_up(start: Start, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "STALL_SECONDS", 0.5)
     child = start("import time; time.sleep(60)")

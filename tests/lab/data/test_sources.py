@@ -24,6 +24,7 @@ MNIST_MD5 = {
 RECORD = 1 + 3 * 32 * 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sources.MNIST_SHA256)
 def test_shipped_files_unpack_to_the_published_ones(name: str) -> None:
     unpacked = gzip.decompress((sources.MNIST_DIRECTORY / name).read_bytes())
@@ -43,13 +44,14 @@ def replace(path: pathlib.Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_a_copy_is_read_the_same(copied_mnist: pathlib.Path, mnist: datasets.Dataset) -> None:
     raw = sources.read_mnist(copied_mnist)
     np.testing.assert_array_equal(raw.test[0], mnist.test.images)
     np.testing.assert_array_equal(raw.train[1], mnist.train.labels)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz"])
 @pytest.mark.parametrize("damage", ["altered", "truncated", "empty"])
 def test_a_damaged_file_is_named(name: str, damage: str, copied_mnist: pathlib.Path) -> None:
@@ -62,6 +64,7 @@ def test_a_damaged_file_is_named(name: str, damage: str, copied_mnist: pathlib.P
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_missing_file_is_named(copied_mnist: pathlib.Path) -> None:
     (copied_mnist / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(OSError, match=r"t10k-labels-idx1-ubyte\.gz is missing\. Reinstall"):
@@ -192,6 +195,7 @@ def assert_same_examples(split: datasets.Split, written: tuple[np.ndarray, np.nd
     assert read == {(image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True)}
 
 
+@pytest.mark.slow
 def test_a_prepared_directory_is_read_by_name(tmp_path: pathlib.Path) -> None:
     written = write_prepared("fashion_mnist", tmp_path, {"train": 12, "test": 5})
     data = datasets.load("Fashion_MNIST", tmp_path)
@@ -240,6 +244,7 @@ def test_the_archive_is_read_whatever_version_is_named(
     assert (len(data.test), data.version) == (3, None)
 
 
+@pytest.mark.slow
 def test_a_prepared_cifar10_goes_before_the_archive(tmp_path: pathlib.Path) -> None:
     write_archive(tmp_path, {name: batch.tobytes() for name, batch in cifar_batches().items()})
     assert len(datasets.load("cifar10", tmp_path).test) == 3

@@ -33,6 +33,7 @@ def test_quarter_turns_are_exact_and_all_occur(digits: Dataset) -> None:
     assert all(turns) and {turn for (turn, *_) in turns} == {0, 1, 2, 3}
 
 
+@pytest.mark.slow
 def test_turns_are_drawn_by_seed_and_split(digits: Dataset) -> None:
     one, same, other = (transformed.turned(digits, 1, seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.train.images, same.train.images)

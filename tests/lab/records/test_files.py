@@ -94,6 +94,7 @@ def test_a_reader_never_sees_a_part(tmp_path: pathlib.Path) -> None:
     assert seen <= set(contents)
 
 
+@pytest.mark.slow
 @given(plain)
 def test_plain_values_stay_as_they_are(value: Any) -> None:
     assert files.to_json(value) == value

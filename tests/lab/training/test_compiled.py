@@ -70,7 +70,7 @@ def test_each_program_gives_what_a_function_of_its_own_gives(jit_compile: bool) 
             np.testing.assert_array_equal(variable, value)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_programs_of_one_graph_are_compiled_once(jit_compile: bool) -> None:
     Descent(width=6, jit_compile=jit_compile).run()

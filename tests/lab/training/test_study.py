@@ -177,6 +177,7 @@ def test_a_finished_study_trains_nothing(
     assert "finished before; nothing was trained (--overwrite starts again)" in said and str(whole.directory) in said
 
 
+@pytest.mark.slow
 def test_a_study_killed_between_trainings_goes_on_with_the_second(
     digits: Dataset, splits: dict[str, Resident], whole: study.Study, tmp_path: pathlib.Path
 ) -> None:

@@ -207,7 +207,7 @@ def recorded(request: pytest.FixtureRequest, digits: Dataset) -> tuple[Trainer, 
     return trainer, objective
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_nothing_is_traced_again(recorded: tuple[Trainer, Recording], digits: Dataset) -> None:
     trainer, objective = recorded
     splits = [Resident(digits.test), Resident(digits.train)]
@@ -313,6 +313,7 @@ def test_impossible_training_is_refused(options: dict[str, Any], message: str, d
         Trainer(network, Momentum(), lambda _: objective, Resident(digits.train), **options)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("batch_size", "steps"), [(500, 1), (499, 2), (250, 2), (1, 500), (128, 4)])
 def test_steps_count_the_short_one(batch_size: int, steps: int, digits: Dataset) -> None:
     network = Dense()

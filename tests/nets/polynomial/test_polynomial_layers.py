@@ -188,6 +188,7 @@ def test_chosen_monomials() -> None:
     assert_close(same(tf.constant(inputs)), layer(tf.constant(inputs)), 1e-12)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("interaction_only", [False, True])
 @pytest.mark.parametrize("include_lower", [False, True])
 @pytest.mark.parametrize("degree", [1, 2, 3, 4])

@@ -188,6 +188,7 @@ def test_products_of_moments_are_counted_without_them() -> None:
         assert weight.shape[0] == sum(count_products(channels, degree)[1:])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["linear", "quadratic", "quartic"])
 def test_masked_and_ragged_sets_are_those_without_the_absent_items(name: str) -> None:
     inputs, mask = draw(3, 5, 2), np.zeros((3, 5), bool)
@@ -220,6 +221,7 @@ def test_what_absent_items_hold_reaches_no_gradient() -> None:
     assert all(np.isfinite(each).all() for each in by_weights)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", EQUIVARIANT)
 def test_one_set_of_weights_serves_every_number_of_items(name: str) -> None:
     layer = EQUIVARIANT[name]()

@@ -221,6 +221,7 @@ def test_point_net_has_the_transforms_asked_for() -> None:
         pooled_sets.orthogonality_loss([])
 
 
+@pytest.mark.slow
 def test_a_set_network_learns_what_is_symmetric() -> None:
     inputs = draw(256, 6, 1).astype(np.float32)
     targets = inputs.max(axis=1) - inputs.min(axis=1)
@@ -238,6 +239,7 @@ def test_a_set_network_learns_what_is_symmetric() -> None:
     assert losses[-1] < 0.02 * targets.var() < losses[0]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["deep-mean", "point-transforms", "relation", "attention"])
 def test_bad_sets_are_refused(name: str) -> None:
     network = NETWORKS[name]()

@@ -109,6 +109,7 @@ def test_octaves_tile_the_box() -> None:
         np.testing.assert_allclose(np.abs(centres[own]).max(), np.pi * (1 - 0.5**level), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_wavelet_sees_what_is_near_alone() -> None:
     encoder = FourierSetEncoder(40, 1, "grid", kind="wavelet")
     encoder(tf.zeros([1, 1, 1], tf.float64))

@@ -35,6 +35,7 @@ def test_network_has_the_sizes_it_is_known_for() -> None:
     assert sum(math.prod(variable.shape) for variable in network.trainable_variables) == 1_199_882
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rates", [(0.5, 0.0), (0.0, 0.5)])
 def test_each_dropout_drops_in_training_and_keeps_the_mean(rates: tuple[float, float]) -> None:
     network = ConvolutionNetwork(**SMALL, dropout_rates=rates)

@@ -63,6 +63,7 @@ def test_convolution_is_a_circulant_in_its_order(seed: int | None) -> None:
     np.testing.assert_allclose(outputs, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @ORDERS
 def test_convolution_is_equivariant_under_shifts_along_its_order(seed: int | None) -> None:
     layer, order = UnitConvolution(5, seed), unit_order(24, seed)
@@ -134,6 +135,7 @@ def network(reduce: str, names: tuple[str, ...] = tuple(ACTIVATIONS)) -> AllActi
     return made
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_one_activation_makes_a_plain_perceptron(name: str) -> None:
     made, inputs = network("concat", (name,)), tf.constant(numbers(5, 6))

@@ -28,6 +28,7 @@ def test_layer_is_equivariant_under_all_permutations_of_pixels() -> None:
     assert_equivariant(on_lists(PixelAttention(8, num_heads=2)), FLAT, items(30), tolerance=1e-12)
 
 
+@pytest.mark.slow
 def test_a_layer_with_a_window_is_not() -> None:
     layer = on_lists(PixelAttention(8, num_heads=2, window=1))
     assert equivariance_error(layer, FLAT, items(30), dtype=tf.float64).overall_relative > 1e-2
@@ -40,6 +41,7 @@ def change(**options: Any) -> float:
     return invariance_error(on_pixels, FLAT, items(30), dtype=tf.float64).overall_relative
 
 
+@pytest.mark.slow
 def test_network_without_positions_and_window_is_invariant() -> None:
     assert change(with_positions=False) < 1e-12
 

@@ -74,6 +74,7 @@ def plain(x: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     return n - 0.5 + (1 + factor) / 2 * tf.tanh(tf.math.log(1 + 2 / factor) * (x - n))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), TYPES)
 def test_value_and_slopes_equal_those_of_fifty_digits(dtype: str, tolerance: float) -> None:
     for name, error in worst(softfloor, dtype).items():
@@ -93,6 +94,7 @@ def test_half_integers_and_integers_are_where_they_are_said_to_be(factor: float)
     assert_close(softfloor(tf.constant(n), factor), n - 0.5, 1e-15)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("factor", FACTORS)
 def test_function_and_slope_are_continuous_at_half_integers(factor: float) -> None:
     centre = np.arange(-4.0, 5.0) + 0.5
@@ -127,6 +129,7 @@ def test_nothing_overflows(dtype: str) -> None:
             assert np.isfinite(values).all(), (name, factor)
 
 
+@pytest.mark.slow
 def test_second_derivatives_equal_differences_of_the_first() -> None:
     for factor in (1e-2, 0.5, 3.0, 40.0):
         with tf.GradientTape(persistent=True) as outer:

@@ -48,6 +48,7 @@ def dense(block: snt.Sequential, values: Floats) -> Floats:
     return np.maximum(0, normed * variables["norm/scale:0"] + variables["norm/offset:0"])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", [ExpansionSerial, ExpansionParallel, Residual])
 @pytest.mark.parametrize("frozen", [0, 1, 2])
 def test_outputs_are_those_of_the_equations(kind: type[StagedNetwork], frozen: int) -> None:
@@ -102,6 +103,7 @@ def varies(network: StagedNetwork) -> bool:
     return not np.array_equal(first, other)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_dropped_in_what_is_frozen(kind: type[StagedNetwork]) -> None:
     assert not varies(built(kind, base=built(kind)))
@@ -147,10 +149,12 @@ def test_what_is_frozen_stays_bit_by_bit(kind: type[StagedNetwork], digits: Data
     assert changed(kind, digits, Adam(weight_decay=0.5), **sampling) == (False, True)
 
 
+@pytest.mark.slow
 def test_what_is_frozen_stays_with_momentum_and_weight_decay(digits: Dataset) -> None:
     assert changed(Residual, digits, Momentum(weight_decay=0.5)) == (False, True)
 
 
+@pytest.mark.slow
 def test_frozen_stages_among_the_trained_ones_would_change(digits: Dataset) -> None:
     assert changed(Thawed, digits, Adam(weight_decay=0.5)) == (True, True)
 
@@ -177,6 +181,7 @@ def reached(network: StagedNetwork) -> set[str]:
     }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_gradient_reaches_what_is_frozen_in_a_module_around_it(kind: type[StagedNetwork]) -> None:
     network = built(kind, stages=2, base=built(kind, base=built(kind)))
