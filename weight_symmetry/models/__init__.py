@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         draw as draw,
         initialise as initialise,
     )
-    from weight_symmetry.models.user_models import UserModel as UserModel
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.names(__name__)

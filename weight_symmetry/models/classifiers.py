@@ -63,8 +63,8 @@ class MNIST_FC(Classifier):  # noqa: N801 - the name that the experiments' flags
 
     def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Maps images `[batch, ...]`, flattened, to logits `[batch, num_classes]`; `seed` int32 `[2]` for dropout."""
-        if images.shape.rank is None or images.shape.rank < 2:
-            raise ValueError(f"images of shape {images.shape} must be [batch, ...].")
+        if images.shape.rank is None or images.shape.rank < 2 or None in images.shape[1:]:
+            raise ValueError(f"images of shape {images.shape} must be [batch, ...], all sizes but the batch's known.")
         hidden = snt.flatten(images)
         for index, layer in enumerate(self.layers[:-1]):
             hidden = self._dropout(tf.nn.relu(layer(hidden)), is_training, seed, index)

@@ -15,13 +15,13 @@ from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.nets.base_module import BaseModule
 
 
-class UserModel(BaseModule):
+class _UserModel(BaseModule):
     """A model of the user's own, called as the drivers call theirs: `model(images, is_training, seed)`.
 
     The arguments `is_training` or `training`, and `seed`, are handed on if the model takes them.
 
     >>> import sonnet as snt
-    >>> model = UserModel(snt.Sequential([snt.Flatten(), snt.Linear(10)]))
+    >>> model = _UserModel(snt.Sequential([snt.Flatten(), snt.Linear(10)]))
     >>> model(tf.ones([2, 28, 28, 1]), is_training=False).shape.as_list(), len(model.trainable_variables)
     ([2, 10], 2)
 
@@ -43,7 +43,7 @@ class UserModel(BaseModule):
         return self.model(images, **options, **({"seed": seed} if self._takes_seed else {}))
 
 
-def load(spec: str, options: Mapping[str, Any]) -> UserModel:
+def load(spec: str, options: Mapping[str, Any]) -> _UserModel:
     """Calls the function that makes a model.
 
     Args:
@@ -64,7 +64,7 @@ def load(spec: str, options: Mapping[str, Any]) -> UserModel:
         ) from error
     if not callable(model):
         raise UsageError(f"model (={spec}) must return a model that can be called, and returns {type(model).__name__}.")
-    return UserModel(model)
+    return _UserModel(model)
 
 
 def source_hash(spec: str) -> str:
@@ -73,7 +73,7 @@ def source_hash(spec: str) -> str:
     return hashlib.sha256(pathlib.Path(str(inspect.getsourcefile(module))).read_bytes()).hexdigest()[:10]
 
 
-def check(spec: str, model: UserModel, images: tf.Tensor, classes: int) -> None:
+def check(spec: str, model: _UserModel, images: tf.Tensor, classes: int) -> None:
     """Calls a model on images, which creates its variables, and checks that it gives logits.
 
     Args:
