@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.lab import seeds
 
 Mask = npt.NDArray[np.bool_]
@@ -239,13 +240,14 @@ def _check_sparsity(sparsity: float) -> None:
 
 
 def _fan_in(shape: Shape) -> int:
-    if len(shape) < 2 or min(shape) < 1:
-        raise ValueError(f"shape (={tuple(shape)}) must be [..., in, out], all 1 or more.")
-    return math.prod(shape[:-1])
+    sizes = [at_least("shape", size, 0) for size in shape] if np.iterable(shape) else []
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise ValueError(f"shape (={shape!r}) must be [..., in, out], all 1 or more.")
+    return math.prod(sizes[:-1])
 
 
 def _choice(name: str, value: str, choices: Collection[str]) -> str:
-    chosen = value.replace("_", "-")
+    chosen = value.replace("_", "-") if isinstance(value, str) else value
     if chosen not in choices:
         raise ValueError(f"{name} (={value!r}) must be one of {', '.join(choices)}.")
     return chosen

@@ -3,23 +3,40 @@
 import math
 import numbers
 import operator
-from typing import Any, TypeAlias
+import textwrap
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Ints: TypeAlias = npt.NDArray[np.intp]
+T = TypeVar("T")
 
 
-def at_least(name: str, value: Any, least: int) -> int:
-    """Converts `value` to a Python integer and checks that it is at least `least`.
+def instance(name: str, value: T, *kinds: type) -> T:
+    """Returns a value that is of one of some classes.
+
+    >>> instance("n", 3, int)
+    3
+
+    Raises:
+      TypeError: If it is of none of them.
+    """
+    if not isinstance(value, kinds):
+        listed = " or a ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{name} (={textwrap.shorten(repr(value), 60, placeholder=' ...')}) must be a {listed}.")
+    return value
+
+
+def at_least(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Converts `value` to a Python integer and checks that it is at least `least`, and at most `most` if given.
 
     >>> at_least("degree", np.int64(2), 1)
     2
 
     Raises:
       TypeError: If it is not an integer.
-      ValueError: If it is too small.
+      ValueError: If it is too small, or too large to compute with.
     """
     try:
         number = operator.index(value)
@@ -27,6 +44,8 @@ def at_least(name: str, value: Any, least: int) -> int:
         raise TypeError(f"{name} (={value!r}) must be an integer.") from None
     if number < least:
         raise ValueError(f"{name} (={number}) must be at least {least}.")
+    if most is not None and number > most:
+        raise ValueError(f"{name} (={written(number)}) must be at most {most}.")
     return number
 
 

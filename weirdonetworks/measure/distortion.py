@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.algebra.groups.permutations import POINTS
 
 LISTED = 2**20  # The most elements of a ball to list; 130 MB for 16 generators.
 SHARPNESS = (10.0, 30.0, 100.0, 300.0)  # Of the smooth maxima that are minimised one after another.
@@ -84,7 +85,8 @@ def cayley_distortion(embeddings: npt.ArrayLike, radius: int, samples: int | Non
 def random_embedding(n: int, d: int, seed: int) -> npt.NDArray[np.float64]:
     """Draws the images of the generators, `[n, d]`, independently from N(0, I / d), of mean squared norm 1."""
     rng = np.random.default_rng(at_least("seed", seed, 0))
-    return rng.normal(size=(at_least("n", n, 1), at_least("d", d, 1))) / math.sqrt(d)
+    at_least("n * d", at_least("n", n, 1) * at_least("d", d, 1), 1, POINTS)
+    return rng.normal(size=(n, d)) / math.sqrt(d)
 
 
 def learned_embedding(n: int, d: int, radius: int, seed: int, steps: int = 400) -> npt.NDArray[np.float64]:

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks.algebra.arrays import instance
 from weirdonetworks.algebra.groups.orbits import Orbits
 
 
@@ -26,6 +27,7 @@ def invariant_share(weights: npt.ArrayLike, orbits: Orbits) -> float:
       ValueError: If there are not as many weights as coordinates, or all are 0.
     """
     values = np.asarray(weights, np.float64)
+    instance("orbits", orbits, Orbits)
     if values.ndim != 2 or len(values) != len(orbits.labels):
         raise ValueError(f"weights (of shape {values.shape}) must be [{len(orbits.labels)}, outputs].")
     total = float(np.square(values).sum())
@@ -37,4 +39,4 @@ def invariant_share(weights: npt.ArrayLike, orbits: Orbits) -> float:
 
 def chance(orbits: Orbits) -> float:
     """Computes the expected invariant share of independent weights of mean 0 and equal variances."""
-    return len(orbits.sizes) / len(orbits.labels)
+    return len(instance("orbits", orbits, Orbits).sizes) / len(orbits.labels)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.algebra.arrays import instance
 from weirdonetworks.nets.base_module import keras_layers
 
 Module = TypeVar("Module", bound=snt.Module)
@@ -86,4 +87,4 @@ def variables_of(module: snt.Module) -> tuple[tf.Variable, ...]:
     >>> variables_of(snt.Linear(2))
     ()
     """
-    return tuple(tf.Module.variables.fget(module))
+    return tuple(tf.Module.variables.fget(instance("module", module, tf.Module)))

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks.algebra.arrays import Ints, at_least, finite
+from weirdonetworks.algebra.groups.permutations import POINTS
 
 Floats = npt.NDArray[np.float64]
 
@@ -149,7 +150,8 @@ def grid_edges(height: int, width: int, kept: npt.ArrayLike | None = None) -> In
     Raises:
       ValueError: If a size is below 1, or `kept` has another length.
     """
-    points = np.arange(at_least("height", height, 1) * at_least("width", width, 1)).reshape(height, width)
+    size = at_least("height * width", at_least("height", height, 1) * at_least("width", width, 1), 1, POINTS)
+    points = np.arange(size).reshape(height, width)
     across, down = (points[:, :-1], points[:, 1:]), (points[:-1], points[1:])
     edges = np.concatenate([np.stack([one.ravel(), other.ravel()], axis=1) for one, other in (across, down)])
     edges = edges[np.lexsort(edges.T[::-1])]

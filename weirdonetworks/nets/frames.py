@@ -12,7 +12,7 @@ from weirdonetworks.algebra.actions import PermutationAction, pixels
 from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.groups.permutations import inverse
-from weirdonetworks.nets.inputs import checked_images, checked_set
+from weirdonetworks.nets.inputs import checked_floats, checked_images, checked_set, checked_tensor
 from weirdonetworks.nets.pooling import ordered
 
 Given = TypeVar("Given")
@@ -147,6 +147,7 @@ def sorted_lexicographically(items: tf.Tensor) -> tf.Tensor:
     Args:
       items: Sets, `[batch, items, features]`, the features known.
     """
+    items = checked_floats(checked_tensor(items, "items"), "items")
     if items.shape.rank != 3 or items.shape[2] is None:
         raise ValueError(f"items of shape {items.shape} must be [batch, items, features], the features known.")
     # Stable sorts, the last feature first, by `top_k`, which returns equal entries in their order.

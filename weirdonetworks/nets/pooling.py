@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.inputs import checked_floats, checked_mask
+from weirdonetworks.nets.inputs import checked_floats, checked_mask, checked_tensor
 
 Pooling: TypeAlias = Callable[..., tf.Tensor]
 
@@ -48,6 +48,7 @@ def _pooling(pooling: Pooling) -> Pooling:
 
     @functools.wraps(pooling)
     def run(values: tf.Tensor, mask: tf.Tensor | None = None, **options: Any) -> tf.Tensor:
+        values = checked_tensor(values, "values")
         present = _present(values, mask)
         return tf.cast(pooling(tf.cast(values, accumulator(values.dtype)), present, **options), values.dtype)
 

@@ -236,9 +236,3 @@ def element_keys(elements: Elements) -> list[bytes]:
     # Matrices are rounded, so that equal ones have equal keys; adding 0 turns -0 into 0.
     rounded = elements if elements.dtype.kind == "i" else np.round(elements, 6) + 0.0
     return [each.tobytes() for each in rounded]
-
-
-def check_kind(name: str, given: Any, kind: Any) -> None:
-    if not isinstance(given, kind):
-        kinds = getattr(kind, "__args__", (kind,))
-        raise TypeError(f"{name} (={given!r}) must be a {' or a '.join(each.__name__ for each in kinds)}.")

@@ -8,14 +8,13 @@ import numpy.typing as npt
 from weirdonetworks.algebra.actions.base import (
     Action,
     Elements,
-    check_kind,
 )
 from weirdonetworks.algebra.actions.kinds import (
     LinearAction,
     PermutationAction,
 )
 from weirdonetworks.algebra.actions.pairing import restricted
-from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.arrays import Ints, instance
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup, direct_product
 
 
@@ -30,8 +29,8 @@ def independent(one: PermutationAction, other: PermutationAction) -> Permutation
       TypeError: If an argument is not a `PermutationAction` of a `PermutationGroup`.
     """
     for each in (one, other):
-        check_kind("action", each, PermutationAction)
-        check_kind("group", each.group, PermutationGroup)
+        instance("action", each, PermutationAction)
+        instance("group", each.group, PermutationGroup)
     group = direct_product(one.group, other.group)  # type: ignore[arg-type]
     split, rest = one.generators.shape[1], other.generators.shape[1]
     return product(restricted(one, group, 0, split), restricted(other, group, split, rest))

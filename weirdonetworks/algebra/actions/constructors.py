@@ -11,7 +11,6 @@ from weirdonetworks.algebra.actions.base import (
     ElementIndex,
     Elements,
     Group,
-    check_kind,
 )
 from weirdonetworks.algebra.actions.kinds import (
     LinearAction,
@@ -20,7 +19,7 @@ from weirdonetworks.algebra.actions.kinds import (
     unmoved,
 )
 from weirdonetworks.algebra.actions.transforms import ImageTransform
-from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.algebra.arrays import Ints, at_least, instance
 from weirdonetworks.algebra.groups.image_groups import image_dihedral, image_rotations
 from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup, symmetric_group, trivial_group
@@ -40,7 +39,7 @@ def points(group: PermutationGroup) -> PermutationAction:
     Raises:
       TypeError: If the group is not a `PermutationGroup`.
     """
-    check_kind("group", group, PermutationGroup)
+    instance("group", group, PermutationGroup)
     return PermutationAction(f"points({group!r})", group, (group.degree,), lambda some, _: some, spans_example=True)
 
 
@@ -125,7 +124,7 @@ def coordinates(group: MatrixGroup) -> LinearAction:
       TypeError: If the group is not a `MatrixGroup`.
       ValueError: If a matrix is complex.
     """
-    check_kind("group", group, MatrixGroup)
+    instance("group", group, MatrixGroup)
     if np.iscomplexobj(group.generators):
         raise ValueError(f"group (={group!r}) must be real, and has complex matrices.")
     return LinearAction(f"coordinates({group!r})", group, group.dimension, lambda some: some)
@@ -148,7 +147,8 @@ def regular(group: Group, right: bool = False) -> PermutationAction:
       TypeError: If the group is neither a `PermutationGroup` nor a `MatrixGroup`.
       ValueError: If the group has more than 2,048 elements.
     """
-    check_kind("group", group, PermutationGroup | MatrixGroup)
+    instance("group", group, PermutationGroup, MatrixGroup)
+    right = bool(right)
     base = as_action("group", group)
     listed = base.elements(TABULATED)
     index = ElementIndex(listed)

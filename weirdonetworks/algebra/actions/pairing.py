@@ -10,7 +10,6 @@ from weirdonetworks.algebra.actions.base import (
     Action,
     Elements,
     Group,
-    check_kind,
 )
 from weirdonetworks.algebra.actions.constructors import regular
 from weirdonetworks.algebra.actions.kinds import (
@@ -18,7 +17,7 @@ from weirdonetworks.algebra.actions.kinds import (
     PermutationAction,
     unmoved,
 )
-from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.arrays import Ints, instance
 from weirdonetworks.algebra.groups.orbits import join
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 
@@ -55,7 +54,7 @@ trivial(size).
         more than 2,048 matrices is paired with another.
     """
     for each in (one, other):
-        check_kind("action", each, Action)
+        instance("action", each, Action)
     if _is_same(one.group, other.group):
         return one, other
     if isinstance(other, PermutationAction) and _moves_nothing(other):

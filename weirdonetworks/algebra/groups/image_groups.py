@@ -5,12 +5,14 @@ The points are the entries of images `[height, width, channels]`, flattened: cha
 transformed image, flattened.
 """
 
+import math
+
 import numpy as np
 
 from weirdonetworks.algebra.arrays import Ints, at_least
 from weirdonetworks.algebra.groups import enumerations
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
-from weirdonetworks.algebra.groups.permutations import inverse
+from weirdonetworks.algebra.groups.permutations import POINTS, inverse
 
 
 def image_rotations(height: int, width: int, channels: int = 1) -> PermutationGroup:
@@ -79,7 +81,7 @@ def image_translations(height: int, width: int, channels: int = 1) -> Permutatio
 
 def _points(height: int, width: int, channels: int) -> Ints:
     shape = at_least("height", height, 1), at_least("width", width, 1), at_least("channels", channels, 1)
-    return np.arange(height * width * channels).reshape(shape)
+    return np.arange(at_least("height * width * channels", math.prod(shape), 1, POINTS)).reshape(shape)
 
 
 def _square(height: int, width: int, channels: int) -> Ints:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, shown, written
+from weirdonetworks.algebra.arrays import Ints, at_least, instance, shown, written
 from weirdonetworks.algebra.fields import Exact, NumberField, exact
 
 LARGEST = 10_000  # The default limit on the order, above which a group is taken to be infinite.
@@ -173,6 +173,7 @@ def exact_parts(group: MatrixGroup) -> tuple[NumberField, Exact, int]:
     Raises:
       ValueError: If the group is in floating point.
     """
+    instance("group", group, MatrixGroup)
     if group._field is None:
         raise ValueError(
             f"group (={group!r}) must be exact. Construct it from integers, fractions or SymPy numbers, as sqrt(5) / 2."

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, shown, written
+from weirdonetworks.algebra.arrays import Ints, at_least, instance, shown, written
 from weirdonetworks.algebra.groups import enumerations
 from weirdonetworks.algebra.groups.orbits import Orbits, join
-from weirdonetworks.algebra.groups.permutations import as_permutations, compose, inverse
+from weirdonetworks.algebra.groups.permutations import POINTS, as_permutations, compose, inverse
 from weirdonetworks.algebra.polynomials import monomials
 
 LISTED = 50_000  # The default limit of `elements`: above 8!, and 300 MB on 784 points.
@@ -196,7 +196,7 @@ class PermutationGroup:
 
 def trivial_group(n: int) -> PermutationGroup:
     """Makes the trivial group on n points, n >= 1: the identity alone."""
-    only = np.arange(at_least("n", n, 1))[None]
+    only = np.arange(at_least("n", n, 1, POINTS))[None]
     return PermutationGroup._known(only, enumerations.ElementTable(only))
 
 
@@ -206,7 +206,7 @@ def cyclic_group(n: int) -> PermutationGroup:
     >>> cyclic_group(5).order
     5
     """
-    n = at_least("n", n, 1)
+    n = at_least("n", n, 1, POINTS)
     return PermutationGroup._known([np.roll(np.arange(n), -1)], enumerations.Polygon(n, reflections=False))
 
 
@@ -218,7 +218,7 @@ def dihedral_group(n: int) -> PermutationGroup:
     >>> dihedral_group(4).order
     8
     """
-    n = at_least("n", n, 1)
+    n = at_least("n", n, 1, POINTS)
     turn = np.roll(np.arange(n), -1)
     return PermutationGroup._known([turn, -np.arange(n) % n], enumerations.Polygon(n, reflections=True))
 
@@ -229,7 +229,7 @@ def symmetric_group(n: int) -> PermutationGroup:
     >>> symmetric_group(20).order
     2432902008176640000
     """
-    n = at_least("n", n, 1)
+    n = at_least("n", n, 1, POINTS)
     swap, turn = np.arange(n), np.roll(np.arange(n), -1)
     swap[:2] = swap[:2][::-1]
     return PermutationGroup._known([swap, turn], enumerations.Symmetric(n, even=False))
@@ -241,7 +241,7 @@ def alternating_group(n: int) -> PermutationGroup:
     >>> alternating_group(4).order
     12
     """
-    n = at_least("n", n, 1)
+    n = at_least("n", n, 1, POINTS)
     three, turn = np.arange(n), np.arange(n)
     start = 1 - n % 2  # A cycle of odd length is an even permutation.
     turn[start:] = np.roll(turn[start:], -1)
@@ -261,7 +261,8 @@ def direct_product(*groups: PermutationGroup) -> PermutationGroup:
     """
     if not groups:
         raise ValueError("direct_product must be given at least one group.")
-    generators, start, degree = [], 0, sum(group.degree for group in groups)
+    generators, start = [], 0
+    degree = sum(instance("groups", group, PermutationGroup).degree for group in groups)
     for group in groups:
         for generator in group.generators:
             whole = np.arange(degree)

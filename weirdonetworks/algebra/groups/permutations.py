@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from weirdonetworks.algebra.arrays import Ints, shown
 
+POINTS = 2**24  # The most points of a group made by number: its generators then take some gigabytes.
+
 
 def as_permutations(values: npt.ArrayLike) -> Ints:
     """Converts values to an int array and checks that they are permutations.

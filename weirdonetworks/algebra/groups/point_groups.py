@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup
+from weirdonetworks.algebra.arrays import at_least, instance
+from weirdonetworks.algebra.groups.matrix_groups import LARGEST, MatrixGroup
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 
 # The rotation by 120 degrees about (1, 1, 1): x to y to z to x.
@@ -14,8 +14,8 @@ _TURN_CORNER = [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
 
 
 def trivial_matrix_group(n: int) -> MatrixGroup:
-    """Makes the trivial group of the n x n identity matrix, n >= 1."""
-    return MatrixGroup([np.eye(at_least("n", n, 1), dtype=int)])
+    """Makes the trivial group of the n x n identity matrix, 1 <= n <= 1000."""
+    return MatrixGroup([np.eye(at_least("n", n, 1, 1000), dtype=int)])
 
 
 def cyclic_rotations(n: int) -> MatrixGroup:
@@ -121,7 +121,7 @@ def permutation_matrices(group: PermutationGroup) -> MatrixGroup:
     Raises:
       ValueError: If the group has more than 10,000 elements.
     """
-    eye = np.eye(group.degree, dtype=int)
+    eye = np.eye(instance("group", group, PermutationGroup).degree, dtype=int)
     return MatrixGroup([eye[np.argsort(generator)] for generator in group.generators])
 
 
@@ -132,7 +132,7 @@ def _rotation(n: int) -> tuple[Any, list[list[Any]]]:
     """
     from sympy import QQ, AlgebraicNumber, cos, pi
 
-    whole = math.lcm(4, at_least("n", n, 1))
+    whole = math.lcm(4, at_least("n", n, 1, LARGEST))
     minimal = _minimal_polynomial(whole)
     domain, generator = QQ, QQ(0)  # The generator for N = 4, where all entries are rational.
     if minimal.degree() > 1:

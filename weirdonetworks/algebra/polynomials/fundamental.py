@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from weirdonetworks.algebra import fields, modular
-from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.algebra.arrays import at_least, instance
+from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.polynomials.quotients import Quotient
 from weirdonetworks.algebra.polynomials.rings import Group, Polynomial
@@ -41,7 +42,7 @@ def fundamental_invariants(group: Group, max_degree: int | None = None) -> list[
     Raises:
       ValueError: If `max_degree` is below 1, the group is in floating point, or the computation would be too large.
     """
-    limit = _bound(group)
+    limit = _bound(instance("group", group, PermutationGroup, MatrixGroup))
     if max_degree is not None:
         limit = min(limit, at_least("max_degree", max_degree, 1))
     invariants = spaces(group)

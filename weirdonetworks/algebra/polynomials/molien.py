@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import at_least, written
+from weirdonetworks.algebra.arrays import at_least, instance, written
 from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup, exact_parts, residues
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.polynomials import monomials
 from weirdonetworks.algebra.polynomials.rings import Group, Polynomial
 
+DEGREES = 10**6  # The largest degree of a series, a list of numbers of as many digits as the order has.
 COUNTED = 10**8  # The largest number of monomials whose orbits are counted for groups too large to list.
 
 
@@ -41,7 +42,8 @@ def molien_series(group: Group, max_degree: int) -> list[int]:
       ValueError: If `max_degree` is negative, both the group and the monomials are too many to list, or a group in
         floating point is too inexact for the results to be integers.
     """
-    max_degree = at_least("max_degree", max_degree, 0)
+    max_degree = at_least("max_degree", max_degree, 0, DEGREES)
+    instance("group", group, PermutationGroup, MatrixGroup)
     if isinstance(group, PermutationGroup):
         return group._elements.molien_series(max_degree) or _orbit_counts(group, max_degree)
     return _exact_series(group, max_degree) if group.exact else _float_series(group, max_degree)
@@ -63,7 +65,7 @@ def cycle_types(group: PermutationGroup) -> dict[tuple[int, ...], int]:
     Raises:
       ValueError: If the group has too many elements to list.
     """
-    types = group._elements.cycle_types
+    types = instance("group", group, PermutationGroup)._elements.cycle_types
     if types is None:
         raise ValueError(
             f"group (={group!r}, of order {written(group.order)}) must be small enough to list for its cycle types. "
@@ -93,7 +95,8 @@ def cycle_index(group: PermutationGroup) -> Polynomial:
     from sympy import QQ, grlex
     from sympy.polys.rings import PolyRing
 
-    ring = PolyRing([f"s{length}" for length in range(1, group.degree + 1)], QQ, grlex)
+    degree = instance("group", group, PermutationGroup).degree
+    ring = PolyRing([f"s{length}" for length in range(1, degree + 1)], QQ, grlex)
     terms = {}
     for lengths, number in cycle_types(group).items():
         exponents = np.bincount(lengths, minlength=group.degree + 1)[1:]

@@ -17,11 +17,12 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, shown
+from weirdonetworks.algebra.arrays import Ints, at_least, shown, written
 from weirdonetworks.algebra.groups.orbits import Orbits, join
 from weirdonetworks.algebra.groups.permutations import as_permutations
 
 CHUNK = 2**18  # Rows processed at a time: a few megabytes.
+LISTED = 2**30  # The most indices of monomials that are listed: 8 GB.
 
 
 def count(n: int, degree: int) -> int:
@@ -59,7 +60,7 @@ def monomials(n: int, degree: int) -> Ints:
     Raises:
       ValueError: If an argument is too small, or there are 2^62 monomials or more.
     """
-    return at(np.arange(_number(n, degree)), n, degree)
+    return at(np.arange(_listed(n, degree)), n, degree)
 
 
 def at(ranks: npt.ArrayLike, n: int, degree: int) -> Ints:
@@ -194,7 +195,7 @@ def images(permutation: npt.ArrayLike, degree: int) -> Ints:
     """
     points = as_permutations(permutation)
     n = len(points)
-    moved = np.empty(_number(n, degree), np.intp)
+    moved = np.empty(_listed(n, degree), np.intp)
     for part in _chunks(len(moved)):
         moved[part] = _ranks(points[at(np.arange(part.start, part.stop), n, degree)], n)
     return moved
@@ -222,7 +223,7 @@ def orbits(generators: npt.ArrayLike, degree: int) -> Orbits:
       ValueError: If a generator is no permutation, or the degree is below 1.
     """
     degree, rows = at_least("degree", degree, 1), as_permutations(generators)
-    return join([images(row, degree) for row in rows], _number(rows.shape[1], degree))
+    return join([images(row, degree) for row in rows], _listed(rows.shape[1], degree))
 
 
 def _checked(name: str, values: npt.ArrayLike, stop: int) -> Ints:
@@ -236,6 +237,14 @@ def _number(n: int, degree: int) -> int:
     number = count(n, degree)
     if number >= 2**62:
         raise ValueError(f"n (={n}) and degree (={degree}) give more monomials than 64 bits can number.")
+    return number
+
+
+def _listed(n: int, degree: int) -> int:
+    """Counts the monomials; raises a ValueError if they are too many to hold the variables of each."""
+    number = _number(n, degree)
+    if number * max(degree, 1) > LISTED:
+        raise ValueError(f"n (={n}) and degree (={degree}) give {written(number)} monomials, too many to list.")
     return number
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.arrays import Ints, instance
 from weirdonetworks.algebra.fields import Exact, NumberField
 from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
@@ -34,6 +34,7 @@ def polynomial_ring(group: Group) -> Any:
     Args:
       group: The group; the field is QQ for permutations, else `MatrixGroup.domain`.
     """
+    instance("group", group, PermutationGroup, MatrixGroup)
     return _ring(group.dimension, group.domain)
 
 
@@ -48,15 +49,17 @@ def as_polynomial(polynomial: Any, ring: Any) -> Polynomial:
       TypeError: If it is neither a SymPy object nor a number.
       ValueError: If it is not a polynomial, or has other variables or coefficients than the ring.
     """
-    from sympy import SympifyError, sympify
+    from sympy import Expr, SympifyError, sympify
     from sympy.polys.polyerrors import CoercionFailed
 
     if hasattr(polynomial, "ring") and polynomial.ring == ring:
         return polynomial
     try:
         expression = polynomial.as_expr() if hasattr(polynomial, "as_expr") else sympify(polynomial, strict=True)
-    except SympifyError:
-        raise TypeError(f"polynomial (={polynomial!r}) must be a SymPy expression.") from None
+    except (SympifyError, TypeError, AttributeError):
+        expression = None
+    if not isinstance(expression, Expr):
+        raise TypeError(f"polynomial (={polynomial!r}) must be a SymPy expression.")
     names = f"x0, ..., x{len(ring.symbols) - 1}" if len(ring.symbols) > 1 else "x0"
     if not expression.free_symbols <= set(ring.symbols):
         raise ValueError(f"polynomial (={polynomial}) must be in the variables {names} of the group.")
@@ -85,12 +88,15 @@ def exponent_table(polynomials: Iterable[Polynomial]) -> tuple[Ints, npt.NDArray
       coefficients, float64 or complex128, `[polynomials, monomials]`.
 
     Raises:
+      TypeError: If they are not elements of one ring.
       ValueError: If no polynomial is given.
     """
     listed = list(polynomials)
     if not listed:
         raise ValueError("polynomials must hold at least one.")
-    ring = listed[0].ring
+    ring = getattr(listed[0], "ring", None)
+    if ring is None or any(getattr(each, "ring", None) != ring for each in listed):
+        raise TypeError("polynomials must be elements of one ring, such as `polynomial_ring(group)`.")
     occurring = sorted({exponents for polynomial in listed for exponents in polynomial}, key=_sort_key)
     columns = {exponents: column for column, exponents in enumerate(occurring)}
     value: dict[Any, complex] = {}

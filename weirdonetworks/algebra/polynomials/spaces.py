@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from weirdonetworks.algebra import fields, modular
-from weirdonetworks.algebra.arrays import Ints, written
+from weirdonetworks.algebra.arrays import Ints, instance, written
 from weirdonetworks.algebra.fields import NumberField
 from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup, exact_generators, exact_parts
 from weirdonetworks.algebra.groups.orbits import Orbits
@@ -149,6 +149,7 @@ def spaces(group: Group) -> Spaces:
     Raises:
       ValueError: If the group is in floating point.
     """
+    instance("group", group, PermutationGroup, MatrixGroup)
     if isinstance(group, PermutationGroup):
         return functools.cache(lambda degree: OrbitSums(group, degree))
     exact_parts(group)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, written
+from weirdonetworks.algebra.arrays import Ints, at_least, instance, written
 from weirdonetworks.algebra.polynomials import monomials
 from weirdonetworks.algebra.polynomials.rings import Polynomial
 from weirdonetworks.algebra.weights.weight_orbits import index_rows, inputs_of
@@ -120,7 +120,7 @@ class PolynomialNetwork:
     """
 
     def __init__(self, layers: Sequence[PolynomialLayer]) -> None:
-        self.layers = tuple(layers)
+        self.layers = tuple(instance("layers", each, PolynomialLayer) for each in layers)
         if not self.layers:
             raise ValueError("layers must hold at least one.")
         for place, (first, second) in enumerate(itertools.pairwise(self.layers)):

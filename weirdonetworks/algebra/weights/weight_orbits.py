@@ -95,7 +95,7 @@ def equivariant_weight_orbits(
       ValueError: If the actions cannot be paired, the degree is below 1, or there are more than 10^8 weights.
     """
     one, other = paired_permutations(action_in, action_out)
-    return weight_orbits(one.position_group(), other.position_group(), degree, ordered, include_lower)
+    return weight_orbits(one.position_group(), other.position_group(), degree, ordered, bool(include_lower))
 
 
 def paired_permutations(action_in: Any, action_out: Any) -> tuple[PermutationAction, PermutationAction]:

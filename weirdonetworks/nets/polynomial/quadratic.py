@@ -14,7 +14,7 @@ from weirdonetworks.algebra import fields, modular, monomials
 from weirdonetworks.algebra.arrays import Ints, at_least, shown
 from weirdonetworks.algebra.fields import Exact
 from weirdonetworks.nets.base_module import BaseModule, Initializer
-from weirdonetworks.nets.inputs import check_width, flattened
+from weirdonetworks.nets.inputs import check_width, checked_tensor, flattened
 
 
 class QuadraticLayer(BaseModule):
@@ -214,7 +214,9 @@ def tie(values: tf.Tensor, labels: npt.ArrayLike) -> tf.Tensor:
     Returns:
       The weights, of the labels' shape.
     """
-    values, classes = tf.convert_to_tensor(values), _integers(labels).astype(np.int32)
+    values, classes = checked_tensor(values, "values"), _integers(labels).astype(np.int32)
+    if values.shape.rank != 1 or values.shape[0] is None:
+        raise ValueError(f"values of shape {values.shape} must be [classes], their number known.")
     if classes.size and not 0 <= classes.min() <= classes.max() < values.shape[0]:
         raise ValueError(f"labels (={shown(classes)}) must be in [0, {values.shape[0]}), the classes of values.")
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.base_module import Activation, Initializer
-from weirdonetworks.nets.inputs import checked_sizes
+from weirdonetworks.nets.inputs import checked_floats, checked_sizes, checked_tensor
 from weirdonetworks.nets.sets.set_network import MaskedSetNetwork, dense, on_items, sizes
 
 
@@ -209,7 +209,10 @@ def orthogonality_loss(transforms: Iterable[tf.Tensor]) -> tf.Tensor:
       transforms: Each `[batch, n, n]`, at least one, as `PointNet.with_transforms` gives them.
     """
     losses = []
-    for each in transforms:
+    for given in transforms:
+        each = checked_floats(checked_tensor(given, "transforms"), "transforms")
+        if each.shape.rank != 3 or each.shape[1] != each.shape[2]:
+            raise ValueError(f"transforms of shape {each.shape} must each be [batch, n, n].")
         distances = tf.matmul(each, each, transpose_b=True) - tf.eye(each.shape[-1], dtype=each.dtype)
         losses.append(tf.reduce_mean(tf.reduce_sum(distances**2, axis=[1, 2])))
     if not losses:
