@@ -4,6 +4,7 @@ import itertools
 import json
 import pathlib
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
+from tests.lab.data import test_sources
 from tests.packages import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -107,6 +109,20 @@ def test_examples_of_the_readme_run() -> None:
             names["sets"] = names["sets_of_5" if "keras" in code else "sets_of_4"]
             exec(compile(code, "README.md", "exec"), names)
             names["model"] = names["any_sonnet_module"]
+
+
+@pytest.mark.slow
+def test_the_page_on_a_model_of_ones_own_runs(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    test_sources.write_archive(
+        tmp_path, {name: batch.tobytes() for name, batch in test_sources.cifar_batches().items()}
+    )
+    code = blocks(ROOT / "docs" / "your-model.md", "python")[0]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 60
+    script = tmp_path / "own_model.py"  # AutoGraph reads the source of functions.
+    script.write_text(code, encoding="utf-8")
+    runpy.run_path(str(script), {"data_dir": tmp_path, "epochs": 13})
+    printed = capsys.readouterr().out
+    assert "sparsity 90.0%, test accuracy" in printed and "dense: 10^302.7 symmetries" in printed
 
 
 def standing_in() -> dict[str, Any]:
