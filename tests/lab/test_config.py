@@ -59,6 +59,7 @@ def test_a_broken_rule_is_told_in_one_line(values: dict[str, Any], message: str)
         ("validation_size", -1),
         ("examples", 0),
         ("epochs", 0),
+        ("epochs", 10**12),
         ("batch_size", 0),
         ("batch_size_test", 0),
         ("optimizer", "SGD"),
@@ -74,6 +75,11 @@ def test_a_broken_rule_is_told_in_one_line(values: dict[str, Any], message: str)
 def test_training_is_refused_what_it_cannot_do(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=rf"^{name} \(={value}\) must be "):
         TrainingConfig(**{name: value})
+
+
+def test_more_trials_than_can_be_listed_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"^num_trials \(=1000000000\) must be at most 10000"):
+        StudyConfig(num_trials=10**9)
 
 
 def test_each_optimizer_has_its_own_default_weight_decay() -> None:

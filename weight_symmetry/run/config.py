@@ -1,7 +1,9 @@
 """Settings of all drivers: the model, its initialisation and the layers to mask."""
 
 import dataclasses
+import itertools
 import json
+import math
 import re
 from typing import Any, Self
 
@@ -10,6 +12,7 @@ from weirdonetworks.lab.errors import UsageError
 
 MODELS = ("MNIST_FC", "MNIST_CNN", "CIFAR10_CNN")
 INITS = ("he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "own")
+LARGEST_LAYER = 2**31  # Weights: 8 GB, with their gradient and Adam's two moments 32 GB.
 DEFAULT_FILTERS = {"MNIST_CNN": (16, 32), "CIFAR10_CNN": (32, 32, 64, 64, 128, 128)}
 
 
@@ -56,6 +59,10 @@ class ModelConfig(TrainingConfig):
                         f"{field.name} (={value}) is for {', '.join(MODELS)}: options of a model of your own are given "
                         "in --model_options."
                     )
+        for name, before in (("features", 28 * 28), ("filters", 1)):
+            widths = getattr(self, name)
+            if max(map(math.prod, itertools.pairwise((before, *widths))), default=0) > LARGEST_LAYER:
+                raise UsageError(f"{name} (={widths}) must give layers of at most {LARGEST_LAYER} weights each.")
         for index in self.masked_layer_indices:
             self.check_layer("masked_layer_indices", index)
         if len(set(self.masked_layer_indices)) < len(self.masked_layer_indices):

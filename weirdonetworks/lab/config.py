@@ -63,6 +63,9 @@ def setting(
 # How the help of flags describes a path.
 OWN_DATA = "the path of your own: an .npz file, a folder of images by class, or one of TensorFlow Datasets"
 
+# The most epochs and trials: of more, a plan of them alone would fill the memory, and none would end.
+EPOCHS, TRIALS = 10**6, 10**4
+
 # Adam's decay is scaled by its small learning rate, so the two optimizers need different values.
 DEFAULT_WEIGHT_DECAY = {"Adam": 0.2, "Momentum": 0.0}
 
@@ -140,6 +143,8 @@ class TrainingConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.epochs > EPOCHS:
+            raise UsageError(f"epochs (={self.epochs}) must be at most {EPOCHS}.")
         if self.lr_schedule == "stepped":
             self.learning_rate_steps()
 
@@ -182,6 +187,11 @@ class TrialSettings(Config):
         choices=("auto", "threads", "batched"),
         affects="nothing",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_trials > TRIALS:
+            raise UsageError(f"num_trials (={self.num_trials}) must be at most {TRIALS}.")
 
 
 @dataclasses.dataclass(frozen=True)

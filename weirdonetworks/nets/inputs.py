@@ -15,6 +15,8 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
 
+WIDTH = 2**24  # The most units of a layer: their weights take 64 MB for each input.
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -44,7 +46,7 @@ def checked_sizes(argument: str, sizes: Iterable[int], can_be_empty: bool = Fals
     """
     if not np.iterable(sizes):
         raise TypeError(f"{argument} (={sizes!r}) must be a list of integers, one a layer.")
-    checked = [at_least(argument, size, 1) for size in sizes]
+    checked = [at_least(argument, size, 1, WIDTH) for size in sizes]
     if not (checked or can_be_empty):
         raise ValueError(f"{argument} must hold at least one.")
     return checked

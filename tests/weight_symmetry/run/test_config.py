@@ -52,6 +52,11 @@ def test_some_layers_can_be_chosen() -> None:
             "returns a model.",
         ),
         ({"features": (3, 0)}, "features (=0) must be at least 1."),
+        ({"features": (10**9,)}, "features (=(1000000000,)) must give layers of at most 2147483648 weights each."),
+        (
+            {"model": "MNIST_CNN", "filters": (10**5, 10**5)},
+            "filters (=(100000, 100000)) must give layers of at most 2147483648 weights each.",
+        ),
         ({"filters": (3,)}, "filters (=(3,)) are for a convolutional model; MNIST_FC has --features."),
         ({"model": "MNIST_CNN", "filters": (3, 0)}, "filters (=0) must be at least 1."),
         ({"dropout_rate": 1.0}, "dropout_rate (=1.0) must be in [0, 0.99]."),
