@@ -252,12 +252,16 @@ class _Taps:
         values = [tf.gather(rows, each) for each in _unstacked(indices, axes)]
         if self.weights is not None:
             weights = [tf.cast(each, rows.dtype) for each in _unstacked(self.weights, axes)]
-            values = [
-                # 0 where the weight is, even of NaN and infinity: such a tap reads nothing.
-                tf.math.multiply_no_nan(value, weight[..., None])
-                for value, weight in zip(values, weights, strict=True)
-            ]
+            values = [value * weight[..., None] for value, weight in zip(values, weights, strict=True)]
         return functools.reduce(operator.add, values)
+
+    def read(self, rows: tf.Tensor, elements_first: bool) -> tf.Tensor:
+        """Applies the matrices to rows `[n, m]`; taps of weight 0 read nothing, not even NaN or infinity."""
+        if self.weights is None:
+            return self.gather(rows, self.indices, elements_first)
+        where = np.where if isinstance(self.weights, np.ndarray) else tf.where
+        indices = where(self.weights == 0, np.int32(rows.shape[0]), self.indices)  # A row of zeros.
+        return self.gather(tf.pad(rows, [[0, 1], [0, 0]]), indices, elements_first)
 
     def take(self, chosen: tf.Tensor) -> "_Taps":
         """Selects some of the elements."""
@@ -292,7 +296,7 @@ def _spread(rows: tf.Tensor, matrices: _Taps, transposed: _Taps, elements_first:
             by_row = tf.reshape(upstream, [elements * n, -1])
             return tf.reduce_sum(transposed.gather(by_row, places), axis=0)
 
-        return matrices.gather(values, matrices.indices, elements_first), gradient
+        return matrices.read(values, elements_first), gradient
 
     return run(rows)
 

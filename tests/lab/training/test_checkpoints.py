@@ -94,6 +94,18 @@ def test_one_renamed_to_another_epoch_is_refused(tmp_path: pathlib.Path) -> None
         found.restore(7)
 
 
+def test_what_cannot_be_written_is_told_in_one_line(tmp_path: pathlib.Path) -> None:
+    saved(tmp_path / "run-1", 1)
+    found, _ = checkpoints(tmp_path / "run-1")
+    (tmp_path / "run-1" / "checkpoints" / "ckpt-2.index").mkdir()
+    with pytest.raises(
+        OSError, match=r"^[^\n]*ckpt-2 cannot be written: [^\n]*\. --resume goes on from before\.$"
+    ) as caught:
+        found.save(2)
+    print(caught.value)
+    assert found.epochs == [1]
+
+
 def test_a_damaged_one_is_named(tmp_path: pathlib.Path) -> None:
     saved(tmp_path / "run-1", 1)
     data = tmp_path / "run-1" / "checkpoints" / "ckpt-1.data-00000-of-00001"

@@ -40,9 +40,17 @@ class Checkpoints:
         self.epochs = [int(epoch) for epoch in re.findall(r'^all_model_checkpoint_paths: "ckpt-(\d+)"$', found, re.M)]
 
     def save(self, epoch: int) -> None:
-        """Saves the state after an epoch, and drops the checkpoint that is no longer kept."""
+        """Saves the state after an epoch, and drops the checkpoint that is no longer kept.
+
+        Raises:
+          OSError: If it cannot be written, such as to a full disk.
+        """
         self._folder.mkdir(exist_ok=True)
-        self._checkpoint(self._run).write(str(self._path(epoch)))
+        try:
+            self._checkpoint(self._run).write(str(self._path(epoch)))
+        except tf.errors.OpError as error:
+            cause = error.message.partition("\n")[0].rpartition("; ")[2]
+            raise OSError(f"{self._path(epoch)} cannot be written: {cause}. --resume goes on from before.") from error
         kept = [*(each for each in self.epochs if each != epoch), epoch]
         self.epochs = kept[-self._keep :]
         listed = [f'all_model_checkpoint_paths: "{self._path(each).name}"\n' for each in self.epochs]
