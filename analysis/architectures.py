@@ -58,7 +58,8 @@ def symmetries_left(frame: pd.DataFrame) -> Figure:
     for axes, kind in zip(panels, kinds, strict=True):
         for model, own in rows[rows["masks"] == kind].groupby("model"):
             axes.plot(own["sparsity"], own["share"], marker=".", label=model)
-        axes.set(title=f"{kind} masks", xscale="log", xlabel="sparsity", ylabel="log order / log order of dense model")
+        axes.set(title=f"{kind} masks", xscale="log", xlabel="sparsity", ylim=(-0.04, 1.04))
+    panels[0].set_ylabel("log order / log order of the dense model")
     panels[0].legend()
     return figure
 
