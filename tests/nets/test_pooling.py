@@ -242,3 +242,19 @@ def test_bad_values_are_refused() -> None:
     unknown = tf.function(pooling.sorted_items, input_signature=[tf.TensorSpec([2, None, 1])])
     with pytest.raises(ValueError, match="known number of items"):
         unknown.get_concrete_function()
+
+
+@pytest.mark.parametrize("pool", pooling.POOLINGS)
+def test_poolings_take_arrays_and_lists_and_name_what_they_refuse(pool: str) -> None:
+    values = [[1.0, 2.0], [3.0, 5.0]]
+    found = [pooling.named(pool)(given).numpy().tolist() for given in (values, np.array(values, np.float32))]
+    assert found[0] == found[1]
+    for wrong in (None, object(), [[1.0], [2.0, 3.0]], {}, "x"):
+        with pytest.raises((TypeError, ValueError), match=r"^values .*must be"):
+            pooling.named(pool)(wrong)
+
+
+@pytest.mark.parametrize("pool", ["moments", "power_sums", "elementary_symmetric"])
+def test_absurd_orders_are_refused(pool: str) -> None:
+    with pytest.raises(ValueError, match=r"order \(=1000000000\) must be at most 1000"):
+        pooling.named(pool, order=10**9)(tf.ones([2, 1]))

@@ -23,8 +23,9 @@ def instance(name: str, value: T, *kinds: type) -> T:
       TypeError: If it is of none of them.
     """
     if not isinstance(value, kinds):
-        listed = " or a ".join(kind.__name__ for kind in kinds)
-        raise TypeError(f"{name} (={textwrap.shorten(repr(value), 60, placeholder=' ...')}) must be a {listed}.")
+        names = [kind.__name__ for kind in kinds]
+        listed = " or ".join(f"{'an' if each[0] in 'AEIOUaeiou' else 'a'} {each}" for each in names)
+        raise TypeError(f"{name} (={textwrap.shorten(repr(value), 60, placeholder=' ...')}) must be {listed}.")
     return value
 
 

@@ -18,6 +18,8 @@ from weirdonetworks.nets.inputs import checked_floats, checked_mask, checked_ten
 
 Pooling: TypeAlias = Callable[..., tf.Tensor]
 
+ORDERS = 1000  # The highest power, and the most elementary symmetric polynomials.
+
 
 def accumulator(dtype: tf.DType) -> tf.DType:
     """Returns the type in which to sum values of a type: float32 for float16 and bfloat16, else their own.
@@ -148,7 +150,7 @@ def elementary_symmetric(
       normalised: Whether to divide e_k by C(items, k): the mean of the products, whose scale does not depend on the
         number of items.
     """
-    order = at_least("order", order, 1)
+    order = at_least("order", order, 1, ORDERS)
     items, count = _kept(values, mask), _count(values, mask)
     if normalised:
         items /= count[..., None]  # Else e_k and C(items, k) would both overflow.
@@ -266,6 +268,6 @@ def _centred(values: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
 
 def _powers(values: tf.Tensor, order: int) -> list[tf.Tensor]:
     powers = [values]
-    for _ in range(at_least("order", order, 1) - 1):
+    for _ in range(at_least("order", order, 1, ORDERS) - 1):
         powers.append(powers[-1] * values)
     return powers

@@ -192,3 +192,16 @@ def test_a_configuration_names_its_data_and_where_they_are(monkeypatch: pytest.M
     assert asked == [("kmnist", "there")]
     with pytest.raises(UsageError, match=r"validation_size \(=10\) must be in \[0, 10\)"):
         datasets.configured(TrainingConfig(validation_size=10))
+
+
+@pytest.mark.parametrize("value", [None, "x", [[1]], 3])
+def test_what_is_no_array_or_name_is_refused(value: object) -> None:
+    labels = np.zeros(2, np.int32)
+    for kind in (datasets.Split, datasets.Examples):
+        with pytest.raises(TypeError, match=r"^images \(=.*\) must be a ndarray"):
+            kind(value, labels)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^split \(=.*\) must be a Split or an Examples"):
+        datasets.Resident(value)  # type: ignore[arg-type]
+    if not isinstance(value, str):
+        with pytest.raises(TypeError, match=r"^name \(=.*\) must be a str"):
+            datasets.load(value)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks.algebra.arrays import Ints, at_least, weighted
+from weirdonetworks.algebra.groups.permutations import POINTS
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Method: TypeAlias = Literal["nearest", "bilinear"]
@@ -111,6 +112,7 @@ def affine(
         unknown.
     """
     height, width = at_least("height", height, 1), at_least("width", width, 1)
+    at_least("height * width", height * width, 1, POINTS)
     linear, moved = np.asarray(matrix, np.float64), np.asarray(move, np.float64)
     if linear.shape != (2, 2) or moved.shape != (2,):
         raise ValueError(f"matrix (of shape {linear.shape}) must be [2, 2], and move (of shape {moved.shape}) [2].")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks.algebra.arrays import instance
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.data import sources, user_data
@@ -25,6 +26,7 @@ class Split:
     labels: npt.NDArray[np.int32]
 
     def __post_init__(self) -> None:
+        _check_arrays(self)
         if self.images.ndim != 4 or self.images.dtype != np.uint8:
             raise ValueError(
                 f"images (={self.images.dtype}{self.images.shape}) must be uint8 [N, height, width, channels]."
@@ -47,6 +49,7 @@ class Examples:
     labels: npt.NDArray[Any]
 
     def __post_init__(self) -> None:
+        _check_arrays(self)
         if self.images.shape[:1] != self.labels.shape[:1]:
             raise ValueError(
                 f"images of shape {self.images.shape} and labels of shape {self.labels.shape} must match in length."
@@ -56,12 +59,18 @@ class Examples:
         return len(self.labels)
 
 
+def _check_arrays(part: Split | Examples) -> None:
+    for name in ("images", "labels"):
+        instance(name, getattr(part, name), np.ndarray)
+
+
 class Resident:
     """A split held on the device."""
 
     def __init__(self, split: Split | Examples):
         import tensorflow as tf
 
+        instance("split", split, Split, Examples)
         self.images = tf.constant(split.images)
         self.labels = tf.constant(split.labels)
 
@@ -185,7 +194,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
         user's own data are of another form.
       OSError: If the data cannot be obtained, or a file is damaged.
     """
-    is_shipped = name.lower() == "mnist"
+    is_shipped = instance("name", name, str).lower() == "mnist"
     if is_shipped:
         raw = sources.read_mnist()
     elif user_data.is_path(name):

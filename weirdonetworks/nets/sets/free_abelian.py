@@ -11,7 +11,7 @@ import tensorflow as tf
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets import pooling
 from weirdonetworks.nets.base_module import Initializer
-from weirdonetworks.nets.inputs import masked
+from weirdonetworks.nets.inputs import checked_tensor, masked
 from weirdonetworks.nets.sets.set_network import SetNetwork, checked_per_item, sizes
 
 
@@ -147,7 +147,10 @@ def word_distance(counts: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
     Returns:
       The sums of the absolute differences, `[...]`.
     """
-    return tf.reduce_sum(tf.abs(counts - others), axis=-1)
+    left, right = checked_tensor(counts, "counts"), checked_tensor(others, "others")
+    if left.shape.rank == 0 or not left.shape[-1:].is_compatible_with(right.shape[-1:]):
+        raise ValueError(f"counts of shape {left.shape} and others of shape {right.shape} must both be [..., n].")
+    return tf.reduce_sum(tf.abs(left - right), axis=-1)
 
 
 @tf.custom_gradient
