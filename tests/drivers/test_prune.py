@@ -92,9 +92,8 @@ def test_saved_model_is_exactly_zero_where_pruned(
 
     reader = tf.train.load_checkpoint(str(only_run(pruned[0]) / "checkpoints"))
     for index, shape in enumerate([(784, 20), (20, 10), (10, 10)]):
-        stem = f"state/network/layers/{index}"
-        weight = reader.get_tensor(f"{stem}/w/.ATTRIBUTES/VARIABLE_VALUE")
-        mask = reader.get_tensor(f"{stem}/mask/.ATTRIBUTES/VARIABLE_VALUE")
+        weight = reader.get_tensor(f"state/network/layers/{index}/w/.ATTRIBUTES/VARIABLE_VALUE")
+        mask = reader.get_tensor(f"state/optimizer/masks/_masks/{index}/.ATTRIBUTES/VARIABLE_VALUE")
         assert weight.shape == shape
         assert (mask == 0).sum() == round(0.9 * mask.size)
         assert (weight[mask == 0] == 0).all()
@@ -147,7 +146,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: pathlib.Path) ->
     [
         ("--sparsity=1.2", 2, "sparsity (=1.2) must be in [0, 1]."),
         ("--sparsity=1", 2, "sparsity (=1.0) must be below 1, since 1 leaves no weight to train; --pruning_schedule="),
-        ("--model=VGG", 2, "model (=VGG) must be one of MNIST_FC, MNIST_CNN, CIFAR10_CNN."),
+        ("--model=VGG", 2, "model (=VGG) must be one of MNIST_FC, MNIST_CNN, CIFAR10_CNN, or package.module:function"),
         ("--pruning_schedule=[(3, 0.5), (2, 0.6)]", 2, "must rise"),
         ("--pruning_schedule=[(3, 0.5", 2, "must be a list"),
         ("--pruning_schedule={'9': [(1, 0.5)]}", 2, "layer 9 must be in [0, 3)"),
