@@ -30,12 +30,14 @@ SONNET = found(snt.optimizers, snt.Optimizer)
 
 
 def sonnet_model() -> Any:
+    tf.random.set_seed(0)  # Of some initial values a layer's units are dead, and nothing trains.
     model = snt.nets.MLP([8, 5, 3])
     model(tf.constant(INPUTS))
     return model
 
 
 def keras_model() -> Any:
+    keras.utils.set_random_seed(0)
     layers = [keras.layers.Dense(8, activation="relu"), keras.layers.Dense(5, activation="relu"), keras.layers.Dense(3)]
     model = keras.Sequential([keras.Input([6]), *layers])
     for variable in model.variables:
