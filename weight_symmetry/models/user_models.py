@@ -21,7 +21,7 @@ class _UserModel(BaseModule):
     The arguments `is_training` or `training`, and `seed`, are handed on if the model takes them.
 
     >>> import sonnet as snt
-    >>> model = _UserModel(snt.Sequential([snt.Flatten(), snt.Linear(10)]))
+    >>> model = _UserModel(snt.Sequential([snt.Flatten(), snt.Linear(10)]), name="model")
     >>> model(tf.ones([2, 28, 28, 1]), is_training=False).shape.as_list(), len(model.trainable_variables)
     ([2, 10], 2)
 
@@ -64,7 +64,7 @@ def load(spec: str, options: Mapping[str, Any]) -> _UserModel:
         ) from error
     if not callable(model):
         raise UsageError(f"model (={spec}) must return a model that can be called, and returns {type(model).__name__}.")
-    return _UserModel(model)
+    return _UserModel(model, name="user_model")  # TensorFlow refuses names that begin with an underscore.
 
 
 def source_hash(spec: str) -> str:

@@ -194,3 +194,10 @@ def test_a_keras_model_is_trained_by_threads_each_trial_from_values_of_its_own(t
         UsageError, match=r"masked_layer_indices \(=\(5,\)\) must be in \[0, 2\), the weights of .*kernel"
     ):
         experiment.run("shuffled_mask", bad, alone, updater)
+
+
+def test_a_loaded_model_is_traced() -> None:
+    """Under the name of its wrapper, which TensorFlow must take."""
+    model = user_models.load("weight_symmetry.models.examples:mlp", {"features": (4,)})
+    outputs = tf.function(lambda images: model(images, is_training=False))(tf.ones([2, 6, 6, 1]))
+    assert outputs.shape == [2, 10]
