@@ -369,3 +369,16 @@ def test_what_is_no_layout_is_refused() -> None:
         symmetry.automorphisms(Masks(other), graph)
     with pytest.raises(ValueError, match=r"they are fixed: outputs\. Those that may: mlp/linear_0/w"):
         symmetry.permute([None] * 4, {"mlp/linear_1/w": [1, 0]}, graph)
+
+
+def test_statistics_of_more_spaces_than_variables() -> None:
+    """Tied weights without biases: the inputs, which the same variable writes as outputs, and the hidden units."""
+    weight = tf.Variable(np.random.default_rng(0).normal(size=(6, 4)))
+    graph = UnitGraph.trace(
+        lambda x: tf.matmul(tf.nn.relu(x @ weight), weight, transpose_b=True), tf.ones([2, 6], weight.dtype)
+    )
+    mask = np.ones((6, 4))
+    found = symmetry.mask_statistics([mask], graph)
+    assert len(found["layers"]) > len(graph.variables) and found["permutations"] == math.factorial(4)
+    mask[0, 0] = 0  # The control: one unit is told apart.
+    assert symmetry.mask_statistics([mask], graph)["permutations"] == math.factorial(3)

@@ -5,6 +5,7 @@ of a convolution; True is a connection that is kept. A neuron, or filter, is the
 """
 
 import math
+import operator
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
@@ -44,8 +45,13 @@ def create(
       A boolean mask for each shape.
 
     Raises:
+      TypeError: If the seed is not an integer.
       ValueError: If an argument is out of its range.
     """
+    try:
+        operator.index(seed)
+    except TypeError:
+        raise TypeError(f"seed (={seed!r}) must be an integer.") from None
     make = MASK_TYPES[_choice("mask_type", mask_type, MASK_TYPES)]
     sparsities = layer_sparsities(shapes, sparsity, distribution)
     return [

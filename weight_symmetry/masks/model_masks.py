@@ -1,7 +1,7 @@
 """Masks of a model's weights, outside the model, that hold in any training loop."""
 
 import fnmatch
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import numpy.typing as npt
@@ -44,7 +44,8 @@ class Masks(tf.Module):
         """Makes masks of ones.
 
         Args:
-          model: A Sonnet, Keras or TensorFlow module whose weights exist, or a list of variables.
+          model: A Sonnet, Keras or TensorFlow module whose weights exist, or a list of variables. One that occurs
+            several times, as tied weights may, is masked once.
           only: The weights to mask: a pattern of their names, such as `"*/linear_*/w"`, as `fnmatch` reads it, or a
             function that tells of a variable whether to mask it. By default all `[..., in, out]`, of two axes
             or more; not biases, as those of attention heads, whose name ends in `bias`.
@@ -87,7 +88,7 @@ class Masks(tf.Module):
           only: As in the constructor.
 
         Raises:
-          TypeError: As the constructor does.
+          TypeError: As the constructor does, or if the seed is not an integer.
           ValueError: As the constructor does, or if an argument is out of its range.
         """
         masks = cls(model, only)
@@ -117,8 +118,13 @@ class Masks(tf.Module):
           masks: Zeros and ones for each of `weights`, of its shape.
 
         Raises:
+          TypeError: If the masks are not a sequence.
           ValueError: If their number or a shape is not that of the weights, or a value is neither 0 nor 1.
         """
+        if isinstance(masks, str | Mapping) or not (hasattr(masks, "__len__") and hasattr(masks, "__getitem__")):
+            raise TypeError(
+                f"masks (a {type(masks).__name__}) must be a list with a mask for each of {', '.join(self.names)}."
+            )
         if len(masks) != len(self._masks):
             raise ValueError(f"masks (of length {len(masks)}) must hold one mask for each of {', '.join(self.names)}.")
         checked = []
@@ -218,7 +224,8 @@ def _trainable_variables(model: Any) -> list[Any]:
 
 def _choose(trainable: Sequence[Any], only: Only) -> list[Any]:
     """Selects the weights to mask."""
-    candidates = [each for each in trainable if len(each.shape) >= 2 and tf.as_dtype(each.dtype).is_floating]
+    distinct = {id(_resource(each)): each for each in trainable}
+    candidates = [each for each in distinct.values() if len(each.shape) >= 2 and tf.as_dtype(each.dtype).is_floating]
     if only is None:
         chosen = [each for each in candidates if not _name(each).endswith("bias")]
     elif isinstance(only, str):

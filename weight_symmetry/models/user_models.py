@@ -5,7 +5,8 @@ import importlib
 import inspect
 import pathlib
 import sys
-from collections.abc import Mapping
+import weakref
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -94,9 +95,39 @@ def check(spec: str, model: _UserModel, images: tf.Tensor, classes: int) -> None
     if not tf.is_tensor(outputs) or tuple(outputs.shape) != wanted:
         given = f"shape {tuple(outputs.shape)}" if tf.is_tensor(outputs) else f"a {type(outputs).__name__}"
         raise UsageError(f"model (={spec}) must give logits of shape {wanted} for as many images, and gives {given}.")
+    if not tf.Module.trainable_variables.fget(model):
+        raise UsageError(
+            f"model (={spec}) must hold the variables that it trains, as a Sonnet or Keras model does, or a tf.Module "
+            f"with attributes; the {type(model.model).__name__} that it returns holds none."
+        )
     values = outputs.numpy().astype(np.float64)
     if classes > 1 and (values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-3):
         raise UsageError(f"model (={spec}) must give logits, and gives probabilities: leave out its softmax.")
+
+
+def claim(spec: str, model: _UserModel, owner: Hashable) -> None:
+    """Records whom the variables of a model are for, so that no two trials train the same ones.
+
+    Args:
+      spec: Its name in errors.
+      model: The model.
+      owner: What stands for the trial and the seed of its values.
+
+    Raises:
+      UsageError: If another owner was given some of its trainable variables.
+    """
+    for number in [number for number, (variable, _) in _OWNED.items() if variable() is None]:
+        del _OWNED[number]
+    for variable in tf.Module.trainable_variables.fget(model):
+        _, known = _OWNED.setdefault(id(variable), (weakref.ref(variable), owner))
+        if known != owner:
+            raise UsageError(
+                f"model (={spec}) must return a new model at each call, and returns one with {variable.name}, which an "
+                "earlier trial or seed was given: make the model within the function, and keep none."
+            )
+
+
+_OWNED: dict[int, tuple[weakref.ref[tf.Variable], Hashable]] = {}
 
 
 def _parameters(model: Any) -> Mapping[str, inspect.Parameter]:

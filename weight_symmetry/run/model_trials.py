@@ -107,6 +107,7 @@ class ModelTrial(Trial):
         self._dataset = data
         self._images = data.standardisation(data.train.images[:2])
         self._must_exist = must_exist
+        self._identity = object()
         # A model of the user's own may hold random states that are no variables, which the next trial would go on with.
         self.shared = not config.is_users
 
@@ -143,6 +144,7 @@ class ModelTrial(Trial):
             if config.is_users:
                 network = user_models.load(config.model, config.keywords())
                 user_models.check(config.model, network, self._images, classes)
+                user_models.claim(config.model, network, (self._identity, seed))
                 return network
             try:
                 network = models.MODELS[config.model](**{"num_classes": classes} | config.keywords())

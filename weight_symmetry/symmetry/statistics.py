@@ -83,10 +83,9 @@ def mask_statistics(masks: Masks, layout: UnitLayout | None = None, *, permute_o
     alive = connected(masked)
     rows: list[dict[str, Any]] = []
     for index, key in enumerate(_reported(masked)):
-        mask = masked.masks[index]
         row: dict[str, Any] = {"index": index, "name": masked.layout.names[index] if masked.chained else key}
-        if masked.chained and mask is not None:
-            row["shape"] = list(mask.shape)
+        if masked.chained:
+            row["shape"] = list(masked.layout.shapes[index])
         rows.append(row | _row(masked, key, alive[masked.sets[key]]))
     return {
         "sparsity": _sparsity([mask for mask in masked.masks if mask is not None]),

@@ -40,6 +40,7 @@ class MagnitudePruning(Updater):
           scope: One of `SCOPES`: whether each weight reaches the sparsity, or all of them together.
 
         Raises:
+          TypeError: If `masks` is no `Masks`, or a schedule cannot be called.
           ValueError: If an index or the scope is unknown, or the schedules differ when the scope is global.
         """
         super().__init__(masks)
@@ -48,19 +49,44 @@ class MagnitudePruning(Updater):
         self._scope = scope
         if unknown := [index for index in self._schedules if index not in indices]:
             raise ValueError(f"schedule: index {unknown[0]} must be in [0, {len(indices)}), the masked weights.")
+        if wrong := [each for each in self._schedules.values() if not callable(each)]:
+            raise TypeError(f"schedule (={wrong[0]!r}) must be one of sparsities, such as CubicSparsity(0.9, 2, 8).")
         _check(scope, set(self._schedules.values()), "schedules")
+        self._epoch: int | None = None  # Of the last call.
+        self._before: int | None = None  # Of the one before it.
 
     def proposed(self, epoch: int) -> list[Mask] | None:
-        """Returns masks of the schedule's sparsity, if it rises after `epoch` epochs."""
+        """Returns masks of the schedule's sparsity, if it has risen since the last earlier call.
+
+        At the first call the sparsity is compared with that of one epoch before, and with that of the masks, which may
+        be those of a training that is resumed.
+        """
+        if epoch != self._epoch:
+            self._before, self._epoch = self._epoch, epoch
+        first = self._before is None or self._before > epoch
+        before = epoch - 1 if first else self._before
         rises = {
             index: schedule(epoch)
             for index, schedule in self._schedules.items()
-            if schedule(epoch) > (schedule(epoch - 1) if epoch else 0.0)
+            if schedule(epoch) > (0.0 if before is None or before < 0 else schedule(before))
         }
+        if first:
+            rises |= self._lacking(epoch)
         if not rises:
             return None
         weights = [weight.numpy() for weight in self.masks.weights]
         return magnitude_masks(weights, self.masks.arrays, rises, self._scope)
+
+    def _lacking(self, epoch: int) -> dict[int, float]:
+        """Returns the sparsities of the schedule that the masks do not have."""
+        levels = {index: schedule(epoch) for index, schedule in self._schedules.items()}
+        masks = self.masks.arrays
+        lacking = {}
+        for group in [list(levels)] if self._scope == "global" else [[index] for index in levels]:
+            kept, size = (sum(int(count(masks[index])) for index in group) for count in (np.count_nonzero, np.size))
+            if group and size - kept < round(levels[group[0]] * size):
+                lacking.update({index: levels[index] for index in group})
+        return lacking
 
 
 def magnitude_masks(

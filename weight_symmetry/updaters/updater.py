@@ -24,7 +24,13 @@ class Updater:
     """
 
     def __init__(self, masks: Masks):
-        """Takes the masks."""
+        """Takes the masks.
+
+        Raises:
+          TypeError: If they are no `Masks`.
+        """
+        if not isinstance(masks, Masks):
+            raise TypeError(f"masks (a {type(masks).__name__}) must be weight_symmetry.masks.Masks: Masks(model).")
         self.masks = masks
 
     def proposed(self, epoch: int) -> list[Mask] | None:
@@ -87,11 +93,17 @@ class FixedMask(Updater):
           indices: The indices of the weights to draw masks of, all by default; those of others become ones.
 
         Raises:
+          TypeError: If `masks` is no `Masks`, `indices` no collection, or the seed no integer.
           ValueError: If an argument is out of its range.
         """
         super().__init__(masks)
         arrays = [np.ones(weight.shape, bool) for weight in masks.weights]
-        chosen = range(len(arrays)) if indices is None else indices
+        everything = range(len(arrays))
+        chosen = everything if indices is None else indices
+        if not isinstance(chosen, Collection) or isinstance(chosen, str):
+            raise TypeError(f"indices (={indices!r}) must be a collection of integers.")
+        if unknown := [index for index in chosen if index not in everything]:
+            raise ValueError(f"indices: {unknown[0]!r} must be in [0, {len(arrays)}), the masked weights.")
         shapes = [arrays[index].shape for index in chosen]
         drawn = create(mask_type, shapes, sparsity, seed, distribution=distribution)
         for index, mask in zip(chosen, drawn, strict=True):

@@ -324,3 +324,31 @@ def test_errors_say_what_to_do() -> None:
     optimizer = masks.wrap(snt.optimizers.SGD(0.1))
     with pytest.raises(ValueError, match=r"optimizer \(a SGD\) is wrapped by masks already"):
         masks.wrap(optimizer)
+
+
+def test_tied_weights_are_masked_once() -> None:
+    weight, other = tf.Variable(tf.ones([6, 4]), name="tied"), tf.Variable(tf.ones([4, 6]), name="other")
+    masks = Masks([weight, other, weight])
+    assert masks.names == ["tied", "other"] and [mask.shape for mask in masks.arrays] == [(6, 4), (4, 6)]
+    masks.set([np.eye(6, 4), np.eye(4, 6)])
+    gradients = masks.masked([tf.ones([6, 4]), tf.ones([4, 6]), tf.ones([6, 4])])  # One for each variable as given.
+    assert [int(tf.reduce_sum(each)) for each in gradients] == [4, 4, 4]
+    dense = keras.layers.Dense(3)
+    dense.build([None, 2])
+    assert len(Masks([dense.kernel, dense.kernel]).weights) == 1
+    assert len(Masks([tf.Variable(tf.ones([2, 2])), tf.Variable(tf.ones([2, 2]))]).weights) == 2  # Equal, not the same.
+
+
+@pytest.mark.parametrize(("given", "kind"), [(None, "NoneType"), (3, "int"), ({"a": [[1]]}, "dict"), ("mask", "str")])
+def test_what_is_no_list_of_masks_is_refused(given: Any, kind: str) -> None:
+    masks = Masks([tf.Variable(tf.ones([2, 2]), name="weight")])
+    with pytest.raises(TypeError, match=rf"^masks \(a {kind}\) must be a list with a mask for each of weight\.$"):
+        masks.set(given)
+
+
+@pytest.mark.parametrize("seed", ["a", None, 1.5])
+def test_a_seed_is_an_integer(seed: Any) -> None:
+    variables = [tf.Variable(tf.ones([2, 2]))]
+    with pytest.raises(TypeError, match=r"^seed \(=.*\) must be an integer\.$"):
+        Masks.create(variables, "random", 0.5, seed=seed)
+    assert Masks.create(variables, "random", 0.5, seed=np.int64(3)).sparsity == 0.5  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """Models of the user's own in the drivers: any Sonnet or Keras model by the name of a function."""
 
+import importlib
 import json
 import pathlib
 from typing import Any
@@ -17,6 +18,8 @@ from weight_symmetry.run.prune_config import PruneConfig
 from weirdonetworks.lab.errors import UsageError
 
 SOURCE = """
+import functools
+
 import sonnet as snt
 import tensorflow as tf
 
@@ -51,8 +54,14 @@ def keras(softmax=False):
     ])
 
 
-def plain():
-    return lambda images: tf.zeros([len(images), 10])
+def lone():
+    weight = tf.Variable(tf.ones([784, 10]))
+    return lambda images: tf.reshape(images, [-1, 784]) @ weight
+
+
+@functools.cache
+def cached():
+    return snt.Sequential([snt.Flatten(), snt.Linear(10)])
 
 
 def number():
@@ -102,6 +111,11 @@ def test_options_reach_the_function_and_flags_the_model() -> None:
         ("my_own_nets:chain", {"deep": 3}, r"model_options \(=\{'deep': 3\}\): TypeError: .*deep"),
         ("my_own_nets:chain", {"classes": 7}, r"must give logits of shape \(2, 10\) .* and gives shape \(2, 7\)"),
         ("my_own_nets:keras", {"softmax": True}, "must give logits, and gives probabilities: leave out its softmax"),
+        (
+            "my_own_nets:lone",
+            {},
+            "must hold the variables that it trains, as .*; the function that it returns holds none",
+        ),
     ],
 )
 def test_what_is_no_classifier_is_refused_in_one_line(spec: str, options: dict[str, Any], message: str) -> None:
@@ -201,3 +215,23 @@ def test_a_loaded_model_is_traced() -> None:
     model = user_models.load("weight_symmetry.models.examples:mlp", {"features": (4,)})
     outputs = tf.function(lambda images: model(images, is_training=False))(tf.ones([2, 6, 6, 1]))
     assert outputs.shape == [2, 10]
+
+
+def test_a_model_that_is_kept_for_the_next_trial_is_refused(tmp_path: pathlib.Path) -> None:
+    kept = PruneConfig(**SHORT, model="my_own_nets:cached")
+    options = {"experiment_dir": str(tmp_path), "num_trials": 2}
+    for backend in ("threads", "batched"):
+        importlib.import_module("my_own_nets").cached.cache_clear()
+        with pytest.raises(
+            UsageError, match=r"must return a new model at each call, .* earlier trial or seed"
+        ) as raised:
+            experiment.run("prune", kept, TrialOptions(**options, trials_backend=backend), prune.updater)
+        assert "\n" not in str(raised.value)
+    one, owner = user_models.load("my_own_nets:chain", {}), object()
+    other = user_models.load("my_own_nets:chain", {})
+    for model in (one, other):  # The controls: new models, and the same one for the same trial and seed.
+        user_models.check("mine", model, images(), 10)
+        user_models.claim("mine", model, (owner, 1))
+    user_models.claim("mine", one, (owner, 1))
+    with pytest.raises(UsageError, match="returns one with mlp/linear_0"):  # As a control with new weights would.
+        user_models.claim("mine", one, (owner, 2))

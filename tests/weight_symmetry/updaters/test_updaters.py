@@ -117,3 +117,46 @@ def test_rewinding_returns_to_the_weights_of_its_epoch() -> None:
             drawn = np.random.default_rng([epoch, index]).normal(size=variable.shape)
             variable.assign(variable + drawn * (variable.numpy() != 0))
     assert len(resets) == 2 and list(rewind.saved) == ["snapshot"] and rewind.record == {}
+
+
+def test_pruning_is_not_missed_between_two_calls() -> None:
+    step = updaters.SteppedSparsity((5,), (0.5,))
+    updater = updaters.MagnitudePruning(masks(), step)
+    assert [updater.update(epoch) for epoch in (2, 4, 6, 8)] == [False, False, True, False]
+    assert zeros(updater) == [24, 15, 10]
+    late = updaters.MagnitudePruning(masks(), step)
+    assert late.proposed(6) is not None  # A look changes nothing.
+    assert late.update(6) and zeros(late) == [24, 15, 10] and not late.update(7)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_a_new_updater_goes_on_with_the_masks_of_another(scope: str) -> None:
+    """As of a training that is resumed: what has been pruned is not pruned, nor rewound, again."""
+    settings = {"epochs": 9, "pruning_schedule": "[(2, 0.33), (5, 0.61), (8, 0.95)]", "pruning_scope": scope}
+    for resumed in range(9):
+        first = pruning(**settings)
+        done = [first.update(epoch) for epoch in range(resumed)]
+        config = PruneConfig(**settings)
+        second = updaters.MagnitudePruning(first.masks, config.schedules, scope)
+        done += [second.update(epoch) for epoch in range(resumed, 9)]
+        assert [epoch for epoch, changed in enumerate(done) if changed] == [2, 5, 8]
+    restarted = pruning(**settings)
+    assert [epoch for epoch in [*range(9), *range(9)] if restarted.update(epoch)] == [2, 5, 8] * 2
+
+
+def test_wrong_types_are_refused_in_one_line() -> None:
+    step: Any = updaters.SteppedSparsity((5,), (0.5,))
+    model: Any = tf.keras.Sequential([tf.keras.Input([3]), tf.keras.layers.Dense(2)])
+    with pytest.raises(
+        TypeError, match=r"^masks \(a Sequential\) must be weight_symmetry.masks.Masks: Masks\(model\)\.$"
+    ):
+        updaters.MagnitudePruning(model, step)
+    with pytest.raises(TypeError, match=r"^schedule \(=0.9\) must be one of sparsities, such as CubicSparsity"):
+        updaters.MagnitudePruning(masks(), 0.9)  # type: ignore[arg-type]
+    for index in (7, -1, "a"):
+        with pytest.raises(ValueError, match=rf"^indices: {index!r} must be in \[0, 3\), the masked weights\.$"):
+            updaters.FixedMask(masks(), "random", 0.5, indices=[index])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"^indices \(=1\) must be a collection of integers\.$"):
+        updaters.FixedMask(masks(), "random", 0.5, indices=1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^seed \(='a'\) must be an integer\.$"):
+        updaters.FixedMask(masks(), "random", 0.5, seed="a")  # type: ignore[arg-type]
