@@ -1,7 +1,9 @@
 """Tests of the unit graph: outputs are unchanged by permutations along all axes, and change if one is left out."""
 
 import re
+from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import sonnet as snt
@@ -252,3 +254,72 @@ class TestAxes:
         assert isinstance(nested, Product) and len(nested.parts) == 3
         joined = concatenation([concatenation([Units(2), Units(3)]), Units(5)])
         assert isinstance(joined, Concatenation) and len(joined.parts) == 3
+
+
+class TestCalls:
+    """What a trace takes, and what it leaves as it was."""
+
+    def test_tracing_leaves_the_state_of_a_model(self) -> None:
+        model = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization(), keras.layers.Dense(2)])
+        before = [variable.numpy() for variable in model.variables]
+        UnitGraph.trace(model, np.random.default_rng(0).normal(size=(8, 3)), training=True)
+        assert all(np.array_equal(a, b.numpy()) for a, b in zip(before, model.variables, strict=True))
+
+    def test_reading_what_the_call_has_changed_is_refused(self) -> None:
+        first, mean = snt.Linear(4), tf.Variable(tf.zeros([4]), trainable=False, name="mean")
+
+        def model(inputs: tf.Tensor) -> tf.Tensor:
+            hidden = first(inputs)
+            mean.assign(0.9 * mean + 0.1 * tf.reduce_mean(hidden, axis=0))
+            return tf.nn.relu(hidden - mean)
+
+        with pytest.raises(ValueError, match="must not read mean:0 after changing it in the same call"):
+            UnitGraph.trace(model, tf.ones([2, 3]))
+
+    def test_outputs_that_are_no_floats_are_compared_too(self) -> None:
+        model = snt.nets.MLP([6, 5])
+        graph = UnitGraph.trace(lambda x: tf.argmax(model(x), axis=1), np.random.default_rng(0).normal(size=(50, 3)))
+        assert graph.verify() == 0
+        rng = np.random.default_rng(1)
+        assert graph.difference([rng.normal(size=variable.shape) for variable in graph.variables]) == np.inf
+
+    def test_loops_are_fixed_and_refused_in_a_line_where_they_must_be_evaluated(self) -> None:
+        inputs = np.random.default_rng(0).normal(size=(2, 6, 3)).astype(np.float32)
+
+        def model(unroll: bool) -> keras.Model:
+            layers = [keras.layers.LSTM(4, unroll=unroll), keras.layers.Dense(5, "relu"), keras.layers.Dense(2)]
+            return keras.Sequential([keras.Input((6, 3)), *layers])
+
+        graph = UnitGraph.trace(model(unroll=False), inputs)
+        assert [space.size for space in graph.free] == [5]
+        with pytest.raises(ValueError, match=r"While .* cannot be evaluated outside the model. Unroll loops"):
+            graph.verify()
+        unrolled = UnitGraph.trace(model(unroll=True), inputs)
+        assert [space.size for space in unrolled.free] == [4, 5] and unrolled.verify() < 1e-12
+
+    def test_what_has_no_double_precision_is_evaluated_in_its_own(self) -> None:
+        layers = [keras.layers.Conv2D(5, 3), keras.layers.Resizing(6, 6), keras.layers.GlobalAveragePooling2D()]
+        model = keras.Sequential([keras.Input((4, 4, 2)), *layers, keras.layers.Dense(2)])
+        graph = UnitGraph.trace(model, np.random.default_rng(0).normal(size=(2, 4, 4, 2)).astype(np.float32))
+        assert graph.difference([variable.numpy() for variable in graph.variables]) == 0
+
+    def test_reasons_of_rules_are_told(self) -> None:
+        weight = tf.Variable(tf.ones([3, 4]))
+
+        def model(inputs: tf.Tensor) -> tf.Tensor:
+            return tf.nn.max_pool(tf.reshape(inputs @ weight, [2, 1, 1, 4]), [1, 1, 1, 2], [1, 1, 1, 2], "VALID")
+
+        graph = UnitGraph.trace(model, tf.ones([2, 3]))
+        assert any("pools over channels" in space.fixed for space in graph.spaces)
+
+    @pytest.mark.parametrize(
+        ("model", "given", "error", "message"),
+        [
+            (snt.nets.MLP, np.ones([1, 2]), TypeError, "of a class give an instance"),
+            (lambda x: x, None, ValueError, "example inputs must be arrays, and hold a NoneType"),
+            (lambda x: x, object(), ValueError, "example inputs must be arrays, and hold a object"),
+        ],
+    )
+    def test_wrong_types_are_told_in_a_line(self, model: Any, given: Any, error: type[Exception], message: str) -> None:
+        with pytest.raises(error, match=message):
+            UnitGraph.trace(model, given)

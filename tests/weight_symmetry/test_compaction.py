@@ -257,7 +257,7 @@ def test_a_model_that_computes_with_its_number_of_units_is_refused() -> None:
 
     model(tf.ones([2, 4]))
     head.w.assign(head.w * tf.constant([[1.0], [1.0], [1.0], [0.0], [0.0], [0.0]]))
-    with pytest.raises(ValueError, match="must not compute with its number of units"):
+    with pytest.raises(ValueError, match="it must not compute with its number of units"):
         compact(model, None, tf.ones([2, 4]))
 
 
@@ -266,3 +266,48 @@ def test_the_result_is_written_as_a_table() -> None:
     lines = str(compact(model, masks, tf.ones([2, 4]))).splitlines()
     assert lines[0].split() == ["units", "before", "after"]
     assert [line.split()[0] for line in lines[1:4]] == ["mlp/linear_0/w", "mlp/linear_1/w", "mlp/linear_2/w"]
+
+
+def test_several_inputs_are_given_as_the_model_takes_them() -> None:
+    one, other = keras.Input((4,)), keras.Input((3,))
+    joined = keras.layers.Concatenate()([keras.layers.Dense(6, "relu")(one), keras.layers.Dense(5, "relu")(other)])
+    head = keras.layers.Dense(2)
+    model = keras.Model([one, other], [head(joined), joined[:, :0]])
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=(3, size)).astype(np.float32) for size in (4, 3)]
+    head.kernel.assign(head.kernel * (np.arange(11) % 3 > 0)[:, None])
+    assert sorted(space.size for space in UnitGraph.trace(model, inputs).free) == [5, 6]
+    found = compact(model, None, inputs)
+    assert sorted(len(units) for units in found.kept.values()) == [3, 4]
+    more = [np.concatenate([each, each]) for each in inputs]
+    assert difference(outputs(found, more)[:1], outputs(model, more)[:1]) < 1e-5
+
+
+def test_a_model_that_computes_with_its_batch_is_refused() -> None:
+    model, _ = sparse_mlp(3, 0.5)
+
+    def centred(inputs: tf.Tensor) -> tf.Tensor:
+        hidden = model(inputs)
+        return hidden - tf.reduce_sum(hidden, axis=0) / tf.cast(tf.shape(inputs)[0], tf.float32)
+
+    with pytest.raises(ValueError, match=r"its number of units or of examples"):
+        compact(centred, None, tf.ones([2, 4]))
+
+
+def test_slices_backwards_are_those_of_the_model() -> None:
+    first, head = snt.Linear(5), snt.Linear(2)
+    model = lambda inputs: head(tf.nn.relu(first(inputs))[:, ::-1])  # noqa: E731
+    inputs = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    assert difference(outputs(compact(model, None, inputs), inputs), outputs(model, inputs)) < 1e-5
+
+
+def test_batch_norm_is_compacted_as_it_is_traced() -> None:
+    first, norm, head = snt.Linear(5), snt.BatchNorm(True, True), snt.Linear(2)
+    model = lambda inputs, is_training: head(tf.nn.relu(norm(first(inputs), is_training)))  # noqa: E731
+    inputs = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    model(inputs, is_training=True)
+    head.w.assign(head.w * tf.constant([[1.0], [0.0], [1.0], [0.0], [1.0]]))
+    for is_training in (False, True):
+        found = compact(model, None, inputs, is_training=is_training)
+        assert [len(units) for units in found.kept.values()] == [3]
+        assert difference(outputs(found, inputs), outputs(model, inputs, is_training=is_training)) < 1e-5

@@ -20,10 +20,17 @@ from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.lab.records.tables import table
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_tracing.edges import equation
+from weirdonetworks.measure.unit_tracing.trace import Trace, converted
 
 Number = TypeVar("Number", int, float)
 
-AGREEMENT = 1e-3  # Far above rounding in float32, relative to the largest output: a larger difference is an error.
+# Far above rounding, relative to the largest output: a larger difference is an error.
+AGREEMENT = 1e-3
+HALF = 0.1
+_REASONS = (
+    "it must not compute with its number of units or of examples, as in a scale by the square root of a shape, draw "
+    "random numbers, or loop over units."
+)
 
 
 class Change(NamedTuple, Generic[Number]):
@@ -53,6 +60,10 @@ class Compacted:
     parameters: Change[int]
     flops: Change[int]
     sizes: dict[str, int] = dataclasses.field(repr=False)
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Calls the compacted model."""
+        return self.model(*inputs, **options)
 
     def measure_speed(self, *inputs: npt.ArrayLike, calls: int = 30, jit_compile: bool = False) -> Change[float]:
         """Measures the median time of compiled calls of the two models, called alternately.
@@ -128,14 +139,14 @@ def compact(model: Callable[..., Any], masks: Masks | None = None, *example_inpu
     if not example_inputs:
         raise ValueError("example_inputs must hold the arguments of a call, such as a batch of images.")
     # Two examples or more, so that the trace tells the batch from axes of size one.
-    examples = [_several(each) for each in example_inputs]
+    examples = tf.nest.map_structure(_several, tuple(map(converted, example_inputs)))
     graph = UnitGraph.trace(model, *examples, **options)
     given = [None] * len(graph.names) if masks is None else in_layout(masks, graph)
     values = [variable.numpy() for variable in graph.variables]
     weights = [value if mask is None else value * mask for value, mask in zip(values, given, strict=True)]
     removal = Removal(graph, weights)
     small = SmallerModel(removal, options)
-    _check(removal, small, examples, options)
+    _check(removal, small, model, examples, options)
     kept = {space.name: np.flatnonzero(removal.flags(space.units)) for space in graph.free}
     return Compacted(
         original=functools.partial(model, **options),
@@ -157,23 +168,43 @@ def compact(model: Callable[..., Any], masks: Masks | None = None, *example_inpu
     )
 
 
-def _several(example: Any) -> tf.Tensor:
-    tensor = tf.convert_to_tensor(example)
-    if not tensor.shape.rank or not tensor.shape[0]:
-        raise ValueError(f"example_inputs: an input of shape {tensor.shape} must hold a batch of examples.")
-    return tf.repeat(tensor, 2, axis=0) if tensor.shape[0] == 1 else tensor
+def _several(example: tf.Tensor) -> tf.Tensor:
+    if not example.shape.rank or not example.shape[0]:
+        raise ValueError(f"example_inputs: an input of shape {example.shape} must hold a batch of examples.")
+    return tf.repeat(example, 2, axis=0) if example.shape[0] == 1 else example
 
 
-def _check(removal: Removal, small: SmallerModel, examples: Sequence[tf.Tensor], options: Mapping[str, Any]) -> None:
-    before = removal.graph.call.outputs(removal.weights)
-    after = [np.asarray(each) for each in tf.nest.flatten(small(*examples, **options)) if tf.is_tensor(each)]
-    for one, other in zip(before, after, strict=True):
-        size = float(np.abs(one).max(initial=0))
-        if one.shape != other.shape or not np.allclose(one, other, rtol=0, atol=AGREEMENT * (size or 1.0)):
-            raise ValueError(
-                "model must not compute with its number of units, as in a scale by the square root of a shape: the "
-                "compacted model computes something else."
-            )
+def _check(
+    removal: Removal,
+    small: SmallerModel,
+    model: Callable[..., Any],
+    examples: Sequence[Any],
+    options: Mapping[str, Any],
+) -> None:
+    """Compares the outputs for the examples, and for one example more; the model is traced anew for these."""
+    graph = removal.graph
+    values = {id(variable): value for variable, value in zip(graph.variables, removal.weights, strict=True)}
+    more = tf.nest.map_structure(lambda each: tf.concat([each, each[:1]], axis=0), tuple(examples))
+    other = Trace.of(model, more, options)
+    before = [graph.call.outputs(removal.weights), other.outputs([values[id(each)] for each in other.variables])]
+    tolerance = max(map(_tolerance, tf.nest.flatten(graph.call.structure)))
+    for inputs, expected in zip((examples, more), before, strict=True):
+        try:
+            found = [
+                np.asarray(each, each.dtype.as_numpy_dtype)
+                for each in tf.nest.flatten(small(*inputs))
+                if tf.is_tensor(each)
+            ]
+        except (tf.errors.OpError, TypeError, ValueError) as error:
+            raise ValueError(f"model cannot be computed with fewer units, or other batch sizes: {_REASONS}") from error
+        for one, each in zip(expected, found, strict=True):
+            size = float(np.abs(one).max(initial=0)) if one.dtype.kind == "f" else 1.0
+            if one.shape != each.shape or not np.allclose(one, each, rtol=0, atol=tolerance * (size or 1.0)):
+                raise ValueError(f"the compacted model would compute something else than model: {_REASONS}")
+
+
+def _tolerance(output: Any) -> float:
+    return HALF if tf.is_tensor(output) and output.dtype in (tf.float16, tf.bfloat16) else AGREEMENT
 
 
 def _flops(removal: Removal, whole: bool) -> int:

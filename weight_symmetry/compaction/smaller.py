@@ -1,6 +1,7 @@
 """The call of a model with some units removed."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from weight_symmetry.compaction.removal import Removal, restricted
 from weirdonetworks.measure.unit_layout import spread
 from weirdonetworks.measure.unit_tracing import rules
 from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, resolved
-from weirdonetworks.measure.unit_tracing.trace import ASSIGNMENTS, Step, Trace, compute
+from weirdonetworks.measure.unit_tracing.trace import ASSIGNMENTS, Step, Trace, compute, converted
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,10 +27,20 @@ class _Traced:
     options: dict[str, Any]
     variables: Mapping[int, int]  # The variable that each tensor holds.
 
-    @property
-    def batch(self) -> Axis:
-        """The examples of a batch."""
-        return resolved(self.axes[self.call.parameters[0]][0])
+    @functools.cached_property
+    def batches(self) -> list[Axis]:
+        """The examples of a batch, of each input."""
+        return [resolved(self.axes[number][0]) for number in self.call.parameters if self.axes[number]]
+
+    @functools.cached_property
+    def steps(self) -> list[Step]:
+        """The operations that the outputs depend on."""
+        needed = self.call.needed
+        return [step for step in self.call.steps if not needed.isdisjoint(step.outputs)]
+
+    def is_batch(self, axis: Axis) -> bool:
+        """Tells whether an axis is that of the examples."""
+        return axis.size > 1 and any(resolved(axis) is each for each in self.batches)
 
 
 class SmallerModel(tf.Module):
@@ -88,9 +99,10 @@ class SmallerModel(tf.Module):
     def converted(self, inputs: Sequence[Any]) -> list[tf.Tensor]:
         """Makes tensors of the arguments of a call, and checks their shapes."""
         examples = self._traced.call.inputs
-        if len(inputs) != len(examples):
-            raise ValueError(f"inputs ({len(inputs)} given) must be {len(examples)}, as the example inputs.")
-        tensors = [tf.cast(given, each.dtype) for given, each in zip(inputs, examples, strict=True)]
+        flat = tf.nest.flatten(tuple(map(converted, inputs)))
+        if len(flat) != len(examples):
+            raise ValueError(f"inputs ({len(flat)} given) must be {len(examples)}, as the example inputs.")
+        tensors = [tf.cast(given, each.dtype) for given, each in zip(flat, examples, strict=True)]
         for given, example in zip(tensors, examples, strict=True):
             if given.shape[1:] != example.shape[1:]:
                 raise ValueError(
@@ -107,7 +119,7 @@ class SmallerModel(tf.Module):
             held = others.get(id(outside)) if index is None else self.parameters[index]
             known[number] = self._sized(np.asarray(outside), number, batch) if held is None else held
         constants = dict(zip(self._corrected, self.constants, strict=True))
-        for step in self._traced.call.steps:
+        for step in self._traced.steps:
             if step.operation.type in ("NoOp", *ASSIGNMENTS):
                 continue
             results = self._step(step, [known[number] for number in step.inputs], batch)
@@ -149,8 +161,10 @@ class SmallerModel(tf.Module):
         return [None if index is None else self._slice(index, next(axes)) for index in asked]
 
     def _slice(self, index: slice | int, axis: Axis) -> slice | int:
-        if isinstance(index, int) or index.step != 1:
+        if isinstance(index, int):
             return index
+        if index.step != 1:
+            return slice(index.start, index.stop if index.stop >= 0 else None, index.step)
         if index == slice(0, axis.size, 1):
             return slice(None)
         kept = spread(axis, self._traced.kept)
@@ -166,7 +180,7 @@ class SmallerModel(tf.Module):
     def _size(self, axis: Axis, batch: Any) -> Any:
         """Counts the kept units along an axis; a tensor if the batch's size is one."""
         axis = resolved(axis)
-        if axis is self._traced.batch and axis.size > 1:
+        if self._traced.is_batch(axis):
             return batch
         if isinstance(axis, Units):
             return int(self._traced.kept[axis].sum()) if axis in self._traced.kept else axis.size
@@ -182,7 +196,7 @@ class SmallerModel(tf.Module):
         array = restricted(array, axes, self._traced.kept)
         tensor = tf.constant(array)
         for place, axis in enumerate(axes):
-            if resolved(axis) is self._traced.batch and axis.size > 1:
+            if self._traced.is_batch(axis):
                 tensor = tf.repeat(tf.gather(tensor, [0], axis=place), batch, axis=place)
         return tensor
 
@@ -192,6 +206,6 @@ class SmallerModel(tf.Module):
         array = restricted(removal.corrections[number], axes, self._traced.kept)
         for place, axis in enumerate(axes):
             first = np.take(array, [0], axis=place)
-            if resolved(axis) is self._traced.batch or np.array_equal(np.broadcast_to(first, array.shape), array):
+            if self._traced.is_batch(axis) or np.array_equal(np.broadcast_to(first, array.shape), array):
                 array = first
         return array

@@ -87,11 +87,13 @@ class UnitGraph(UnitLayout):
           values: An array for each variable.
 
         Returns:
-          The largest difference over the largest magnitude of an output.
+          The largest difference over the largest magnitude of an output; infinity if outputs that are no floats differ.
         """
         before = self.call.outputs([variable.numpy() for variable in self.variables])
         after = self.call.outputs([np.asarray(value) for value in values])
         pairs = [(a, b) for a, b in zip(before, after, strict=True) if a.dtype.kind == "f"]
+        if not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True) if a.dtype.kind != "f"):
+            return float("inf")
         size = max((float(np.abs(a).max(initial=0)) for a, _ in pairs), default=0.0)
         return max((float(np.abs(a - b).max(initial=0)) for a, b in pairs), default=0.0) / (size or 1.0)
 

@@ -64,11 +64,15 @@ def new_axes(shape: Sequence[int], reason: str) -> Axes:
     return [Units(size, reason if size != 1 else "") for size in shape]
 
 
-def not_followed(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
-    """Fixes the units of the inputs and outputs of an operation without a rule."""
-    reason = f"{named(operation)} is not followed"
+def not_followed(operation: tf.Operation, inputs: list[Axes], why: str = "") -> list[Axes]:
+    """Fixes the units of the inputs and outputs of an operation without a rule, or that a rule refuses for a reason."""
+    reason = f"{named(operation)} is not followed" + (f": {why}" if why else "")
     fix(reason, *(axis for axes in inputs for axis in axes))
-    return [new_axes(output.shape, reason) for output in operation.outputs]
+    found = [new_axes(output.shape, reason) for output in operation.outputs]
+    for axes in found:  # Examples of a batch stay examples.
+        if axes and inputs and inputs[0] and inputs[0][0].size == axes[0].size > 1:
+            axes[0] = inputs[0][0]
+    return found
 
 
 def constant(operation: tf.Operation, index: int) -> Any:
@@ -77,10 +81,29 @@ def constant(operation: tf.Operation, index: int) -> Any:
     Raises:
       ValueError: If the input is not constant.
     """
-    value = tf.get_static_value(operation.inputs[index])
+    value = _folded(operation.inputs[index])
     if value is None:
         raise ValueError(f"{named(operation)} is given a computed argument")
     return value
+
+
+def _folded(tensor: tf.Tensor) -> Any:
+    """Returns the value of a tensor that is computed from constants alone; None of any other."""
+    value = tf.get_static_value(tensor)
+    operation = tensor.op
+    if value is not None or not operation.inputs or operation.type in ("Placeholder", "ReadVariableOp"):
+        return value
+    inputs = [_folded(each) for each in operation.inputs]
+    simple = {"Mul": np.multiply, "AddV2": np.add, "Sub": np.subtract, "Maximum": np.maximum, "Minimum": np.minimum}
+    if operation.type in simple and all(each is not None for each in inputs):
+        return simple[operation.type](*inputs)
+    if operation.type in ("Pack", "ConcatV2") and all(each is not None for each in inputs):
+        return (
+            np.stack(inputs, operation.get_attr("axis"))
+            if operation.type == "Pack"
+            else np.concatenate(inputs[:-1], int(inputs[-1]))
+        )
+    return None
 
 
 def broadcast(axes: Sequence[Axes], where: str) -> Axes:

@@ -58,11 +58,20 @@ class Trace:
           TypeError: If the model cannot be called.
           ValueError: If the call fails, or reads no variable.
         """
-        if not callable(model):
-            raise TypeError(f"model (={type(model).__name__}) must be a module, a Keras model or a function.")
-        tensors = tuple(map(tf.convert_to_tensor, inputs))
-        model(*tensors, **options)  # Creates the variables of modules that do so at their first call.
-        function = tf.function(lambda *given: model(*given, **options), autograph=False)
+        if not callable(model) or isinstance(model, type):
+            raise TypeError(
+                f"model (={getattr(model, '__name__', type(model).__name__)}) must be a module, a Keras model or a "
+                "function; of a class give an instance."
+            )
+        nested = tuple(map(converted, inputs))
+        tensors = tuple(tf.nest.flatten(nested))
+        state = [(variable, variable.numpy()) for variable in _variables(model)]
+        model(*nested, **options)  # Creates the variables of modules that do so at their first call.
+        for variable, value in state:  # Which the call may have changed, as batch norm does in training.
+            variable.assign(value)
+        function = tf.function(
+            lambda *given: model(*tf.nest.pack_sequence_as(nested, given), **options), autograph=False
+        )
         concrete = function.get_concrete_function(*tensors)
         graph = concrete.graph
         numbers: dict[int, int] = {}
@@ -80,10 +89,20 @@ class Trace:
             tuple(each for each in variables if (first_read[id(each.handle)] in needed) == wanted)
             for wanted in (True, False)
         )
+        _check_reads(
+            steps,
+            needed,
+            {number: variable.name for variable in variables if (number := first_read[id(variable.handle)]) in needed},
+        )
         if not read:
             raise ValueError(f"model (={type(model).__name__}) must read variables, and reads none when it is called.")
         structure = concrete.structured_outputs
         return cls(tensors, read, others, tuple(steps), captured, parameters, results, structure)
+
+    @functools.cached_property
+    def needed(self) -> set[int]:
+        """The tensors that the outputs depend on."""
+        return _needed(self.steps, self.results)
 
     def follow(self) -> tuple[list[list[Axis]], list[Edge], dict[int, list[Axis]]]:
         """Propagates the axes of all tensors through the operations.
@@ -141,8 +160,46 @@ class Trace:
         return [np.asarray(known[number]) for number in self.results]
 
 
+def converted(given: Any) -> Any:
+    """Makes tensors of an argument of a call: an array, or a list, tuple or mapping of arrays.
+
+    Raises:
+      ValueError: If a part is no array.
+    """
+    if isinstance(given, Mapping):
+        return {name: converted(part) for name, part in given.items()}
+    if isinstance(given, list | tuple) and any(hasattr(part, "shape") or isinstance(part, Mapping) for part in given):
+        return type(given)(map(converted, given))
+    try:
+        return tf.convert_to_tensor(given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"example inputs must be arrays, and hold a {type(given).__name__}.") from error
+
+
 def compute(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | None) -> list[Any]:
-    """Evaluates an operation on other inputs, in the given floating-point type; None for its own."""
+    """Evaluates an operation on other inputs, in the given floating-point type; None for its own.
+
+    What is not defined in that type, as the resizing of images, is evaluated in its own type.
+
+    Raises:
+      ValueError: If it cannot be evaluated outside the model, as a loop over time.
+    """
+    if dtype is None:
+        return _computed(operation, inputs, None)
+    try:
+        return _computed(operation, inputs, dtype)
+    except (tf.errors.OpError, TypeError, ValueError):
+        pass
+    try:
+        own = [tf.cast(given, each.dtype) for given, each in zip(inputs, operation.inputs, strict=True)]
+        return [_cast(each, dtype) for each in _computed(operation, own, None)]
+    except (tf.errors.OpError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{rules.named(operation)} cannot be evaluated outside the model. Unroll loops (in Keras, unroll=True)."
+        ) from error
+
+
+def _computed(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | None) -> list[Any]:
     if operation.type == "Const":
         value = tf.get_static_value(operation.outputs[0])
         return [tf.constant(value, operation.outputs[0].dtype) if dtype is None else _cast(value, dtype)]
@@ -221,6 +278,27 @@ def _cast(value: Any, dtype: tf.DType) -> tf.Tensor:
     return tf.cast(tensor, dtype) if tensor.dtype.is_floating else tensor
 
 
+def _variables(model: Any) -> list[Any]:
+    """Lists the variables that a model has so far."""
+    try:
+        return list(model.variables)
+    except (AttributeError, ValueError):  # A function; or Sonnet's complaint that there are none.
+        return []
+
+
+def _check_reads(steps: Sequence[Step], needed: set[int], names: Mapping[int, str]) -> None:
+    """Raises a `ValueError` if outputs depend on a variable that the same call has changed before it is read."""
+    assigned: set[int] = set()
+    for step in steps:
+        if step.operation.type in ASSIGNMENTS:
+            assigned.add(step.inputs[0])
+        elif step.operation.type == "ReadVariableOp" and step.outputs[0] in needed and step.inputs[0] in assigned:
+            raise ValueError(
+                f"model must not read {names[step.inputs[0]]} after changing it in the same call: give the option that "
+                "leaves its state as it is, such as is_training=False."
+            )
+
+
 def _counter(start: int) -> Iterator[int]:
     while True:
         yield start
@@ -265,8 +343,8 @@ def _outputs(operation: tf.Operation, inputs: list[list[Axis]]) -> list[list[Axi
         return rules.not_followed(operation, inputs) if known else _shapeless(operation, inputs)
     try:
         return rules.RULES[operation.type](operation, inputs)
-    except ValueError:
-        return rules.not_followed(operation, inputs)
+    except ValueError as error:
+        return rules.not_followed(operation, inputs, str(error))
 
 
 def _shapeless(operation: tf.Operation, inputs: list[list[Axis]]) -> list[list[Axis]]:
