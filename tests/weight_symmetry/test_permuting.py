@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,3 +200,75 @@ def test_tensorflow_stays_out_of_the_symmetry_of_masks() -> None:
         "assert found.sign_flips == 4 and symmetry.apply; assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], cwd=packages.ROOT, check=True)
+
+
+class Normalised(snt.Module):
+    """Dense layers with Sonnet's batch norm between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = snt.Linear(6), snt.BatchNorm(True, True), snt.Linear(2)
+
+    def __call__(self, x: tf.Tensor, is_training: bool) -> tf.Tensor:
+        return self.last(tf.nn.relu(self.norm(self.first(x), is_training)))
+
+
+def keras_normalised() -> Any:
+    layers = tf.keras.layers
+    return tf.keras.Sequential(
+        [tf.keras.Input([4]), layers.Dense(6), layers.BatchNormalization(momentum=0.7), layers.ReLU(), layers.Dense(2)]
+    )
+
+
+def trained(model: Any, flag: str) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Outputs after two more calls in training, which show the state, and the outputs before."""
+    x = np.random.default_rng(1).normal(1.0, 2.0, (20, 4)).astype(np.float32)
+    before = model(x, **{flag: False}).numpy()
+    kept = [variable.numpy() for variable in model.variables]
+    for step in (1, 2):
+        model(x * step, **{flag: True})
+    after = model(x, **{flag: False}).numpy()
+    for variable, value in zip(model.variables, kept, strict=True):
+        variable.assign(value)
+    return np.stack([before, after]), kept
+
+
+@pytest.mark.parametrize("in_training", [False, True])
+@pytest.mark.parametrize(("make", "flag"), [(Normalised, "is_training"), (keras_normalised, "training")])
+def test_state_moves_with_its_units_whichever_call_was_traced(make: Any, flag: str, in_training: bool) -> None:
+    tf.keras.utils.set_random_seed(0)
+    model, x = make(), tf.random.normal([8, 4], seed=2)
+    for _ in range(3):
+        model(x, **{flag: True})
+    permutation = {0: [1, 2, 3, 4, 5, 0]}
+    graph = UnitGraph.trace(model, x, **{flag: in_training})
+    (space,) = graph.free
+    _, values = trained(model, flag)
+    copied = symmetry.apply(permutation, model, x, **{flag: in_training})
+    now, state = trained(model, flag)
+    if not in_training:  # A call in training changes the state, which is what it is for.
+        assert all(np.array_equal(a, b) for a, b in zip(values, state, strict=True))
+    np.testing.assert_allclose(trained(copied, flag)[0], now, atol=2e-5)
+    graph.permute({space.name: permutation[0]})
+    moved, permuted = trained(model, flag)
+    np.testing.assert_allclose(moved, now, atol=2e-5)
+    assert not all(np.array_equal(a, b) for a, b in zip(permuted, state, strict=True))
+    # The control: state that stays behind belongs to other units.
+    stays = [index for index, each in enumerate(model.variables) if not each.trainable and each.shape.rank]
+    assert len(stays) == (4 if flag == "is_training" else 2)
+    for index in stays:
+        model.variables[index].assign(state[index])
+    assert np.abs(trained(model, flag)[0] - now).max() > 1e-2
+
+
+def test_state_whose_call_fails_is_not_left_behind_silently() -> None:
+    model = Normalised()
+
+    def called(x: tf.Tensor, is_training: bool, rng: Any = None) -> tf.Tensor:
+        if is_training and rng is None:
+            raise ValueError("rng is missing")
+        return model(x, is_training)
+
+    graph = UnitGraph.trace(called, tf.ones([3, 4]), is_training=False)
+    with pytest.raises(ValueError, match=r"^model must be called with is_training=True too, .* rng is missing$"):
+        graph.permute({graph.free[0].name: [1, 0, 2, 3, 4, 5]})

@@ -1,7 +1,7 @@
 """Permutation of the units of masks and of models, which leaves a model's function unchanged."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,6 @@ import numpy.typing as npt
 from weight_symmetry.masks import Mask
 from weight_symmetry.symmetry.masked_units import MaskedUnits, Masks, read
 from weirdonetworks.measure.unit_layout import UnitLayout
-from weirdonetworks.measure.unit_tracing.axes import Axis, Units, resolved
-
-if TYPE_CHECKING:
-    from weirdonetworks.measure.unit_graph import UnitGraph
 
 Model = TypeVar("Model", bound=Callable[..., Any])
 
@@ -43,7 +39,9 @@ def permute(masks: Masks, permutation: Mapping[Any, npt.ArrayLike], layout: Unit
 
 def permuted(masked: MaskedUnits, permutation: Mapping[Any, npt.ArrayLike]) -> list[Mask | None]:
     """Permutes units of masks, as `permute` does."""
-    return _moved(masked, permutation, [None if mask is None else mask.copy() for mask in masked.masks])
+    masks = [None if mask is None else mask.copy() for mask in masked.masks]
+    moved: list[Any] = masked.layout.permuted(_chosen(masked, permutation), masks)
+    return moved
 
 
 def apply(permutation: Mapping[Any, npt.ArrayLike], model: Model, *example_inputs: Any, **options: Any) -> Model:
@@ -51,7 +49,7 @@ def apply(permutation: Mapping[Any, npt.ArrayLike], model: Model, *example_input
 
     Weights, biases, and batch norm's scale, offset and moving statistics move with their unit, so outputs and
     gradients are the same up to the order of summation (but for dropout, whose units are drawn by position).
-    What training alone uses, such as sums for moving averages, moves too if the call has `is_training` or `training`.
+    What training alone uses, such as sums for moving averages, moves too.
     `UnitGraph.trace(model, *example_inputs).permute(permutation)` permutes the model itself.
 
     >>> import sonnet as snt
@@ -84,50 +82,25 @@ def apply(permutation: Mapping[Any, npt.ArrayLike], model: Model, *example_input
     UnitGraph.trace(model, *example_inputs, **options)  # Creates the variables, or says why it cannot be traced.
     copied, pairs = _copied(model)
     graph = UnitGraph.trace(copied, *example_inputs, **options)
-    originals = {id(new): old for old, new in pairs}
-    unknown = [variable.name for variable in graph.variables if id(variable) not in originals]
+    held = {id(new) for _, new in pairs}
+    used = [*graph.variables, *(variable for variable, _ in graph.state)]
+    unknown = [variable.name for variable in used if id(variable) not in held]
     if unknown:
         raise TypeError(
             f"model (a {type(model).__name__}) must hold its variables as attributes, to be copied, and does not hold "
             f"{', '.join(unknown)}. {REMEDY}"
         )
-    state, state_axes = _state(graph, copied, example_inputs, options)
-    variables = [*graph.variables, *state]
-    arrays = [np.asarray(originals[id(variable)]) for variable in variables]
-    layout = UnitLayout([*graph.names, *(each.name for each in state)], [*graph.axes, *state_axes], graph.edges)
-    values = _moved(read({}, layout), permutation, arrays)
     for old, new in pairs:
         new.assign(old)
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+    graph.permute(_chosen(read({}, graph), permutation))
     return copied
 
 
-def _state(
-    graph: "UnitGraph", model: Any, inputs: tuple[Any, ...], options: dict[str, Any]
-) -> tuple[list[Any], list[list[Axis]]]:
-    """Finds the variables that a call in training alone uses, such as sums for moving averages, and their axes."""
-    from weirdonetworks.measure.unit_graph import UnitGraph
-
-    flag = next((each for each in ("is_training", "training") if options.get(each) is False), None)
-    if flag is None:
-        return [], []
-    training = UnitGraph.trace(model, *inputs, **{**options, flag: True})
-    by_handle = {id(outside): training.tensor_axes[number] for number, outside in training.call.captured.items()}
-    known: dict[Axis, Axis] = {}
-    for variable, axes in zip(graph.variables, graph.axes, strict=True):
-        known.update(zip(map(resolved, by_handle.get(id(variable.handle), [])), axes, strict=False))
-    found = {id(variable) for variable in graph.variables}
-    state = [each for each in (*training.call.variables, *training.call.others) if id(each) not in found]
-    return state, [
-        [known.get(resolved(axis), Units(axis.size, "state")) for axis in by_handle[id(each.handle)]] for each in state
-    ]
-
-
-def _moved(masked: MaskedUnits, permutation: Mapping[Any, npt.ArrayLike], arrays: list[Any]) -> list[Any]:
+def _chosen(masked: MaskedUnits, permutation: Mapping[Any, npt.ArrayLike]) -> dict[str, npt.ArrayLike]:
+    """Returns the permutations by the names of spaces."""
     names = {space.units: space.name for space in masked.layout.spaces}
     weights = sorted({edge.variable for edge in masked.layout.edges})
-    chosen = {}
+    chosen: dict[str, npt.ArrayLike] = {}
     for key, images in permutation.items():
         units = masked.sets.get(key)
         if not masked.chained and isinstance(key, int) and 0 <= key < len(weights):
@@ -143,7 +116,7 @@ def _moved(masked: MaskedUnits, permutation: Mapping[Any, npt.ArrayLike], arrays
             raise ValueError(f"permutation[{key!r}] must hold each of the {units.size} units once.")
         if units in names:  # A single unit has no space.
             chosen[names[units]] = images
-    return masked.layout.permuted(chosen, arrays)
+    return chosen
 
 
 def _copied(model: Any) -> tuple[Any, list[tuple[Any, Any]]]:

@@ -1,12 +1,15 @@
 """The sets of interchangeable units (neurons, channels, heads) of a model, traced from one call."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks.measure import unit_state
 from weirdonetworks.measure.unit_layout import Arrays, UnitLayout
+from weirdonetworks.measure.unit_tracing.axes import Axis
 from weirdonetworks.measure.unit_tracing.trace import Trace
 
 
@@ -33,6 +36,7 @@ class UnitGraph(UnitLayout):
     def __init__(self, call: Trace):
         """Finds the units of a traced call; see `trace`."""
         self.call = call
+        self._called: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = None
         self.variables = call.variables
         axes, edges, self.tensor_axes = call.follow()
         super().__init__(_distinct([variable.name.partition(":")[0] for variable in call.variables]), axes, edges)
@@ -50,7 +54,9 @@ class UnitGraph(UnitLayout):
           TypeError: If the model cannot be called.
           ValueError: If it reads no variable, or the shape of a tensor depends on the data.
         """
-        return cls(Trace.of(model, example_inputs, options))
+        graph = cls(Trace.of(model, example_inputs, options))
+        graph._called = model, example_inputs, options
+        return graph
 
     def permuted(self, permutations: Mapping[str, npt.ArrayLike], values: Sequence[Any] | None = None) -> Arrays:
         """Returns the variables' values, or other arrays of their shapes, with the units of some spaces permuted.
@@ -62,11 +68,32 @@ class UnitGraph(UnitLayout):
     def permute(self, permutations: Mapping[str, npt.ArrayLike]) -> None:
         """Permutes the units of some spaces in the model's variables; its function stays the same.
 
+        So do moving averages and other state, whether the traced call was in training or not.
+
         Raises:
-          ValueError: As `permuted` does.
+          ValueError: As `permuted` does, or if the model cannot be called in training, or out of it.
         """
-        for variable, value in zip(self.variables, self.permuted(permutations), strict=True):
+        chosen = self._checked(permutations)
+        variables = [*self.variables, *(variable for variable, _ in self.state)]
+        names = [*self.names, *(variable.name for variable, _ in self.state)]
+        whole = UnitLayout(names, [*self.axes, *(axes for _, axes in self.state)], self.edges)
+        moved = {space.name: chosen[space.units] for space in whole.spaces if space.units in chosen}
+        for variable, value in zip(variables, whole.permuted(moved, variables), strict=True):
             variable.assign(value)
+
+    @functools.cached_property
+    def state(self) -> list[unit_state.Along]:
+        """The model's further variables, such as moving averages, each with the units along its axes."""
+        unread = unit_state.unread(self.call, self.tensor_axes)
+        if self._called is None:
+            return unread
+
+        def trace(*given: Any, **options: Any) -> tuple[Trace, dict[int, list[Axis]]]:
+            graph = UnitGraph.trace(*given, **options)
+            return graph.call, graph.tensor_axes
+
+        known = [*zip(self.variables, self.axes, strict=True), *unread]
+        return unread + unit_state.of_other_mode(*self._called, known, trace)
 
     def verify(self, seed: int = 0) -> float:
         """Compares, in float64, the outputs for the example inputs before and after random permutations of the units.

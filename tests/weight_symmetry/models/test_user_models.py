@@ -10,12 +10,15 @@ import pytest
 import tensorflow as tf
 
 from weight_symmetry import prune, shuffled_mask
+from weight_symmetry.masks import Masks
 from weight_symmetry.models import user_models
 from weight_symmetry.run import experiment
 from weight_symmetry.run.config import ModelConfig, TrialOptions
 from weight_symmetry.run.mask_config import ShuffledMaskConfig
+from weight_symmetry.run.model_trials import FIXED_CALL, MaskedModel
 from weight_symmetry.run.prune_config import PruneConfig
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.measure.unit_graph import UnitGraph
 
 SOURCE = """
 import functools
@@ -62,6 +65,19 @@ def lone():
 @functools.cache
 def cached():
     return snt.Sequential([snt.Flatten(), snt.Linear(10)])
+
+
+class Normalised(snt.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.last = snt.Linear(6), snt.BatchNorm(True, True), snt.Linear(10)
+
+    def __call__(self, images, is_training):
+        return self.last(tf.nn.relu(self.norm(self.first(snt.flatten(images)), is_training)))
+
+
+def normalised():
+    return Normalised()
 
 
 def number():
@@ -235,3 +251,23 @@ def test_a_model_that_is_kept_for_the_next_trial_is_refused(tmp_path: pathlib.Pa
     user_models.claim("mine", one, (owner, 1))
     with pytest.raises(UsageError, match="returns one with mlp/linear_0"):  # As a control with new weights would.
         user_models.claim("mine", one, (owner, 2))
+
+
+def test_a_model_is_moved_with_the_sums_of_its_batch_norm() -> None:
+    """As a driver moves it, traced out of training: hidden sums, which training alone reads, move too."""
+    model = user_models.load("my_own_nets:normalised", {})
+    for _ in range(3):
+        model(images(8), is_training=True)
+    units = UnitGraph.trace(model, images(), **FIXED_CALL)
+    masked = MaskedModel(model, Masks(model), lambda seed: None, lambda: None, images(), units)
+    before = [variable.numpy() for variable in model.variables]
+    permutation = [1, 2, 3, 4, 5, 0]
+    masked.move({units.free[0].name: permutation})
+    of_units = {
+        name: each for name, each in zip([v.name for v in model.variables], before, strict=True) if "batch_norm" in name
+    }
+    assert sum("hidden" in name for name in of_units) == 2
+    for variable, old in zip(model.variables, before, strict=True):
+        if variable.name in of_units and variable.shape.rank:
+            np.testing.assert_array_equal(variable.numpy()[..., permutation], old)
+            assert (variable.numpy() != old).any() or "scale" in variable.name or "offset" in variable.name
