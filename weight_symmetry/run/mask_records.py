@@ -4,6 +4,7 @@ from typing import Any
 
 from weight_symmetry import symmetry
 from weirdonetworks.lab.records import files
+from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.measure.unit_layout import UnitLayout
 
 # Statistics that may exceed the range of a float.
@@ -72,5 +73,38 @@ def tracked(statistics: dict[str, Any]) -> dict[str, Any]:
 
 
 def flat(statistics: dict[str, Any]) -> dict[str, Any]:
-    """Returns the statistics without those of single layers."""
-    return {name: value for name, value in statistics.items() if name != "layers"}
+    """Returns the statistics without those of single layers or spaces."""
+    return {name: value for name, value in statistics.items() if name not in ("layers", "fixed_spaces")}
+
+
+def fixed_spaces(layout: UnitLayout | None) -> list[dict[str, Any]]:
+    """Lists the units that weights write and the model might let change places, but that are counted as fixed.
+
+    >>> from weirdonetworks.measure.unit_tracing.axes import Units
+    >>> layout = UnitLayout(["w"], [[Units(3, "inputs"), Units(2, "TopKV2 (top) is not followed")]], [])
+    >>> fixed_spaces(layout)
+    [{'name': 'w', 'units': 2, 'reason': 'TopKV2 (top) is not followed'}]
+    """
+    if layout is None:
+        return []
+    return [
+        {"name": space.name, "units": space.size, "reason": space.fixed}
+        for space in layout.spaces
+        if space.fixed
+        and not _tells_apart(space.fixed)
+        and any(place.axis == len(layout.axes[place.variable]) - 1 for place in space.places)
+    ]
+
+
+def _tells_apart(reason: str) -> bool:
+    """Whether units fixed for a reason are inputs, outputs or positions, which no trace would let change places."""
+    return reason in ("inputs", "outputs", "padding", "copies", "counted") or "place" in reason.partition(" (")[0]
+
+
+def fixed_line(layout: UnitLayout | None, most: int = 3) -> str:
+    """Formats the fixed spaces in one line, at most some of them; empty if there are none."""
+    spaces = fixed_spaces(layout)
+    told = [f"{counted(each['units'], 'unit')} of {each['name']} ({each['reason']})" for each in spaces[:most]]
+    if len(spaces) > most:
+        told.append(f"and {counted(len(spaces) - most, 'more space')}, see mask_stats.json")
+    return f"Counted as fixed: {', '.join(told)}." if told else ""

@@ -79,8 +79,13 @@ class Masking(Hook):
         """Returns statistics of the masks as set and as propagated, by record key; computed once for the same masks."""
         if self._described is None:
             masks = self._updater.masks.arrays if self._layout is None else self._updater.masks
+            fixed = mask_records.fixed_spaces(self._layout)
             self._described = {
-                "mask": {**mask_records.describe(masks, self._layout), **self._updater.statistics},
+                "mask": {
+                    **mask_records.describe(masks, self._layout),
+                    **self._updater.statistics,
+                    **({"fixed_spaces": fixed} if fixed else {}),
+                },
                 "propagated_mask": mask_records.describe_propagated(masks, self._layout),
             }
             if self._run is not None:

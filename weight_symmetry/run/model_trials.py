@@ -108,6 +108,7 @@ class ModelTrial(Trial):
         self._images = data.standardisation(data.train.images[:2])
         self._must_exist = must_exist
         self._identity = object()
+        self._announces = False
         # A model of the user's own may hold random states that are no variables, which the next trial would go on with.
         self.shared = not config.is_users
 
@@ -184,6 +185,8 @@ class ModelTrial(Trial):
         masks: Masks = optimizer.masks  # type: ignore[attr-defined]
         masks.set([np.ones(mask.shape) for mask in masks.arrays])
         units = self._traced(network) if self.config.is_users else None
+        if self._announces and (line := mask_records.fixed_line(units)):
+            print(line)
         model = MaskedModel(
             network, masks, lambda seed: copy_values(self._built(seed), network), optimizer.reset, self._images, units
         )
@@ -215,7 +218,8 @@ class ModelTrial(Trial):
         run.finish(loop.flatten({**_plain(config), **flat, "final": final, **best}))
 
     def announce(self, trainer: Trainer, run: runs.Run, manner: str) -> None:
-        """Prints the model, the data and the run directory."""
+        """Prints the model, the data and the run directory; `start` adds the units that are counted as fixed."""
+        self._announces = True
         examples = f"{counted(len(self._dataset.train), 'image')} of {self._dataset.name}"
         where = self._options.experiment_dir if manner else run.directory
         length = counted(self.config.epochs, "epoch")

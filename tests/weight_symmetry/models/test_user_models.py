@@ -80,6 +80,23 @@ def normalised():
     return Normalised()
 
 
+class Dense(snt.Module):
+    def __init__(self, sort, features):
+        super().__init__()
+        self.sort, self.layers = sort, [snt.Linear(features) for _ in range(4)] + [snt.Linear(10)]
+
+    def __call__(self, images):
+        hidden = snt.flatten(images)
+        for layer in self.layers[:-1]:
+            hidden = tf.nn.relu(layer(hidden))
+            hidden = tf.sort(hidden, axis=-1) if self.sort else hidden
+        return self.layers[-1](hidden)
+
+
+def dense(sort, features=6):
+    return Dense(sort, features)
+
+
 def number():
     return 3
 
@@ -263,11 +280,29 @@ def test_a_model_is_moved_with_the_sums_of_its_batch_norm() -> None:
     before = [variable.numpy() for variable in model.variables]
     permutation = [1, 2, 3, 4, 5, 0]
     masked.move({units.free[0].name: permutation})
-    of_units = {
-        name: each for name, each in zip([v.name for v in model.variables], before, strict=True) if "batch_norm" in name
-    }
+    of_units = [variable.name for variable in model.variables if "batch_norm" in variable.name]
     assert sum("hidden" in name for name in of_units) == 2
     for variable, old in zip(model.variables, before, strict=True):
         if variable.name in of_units and variable.shape.rank:
             np.testing.assert_array_equal(variable.numpy()[..., permutation], old)
             assert (variable.numpy() != old).any() or "scale" in variable.name or "offset" in variable.name
+
+
+@pytest.mark.parametrize("backend", ["threads", "batched"])
+def test_units_that_are_not_followed_are_told_once_and_recorded(
+    backend: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = TrialOptions(experiment_dir=str(tmp_path), num_trials=2, trials_backend=backend)
+    for sort in (True, False):  # The second is the control.
+        config = PruneConfig(**SHORT, model="my_own_nets:dense", model_options=json.dumps({"sort": sort}))
+        runs = experiment.run("prune", config, options, prune.updater)
+        told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Counted as fixed: ")]
+        statistics = read(runs[-1].directory, "mask_stats.json")
+        if not sort:
+            assert not told and "fixed_spaces" not in statistics and int(statistics["total_neurons"]) > 10
+            continue
+        (line,) = told
+        assert line.count("6 units of dense/linear") == 3 and line.endswith(", and 1 more space, see mask_stats.json.")
+        assert "TopKV2 (" in line and ") is not followed)" in line
+        assert [each["units"] for each in statistics["fixed_spaces"]] == [6] * 4
+        assert "fixed_spaces" not in (runs[-1].directory / "config.json").read_text()
