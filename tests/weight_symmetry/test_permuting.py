@@ -272,3 +272,29 @@ def test_state_whose_call_fails_is_not_left_behind_silently() -> None:
     graph = UnitGraph.trace(called, tf.ones([3, 4]), is_training=False)
     with pytest.raises(ValueError, match=r"^model must be called with is_training=True too, .* rng is missing$"):
         graph.permute({graph.free[0].name: [1, 0, 2, 3, 4, 5]})
+
+
+def test_state_that_a_call_in_training_changes_and_reads_moves_too() -> None:
+    """As the vector of spectral norm, which comes from the last step and is used in this one."""
+
+    class Centred(snt.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = snt.Linear(6), snt.Linear(2)
+            self.centre = tf.Variable(tf.zeros([6]), trainable=False)
+
+        def __call__(self, x: tf.Tensor, is_training: bool) -> tf.Tensor:
+            hidden = self.first(x)
+            if is_training:
+                self.centre.assign(0.5 * self.centre + 0.5 * tf.reduce_mean(hidden, 0))
+                hidden -= self.centre
+            return self.last(tf.nn.relu(hidden))
+
+    model, x = Centred(), tf.random.normal([8, 4], seed=2)
+    model(x, is_training=True)
+    graph, centre = UnitGraph.trace(model, x, is_training=False), model.centre.numpy()
+    assert all(variable is not model.centre for variable in graph.variables)
+    permutation = [1, 2, 3, 4, 5, 0]
+    graph.permute({graph.free[0].name: permutation})
+    np.testing.assert_array_equal(model.centre.numpy()[permutation], centre)
+    assert (model.centre.numpy() != centre).any()

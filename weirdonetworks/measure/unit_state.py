@@ -48,7 +48,12 @@ def of_other_mode(
 
     def without_running(*given: Any, **others: Any) -> Any:
         # A call in training would change the state; the variables exist already.
-        return None if tf.executing_eagerly() else model(*given, **others)
+        if tf.executing_eagerly():
+            return None
+        # Not the outputs, which a trace refuses if they depend on what the call has changed, as in spectral norm.
+        read = known[0][0].read_value()
+        model(*given, **others)
+        return read
 
     other = not options[flag]
     try:
