@@ -108,6 +108,7 @@ def test_points_grow_with_sparsity(frame: pd.DataFrame) -> None:
     assert sorted(sizes, key=min) == sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["mask", "propagated_mask"])
 def test_symmetries_against_sparsity_are_the_data(of: str, frame: pd.DataFrame) -> None:
     frame["propagated_mask/permutation_log10"] += 1.0  # so that the two differ

@@ -33,6 +33,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_written_the_flag_is_named(small: pathlib.Path) -> None:
     done = report(str(small), "--output=/proc/report.html")
     assert done.returncode == 1 and done.stderr.count("\n") == 2  # The other is the warning.

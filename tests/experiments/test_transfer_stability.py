@@ -96,6 +96,7 @@ def test_only_the_invariant_backbone_is_stable(done: Done) -> None:
     assert networks["means"]["class_changes"]["mean"] == 0 < networks["rows"]["class_changes"]["mean"]
 
 
+@pytest.mark.slow
 def test_the_figures_agree_with_each_other(done: Done) -> None:
     images = read(done.directory / "images.json")
     assert done.results["images"]["turned"] == done.results["images"]["test"] == len(images["labels"])

@@ -466,6 +466,7 @@ def test_norms_of_keras_are_read_as_in_training() -> None:
     assert "layer_0/length" not in [each.name for each in evaluated]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

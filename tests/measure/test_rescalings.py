@@ -41,6 +41,7 @@ def moved(graph: UnitGraph, found: Scalings, factors: Any, unit: int = 0) -> lis
     return values
 
 
+@pytest.mark.slow
 @PARAMETERS
 def test_what_is_found_leaves_the_outputs_and_no_single_factor_does(case: Case) -> None:
     graph = case.graph()

@@ -218,6 +218,7 @@ def special(count: int, shape: tuple[int, ...], seed: int = 0) -> npt.NDArray[np
     return np.random.default_rng(seed).choice(values, (count, *shape)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
 @pytest.mark.parametrize("group", GROUPS)
 def test_positions_with_nan_and_infinity_are_the_same_for_all_images(group: str, compiled: bool) -> None:

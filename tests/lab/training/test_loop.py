@@ -285,6 +285,7 @@ def test_only_the_last_checkpoint_is_kept(whole: tuple[runs.Run, Trainer, list[i
     assert len(list((run.directory / "checkpoints").glob("*.index"))) == 1
 
 
+@pytest.mark.slow
 def test_there_need_be_no_validation(digits: Dataset, tmp_path: pathlib.Path) -> None:
     data = dataclasses.replace(digits, validation=None)
     splits = data.residents

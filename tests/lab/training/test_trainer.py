@@ -226,6 +226,7 @@ def test_nothing_is_traced_again(recorded: tuple[Trainer, Recording], digits: Da
     assert objective.entered == entered
 
 
+@pytest.mark.slow
 def test_every_image_is_trained_on_in_order(recorded: tuple[Trainer, Recording], digits: Dataset) -> None:
     trainer, _ = recorded
     order = order_of(digits)

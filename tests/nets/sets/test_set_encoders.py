@@ -301,6 +301,7 @@ def test_counts_are_of_the_nearest_codewords() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("further", [(), (0.0,), (-30000.0,)], ids=["", "and 0", "and a far one"])
 @pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
 def test_codewords_far_from_the_origin_are_told_apart(further: tuple[float, ...], compiled: bool) -> None:

@@ -52,6 +52,7 @@ def train(trainer: Trainer, epochs: int = 3, first: int = 0) -> None:
         trainer.epoch(order, np.full(trainer.steps_per_epoch, 0.01), (0, epoch))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "execution"), [*((optimizer, "graph") for optimizer in OPTIMIZERS), ("Adam with decay", "xla")]
 )
@@ -103,6 +104,7 @@ def test_the_recorded_norm_is_that_of_the_masked_gradient(digits: Dataset) -> No
     assert (norms[0] > 0).all() and (norms[0] < norms[1]).all() and (norms[1] < norms[2]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("execution", ["graph", "xla"])
 def test_a_new_mask_traces_nothing_again(execution: str, digits: Dataset) -> None:
     network, entered = Plain(), 0

@@ -102,11 +102,13 @@ def keras_optimizer(name: str) -> Any:
     return KERAS[name](keras.optimizers.OptimizerMap(keras.optimizers.Adam()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KERAS)
 def test_cut_weights_stay_zero_under_every_keras_optimizer(name: str) -> None:
     drive(keras_model(), lambda: keras_optimizer(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SONNET)
 def test_cut_weights_stay_zero_under_every_sonnet_optimizer(name: str) -> None:
     options = {"momentum": 0.9} if name == "Momentum" else {}
@@ -129,11 +131,13 @@ def test_cut_weights_stay_zero_under_our_optimizers(make: Callable[[], Any]) -> 
     drive(model, initialized, tf.constant(0.01))
 
 
+@pytest.mark.slow
 def test_cut_weights_stay_zero_under_xla() -> None:
     drive(sonnet_model(), lambda: snt.optimizers.Momentum(0.01, 0.9, use_nesterov=True), jit_compile=True)
     drive(keras_model(), lambda: keras.optimizers.AdamW(0.01), jit_compile=True)
 
 
+@pytest.mark.slow
 def test_cut_weights_stay_zero_on_every_replica() -> None:
     devices = [device.name for device in tf.config.list_logical_devices("CPU")]
     # Reduced on one device, not by collectives: one failure there makes all later ones fail.
@@ -185,6 +189,7 @@ def fit(model: Any) -> None:
     model.fit(INPUTS, LABELS, epochs=2, batch_size=4, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # In Keras's own saving.
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_cut_weights_stay_zero_in_fit_and_in_the_saved_model(name: str, tmp_path: pathlib.Path) -> None:

@@ -243,6 +243,7 @@ def test_a_keras_model_is_trained_by_threads_each_trial_from_values_of_its_own(t
         experiment.run("shuffled_mask", bad, alone, updater)
 
 
+@pytest.mark.slow
 def test_a_loaded_model_is_traced() -> None:
     """Under the name of its wrapper, which TensorFlow must take."""
     model = user_models.load("weight_symmetry.models.examples:mlp", {"features": (4,)})
@@ -288,6 +289,7 @@ def test_a_model_is_moved_with_the_sums_of_its_batch_norm() -> None:
             assert (variable.numpy() != old).any() or "scale" in variable.name or "offset" in variable.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["threads", "batched"])
 def test_units_that_are_not_followed_are_told_once_and_recorded(
     backend: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]

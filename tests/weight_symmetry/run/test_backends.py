@@ -68,6 +68,7 @@ def test_records_are_the_same_in_each_way(config: PruneConfig, batched: pathlib.
     assert lines(together)[42] != lines(together)[43]
 
 
+@pytest.mark.slow
 def test_trials_in_one_program_keep_all_that_single_ones_do(batched: pathlib.Path) -> None:
     summary = json.loads((batched / "summary.json").read_text())
     directories = sorted(batched.glob("prune-*"))
@@ -135,6 +136,7 @@ def test_a_trial_that_diverges_is_never_finished_and_stops_no_other(
     assert len(json.loads((tmp_path / "summary.json").read_text())) == 2
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_taken_however_it_was_executed(tmp_path: pathlib.Path) -> None:
     config = PruneConfig(**SHORT | {"epochs": 2, "execution": "auto"}, features=(6,))
     (single,) = train(tmp_path, "auto", config, num_trials=1)

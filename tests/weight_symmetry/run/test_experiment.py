@@ -94,6 +94,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return prune(tmp_path_factory.mktemp("runs"))
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_records(whole: Run) -> None:
     folder = whole.directory
     names = {path.name for path in folder.iterdir() if not path.name.startswith("events.out")}
@@ -183,6 +184,7 @@ def test_an_interrupted_run_ends_like_a_whole_one(at: int, whole: Run, tmp_path:
     assert read(directory / "mask_stats.json") == read(whole.directory / "mask_stats.json")
 
 
+@pytest.mark.slow
 def test_resuming_with_other_flags_touches_nothing(tmp_path: pathlib.Path) -> None:
     interrupt(tmp_path, 1)
     before = contents(tmp_path)
@@ -191,6 +193,7 @@ def test_resuming_with_other_flags_touches_nothing(tmp_path: pathlib.Path) -> No
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_overwriting_gives_the_same_again(whole: Run, tmp_path: pathlib.Path) -> None:
     directory = interrupt(tmp_path, 1)
     (directory / "left_over").touch()
@@ -199,6 +202,7 @@ def test_overwriting_gives_the_same_again(whole: Run, tmp_path: pathlib.Path) ->
     assert not (directory / "left_over").exists()
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(whole: Run, tmp_path: pathlib.Path) -> None:
     other = prune(tmp_path, dataclasses.replace(CONFIG, epochs=1, random_seed=43))
     assert other.id != whole.id
@@ -215,7 +219,7 @@ def test_another_seed_is_another_run(whole: Run, tmp_path: pathlib.Path) -> None
     ],
     ids=["some layers", "one layer in steps", "global", "Momentum"],
 )
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_the_flags_say_what_is_cut(options: dict[str, Any], cut: Any, tmp_path: pathlib.Path) -> None:
     run = prune(tmp_path, PruneConfig(**{**SHORT, "epochs": 2, **options}))
     zeros = []
@@ -271,6 +275,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: pathlib.Path) -> Non
         prune(tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_run_on_the_users_own_data_is_another_when_they_change(tmp_path: pathlib.Path) -> None:
     rng, path = np.random.default_rng(0), tmp_path / "mine.npz"
     images, labels = rng.integers(0, 256, (60, 5, 4, 3), dtype=np.uint8), np.arange(60) % 3
