@@ -157,6 +157,12 @@ def test_permutations_that_do_not_fit_are_refused(permutations: dict[str, list[i
         graph.permuted(permutations)
 
 
+def test_permutations_without_names_are_refused() -> None:
+    graph = UnitGraph.trace(snt.nets.MLP([4, 2]), tf.ones([1, 3]))
+    with pytest.raises(TypeError, match=r"permutations \(a list\) must map names of spaces"):
+        graph.permute([0])  # type: ignore[arg-type]
+
+
 def test_what_is_no_model_is_refused() -> None:
     with pytest.raises(TypeError, match=r"model \(=int\) must be a module"):
         UnitGraph.trace(3, tf.ones([1, 2]))  # type: ignore[arg-type]
@@ -302,6 +308,19 @@ class TestCalls:
         model = keras.Sequential([keras.Input((4, 4, 2)), *layers, keras.layers.Dense(2)])
         graph = UnitGraph.trace(model, np.random.default_rng(0).normal(size=(2, 4, 4, 2)).astype(np.float32))
         assert graph.difference([variable.numpy() for variable in graph.variables]) == 0
+
+    def test_images_scaled_up_by_repetition_are_followed(self) -> None:
+        """The repetitions are computed from constants, by operations that TensorFlow does not fold."""
+        layers = [keras.layers.Conv2D(6, 3, padding="same"), keras.layers.UpSampling2D(), keras.layers.Conv2D(3, 3)]
+        model = keras.Sequential([keras.Input((4, 4, 2)), *layers, keras.layers.Flatten(), keras.layers.Dense(2)])
+        graph = UnitGraph.trace(model, np.random.default_rng(0).normal(size=(2, 4, 4, 2)).astype(np.float32))
+        assert sorted(space.size for space in graph.free) == [3, 6]
+        assert graph.verify() < 1e-12
+
+    def test_norms_of_all_units_mix_them(self) -> None:
+        model = snt.nets.MLP([5, 4])
+        graph = UnitGraph.trace(lambda x: tf.nn.l2_loss(model(x)), tf.ones([2, 3]))
+        assert {space.size: space.mixed for space in graph.free} == {5: False, 4: True}
 
     def test_reasons_of_rules_are_told(self) -> None:
         weight = tf.Variable(tf.ones([3, 4]))

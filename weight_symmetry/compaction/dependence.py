@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from weirdonetworks.measure.unit_tracing import rules
 from weirdonetworks.measure.unit_tracing.edges import CONTRACTIONS
-from weirdonetworks.measure.unit_tracing.trace import Step, Trace, compute
+from weirdonetworks.measure.unit_tracing.evaluation import compute
+from weirdonetworks.measure.unit_tracing.trace import Step, Trace
 
 Flags = npt.NDArray[np.bool_]
 

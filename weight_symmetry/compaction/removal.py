@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weight_symmetry.compaction.dependence import MOVES, Flags, dependent
+from weight_symmetry.compaction.dependence import Flags, dependent
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import collect, spread
 from weirdonetworks.measure.unit_tracing.axes import Axis, Units, units_of
 from weirdonetworks.measure.unit_tracing.edges import CONTRACTIONS, equation
-from weirdonetworks.measure.unit_tracing.trace import Step, compute
+from weirdonetworks.measure.unit_tracing.evaluation import compute
+from weirdonetworks.measure.unit_tracing.trace import Step
 
 Arrays = Sequence[npt.NDArray[Any]]
 
@@ -45,8 +46,8 @@ class Removal:
         self._known = graph.call.evaluate(self.weights)
         self._depends = dependent(graph.call, self._known)
         self.sums = [step for step in graph.call.steps if self._is_sum(step)]
-        free = {space.units for space in graph.free}
-        self._candidates = {units: np.ones(units.size, bool) for units in free - self._reduced()}
+        self._candidates = {space.units: np.ones(space.size, bool) for space in graph.free if not space.mixed}
+        self._constants = graph.call.without_inputs()
         removed = self._fixed_point()
         corrections = self._corrections({units: ~flags for units, flags in removed.items()})
         self.remaining = self._without(removed, reading=True)
@@ -68,28 +69,13 @@ class Removal:
     def _is_sum(self, step: Step) -> bool:
         return step.operation.type in CONTRACTIONS and len(step.inputs) == 2
 
-    def _reduced(self) -> set[Units]:
-        """Finds the units that are reduced other than by a sum of products, or counted."""
-        axes, found = self.graph.tensor_axes, set()
-        for step in self.graph.call.steps:
-            kind = step.operation.type
-            # Shapes may depend on the number of units: the compacted model is compared with the original.
-            if self._is_sum(step) or kind in MOVES or kind in ("Shape", "Size") or not step.outputs:
-                continue
-            after = {units for number in step.outputs for units in units_of(*axes[number])}
-            before = {units for number in step.inputs for units in units_of(*axes[number])}
-            found |= before - after
-            if kind in ("Softmax", "LogSoftmax"):
-                found |= set(units_of(axes[step.inputs[0]][-1]))
-        return found
-
     def _fixed_point(self) -> dict[Units, Flags]:
         """Removes units until none is left that contributes only to removed ones."""
         removed = {units: np.zeros(units.size, bool) for units in self._candidates}
         while True:
             weights = self._without(removed)
             removable = {units: flags.copy() for units, flags in self._candidates.items()}
-            constants = self.graph.call.evaluate(weights) if any(map(np.any, removed.values())) else self._known
+            constants = self._constants.evaluate(weights)
             for step in self.sums:
                 for units, needed in self._needed(step, constants):
                     if units in removable:
@@ -116,8 +102,8 @@ class Removal:
         for number in step.inputs:
             flags = self._depends[number]
             depends.append(flags)
-            # The operand that depends on no input is a weight: as it is without the removed units.
-            values = self._known[number] if flags.any() else constants[number]
+            # A weight is taken as it is without the removed units.
+            values = constants.get(number, self._known[number])
             maybe.append(flags | (np.asarray(values) != 0))
         found = []
         for letter in set(terms[0]) & set(terms[1]) - set(result):

@@ -14,7 +14,8 @@ from weight_symmetry.compaction.removal import Removal, restricted
 from weirdonetworks.measure.unit_layout import spread
 from weirdonetworks.measure.unit_tracing import rules
 from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, resolved
-from weirdonetworks.measure.unit_tracing.trace import ASSIGNMENTS, Step, Trace, compute, converted
+from weirdonetworks.measure.unit_tracing.evaluation import compute
+from weirdonetworks.measure.unit_tracing.trace import ASSIGNMENTS, Step, Trace, converted
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -4,21 +4,26 @@ All take the masks of a chain of layers, or masks with the layout of any model's
 The statistics keep the names that the literature on weight symmetry uses (`permutations`, `unique_neurons`, ...).
 """
 
-from weight_symmetry.symmetry.function_group import FunctionSymmetries, function_symmetries
-from weight_symmetry.symmetry.group import Automorphisms, automorphisms, canonicalise
-from weight_symmetry.symmetry.permuting import apply, permute
-from weight_symmetry.symmetry.propagation import propagate
-from weight_symmetry.symmetry.statistics import layer_statistics, mask_statistics
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Automorphisms",
-    "FunctionSymmetries",
-    "apply",
-    "automorphisms",
-    "canonicalise",
-    "function_symmetries",
-    "layer_statistics",
-    "mask_statistics",
-    "permute",
-    "propagate",
-]
+from weirdonetworks import lazy
+
+if TYPE_CHECKING:
+    from weight_symmetry.symmetry.function_group import (
+        FunctionSymmetries as FunctionSymmetries,
+        function_symmetries as function_symmetries,
+    )
+    from weight_symmetry.symmetry.group import (
+        Automorphisms as Automorphisms,
+        automorphisms as automorphisms,
+        canonicalise as canonicalise,
+    )
+    from weight_symmetry.symmetry.permuting import apply as apply, permute as permute
+    from weight_symmetry.symmetry.propagation import propagate as propagate
+    from weight_symmetry.symmetry.statistics import (
+        layer_statistics as layer_statistics,
+        mask_statistics as mask_statistics,
+    )
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy.names(__name__)

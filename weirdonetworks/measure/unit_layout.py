@@ -169,6 +169,8 @@ class UnitLayout:
         return "\n".join(lines)
 
     def _checked(self, permutations: Mapping[str, npt.ArrayLike]) -> dict[Units, Ints]:
+        if not isinstance(permutations, Mapping):
+            raise TypeError(f"permutations (a {type(permutations).__name__}) must map names of spaces to permutations.")
         spaces = {space.name: space for space in self.spaces}
         chosen = {}
         for name, given in permutations.items():

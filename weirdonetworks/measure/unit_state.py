@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, concatenation, product, resolved
-from weirdonetworks.measure.unit_tracing.trace import Trace
+from weirdonetworks.measure.unit_tracing.trace import Trace, variables_of
 
 FLAGS = ("is_training", "training")
 
@@ -81,10 +81,7 @@ def _by_handle(call: Trace, tensor_axes: Mapping[int, Sequence[Axis]]) -> dict[i
 
 def _held(model: Any) -> set[int]:
     """Returns the identities of the variables that a model tells of; that of none for one that tells of none."""
-    try:
-        variables = list(getattr(model, "variables", ()))
-    except ValueError:  # Sonnet's complaint that there are none.
-        variables = []
+    variables = variables_of(model)
     return {id(each if isinstance(each, tf.Variable) else each.value) for each in variables} or {id(None)}
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from weirdonetworks.measure.unit_tracing import evaluation
 from weirdonetworks.measure.unit_tracing.axes import (
     Axis,
     Units,
@@ -24,6 +25,7 @@ from weirdonetworks.measure.unit_tracing.axes import (
     split_product,
     unify,
 )
+from weirdonetworks.measure.unit_tracing.evaluation import named
 
 Axes: TypeAlias = list[Axis]
 Rule: TypeAlias = Callable[[tf.Operation, list[Axes]], list[Axes]]
@@ -54,11 +56,6 @@ def rule(types: str) -> Callable[[Rule], Rule]:
     return register
 
 
-def named(operation: tf.Operation) -> str:
-    """Formats an operation's type and name for a message."""
-    return f"{operation.type} ({operation.name})"
-
-
 def new_axes(shape: Sequence[int], reason: str) -> Axes:
     """Makes axes with all units fixed."""
     return [Units(size, reason if size != 1 else "") for size in shape]
@@ -81,29 +78,10 @@ def constant(operation: tf.Operation, index: int) -> Any:
     Raises:
       ValueError: If the input is not constant.
     """
-    value = _folded(operation.inputs[index])
+    value = evaluation.constant(operation.inputs[index])
     if value is None:
         raise ValueError(f"{named(operation)} is given a computed argument")
     return value
-
-
-def _folded(tensor: tf.Tensor) -> Any:
-    """Returns the value of a tensor that is computed from constants alone; None of any other."""
-    value = tf.get_static_value(tensor)
-    operation = tensor.op
-    if value is not None or not operation.inputs or operation.type in ("Placeholder", "ReadVariableOp"):
-        return value
-    inputs = [_folded(each) for each in operation.inputs]
-    simple = {"Mul": np.multiply, "AddV2": np.add, "Sub": np.subtract, "Maximum": np.maximum, "Minimum": np.minimum}
-    if operation.type in simple and all(each is not None for each in inputs):
-        return simple[operation.type](*inputs)
-    if operation.type in ("Pack", "ConcatV2") and all(each is not None for each in inputs):
-        return (
-            np.stack(inputs, operation.get_attr("axis"))
-            if operation.type == "Pack"
-            else np.concatenate(inputs[:-1], int(inputs[-1]))
-        )
-    return None
 
 
 def broadcast(axes: Sequence[Axes], where: str) -> Axes:
@@ -270,6 +248,7 @@ def _softmax(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
 
 @rule("L2Loss")
 def _to_number(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    mark(operation.type, *inputs[0], mixes=True)
     return [[]]
 
 

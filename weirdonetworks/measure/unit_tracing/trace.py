@@ -2,14 +2,13 @@
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from weirdonetworks.measure.unit_tracing import rules
+from weirdonetworks.measure.unit_tracing import evaluation, rules
 from weirdonetworks.measure.unit_tracing.axes import Axis, Edge, Units, fix, unify
 from weirdonetworks.measure.unit_tracing.edges import Edges
 
@@ -65,7 +64,7 @@ class Trace:
             )
         nested = tuple(map(converted, inputs))
         tensors = tuple(tf.nest.flatten(nested))
-        state = [(variable, variable.numpy()) for variable in _variables(model)]
+        state = [(variable, variable.numpy()) for variable in variables_of(model)]
         model(*nested, **options)  # Creates the variables of modules that do so at their first call.
         for variable, value in state:  # Which the call may have changed, as batch norm does in training.
             variable.assign(value)
@@ -126,7 +125,7 @@ class Trace:
             inputs = [axes[number] for number in step.inputs]
             if step.operation.type in ASSIGNMENTS:
                 for kept, new in zip(*inputs, strict=True):
-                    unify(kept, new, rules.named(step.operation))
+                    unify(kept, new, evaluation.named(step.operation))
                 continue
             axes.update(zip(step.outputs, _outputs(step.operation, inputs), strict=True))
             edges.follow(step.operation, step.inputs, step.outputs, axes)
@@ -143,16 +142,24 @@ class Trace:
           inputs: The inputs, of the example inputs' shapes; None for the example inputs.
           dtype: The type.
         """
-        cast = functools.partial(_cast, dtype=dtype)
+        cast = functools.partial(evaluation.cast, dtype=dtype)
         by_handle = {id(variable.handle): variable for variable in self.others}
         by_handle |= {id(variable.handle): value for variable, value in zip(self.variables, values, strict=True)}
         known = {number: cast(by_handle.get(id(outside), outside)) for number, outside in self.captured.items()}
         known.update(zip(self.parameters, map(cast, self.inputs if inputs is None else inputs), strict=True))
         for step in self.steps:
             if step.operation.type not in ("NoOp", *ASSIGNMENTS):
-                results = compute(step.operation, [known[number] for number in step.inputs], dtype)
+                results = evaluation.compute(step.operation, [known[number] for number in step.inputs], dtype)
                 known.update(zip(step.outputs, results, strict=True))
         return known
+
+    def without_inputs(self) -> "Trace":
+        """Returns the part of the call that the inputs do not enter: weights, and what is computed from them."""
+        entered = set(self.parameters)
+        for step in self.steps:
+            if not entered.isdisjoint(step.inputs):
+                entered.update(step.outputs)
+        return dataclasses.replace(self, steps=tuple(step for step in self.steps if entered.isdisjoint(step.inputs)))
 
     def outputs(self, values: Sequence[Any]) -> list[np.ndarray]:
         """Computes the outputs for the example inputs in float64, for other values of the variables."""
@@ -176,109 +183,7 @@ def converted(given: Any) -> Any:
         raise ValueError(f"example inputs must be arrays, and hold a {type(given).__name__}.") from error
 
 
-def compute(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | None) -> list[Any]:
-    """Evaluates an operation on other inputs, in the given floating-point type; None for its own.
-
-    What is not defined in that type, as the resizing of images, is evaluated in its own type.
-
-    Raises:
-      ValueError: If it cannot be evaluated outside the model, as a loop over time.
-    """
-    if dtype is None:
-        return _computed(operation, inputs, None)
-    try:
-        return _computed(operation, inputs, dtype)
-    except (tf.errors.OpError, TypeError, ValueError):
-        pass
-    try:
-        own = [tf.cast(given, each.dtype) for given, each in zip(inputs, operation.inputs, strict=True)]
-        return [_cast(each, dtype) for each in _computed(operation, own, None)]
-    except (tf.errors.OpError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{rules.named(operation)} cannot be evaluated outside the model. Unroll loops (in Keras, unroll=True)."
-        ) from error
-
-
-def _computed(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | None) -> list[Any]:
-    if operation.type == "Const":
-        value = tf.get_static_value(operation.outputs[0])
-        return [tf.constant(value, operation.outputs[0].dtype) if dtype is None else _cast(value, dtype)]
-    if operation.type == "ReadVariableOp":
-        return [tf.convert_to_tensor(inputs[0])]
-    if operation.type == "ResourceGather":
-        return [tf.gather(*inputs)]
-    if operation.type.startswith("FusedBatchNorm") and dtype is not None:
-        return _batch_norm(operation, inputs)
-    if operation.type == "Conv2D" and dtype is not None and inputs[0].shape[-1] > inputs[1].shape[-2]:
-        return [_grouped_convolution(operation, *inputs)]
-    function, arguments, attributes = _raw(operation)
-    given: dict[str, Any] = {
-        name: dtype if dtype is not None and isinstance(value, tf.DType) and value.is_floating else value
-        for name, value in attributes.items()
-    }
-    place = 0
-    for name, count in arguments:
-        given[name] = inputs[place] if count is None else inputs[place : place + count]
-        place += count or 1
-    result = function(**given)
-    return list(result) if isinstance(result, list | tuple) else [result]
-
-
-def _raw(operation: tf.Operation) -> tuple[Callable[..., Any], list[tuple[str, int | None]], dict[str, Any]]:
-    """Returns TensorFlow's function for an operation, the names of its inputs, lists with a length, and attributes."""
-    arguments: list[tuple[str, int | None]] = []
-    inferred = set()
-    for argument in operation.op_def.input_arg:
-        inferred |= {argument.type_attr, argument.number_attr, argument.type_list_attr}
-        several = argument.number_attr or argument.type_list_attr
-        count = operation.get_attr(several) if several else None
-        arguments.append((argument.name, count if count is None or isinstance(count, int) else len(count)))
-    attributes = {
-        each.name: operation.get_attr(each.name) for each in operation.op_def.attr if each.name not in inferred
-    }
-    function = getattr(tf.raw_ops, operation.type)
-    # Passed by position, since a few arguments have another name in Python than in the operation.
-    given = [*(name for name, _ in arguments), *attributes]
-    accepted = [name for name in inspect.signature(function).parameters if name != "name"]
-    wanted = [name for name in accepted if name not in given]
-    renamed = dict(zip([name for name in given if name not in accepted], wanted, strict=False))
-    return (
-        function,
-        [(renamed.get(name, name), count) for name, count in arguments],
-        {renamed.get(name, name): value for name, value in attributes.items()},
-    )
-
-
-def _batch_norm(operation: tf.Operation, inputs: Sequence[Any]) -> list[Any]:
-    """Evaluates batch norm in any type; TensorFlow's fused operation supports single precision only."""
-    images, scale, offset, mean, variance = inputs
-    shape = [1] * 4
-    shape[1 if operation.get_attr("data_format").startswith(b"NC") else 3] = -1
-    if operation.get_attr("is_training"):
-        axes = [axis for axis in range(4) if shape[axis] == 1]
-        mean, variance = tf.nn.moments(images, axes)
-    mean, variance, scale, offset = (tf.reshape(each, shape) for each in (mean, variance, scale, offset))
-    deviation = tf.sqrt(variance + operation.get_attr("epsilon"))
-    outputs = (images - mean) / deviation * scale + offset
-    return [outputs, *(tf.reshape(each, [-1]) for each in (mean, variance, mean, variance)), None][
-        : len(operation.outputs)
-    ]
-
-
-def _grouped_convolution(operation: tf.Operation, images: tf.Tensor, filters: tf.Tensor) -> tf.Tensor:
-    """Evaluates a grouped convolution, channels last, group by group, which has a gradient on processors, too."""
-    padding, groups = operation.get_attr("padding").decode(), images.shape[-1] // filters.shape[-2]
-    strides, dilations = operation.get_attr("strides"), operation.get_attr("dilations")
-    parts = zip(tf.split(images, groups, axis=-1), tf.split(filters, groups, axis=-1), strict=True)
-    return tf.concat([tf.nn.conv2d(each, own, strides, padding, dilations=dilations) for each, own in parts], axis=-1)
-
-
-def _cast(value: Any, dtype: tf.DType) -> tf.Tensor:
-    tensor = tf.convert_to_tensor(value)
-    return tf.cast(tensor, dtype) if tensor.dtype.is_floating else tensor
-
-
-def _variables(model: Any) -> list[Any]:
+def variables_of(model: Any) -> list[Any]:
     """Lists the variables that a model has so far."""
     try:
         return list(model.variables)
@@ -349,6 +254,6 @@ def _outputs(operation: tf.Operation, inputs: list[list[Axis]]) -> list[list[Axi
 
 def _shapeless(operation: tf.Operation, inputs: list[list[Axis]]) -> list[list[Axis]]:
     raise ValueError(
-        f"{rules.named(operation)} gives a tensor whose shape depends on the data; the units cannot be followed. "
+        f"{evaluation.named(operation)} gives a tensor whose shape depends on the data; the units cannot be followed. "
         "Give the model inputs of fixed shape."
     )

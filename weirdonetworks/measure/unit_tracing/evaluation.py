@@ -1,0 +1,129 @@
+"""Evaluation of single TensorFlow operations on other inputs, in other floating-point types."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def named(operation: tf.Operation) -> str:
+    """Formats an operation's type and name for a message."""
+    return f"{operation.type} ({operation.name})"
+
+
+def constant(tensor: tf.Tensor) -> Any:
+    """Returns the value of a tensor that is computed from constants alone; None of any other."""
+    value = tf.get_static_value(tensor)
+    operation = tensor.op
+    if value is not None or not operation.inputs or operation.op_def.is_stateful:
+        return value
+    inputs = [constant(each) for each in operation.inputs]
+    if any(each is None for each in inputs):
+        return None
+    with tf.init_scope():
+        return np.asarray(compute(operation, [tf.constant(each) for each in inputs], None)[tensor.value_index])
+
+
+def compute(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | None) -> list[Any]:
+    """Evaluates an operation on other inputs, in the given floating-point type; None for its own.
+
+    What is not defined in that type, as the resizing of images, is evaluated in its own type.
+
+    Raises:
+      ValueError: If it cannot be evaluated outside the model, as a loop over time.
+    """
+    if dtype is None:
+        return _computed(operation, inputs, None)
+    try:
+        return _computed(operation, inputs, dtype)
+    except (tf.errors.OpError, TypeError, ValueError):
+        pass
+    try:
+        own = [tf.cast(given, each.dtype) for given, each in zip(inputs, operation.inputs, strict=True)]
+        return [cast(each, dtype) for each in _computed(operation, own, None)]
+    except (tf.errors.OpError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{named(operation)} cannot be evaluated outside the model. Unroll loops (in Keras, unroll=True)."
+        ) from error
+
+
+def _computed(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | None) -> list[Any]:
+    if operation.type == "Const":
+        value = tf.get_static_value(operation.outputs[0])
+        return [tf.constant(value, operation.outputs[0].dtype) if dtype is None else cast(value, dtype)]
+    if operation.type == "ReadVariableOp":
+        return [tf.convert_to_tensor(inputs[0])]
+    if operation.type == "ResourceGather":
+        return [tf.gather(*inputs)]
+    if operation.type.startswith("FusedBatchNorm") and dtype is not None:
+        return _batch_norm(operation, inputs)
+    if operation.type == "Conv2D" and dtype is not None and inputs[0].shape[-1] > inputs[1].shape[-2]:
+        return [_grouped_convolution(operation, *inputs)]
+    function, arguments, attributes = _raw(operation)
+    given: dict[str, Any] = {
+        name: dtype if dtype is not None and isinstance(value, tf.DType) and value.is_floating else value
+        for name, value in attributes.items()
+    }
+    place = 0
+    for name, count in arguments:
+        given[name] = inputs[place] if count is None else inputs[place : place + count]
+        place += count or 1
+    result = function(**given)
+    return list(result) if isinstance(result, list | tuple) else [result]
+
+
+def _raw(operation: tf.Operation) -> tuple[Callable[..., Any], list[tuple[str, int | None]], dict[str, Any]]:
+    """Returns TensorFlow's function for an operation, the names of its inputs, lists with a length, and attributes."""
+    arguments: list[tuple[str, int | None]] = []
+    inferred = set()
+    for argument in operation.op_def.input_arg:
+        inferred |= {argument.type_attr, argument.number_attr, argument.type_list_attr}
+        several = argument.number_attr or argument.type_list_attr
+        count = operation.get_attr(several) if several else None
+        arguments.append((argument.name, count if count is None or isinstance(count, int) else len(count)))
+    attributes = {
+        each.name: operation.get_attr(each.name) for each in operation.op_def.attr if each.name not in inferred
+    }
+    function = getattr(tf.raw_ops, operation.type)
+    # Passed by position, since a few arguments have another name in Python than in the operation.
+    given = [*(name for name, _ in arguments), *attributes]
+    accepted = [name for name in inspect.signature(function).parameters if name != "name"]
+    wanted = [name for name in accepted if name not in given]
+    renamed = dict(zip([name for name in given if name not in accepted], wanted, strict=False))
+    return (
+        function,
+        [(renamed.get(name, name), count) for name, count in arguments],
+        {renamed.get(name, name): value for name, value in attributes.items()},
+    )
+
+
+def _batch_norm(operation: tf.Operation, inputs: Sequence[Any]) -> list[Any]:
+    """Evaluates batch norm in any type; TensorFlow's fused operation supports single precision only."""
+    images, scale, offset, mean, variance = inputs
+    shape = [1] * 4
+    shape[1 if operation.get_attr("data_format").startswith(b"NC") else 3] = -1
+    if operation.get_attr("is_training"):
+        axes = [axis for axis in range(4) if shape[axis] == 1]
+        mean, variance = tf.nn.moments(images, axes)
+    mean, variance, scale, offset = (tf.reshape(each, shape) for each in (mean, variance, scale, offset))
+    deviation = tf.sqrt(variance + operation.get_attr("epsilon"))
+    outputs = (images - mean) / deviation * scale + offset
+    return [outputs, *(tf.reshape(each, [-1]) for each in (mean, variance, mean, variance)), None][
+        : len(operation.outputs)
+    ]
+
+
+def _grouped_convolution(operation: tf.Operation, images: tf.Tensor, filters: tf.Tensor) -> tf.Tensor:
+    """Evaluates a grouped convolution, channels last, group by group, which has a gradient on processors, too."""
+    padding, groups = operation.get_attr("padding").decode(), images.shape[-1] // filters.shape[-2]
+    strides, dilations = operation.get_attr("strides"), operation.get_attr("dilations")
+    parts = zip(tf.split(images, groups, axis=-1), tf.split(filters, groups, axis=-1), strict=True)
+    return tf.concat([tf.nn.conv2d(each, own, strides, padding, dilations=dilations) for each, own in parts], axis=-1)
+
+
+def cast(value: Any, dtype: tf.DType) -> tf.Tensor:
+    """Makes a tensor, a floating-point one in the given type."""
+    tensor = tf.convert_to_tensor(value)
+    return tf.cast(tensor, dtype) if tensor.dtype.is_floating else tensor
