@@ -1,7 +1,7 @@
 """Symmetry of the weights: what is left of the neuron permutations when a network is pruned.
 
-The rooms: `masks`, `symmetry`, `updaters`, `compaction`, `models`, and `run`, the pipeline of the drivers, which
-`python -m weight_symmetry` lists. What is used most is here by name, imported when it is asked for first.
+The rooms: `masks`, `symmetry`, `updaters`, `compaction`, `alignment`, `models`, and `run`, the pipeline of the drivers,
+which `python -m weight_symmetry` lists. What is used most is here by name, imported when it is asked for first.
 """
 
 from typing import TYPE_CHECKING
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from weirdonetworks import lazy
 
 if TYPE_CHECKING:
+    from weight_symmetry.alignment.matching import match as match
+    from weight_symmetry.alignment.paths import linear_path as linear_path
     from weight_symmetry.compaction.compacted import Compacted as Compacted, compact as compact
     from weight_symmetry.masks.model_masks import Masks as Masks
     from weight_symmetry.models.classifiers import (

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units
 Key: TypeAlias = int | str
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Numbers: TypeAlias = npt.NDArray[np.intp]
+Array = TypeVar("Array", bound=npt.NDArray[Any])
 
 
 class WeightMasks(Protocol):
@@ -99,7 +100,7 @@ class MaskedUnits:
             Block(index, part, units, origins)
             for index, (mask, axes) in enumerate(zip(self.masks, self.layout.axes, strict=True))
             if mask is not None
-            for part, units, origins in _split(mask, axes, range(mask.ndim))
+            for part, units, origins in split(mask, axes, range(mask.ndim))
         ]
 
 
@@ -204,25 +205,34 @@ def _sequence(masks: Any) -> Sequence[Any]:
     return masks
 
 
-def _split(
-    mask: Mask, axes: Sequence[Axis], origins: Sequence[int]
-) -> Iterator[tuple[Mask, tuple[Units, ...], tuple[int, ...]]]:
-    """Splits an array until elementary units lie along each axis."""
+def split(
+    array: Array, axes: Sequence[Axis], origins: Sequence[int]
+) -> Iterator[tuple[Array, tuple[Units, ...], tuple[int, ...]]]:
+    """Splits an array, such as a mask or a weight, until elementary units lie along each axis.
+
+    Args:
+      array: The array.
+      axes: The units along its axes.
+      origins: A number for each of its axes, which the parts' axes inherit.
+
+    Yields:
+      Each part, the units along its axes, and the numbers of the axes that these are parts of.
+    """
     for place, (axis, origin) in enumerate(zip(axes, origins, strict=True)):
         if isinstance(axis, Units):
             continue
         sizes = [part.size for part in axis.parts]
         if isinstance(axis, Product):
-            shaped = mask.reshape(*mask.shape[:place], *sizes, *mask.shape[place + 1 :])
-            pieces = [(shaped, axis.parts)]
+            shaped = array.reshape(*array.shape[:place], *sizes, *array.shape[place + 1 :])
+            pieces: list[tuple[Any, tuple[Axis, ...]]] = [(shaped, axis.parts)]
         else:
-            parts = np.split(mask, np.cumsum(sizes)[:-1], axis=place)
+            parts = np.split(array, np.cumsum(sizes)[:-1], axis=place)
             pieces = [(piece, (part,)) for piece, part in zip(parts, axis.parts, strict=True)]
         for piece, new in pieces:
             along = [*axes[:place], *new, *axes[place + 1 :]]
-            yield from _split(piece, along, [*origins[:place], *[origin] * len(new), *origins[place + 1 :]])
+            yield from split(piece, along, [*origins[:place], *[origin] * len(new), *origins[place + 1 :]])
         return
-    yield mask, tuple(axis for axis in axes if isinstance(axis, Units)), tuple(origins)
+    yield array, tuple(axis for axis in axes if isinstance(axis, Units)), tuple(origins)
 
 
 def distinct(rows: npt.NDArray[np.generic]) -> tuple[Numbers, Numbers]:

@@ -1,0 +1,120 @@
+"""Metrics on the line between two models, statistics of norms measured anew, and models in their normal form."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import sonnet as snt
+import tensorflow as tf
+
+from tests.unit_models import values
+from weight_symmetry import alignment, symmetry
+from weirdonetworks.measure.rescalings import scalings
+from weirdonetworks.measure.unit_graph import UnitGraph
+
+
+def built(make: Callable[[], Any], inputs: Any, seed: int) -> Any:
+    model, rng = make(), np.random.default_rng(seed)
+    for variable in UnitGraph.trace(model, inputs).variables:
+        variable.assign(values(variable, rng))
+    return model
+
+
+def mlp(activation: Callable[[tf.Tensor], tf.Tensor] = tf.nn.relu) -> Callable[[], Any]:
+    return lambda: snt.nets.MLP([6, 5, 2], activation=activation)
+
+
+X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+
+
+def outputs(model: Any) -> dict[str, float]:
+    return {"size": float(tf.reduce_mean(tf.square(model(X))))}
+
+
+def test_a_path_ends_at_its_models_and_leaves_them() -> None:
+    one, other = built(mlp(), X, 1), built(mlp(), X, 2)
+    before = [variable.numpy() for variable in one.variables]
+    path = alignment.linear_path(one, other, outputs, points=5)
+    assert path.shares.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert path.metrics["size"][[0, -1]] == pytest.approx([outputs(one)["size"], outputs(other)["size"]])
+    assert path.barrier("size") > 0.1 and path.barrier("-size") == 0
+    assert all(np.array_equal(a, b.numpy()) for a, b in zip(before, one.variables, strict=True))
+    with pytest.raises(ValueError, match=r"^metric \(='-loss'\) must be one of size"):
+        path.barrier("-loss")
+    with pytest.raises(ValueError, match=r"^points \(=1\) must be at least 2"):
+        alignment.linear_path(one, other, outputs, points=1)
+    with pytest.raises(ValueError, match=r"must have those of model_a"):
+        alignment.linear_path(one, snt.Linear(2), outputs)
+
+
+def test_alignment_takes_the_barrier_away_between_permuted_copies() -> None:
+    one = built(mlp(), X, 1)
+    other = symmetry.apply({0: [1, 2, 3, 4, 5, 0], 1: [4, 3, 2, 1, 0]}, one, X)
+    aligned = alignment.match(one, other, X).apply(other)
+    assert alignment.linear_path(one, aligned, outputs, points=3).barrier("size") == pytest.approx(0, abs=1e-6)
+    assert alignment.linear_path(one, other, outputs, points=3).barrier("size") > 0.1
+
+
+class Normalised(snt.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = snt.Linear(6), snt.BatchNorm(True, True), snt.Linear(2)
+
+    def __call__(self, x: tf.Tensor, is_training: bool = False) -> tf.Tensor:
+        return self.last(tf.nn.relu(self.norm(self.first(x), is_training)))
+
+
+def keras_normalised() -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [keras.Input([3]), layers.Dense(6), layers.BatchNormalization(), layers.ReLU(), layers.Dense(2)]
+    )
+
+
+@pytest.mark.parametrize(("make", "flag"), [(Normalised, "is_training"), (keras_normalised, "training")])
+def test_statistics_are_those_of_the_batch(make: Callable[[], Any], flag: str) -> None:
+    model = built(make, X, 3)
+    before = model(X, **{flag: False}).numpy()
+    alignment.repair(model, X, **{flag: True})
+    after = model(X, **{flag: False}).numpy()
+    np.testing.assert_allclose(after, model(X, **{flag: True}), rtol=0.1, atol=0.02)  # Up to the variance's bias.
+    assert np.abs(after - before).max() > 0.1
+    with pytest.raises(ValueError, match=r"^model \(a MLP\) must have batch norms"):
+        alignment.repair(built(mlp(), X, 1), X)
+
+
+def test_repair_is_applied_between_the_ends() -> None:
+    one, other = built(Normalised, X, 1), built(Normalised, X, 2)
+    plain = alignment.linear_path(one, other, outputs, points=3)
+    corrected = alignment.linear_path(
+        one, other, outputs, points=3, correct=lambda model: alignment.repair(model, X, is_training=True)
+    )
+    differs = plain.metrics["size"] != corrected.metrics["size"]
+    assert differs.tolist() == [False, True, False]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", [tf.nn.relu, tf.tanh])
+def test_rescaled_and_flipped_models_have_one_normal_form(activation: Callable[[tf.Tensor], tf.Tensor]) -> None:
+    one = built(mlp(activation), X, 1)
+    other = symmetry.apply({0: [1, 2, 3, 4, 5, 0], 1: [4, 3, 2, 1, 0]}, one, X)
+    graph, rng = UnitGraph.trace(other, X), np.random.default_rng(5)
+    changed = [np.asarray(variable.numpy(), np.float64) for variable in graph.variables]
+    for each in scalings(graph):
+        for row, factors in (
+            *((row, np.exp(rng.normal(size=each.space.size))) for row in each.exponents),
+            *((row, rng.choice([-1.0, 1.0], each.space.size)) for row in each.flips.astype(float)),
+        ):
+            for group, exponent in zip(each.groups, row, strict=True):
+                if exponent:
+                    changed[group.variable] = group.scaled(changed[group.variable], factors**exponent)
+    for variable, value in zip(graph.variables, changed, strict=True):
+        variable.assign(value)
+    before = other(X).numpy()
+    assert alignment.match(one, other, X).similarity < 0.99
+    for model in (one, other):
+        alignment.normalise(model, X)
+    np.testing.assert_allclose(other(X), before, rtol=1e-4, atol=1e-5)
+    assert alignment.match(one, other, X).similarity == pytest.approx(1, abs=1e-5)

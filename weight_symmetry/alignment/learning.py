@@ -1,0 +1,221 @@
+"""Permutations learned by gradients of the loss between two models: straight-through, or by Sinkhorn's matrices."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import sonnet as snt
+import tensorflow as tf
+
+from weight_symmetry.alignment.similarity import Orders, Similarity, assignment
+from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, resolved
+
+Loss: TypeAlias = Callable[[tf.Tensor, Any], tf.Tensor]
+
+EVALUATED = 10  # Batches on which permutations are compared.
+ITERATIONS = 20  # Of Sinkhorn's algorithm.
+TRIED = 10  # How often the doubly stochastic matrices are rounded and tried.
+STRAIGHT_THROUGH_RATE = 0.02  # Adam's learning rate in proportion to the weights' root mean square.
+SINKHORN_RATE = 0.1  # Adam's learning rate of the logits.
+
+
+class Midpoint:
+    """The loss of models between two models, on data.
+
+    Attributes:
+      graph: The units of the first model.
+      values: The values of both models' variables.
+    """
+
+    def __init__(
+        self, one: UnitGraph, other: UnitGraph, data: Sequence[npt.ArrayLike], loss: Loss, rng: np.random.Generator
+    ):
+        """Takes both models, and data: the arrays of inputs, then the labels."""
+        self.graph = one
+        self.values = [[variable.numpy() for variable in each.variables] for each in (one, other)]
+        arrays = [np.asarray(each) for each in data]
+        self._data = [*_cast(arrays[:-1], one.call.inputs), arrays[-1]]
+        self._rng = rng
+        self._loss = loss
+        size = batch_size(one.call.inputs)
+        starts = range(0, len(arrays[-1]) - size + 1, size)
+        self._fixed = [self._at(np.arange(start, start + size)) for start in starts][:EVALUATED]
+        self._compiled = tf.function(self.between, autograph=False)
+
+    def batch(self) -> list[tf.Tensor]:
+        """Draws a batch: the inputs, then the labels."""
+        size = batch_size(self.graph.call.inputs)
+        return self._at(self._rng.choice(len(self._data[-1]), size, replace=False))
+
+    def between(self, values: Sequence[Any], batch: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Computes the mean loss of a batch for any values of the variables."""
+        call = self.graph.call
+        known = call.evaluate(values, batch[:-1], tf.float32)
+        outputs = tf.nest.pack_sequence_as(call.structure, [known[number] for number in call.results])
+        return tf.reduce_mean(self._loss(batch[-1], outputs))
+
+    def mean(self, one: Sequence[Any], other: Sequence[Any], share: Any = 0.5) -> list[Any]:
+        """Interpolates between two lists of values; what is no floating-point number is that of the first."""
+        return [
+            (1 - share) * a + share * b if tf.as_dtype(a.dtype).is_floating else a
+            for a, b in zip(one, other, strict=True)
+        ]
+
+    def permuted(self, orders: Orders) -> list[Any]:
+        """Returns the second model's values, its units permuted."""
+        moves = {space.name: np.argsort(orders[space.units]) for space in self.graph.free}
+        return self.graph.permuted(moves, self.values[1])
+
+    def at(self, orders: Orders) -> float:
+        """Computes the loss half way between the first model and the permuted second, on fixed batches."""
+        values = list(map(tf.constant, self.mean(self.values[0], self.permuted(orders))))
+        return float(np.mean([self._compiled(values, batch) for batch in self._fixed]))
+
+    def _at(self, indices: npt.NDArray[np.intp]) -> list[tf.Tensor]:
+        return [tf.constant(each[indices]) for each in self._data]
+
+
+def straight_through(midpoint: Midpoint, orders: Orders, steps: int, rng: np.random.Generator) -> Orders:
+    """Trains weights, and with them what the second model is matched to, by the loss half way between the models."""
+    graph, (a, b) = midpoint.graph, midpoint.values
+    learned = weights_of(graph)
+    target = [tf.Variable(a[index], dtype=a[index].dtype) for index in learned]
+    scale = float(np.sqrt(np.mean(np.concatenate([np.square(a[index]).ravel() for index in learned]))))
+    optimizer = snt.optimizers.Adam(STRAIGHT_THROUGH_RATE * scale)
+
+    @tf.function(autograph=False)
+    def gradient(values: Sequence[tf.Tensor], batch: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        chosen = [values[index] for index in learned]
+        with tf.GradientTape() as tape:
+            tape.watch(chosen)
+            loss = midpoint.between(values, batch)
+        return tape.gradient(loss, chosen, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    best = lowest = None
+    for step in range(steps + 1):
+        wanted = dict(zip(learned, (each.numpy() for each in target), strict=True))
+        similarity = Similarity(graph, *([each.get(i) for i in range(len(b))] for each in (wanted, _only(b, learned))))
+        new = similarity.ascend(orders, {}, rng) if step else orders
+        if best is None or any(not np.array_equal(new[units], orders[units]) for units in new):
+            loss = midpoint.at(new)
+            if lowest is None or loss < lowest:
+                best, lowest = new, loss
+        orders = new
+        middle = list(map(tf.constant, midpoint.mean(a, midpoint.permuted(orders))))
+        optimizer.apply(gradient(middle, midpoint.batch()), target)
+    assert best is not None
+    return best
+
+
+def sinkhorn(midpoint: Midpoint, orders: Orders, steps: int, rng: np.random.Generator) -> Orders:
+    """Trains doubly stochastic matrices by the loss at random points between the models, and rounds them."""
+    del rng  # Batches are the midpoint's to draw.
+    graph = midpoint.graph
+    a, b = (list(map(tf.constant, each)) for each in midpoint.values)
+    # Half of each row of the first matrices is at the unit that the given order has there.
+    logits = [
+        tf.Variable(np.log(max(s.size, 2)) * np.eye(s.size)[orders[s.units]], dtype=tf.float32) for s in graph.free
+    ]
+    optimizer = snt.optimizers.Adam(SINKHORN_RATE)
+
+    @tf.function(autograph=False)
+    def gradient(batch: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            matrices = {s.units: doubly_stochastic(each) for s, each in zip(graph.free, logits, strict=True)}
+            moved = [mixed(value, axes, matrices) for value, axes in zip(b, graph.axes, strict=True)]
+            loss = midpoint.between(midpoint.mean(a, moved, tf.random.uniform([])), batch)
+        return tape.gradient(loss, logits, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    tf.random.set_seed(0)
+    best, lowest = orders, midpoint.at(orders)
+    for step in range(1, steps + 1):
+        optimizer.apply(gradient(midpoint.batch()), logits)
+        if step % max(steps // TRIED, 1) == 0 or step == steps:
+            new = {
+                s.units: assignment(each.numpy(), np.arange(s.size)) for s, each in zip(graph.free, logits, strict=True)
+            }
+            loss = midpoint.at(new)
+            if loss < lowest:
+                best, lowest = new, loss
+    return best
+
+
+def doubly_stochastic(logits: tf.Tensor) -> tf.Tensor:
+    """Scales the rows and columns of the exponentials of a square matrix to sums of 1, in turn (Sinkhorn 1964).
+
+    >>> doubly_stochastic(tf.constant([[2.0, 0.0], [0.0, 2.0]])).numpy().round(3)
+    array([[0.881, 0.119],
+           [0.119, 0.881]], dtype=float32)
+    """
+    logits = tf.convert_to_tensor(logits)
+    for _ in range(ITERATIONS):
+        logits -= tf.reduce_logsumexp(logits, axis=0, keepdims=True)
+        logits -= tf.reduce_logsumexp(logits, axis=1, keepdims=True)
+    return tf.exp(logits)
+
+
+def mixed(value: tf.Tensor, axes: Sequence[Axis], matrices: Mapping[Units, tf.Tensor]) -> tf.Tensor:
+    """Multiplies a tensor by matrices along the axes of some sets of units: a matrix of a permutation permutes them."""
+    for place, axis in enumerate(axes):
+        value = _along(value, place, axis, matrices)
+    return value
+
+
+def _along(value: tf.Tensor, place: int, axis: Axis, matrices: Mapping[Units, tf.Tensor]) -> tf.Tensor:
+    axis = resolved(axis)
+    if isinstance(axis, Units):
+        if axis not in matrices or not value.dtype.is_floating:
+            return value
+        product = tf.tensordot(tf.cast(matrices[axis], value.dtype), value, [[1], [place]])
+        return tf.transpose(product, [*range(1, place + 1), 0, *range(place + 1, value.shape.rank)])
+    sizes = [part.size for part in axis.parts]
+    if isinstance(axis, Product):
+        shaped = tf.reshape(value, [*value.shape[:place], *sizes, *value.shape[place + 1 :]])
+        for index, part in enumerate(axis.parts):
+            shaped = _along(shaped, place + index, part, matrices)
+        return tf.reshape(shaped, value.shape)
+    parts = zip(tf.split(value, sizes, axis=place), axis.parts, strict=True)
+    return tf.concat([_along(piece, place, part, matrices) for piece, part in parts], axis=place)
+
+
+def weights_of(graph: UnitGraph) -> list[int]:
+    """Lists the variables that are matched: floating-point ones that are trained, or weights between units."""
+    weights = {edge.variable for edge in graph.edges}
+    return [
+        index
+        for index, variable in enumerate(graph.variables)
+        if variable.dtype.is_floating and (variable.trainable or index in weights)
+    ]
+
+
+def batches(data: Sequence[npt.ArrayLike], examples: Sequence[tf.Tensor]) -> Iterator[list[tf.Tensor]]:
+    """Cuts arrays of inputs into whole batches of the example inputs' size and types.
+
+    Raises:
+      ValueError: If there are too few.
+    """
+    arrays = _cast([np.asarray(each) for each in data], examples)
+    size = batch_size(examples)
+    for start in range(0, len(arrays[0]) - size + 1, size):
+        yield [tf.constant(each[start : start + size]) for each in arrays]
+
+
+def batch_size(examples: Sequence[tf.Tensor]) -> int:
+    """The number of examples in the example inputs."""
+    return int(examples[0].shape[0])
+
+
+def _cast(arrays: Sequence[npt.NDArray[Any]], examples: Sequence[tf.Tensor]) -> list[npt.NDArray[Any]]:
+    shapes = [tuple(each.shape) for each in examples]
+    if [each.shape[1:] for each in arrays] != [shape[1:] for shape in shapes] or len(arrays[0]) < shapes[0][0]:
+        raise ValueError(
+            f"data (of shapes {[each.shape for each in arrays]}) must hold inputs like the example inputs, of shapes "
+            f"{shapes}, and at least as many."
+        )
+    return [each.astype(example.dtype.as_numpy_dtype) for each, example in zip(arrays, examples, strict=True)]
+
+
+def _only(values: Sequence[Any], chosen: Sequence[int]) -> dict[int, Any]:
+    return {index: values[index] for index in chosen}

@@ -1,0 +1,217 @@
+"""Alignment of trained networks: the permutations of hidden units that make one fit another."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from weight_symmetry.alignment.activations import correlations
+from weight_symmetry.alignment.learning import Midpoint, batches, sinkhorn, straight_through, weights_of
+from weight_symmetry.alignment.mask_group import MaskGroup
+from weight_symmetry.alignment.permutations import Permutations
+from weight_symmetry.alignment.similarity import Orders, Similarity, assignment
+from weight_symmetry.symmetry.masked_units import Masks
+from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_tracing.axes import Units
+
+METHODS = ("weights", "activations", "straight_through", "sinkhorn")
+
+
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Computes the cross-entropy of each example, of integer labels and logits."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+def match(
+    model_a: Any,
+    model_b: Any,
+    *example_inputs: Any,
+    method: str = "weights",
+    data: Sequence[npt.ArrayLike] | None = None,
+    masks: Masks | None = None,
+    seed: int = 0,
+    loss: Callable[[tf.Tensor, Any], tf.Tensor] = cross_entropy,
+    steps: int = 200,
+    **options: Any,
+) -> Permutations:
+    """Finds the permutations of hidden units of a model that make it fit another model of its architecture.
+
+    - `weights` maximises the inner product of the two models' trainable weights, `sum_v <a_v, P b_v>`, one set of units
+      at a time by linear assignment, to a fixed point (Ainsworth, Hayase & Srinivasa 2023).
+    - `activations` maximises in each set the sum of the correlations of paired units on data (Li et al. 2016; Jordan,
+      Sedghi, Saukh, Entezari & Neyshabur 2023).
+    - `straight_through` lowers the loss half way between the models: weights that begin as A's are trained by the
+      gradient there, and P is what `weights` finds between them and B (Ainsworth et al. 2023).
+    - `sinkhorn` lowers the loss at random points between A and B permuted by doubly stochastic matrices, which are
+      rounded to permutations at the end (Peña, Medeiros, Dubail, Aminbeidokhti, Granger & Pedersoli 2023).
+
+    The last two begin with the result of `weights`, and return the best permutations that they met, by the loss half
+    way on the data, so they are never worse there.
+
+    >>> import sonnet as snt
+    >>> model, inputs = snt.nets.MLP([5, 4, 2]), tf.ones([1, 3])
+    >>> _ = model(inputs)
+    >>> from weight_symmetry import symmetry
+    >>> permuted = symmetry.apply({0: [1, 2, 3, 4, 0], 1: [3, 2, 1, 0]}, model, inputs)
+    >>> found = match(model, permuted, inputs)
+    >>> [order.tolist() for order in found.by_space.values()]
+    [[4, 0, 1, 2, 3], [3, 2, 1, 0]]
+
+    Args:
+      model_a: A Sonnet or Keras model, or any that `UnitGraph` traces.
+      model_b: The model to permute, of the same architecture.
+      *example_inputs: Arguments of a call; the data come in batches of their size.
+      method: One of the four.
+      data: Arrays of examples: the inputs, and for the methods that lower a loss, the labels last. `activations` takes
+        the example inputs if there are none.
+      masks: Masks of both models, as `symmetry.automorphisms` takes them with the graph of `model_a`: only permutations
+        that leave them as they are come into question. For `weights` alone.
+      seed: Seed of the order in which sets are matched, and of batches.
+      loss: Of labels and outputs, the loss of each example.
+      steps: The number of gradient steps of the last two methods.
+      **options: Keyword arguments of the call, such as `is_training=False`.
+
+    Returns:
+      The permutations of `model_b`; `apply` makes the permuted copy.
+
+    Raises:
+      TypeError: If a model cannot be called.
+      ValueError: If the models differ in more than values, the method is none of the four, or it lacks data.
+      ImportError: If masks are given and igraph is not installed.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method (={method!r}) must be one of {', '.join(METHODS)}.")
+    if method in METHODS[2:] and data is None:
+        raise ValueError(f"data must be given for method (={method!r}): the inputs and the labels, as arrays.")
+    if masks is not None and method != "weights":
+        raise ValueError(f"masks must be left out for method (={method!r}); 'weights' keeps to their group.")
+    one, other = _traced([model_a, model_b], example_inputs, options)
+    rng = np.random.default_rng(seed)
+    similarity = Similarity(one, _weights(one), _weights(other))
+    if masks is not None:
+        group = MaskGroup(one, masks)
+        orders = group.ascend(similarity, similarity.optimistic_start(group.classes), rng)
+    elif method == "activations":
+        inputs = one.call.inputs if data is None else data
+        orders = _by_correlation(similarity, correlations(one, other, [*batches(inputs, one.call.inputs)]))
+    else:
+        orders = similarity.ascend(similarity.optimistic_start({}), {}, rng)
+    if method in METHODS[2:]:
+        assert data is not None
+        learn = straight_through if method == "straight_through" else sinkhorn
+        orders = learn(Midpoint(one, other, data, loss, rng), orders, steps, rng)
+    return _permutations(other, one, orders, similarity, example_inputs, options)
+
+
+def match_many(
+    models: Sequence[Any], *example_inputs: Any, seed: int = 0, most: int = 100, **options: Any
+) -> list[Permutations]:
+    """Finds permutations of several models that make them fit each other, by their weights.
+
+    Each model in turn is matched to the mean of the others as permuted so far, which increases the sum of the inner
+    products of all pairs, until none moves (Ainsworth, Hayase & Srinivasa 2023, algorithm 3). The first model stays.
+
+    Args:
+      models: Two or more models of one architecture.
+      *example_inputs: Arguments of a call.
+      seed: Seed of the order in which models and sets are matched.
+      most: The greatest number of rounds.
+      **options: Keyword arguments of the call.
+
+    Returns:
+      The permutations of each model, the similarity of each that to the mean of the others.
+
+    Raises:
+      TypeError, ValueError: As `match`, or if there are fewer than two models.
+    """
+    if len(models) < 2:
+        raise ValueError(f"models (of length {len(models)}) must hold at least two.")
+    traced = _traced(models, example_inputs, options)
+    first, values = traced[0], list(map(_weights, traced))
+    rng = np.random.default_rng(seed)
+    orders: list[Orders] = []
+    for own in values:
+        similarity = Similarity(first, _mean(first, values, orders) if orders else own, own)
+        orders.append(similarity.optimistic_start({}) if orders else similarity.start())
+    for _ in range(most):
+        moved = False
+        for index in 1 + rng.permutation(len(values) - 1):
+            similarity = _to_others(first, values, orders, index)
+            better = similarity.ascend(orders[index], {}, rng)
+            if similarity.total(better) > similarity.total(orders[index]):
+                orders[index], moved = better, True
+        if not moved:
+            break
+    found = []
+    for index, graph in enumerate(traced):
+        similarity = _to_others(first, values, orders, index)
+        found.append(_permutations(graph, first, orders[index], similarity, example_inputs, options))
+    return found
+
+
+def _traced(models: Sequence[Any], inputs: Sequence[Any], options: Mapping[str, Any]) -> list[UnitGraph]:
+    """Traces models, and checks that they are of one architecture."""
+    found = [UnitGraph.trace(model, *inputs, **options) for model in models]
+    steps = [[step.operation.type for step in graph.call.steps] for graph in found]
+    for graph, own in zip(found, steps, strict=True):
+        if graph.shapes != found[0].shapes or own != steps[0]:
+            raise ValueError(
+                f"model_b must be of the architecture of model_a: the variables have the shapes {graph.shapes}, and "
+                f"those of model_a {found[0].shapes}, or their calls differ."
+            )
+    return found
+
+
+def _weights(graph: UnitGraph) -> list[Any]:
+    """Returns the values that are matched, None for the other variables."""
+    chosen = weights_of(graph)
+    return [
+        # Half precision has no matrix products in NumPy.
+        np.asarray(variable.numpy(), np.result_type(np.float32, variable.dtype.as_numpy_dtype))
+        if index in chosen
+        else None
+        for index, variable in enumerate(graph.variables)
+    ]
+
+
+def _by_correlation(similarity: Similarity, correlated: Mapping[Units, npt.NDArray[np.float64]]) -> Orders:
+    """Orders each set by correlations; one whose values no weight reads, by the weights."""
+    orders = similarity.start()
+    for units, each in correlated.items():
+        orders[units] = assignment(each, orders[units])
+    for units in similarity.sets:
+        if units not in correlated:
+            orders[units] = assignment(similarity.gains(units, orders), orders[units])
+    return orders
+
+
+def _mean(graph: UnitGraph, values: Sequence[Sequence[Any]], orders: Sequence[Orders]) -> list[Any]:
+    """Averages the values of the first models, each with its units ordered."""
+    moved = [_ordered(graph, own, order) for own, order in zip(values, orders, strict=False)]
+    return [None if each[0] is None else np.mean(each, axis=0) for each in zip(*moved, strict=True)]
+
+
+def _to_others(graph: UnitGraph, values: Sequence[Any], orders: Sequence[Orders], index: int) -> Similarity:
+    """The similarity of a model to the mean of the others."""
+    others = [each for each in range(len(values)) if each != index]
+    mean = _mean(graph, [values[each] for each in others], [orders[each] for each in others])
+    return Similarity(graph, mean, values[index])
+
+
+def _ordered(graph: UnitGraph, values: Sequence[Any], orders: Orders) -> list[Any]:
+    return graph.permuted({space.name: np.argsort(orders[space.units]) for space in graph.free}, values)
+
+
+def _permutations(
+    graph: UnitGraph,
+    first: UnitGraph,
+    orders: Orders,
+    similarity: Similarity,
+    inputs: tuple[Any, ...],
+    options: Mapping[str, Any],
+) -> Permutations:
+    """Makes the result for a model, whose spaces correspond to those of the first model in order."""
+    by_space = {own.name: np.argsort(orders[space.units]) for own, space in zip(graph.free, first.free, strict=True)}
+    return Permutations(by_space, similarity.cosine(orders), inputs, options)

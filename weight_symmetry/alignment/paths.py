@@ -1,0 +1,142 @@
+"""The loss on the straight line between two models."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.measure.unit_tracing.trace import variables_of
+from weirdonetworks.nets.base_module import keras_layers
+
+Measure = Callable[[Any], Mapping[str, float]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Path:
+    """Metrics of the models on the line between two models.
+
+    Attributes:
+      shares: The shares t of the second model, from 0 to 1.
+      metrics: For each metric its values at these points.
+    """
+
+    shares: npt.NDArray[np.float64]
+    metrics: Mapping[str, npt.NDArray[np.float64]]
+
+    def barrier(self, metric: str = "loss") -> float:
+        """Computes how far a metric rises over the line between its ends: `max_t L(t) - (1 - t) L(0) - t L(1)`.
+
+        At least 0, as it is at the ends (Frankle, Dziugaite, Roy & Carbin 2020; Entezari et al. 2022). Of an accuracy,
+        whose barrier is a fall, give `-metric`.
+
+        >>> path = Path(np.array([0.0, 0.5, 1.0]), {"loss": np.array([1.0, 4.0, 3.0])})
+        >>> path.barrier(), path.barrier("-loss")
+        (2.0, 0.0)
+
+        Args:
+          metric: Its name, after a minus sign if it is better the greater it is.
+
+        Raises:
+          ValueError: If there is no such metric.
+        """
+        name = metric.removeprefix("-")
+        if name not in self.metrics:
+            raise ValueError(f"metric (={metric!r}) must be one of {', '.join(self.metrics)}, or one after a minus.")
+        values = self.metrics[name] * (-1 if metric != name else 1)
+        return float(np.max(values - (1 - self.shares) * values[0] - self.shares * values[-1]))
+
+
+def linear_path(
+    model_a: Any,
+    model_b: Any,
+    measure: Measure,
+    points: int = 25,
+    correct: Callable[[Any], None] | None = None,
+) -> Path:
+    """Measures the models `(1 - t) A + t B` at equally spaced t in [0, 1].
+
+    All floating-point variables are interpolated, moving averages too; the others are those of A.
+
+    >>> import sonnet as snt
+    >>> one, other = snt.Linear(1, w_init=snt.initializers.Ones()), snt.Linear(1, w_init=snt.initializers.Zeros())
+    >>> _ = one(tf.ones([1, 2])), other(tf.ones([1, 2]))
+    >>> linear_path(one, other, lambda model: {"output": float(model(tf.ones([1, 2]))[0, 0])}, points=3).metrics
+    {'output': array([2., 1., 0.])}
+
+    Args:
+      model_a: A Sonnet or Keras model.
+      model_b: Another one of its architecture, aligned by `match` if it is to be.
+      measure: Measures a model: it is called with `model_a`, which has the values of each point in turn, and its own
+        again in the end.
+      points: The number of points, the ends among them.
+      correct: Changes an interpolated model before it is measured, such as `lambda model: repair(model, images)`; the
+        ends stay as they are.
+
+    Raises:
+      ValueError: If the models do not have the same variables, or none, or there are fewer than two points.
+    """
+    at_least("points", points, 2)
+    variables = [_resource(each) for each in variables_of(model_a)]
+    ends = [[variable.numpy() for variable in variables], [_resource(each).numpy() for each in variables_of(model_b)]]
+    shapes = [[each.shape for each in values] for values in ends]
+    if shapes[0] != shapes[1] or not variables:
+        raise ValueError(f"model_b (variables of shapes {shapes[1]}) must have those of model_a: {shapes[0]}.")
+    shares, found = np.linspace(0.0, 1.0, points), []
+    try:
+        for share in shares:
+            for variable, a, b in zip(variables, *ends, strict=True):
+                variable.assign((1 - share) * a + share * b if variable.dtype.is_floating else a)
+            if correct is not None and 0 < share < 1:
+                correct(model_a)
+            found.append(measure(model_a))
+    finally:
+        for variable, value in zip(variables, ends[0], strict=True):
+            variable.assign(value)
+    return Path(shares, {name: np.array([each[name] for each in found], np.float64) for name in found[0]})
+
+
+def repair(model: Any, *inputs: Any, **options: Any) -> None:
+    """Sets the statistics of a model's batch norms to those of a batch.
+
+    An average of two networks has activations of smaller variance than either. Statistics measured anew give each
+    channel back the mean and variance that its norm is to have (Jordan, Sedghi, Saukh, Entezari & Neyshabur 2023).
+
+    Args:
+      model: A Sonnet or Keras model with batch norms: modules with `moving_mean` and `moving_variance`.
+      *inputs: Arguments of a call in training, the more examples the better.
+      **options: Its keyword arguments, such as `is_training=True`.
+
+    Raises:
+      ValueError: If the model has no batch norm.
+    """
+    norms = [each for each in _modules(model) if hasattr(each, "moving_mean") and hasattr(each, "moving_variance")]
+    if not norms:
+        raise ValueError(f"model (a {type(model).__name__}) must have batch norms, whose statistics can be measured.")
+    momenta = [getattr(norm, "momentum", None) for norm in norms]
+    for norm in norms:
+        for average in (norm.moving_mean, norm.moving_variance):
+            if hasattr(average, "reset"):
+                average.reset()  # Sonnet's averages begin anew, and are unbiased from their first value on.
+        if hasattr(norm, "momentum"):
+            norm.momentum = 0.0
+    try:
+        model(*inputs, **options)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            if momentum is not None:
+                norm.momentum = momentum
+
+
+def _modules(model: Any) -> list[Any]:
+    """Lists the modules and Keras layers within a model."""
+    own = list(model.submodules) if isinstance(model, tf.Module) else []
+    inner = [each for layer in keras_layers(model) for each in layer._flatten_layers()]
+    return list({id(each): each for each in [*own, *inner]}.values())
+
+
+def _resource(variable: Any) -> tf.Variable:
+    return variable if isinstance(variable, tf.Variable) else variable.value

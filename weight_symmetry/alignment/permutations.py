@@ -1,0 +1,62 @@
+"""Permutations of the units of a model that align it with another one."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from weight_symmetry import symmetry
+from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.measure.unit_graph import UnitGraph
+
+Model = TypeVar("Model", bound=Callable[..., Any])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Permutations:
+    """Permutations of the units of a model's free spaces.
+
+    Attributes:
+      by_space: Maps each free space of the model to `s` with `s[i]` the place of its unit i in the order that fits the
+        other model.
+      similarity: The cosine of the angle between the weights of the other model and those of this one, permuted.
+      example_inputs: The arguments of the traced call.
+      options: Its keyword arguments.
+    """
+
+    by_space: Mapping[str, Ints]
+    similarity: float
+    example_inputs: tuple[Any, ...] = dataclasses.field(repr=False)
+    options: Mapping[str, Any] = dataclasses.field(repr=False)
+
+    def apply(self, model: Model) -> Model:
+        """Permutes the units of a copy of a model; its function stays the same.
+
+        Args:
+          model: The matched model, or another one of its architecture.
+
+        Raises:
+          TypeError, ValueError: As `symmetry.apply`.
+        """
+        graph = UnitGraph.trace(model, *self.example_inputs, **self.options)
+        return symmetry.apply(self.named(graph), model, *self.example_inputs, **self.options)
+
+    def named(self, graph: UnitGraph) -> dict[str, Ints]:
+        """Returns the permutations by the names that the spaces have in a graph of the same architecture."""
+        return {space.name: order for space, order in zip(graph.free, self.by_space.values(), strict=True)}
+
+    def permute_masks(self, masks: Sequence[npt.ArrayLike | None] | Any, graph: UnitGraph) -> list[Any]:
+        """Permutes masks as the model's units are; see `symmetry.permute`.
+
+        Args:
+          masks: Masks of the weights of the graph's model.
+          graph: The units of a model of the same architecture.
+        """
+        return symmetry.permute(masks, self.named(graph), graph)
+
+    @property
+    def moved(self) -> int:
+        """The number of units that do not stay in place."""
+        return sum(int(np.count_nonzero(order != np.arange(len(order)))) for order in self.by_space.values())
