@@ -10,6 +10,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC
+from weirdonetworks.measure.rescalings import Scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
 
 
@@ -28,8 +29,8 @@ class Case:
         rng = np.random.default_rng(1)
         return rng.integers(0, 5, self.shape) if self.integers else rng.normal(size=self.shape).astype(np.float32)
 
-    def graph(self) -> UnitGraph:
-        graph = UnitGraph.trace(self.make(), self.inputs(), **dict(self.options))
+    def graph(self, model: Callable[..., Any] | None = None) -> UnitGraph:
+        graph = UnitGraph.trace(model or self.make(), self.inputs(), **dict(self.options))
         rng = np.random.default_rng(2)
         for variable in graph.variables:  # No weight is what it starts as: some start at 0, or all alike.
             if variable.dtype.is_floating:
@@ -43,6 +44,15 @@ def values(variable: tf.Variable, rng: np.random.Generator) -> np.ndarray:
     if (fan_in := np.prod(variable.shape[:-1])) > 1:
         return values * rng.choice([-1, 1], variable.shape) / np.sqrt(fan_in)
     return values * (4 if variable.name.partition(":")[0].endswith(("offset", "beta", "bias", "/b")) else 1)
+
+
+def scaled(graph: UnitGraph, found: Scalings, factors: Any, unit: int = 0) -> list[np.ndarray]:
+    """The variables in float64, one unit's weights multiplied by a factor for each group."""
+    values = [variable.numpy().astype(np.float64) for variable in graph.variables]
+    for group, factor in zip(found.groups, factors, strict=True):
+        each = np.where(np.arange(found.space.size) == unit, factor, 1.0)
+        values[group.variable] = group.scaled(values[group.variable], each)
+    return values
 
 
 def residual(inputs: keras.KerasTensor) -> keras.Model:
@@ -94,29 +104,37 @@ def resnet() -> snt.Module:
     return network
 
 
-def recurrent() -> Callable[[tf.Tensor], tf.Tensor]:
-    core, head = snt.LSTM(6), snt.Linear(2)
+class Recurrent(snt.Module):
+    """A recurrent cell, unrolled."""
 
-    def run(sequence: tf.Tensor) -> tf.Tensor:
-        state = core.initial_state(sequence.shape[0])
+    def __init__(self) -> None:
+        super().__init__()
+        self.core, self.head = snt.LSTM(6), snt.Linear(2)
+
+    def __call__(self, sequence: tf.Tensor) -> tf.Tensor:
+        state = self.core.initial_state(sequence.shape[0])
         for step in range(sequence.shape[1]):
-            outputs, state = core(sequence[:, step], state)
-        return head(outputs)
+            outputs, state = self.core(sequence[:, step], state)
+        return self.head(outputs)
 
-    return run
+
+class Quantised(snt.Module):
+    """The distances of encoded vectors to the codes of a quantiser."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.codes = snt.nets.MLP([8, 4]), snt.nets.VectorQuantizer(4, 5, 0.25)
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return self.codes(self.encoder(x), is_training=False)["distances"]
 
 
 def twice() -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function, which holds no variables, that uses a layer twice."""
     first, shared, head = snt.Linear(6), snt.Linear(6), snt.Linear(2)
     return lambda x: head(tf.nn.relu(shared(tf.nn.relu(shared(tf.nn.relu(first(x)))))))
 
 
-def quantised() -> Callable[[tf.Tensor], tf.Tensor]:
-    encoder, codes = snt.nets.MLP([8, 4]), snt.nets.VectorQuantizer(4, 5, 0.25)
-    return lambda x: codes(encoder(x), is_training=False)["distances"]
-
-
-WIDTHS = (3, 4, 3, 4, 3, 4)
 NOT_TRAINING = (("is_training", False),)
 CASES = [
     Case("MLP", lambda: snt.nets.MLP([5, 4, 2]), (3, 6), (5, 4)),
@@ -130,8 +148,10 @@ CASES = [
     Case("mobile", keras_model(mobile, 6, 6, 3), (2, 6, 6, 3), (4, 12)),
     Case("grouped", keras_model(grouped, 4, 4, 3), (2, 4, 4, 3), (4, 2, 3)),
     Case("transformer", keras_model(transformer, 5, 3), (2, 5, 3), (8, 2, 3, 4, 16)),
-    Case("LSTM", recurrent, (2, 3, 4), (6,)),
+    Case("LSTM", Recurrent, (2, 3, 4), (6,)),
     Case("shared", twice, (3, 4), (6,)),
-    Case("encoder", quantised, (3, 4), (8, 4)),
+    Case("encoder", Quantised, (3, 4), (8, 4)),
     Case("embedding", lambda: snt.Sequential([snt.Embed(9, 4), snt.Linear(2)]), (2, 3), (4,), integers=True),
+    # Cannot be followed through the sorting.
+    Case("sorted", lambda: snt.Sequential([snt.Linear(6), tf.sort, snt.Linear(2)]), (3, 4), ()),
 ]

@@ -14,7 +14,6 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from tests.unit_models import CASES
 from weirdonetworks.lab.training.optimizers import Adam, Momentum
 from weirdonetworks.measure.conserved import (
     MIXING,
@@ -464,46 +463,6 @@ def test_norms_of_keras_are_read_as_in_training() -> None:
     assert moved == [False, False, False, True, False, True]
     evaluated = conserved_quantities(network, loss, inputs, training=False)
     assert "layer_0/length" not in [each.name for each in evaluated]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("residual", {"layer_0/balance", "layer_1/balance"}),
-        (
-            "transformer",
-            {f"layer_{layer}/balance{more}" for layer in (0, 1) for more in ("", "_2")} | {"layer_1/balance_3"},
-        ),
-        ("shared", {"layer_0/balance"}),
-    ],
-)
-def test_a_step_of_any_model_follows_the_law(name: str, expected: set[str]) -> None:
-    """Its traced function in float64; of attention, both balances of its heads."""
-    graph = next(case for case in CASES if case.name == name).graph()
-    values = [tf.Variable(each.numpy().astype(np.float64), trainable=each.trainable) for each in graph.variables]
-    inputs = tf.constant(np.random.default_rng(0).normal(size=graph.call.inputs[0].shape))
-
-    def network(x: tf.Tensor) -> tf.Tensor:
-        return graph.call.evaluate(values, [x])[graph.call.results[0]]
-
-    found = [each for each in conserved_quantities(network, squared_error, inputs) if "balance" in each.name]
-    assert expected <= {each.name for each in found}
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(tf.square(network(inputs) - 1))
-    trained = [value for value in values if value.trainable]
-    gradients = tape.gradient(loss, trained, unconnected_gradients="zero")
-    before = [each.value() for each in found]
-    for variable, gradient in zip(trained, gradients, strict=True):
-        variable.assign_sub(1e-2 * gradient)
-    after = [each.value() for each in found]
-    for variable, gradient in zip(trained, gradients, strict=True):
-        variable.assign(gradient)
-    for each, one, other in zip(found, before, after, strict=True):
-        of_gradient = each.value()
-        assert of_gradient.size > 0
-        error = np.linalg.norm(other.numbers - one.numbers - 1e-4 * of_gradient.numbers)
-        assert error < 1e-11 * one.size + 1e-9 * 1e-4 * of_gradient.size
 
 
 def test_bad_models_and_losses_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""Tests of the unit graph: outputs are unchanged by permutations along all axes, and change if one is left out."""
+"""Tests of the unit graph beside those of `weight_symmetry/test_any_model.py`: edges, reasons, layouts, axes, calls."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from tests.unit_models import CASES, Case
+from tests.unit_models import CASES
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import UnitLayout, collect, spread
 from weirdonetworks.measure.unit_tracing.axes import (
@@ -26,45 +26,6 @@ from weirdonetworks.measure.unit_tracing.axes import (
     unify,
     units_of,
 )
-
-PARAMETERS = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-
-
-@pytest.mark.exhaustive
-@PARAMETERS
-def test_the_free_units_are_those_counted_by_hand(case: Case) -> None:
-    assert sorted(space.size for space in case.graph().free) == sorted(case.free)
-
-
-@pytest.mark.exhaustive
-@PARAMETERS
-def test_permuted_along_all_axes_the_outputs_stay(case: Case) -> None:
-    graph = case.graph()
-    assert graph.verify(seed=3) < 1e-12
-    before = [variable.numpy() for variable in graph.variables]
-    graph.permute({graph.free[0].name: np.roll(np.arange(graph.free[0].size), 1)})
-    assert any(not np.array_equal(a, b.numpy()) for a, b in zip(before, graph.variables, strict=True))
-    assert graph.difference(before) < 1e-12
-
-
-@pytest.mark.exhaustive
-@PARAMETERS
-def test_with_one_axis_left_out_they_do_not(case: Case) -> None:
-    """The control: each axis of each weight that a space has is needed.
-
-    But for the biases of keys, which add the same to all that a softmax compares.
-    """
-    graph = case.graph()
-    for space in graph.free:
-        turn = np.roll(np.arange(space.size), 1)
-        moved = graph.permuted({space.name: turn})
-        for place in {(place.variable, place.axis) for place in space.places}:
-            number, axis = place
-            back = gather(graph.axes[number][axis], {space.units: np.argsort(turn)})
-            wrong = [np.take(each, back, axis) if i == number else each for i, each in enumerate(moved)]
-            if np.array_equal(wrong[number], moved[number]) or "key/bias" in graph.variables[number].name:
-                continue
-            assert graph.difference(wrong) > 1e-9, (space.name, graph.variables[number].name, axis)
 
 
 def test_what_cannot_be_followed_is_fixed_and_said() -> None:
@@ -95,12 +56,11 @@ EDGES = {
         ("multi_head_attention/attention_output/kernel", (0, 1), (2,)),
         *[("dense/kernel", (0,), (1,))] * 3,
     ],
-    "LSTM": [("lstm/w_i", (0,), (1,)), ("lstm/w_h", (0,), (1,)), ("linear/w", (0,), (1,))],
+    "LSTM": [*[(f"recurrent/{name}", (0,), (1,)) for name in ("lstm/w_i", "lstm/w_h", "linear/w")]],
     "encoder": [
-        ("mlp/linear/w", (0,), (1,)),
-        ("mlp/linear/w", (0,), (1,)),
-        ("vector_quantizer/embeddings", (0,), (1,)),  # The distances multiply the codes,
-        ("vector_quantizer/embeddings", (1,), (0,)),  # of which the nearest is read.
+        *[("quantised/mlp/linear/w", (0,), (1,))] * 2,
+        ("quantised/vector_quantizer/embeddings", (0,), (1,)),  # The distances multiply the codes,
+        ("quantised/vector_quantizer/embeddings", (1,), (0,)),  # of which the nearest is read.
     ],
 }
 

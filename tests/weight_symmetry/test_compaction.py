@@ -10,7 +10,7 @@ import sonnet as snt
 import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
-from tests.unit_models import CASES, Case, values
+from tests.unit_models import CASES
 from weight_symmetry.compaction import compact
 from weight_symmetry.masks import Masks
 from weirdonetworks.measure.unit_graph import UnitGraph
@@ -43,34 +43,6 @@ def sparse_mlp(
 def apply_masks(model: snt.nets.MLP, masks: list[np.ndarray]) -> None:
     for layer, mask in zip(model.submodules, masks, strict=True):
         layer.w.assign(layer.w * mask)
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("density", [0.5, 0.15])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_any_model_computes_the_same(case: Case, density: float) -> None:
-    """Of all acceptance models, for batches of other sizes too; the given model stays as it is."""
-    model, inputs, options = case.make(), case.inputs(), dict(case.options)
-    graph = UnitGraph.trace(model, inputs, **options)
-    rng = np.random.default_rng(4)
-    masks = {}
-    for index, variable in enumerate(graph.variables):
-        if variable.dtype.is_floating:
-            variable.assign(values(variable, rng))
-        if any(edge.variable == index for edge in graph.edges):
-            masks[graph.names[index]] = rng.random(variable.shape) < density
-    before = [variable.numpy() for variable in graph.variables]
-    found = compact(model, masks, inputs, **options)
-    assert all(np.array_equal(a, b.numpy()) for a, b in zip(before, graph.variables, strict=True))
-    for name, variable in zip(graph.names, graph.variables, strict=True):
-        if name in masks:
-            variable.assign(variable.numpy() * masks[name])
-    batch = np.concatenate([inputs, inputs[::-1], inputs])
-    assert difference(outputs(found.model, batch, **options), outputs(model, batch, **options)) < 1e-5
-    assert difference(outputs(found.model, inputs[:1]), outputs(model, inputs[:1], **options)) < 1e-5
-    assert found.parameters.after <= found.parameters.before and found.flops.after <= found.flops.before
-    for name, mask in found.masks.items():
-        assert mask.shape == dict(zip(graph.names, (v.shape for v in found.model.parameters), strict=True))[name]
 
 
 @pytest.mark.slow

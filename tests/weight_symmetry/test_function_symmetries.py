@@ -10,7 +10,6 @@ import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
 from tests import sparse_models
-from tests.unit_models import CASES
 from weight_symmetry import masks, models, symmetry
 from weight_symmetry.symmetry import function_group as module
 from weirdonetworks.measure.unit_graph import UnitGraph
@@ -369,21 +368,3 @@ def test_bad_input_is_refused(activation: str | Callable, options: dict[str, lis
 def test_what_is_no_graph_is_refused() -> None:
     with pytest.raises(TypeError, match=r"activation \(a UnitLayout\) must be a UnitGraph, which can be evaluated"):
         symmetry.function_symmetries(DENSE, UnitLayout.of_chain([mask.shape for mask in DENSE]))
-
-
-@pytest.mark.parametrize(
-    ("name", "live", "flips", "dimension"),
-    [
-        ("MLP", 9, 0, 9),
-        ("residual", 14, 3, 11),
-        ("transformer", 33, 25, 25),
-        ("shared", 6, 0, 6),
-        ("encoder", 12, 4, 8),
-        ("embedding", 4, 4, 4),
-    ],
-)
-def test_symmetries_of_any_model(name: str, live: int, flips: int, dimension: int) -> None:
-    """By hand: of attention the heads' scales of queries and keys are, all at once, those of their insides."""
-    graph = next(case for case in CASES if case.name == name).graph()
-    found = symmetry.function_symmetries({}, graph)
-    assert (found.live_units, found.sign_flips, found.rescaling_dimension) == (live, 2**flips, dimension)

@@ -300,30 +300,6 @@ def drawn(graph: UnitGraph, sparsity: float, seed: int) -> list[Bools | None]:
     return [rng.random(shape) >= sparsity if index in weights else None for index, shape in enumerate(graph.shapes)]
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_masks_of_any_model(case: Case) -> None:
-    """Counted, propagated, moved by each generator, and brought to one normal form from any order of the units."""
-    graph = case.graph()
-    rng = np.random.default_rng(0)
-    masks = drawn(graph, 0.9, seed=0)
-    group = symmetry.automorphisms(masks, graph)
-    assert set(group.orbits) == {space.name for space in graph.free}
-    for generator in group.generators:
-        assert equal(symmetry.permute(masks, generator, graph), masks)
-    statistics = symmetry.mask_statistics(masks, graph)
-    assert group.order % statistics["permutations"] == 0
-    assert {row["name"] for row in statistics["layers"]} >= {space.name for space in graph.free}
-    moved = symmetry.permute(masks, {space.name: rng.permutation(space.size) for space in graph.free}, graph)
-    assert not equal(moved, masks)
-    assert equal(symmetry.canonicalise(moved, graph), symmetry.canonicalise(masks, graph))
-    assert symmetry.automorphisms(moved, graph).order == group.order
-    again = symmetry.mask_statistics(moved, graph)
-    assert again == statistics
-    dense = symmetry.automorphisms([None] * len(graph.names), graph)
-    assert dense.order == math.prod(math.factorial(space.size) for space in graph.free)
-
-
 def test_masks_are_found_by_their_weights_or_by_name() -> None:
     network = snt.nets.MLP([5, 4, 2])
     graph = UnitGraph.trace(network, tf.ones([1, 3]))

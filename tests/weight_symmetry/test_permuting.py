@@ -12,7 +12,6 @@ from hypothesis import given, settings, strategies as st
 
 from tests import packages, sparse_models
 from tests.sparse_models import applied
-from tests.unit_models import CASES, values
 from weight_symmetry import masks, models, symmetry
 from weirdonetworks.measure.unit_graph import UnitGraph
 
@@ -161,27 +160,6 @@ def test_options_are_kept() -> None:
 def test_what_permutes_no_hidden_units_is_refused(permutation: dict[int, list[int]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         applied(permutation, sparse_models.build("MNIST_FC"))
-
-
-@pytest.mark.parametrize(
-    "name", [case.name for case in CASES if case.name not in ("ResNet", "LSTM", "shared", "encoder")]
-)
-def test_any_model_is_permuted_in_a_copy(name: str) -> None:
-    case = next(case for case in CASES if case.name == name)
-    model, inputs, options = case.make(), case.inputs(), dict(case.options)
-    graph = UnitGraph.trace(model, inputs, **options)
-    rng = np.random.default_rng(0)
-    for variable in graph.variables:
-        variable.assign(values(variable, rng))
-    before = [variable.numpy() for variable in graph.variables]
-    joint = {space.name: np.roll(np.arange(space.size), 1) for space in graph.free}
-    permuted = symmetry.apply(joint, model, inputs, **options)
-    assert type(permuted) is type(model)
-    assert all(np.array_equal(a, b.numpy()) for a, b in zip(before, graph.variables, strict=True))
-    moved = [variable.numpy() for variable in UnitGraph.trace(permuted, inputs, **options).variables]
-    assert all(np.array_equal(a, b) for a, b in zip(graph.permuted(joint), moved, strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(before, moved, strict=True))
-    assert graph.difference(moved) < 1e-12
 
 
 def test_models_that_cannot_be_copied_are_refused() -> None:

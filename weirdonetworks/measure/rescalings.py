@@ -140,7 +140,7 @@ def scalings(graph: UnitGraph, *, flips: bool = True, trainable: bool = False, s
         ):
             break
         values = points.values()
-        products = [value * slope for value, slope in zip(values, points.slopes(values), strict=True)]
+        products = points.products(values, points.inputs())
         for space, own in groups.items():
             columns = [group.totals(products[group.variable], space.size) for group in own]
             new = np.stack(columns, axis=1) if own else np.zeros((space.size, 0))
@@ -327,9 +327,21 @@ class _Points:
             for each in self._call.inputs
         ]
 
-    def slopes(self, values: Sequence[Floats]) -> list[Floats]:
-        """Computes the derivatives of a random sum of the outputs in each variable."""
-        return [np.asarray(each) for each in self._slopes([tf.constant(each) for each in values], self.inputs())]
+    def products(self, values: Sequence[Floats], inputs: Sequence[tf.Tensor]) -> list[Floats]:
+        """Computes w df/dw of a random sum f of the outputs, for each entry w of each variable."""
+        slopes = self._slopes([tf.constant(each) for each in values], list(inputs))
+        return [value * np.asarray(slope) for value, slope in zip(values, slopes, strict=True)]
+
+    def live(self, space: Space, groups: Sequence[Group]) -> Iterator[tuple[list[Floats], list[tf.Tensor], int]]:
+        """Yields weights, inputs and a unit, such that the outputs depend on the unit's entries in each group."""
+        for _ in range(MOST):
+            values, inputs = self.values(), self.inputs()
+            products = self.products(values, inputs)
+            sizes = np.array([group.totals(np.abs(products[group.variable]), space.size) for group in groups])
+            # Relative, since the groups may differ in scale; a dead unit has zeros.
+            least = (sizes / sizes.max(axis=1, keepdims=True, initial=np.finfo(np.float64).tiny)).min(axis=0)
+            if least.max() > SMALLEST:
+                yield values, inputs, int(least.argmax())
 
     def outputs(self, values: Sequence[Floats], inputs: Sequence[tf.Tensor]) -> Floats:
         """Computes all outputs, in one row."""
@@ -384,16 +396,19 @@ def _reduced(rows: Floats) -> Floats:
 
 
 def _flips(points: _Points, space: Space, groups: Sequence[Group], used: Bools, exponents: Floats) -> Bools:
-    """Finds a basis of the sign flips of a space's first unit, of the groups that are used."""
-    tried = [(points.values(), points.inputs()) for _ in range(FLIPPED)]
-    before = [points.outputs(values, inputs) for values, inputs in tried]
-    signs = np.where(np.arange(space.size) == 0, -1.0, 1.0)
+    """Finds a basis of the sign flips of a unit of a space, of the groups that are used.
+
+    They are tried on units that the outputs depend on: with a dead one, any flip leaves them as they are.
+    """
+    live = points.live(space, list(itertools.compress(groups, used)))
+    tried = [(*each, points.outputs(*each[:2])) for each in itertools.islice(live, FLIPPED)]
     basis: list[Bools] = []
     known = {(False,) * len(groups)}
-    for chosen in _candidates(groups, used, exponents):
+    for chosen in _candidates(groups, used, exponents) if tried else ():
         if chosen in known:
             continue
-        for (values, inputs), outputs in zip(tried, before, strict=True):
+        for values, inputs, unit, outputs in tried:
+            signs = np.where(np.arange(space.size) == unit, -1.0, 1.0)
             moved = list(values)
             for group in itertools.compress(groups, chosen):
                 moved[group.variable] = group.scaled(moved[group.variable], signs)
