@@ -54,6 +54,7 @@ setup(
         "matplotlib>=3.9",
         "numpy>=2.0",
         "pillow>=10.3",
+        "scipy>=1.11",
         "sympy>=1.13",
         "tensorboard>=2.19",  # TensorFlow no longer brings it along.
         "tensorflow>=2.19",

@@ -94,7 +94,7 @@ def match(
         group = MaskGroup(one, masks)
         orders = group.ascend(similarity, similarity.optimistic_start(group.classes), rng)
     elif method == "activations":
-        inputs = one.call.inputs if data is None else data
+        inputs = one.call.inputs if data is None else data[: len(one.call.inputs)]
         orders = _by_correlation(similarity, correlations(one, other, [*batches(inputs, one.call.inputs)]))
     else:
         orders = similarity.ascend(similarity.optimistic_start({}), {}, rng)

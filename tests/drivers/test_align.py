@@ -1,0 +1,58 @@
+"""The driver that aligns pairs of networks, on real data cut short."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from weight_symmetry import alignment
+from weight_symmetry.align import AlignConfig
+from weirdonetworks.lab import experiment
+from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.errors import UsageError
+
+SHORT = AlignConfig(
+    examples=400, epochs=1, num_trials=1, points=3, match_steps=2, match_batch=50, features=(8, 6), execution="graph"
+)
+
+
+def results(config: AlignConfig, folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, str]:
+    experiment.main(config, RunOptions(experiment_dir=str(folder)))
+    (directory,) = folder.glob("align-*")
+    assert (directory / "align.png").read_bytes().startswith(b"\x89PNG")
+    return json.loads((directory / "results.json").read_text())["widths"], capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_it_measures_each_method(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    widths, printed = results(SHORT, tmp_path, capsys)
+    methods = widths["1"]
+    assert list(methods) == ["not_aligned", *alignment.METHODS] and "straight through" in printed
+    ends = {name: [each["test_loss"][at] for at in (0, -1)] for name, each in methods.items()}
+    assert all(each == pytest.approx(ends["weights"], abs=1e-5) for each in ends.values())
+    assert methods["weights"]["similarity"]["mean"] > methods["not_aligned"]["similarity"]["mean"]
+    assert all(each["test_loss_barrier"]["mean"] >= 0 for each in methods.values())
+    experiment.main(SHORT, RunOptions(experiment_dir=str(tmp_path)))
+    assert "nothing was trained" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_norms_are_repaired_at_each_width(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = dataclasses.replace(
+        SHORT, model="MNIST_CNN", features=(300, 100), filters=(4, 6), match_steps=0, width_factors=(0.5, 1.0)
+    )
+    widths, printed = results(config, tmp_path, capsys)
+    names = ["not_aligned", "weights", "activations"]
+    assert list(widths["1"]) == [each for name in names for each in (name, f"{name}_repaired")]
+    assert list(widths) == ["0.5", "1"] and "width x 0.5" in printed and "activations repaired" in printed
+    plain, repaired = (widths["1"][name]["test_loss"] for name in ("weights", "weights_repaired"))
+    assert plain[0] == repaired[0] and plain[1] != repaired[1] and plain[2] == repaired[2]
+
+
+def test_widths_are_multiplied() -> None:
+    assert SHORT.widened(2).features == (16, 12) and SHORT.widened(0.01).features == (1, 1)
+    assert AlignConfig(model="CIFAR10_CNN").widened(0.5).filters == (16, 16, 32, 32, 64, 64)
+    with pytest.raises(UsageError, match=r"^width_factors \(=\(0\.5,\)\) must be 1 for a model of your own"):
+        AlignConfig(model="mine:make", width_factors=(0.5,))
