@@ -9,6 +9,7 @@ EXTRAS = {
     "symmetry": ["igraph>=0.11"],
     "analysis": ["pandas>=2.2", "seaborn>=0.13", "jinja2>=3.1", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"],
     "experiments": ["scikit-learn>=1.5", "jinja2>=3.1"],
+    "sparse": ["numba>=0.61"],
     "sweep": ["ray>=2.40"],
     "test": [
         "build>=1.2",
@@ -24,6 +25,7 @@ EXTRAS = {
         "jinja2>=3.1",
         "nbclient>=0.10",
         "nbformat>=5.10",
+        "numba>=0.61",
         "pandas>=2.2",
         "ray>=2.40",
     ],

@@ -38,6 +38,12 @@ class ModelConfig(TrainingConfig):
         choices=INITS,
     )
     dropout_rate: float = setting(0.0, "The probability of dropping a unit in training.", minimum=0.0, maximum=0.99)
+    execution: str = setting(
+        "auto",
+        "Compilation of an epoch; auto chooses the faster of xla and graph; sparse computes unmasked weights only, of "
+        "fully connected models, on a CPU.",
+        choices=("auto", "xla", "graph", "sparse"),
+    )
     masked_layer_indices: tuple[int, ...] = setting((), "Indices of the layers to mask, from 0; empty: all.", minimum=0)
 
     def __post_init__(self) -> None:
@@ -63,6 +69,12 @@ class ModelConfig(TrainingConfig):
             widths = getattr(self, name)
             if max(map(math.prod, itertools.pairwise((before, *widths))), default=0) > LARGEST_LAYER:
                 raise UsageError(f"{name} (={widths}) must give layers of at most {LARGEST_LAYER} weights each.")
+        if self.execution == "sparse" and (self.model in MODELS[1:] or self.dropout_rate):
+            given = f"dropout_rate (={self.dropout_rate})" if self.dropout_rate else f"model (={self.model})"
+            raise UsageError(
+                f"execution (=sparse) is for fully connected models without dropout, and not for {given}: pass "
+                "--execution=auto."
+            )
         for index in self.masked_layer_indices:
             self.check_layer("masked_layer_indices", index)
         if len(set(self.masked_layer_indices)) < len(self.masked_layer_indices):

@@ -26,6 +26,7 @@ from weirdonetworks.lab.records import files, runs
 from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.hooks import Hook
+from weirdonetworks.lab.training.optimizers import Optimizer
 from weirdonetworks.lab.training.trainer import Resident, Trainer, of_loss
 from weirdonetworks.lab.training.trials import Trial
 from weirdonetworks.measure.unit_graph import UnitGraph
@@ -127,7 +128,23 @@ class ModelTrial(Trial):
                 f"masked_layer_indices (={self.config.masked_layer_indices}) must be in [0, {number}), the weights of "
                 f"{self.config.model}: {', '.join(masks.names)}."
             )
-        return self.trainer_of(network, execution, count, masks.wrap(loop.optimizer(self.config)))
+        optimizer = masks.wrap(loop.optimizer(self.config))
+        if execution == "sparse":
+            return self._sparse_trainer(network, optimizer)
+        return self.trainer_of(network, execution, count, optimizer)
+
+    def _sparse_trainer(self, network: snt.Module, optimizer: Optimizer) -> Trainer:
+        from weight_symmetry.sparse.engine import SparseTrainer
+
+        return SparseTrainer(
+            network,
+            optimizer,
+            self.objective,
+            self.data["train"],
+            self._dataset.standardisation,
+            batch_size=self.config.batch_size,
+            batch_size_test=self.config.batch_size_test,
+        )
 
     def _traced(self, network: snt.Module) -> UnitGraph:
         """Finds the units of a model of the user's own."""

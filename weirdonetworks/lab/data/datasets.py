@@ -94,9 +94,15 @@ class Standardisation:
         """Standardises uint8 `[batch, height, width, channels]` to float32 of the same shape."""
         import tensorflow as tf
 
+        scale, offset = self.factors
+        return tf.cast(images, tf.float32) * scale - offset
+
+    @property
+    def factors(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """The scale and the offset of each channel: a byte is standardised as `byte * scale - offset`."""
         scale = np.asarray([1.0 / (255.0 * deviation) for deviation in self.deviation], np.float32)
         offset = np.asarray([m / d for m, d in zip(self.mean, self.deviation, strict=True)], np.float32)
-        return tf.cast(images, tf.float32) * scale - offset
+        return scale, offset
 
     @staticmethod
     def of(images: npt.NDArray[np.uint8]) -> "Standardisation":

@@ -22,7 +22,7 @@ from weirdonetworks.lab.training.state import DivergenceError
 from weirdonetworks.lab.training.trainer import Direction, Trainer
 
 # The `execution` in a run's settings, by the compilation of its functions: alone, or with others in one program.
-_ALONE = {"xla": "xla", "graph": "graph"}
+_ALONE = {"xla": "xla", "graph": "graph", "sparse": "sparse"}
 _TOGETHER = {"xla": "batched", "graph": "batched_graph"}
 
 

@@ -1,0 +1,11 @@
+"""Computation with unmasked weights only, on processors, by kernels that Numba compiles (`weirdonetworks[sparse]`)."""
+
+from typing import TYPE_CHECKING
+
+from weirdonetworks import lazy
+
+if TYPE_CHECKING:
+    from weight_symmetry.sparse.engine import SparseTrainer as SparseTrainer
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy.names(__name__)
