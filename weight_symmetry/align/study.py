@@ -10,7 +10,7 @@ import tensorflow as tf
 from weight_symmetry import alignment
 from weight_symmetry.align import AlignConfig
 from weight_symmetry.run.model_trials import FIXED_CALL
-from weight_symmetry.run.trained import TrainedNetworks
+from weight_symmetry.run.trained import TrainedNetworks, Values
 from weirdonetworks.lab import plots
 from weirdonetworks.lab.data.datasets import Dataset, Resident
 from weirdonetworks.lab.records import tables
@@ -27,13 +27,16 @@ def run(study: Study[AlignConfig]) -> None:
     config, data, widths = study.config, study.load(), {}
     for factor in config.width_factors:
         trained = TrainedNetworks(config.widened(factor), study.options, study.directory, data)
-        trained.train(2 * config.num_trials, together=2)
-        found = [measured(config, trained, data, number) for number in range(config.num_trials)]
+        values = [each.values for each in trained.train(range(2 * config.num_trials))]
+        pairs = zip(values[::2], values[1::2], strict=True)
+        found = [measured(config, trained, data, pair) for pair in pairs]
         widths[f"{factor:g}"] = {name: spreads([each[name] for each in found]) for name in found[0]}
     study.finish({"points": config.points, "widths": widths}, draw)
 
 
-def measured(config: AlignConfig, trained: TrainedNetworks, data: Dataset, number: int) -> dict[str, dict[str, Any]]:
+def measured(
+    config: AlignConfig, trained: TrainedNetworks, data: Dataset, pair: tuple[Values, Values]
+) -> dict[str, dict[str, Any]]:
     """Measures the line between two networks for each method.
 
     Returns:
@@ -58,7 +61,7 @@ def measured(config: AlignConfig, trained: TrainedNetworks, data: Dataset, numbe
 
     found: dict[str, dict[str, Any]] = {}
     for method in (NAIVE, *alignment.METHODS[: 4 if config.match_steps else 2]):
-        model_a, model_b = trained.networks(2 * number, 2 * number + 1)
+        model_a, model_b = trained.holding(*pair)
         started = time.perf_counter()
         if method != NAIVE:
             matched = alignment.match(

@@ -1,11 +1,10 @@
 """Permutations of the units of a model that align it with another one."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from weight_symmetry import symmetry
 from weirdonetworks.algebra.arrays import Ints
@@ -46,15 +45,6 @@ class Permutations:
     def named(self, graph: UnitGraph) -> dict[str, Ints]:
         """Returns the permutations by the names that the spaces have in a graph of the same architecture."""
         return {space.name: order for space, order in zip(graph.free, self.by_space.values(), strict=True)}
-
-    def permute_masks(self, masks: Sequence[npt.ArrayLike | None] | Any, graph: UnitGraph) -> list[Any]:
-        """Permutes masks as the model's units are; see `symmetry.permute`.
-
-        Args:
-          masks: Masks of the weights of the graph's model.
-          graph: The units of a model of the same architecture.
-        """
-        return symmetry.permute(masks, self.named(graph), graph)
 
     @property
     def moved(self) -> int:

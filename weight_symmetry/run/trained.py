@@ -1,68 +1,162 @@
-"""Dense networks trained from several seeds, by the trials of the driver `train`."""
+"""Networks trained from several seeds, by trials as those of the drivers, whose values are at hand afterwards."""
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from weight_symmetry import train
+import tensorflow as tf
+
+from weight_symmetry.masks import Mask
 from weight_symmetry.run.config import ModelConfig
-from weight_symmetry.run.model_trials import ModelTrial
+from weight_symmetry.run.model_trials import MaskedModel, ModelTrial
+from weight_symmetry.updaters import Updater
+from weight_symmetry.updaters.rewinding import Snapshot
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training.trainer import Trainer
 from weirdonetworks.lab.training.trials import Trials
 
+Values = list[Any]
 
-class TrainedNetworks:
-    """Networks of one architecture, trained from consecutive seeds, in runs of their own.
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What a training starts from, if not from new weights.
 
     Attributes:
-      trainers: Trainers of as many networks as are looked at together, whose networks hold the values of those chosen.
+      name: The name that the run's id begins with.
+      entry: What else determines it, for the run's id.
+      values: The values of all variables.
+      masks: The masks.
     """
 
-    def __init__(self, config: ModelConfig, options: RunOptions, folder: pathlib.Path, data: Dataset):
-        """Takes the settings, the data, and the folder of the runs, in which finished ones are found again."""
-        self._config = config
-        self._options = dataclasses.replace(options, experiment_dir=str(folder), resume=True, start_missing=True)
-        self._data = data
-        self._trials: list[_Kept] = []
-        self.trainers: list[Trainer] = []
-
-    def train(self, count: int, together: int) -> None:
-        """Trains networks that are not trained yet, and restores the others.
-
-        Args:
-          count: The number of networks.
-          together: The number of them that are looked at together.
-        """
-        self._trials = [
-            _Kept("train", self._config.trial(number), train.updater, self._options, self._data, self._data.residents)
-            for number in range(count)
-        ]
-        asked = getattr(self._config, "trials_backend", "auto")
-        Trials(self._trials, restores=True).run("sequential" if asked == "auto" else asked)
-        first = self._trials[0]
-        self.trainers = [first.trainer(self._config.execution, None) for _ in range(together)]
-
-    def networks(self, *numbers: int) -> list[Any]:
-        """Returns the networks of the trainers with the values of some of the trained ones."""
-        found = []
-        for trainer, number in zip(self.trainers, numbers, strict=True):
-            for variable, value in zip(trainer.network.variables, self._trials[number].values, strict=True):
-                variable.assign(value)
-            found.append(trainer.network)
-        return found
+    name: str
+    entry: Mapping[str, Any]
+    values: Values
+    masks: Sequence[Mask]
 
 
-class _Kept(ModelTrial):
-    """A trial that keeps the values of the trained network."""
+class NetworkTrial(ModelTrial):
+    """A trial that keeps the values of its network: the final ones, and those after some epochs.
 
-    values: Sequence[Any] = ()
+    Attributes:
+      values: The final values of all variables.
+      early: Those after each of the epochs asked for.
+      records: The records of its epochs.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        options: RunOptions,
+        data: Dataset,
+        early: Sequence[int] = (),
+        start: Start | None = None,
+    ):
+        """Takes the settings, the numbers of epochs to keep values after, and what to start from."""
+        super().__init__(start.name if start else "train", config, self._updater, options, data, data.residents)
+        self.values: Values = []
+        self.early: dict[int, Values] = {}
+        self.records: Sequence[Mapping[str, Any]] = ()
+        self._early = early
+        self._from = start
+        self._snapshots: dict[int, Snapshot] = {}
+
+    def settings(self, executed: str) -> dict[str, Any]:
+        """Returns the settings that determine the run's id, with what it keeps and starts from."""
+        kept = {"early": list(self._early)} if self._early else {}
+        return super().settings(executed) | kept | dict(self._from.entry if self._from else {})
 
     def end(self, trainer: Trainer, run: Run) -> None:
         """Copies the values, and writes the final records unless they are there."""
-        self.values = [variable.numpy() for variable in trainer.network.variables]
+        self.values = _values(trainer.network.variables)
+        self.early = {epoch: _values(snapshot.kept) for epoch, snapshot in self._snapshots.items()}
+        self.records = run.records
         if not run.found_finished:
             super().end(trainer, run)
+
+    def _updater(self, config: ModelConfig, model: MaskedModel) -> Updater:
+        del config
+        self._snapshots = {epoch: Snapshot(model.network.variables) for epoch in self._early}
+        return _Starting(model, self._from, self._snapshots)
+
+
+class _Starting(Updater):
+    """An updater that begins with given values and masks, and takes snapshots after some epochs."""
+
+    def __init__(self, model: MaskedModel, start: Start | None, snapshots: Mapping[int, Snapshot]):
+        super().__init__(model.masks)
+        self._model = model
+        self._start = start
+        self._snapshots = snapshots
+
+    def update(self, epoch: int) -> bool:
+        """Sets the values and masks before the first epoch; takes the snapshot that is due."""
+        begins = epoch == 0 and self._start is not None
+        if begins and self._start is not None:
+            assign(self._model.network, self._start.values)
+            self.masks.set(self._start.masks)
+        if epoch in self._snapshots:
+            self._snapshots[epoch].take()
+        return begins
+
+    @property
+    def saved(self) -> Mapping[str, tf.Module]:
+        """The snapshots."""
+        return {f"early_{epoch}": snapshot for epoch, snapshot in self._snapshots.items()}
+
+
+class TrainedNetworks:
+    """Networks of one architecture, each trained in a run of its own, which is found again if it is finished.
+
+    Attributes:
+      trainers: Trainers of as many networks as are looked at together.
+    """
+
+    def __init__(
+        self, config: ModelConfig, options: RunOptions, folder: pathlib.Path, data: Dataset, together: int = 2
+    ):
+        """Takes the settings, the data, and the folder of the runs."""
+        self._config = config
+        self._options = dataclasses.replace(options, experiment_dir=str(folder), resume=True, start_missing=True)
+        self._data = data
+        first = NetworkTrial(config, self._options, data)
+        self.trainers = [first.trainer(config.execution, None) for _ in range(together)]
+
+    def train(
+        self, numbers: Sequence[int], early: Sequence[int] = (), starts: Sequence[Start] = ()
+    ) -> list[NetworkTrial]:
+        """Trains networks that are not trained yet, and restores the others.
+
+        Args:
+          numbers: The number of each trial, by which its seeds are raised.
+          early: Numbers of epochs after which values are kept.
+          starts: What each starts from; none for new weights.
+        """
+        begun: Sequence[Start | None] = starts or [None] * len(numbers)
+        trials = [
+            NetworkTrial(self._config.trial(number), self._options, self._data, early, start)
+            for number, start in zip(numbers, begun, strict=True)
+        ]
+        asked = getattr(self._config, "trials_backend", "auto")
+        Trials(trials, restores=True).run("sequential" if asked == "auto" else asked)
+        return trials
+
+    def holding(self, *values: Values) -> list[Any]:
+        """Returns the networks of the first trainers, with these values."""
+        networks = [trainer.network for trainer in self.trainers[: len(values)]]
+        for network, own in zip(networks, values, strict=True):
+            assign(network, own)
+        return networks
+
+
+def assign(network: Any, values: Values) -> None:
+    """Sets all variables of a network."""
+    for variable, value in zip(network.variables, values, strict=True):
+        variable.assign(value)
+
+
+def _values(variables: Sequence[Any]) -> Values:
+    return [variable.numpy() for variable in variables]

@@ -5,7 +5,7 @@ called with the masks of a model whose weights are rewound and not masked yet, t
 of finished epochs, so that each ticket of a training has a control of its own; it leaves the model masked.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -170,6 +170,23 @@ def random_symmetry(
         for key, images in generators[choice].items():
             product[key] = images[product[key]]
     return product
+
+
+def permuted_masks(
+    masks: Masks, arrays: Sequence[Mask], permutations: Mapping[str, Permutation], graph: UnitGraph
+) -> list[Mask]:
+    """Permutes masks as the units of a model.
+
+    Args:
+      masks: The masks of the model's weights, for their order.
+      arrays: A mask for each of these weights.
+      permutations: A permutation for each space by name.
+      graph: The units of the model.
+    """
+    by_weight = {id(weight): array for weight, array in zip(masks.weights, arrays, strict=True)}
+    given = [by_weight.get(id(variable)) for variable in graph.variables]
+    moved = dict(zip(map(id, graph.variables), symmetry.permute(given, permutations, graph), strict=True))
+    return [moved.get(id(weight), array) for weight, array in zip(masks.weights, arrays, strict=True)]
 
 
 def _sizes(masks: Sequence[Mask | None], layout: UnitLayout | None) -> dict[Any, int]:
