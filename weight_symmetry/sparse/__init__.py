@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from weirdonetworks import lazy
 
 if TYPE_CHECKING:
+    from weight_symmetry.sparse.condensed import CondensedLinear as CondensedLinear
     from weight_symmetry.sparse.engine import SparseTrainer as SparseTrainer
 
 if not TYPE_CHECKING:

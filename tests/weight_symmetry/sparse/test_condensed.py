@@ -1,0 +1,119 @@
+"""The condensed layer: the dense one of the masked weight, forward and backward, and its refusals."""
+
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tensorflow as tf
+
+from weight_symmetry.masks import create
+from weight_symmetry.sparse.condensed import CondensedLinear
+
+
+def draw(kind: str, size: int, units: int, seed: int = 0) -> npt.NDArray[np.bool_]:
+    rng = np.random.default_rng(seed)
+    if kind == "constant fan-in":
+        return create("per-neuron", [(size, units)], 0.7, seed)[0]
+    mask = rng.random((size, units)) < 0.3
+    if kind == "empty":
+        mask[:, 0] = mask[0] = False
+    return np.ones_like(mask) if kind == "full" else np.zeros_like(mask) if kind == "nothing" else mask
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by_kernels", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "size", "units", "batch"),
+    [
+        ("constant fan-in", 40, 25, 3),
+        ("constant fan-in", 40, 25, 50),
+        ("random", 40, 25, 16),
+        ("random", 3, 2, 7),
+        ("empty", 20, 40, 200),
+        ("nothing", 5, 3, 6),
+        ("full", 17, 1, 50),
+    ],
+)
+def test_outputs_and_gradients_are_those_in_float64(
+    kind: str, size: int, units: int, batch: int, by_kernels: bool
+) -> None:
+    rng = np.random.default_rng(1)
+    mask, weight, bias = draw(kind, size, units), rng.normal(size=(size, units)), rng.normal(size=units)
+    inputs, factors = rng.normal(size=(batch, size)), rng.normal(size=(batch, units))
+    layer = CondensedLinear.from_masked(weight, mask, bias, kernels=by_kernels)
+    assert layer.w.shape.rank == (2 if kind in ("constant fan-in", "full") else 1), layer.w.shape
+    x = tf.constant(inputs, tf.float32)
+
+    @tf.function
+    def differentiated(x: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x)
+            loss = tf.reduce_sum(outputs * tf.constant(factors, tf.float32))
+        return outputs, tape.gradient(loss, [x, layer.w, layer.b], unconnected_gradients="zero")
+
+    outputs, (by_inputs, by_weights, by_bias) = differentiated(x)
+    masked = np.where(mask, weight, 0.0)
+    pairs = [
+        (inputs @ masked + bias, outputs),
+        (factors @ masked.T, by_inputs),
+        ((inputs.T @ factors).T[mask.T], np.ravel(by_weights)),
+        (factors.sum(axis=0), by_bias),
+    ]
+    for expected, found in pairs:
+        np.testing.assert_allclose(found, expected, rtol=0, atol=3e-6 * max(1.0, np.abs(expected).max(initial=0)))
+    # Of another mask of as many weights the outputs are told apart.
+    if kind == "random":
+        assert not np.allclose(inputs @ np.where(mask[::-1], weight, 0.0) + bias, outputs, atol=1e-3)
+    np.testing.assert_array_equal(layer.dense(), masked.astype(np.float32))
+    again = CondensedLinear.from_masked(layer.dense(), layer.mask, layer.b)
+    np.testing.assert_array_equal(again.w, layer.w)
+
+
+@pytest.mark.slow
+def test_gathers_compile_with_xla_and_in_other_types() -> None:
+    mask = draw("random", 12, 9)
+    layer = CondensedLinear(mask, kernels=False)
+    x = tf.random.stateless_normal([4, 3, 12], [1, 2])
+    expected = x @ layer.dense() + layer.b
+    np.testing.assert_allclose(tf.function(layer, jit_compile=True)(x), expected, atol=1e-5)
+    assert CondensedLinear(mask)(tf.cast(x, tf.float64)).dtype == tf.float64
+
+
+@pytest.mark.slow
+def test_a_batch_of_unknown_size_and_weights_drawn_by_the_number_of_inputs() -> None:
+    mask = np.zeros((500, 200), bool)
+    mask[:4, :100] = mask[:, 100:] = True
+    layer = CondensedLinear(mask, with_bias=False)
+    function = tf.function(layer, input_signature=[tf.TensorSpec([None, 500])])
+    assert layer.b is None and function(tf.ones([3, 500])).shape == (3, 200)
+    dense = layer.dense()
+    assert np.std(dense[:4, :100]) == pytest.approx(0.88 / 2, rel=0.15)
+    assert np.std(dense[:, 100:]) == pytest.approx(0.88 / 500**0.5, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CondensedLinear(np.ones(3)), "mask (shape (3,)) must be shaped [..., in, out], with no size zero"),
+        (lambda: CondensedLinear(np.ones((2, 1, 3))), "mask (of shape (2, 1, 3)) must be [inputs, units]"),
+        (lambda: CondensedLinear(np.array([[2, 0]])), "mask"),
+        (
+            lambda: CondensedLinear.from_masked(np.ones((2, 2)), np.ones((2, 3))),
+            "weight (of shape (2, 2)) must have the shape of mask, (2, 3)",
+        ),
+        (
+            lambda: CondensedLinear.from_masked(np.ones((2, 3)), np.ones((2, 3)), np.ones(2)),
+            "bias (of shape (2,)) must have a number for each of 3 units",
+        ),
+        (
+            lambda: CondensedLinear(np.ones((2, 3)))(tf.ones([4, 3])),
+            "inputs (of shape (4, 3)) must be [..., 2], as the mask has inputs",
+        ),
+    ],
+)
+def test_other_arguments_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()

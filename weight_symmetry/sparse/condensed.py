@@ -1,0 +1,221 @@
+"""A dense layer that stores and computes the weights that a mask keeps, and no others."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import sonnet as snt
+import tensorflow as tf
+
+from weight_symmetry.masks.generators import Mask, as_mask
+from weirdonetworks import extras
+from weirdonetworks.nets.base_module import Initializer
+
+with extras.needed("sparse", "CondensedLinear needs it", "numba"):
+    from weight_symmetry.sparse import kernels, layer_kernels
+from weight_symmetry.sparse.vectors import LANES, REGISTERS
+from weight_symmetry.sparse.wiring import Wiring
+
+FEW = LANES // 4  # Examples that are faster one by one.
+
+
+class CondensedLinear(snt.Module):
+    """A dense layer that holds the weights which a mask keeps, with the places where they belong.
+
+        y[b, j] = bias[j] + sum over the inputs i of unit j, those with mask[i, j], of w[i, j] x[b, i]
+
+    Where every unit has equally many inputs, the weights are `[units, fan_in]`, the condensed form of constant fan-in;
+    of any other mask they are a list by unit, the compressed sparse rows of the transposed weight.
+
+    On a processor float32 is computed by compiled kernels, outside TensorFlow's graph; gradients are those of the
+    kernels, too, and have no gradient of their own. Elsewhere, in other types, and with `kernels=False`, the inputs of
+    the units are gathered by TensorFlow, as `jit_compile=True` asks for.
+
+    >>> weight, mask = np.arange(6.0).reshape(3, 2), np.array([[1, 0], [0, 1], [1, 1]])
+    >>> layer = CondensedLinear.from_masked(weight, mask)
+    >>> layer.w.numpy().tolist(), layer.dense().tolist()
+    ([[0.0, 4.0], [3.0, 5.0]], [[0.0, 0.0], [0.0, 3.0], [4.0, 5.0]])
+    >>> layer([[1.0, 1.0, 1.0]]).numpy().tolist()
+    [[4.0, 8.0]]
+
+    Lasby et al., "Dynamic Sparse Training with Structured Sparsity" (ICLR 2024), section 3.2, for constant fan-in.
+
+    Attributes:
+      mask: The mask, `[inputs, units]`.
+      w: The weights.
+      b: The bias, `[units]`; None without.
+    """
+
+    def __init__(
+        self,
+        mask: npt.ArrayLike,
+        with_bias: bool = True,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
+        kernels: bool | None = None,
+        name: str | None = None,
+    ):
+        """Makes the layer, float32.
+
+        Args:
+          mask: Zeros and ones, `[inputs, units]`.
+          with_bias: Whether there is a bias.
+          w_init: Initialises the weights; by default normal numbers, none beyond two deviations, over the square root
+            of the unit's number of inputs.
+          b_init: Initialises the bias; by default zeros.
+          kernels: Whether to compute by kernels; by default on processors. With `jit_compile=True` it must be False.
+          name: The module's name.
+
+        Raises:
+          TypeError: If the mask is no array.
+          ValueError: If the mask has not two axes, has none of a size, or holds other numbers.
+        """
+        super().__init__(name=name)
+        self.mask: Mask = as_mask(mask, "mask")
+        if self.mask.ndim != 2:
+            raise ValueError(f"mask (of shape {self.mask.shape}) must be [inputs, units].")
+        accelerated = any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
+        self._kernels = not accelerated if kernels is None else kernels
+        fans = self.mask.sum(axis=0)
+        self._is_constant = bool((fans == fans[0]).all() and fans[0])
+        self._wiring = _Wired(self.mask)
+        shape = [len(fans), int(fans[0])] if self._is_constant else [int(fans.sum())]
+        if w_init is None:
+            drawn = snt.initializers.TruncatedNormal()(shape, tf.float32)
+            values = drawn / tf.reshape(tf.constant(np.sqrt(np.repeat(fans, fans)), tf.float32), shape)
+        else:
+            values = w_init(shape, tf.float32)
+        self.w = tf.Variable(values, name="w")
+        self.b = (
+            tf.Variable((b_init or snt.initializers.Zeros())([len(fans)], tf.float32), name="b") if with_bias else None
+        )
+
+    @classmethod
+    def from_masked(
+        cls,
+        weight: Any,
+        mask: npt.ArrayLike,
+        bias: Any = None,
+        kernels: bool | None = None,
+        name: str | None = None,
+    ) -> Self:
+        """Makes the layer of the weight and bias of a dense one, and a mask.
+
+        Args:
+          weight: The weight, `[inputs, units]`; what the mask cuts is ignored.
+          mask: Zeros and ones of that shape.
+          bias: The bias, `[units]`; None for none.
+          kernels: As in the constructor.
+          name: The module's name.
+
+        Raises:
+          TypeError: If the mask is no array.
+          ValueError: If shapes do not match, or the mask holds other numbers.
+        """
+        array = np.asarray(weight)
+        layer = cls(mask, with_bias=bias is not None, w_init=snt.initializers.Zeros(), kernels=kernels, name=name)
+        if array.shape != layer.mask.shape:
+            raise ValueError(f"weight (of shape {array.shape}) must have the shape of mask, {layer.mask.shape}.")
+        layer.w.assign(array.T[layer.mask.T].reshape(layer.w.shape))
+        if layer.b is not None:
+            if np.shape(bias) != tuple(layer.b.shape):
+                raise ValueError(
+                    f"bias (of shape {np.shape(bias)}) must have a number for each of {array.shape[1]} units."
+                )
+            layer.b.assign(np.asarray(bias))
+        return layer
+
+    def dense(self) -> npt.NDArray[np.float32]:
+        """Returns the weight of the dense layer, `[inputs, units]`, zeros where the mask cuts."""
+        weight = np.zeros(self.mask.shape[::-1], np.float32)
+        weight[self.mask.T] = self.w.numpy().ravel()
+        return weight.T
+
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Maps inputs `[..., inputs]` to outputs `[..., units]`.
+
+        Raises:
+          ValueError: If the last axis of the inputs is not that of the mask.
+        """
+        inputs = tf.convert_to_tensor(inputs)
+        size, units = self.mask.shape
+        if not inputs.shape.rank or inputs.shape[-1] != size:
+            raise ValueError(f"inputs (of shape {inputs.shape}) must be [..., {size}], as the mask has inputs.")
+        rows = tf.reshape(inputs, [-1, size])
+        if self._kernels and inputs.dtype == tf.float32:
+            bias = tf.zeros([units]) if self.b is None else tf.convert_to_tensor(self.b)
+            outputs = self._wiring.multiply(rows, tf.reshape(self.w, [-1]), bias)
+        else:
+            outputs = self._gathered(rows)
+        return tf.reshape(outputs, [*_shape(inputs)[:-1], units])
+
+    def _gathered(self, rows: tf.Tensor) -> tf.Tensor:
+        weights = tf.cast(self.w, rows.dtype)
+        net = self._wiring
+        if not net.source.size:  # Which TensorFlow's sums by segment do not survive.
+            outputs = tf.matmul(rows, tf.zeros(self.mask.shape, rows.dtype))
+        elif self._is_constant:
+            index = net.source.reshape(self.w.shape)
+            outputs = tf.einsum("bjk,jk->bj", tf.gather(rows, index, axis=1), weights)
+        else:
+            terms = tf.gather(tf.transpose(rows), net.source) * weights[:, tf.newaxis]
+            places = np.repeat(np.arange(len(net.begin) - 1), np.diff(net.begin))
+            outputs = tf.transpose(tf.math.unsorted_segment_sum(terms, places, self.mask.shape[1]))
+        return outputs if self.b is None else outputs + tf.cast(self.b, rows.dtype)
+
+
+class _Wired:
+    """The connections of a layer, and its product with a batch by kernels; TensorFlow looks for no variables in it."""
+
+    def __init__(self, mask: Mask):
+        net = Wiring([mask]).connections
+        self.begin = net.begin[net.inputs :]
+        self.source = net.source
+        self._after = net.after[: net.inputs + 1]
+        self._target = net.target - np.int32(net.inputs)
+        self._place = net.place
+
+    def multiply(self, rows: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        """Computes the outputs `[batch, units]` of inputs `[batch, inputs]`."""
+
+        @tf.custom_gradient
+        def product(rows: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+            outputs = tf.numpy_function(self._outputs, [rows, weights, bias], tf.float32, stateful=False)
+            outputs = tf.ensure_shape(outputs, [rows.shape[0], bias.shape[0]])
+
+            def gradient(errors: tf.Tensor) -> list[tf.Tensor]:
+                found = tf.numpy_function(self._gradients, [rows, weights, errors], [tf.float32] * 3, stateful=False)
+                return [tf.ensure_shape(each, of.shape) for each, of in zip(found, (rows, weights, bias), strict=True)]
+
+            return outputs, gradient
+
+        return product(rows, weights, bias)
+
+    def _outputs(self, rows: Any, weights: Any, bias: Any) -> npt.NDArray[np.float32]:
+        outputs = np.empty((len(rows), len(bias)), np.float32)
+        if len(rows) <= FEW:
+            layer_kernels.multiply_few(rows, self.begin, self.source, weights, bias, outputs)
+        else:
+            row = self._row(*rows.shape)
+            layer_kernels.multiply(row, rows, self.begin, self.source, weights, bias, outputs)
+        return outputs
+
+    def _gradients(self, rows: Any, weights: Any, errors: Any) -> list[npt.NDArray[np.float32]]:
+        found = [np.zeros(shape, np.float32) for shape in (rows.shape, weights.shape, errors.shape[1:])]
+        turned = weights[self._place]
+        row = self._row(*rows.shape)
+        wiring = self.begin, self.source, self._after, self._target
+        layer_kernels.differentiate(row, rows, errors, *wiring, turned, *found)
+        return found
+
+    def _row(self, batch: int, inputs: int) -> tuple[int, ...]:
+        """Returns a tuple as long as a row has vectors: a power of two, since each length is compiled."""
+        registers, _ = kernels.tiling(batch, max(inputs, len(self.begin)))
+        return (0,) * min(REGISTERS, 1 << (registers - 1).bit_length())
+
+
+def _shape(tensor: tf.Tensor) -> list[Any]:
+    """Lists the sizes of a tensor, as numbers where they are known."""
+    dynamic = tf.shape(tensor)
+    return [dynamic[axis] if size is None else size for axis, size in enumerate(tensor.shape)]
