@@ -18,10 +18,11 @@ In three steps, or in the second layer only:
     python -m weight_symmetry.prune --epochs=10 --pruning_schedule='[(2, 0.3), (5, 0.6), (8, 0.95)]'
     python -m weight_symmetry.prune --epochs=10 --pruning_schedule="{'1': [(2, 0.3), (5, 0.6), (8, 0.95)]}"
 
-A lottery ticket, and a control with newly drawn weights:
+A lottery ticket, a control with newly drawn weights, and the ticket's mask carried over to another network:
 
     python -m weight_symmetry.prune --rewind_epoch=0
     python -m weight_symmetry.prune --rewind_epoch=0 --ablation=reinit
+    python -m weight_symmetry.prune --rewind_epoch=0 --ablation=aligned
 """
 
 from typing import TYPE_CHECKING
@@ -44,6 +45,15 @@ def updater(config: PruneConfig, model: "MaskedModel") -> "Updater":
     if config.rewind_epoch < 0:
         return pruning
     seed = config.random_seed
+    if config.ablation == "aligned":
+        from weight_symmetry.run.model_trials import FIXED_CALL
+
+        other, sample = model.other, model.sample
+        assert other is not None and sample is not None
+        carried = updaters.CarriedMask(
+            model.network, lambda epochs: other(epochs, config.rewind_epoch), sample, FIXED_CALL
+        )
+        return updaters.Rewind(pruning, model.network.variables, config.rewind_epoch, carried, model.reset)
     control = {
         "none": None,
         "reinit": updaters.NewWeights(seed, config.scheme, model.begin),

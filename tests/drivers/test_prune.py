@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 
 from tests.drivers.processes import command, only_run, records, run
+from weight_symmetry.run.prune_config import PruneConfig
+from weirdonetworks.lab.errors import UsageError
 
 SHORT = ("--examples=1200", "--validation_size=200", "--epochs=4", "--features=20,10", "--update_iterations=3")
 
@@ -239,6 +241,11 @@ def test_rewinding_trains_the_ticket_from_its_early_weights(tmp_path: pathlib.Pa
     assert other[:3] == lines[:3]
     assert other[3:] != lines[3:]
     assert other[3]["mask/sparsity"] == lines[3]["mask/sparsity"]
+    carried = tmp_path / "aligned"
+    assert run("prune", *flags, "--ablation=aligned", f"--experiment_dir={carried}").returncode == 0
+    other = records(only_run(carried))
+    assert other[:3] == lines[:3]
+    assert other[3]["mask/sparsity"] == lines[3]["mask/sparsity"] and other[3]["ablation/weights_changed"] > 0
 
 
 @pytest.mark.slow
@@ -246,3 +253,8 @@ def test_a_control_without_a_ticket_is_refused(tmp_path: pathlib.Path) -> None:
     done = run("prune", *SHORT, "--ablation=reinit", f"--experiment_dir={tmp_path}")
     assert done.returncode == 2
     assert "ablation (=reinit) must come with --rewind_epoch=0" in done.stderr
+
+
+def test_a_mask_is_carried_over_once() -> None:
+    with pytest.raises(UsageError, match=r"^ablation \(=aligned\) must come with one pruning, and the schedule has 2"):
+        PruneConfig(epochs=5, rewind_epoch=0, ablation="aligned", pruning_schedule="[(1, 0.5), (2, 0.9)]")

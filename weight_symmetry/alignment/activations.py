@@ -1,6 +1,6 @@
 """Correlations between the units of two models on the same data."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,28 +16,30 @@ from weirdonetworks.measure.unit_tracing.edges import CONTRACTIONS
 Floats = npt.NDArray[np.float64]
 
 
-def correlations(one: UnitGraph, other: UnitGraph, batches: Sequence[Sequence[Any]]) -> dict[Units, Floats]:
-    """Correlates the values of each unit of one model with those of each of the other, over examples and positions.
+def correlations(
+    graph: UnitGraph, one: Sequence[Any], other: Sequence[Any], batches: Iterable[Sequence[Any]]
+) -> dict[Units, Floats]:
+    """Correlates the values of each unit of one model with those of each of another, over examples and positions.
 
     The values are those that weights read, as after the activation (Li, Yosinski, Clune, Lipson & Hopcroft 2016); where
     several layers read them, as in a residual stream, the correlations are averaged.
 
     Args:
-      one: The first model.
-      other: The second, of the same architecture.
+      graph: The units of the models.
+      one: The values of the first model's variables.
+      other: Those of the second.
       batches: The inputs of each batch, of the example inputs' shapes.
 
     Returns:
-      For each set of units of the first, `[units of the first, units of the second]`; without the sets whose values no
-      weight reads.
+      For each set of units, `[units of the first, units of the second]`; without the sets whose values no weight reads.
     """
-    tensors = _read(one)
+    tensors = _read(graph)
     sums: dict[tuple[Units, int], _Moments] = {}
     for inputs in batches:
-        known = [_evaluated(graph, inputs) for graph in (one, other)]
+        known = [graph.call.evaluate(values, inputs, tf.float32) for values in (one, other)]
         for units, numbers in tensors.items():
             for number in numbers:
-                rows = [_rows(one, units, number, np.asarray(each[number], np.float64)) for each in known]
+                rows = [_rows(graph, units, number, np.asarray(each[number], np.float64)) for each in known]
                 sums.setdefault((units, number), _Moments(units.size)).add(*rows)
     return {
         units: np.mean([sums[units, number].correlation() for number in numbers], axis=0)
@@ -93,10 +95,6 @@ def _read(graph: UnitGraph) -> dict[Units, list[int]]:
 
 def _along(graph: UnitGraph, number: int) -> Iterator[Units]:
     return units_of(*graph.tensor_axes.get(number, ()))
-
-
-def _evaluated(graph: UnitGraph, inputs: Sequence[Any]) -> dict[int, tf.Tensor]:
-    return graph.call.evaluate(list(graph.variables), [tf.convert_to_tensor(each) for each in inputs], tf.float32)
 
 
 def _rows(graph: UnitGraph, units: Units, number: int, values: Floats) -> Floats:

@@ -88,14 +88,15 @@ def match(
     if masks is not None and method != "weights":
         raise ValueError(f"masks must be left out for method (={method!r}); 'weights' keeps to their group.")
     one, other = _traced([model_a, model_b], example_inputs, options)
+    a, b = (list(map(_numpy, graph.variables)) for graph in (one, other))
     rng = np.random.default_rng(seed)
-    similarity = Similarity(one, _weights(one), _weights(other))
+    similarity = Similarity(one, _weights(one, a), _weights(one, b))
     if masks is not None:
         group = MaskGroup(one, masks)
         orders = group.ascend(similarity, similarity.optimistic_start(group.classes), rng)
     elif method == "activations":
         inputs = one.call.inputs if data is None else data[: len(one.call.inputs)]
-        orders = _by_correlation(similarity, correlations(one, other, [*batches(inputs, one.call.inputs)]))
+        orders = _by_correlation(similarity, correlations(one, a, b, batches(inputs, one.call.inputs)))
     else:
         orders = similarity.ascend(similarity.optimistic_start({}), {}, rng)
     if method in METHODS[2:]:
@@ -103,6 +104,25 @@ def match(
         learn = straight_through if method == "straight_through" else sinkhorn
         orders = learn(Midpoint(one, other, data, loss, rng), orders, steps, rng)
     return _permutations(other, one, orders, similarity, example_inputs, options)
+
+
+def match_values(
+    graph: UnitGraph, a: Sequence[Any], b: Sequence[Any], data: Sequence[npt.ArrayLike]
+) -> dict[str, npt.NDArray[np.intp]]:
+    """Finds permutations by activations, as `match` does, for two lists of values of one model's variables.
+
+    Args:
+      graph: The units of the model.
+      a: The values of its variables that are to be fitted.
+      b: Those whose units are permuted.
+      data: The inputs, at least as many as the graph's example inputs.
+
+    Returns:
+      For each free space by name `s`, with `s[i]` the place of unit i of b in the order that fits a.
+    """
+    similarity = Similarity(graph, _weights(graph, a), _weights(graph, b))
+    orders = _by_correlation(similarity, correlations(graph, a, b, batches(data, graph.call.inputs)))
+    return {space.name: np.argsort(orders[space.units]) for space in graph.free}
 
 
 def match_many(
@@ -129,7 +149,8 @@ def match_many(
     if len(models) < 2:
         raise ValueError(f"models (of length {len(models)}) must hold at least two.")
     traced = _traced(models, example_inputs, options)
-    first, values = traced[0], list(map(_weights, traced))
+    first = traced[0]
+    values = [_weights(first, list(map(_numpy, graph.variables))) for graph in traced]
     rng = np.random.default_rng(seed)
     orders: list[Orders] = []
     for own in values:
@@ -164,16 +185,18 @@ def _traced(models: Sequence[Any], inputs: Sequence[Any], options: Mapping[str, 
     return found
 
 
-def _weights(graph: UnitGraph) -> list[Any]:
+def _weights(graph: UnitGraph, values: Sequence[Any]) -> list[Any]:
     """Returns the values that are matched, None for the other variables."""
     chosen = weights_of(graph)
+    # Half precision has no matrix products in NumPy.
     return [
-        # Half precision has no matrix products in NumPy.
-        np.asarray(variable.numpy(), np.result_type(np.float32, variable.dtype.as_numpy_dtype))
-        if index in chosen
-        else None
-        for index, variable in enumerate(graph.variables)
+        np.asarray(value, np.result_type(np.float32, value.dtype)) if index in chosen else None
+        for index, value in enumerate(values)
     ]
+
+
+def _numpy(variable: Any) -> npt.NDArray[Any]:
+    return np.asarray(variable.numpy())
 
 
 def _by_correlation(similarity: Similarity, correlated: Mapping[Units, npt.NDArray[np.float64]]) -> Orders:

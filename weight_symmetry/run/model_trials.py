@@ -19,6 +19,7 @@ from weight_symmetry.run import mask_records
 from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.run.masking import Masking
 from weight_symmetry.updaters import Updater
+from weirdonetworks.lab import seeds
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.errors import UsageError
@@ -49,6 +50,9 @@ class MaskedModel:
       reset: Resets the optimizer.
       images: A few images.
       units: Its units, of a model of the user's own.
+      other: Trains another network as this one, from another seed, for a number of epochs; returns the values of its
+        variables after some earlier number of them, and at the end.
+      sample: Returns the first training images, at most a number of them, standardised.
     """
 
     network: snt.Module
@@ -57,6 +61,8 @@ class MaskedModel:
     reset: Callable[[], None]
     images: tf.Tensor
     units: UnitGraph | None = None
+    other: Callable[[int, int], tuple[list[Any], list[Any]]] | None = None
+    sample: Callable[[int], Any] | None = None
 
     def move(self, permutations: Mapping[Any, npt.ArrayLike]) -> None:
         """Permutes the hidden units of the model, given a permutation for each layer by index, or space by name."""
@@ -205,7 +211,14 @@ class ModelTrial(Trial):
         if self._announces and (line := mask_records.fixed_line(units)):
             print(line)
         model = MaskedModel(
-            network, masks, lambda seed: copy_values(self._built(seed), network), optimizer.reset, self._images, units
+            network,
+            masks,
+            begin=lambda seed: copy_values(self._built(seed), network),
+            reset=optimizer.reset,
+            images=self._images,
+            units=units,
+            other=lambda epochs, early: self._other(trainer.execution, epochs, early),
+            sample=lambda most: self._dataset.standardisation(self._dataset.train.images[:most]).numpy(),
         )
         updater = self._make_updater(self.config, model)
         model.begin(self.config.random_seed)
@@ -215,6 +228,25 @@ class ModelTrial(Trial):
             updater, trainer, self.data["test"], self.config, run if self._options.dump_json else None, units
         )
         return [self._masking]
+
+    def _other(self, execution: str, epochs: int, early: int) -> tuple[list[Any], list[Any]]:
+        """Trains another network from a seed of its own; nothing is recorded, since the same flags train the same."""
+        seed = seeds.derive(self.config.random_seed, "other_network")[0]
+        trainer = self.trainer(execution, None)
+        network, optimizer = trainer.network, trainer.state.optimizer
+        copy_values(self._built(seed), network)
+        models.initialise(optimizer.masks, seed, scheme=self.config.scheme)  # type: ignore[attr-defined]
+        trainer.state.restart()
+        kept: list[Any] = []
+        for epoch in range(epochs + 1):
+            values = [variable.numpy() for variable in network.variables]
+            kept = values if epoch == early else kept
+            if epoch < epochs:
+                position, length = self.config.position(epoch)
+                rates = loop.learning_rate(self.config, trainer.steps_per_epoch, epochs=length)
+                steps = loop.epoch_steps(position, trainer.steps_per_epoch)
+                loop.train_epoch(trainer, rates(steps), [seed], epoch)
+        return kept, values
 
     def end(self, trainer: Trainer, run: runs.Run) -> None:
         """Writes the final records; the best epochs are those among the epochs with the final masks."""

@@ -8,7 +8,7 @@ from weirdonetworks.lab import literals
 from weirdonetworks.lab.config import setting
 from weirdonetworks.lab.errors import UsageError
 
-ABLATIONS = ("none", "reinit", "shuffle_weights", "shuffle_mask", "symmetric_shuffle", "asymmetric_shuffle")
+ABLATIONS = ("none", "reinit", "shuffle_weights", "shuffle_mask", "symmetric_shuffle", "asymmetric_shuffle", "aligned")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +50,11 @@ class PruneConfig(ModelConfig):
         if self.ablation != "none" and self.rewind_epoch < 0:
             raise UsageError(
                 f"ablation (={self.ablation}) must come with --rewind_epoch=0 or more: it changes a ticket."
+            )
+        if self.ablation == "aligned" and len(self.pruning_epochs) > 1:
+            raise UsageError(
+                f"ablation (=aligned) must come with one pruning, and the schedule has {len(self.pruning_epochs)}: the "
+                "first carries the mask over to another network."
             )
         if self.rewind_epoch > 0 and any(schedule(self.rewind_epoch - 1) > 0 for schedule in chosen):
             raise UsageError(f"rewind_epoch (={self.rewind_epoch}) must not come after the first pruning.")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         SteppedSparsity as SteppedSparsity,
     )
     from weight_symmetry.updaters.tickets import (
+        CarriedMask as CarriedMask,
         MovedUnits as MovedUnits,
         NewWeights as NewWeights,
         ShuffledMask as ShuffledMask,

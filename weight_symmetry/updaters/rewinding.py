@@ -96,6 +96,8 @@ class Rewind(Updater):
         proposed = self.proposed(epoch)
         if proposed is None:
             return False
+        if isinstance(self._control, Ticket):
+            self._control.before_rewinding()
         self.snapshot.restore()
         ticket = [weight.numpy() for weight in self.masks.weights]
         (self._control or Ticket())(self.masks, proposed, epoch)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weight_symmetry import symmetry
+from weight_symmetry.alignment.matching import match_values
 from weight_symmetry.masks import Mask, Masks
 from weight_symmetry.models import initialise
 from weirdonetworks.lab import seeds
@@ -20,6 +21,7 @@ from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import UnitLayout
 
 Permutation = npt.NDArray[np.intp]
+MATCHED, BATCH = 5000, 500  # Images on which networks are matched: at most, and at a time.
 
 
 class Ticket:
@@ -32,6 +34,9 @@ class Ticket:
     def __call__(self, masks: Masks, proposed: Sequence[Mask], epoch: int) -> None:
         """Sets the masks."""
         masks.set(proposed)
+
+    def before_rewinding(self) -> None:
+        """Is called while the model still has its trained weights."""
 
     def _generator(self, *purpose: str | int) -> np.random.Generator:
         return seeds.generator(self._seed, *purpose)
@@ -125,6 +130,55 @@ class MovedUnits(Ticket):
             given = [by_weight.get(id(variable)) for variable in self._units.variables]
         self._move(draw(given, rng, self._units))
         masks.set(proposed)
+
+
+class CarriedMask(Ticket):
+    """The ticket's masks, carried over to the early weights of another network (Adnan et al. 2025).
+
+    The other network is trained as long as the ticket's was; the permutation of hidden units by which the activations
+    of the ticket's network correlate most with those of the other one permutes the masks.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        other: Callable[[int], tuple[Sequence[Any], Sequence[Any]]],
+        images: Callable[[int], npt.NDArray[Any]],
+        options: Mapping[str, Any],
+    ):
+        """Makes the control.
+
+        Args:
+          network: The ticket's network.
+          other: Trains the other network for a number of epochs; returns the values of its variables to begin with, and
+            its trained ones, in the order of `network.variables`.
+          images: Returns images to match the two on, at most a number of them.
+          options: Keyword arguments of the network's call.
+        """
+        super().__init__()
+        self._network = network
+        self._other = other
+        self._images = images
+        self._options = options
+        self._trained: list[Any] = []
+
+    def before_rewinding(self) -> None:
+        """Copies the trained weights, to match them."""
+        self._trained = [variable.numpy() for variable in self._network.variables]
+
+    def __call__(self, masks: Masks, proposed: Sequence[Mask], epoch: int) -> None:
+        """Sets the other network's early weights, and the masks as its units are ordered."""
+        early, trained = self._other(epoch)
+        images = self._images(MATCHED)
+        graph = UnitGraph.trace(self._network, images[:BATCH], **self._options)
+        read = {id(variable): index for index, variable in enumerate(self._network.variables)}
+        ours, theirs = (
+            [values[read[id(variable)]] for variable in graph.variables] for values in (self._trained, trained)
+        )
+        permutations = match_values(graph, theirs, ours, [images])
+        for variable, value in zip(self._network.variables, early, strict=True):
+            variable.assign(value)
+        masks.set(permuted_masks(masks, proposed, permutations, graph))
 
 
 def random_asymmetry(

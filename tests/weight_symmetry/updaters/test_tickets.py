@@ -165,3 +165,22 @@ def test_a_long_walk_takes_most_units_away() -> None:
     walk = tickets.random_symmetry([np.ones((2, 40), bool), np.ones((40, 1), bool)], np.random.default_rng(0))
     assert (walk[0] == np.arange(40)).mean() < 0.3
     assert math.isclose(walk[0].sum(), 780)
+
+
+def test_a_carried_mask_computes_what_the_ticket_does_if_the_other_network_is_a_permuted_copy() -> None:
+    model, masks = ticket()
+    drawn = create("random", SHAPES, 0.5, seed=0)
+    copy = sparse_models.applied({0: np.roll(np.arange(12), 1), 1: np.arange(8)[::-1]}, model)
+    values = [variable.numpy() for variable in copy.variables]
+    images = np.random.default_rng(8).normal(size=(600, 4, 4, 1)).astype(np.float32)
+    control = tickets.CarriedMask(model, lambda epoch: (values, values), lambda most: images, {"is_training": False})
+    control.before_rewinding()
+    control(masks, drawn, 0)
+    plain, plain_masks = ticket()
+    plain_masks.set(drawn)
+    np.testing.assert_allclose(outputs(model), outputs(plain), atol=1e-5)
+    assert not all(np.array_equal(a, b) for a, b in zip(masks.arrays, drawn, strict=True))
+    for variable, value in zip(model.variables, values, strict=True):  # The control: the mask as it was.
+        variable.assign(value)
+    masks.set(drawn)
+    assert np.abs(outputs(model) - outputs(plain)).max() > 1e-2

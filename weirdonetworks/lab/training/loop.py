@@ -113,7 +113,7 @@ def fit(trainer: Trainer, members: Sequence[Member], data: Mapping[str, Resident
                 with trainer.member(index):
                     added[index] = members[index].before_epoch(epoch)
         rates = members[min(added)].learning_rates(epoch, trainer.steps_per_epoch)
-        steps = _train(trainer, rates, [member.config.random_seed for member in members], epoch)
+        steps = train_epoch(trainer, rates, [member.config.random_seed for member in members], epoch)
         due = due_splits(data, config, epoch + 1)
         evaluated = {name: _each(trainer, trainer.evaluate(split)) for name, split in due.items()}
         share = (time.perf_counter() - started) / len(members)
@@ -161,10 +161,20 @@ def epoch_steps(epoch: int, steps_per_epoch: int) -> npt.NDArray[np.integer]:
     return epoch * steps_per_epoch + np.arange(steps_per_epoch)
 
 
-def _train(
+def train_epoch(
     trainer: Trainer, rates: npt.NDArray[np.floating], bases: Sequence[int], epoch: int
 ) -> list[dict[str, np.ndarray]]:
-    """Trains one epoch; returns the metrics of each network's steps, the global `step` and `lr` among them."""
+    """Trains one epoch.
+
+    Args:
+      trainer: The trainer.
+      rates: The learning rate of each step.
+      bases: The base seed of each network.
+      epoch: The number of finished epochs.
+
+    Returns:
+      The metrics of each network's steps, the global `step` and `lr` among them.
+    """
     orders = np.stack([order(base, epoch, len(trainer.train)) for base in bases])
     drawn = [seeds.derive(base, "step", epoch) for base in bases]
     alone = trainer.count is None
