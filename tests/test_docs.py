@@ -117,7 +117,7 @@ def test_the_page_on_a_model_of_ones_own_runs(tmp_path: pathlib.Path, capsys: py
         tmp_path, {name: batch.tobytes() for name, batch in test_sources.cifar_batches().items()}
     )
     code = blocks(ROOT / "docs" / "your-model.md", "python")[0]
-    assert len([line for line in code.splitlines() if re.match(r"(?!import|from)\s*\S", line)]) <= 36
+    assert len([line for line in code.splitlines() if re.match(r"(?!import|from)\s*\S", line)]) <= 30
     script = tmp_path / "own_model.py"  # AutoGraph reads the source of functions.
     script.write_text(code, encoding="utf-8")
     runpy.run_path(str(script), {"data_dir": tmp_path, "epochs": 13})

@@ -1,11 +1,11 @@
 """Trains a network and prunes the weights of least magnitude.
 
-    for epoch in range(epochs):
+    for epoch in range(epochs):  # The loop of all trainings, `fit`; what `updater` makes is called before each epoch.
         if the schedule's sparsity rises:
-            score the weights by their magnitude, within each layer or over all of them
-            cut those of least score: exactly round(sparsity * size), ties by position
-            rewind the others, if asked for, and apply the control to them
-        train an epoch, with the cut weights at zero
+            score the weights by their magnitude, within each layer or over all of them  # `MagnitudePruning`
+            cut those of least score: exactly round(sparsity * size), ties by position  # `magnitude_masks`
+            rewind the others, if asked for, and apply the control to them  # `Rewind`
+        train an epoch, with the cut weights at zero  # `Trainer.epoch`, the optimizer wrapped by `Masks`
 
 usage: python -m weight_symmetry.prune [--flag=value ...]
 

@@ -162,6 +162,28 @@ def test_what_permutes_no_hidden_units_is_refused(permutation: dict[int, list[in
         applied(permutation, sparse_models.build("MNIST_FC"))
 
 
+class Transposed(snt.Module):
+    """A weight with its outputs first, then a filter for each channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.filters = (tf.Variable(tf.random.normal(shape)) for shape in ((4, 3), (2, 2, 4, 1)))
+        self.head = snt.Linear(2)
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        hidden = tf.nn.relu(tf.einsum("bhwi,oi->bhwo", images, self.first))
+        return self.head(tf.reduce_mean(tf.nn.depthwise_conv2d(hidden, self.filters, [1] * 4, "SAME"), [1, 2]))
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_outputs_of_a_weight_are_found_on_any_axis(index: int) -> None:
+    model, images = Transposed(), tf.random.normal([2, 3, 3, 3])
+    before = model(images)
+    moved = symmetry.apply({index: [1, 2, 3, 0]}, model, images)
+    np.testing.assert_array_equal(moved.first.numpy()[[1, 2, 3, 0]], model.first.numpy())
+    np.testing.assert_allclose(moved(images), before, atol=1e-5)
+
+
 def test_models_that_cannot_be_copied_are_refused() -> None:
     linear = snt.Linear(2)
     with pytest.raises(TypeError, match=r"model \(a function\) must hold its variables as attributes, to be copied"):

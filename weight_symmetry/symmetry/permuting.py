@@ -9,6 +9,7 @@ import numpy.typing as npt
 from weight_symmetry.masks import Mask
 from weight_symmetry.symmetry.masked_units import MaskedUnits, Masks, read
 from weirdonetworks.measure.unit_layout import UnitLayout
+from weirdonetworks.measure.unit_tracing.axes import Units
 
 Model = TypeVar("Model", bound=Callable[..., Any])
 
@@ -104,7 +105,7 @@ def _chosen(masked: MaskedUnits, permutation: Mapping[Any, npt.ArrayLike]) -> di
     for key, images in permutation.items():
         units = masked.sets.get(key)
         if not masked.chained and isinstance(key, int) and 0 <= key < len(weights):
-            units = next((each for each in masked.sets.values() if each is masked.layout.axes[weights[key]][-1]), None)
+            units = _written(masked, weights[key])
         if units is None or units.fixed:
             kind = "layer" if masked.chained or isinstance(key, int) else "space"
             why = f"; they are fixed: {units.fixed}" if units is not None else ""
@@ -117,6 +118,14 @@ def _chosen(masked: MaskedUnits, permutation: Mapping[Any, npt.ArrayLike]) -> di
         if units in names:  # A single unit has no space.
             chosen[names[units]] = images
     return chosen
+
+
+def _written(masked: MaskedUnits, weight: int) -> Units | None:
+    """Returns the units that a weight writes, the last of them if there are several, as heads and what is in them."""
+    edge = next(edge for edge in masked.layout.edges if edge.variable == weight)
+    known = set(masked.sets.values())
+    written = (masked.layout.axes[weight][place] for place in sorted(edge.outputs, reverse=True))
+    return next((axis for axis in written if isinstance(axis, Units) and axis in known), None)
 
 
 def _copied(model: Any) -> tuple[Any, list[tuple[Any, Any]]]:
