@@ -6,9 +6,8 @@ import numpy as np
 
 from weight_symmetry import symmetry
 from weight_symmetry.alignment.similarity import Classes, Orders, Similarity
-from weight_symmetry.symmetry.masked_units import MaskedUnits, Masks, Numbers, distinct, read
+from weight_symmetry.symmetry.masked_units import Masks, Numbers, read, twins
 from weirdonetworks.measure.unit_graph import UnitGraph
-from weirdonetworks.measure.unit_tracing.axes import Units
 
 
 class MaskGroup:
@@ -29,7 +28,7 @@ class MaskGroup:
           ImportError: If igraph is not installed.
         """
         masked = read(masks, graph)
-        self.classes: Classes = {space.units: _twins(masked, space.units) for space in graph.free}
+        self.classes: Classes = {space.units: twins(masked, space.units) for space in graph.free}
         generators = symmetry.automorphisms(masks, graph).generators
         named = {space.name: space.units for space in graph.free}
         self._joint = [
@@ -51,15 +50,6 @@ class MaskGroup:
                     if (new := similarity.total(better)) > total + similarity.rounding:
                         orders, total, waiting = better, new, True
         return orders
-
-
-def _twins(masked: MaskedUnits, units: Units) -> Sequence[Numbers]:
-    """Finds the classes of units that all masks connect alike."""
-    labels = [distinct(block.rows(place))[0] for block in masked.blocks for place in block.places(units)]
-    if not labels:
-        return [np.arange(units.size)]
-    joint, counts = distinct(np.stack(labels, axis=1))
-    return [np.flatnonzero(joint == label) for label in range(len(counts))]
 
 
 def _within(images: Numbers, classes: Sequence[Numbers]) -> bool:

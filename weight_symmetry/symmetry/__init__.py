@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 from weirdonetworks import lazy
 
 if TYPE_CHECKING:
+    from weight_symmetry.symmetry.effective import (
+        EffectiveSymmetry as EffectiveSymmetry,
+        effective as effective,
+    )
     from weight_symmetry.symmetry.function_group import (
         FunctionSymmetries as FunctionSymmetries,
         function_symmetries as function_symmetries,

@@ -252,3 +252,12 @@ def distinct(rows: npt.NDArray[np.generic]) -> tuple[Numbers, Numbers]:
     whole = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
     _, inverse, counts = np.unique(whole, return_inverse=True, return_counts=True)
     return inverse, counts
+
+
+def twins(masked: MaskedUnits, units: Units) -> list[Numbers]:
+    """Finds the classes of units that all masks connect alike, so that any two of a class may change places."""
+    labels = [distinct(block.rows(place))[0] for block in masked.blocks for place in block.places(units)]
+    if not labels:
+        return [np.arange(units.size)]
+    joint, counts = distinct(np.stack(labels, axis=1))
+    return [np.flatnonzero(joint == label) for label in range(len(counts))]

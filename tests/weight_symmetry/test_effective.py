@@ -1,0 +1,80 @@
+"""What exchanging two units costs, and how many permutations cost little."""
+
+import math
+
+import numpy as np
+import pytest
+import sonnet as snt
+import tensorflow as tf
+
+from tests import sparse_models
+from weight_symmetry import symmetry
+
+X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+LABELS = np.random.default_rng(1).integers(0, 2, 20)
+
+
+def model(hidden: int = 5) -> snt.nets.MLP:
+    tf.random.set_seed(2)
+    made = snt.nets.MLP([hidden, hidden, 2])
+    made(X)
+    return made
+
+
+def masks(sparsity: float, hidden: int = 5) -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    return [rng.random(shape) >= sparsity for shape in ((4, hidden), (hidden, hidden), (hidden, 2))]
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.8])
+def test_at_no_tolerance_the_number_is_the_exact_groups_order(sparsity: float) -> None:
+    found = symmetry.effective(model(), masks(sparsity), X)
+    assert found.permutations(0.0) == found.exact_order == symmetry.automorphisms(masks(sparsity)).order
+    assert found.permutations(math.inf) == math.factorial(5) ** 2
+    numbers = [found.permutations(each) for each in (0.0, 0.05, 0.2, 0.5, math.inf)]
+    assert numbers == sorted(numbers)
+    if sparsity == 0.3:
+        assert numbers[0] < numbers[3] < numbers[-1]  # The control: exchanges that cost much count only at last.
+
+
+def test_joint_permutations_count_too() -> None:
+    found = symmetry.effective(model(3), [np.ones((4, 3)), np.eye(3), np.ones((3, 2))], X)
+    assert found.permutations(0.0) == 6 and found.permutations(math.inf) == 36
+    assert all((costs[~np.eye(3, dtype=bool)] > 0).all() for costs in found.costs.values())
+
+
+def test_the_cost_is_what_the_outputs_change_by() -> None:
+    made, drawn = model(), masks(0.3)
+    found = symmetry.effective(made, drawn, X, labels=LABELS)
+    weights = [layer.w.numpy() * mask for layer, mask in zip(made._layers, drawn, strict=True)]
+    order = [0, 3, 2, 1, 4]
+
+    def outputs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        hidden = np.maximum(np.maximum(X @ first, 0) @ second, 0)
+        return hidden @ weights[2]
+
+    before = outputs(*weights[:2])
+    after = outputs(weights[0][:, order] * drawn[0], weights[1][order] * drawn[1])
+    (costs, _), (changes, _) = found.costs.values(), found.change_of_loss.values()
+    wanted = np.sqrt(np.square(after - before).sum() / np.square(before).sum())
+    assert costs[1, 3] == costs[3, 1] == pytest.approx(wanted, rel=1e-4)
+    losses = [tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(LABELS, each)) for each in (before, after)]
+    assert changes[1, 3] == pytest.approx(float(losses[1] - losses[0]), abs=1e-5)
+
+
+def test_clusters_hold_units_whose_exchange_costs_little() -> None:
+    found = symmetry.effective(model(), masks(0.3), X)
+    tolerance = 0.3
+    for name, groups in found.clusters(tolerance).items():
+        assert sorted(unit for group in groups for unit in group) == list(range(5))
+        assert all(found.costs[name][i, j] <= tolerance for group in groups for i in group for j in group)
+
+
+@pytest.mark.slow
+def test_channels_are_exchanged_with_all_that_belongs_to_them() -> None:
+    made = sparse_models.sparse("MNIST_CNN", 0.0, seed=1)
+    kept = [np.ones(layer.w.shape, bool) for layer in made.layers]
+    kept[1][:, :, 0, :] = False
+    found = symmetry.effective(made, kept, sparse_models.images("MNIST_CNN"), is_training=False)
+    first = next(iter(found.costs.values()))
+    assert (first[1:, 1:] == 0).all() and (first[0, 1:] > 1e-3).all()

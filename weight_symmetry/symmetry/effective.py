@@ -1,0 +1,169 @@
+"""Symmetry in effect: what it would cost on data to exchange two units whose connections differ."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.cluster.hierarchy
+import scipy.spatial.distance
+import tensorflow as tf
+from tqdm import tqdm
+
+from weight_symmetry.symmetry.group import automorphisms
+from weight_symmetry.symmetry.masked_units import MaskedUnits, Masks, Numbers, read, twins
+from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_layout import Space, UnitLayout
+from weirdonetworks.measure.unit_tracing.axes import Units
+
+Floats = npt.NDArray[np.float64]
+LEAST = np.finfo(np.float64).tiny
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EffectiveSymmetry:
+    """The costs of exchanging two units under a mask, and the orderings that cost little.
+
+    Attributes:
+      costs: For each free space by name the cost of exchanging each pair of units, `[units, units]`: 0 on the diagonal
+        and for units that the masks connect alike, which are all that cost 0.
+      change_of_loss: For each space the mean loss after the exchange less that before; empty without labels.
+      exact_order: The order of the group of permutations that leave the masks as they are.
+      masked: The masks.
+    """
+
+    costs: Mapping[str, Floats]
+    change_of_loss: Mapping[str, Floats]
+    exact_order: int
+    masked: MaskedUnits = dataclasses.field(repr=False)
+
+    def clusters(self, tolerance: float) -> dict[str, list[list[int]]]:
+        """Groups the units of each space so that exchanging any two of a group costs at most the tolerance.
+
+        Groups are merged by complete linkage, the two with the least greatest cost first.
+        """
+        found = {}
+        for name, costs in self.costs.items():
+            tree = scipy.cluster.hierarchy.complete(scipy.spatial.distance.squareform(costs, checks=False))
+            labels = scipy.cluster.hierarchy.fcluster(tree, tolerance, criterion="distance")
+            found[name] = [np.flatnonzero(labels == label).tolist() for label in np.unique(labels)]
+        return found
+
+    def permutations(self, tolerance: float) -> int:
+        """Counts the permutations that cost little.
+
+        Let G be the group that leaves the masks as they are, and C that of the permutations within the clusters. The
+        number of products of an element of G and one of C is `|G| |C| / |G and C|`. At tolerance 0 it is the order of
+        G, which holds C then; at infinity, the number of all permutations of hidden units.
+        """
+        clusters = self.clusters(tolerance)
+        within = math.prod(math.factorial(len(group)) for groups in clusters.values() for group in groups)
+        names, axes, masks = list(self.masked.layout.names), list(self.masked.layout.axes), list(self.masked.masks)
+        for space in self.masked.layout.free:  # A further weight tells the clusters of each space apart.
+            groups = clusters[space.name]
+            names.append(f"clusters of {space.name}")
+            axes.append([Units(len(groups), "clusters"), space.units])
+            masks.append(np.array([np.isin(np.arange(space.size), group) for group in groups]))
+        layout = UnitLayout(names, axes, self.masked.layout.edges)
+        return self.exact_order * within // automorphisms(masks, layout).order
+
+
+def effective(
+    model: Any,
+    masks: Masks,
+    *example_inputs: Any,
+    labels: npt.ArrayLike | None = None,
+    loss: Callable[[Any, Any], Any] = tf.nn.sparse_softmax_cross_entropy_with_logits,
+    **options: Any,
+) -> EffectiveSymmetry:
+    """Measures what exchanging two units of a masked model would cost on data.
+
+    The weights of the two units change places, along all axes that hold them, and are masked again. Where the masks
+    connect the two alike, the function stays; otherwise weights are cut, and outputs f become f'. The cost is
+
+        sqrt(mean |f' - f|^2 / mean |f|^2).
+
+    >>> import sonnet as snt
+    >>> model, images = snt.nets.MLP([3, 2]), tf.ones([4, 2])
+    >>> _ = model(images)
+    >>> found = effective(model, [[[1, 1, 0], [0, 0, 1]], np.ones((3, 2))], images)
+    >>> (costs,) = found.costs.values()
+    >>> (costs == 0).astype(int)
+    array([[1, 1, 0],
+           [1, 1, 0],
+           [0, 0, 1]])
+    >>> found.exact_order, found.permutations(0.0), found.permutations(np.inf)
+    (2, 2, 6)
+
+    Args:
+      model: A Sonnet or Keras model, or any that `UnitGraph` traces; what the masks cut counts as zero.
+      masks: Its masks, as `automorphisms` takes them with a graph.
+      *example_inputs: Arguments of a call: the data on which outputs are compared.
+      labels: The labels, for the change of the loss; None for the costs alone.
+      loss: Of labels and outputs, the loss of each example.
+      **options: Keyword arguments of the call, such as `is_training=False`.
+
+    Returns:
+      The costs, of n (n - 1) / 2 calls for a space of n units.
+
+    Raises:
+      TypeError, ValueError: As `UnitGraph.trace`, `automorphisms`.
+      ImportError: If igraph is not installed.
+    """
+    graph = UnitGraph.trace(model, *example_inputs, **options)
+    masked = read(masks, graph)
+    values = [
+        variable.numpy() if mask is None else np.where(mask, variable.numpy(), 0)
+        for variable, mask in zip(graph.variables, masked.masks, strict=True)
+    ]
+
+    @tf.function(autograph=False)
+    def outputs(given: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        known = graph.call.evaluate(given, dtype=tf.float32)
+        return [known[number] for number in graph.call.results]
+
+    def mean_loss(found: Sequence[tf.Tensor]) -> float:
+        structure = tf.nest.pack_sequence_as(graph.call.structure, found)
+        return float(tf.reduce_mean(loss(tf.convert_to_tensor(labels), structure)))
+
+    before = outputs(list(map(tf.constant, values)))
+    size = sum(float(tf.reduce_sum(tf.square(each))) for each in before if each.dtype.is_floating) or 1.0
+    costs, changes = {}, {}
+    pairs = sum(space.size * (space.size - 1) // 2 for space in graph.free)
+    with tqdm(total=pairs, desc="exchanges", unit="pair", disable=None) as bar:
+        for space in graph.free:
+            cost, change = np.zeros((2, space.size, space.size))
+            alike = np.empty(space.size, int)
+            for number, units in enumerate(twins(masked, space.units)):
+                alike[units] = number
+            for i, j in itertools.combinations(range(space.size), 2):
+                bar.update()
+                if alike[i] == alike[j]:
+                    continue
+                after = outputs(list(map(tf.constant, _exchanged(graph, space, values, masked.masks, i, j))))
+                squares = sum(
+                    float(tf.reduce_sum(tf.square(a - b)))
+                    for a, b in zip(after, before, strict=True)
+                    if a.dtype.is_floating
+                )
+                # Units that no data tell apart are not the same by structure: dead ones, for instance.
+                cost[i, j] = cost[j, i] = max(math.sqrt(squares / size), LEAST)
+                if labels is not None:
+                    change[i, j] = change[j, i] = mean_loss(after) - mean_loss(before)
+            costs[space.name] = cost
+            if labels is not None:
+                changes[space.name] = change
+    return EffectiveSymmetry(costs, changes, automorphisms(masks, graph).order, masked)
+
+
+def _exchanged(
+    graph: UnitGraph, space: Space, values: Sequence[Any], masks: Sequence[Any], i: int, j: int
+) -> list[Any]:
+    """Exchanges two units of a space in arrays, and masks them again."""
+    order: Numbers = np.arange(space.size)
+    order[[i, j]] = j, i
+    moved = graph.permuted({space.name: order}, values)
+    return [value if mask is None else np.where(mask, value, 0) for value, mask in zip(moved, masks, strict=True)]
