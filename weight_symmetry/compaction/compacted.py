@@ -82,22 +82,26 @@ class Compacted:
         if calls < 1:
             raise ValueError(f"calls (={calls}) must be at least 1.")
         compiled = [tf.function(each, jit_compile=jit_compile) for each in (self.original, self.model)]
-        tensors = self.model.converted(inputs)
-        times: list[list[float]] = [[], []]
-        for call in range(calls + 1):
-            for function, own in zip(compiled, times, strict=True):
-                start = time.perf_counter()
-                for output in tf.nest.flatten(function(*tensors)):
-                    output.numpy()
-                if call:
-                    own.append(1e3 * (time.perf_counter() - start))
-        return Change(statistics.median(times[0]), statistics.median(times[1]))
+        return Change(*alternate_times(compiled, self.model.converted(inputs), calls))
 
     def __str__(self) -> str:
         rows = [[name, str(self.sizes[name]), str(len(units))] for name, units in self.kept.items()]
         rows += [["parameters", *(f"{number:,}" for number in self.parameters)]]
         rows += [["multiplications per example", *(f"{number:,}" for number in self.flops)]]
         return table(["units", "before", "after"], rows)
+
+
+def alternate_times(functions: Sequence[Callable[..., Any]], inputs: Sequence[Any], calls: int) -> list[float]:
+    """Measures the median milliseconds of calls of functions, called in turn, after a call of each that traces it."""
+    times: list[list[float]] = [[] for _ in functions]
+    for call in range(calls + 1):
+        for function, own in zip(functions, times, strict=True):
+            start = time.perf_counter()
+            for output in tf.nest.flatten(function(*inputs)):
+                output.numpy()
+            if call:
+                own.append(1e3 * (time.perf_counter() - start))
+    return [statistics.median(own) for own in times]
 
 
 def compact(model: Callable[..., Any], masks: Masks | None = None, *example_inputs: Any, **options: Any) -> Compacted:

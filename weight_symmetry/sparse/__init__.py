@@ -6,6 +6,7 @@ from weirdonetworks import lazy
 
 if TYPE_CHECKING:
     from weight_symmetry.sparse.condensed import CondensedLinear as CondensedLinear
+    from weight_symmetry.sparse.condensing import Condensed as Condensed, condense as condense
     from weight_symmetry.sparse.engine import SparseTrainer as SparseTrainer
 
 if not TYPE_CHECKING:

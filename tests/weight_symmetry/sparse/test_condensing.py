@@ -1,0 +1,96 @@
+"""Condensing of traced models: the same outputs whichever way a layer is computed, and the fastest way chosen."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import sonnet as snt
+import tensorflow as tf
+
+from weight_symmetry import Masks
+from weight_symmetry.sparse import condensing as module
+from weight_symmetry.sparse.condensing import Condensed, condense
+
+pytestmark = pytest.mark.slow
+
+
+class Residual(snt.Module):
+    """Dense layers of which one is used twice, with a residual sum and a convolution before them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = snt.Conv2D(3, 3, name="convolution")
+        self.first, self.shared, self.last = snt.Linear(20, name="first"), snt.Linear(20, name="shared"), snt.Linear(5)
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        hidden = tf.nn.relu(self.first(snt.flatten(self.convolution(images))))
+        hidden = hidden + tf.nn.relu(self.shared(tf.nn.relu(self.shared(hidden))))
+        return self.last(hidden)
+
+
+def keras_model() -> Any:
+    layers = [keras.layers.Flatten(), keras.layers.Dense(30, activation="relu"), keras.layers.Dense(5, use_bias=False)]
+    return keras.Sequential(layers)
+
+
+def prefer(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Lets the clock prefer condensed layers, or dense ones."""
+
+    def times(functions: Sequence[Any], inputs: Sequence[Any], calls: int) -> list[float]:
+        rising = [float(number + 1) for number in range(len(functions))]
+        return rising if kind == "dense" else rising[::-1]
+
+    monkeypatch.setattr(module, "alternate_times", times)
+
+
+@pytest.mark.parametrize(
+    ("make", "names"), [(Residual, ["first", "linear"]), (keras_model, ["dense", "dense"])], ids=["residual", "keras"]
+)
+def test_outputs_are_those_of_the_masked_model(
+    make: Callable[[], Any], names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefer(monkeypatch, "condensed")
+    images = tf.random.stateless_normal([6, 5, 5, 2], [1, 2])
+    model = make()
+    model(images)
+    masks = Masks.create(model, "random", 0.8, seed=1)
+    condensed = condense(model, masks, images)
+    assert condensed.kind == "condensed" and [layer.is_condensed for layer in condensed.layers] == [True, True]
+    assert all(name in layer.name for name, layer in zip(names, condensed.layers, strict=True))
+    for batch in (images, images[:1], tf.concat([images] * 5, axis=0)):
+        expected = np.asarray(model(batch))
+        np.testing.assert_allclose(condensed(batch), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    # The weights that are left are trained as others.
+    small: Any = condensed.model
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(small(images) ** 2)
+    gradients = tape.gradient(loss, small.trainable_variables)
+    assert all(gradient is not None for gradient in gradients)
+    assert {tuple(layer.w.shape) for layer in small.layers} <= {tuple(each.shape) for each in small.trainable_variables}
+    # A masked weight that moves is told apart.
+    model.trainable_variables[0].assign_add(tf.ones_like(model.trainable_variables[0]))
+    assert not np.allclose(condensed(images), np.asarray(model(images)), rtol=0.01)
+
+
+def test_what_is_slower_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    prefer(monkeypatch, "dense")
+    model, images = snt.nets.MLP([8, 4]), tf.ones([3, 6])
+    model(images)
+    condensed = condense(model, Masks.create(model, "random", 0.5, seed=1), images)
+    assert condensed.kind == "dense" and not any(layer.is_condensed for layer in condensed.layers)
+    np.testing.assert_array_equal(condensed(images), model(images))
+    assert condensed.milliseconds.before == condensed.milliseconds.after
+
+
+def test_the_table_says_what_was_chosen() -> None:
+    model, images = snt.nets.MLP([40, 30, 4]), tf.ones([3, 16])
+    model(images)
+    masks = [np.ones((16, 40)), np.ones((40, 30)), np.ones((30, 4))]
+    masks[1][:, 5:] = 0
+    condensed: Condensed = condense(model, masks, images)
+    lines = str(condensed).splitlines()
+    assert len(lines) == 5 and lines[2].split()[:4] == ["mlp/linear_1/w", "40x30", "40x5", "200"]
+    assert lines[-1].split()[-1] == condensed.kind
+    assert condensed.milliseconds.after <= condensed.milliseconds.before
