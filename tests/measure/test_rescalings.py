@@ -10,8 +10,9 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests.unit_models import scaled
-from weirdonetworks.measure.rescalings import joint_dimensions, places, scalings
+from weirdonetworks.measure.rescalings import joint_dimensions, scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_layout import places
 from weirdonetworks.measure.unit_tracing.axes import Units, concatenation, product
 
 

@@ -231,6 +231,23 @@ class TestCalls:
         UnitGraph.trace(model, np.random.default_rng(0).normal(size=(8, 3)), training=True)
         assert all(np.array_equal(a, b.numpy()) for a, b in zip(before, model.variables, strict=True))
 
+    def test_tracing_leaves_the_state_that_a_function_refers_to(self) -> None:
+        layers = [snt.Linear(4), snt.BatchNorm(True, True), snt.Linear(2)]
+        count = tf.Variable(0.0, trainable=False)
+
+        def model(inputs: tf.Tensor) -> tf.Tensor:
+            count.assign_add(1.0)
+            return layers[2](layers[1](layers[0](inputs), is_training=True))
+
+        inputs = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+        model(inputs)
+        mean = layers[1].moving_mean.average.numpy()
+        UnitGraph.trace(model, inputs * 5)
+        assert count.numpy() == 1
+        assert np.array_equal(layers[1].moving_mean.average.numpy(), mean)
+        model(inputs * 5)  # The control: a call changes it.
+        assert not np.array_equal(layers[1].moving_mean.average.numpy(), mean)
+
     def test_reading_what_the_call_has_changed_is_refused(self) -> None:
         first, mean = snt.Linear(4), tf.Variable(tf.zeros([4]), trainable=False, name="mean")
 

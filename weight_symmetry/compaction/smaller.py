@@ -12,7 +12,7 @@ import tensorflow as tf
 from weight_symmetry.compaction.dependence import Flags
 from weight_symmetry.compaction.removal import Removal, restricted
 from weirdonetworks.measure.unit_layout import spread
-from weirdonetworks.measure.unit_tracing import rules
+from weirdonetworks.measure.unit_tracing import rearranging, rules
 from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, resolved
 from weirdonetworks.measure.unit_tracing.evaluation import compute
 from weirdonetworks.measure.unit_tracing.trace import ASSIGNMENTS, Step, Trace, converted
@@ -157,7 +157,7 @@ class SmallerModel(tf.Module):
             ends = [begin + size for begin, size in zip(begins, operation.outputs[0].shape, strict=True)]
             asked: list[slice | int | None] = [slice(begin, end, 1) for begin, end in zip(begins, ends, strict=True)]
         else:
-            asked = rules.indices(operation)
+            asked = rearranging.indices(operation)
         axes = iter(self._traced.axes[step.inputs[0]])
         return [None if index is None else self._slice(index, next(axes)) for index in asked]
 

@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,9 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.measure.unit_graph import UnitGraph
-from weirdonetworks.measure.unit_layout import Space
-from weirdonetworks.measure.unit_tracing.axes import Axis, Concatenation, Units, resolved
-from weirdonetworks.measure.unit_tracing.trace import Step, Trace
+from weirdonetworks.measure.unit_layout import Space, places
+from weirdonetworks.measure.unit_tracing.epsilon import without_epsilon
+from weirdonetworks.measure.unit_tracing.trace import Trace
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -33,7 +33,6 @@ NULL = 1e-7  # Singular values below this part of the largest are zero.
 EQUAL = 1e-9  # Outputs that differ by less than this part of the largest are equal.
 SPREAD = 1.5  # Standard deviation of the logarithms of the factors by which units differ in scale.
 JOINED = 7  # At most so many groups are flipped one by one.
-EPSILON = 0.01  # A smaller constant under a root is an epsilon.
 USED = 1e-10  # The function does not depend on a group whose part in all derivatives is smaller.
 SMALLEST = 1e-5  # Derivatives below this part of the largest say nothing.
 LEAST, MOST = 4, 40  # The number of points at which derivatives are taken: more where many units are dead.
@@ -221,68 +220,6 @@ def _rank_of_bits(rows: Floats) -> int:
         if number:
             basis.append(number)
     return len(basis)
-
-
-def without_epsilon(call: Trace) -> Trace:
-    """Leaves out the small constants that norms add to variances before they take a root."""
-    scalars = {
-        step.outputs[0]: tf.get_static_value(step.operation.outputs[0])
-        for step in call.steps
-        if step.operation.type == "Const" and not step.operation.outputs[0].shape.rank
-    }
-    scalars |= {
-        number: np.asarray(each)
-        for number, each in call.captured.items()
-        if each.shape.rank == 0 and each.dtype.is_floating
-    }
-    roots = {number for step in call.steps if step.operation.type in ("Sqrt", "Rsqrt") for number in step.inputs}
-    steps = []
-    for step in call.steps:
-        if step.operation.type in ("Add", "AddV2") and step.outputs[0] in roots:
-            kept = tuple(number for number in step.inputs if not 0 < scalars.get(number, 0.0) < EPSILON)
-            step = Step(_Unchanged(), kept, step.outputs) if len(kept) == 1 else step
-        elif step.operation.type.startswith("FusedBatchNorm"):
-            step = Step(_WithoutEpsilon(step.operation), step.inputs, step.outputs)
-        steps.append(step)
-    return dataclasses.replace(call, steps=tuple(steps))
-
-
-class _Unchanged:
-    """An operation that returns its input, as the reading of a variable does."""
-
-    type = "ReadVariableOp"
-
-
-class _WithoutEpsilon:
-    """A batch norm whose epsilon is zero."""
-
-    def __init__(self, operation: tf.Operation):
-        self._operation = operation
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._operation, name)
-
-    def get_attr(self, name: str) -> Any:
-        return 0.0 if name == "epsilon" else self._operation.get_attr(name)
-
-
-def places(axis: Axis) -> Iterator[tuple[Units, Ints]]:
-    """Yields each occurrence of units in an axis, with the unit at each place, -1 where there is none."""
-    axis = resolved(axis)
-    if isinstance(axis, Units):
-        yield axis, np.arange(axis.size)
-        return
-    sizes = [part.size for part in axis.parts]
-    for index, part in enumerate(axis.parts):
-        for units, inner in places(part):
-            if isinstance(axis, Concatenation):
-                found = np.full(axis.size, -1)
-                start = sum(sizes[:index])
-                found[start : start + sizes[index]] = inner
-            else:
-                shape = [-1 if other == index else 1 for other in range(len(sizes))]
-                found = np.broadcast_to(inner.reshape(shape), sizes).ravel()
-            yield units, found
 
 
 def _groups(graph: UnitGraph, space: Space) -> Iterator[Group]:

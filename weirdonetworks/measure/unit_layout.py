@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -245,6 +245,25 @@ def collect(axis: Axis, flags: npt.NDArray[np.bool_]) -> list[tuple[Units, npt.N
         others = tuple(other for other in range(len(axis.parts)) if other != place)
         found += collect(part, np.asarray(shaped.any(axis=others)))
     return found
+
+
+def places(axis: Axis) -> Iterator[tuple[Units, Ints]]:
+    """Yields each occurrence of units in an axis, with the unit at each place, -1 where there is none."""
+    axis = resolved(axis)
+    if isinstance(axis, Units):
+        yield axis, np.arange(axis.size)
+        return
+    sizes = [part.size for part in axis.parts]
+    for index, part in enumerate(axis.parts):
+        for units, inner in places(part):
+            if isinstance(axis, Concatenation):
+                found = np.full(axis.size, -1)
+                start = sum(sizes[:index])
+                found[start : start + sizes[index]] = inner
+            else:
+                shape = [-1 if other == index else 1 for other in range(len(sizes))]
+                found = np.broadcast_to(inner.reshape(shape), sizes).ravel()
+            yield units, found
 
 
 def _strides(axis: Axis) -> list[tuple[Units, int]]:

@@ -2,13 +2,18 @@
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from weirdonetworks.measure.unit_tracing import evaluation, rules
+from weirdonetworks.measure.unit_tracing import (
+    evaluation,
+    rearranging,  # noqa: F401  # For its rules.
+    rules,
+)
 from weirdonetworks.measure.unit_tracing.axes import Axis, Edge, Units, fix, unify
 from weirdonetworks.measure.unit_tracing.edges import Edges
 
@@ -64,7 +69,7 @@ class Trace:
             )
         nested = tuple(map(converted, inputs))
         tensors = tuple(tf.nest.flatten(nested))
-        state = [(variable, variable.numpy()) for variable in variables_of(model)]
+        state = [(variable, variable.numpy()) for variable in variables_of(model) or _referred(model)]
         model(*nested, **options)  # Creates the variables of modules that do so at their first call.
         for variable, value in state:  # Which the call may have changed, as batch norm does in training.
             variable.assign(value)
@@ -189,6 +194,22 @@ def variables_of(model: Any) -> list[Any]:
         return list(model.variables)
     except (AttributeError, ValueError):  # A function; or Sonnet's complaint that there are none.
         return []
+
+
+def _referred(model: Any) -> list[Any]:
+    """Lists the variables, and those of modules, that a function refers to by name, alone or in a list."""
+    try:
+        names = inspect.getclosurevars(model)
+    except TypeError:  # No function of Python's.
+        return []
+    values = [*names.nonlocals.values(), *names.globals.values()]
+    parts = [part for value in values for part in (value if isinstance(value, list | tuple) else [value])]
+    return [
+        variable
+        for part in parts
+        if not inspect.ismodule(part)
+        for variable in ([part] if isinstance(part, tf.Variable) else variables_of(part))
+    ]
 
 
 def _check_reads(steps: Sequence[Step], needed: set[int], names: Mapping[int, str]) -> None:
