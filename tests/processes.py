@@ -17,22 +17,38 @@ import tempfile
 from typing import Any
 
 from tests import packages
+from tests.faults import system_calls
 
 # Whatever takes long to import and belongs to others: our own modules are imported by the program, as always.
 HEAVY = ("tensorflow", "sonnet", "matplotlib.pyplot", "scipy.optimize", "sympy", "pandas")
 TIMEOUT = 300
 
 
-def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m module`, but for the start of Python; returns its exit status and output."""
+def run(
+    module: str, *arguments: str, folder: os.PathLike[str] | None = None, watcher: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs `python -m module`, but for the start of Python; returns its exit status and output.
+
+    Args:
+      module: The module.
+      *arguments: Its command line.
+      folder: The working directory, by default that of the project.
+      watcher: The address of a watcher of system calls.
+    """
     server = _server()
     assert server.stdin is not None and server.stdout is not None
-    with tempfile.TemporaryDirectory() as folder:
-        request = {"argv": [module, *arguments], "folder": folder, "environment": dict(os.environ)}
+    with tempfile.TemporaryDirectory() as output:
+        request = {
+            "argv": [module, *arguments],
+            "output": output,
+            "environment": dict(os.environ),
+            "folder": os.fspath(folder) if folder is not None else None,
+            "watcher": watcher,
+        }
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         status = int(server.stdout.readline())
-        said, errors = ((pathlib.Path(folder) / name).read_text() for name in ("stdout", "stderr"))
+        said, errors = ((pathlib.Path(output) / name).read_text() for name in ("stdout", "stderr"))
     return subprocess.CompletedProcess([module, *arguments], status, said, errors)
 
 
@@ -59,13 +75,17 @@ def _serve() -> dict[str, Any] | None:
     return None
 
 
-def _become(argv: list[str], folder: str, environment: dict[str, str]) -> None:
+def _become(argv: list[str], output: str, environment: dict[str, str], folder: str | None, watcher: str | None) -> None:
     signal.alarm(TIMEOUT)
     os.environ.clear()
     os.environ.update(environment)
-    for number, path in enumerate((os.devnull, f"{folder}/stdout", f"{folder}/stderr")):
+    for number, path in enumerate((os.devnull, f"{output}/stdout", f"{output}/stderr")):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
     sys.argv = argv
+    if folder is not None:
+        os.chdir(folder)
+    if watcher is not None:
+        system_calls.submit(watcher)
     runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
 
 

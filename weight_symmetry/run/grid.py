@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from weirdonetworks.lab import machine
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files, runs
 
@@ -92,12 +93,14 @@ def execute(cell: Cell, experiment_dir: str) -> Result:
     """Runs a cell as a process, from its checkpoint if it has one."""
     command = [sys.executable, "-m", f"weight_symmetry.{cell.driver}", *cell.flags]
     started = time.monotonic()
+    # After SIGKILL of the sweep nobody else would end its cells.
     child = subprocess.Popen(
         [*command, f"--experiment_dir={experiment_dir}", "--resume", "--start_missing"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=machine.ends_with_parent(),
     )
     _RUNNING.add(child)
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from weirdonetworks.lab import startup
+from weirdonetworks.lab import interrupts, startup
 from weirdonetworks.lab.config import Config
 from weirdonetworks.lab.errors import UsageError
 
@@ -176,10 +176,12 @@ def _with_underscores(argument: str) -> str:
 def _guarded(main: Callable[..., None], configs: tuple[type[Config], ...], placed: Mapping[str, str]) -> int:
     if not FLAGS["verbosity"].present:
         logging.set_verbosity(logging.ERROR)
+    saved = " Finished epochs are on disk; --resume goes on from them." if "resume" in FLAGS else ""
     try:
-        main(*(_read(config, placed) for config in configs))
+        with interrupts.watched(saved):
+            main(*(_read(config, placed) for config in configs))
     except KeyboardInterrupt:
-        _say(f"interrupted.{' Finished epochs are on disk; --resume goes on from them.' if 'resume' in FLAGS else ''}")
+        _say(f"interrupted.{saved}")
         return 130
     except Exception as error:
         if FLAGS.verbosity >= 1:

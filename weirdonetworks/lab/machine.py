@@ -1,11 +1,13 @@
-"""Processors available to this process, and its peak memory."""
+"""Processors available to this process, its peak memory, and its end with the process that started it."""
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import resource
+import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 STATUS = pathlib.Path("/proc/self/status")
 
@@ -25,6 +27,24 @@ def keep_to(processors: Iterable[int]) -> None:
     """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, processors)
+
+
+def ends_with_parent() -> Callable[[], None] | None:
+    """Returns what a new process must call first so that SIGTERM ends it when this one ends, however this one ends.
+
+    Returns:
+      A function for `preexec_fn` of `subprocess.Popen`; None where the system has no such signal.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    set_option, death_signal, parent = ctypes.CDLL(None).prctl, 1, os.getpid()
+
+    def ask() -> None:
+        set_option(death_signal, signal.SIGTERM)
+        if os.getppid() != parent:  # It has ended already.
+            os._exit(1)
+
+    return ask
 
 
 def peak_memory() -> float:

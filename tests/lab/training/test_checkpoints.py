@@ -1,14 +1,18 @@
 """Checkpoints: whatever the folder is called, those of a run are its own."""
 
+import contextlib
 import pathlib
+import re
 import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.lab.records.runs import Run
-from weirdonetworks.lab.training.checkpoints import Checkpoints
+from weirdonetworks.lab.training.checkpoints import Checkpoints, restore
 from weirdonetworks.lab.training.optimizers import Adam
 from weirdonetworks.lab.training.state import TrainState
 
@@ -38,18 +42,19 @@ def test_no_name_of_a_folder_is_a_pattern(name: str, tmp_path: pathlib.Path) -> 
     beside = [tmp_path / other / "run-1" for other in ("runs1", "run1", "run12", "ab", "a")]
     before = [saved(each, 2) for each in beside]
     folder = tmp_path / name / "run-1"
-    assert saved(folder, 3) == ["checkpoint", "ckpt-3.data-00000-of-00001", "ckpt-3.index"]
+    kept = [f"ckpt-{epoch}.{end}" for epoch in (2, 3) for end in ("data-00000-of-00001", "index")]
+    assert saved(folder, 3) == ["checkpoint", *kept]
     found, state = checkpoints(folder)
-    assert found.epochs == [3]
+    assert found.epochs == [2, 3]
     found.restore(3)
     assert state.network.w.numpy().tolist() == [[3.0], [3.0]]
     assert [sorted(path.name for path in (each / "checkpoints").iterdir()) for each in beside] == before
 
 
-def test_copies_keep_two(tmp_path: pathlib.Path) -> None:
-    saved(tmp_path / "run-1", 3, copies=2)
+def test_copies_keep_three(tmp_path: pathlib.Path) -> None:
+    saved(tmp_path / "run-1", 4, copies=2)
     found, state = checkpoints(tmp_path / "run-1", copies=2)
-    assert found.epochs == [2, 3]
+    assert found.epochs == [2, 3, 4]
     found.restore(2)
     assert state.network.w.numpy().tolist() == [[2.0], [2.0]]
 
@@ -116,3 +121,79 @@ def test_a_damaged_one_is_named(tmp_path: pathlib.Path) -> None:
     data.unlink()
     with pytest.raises(OSError, match=r"ckpt-1 is damaged or of another version"):
         found.restore(1)
+
+
+def run_of(folder: pathlib.Path, epochs: int) -> Run:
+    lines = "".join(f'{{"epoch": {epoch}}}\n' for epoch in range(1, epochs + 1))
+    (folder / "metrics.jsonl").write_text(lines)
+    return Run(folder)
+
+
+def damage(folder: pathlib.Path, how: str, epoch: int) -> None:
+    data = folder / "checkpoints" / f"ckpt-{epoch}.data-00000-of-00001"
+    if how == "flipped":
+        data.write_bytes(bytes(each ^ 1 for each in data.read_bytes()))
+    elif how == "cut short":
+        data.with_name(f"ckpt-{epoch}.index").write_bytes(b"")
+    elif how == "missing":
+        data.unlink()
+    else:
+        saved(folder.parent / "run-2", epoch)
+        for end in ("data-00000-of-00001", "index"):
+            shutil.copy(folder.parent / "run-2" / "checkpoints" / f"ckpt-{epoch}.{end}", folder / "checkpoints")
+
+
+class Alone:
+    """What `restore` needs of a trainer of one network."""
+
+    @contextlib.contextmanager
+    def member(self, index: int) -> Iterator[None]:
+        yield
+
+
+@pytest.mark.parametrize("how", ["flipped", "cut short", "missing", "of another run"])
+def test_the_one_before_is_used_if_the_last_is_no_use(
+    how: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run-1"
+    saved(folder, 3)
+    damage(folder, how, 3)
+    found, state = checkpoints(folder)
+    trainer: Any = Alone()
+    assert restore(trainer, [run_of(folder, 4)], [found]) == (2, {})
+    assert state.network.w.numpy().tolist() == [[2.0], [2.0]]
+    told = capsys.readouterr().err
+    assert re.fullmatch(r"warning: [^\n]*ckpt-3 is [^\n]*: training goes on from the one of epoch 2\.\n", told)
+    assert (folder / "metrics.jsonl").read_text().count("\n") == 2
+    state.epoch.assign(3)
+    found.save(3)  # The damaged one is replaced.
+    found, _ = checkpoints(folder)
+    found.restore(3)
+    for epoch in (2, 3):
+        damage(folder, how, epoch)
+    found, _ = checkpoints(folder)
+    with pytest.raises(OSError, match=r"ckpt-2 is .*\. (Pass --overwrite|Put back)"):
+        restore(trainer, [run_of(folder, 3)], [found])
+    assert (folder / "metrics.jsonl").read_text().count("\n") == 3
+
+
+def test_a_finished_run_is_not_shown_with_weights_of_before(tmp_path: pathlib.Path) -> None:
+    saved(tmp_path / "run-1", 3)
+    damage(tmp_path / "run-1", "flipped", 3)
+    (tmp_path / "run-1" / "status.json").write_text('{"status": "finished"}')
+    found, _ = checkpoints(tmp_path / "run-1")
+    trainer: Any = Alone()
+    with pytest.raises(OSError, match="ckpt-3 is damaged"):
+        restore(trainer, [run_of(tmp_path / "run-1", 3)], [found])
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: pathlib.Path) -> None:
+    saved(tmp_path / "run-1", 3)
+    folder = tmp_path / "run-1" / "checkpoints"
+    for name in ("ckpt-1.index", "ckpt-4.data-00000-of-00001", ".checkpoint.17", "ckpt-kept-by-me"):
+        (folder / name).touch()
+    (folder / "ckpt-4_temp").mkdir()
+    found, _ = checkpoints(tmp_path / "run-1")
+    found.restore(3)
+    kept = {f"ckpt-{epoch}.{end}" for epoch in (2, 3) for end in ("data-00000-of-00001", "index")}
+    assert {path.name for path in folder.iterdir()} == {"checkpoint", "ckpt-kept-by-me", *kept}

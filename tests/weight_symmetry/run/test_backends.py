@@ -83,6 +83,13 @@ def test_trials_in_one_program_keep_all_that_single_ones_do(batched: pathlib.Pat
 
 
 @pytest.mark.slow
+def test_trials_finished_in_one_program_are_not_trained_alone(batched: pathlib.Path) -> None:
+    before = sorted(batched.iterdir())
+    assert all(run.found_finished for run in train(batched, "batched"))
+    assert sorted(batched.iterdir()) == before
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("saved", [1, 4])
 def test_trials_cut_off_in_one_program_end_like_whole_ones(
     saved: int, batched: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch

@@ -89,6 +89,8 @@ def _split(dataset: str) -> tuple[str, str]:
 
 def _found(path: str) -> pathlib.Path:
     where = pathlib.Path(os.path.expanduser(path)).absolute()
+    if ".." in where.parts:
+        where = where.resolve()  # One name from wherever it is given, and so one run.
     if not where.exists():
         raise UsageError(f"dataset (={path}): there is no such file or folder.")
     if where.is_file() and where.suffix != ".npz":

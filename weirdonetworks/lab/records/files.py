@@ -57,6 +57,13 @@ def _replacing(path: pathlib.Path) -> Iterator[IO[bytes]]:
         beside.unlink(missing_ok=True)
 
 
+def remove_parts(folder: pathlib.Path, name: str = "*") -> None:
+    """Removes what writers of a folder's files (`name` as a pattern) left when they were killed; no other may write."""
+    for path in folder.glob(f".{name}.*"):
+        if path.suffix[1:].isdecimal():
+            path.unlink(missing_ok=True)
+
+
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Writes `value` as JSON, made safe for every reader by `to_json`."""
     write_text(path, json.dumps(to_json(value), indent=2) + "\n")

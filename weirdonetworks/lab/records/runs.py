@@ -5,7 +5,7 @@
 <experiment_dir>/<run_id>/status.json      running, interrupted or finished, and the finished epochs
 <experiment_dir>/<run_id>/metrics.jsonl    a line an epoch
 <experiment_dir>/<run_id>/events.out.*     the same for TensorBoard
-<experiment_dir>/<run_id>/checkpoints/     the state after the last finished epoch
+<experiment_dir>/<run_id>/checkpoints/     the state after the last finished epoch, and after the one before it
 """
 
 import contextlib
@@ -105,10 +105,11 @@ class Run:
         self.records.append(written)
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Writes the numbers of an epoch's record to TensorBoard, under `training/`."""
+        """Writes the numbers of an epoch's record to TensorBoard, under `training/`, and flushes its events."""
         written = files.to_json(dict(record))
         scalars = {f"training/{key}": value for key, value in written.items() if key != "step"}
         self.scalars(scalars, written["step"])
+        self._events.flush()
 
     def keep_records(self, count: int) -> None:
         """Drops the records after the first `count`, those of epochs without checkpoint."""
@@ -154,15 +155,38 @@ def is_finished(experiment_dir: str | os.PathLike[str], driver: str, config: Map
 
 
 def update_json(path: pathlib.Path, key: str, value: Any) -> None:
-    """Sets one key of a JSON file in an experiment's folder; concurrent writers lose nothing."""
+    """Sets one key of a JSON file in an experiment's folder; concurrent writers lose nothing.
+
+    A file that is as this function left it is not parsed: of thousands of runs that would take seconds.
+    """
     locks = path.parent / LOCKS
     locks.mkdir(exist_ok=True)
     with files.locked(locks / path.name):
-        content = files.read_json(path) if path.exists() else {}
-        try:
-            files.write_json(path, {**content, key: value})
-        except RecursionError as error:
-            raise OSError(f"{path} is not a record: it nests too deep. Remove or mend it.") from error
+        known = locks / f"{path.name}.known"
+        ours = known.exists() and known.read_text() == _version(path)
+        text = path.read_text(encoding="utf-8") if ours else ""
+        entry = json.dumps({key: files.to_json(value)}, indent=2) + "\n"
+        files.remove_parts(path.parent, path.name)
+        if text.endswith(_END) and f"\n  {json.dumps(key)}: " not in text:
+            files.write_text(path, f"{text.removesuffix(_END)},{entry.removeprefix('{')}")
+        else:
+            content = files.read_json(path) if path.exists() else {}
+            try:
+                files.write_json(path, {**content, key: value})
+            except RecursionError as error:
+                raise OSError(f"{path} is not a record: it nests too deep. Remove or mend it.") from error
+        files.write_text(known, _version(path))
+
+
+_END = "\n}\n"
+
+
+def _version(path: pathlib.Path) -> str:
+    """Returns what changes with each writing of a file; empty if there is none."""
+    if not path.exists():
+        return ""
+    found = path.stat()
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 @contextlib.contextmanager
@@ -238,6 +262,7 @@ def open_run(
             with contextlib.closing(run):
                 yield run
             return
+        files.remove_parts(directory)
         run.set_status("running")
         try:
             with contextlib.closing(run):

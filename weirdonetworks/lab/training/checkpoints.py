@@ -3,6 +3,8 @@
 import contextlib
 import pathlib
 import re
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
@@ -13,6 +15,18 @@ from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.state import DivergenceError, TrainState
 from weirdonetworks.lab.training.trainer import Trainer
+
+
+class UnusableError(OSError):
+    """A checkpoint that cannot be restored.
+
+    Attributes:
+      what: What is wrong with it, without the remedy.
+    """
+
+    def __init__(self, what: str, remedy: str):
+        super().__init__(f"{what}. {remedy}.")
+        self.what = what
 
 
 class Checkpoints:
@@ -28,19 +42,20 @@ class Checkpoints:
     def __init__(self, run: Run, state: TrainState, hooks: Sequence[Hook], copies: int | None = None):
         """Finds the checkpoints of a training's state and its hooks.
 
-        Copies keep two checkpoints, since those interrupted while saving have not all saved the last epoch.
+        Two are kept, should the last one be damaged; of copies three, since those interrupted while saving have not all
+        saved the last epoch.
         """
         self._folder = run.directory / "checkpoints"
         self._index = self._folder / "checkpoint"
         self._state = state
         self._saved = {name: module for hook in hooks for name, module in hook.saved.items()}
         self._run = tf.Variable(run.id, trainable=False)
-        self._keep = 1 if copies is None else 2
+        self._keep = 2 if copies is None else 3
         found = self._index.read_text(encoding="utf-8") if self._index.exists() else ""
         self.epochs = [int(epoch) for epoch in re.findall(r'^all_model_checkpoint_paths: "ckpt-(\d+)"$', found, re.M)]
 
     def save(self, epoch: int) -> None:
-        """Saves the state after an epoch, and drops the checkpoint that is no longer kept.
+        """Saves the state after an epoch, and drops checkpoints that are no longer kept.
 
         Raises:
           OSError: If it cannot be written, such as to a full disk.
@@ -51,17 +66,13 @@ class Checkpoints:
         except tf.errors.OpError as error:
             cause = error.message.partition("\n")[0].rpartition("; ")[2]
             raise OSError(f"{self._path(epoch)} cannot be written: {cause}. --resume goes on from before.") from error
-        kept = [*(each for each in self.epochs if each != epoch), epoch]
-        self.epochs = kept[-self._keep :]
+        self.epochs = [*(each for each in self.epochs if each < epoch), epoch][-self._keep :]
         listed = [f'all_model_checkpoint_paths: "{self._path(each).name}"\n' for each in self.epochs]
         files.write_text(self._index, f'model_checkpoint_path: "{self._path(epoch).name}"\n{"".join(listed)}')
-        for old in kept[: -self._keep]:
-            for end in ("index", "data-00000-of-00001"):
-                with contextlib.suppress(FileNotFoundError):
-                    self._path(old).with_name(f"{self._path(old).name}.{end}").unlink()
+        self._drop_others()
 
     def restore(self, epoch: int) -> None:
-        """Restores the state after an epoch; raises an `OSError` if the checkpoint is damaged or of another run."""
+        """Restores the state after an epoch; raises `UnusableError` if the checkpoint is damaged or of another run."""
         path = self._path(epoch)
         try:
             with _without_pattern(self._folder) as folder:
@@ -70,12 +81,31 @@ class Checkpoints:
                 key = "run/.ATTRIBUTES/VARIABLE_VALUE"
                 has_id = reader.has_tensor(key)  # Those of earlier versions have none.
                 if has_id and (found := reader.get_tensor(key).decode()) != self._run.numpy().decode():
-                    raise OSError(f"{path} is a checkpoint of another run, {found}. Put back the one of this run.")
+                    raise UnusableError(
+                        f"{path} is a checkpoint of another run, {found}", "Put back the one of this run"
+                    )
                 self._checkpoint(self._run if has_id else None).restore(plain).assert_consumed()
         except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
-            raise OSError(f"{path} is damaged or of another version. Pass --overwrite to start again.") from error
+            raise UnusableError(
+                f"{path} is damaged or of another version", "Pass --overwrite to start again"
+            ) from error
         if int(self._state.epoch) != epoch:
-            raise OSError(f"{path} is the checkpoint of epoch {int(self._state.epoch)}. Put back the one of {epoch}.")
+            raise UnusableError(
+                f"{path} is the checkpoint of epoch {int(self._state.epoch)}", f"Put back the one of {epoch}"
+            )
+        with contextlib.suppress(OSError):  # A finished run may be where nothing can be written.
+            self._drop_others()
+
+    def _drop_others(self) -> None:
+        """Removes the checkpoints that are not listed, and what was left of one when its writer was killed."""
+        listed = {self._path(epoch).name for epoch in self.epochs}
+        for path in self._folder.glob("ckpt-*"):
+            found = re.fullmatch(r"(ckpt-\d+)(_temp|\.index|\.data-\d+-of-\d+)(\.tempstate\d+)?", path.name)
+            if found and found[2] == "_temp":
+                shutil.rmtree(path)
+            elif found and (found[1] not in listed or found[3]):
+                path.unlink()
+        files.remove_parts(self._folder)
 
     def _path(self, epoch: int) -> pathlib.Path:
         return self._folder / f"ckpt-{epoch}"
@@ -103,6 +133,8 @@ def restore(
 ) -> tuple[int, dict[int, DivergenceError]]:
     """Restores the last epoch that all trainings of a trainer have saved, and drops the records after it.
 
+    If a checkpoint of a training that is not finished is no use, the one before it is restored, and stderr says so.
+
     Returns:
       The number of finished epochs; and, by number, the errors of trainings that ended before the others because their
       loss did not stay finite.
@@ -123,12 +155,25 @@ def restore(
         for index, epoch in enumerate(reached)
         if epoch < max(reached) - 1
     }
-    first = min(epoch for index, epoch in enumerate(reached) if index not in behind)
-    for index, (run, each) in enumerate(zip(runs, checkpoints, strict=True)):
-        epoch = reached[index] if index in behind else first
+    together = [index for index in range(len(runs)) if index not in behind]
+    first = min(reached[index] for index in together)
+    for index in filter(reached.__getitem__, behind):
         with trainer.member(index):
-            if epoch in each.epochs:
-                each.restore(epoch)
+            checkpoints[index].restore(reached[index])
+    while first:
+        try:
+            for index in together:
+                with trainer.member(index):
+                    checkpoints[index].restore(first)
+            break
+        except UnusableError as error:
+            common = set.intersection(*(set(checkpoints[index].epochs) for index in together))
+            before = [epoch for epoch in common if epoch < first]
+            if not before or any(runs[index].found_finished for index in together):
+                raise
+            first = max(before)
+            print(f"warning: {error.what}: training goes on from the one of epoch {first}.", file=sys.stderr)
+    for index, run in enumerate(runs):
         if not run.found_finished:
-            run.keep_records(epoch)
+            run.keep_records(reached[index] if index in behind else first)
     return first, behind

@@ -140,10 +140,10 @@ def fit(trainer: Trainer, members: Sequence[Member], data: Mapping[str, Resident
                         raise failures[index]
                     continue
                 member.run.append(record)
+                # Before the checkpoint: an epoch that is trained again writes the same numbers to TensorBoard twice.
+                log_steps(member.run, steps[index], config.update_iterations)
+                member.run.log(record)
                 own.save(epoch + 1)
-            # After the checkpoint: an epoch to be trained again is not yet in TensorBoard, where it would stay.
-            log_steps(member.run, steps[index], config.update_iterations)
-            member.run.log(record)
     return failures
 
 

@@ -159,13 +159,19 @@ class Trials:
                 stop.event.set()
 
     def _work(
-        self, numbers: Iterable[int], bar: Any, execution: str, manner: str = "", hooks: Sequence[Hook] = ()
+        self,
+        numbers: Iterable[int],
+        bar: Any,
+        execution: str,
+        manner: str = "",
+        hooks: Sequence[Hook] = (),
+        ways: Mapping[str, str] = _ALONE,
     ) -> None:
         """Trains trials one after another, with one trainer if they share it."""
         trainer: Trainer | None = None
         for number in numbers:
             trial, moves_bar = self._trials[number], Progress(bar)
-            executed = self._found(trial, _ALONE)
+            executed = self._found(trial, ways)
             if not trial.shared:
                 trainer = None
             if trainer is None and (executed is None or self._restores):
@@ -189,7 +195,8 @@ class Trials:
         active = [number for number, executed in found.items() if executed is None]
         if active:
             self._train_together(active, bar)
-        self._work([number for number in found if number not in active], bar, self._trials[0].config.execution)
+        finished = [number for number in found if number not in active]
+        self._work(finished, bar, self._trials[0].config.execution, ways=_TOGETHER)
 
     def _train_together(self, active: Sequence[int], bar: Any) -> None:
         trials = [self._trials[number] for number in active]

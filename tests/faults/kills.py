@@ -1,0 +1,149 @@
+"""Cuts programs off, or refuses their writes, at system calls that change files, resumes them, and compares.
+
+Nothing of a process outlives SIGKILL but its files. So what SIGKILL leaves at each call is taken from one run, which
+waits at each call while its files are copied; signals that a program may handle, and random moments, are real.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import os
+import pathlib
+import random
+import shutil
+import signal
+import threading
+import time
+from typing import Any
+
+from tests.faults import scenarios, system_calls
+from tests.faults.scenarios import RUNS, Scenario
+from tests.faults.system_calls import GROWING, Call
+
+
+@dataclasses.dataclass
+class Whole:
+    """A run that nothing disturbed.
+
+    Attributes:
+      contents: What it left.
+      calls: The calls that changed files, as "name path".
+      before: For each call a folder with the state of its files before it, one for equal states.
+      seconds: How long it took.
+    """
+
+    contents: dict[str, Any]
+    calls: list[str]
+    before: list[pathlib.Path]
+    seconds: float
+
+    @property
+    def states(self) -> dict[pathlib.Path, str]:
+        """The distinct states of the files: folder -> the first call that found it so."""
+        return dict(reversed(list(zip(self.before, self.calls, strict=False))))
+
+
+def whole(scenario: Scenario, folder: pathlib.Path, states: bool = True) -> Whole:
+    """Runs a scenario undisturbed in a folder made for it beside the data, and keeps the states of its files."""
+    folder.mkdir()
+    calls: list[str] = []
+    before: list[pathlib.Path] = []
+    found: dict[str, pathlib.Path] = {}
+
+    def look(call: Call) -> None:
+        calls.append(f"{call.name} {call.path.relative_to((folder / RUNS).resolve())}")
+        if states:
+            beside = folder / f"state {len(calls)}"
+            for _ in range(9):
+                shutil.rmtree(beside, ignore_errors=True)
+                with contextlib.suppress(shutil.Error, FileNotFoundError):  # Another thread's last call is under way.
+                    scenarios.copy(folder / RUNS, beside)
+                    break
+            before.append(found.setdefault(_digest(beside), beside))
+            if before[-1] != beside:
+                shutil.rmtree(beside)
+
+    started = time.monotonic()
+    with system_calls.watching(folder / RUNS, look) as watcher:
+        done = scenarios.run(scenario, folder, watcher=watcher)
+    if done.returncode:
+        raise RuntimeError(f"{scenario.name} must end well, and says {done.stderr}")
+    return Whole(scenarios.contents(folder), calls, before, time.monotonic() - started)
+
+
+def resumed(scenario: Scenario, undisturbed: Whole, folder: pathlib.Path) -> list[str]:
+    """Goes on with what was cut off in a folder; returns how it then differs from the undisturbed run."""
+    done = scenarios.go_on(scenario, folder)
+    if done.returncode:
+        return [f"status {done.returncode}: {done.stderr.strip()[-300:]}"]
+    return scenarios.differences(undisturbed.contents, scenarios.contents(folder))
+
+
+def refused(scenario: Scenario, folder: pathlib.Path, number: int, error: int) -> list[str]:
+    """Runs a scenario whose calls are refused from one on; returns what is wrong with how it ends.
+
+    Args:
+      scenario: The program.
+      folder: Its working directory.
+      number: The first call that is refused, from 1.
+      error: `ENOSPC`, a full disk, on which files can be removed and renamed; or `EROFS`, for all calls.
+    """
+    count = 0
+
+    def decide(call: Call) -> int | None:
+        nonlocal count
+        count += 1
+        return error if count >= number and (error != errno.ENOSPC or call.name in GROWING) else None
+
+    with system_calls.watching(folder / RUNS, decide) as watcher:
+        done = scenarios.run(scenario, folder, watcher=watcher)
+    lines = done.stderr.splitlines()
+    one = len(lines) == 1 and lines[0].startswith("error: ") and done.returncode == 1
+    return [] if one or (not lines and not done.returncode) else [f"status {done.returncode}: {done.stderr[-600:]}"]
+
+
+def cut_at_call(scenario: Scenario, folder: pathlib.Path, number: int, sent: signal.Signals) -> None:
+    """Runs a scenario, and sends it a signal at one of the calls that change files; the call is done if it lives on."""
+    count = 0
+
+    def decide(call: Call) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            os.kill(call.process, sent)
+
+    with system_calls.watching(folder / RUNS, decide) as watcher:
+        scenarios.run(scenario, folder, watcher=watcher)
+
+
+def cut_after(scenario: Scenario, folder: pathlib.Path, seconds: float, sent: signal.Signals) -> None:
+    """Runs a scenario, and sends it a signal after some time."""
+    timers: list[threading.Timer] = []
+
+    def start(process: int) -> None:
+        def send() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, sent)
+
+        timers.append(threading.Timer(seconds, send))
+        timers[0].start()
+
+    with system_calls.watching(folder / RUNS, lambda call: None, start) as watcher:
+        scenarios.run(scenario, folder, watcher=watcher)
+    timers[0].cancel()
+    timers[0].join()
+
+
+def moment(drawn: random.Random, undisturbed: Whole) -> float:
+    """Draws a moment of a run, in seconds since its start."""
+    return drawn.uniform(0.0, undisturbed.seconds)
+
+
+def _digest(folder: pathlib.Path) -> str:
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        found.update(f"{path.relative_to(folder)}\0".encode())
+        if path.is_file():
+            found.update(path.read_bytes() + b"\0")
+    return found.hexdigest()

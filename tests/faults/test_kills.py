@@ -1,0 +1,64 @@
+"""The short form of `python -m tests.faults`: a few of the states that a kill leaves, and of the refused writes."""
+
+import errno
+import pathlib
+import re
+import shutil
+
+import pytest
+
+from tests.faults import kills, scenarios, system_calls
+from tests.faults.scenarios import SCENARIOS
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not system_calls.AVAILABLE, reason="needs Linux on x86-64"),
+]
+PRUNE = SCENARIOS["prune"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> kills.Whole:
+    folder = tmp_path_factory.mktemp("faults")
+    scenarios.make_data(folder / "data.npz")
+    return kills.whole(PRUNE, folder / "whole")
+
+
+def folder_beside(whole: kills.Whole, name: str) -> pathlib.Path:
+    folder = whole.before[0].parents[1] / name
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        r"write .*/metrics\.jsonl",
+        r"write .*/checkpoints/ckpt-2\.index",
+        r"unlink .*/checkpoints/ckpt-1\.index",
+        r"rename \.summary\.json\..*",
+    ],
+)
+def test_what_a_kill_leaves_goes_on_to_the_same_end(call: str, whole: kills.Whole) -> None:
+    *_, state = (state for made, state in zip(whole.calls, whole.before, strict=True) if re.fullmatch(call, made))
+    folder = folder_beside(whole, f"cut {state.name}")
+    shutil.copytree(state, folder, dirs_exist_ok=True)
+    assert kills.resumed(PRUNE, whole, folder) == []
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS])
+def test_a_refused_write_is_one_line_and_costs_nothing(error: int, whole: kills.Whole) -> None:
+    at = next(number for number, call in enumerate(whole.calls, start=1) if re.match("write .*ckpt-2_temp", call))
+    folder = folder_beside(whole, f"refused {error}")
+    assert kills.refused(PRUNE, folder, at, error) == []
+    assert not (folder / scenarios.RUNS / "summary.json").exists()
+    assert kills.resumed(PRUNE, whole, folder) == []
+
+
+def test_the_comparison_sees_what_differs(whole: kills.Whole) -> None:
+    name = next(name for name in whole.contents if name.endswith("best_metrics.json"))
+    other = {**whole.contents, name: {}, "more": b""}
+    found = scenarios.differences(whole.contents, other)
+    assert found[0] == "more is left over" and found[1].startswith(f"{name} differs: best_")
+    del other[name]
+    assert scenarios.differences(whole.contents, other) == [f"{name} is missing", "more is left over"]
