@@ -18,6 +18,7 @@ other units never become equal.
 Gradient descent conserves them approximately. A step with learning rate h along the gradient g changes w M w by exactly
 h^2 g M g, so over a fixed time, h times the number of steps, the drift is proportional to h. It conserves u w exactly,
 and equal units stay equal.
+Of chains of linear or ReLU layers `measure.conservation_laws.count_laws` tells whether these are all.
 All this holds for each batch, hence for stochastic gradients. Momentum conserves u w and equal units; Adam and weight
 decay conserve equal units only. The epsilon in a norm breaks the scale symmetry slightly, and rounding can separate
 equal units where training does not pull them together.
