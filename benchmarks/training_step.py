@@ -12,7 +12,7 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,10 +83,17 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
         seed=options["round"],
         threads=threads,
     )
+    return timed(contender, problem, options["warmup"])
+
+
+def timed(
+    contender: Contender, problem: Problem, warmup: int, clock: Callable[[], float] = time.perf_counter
+) -> harness.Sample:
+    """Trains by a contender, and times each epoch after some; raises as `run`."""
     times, accuracies = [], []
 
     def finished(accuracy: float) -> None:
-        times.append(time.perf_counter())
+        times.append(clock())
         accuracies.append(accuracy)
 
     weights = contender(problem, finished)
@@ -95,11 +102,11 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
     for index, (weight, mask) in enumerate(zip(weights, problem.masks, strict=True)):
         if weight.shape != mask.shape or weight[~mask].any():
             raise RuntimeError(f"layer {index}: a masked weight is not zero.")
-    return harness.Sample(np.diff(times[options["warmup"] - 1 :]).tolist(), {"test_accuracy": accuracies[-1]})
+    return harness.Sample(np.diff(times[warmup - 1 :]).tolist(), {"test_accuracy": accuracies[-1]})
 
 
 def ours(problem: Problem, finished: Finished, execution: str = "auto") -> Sequence[npt.NDArray[np.floating]]:
-    """Trains by `weirdonetworks.lab.training.trainer.Trainer`."""
+    """Trains by `weirdonetworks.lab.training.trainer.Trainer`, or by `SparseTrainer` if `execution` is sparse."""
     harness.tensorflow_threads(problem.threads)
     from weight_symmetry import models
     from weight_symmetry.masks import Masks
@@ -110,15 +117,18 @@ def ours(problem: Problem, finished: Finished, execution: str = "auto") -> Seque
     network = models.MNIST_FC(features=[mask.shape[1] for mask in problem.masks[:-1]])
     network(problem.inputs(problem.train)[:1], is_training=False)
     masks = Masks(network)
-    trainer = Trainer(
-        network,
-        masks.wrap(optimizers.Adam()),
-        lambda network: objectives.classification(network, problem.standardisation, takes=("is_training", "seed")),
-        train,
-        batch_size=problem.batch_size,
-        batch_size_test=problem.batch_size_test,
-        execution=execution,
-    )
+
+    def objective(network: Any) -> objectives.Objective:
+        return objectives.classification(network, problem.standardisation, takes=("is_training", "seed"))
+
+    optimizer = masks.wrap(optimizers.Adam())
+    sizes = {"batch_size": problem.batch_size, "batch_size_test": problem.batch_size_test}
+    if execution == "sparse":
+        from weight_symmetry.sparse import SparseTrainer
+
+        trainer: Trainer = SparseTrainer(network, optimizer, objective, train, problem.standardisation, **sizes)
+    else:
+        trainer = Trainer(network, optimizer, objective, train, execution=execution, **sizes)
     masks.set(problem.masks)
     models.initialise(masks, problem.seed)
     trainer.state.restart()
@@ -138,6 +148,11 @@ def ours_xla(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.fl
 def ours_graph(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:
     """Trains by ours, in TensorFlow's own executor."""
     return ours(problem, finished, execution="graph")
+
+
+def ours_sparse(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:
+    """Trains by ours, unmasked weights only."""
+    return ours(problem, finished, execution="sparse")
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
