@@ -11,6 +11,7 @@ EXTRAS = {
     "experiments": ["scikit-learn>=1.5", "jinja2>=3.1"],
     "sparse": ["numba>=0.61"],
     "sweep": ["ray>=2.40"],
+    "docs": ["furo>=2025.7", "igraph>=0.11", "ipykernel>=6.29", "myst-nb>=1.3", "sphinx>=8.2", "sphinx-design>=0.6"],
     "test": [
         "build>=1.2",
         "hypothesis>=6.100",

@@ -102,12 +102,13 @@ def test_a_flag_that_a_program_lacks_is_seen() -> None:
 
 
 @pytest.mark.slow
-def test_examples_of_the_readme_run() -> None:
+def test_examples_of_the_readme_and_the_page_on_code_run() -> None:
     names = standing_in()
-    for code in blocks(ROOT / "README.md", "python"):
-        if "read_json" not in code:  # That is about a run that the readme has trained.
+    for page in (ROOT / "README.md", ROOT / "docs" / "library.md"):
+        names |= {"model": names["chain"], "optimizer": snt.optimizers.Adam(1e-3)}
+        for code in blocks(page, "python"):
             names["sets"] = names["sets_of_5" if "keras" in code else "sets_of_4"]
-            exec(compile(code, "README.md", "exec"), names)
+            exec(compile(code, str(page), "exec"), names)
             names["model"] = names["any_sonnet_module"]
 
 
