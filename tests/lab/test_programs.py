@@ -17,7 +17,14 @@ def run(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_driver_and_experiment_is_listed() -> None:
-    assert set(programs.programs("weight_symmetry")) == {*sweep.DRIVERS, "align", "carry_ticket", "sweep", "report"}
+    assert set(programs.programs("weight_symmetry")) == {
+        *sweep.DRIVERS,
+        "align",
+        "carry_ticket",
+        "effective_symmetry",
+        "sweep",
+        "report",
+    }
     folder = pathlib.Path(packages.ROOT / "weirdonetworks" / "experiments")
     assert set(programs.programs("weirdonetworks.experiments")) == {
         path.parent.name for path in folder.glob("*/__main__.py")

@@ -1,0 +1,119 @@
+"""Steps of the driver `effective_symmetry`: train, prune, train again, exchange units, draw, table."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from weight_symmetry import symmetry
+from weight_symmetry.effective_symmetry import EffectiveSymmetryConfig
+from weight_symmetry.masks import Mask, Masks
+from weight_symmetry.run.trained import NetworkTrial, Start, TrainedNetworks, Values
+from weight_symmetry.updaters.magnitude import magnitude_masks
+from weirdonetworks.lab import plots
+from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training.study import Study, formatted, percent, spread, spreads
+from weirdonetworks.measure.unit_graph import UnitGraph
+
+WEIGHTS = ("trained", "untrained")
+
+
+def run(study: Study[EffectiveSymmetryConfig]) -> None:
+    """Trains and prunes the networks, and measures what exchanges of units cost."""
+    config, data = study.config, study.load()
+    networks = TrainedNetworks(config, study.options, study.directory, data, together=1)
+    numbers = range(config.num_trials)
+    dense = networks.train(numbers, early=[0])
+    found = {}
+    for sparsity in config.sparsities:
+        masks = [pruned(config, networks, trial.values, sparsity) for trial in dense]
+        starts = [
+            Start("pruned", {"sparsity": sparsity}, trial.values, own) for trial, own in zip(dense, masks, strict=True)
+        ]
+        sparse = networks.train(numbers, starts=starts)
+        measured = {
+            name: [measure(config, networks, data, own, mask) for own, mask in zip(values, masks, strict=True)]
+            for name, values in (
+                ("trained", [each.values for each in sparse]),
+                ("untrained", [each.early[0] for each in dense]),
+            )
+        }
+        found[f"{sparsity:g}"] = {
+            "accuracy": spread([_accuracy(each) for each in sparse]),
+            **{name: spreads(each) for name, each in measured.items()},
+        }
+    all_units = sum(math.lgamma(size + 1) for size in _sizes(networks, dense[0].values, data)) / math.log(10)
+    accuracy = spread([_accuracy(each) for each in dense])
+    study.finish({"all": all_units, "tolerances": config.tolerances, "dense": accuracy, "sparse": found}, draw)
+
+
+def pruned(
+    config: EffectiveSymmetryConfig, networks: TrainedNetworks, values: Values, sparsity: float
+) -> Sequence[Mask]:
+    """Masks the weights of least magnitude of each masked layer."""
+    (network,) = networks.holding(values)
+    weights = [weight.numpy() for weight in Masks(network).weights]
+    indices = range(len(weights)) if config.masked_layers is None else config.masked_layers
+    return magnitude_masks(weights, [np.ones(w.shape, bool) for w in weights], dict.fromkeys(indices, sparsity))
+
+
+def measure(
+    config: EffectiveSymmetryConfig, networks: TrainedNetworks, data: Dataset, values: Values, arrays: Sequence[Mask]
+) -> dict[str, Any]:
+    """Counts permutations, as decimal logarithms; and the median cost of an exchange."""
+    (network,) = networks.holding(values)
+    masks = Masks(network)
+    masks.set(arrays)
+    images = data.standardisation(data.test.images[: config.test_images])
+    found = symmetry.effective(network, masks, images, is_training=False)
+    costs = np.concatenate([each[np.triu_indices(len(each), 1)] for each in found.costs.values()])
+    return {
+        "exact": math.log10(found.exact_order),
+        "median_cost": float(np.median(costs)),
+        **{f"{tolerance:g}": math.log10(found.permutations(tolerance)) for tolerance in config.tolerances},
+    }
+
+
+def _sizes(networks: TrainedNetworks, values: Values, data: Dataset) -> list[int]:
+    (network,) = networks.holding(values)
+    images = data.standardisation(data.test.images[:1])
+    return [space.size for space in UnitGraph.trace(network, images, is_training=False).free]
+
+
+def _accuracy(trial: NetworkTrial) -> float:
+    return float(trial.records[-1]["test_accuracy"])
+
+
+def draw(found: Any) -> plots.Figure:
+    """Draws the number of permutations against the sparsity, for each tolerance, trained and not."""
+    figure, panels = plots.row(2, height=3.4, widths=[1.3, 1.3])
+    places = [100 * float(sparsity) for sparsity in found["sparse"]]
+    for axes, weights in zip(panels, WEIGHTS, strict=True):
+        for name in ("exact", *(f"{each:g}" for each in found["tolerances"])):
+            label = "exact" if name == "exact" else f"outputs change by at most {float(name):.0%}"
+            values = [each[weights][name] for each in found["sparse"].values()]
+            plots.error_bars(axes, places, values, scale=1, marker=".", label=label)
+        axes.axhline(found["all"], color="0.6", linestyle=":", label="all permutations")
+        axes.set(title=f"{weights} weights", xlabel="sparsity, %", ylabel="log10 of the permutations")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def table(found: Any) -> Iterator[str]:
+    """Formats the decimal logarithms of the numbers of permutations as tables."""
+    yield f"dense: {percent(found['dense'])}; all permutations: 10^{found['all']:.1f}"
+    names = ["exact", *(f"{each:g}" for each in found["tolerances"])]
+    for weights in WEIGHTS:
+        rows = [
+            [
+                f"{float(sparsity):.0%}",
+                percent(each["accuracy"]) if weights == "trained" else "-",
+                *(formatted(each[weights][name], ".1f") for name in names),
+                formatted(each[weights]["median_cost"], ".3f"),
+            ]
+            for sparsity, each in found["sparse"].items()
+        ]
+        header = [f"log10, {weights}", "accuracy", "exact", *(f"up to {name}" for name in names[1:]), "median cost"]
+        yield tables.table(header, rows)
