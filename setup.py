@@ -7,7 +7,14 @@ from setuptools import find_packages, setup
 EXTRAS = {
     # igraph is under the GPL, so it is asked for, not brought along.
     "symmetry": ["igraph>=0.11"],
-    "analysis": ["pandas>=2.2", "seaborn>=0.13", "jinja2>=3.1", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"],
+    "analysis": [
+        "pandas>=2.2.2",
+        "seaborn>=0.13",
+        "jinja2>=3.1",
+        "nbclient>=0.10",
+        "nbformat>=5.10",
+        "ipykernel>=6.29",
+    ],
     "experiments": ["scikit-learn>=1.5", "jinja2>=3.1"],
     "sparse": ["numba>=0.61"],
     "sweep": ["ray>=2.40"],
@@ -27,7 +34,7 @@ EXTRAS = {
         "nbclient>=0.10",
         "nbformat>=5.10",
         "numba>=0.61",
-        "pandas>=2.2",
+        "pandas>=2.2.2",
         "ray>=2.40",
     ],
 }

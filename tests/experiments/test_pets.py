@@ -1,6 +1,7 @@
 """Cats and dogs are found in both data sets, and are numbered the same."""
 
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,7 @@ def test_photographs_become_their_middle_squares(tmp_path: pathlib.Path, monkeyp
     monkeypatch.setattr(download, "prepare", lambda name, data_dir: labels.update(write_photographs(data_dir, 10)))
     data = pets.load("cats_vs_dogs", tmp_path, side=12)
     assert (len(data.train), len(data.test)) == (8, 2) and data.classes == ("cat", "dog")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", str(data.version))
     found = {}
     for split in (data.train, data.test):
         assert split.images.shape[1:] == (12, 12, 3)

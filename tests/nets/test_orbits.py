@@ -338,3 +338,16 @@ def test_nan_that_leaves_the_image_is_gone() -> None:
         Orbit([transforms.shift(1, 3, right=-1)])(tf.constant(images))[0].numpy(),
     ):
         assert found.ravel().tolist() == [1.0, 2.0, 0.0]
+
+
+def test_nan_in_a_gradient_goes_only_where_it_was_read() -> None:
+    turned = transforms.rotation(5, 5, 30)
+    orbit, images = Orbit([turned, transforms.rotation(5, 5, 20)]), tf.ones([1, 5, 5, 1])
+    upstream = np.ones((2, 1, 5, 5, 1), np.float32)
+    upstream[0, 0, 0, 1, 0] = np.nan
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        moved = orbit(images)
+    found = tape.gradient(moved, images, output_gradients=tf.constant(upstream)).numpy()
+    reads = (turned.to_dense()[1] != 0).reshape(5, 5)
+    assert np.array_equal(np.isnan(found[0, :, :, 0]), reads) and 1 <= reads.sum() < 5

@@ -74,7 +74,7 @@ def symmetric(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
     Raises:
       ValueError: If the sparsity or the shape is out of range.
     """
-    fan_in = _fan_in(shape)
+    fan_in, rng = _fan_in(shape), checked_generator(rng)
     kept = np.arange(fan_in) < _kept(fan_in, sparsity)
     rng.shuffle(kept)
     return np.repeat(kept, shape[-1]).reshape(shape)
@@ -87,7 +87,7 @@ def random(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
     """
     size = _fan_in(shape) * shape[-1]
     mask = np.arange(size) < _kept(size, sparsity)
-    rng.shuffle(mask)
+    checked_generator(rng).shuffle(mask)
     return mask.reshape(shape)
 
 
@@ -96,7 +96,7 @@ def per_neuron(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
 
     Args: as for `symmetric`.
     """
-    fan_in = _fan_in(shape)
+    fan_in, rng = _fan_in(shape), checked_generator(rng)
     kept = np.arange(fan_in) < _kept(fan_in, sparsity)
     neurons = rng.permuted(np.broadcast_to(kept, (shape[-1], fan_in)), axis=1)
     return np.ascontiguousarray(neurons.T).reshape(shape)
@@ -113,7 +113,7 @@ def per_neuron_no_input_ablation(shape: Shape, sparsity: float, rng: np.random.G
     Args: as for `symmetric`.
     """
     fan_in, inputs, neurons = _fan_in(shape), shape[-2], shape[-1]
-    kept = _kept(fan_in, sparsity)
+    kept, rng = _kept(fan_in, sparsity), checked_generator(rng)
     readers = rng.permutation(neurons)[np.arange(inputs) % neurons]
     dealt = np.zeros((neurons, fan_in), bool)
     dealt[readers, rng.integers(fan_in // inputs, size=inputs) * inputs + rng.permutation(inputs)] = True
@@ -238,6 +238,13 @@ def as_mask(values: npt.ArrayLike, name: str = "mask") -> Mask:
 def _kept(size: int, sparsity: float) -> int:
     _check_sparsity(sparsity)
     return round((1 - sparsity) * size)
+
+
+def checked_generator(rng: np.random.Generator) -> np.random.Generator:
+    """Returns a random generator of NumPy, or raises a TypeError."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng (={rng!r:.50}) must be a generator of NumPy, such as np.random.default_rng(0).")
+    return rng
 
 
 def _check_sparsity(sparsity: float) -> None:

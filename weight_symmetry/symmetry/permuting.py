@@ -99,6 +99,10 @@ def apply(permutation: Mapping[Any, npt.ArrayLike], model: Model, *example_input
 
 def _chosen(masked: MaskedUnits, permutation: Mapping[Any, npt.ArrayLike]) -> dict[str, npt.ArrayLike]:
     """Returns the permutations by the names of spaces."""
+    if not isinstance(permutation, Mapping):
+        raise TypeError(
+            f"permutation (=a {type(permutation).__name__}) must map layers, or names of spaces, to permutations."
+        )
     names = {space.units: space.name for space in masked.layout.spaces}
     weights = sorted({edge.variable for edge in masked.layout.edges})
     chosen: dict[str, npt.ArrayLike] = {}

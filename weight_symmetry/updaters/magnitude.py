@@ -114,6 +114,8 @@ def magnitude_masks(
     Raises:
       ValueError: If the scope is unknown, or global and the sparsities differ.
     """
+    if not isinstance(sparsities, Mapping):
+        raise TypeError(f"sparsities (={sparsities!r:.50}) must map the indices of layers to sparsities.")
     _check(scope, set(sparsities.values()), "sparsities")
     result = [np.asarray(mask) > 0 for mask in masks]
     if scope == "layer":

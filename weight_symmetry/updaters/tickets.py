@@ -14,7 +14,9 @@ import numpy.typing as npt
 from weight_symmetry import symmetry
 from weight_symmetry.alignment.matching import match_values
 from weight_symmetry.masks import Mask, Masks
+from weight_symmetry.masks.generators import checked_generator
 from weight_symmetry.models import initialise
+from weight_symmetry.symmetry import masked_units
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.measure.unit_graph import UnitGraph
@@ -195,8 +197,9 @@ def random_asymmetry(
     Raises:
       UsageError: If none of many draws changes a mask, as where every unit permutation preserves the masks.
     """
+    sizes, rng = _sizes(masks, layout), checked_generator(rng)
     for _ in range(tries):
-        drawn = {key: rng.permutation(size) for key, size in _sizes(masks, layout).items()}
+        drawn = {key: rng.permutation(size) for key, size in sizes.items()}
         moved = symmetry.permute(masks, drawn, layout)
         pairs = zip(masks, moved, strict=True)
         if any(before is not None and (before != after).any() for before, after in pairs):
@@ -220,7 +223,7 @@ def random_symmetry(
     # A random walk on n units by a transposition and a cycle needs of the order of n^3 log n steps to be even, but a
     # few times n already take nearly every unit away from where it was.
     length = 20 * sum(len(images) for images in product.values()) if generators else 0
-    for choice in rng.integers(max(len(generators), 1), size=length):
+    for choice in checked_generator(rng).integers(max(len(generators), 1), size=length):
         for key, images in generators[choice].items():
             product[key] = images[product[key]]
     return product
@@ -245,6 +248,7 @@ def permuted_masks(
 
 def _sizes(masks: Sequence[Mask | None], layout: UnitLayout | None) -> dict[Any, int]:
     """The number of units of each hidden layer by index, or of each free space by name."""
+    masked_units.read(masks, layout)  # Checks them.
     if layout is not None:
         return {space.name: space.size for space in layout.free}
     return {index: mask.shape[-1] for index, mask in enumerate(masks[:-1]) if mask is not None}

@@ -255,12 +255,12 @@ class _Taps:
             values = [value * weight[..., None] for value, weight in zip(values, weights, strict=True)]
         return functools.reduce(operator.add, values)
 
-    def read(self, rows: tf.Tensor, elements_first: bool) -> tf.Tensor:
-        """Applies the matrices to rows `[n, m]`; taps of weight 0 read nothing, not even NaN or infinity."""
+    def read(self, rows: tf.Tensor, indices: Table, elements_first: bool = True) -> tf.Tensor:
+        """As `gather`, of rows `[n, m]`; taps of weight 0 read nothing, not even NaN or infinity."""
         if self.weights is None:
-            return self.gather(rows, self.indices, elements_first)
-        where = np.where if isinstance(self.weights, np.ndarray) else tf.where
-        indices = where(self.weights == 0, np.int32(rows.shape[0]), self.indices)  # A row of zeros.
+            return self.gather(rows, indices, elements_first)
+        where = np.where if isinstance(self.weights, np.ndarray) and isinstance(indices, np.ndarray) else tf.where
+        indices = where(self.weights == 0, np.int32(rows.shape[0]), indices)  # A row of zeros.
         return self.gather(tf.pad(rows, [[0, 1], [0, 0]]), indices, elements_first)
 
     def take(self, chosen: tf.Tensor) -> "_Taps":
@@ -294,9 +294,9 @@ def _spread(rows: tf.Tensor, matrices: _Taps, transposed: _Taps, elements_first:
             element = tf.range(elements)[:, None, None]
             places = element * n + transposed.indices if elements_first else transposed.indices * elements + element
             by_row = tf.reshape(upstream, [elements * n, -1])
-            return tf.reduce_sum(transposed.gather(by_row, places), axis=0)
+            return tf.reduce_sum(transposed.read(by_row, places), axis=0)
 
-        return matrices.read(values, elements_first), gradient
+        return matrices.read(values, matrices.indices, elements_first), gradient
 
     return run(rows)
 

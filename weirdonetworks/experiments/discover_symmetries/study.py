@@ -38,7 +38,8 @@ def run(study: Study[Any]) -> None:
     config: DiscoverSymmetriesConfig = study.config
     if config.trials_backend == "batched" and config.num_trials > 1:
         raise UsageError("trials_backend (=batched) needs networks, and none is trained here: pass threads or auto.")
-    images = datasets.load(config.dataset, study.options.data_dir).train.images[: config.examples]
+    data = study.recorded(datasets.load(config.dataset, study.options.data_dir))
+    images = data.train.images[: config.examples]
     if images.shape[1:] != (images.shape[1], images.shape[1], 1):
         raise UsageError(f"dataset (={config.dataset}) must have square images of one channel.")
     trials = [

@@ -31,13 +31,15 @@ def load(
         raise ValueError(f"name (={name!r}) must be one of {', '.join(SOURCES)}.")
     if name == "CIFAR10":
         whole = datasets.load(name, data_dir)
+        version = whole.version
         train, test = (
             _of_classes(split, [whole.classes.index(kind) for kind in CLASSES]) for split in (whole.train, whole.test)
         )
     else:
         raw = sources.read_cats_vs_dogs(None if data_dir is None else os.fspath(data_dir), side, examples)
-        train, test = Split(*raw.train), Split(*raw.test)
-    data = Dataset(f"cats and dogs of {name}", train, test, CLASSES, Standardisation.of(train.images))
+        train, test, version = Split(*raw.train), Split(*raw.test), raw.version
+    standardisation = Standardisation.of(train.images)
+    data = Dataset(f"cats and dogs of {name}", train, test, CLASSES, standardisation, version=version)
     return data.cut(examples) if examples else data
 
 

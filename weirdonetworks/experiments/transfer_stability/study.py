@@ -38,7 +38,7 @@ def run(study: Study[TransferStabilityConfig]) -> None:
     """Trains the networks and measures them."""
     config = study.config
     loaded = load_backbones(config)
-    data = pets.load(config.dataset, study.options.data_dir, config.image_size, config.examples)
+    data = study.recorded(pets.load(config.dataset, study.options.data_dir, config.image_size, config.examples))
     data = data.with_validation(config.validation_size, config.data_seed)
     examined = data.test[: config.examined]
     turned = {each.name: pet_networks.transferred(study, each, data, examined) for each in loaded}

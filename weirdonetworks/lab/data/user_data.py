@@ -119,7 +119,8 @@ def _read_npz(path: pathlib.Path) -> Raw:
     if not zipfile.is_zipfile(path):
         raise OSError(f"{path} is damaged or no .npz file, which `numpy.savez` writes.")
     try:
-        with np.load(path, allow_pickle=False) as content:
+        # NumPy leaves a file of its own open if it is damaged.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
             keys = {key.lower(): key for key in content.files}
             train = _pair(keys, "train") or _pair(keys, "")
             if train is None:

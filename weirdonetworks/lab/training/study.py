@@ -197,7 +197,10 @@ class Study(Generic[C]):
 
     def load(self, config: TrainingConfig | None = None) -> Dataset:
         """Loads the data set of some settings, by default those of the study, as `datasets.configured`."""
-        data = datasets.configured(config or self.config, self.options.data_dir)
+        return self.recorded(datasets.configured(config or self.config, self.options.data_dir))
+
+    def recorded(self, data: Dataset) -> Dataset:
+        """Records the version of a data set, if it has one, and returns it; see `Run.record_version`."""
         if data.version:
             self._run.record_version(data.name, data.version)
         return data

@@ -49,7 +49,12 @@ def softfloor(x: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
     _check_type(x.dtype)
     if isinstance(factor, int | float | np.integer | np.floating):
         _check(float(factor), x.dtype)
-    return _softfloor(x, tf.convert_to_tensor(factor, x.dtype))
+    factor = tf.convert_to_tensor(factor, x.dtype)
+    try:
+        tf.broadcast_static_shape(x.shape, factor.shape)
+    except ValueError as error:
+        raise ValueError(f"factor (of shape {factor.shape}) must broadcast with x (of shape {x.shape}).") from error
+    return _softfloor(x, factor)
 
 
 class SoftFloor(BaseModule):
