@@ -241,7 +241,7 @@ def small_groups(draw: st.DrawFn) -> Group:
 
 @pytest.mark.slow
 @given(small_groups())
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 def test_any_small_group(group: Group) -> None:
     ring = polynomial_ring(group)
     assume(group.order <= (24 if len(ring.gens) < 4 else 8))  # Larger ones take seconds each.
@@ -308,7 +308,7 @@ def test_reynolds_is_the_mean_over_the_elements(name: str) -> None:
     ring = polynomial_ring(group)
 
     @given(polynomials(len(ring.gens)), polynomials(len(ring.gens)))
-    @settings(deadline=None, max_examples=8)
+    @settings(deadline=None, max_examples=5)
     def check(first: sympy.Expr, second: sympy.Expr) -> None:
         f, h = ring.from_expr(first.expand()), ring.from_expr(second.expand())
         mean = sum((substituted(f, matrix) for matrix in matrices(group)), ring.zero) * ring.domain.convert(
@@ -396,7 +396,6 @@ def test_wrong_polynomials_are_refused() -> None:
     assert reynolds(0, cyclic_group(3)) == 0 and reynolds(sympy.Poly(x0, x0), cyclic_group(2)) != 0
 
 
-@pytest.mark.slow
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match=r"degree \(=-1\) must be at least 0"):
         invariant_basis(cyclic_group(3), -1)
@@ -405,4 +404,4 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match=r"307720 monomials in 784 variables.*orbits_on_monomials"):
         invariant_basis(image_rotations(28, 28), 2)
     with pytest.raises(ValueError, match="too many to compute with"):
-        fundamental_invariants(image_rotations(28, 28))
+        fundamental_invariants(image_rotations(14, 14))
