@@ -218,7 +218,7 @@ def test_long_names_of_series_stay_within_the_figure(frame: pd.DataFrame) -> Non
     frame["a_setting_with_a_long_name"] = [f"the value {number} of a setting" for number in np.arange(len(frame)) % 2]
     for draw in ALL:
         figure = draw(frame)
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         for each in figure.legends:
             place = each.get_window_extent()
             assert 0 <= place.x0 < place.x1 <= figure.bbox.x1

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests import processes
 from tests.analysis import invented
 from tests.packages import ROOT
 from weirdonetworks.lab.records import files
@@ -13,12 +14,12 @@ from weirdonetworks.lab.records import files
 
 def report(*arguments: str, isolated: str = "") -> subprocess.CompletedProcess[str]:
     """Runs the driver; with `isolated`, in an interpreter in which that module cannot be imported."""
-    command = [sys.executable, "-m", "weight_symmetry.report"]
-    if isolated:
-        code = "import runpy, sys; sys.modules[sys.argv.pop(1)] = None; "
-        code += "runpy.run_module('weight_symmetry.report', run_name='__main__', alter_sys=True)"
-        command = [sys.executable, "-c", code, isolated]
-    return subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    if not isolated:
+        return processes.run("weight_symmetry.report", *arguments)
+    code = "import runpy, sys; sys.modules[sys.argv.pop(1)] = None; "
+    code += "runpy.run_module('weight_symmetry.report', run_name='__main__', alter_sys=True)"
+    command = [sys.executable, "-c", code, isolated, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture(scope="module")
