@@ -10,7 +10,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests.unit_models import scaled
-from weirdonetworks.measure.rescalings import joint_dimensions, scalings
+from weirdonetworks.measure.rescalings import _Points, joint_dimensions, scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import places
 from weirdonetworks.measure.unit_tracing.axes import Units, concatenation, product
@@ -39,6 +39,15 @@ def test_degree_and_parity_of_activations(activation: Any, exponents: list[Any],
     (found,) = scalings(network(activation))
     assert np.allclose(found.exponents, np.reshape(exponents, (-1, 3)))
     assert found.flips.astype(int).tolist() == flips
+
+
+def test_what_is_tried_follows_from_the_seed() -> None:
+    graph = network(tf.nn.relu)
+    points = [_Points(graph.call, {}, np.random.default_rng(seed)) for seed in (3, 3, 4)]
+    one, same, other = ([each.products(each.values(), each.inputs()) for _ in range(2)] for each in points)
+    for first, again, else_ in zip(one, same, other, strict=True):
+        assert all(map(np.array_equal, first, again))
+        assert not all(map(np.array_equal, first, else_))
 
 
 def test_a_dead_unit_says_nothing_of_its_signs() -> None:

@@ -266,7 +266,8 @@ class _Points:
 
     def products(self, values: Sequence[Floats], inputs: Sequence[tf.Tensor]) -> list[Floats]:
         """Computes w df/dw of a random sum f of the outputs, for each entry w of each variable."""
-        slopes = self._slopes([tf.constant(each) for each in values], list(inputs))
+        seeds = tf.constant(self._rng.integers(2**31, size=[len(self._call.results), 2]), tf.int32)
+        slopes = self._slopes([tf.constant(each) for each in values], list(inputs), seeds)
         return [value * np.asarray(slope) for value, slope in zip(values, slopes, strict=True)]
 
     def live(self, space: Space, groups: Sequence[Group]) -> Iterator[tuple[list[Floats], list[tf.Tensor], int]]:
@@ -289,13 +290,20 @@ class _Points:
         outputs = [tf.convert_to_tensor(known[number]) for number in self._call.results]
         return [each for each in outputs if each.dtype.is_floating]
 
-    def _differentiated(self, values: Sequence[tf.Tensor], inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    def _differentiated(
+        self, values: Sequence[tf.Tensor], inputs: Sequence[tf.Tensor], seeds: tf.Tensor
+    ) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(values)
             outputs = self._evaluated(values, inputs)
             if not outputs:
                 raise ValueError("model must have an output of floating-point numbers, to be tried with other weights.")
-            total = tf.add_n([tf.reduce_sum(each * tf.random.normal(each.shape, dtype=each.dtype)) for each in outputs])
+            total = tf.add_n(
+                [
+                    tf.reduce_sum(each * tf.random.stateless_normal(each.shape, seed, dtype=each.dtype))
+                    for each, seed in zip(outputs, tf.unstack(seeds), strict=False)
+                ]
+            )
         return [tf.convert_to_tensor(each) for each in tape.gradient(total, values, unconnected_gradients="zero")]
 
 
