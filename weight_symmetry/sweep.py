@@ -31,7 +31,7 @@ from weirdonetworks.lab.config import REQUIRED, Config, setting
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records.tables import counted
 
-DRIVERS = ("train", "prune", "random_mask", "shuffled_mask", "fixed_param")
+DRIVERS = ("train", "prune", "random_mask", "shuffled_mask", "fixed_param", "sparse_train")
 RESERVED_FLAGS = {
     "experiment_dir": "pass it to the sweep itself, whose runs share one folder",
     "overwrite": "a sweep goes on with what is there; to run it anew, pass it another --experiment_dir",
@@ -91,7 +91,7 @@ def main(config: SweepConfig) -> None:
 def _check_flags(driver: str, cells: Sequence[grid.Cell]) -> None:
     """Raises UsageError unless the driver has the flags of all cells; their values are not checked."""
     # These import NumPy, which takes a tenth of a second that --help need not wait for.
-    from weight_symmetry.run import mask_config, prune_config
+    from weight_symmetry.run import mask_config, prune_config, sparse_config
 
     config = {
         "train": ModelConfig,
@@ -99,6 +99,7 @@ def _check_flags(driver: str, cells: Sequence[grid.Cell]) -> None:
         "random_mask": mask_config.RandomMaskConfig,
         "shuffled_mask": mask_config.ShuffledMaskConfig,
         "fixed_param": mask_config.FixedParamConfig,
+        "sparse_train": sparse_config.SparseTrainConfig,
     }[driver]
     varying = dict.fromkeys(f"--{name}={value}" for cell in cells for name, value in cell.values)
     given = flags.check(driver, [*cells[0].shared, *varying], config, TrialOptions)

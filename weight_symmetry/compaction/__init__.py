@@ -6,6 +6,10 @@ from weirdonetworks import lazy
 
 if TYPE_CHECKING:
     from weight_symmetry.compaction.compacted import Change as Change, Compacted as Compacted, compact as compact
+    from weight_symmetry.compaction.live import (
+        LiveArchitecture as LiveArchitecture,
+        live_architecture as live_architecture,
+    )
     from weight_symmetry.compaction.smaller import SmallerModel as SmallerModel
 
 if not TYPE_CHECKING:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from weirdonetworks import lazy
 
 if TYPE_CHECKING:
+    from weight_symmetry.masks.fan_in import gradient_ratios as gradient_ratios
     from weight_symmetry.masks.generators import (
         DISTRIBUTIONS as DISTRIBUTIONS,
         MASK_TYPES as MASK_TYPES,

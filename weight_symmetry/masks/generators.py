@@ -21,7 +21,7 @@ Shape = Sequence[int]
 def create(
     mask_type: str,
     shapes: Sequence[Shape],
-    sparsity: float,
+    sparsity: float | Sequence[float],
     seed: int,
     *,
     trial: int = 0,
@@ -36,7 +36,7 @@ def create(
     Args:
       mask_type: One of `MASK_TYPES`, with hyphens or underscores.
       shapes: The shapes of the weights in layer order.
-      sparsity: The fraction of connections to remove, in [0, 1].
+      sparsity: The fraction of connections to remove, in [0, 1], or that of each layer.
       seed: The base seed of the experiment.
       trial: The number of the trial; each has its own masks.
       distribution: How the sparsity is distributed over layers, one of `DISTRIBUTIONS`.
@@ -134,7 +134,9 @@ MASK_TYPES: dict[str, Callable[[Shape, float, np.random.Generator], Mask]] = {
 DISTRIBUTIONS = ("uniform", "erdos-renyi", "erdos-renyi-kernel")
 
 
-def layer_sparsities(shapes: Sequence[Shape], sparsity: float, distribution: str = "uniform") -> list[float]:
+def layer_sparsities(
+    shapes: Sequence[Shape], sparsity: float | Sequence[float], distribution: str = "uniform"
+) -> list[float]:
     """Distributes a model's sparsity over its layers.
 
     `uniform` gives every layer the same. `erdos-renyi` makes a layer's density proportional to (in + out) / (in x out),
@@ -150,7 +152,7 @@ def layer_sparsities(shapes: Sequence[Shape], sparsity: float, distribution: str
 
     Args:
       shapes: The shapes of the weights in layer order.
-      sparsity: The sparsity of the whole model, in [0, 1].
+      sparsity: The sparsity of the whole model, in [0, 1]; or that of each layer, which is returned.
       distribution: One of `DISTRIBUTIONS`, with hyphens or underscores.
 
     Returns:
@@ -160,6 +162,15 @@ def layer_sparsities(shapes: Sequence[Shape], sparsity: float, distribution: str
       ValueError: If an argument is out of its range.
     """
     distribution = _choice("distribution", distribution, DISTRIBUTIONS)
+    if isinstance(sparsity, Sequence) and not isinstance(sparsity, str):
+        if len(sparsity) != len(shapes) or distribution != "uniform":
+            raise ValueError(
+                f"sparsity (={[*sparsity]}) must be one number, or {len(shapes)}, those of the layers, with a uniform "
+                "distribution."
+            )
+        for each in sparsity:
+            _check_sparsity(each)
+        return [float(each) for each in sparsity]
     _check_sparsity(sparsity)
     sizes = np.array([_fan_in(shape) * shape[-1] for shape in shapes], float)
     if distribution == "uniform" or not len(shapes):
@@ -181,7 +192,7 @@ def layer_sparsities(shapes: Sequence[Shape], sparsity: float, distribution: str
 
 
 def connections_added(
-    mask_type: str, shapes: Sequence[Shape], sparsity: float, *, distribution: str = "uniform"
+    mask_type: str, shapes: Sequence[Shape], sparsity: float | Sequence[float], *, distribution: str = "uniform"
 ) -> list[int]:
     """Counts the connections that a mask keeps beyond its sparsity, so that every input unit keeps one.
 
@@ -247,7 +258,7 @@ def checked_generator(rng: np.random.Generator) -> np.random.Generator:
     return rng
 
 
-def _check_sparsity(sparsity: float) -> None:
+def _check_sparsity(sparsity: object) -> None:
     if not isinstance(sparsity, int | float | np.number) or not 0 <= sparsity <= 1:
         raise ValueError(f"sparsity (={sparsity!r}) must be in [0, 1].")
 

@@ -1,14 +1,18 @@
 """Optimizers that mask the gradients before, and the weights after each step."""
 
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
+
+import tensorflow as tf
 
 
 class WeightMasks(Protocol):
     """What an optimizer needs of `Masks`."""
 
-    def masked(self, gradients: Sequence[Any], variables: Sequence[Any] | None = None) -> list[Any]: ...
+    def masked(
+        self, gradients: Sequence[Any], variables: Sequence[Any] | None = None, corrects_fan_in: bool = False
+    ) -> list[Any]: ...
 
     def apply(self) -> None: ...
 
@@ -18,13 +22,15 @@ class _Masking:
 
     Attributes:
       masks: The masks.
+      corrects_fan_in: Whether gradients are scaled by the fan-in, as `Masks.masked` does.
     """
 
     masks: WeightMasks
+    corrects_fan_in: bool
 
     def apply(self, updates: Sequence[Any], parameters: Sequence[Any], *options: Any) -> list[Any]:
         """Applies masked updates; returns them."""
-        updates = self.masks.masked(updates, parameters)
+        updates = self.masks.masked(updates, parameters, self.corrects_fan_in)
         super().apply(updates, parameters, *options)  # type: ignore[misc]
         self.masks.apply()
         return updates
@@ -48,7 +54,7 @@ class _KerasMasking(_Masking):
         self.masks.apply()
 
 
-def masked_optimizer(optimizer: Any, masks: WeightMasks) -> Any:
+def masked_optimizer(optimizer: Any, masks: WeightMasks, corrects_fan_in: bool = False) -> Any:
     """Changes an optimizer's class to a subclass of it whose `apply` masks gradients and weights; returns it.
 
     A subclass, since Keras and users ask for the class, and set attributes such as the learning rate.
@@ -71,5 +77,30 @@ def masked_optimizer(optimizer: Any, masks: WeightMasks) -> Any:
     optimizer.__class__ = types.new_class(
         original.__name__, (masking, original), exec_body=lambda space: space.update(named)
     )
-    optimizer.masks = masks
+    optimizer.masks, optimizer.corrects_fan_in = masks, corrects_fan_in
     return optimizer
+
+
+def reset_moments(optimizer: Any, parameters: Sequence[Any], changed: Mapping[int, Any]) -> None:
+    """Sets the moments of an optimizer to zero at some entries of its parameters.
+
+    Moments are lists of variables that have, one by one, the shapes of the parameters, as Sonnet, Keras and this
+    package hold them; before the first step there may be none.
+
+    Args:
+      optimizer: The optimizer.
+      parameters: The TensorFlow variables that it trains, in its order.
+      changed: Where to reset, by the parameter's `id`: boolean arrays of its shape.
+    """
+    for value in vars(optimizer).values():
+        if hasattr(type(value), "finalize_variable_values"):  # Keras' scaling of losses holds an optimizer.
+            reset_moments(value, parameters, changed)
+        if not isinstance(value, Sequence) or len(value) != len(parameters):
+            continue
+        moments: list[Any] = [each if isinstance(each, tf.Variable) else getattr(each, "value", None) for each in value]
+        pairs = list(zip(moments, parameters, strict=True))
+        if any(not isinstance(each, tf.Variable) or each.shape != parameter.shape for each, parameter in pairs):
+            continue
+        for moment, parameter in pairs:
+            if moment is not parameter and id(parameter) in changed:
+                moment.assign(tf.where(changed[id(parameter)], tf.zeros_like(moment), moment))

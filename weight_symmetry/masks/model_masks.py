@@ -1,6 +1,7 @@
 """Masks of a model's weights, outside the model, that hold in any training loop."""
 
 import fnmatch
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
@@ -8,8 +9,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weight_symmetry.masks import generators
+from weight_symmetry.masks.fan_in import fan_in_scale
 from weight_symmetry.masks.generators import Mask
-from weight_symmetry.masks.masked_optimizers import masked_optimizer
+from weight_symmetry.masks.masked_optimizers import masked_optimizer, reset_moments
 from weirdonetworks.lab.records.tables import counted, table
 
 Optimizer = TypeVar("Optimizer")
@@ -69,7 +71,7 @@ class Masks(tf.Module):
         cls,
         model: Any,
         mask_type: str,
-        sparsity: float,
+        sparsity: float | Sequence[float],
         *,
         seed: int = 0,
         trial: int = 0,
@@ -81,7 +83,7 @@ class Masks(tf.Module):
         Args:
           model: As in the constructor.
           mask_type: One of `MASK_TYPES`: `symmetric`, `random`, `per-neuron`, `per-neuron-no-input-ablation`.
-          sparsity: The fraction of connections to cut, in [0, 1].
+          sparsity: The fraction of connections to cut, in [0, 1], or that of each weight.
           seed: The base seed; each weight draws from a seed of its own.
           trial: The number of the trial; each has its own masks.
           distribution: How the sparsity is distributed over the weights, one of `DISTRIBUTIONS`.
@@ -112,7 +114,9 @@ class Masks(tf.Module):
         return 1 - sum(int(mask.sum()) for mask in self.arrays) / sum(mask.size for mask in self.arrays)
 
     def set(self, masks: Sequence[npt.ArrayLike]) -> None:
-        """Sets all masks, and the weights that they cut to zero; a weight regrown starts from its present value, zero.
+        """Sets all masks, and the weights that they cut to zero.
+
+        A connection that is cut or grown starts anew: its weight is zero, and so are its moments in wrapped optimizers.
 
         Args:
           masks: Zeros and ones for each of `weights`, of its shape.
@@ -134,21 +138,30 @@ class Masks(tf.Module):
                 raise ValueError(
                     f"mask of {name} (shape {checked[-1].shape}) must have the weight's shape {tuple(mask.shape)}."
                 )
-        for mask, array in zip(self._masks, checked, strict=True):
-            mask.assign(array)
+        changed: dict[int, Mask] = {}
+        for weight, mask, array in zip(self.weights, self._masks, checked, strict=True):
+            if (different := mask.numpy() != array).any():
+                changed[id(weight)] = different
+                mask.assign(array)
         self.apply()
+        if changed:
+            for optimizer in self._held.optimizers:
+                reset_moments(optimizer, self._held.trainable, changed)
 
     def apply(self) -> None:
         """Sets the cut weights to zero; also within a `tf.function`."""
         for weight, mask in zip(self.weights, self._masks, strict=True):
             weight.assign(_where(mask, tf.convert_to_tensor(weight)))
 
-    def masked(self, gradients: Sequence[Any], variables: Sequence[Any] | None = None) -> list[Any]:
+    def masked(
+        self, gradients: Sequence[Any], variables: Sequence[Any] | None = None, corrects_fan_in: bool = False
+    ) -> list[Any]:
         """Returns gradients with zeros for the cut weights; those of unmasked variables, and None, as they are.
 
         Args:
           gradients: A tensor, `tf.IndexedSlices` or None for each variable.
           variables: The variables; by default the model's trainable ones, in its order.
+          corrects_fan_in: Whether to scale the gradients of each neuron, as `wrap` says.
 
         Raises:
           ValueError: If there are not as many gradients as variables.
@@ -157,12 +170,17 @@ class Masks(tf.Module):
         if len(gradients) != len(known):
             raise ValueError(f"gradients (of length {len(gradients)}) must be those of {len(known)} variables.")
         masks = {id(weight): mask for weight, mask in zip(self.weights, self._masks, strict=True)}
-        return [
-            gradient if gradient is None or id(variable) not in masks else _cut(gradient, masks[id(variable)])
-            for gradient, variable in zip(gradients, known, strict=True)
-        ]
+        result = []
+        for gradient, variable in zip(gradients, known, strict=True):
+            if gradient is not None and id(variable) in masks:
+                mask = masks[id(variable)]
+                gradient = _cut(gradient, mask)
+                if corrects_fan_in:
+                    gradient = _scaled(gradient, fan_in_scale(mask, gradient.dtype))
+            result.append(gradient)
+        return result
 
-    def wrap(self, optimizer: Optimizer) -> Optimizer:
+    def wrap(self, optimizer: Optimizer, corrects_fan_in: bool = False) -> Optimizer:
         """Makes an optimizer keep the cut weights at zero; returns it.
 
         Its `apply` masks the gradients, does what it did, and masks the weights. Nothing else of it changes: it is
@@ -171,12 +189,18 @@ class Masks(tf.Module):
         Args:
           optimizer: A Sonnet or Keras optimizer, also a `keras.optimizers.LossScaleOptimizer` or one within it; in
             general an object with `apply(gradients, variables)`.
+          corrects_fan_in: Whether the gradients of the n_i connections that a neuron keeps are scaled by
+            `sqrt(n_i / mean of n over the layer)`. Under batch norm those of a neuron with few connections are larger
+            (see `gradient_ratios`); of neurons with a constant fan-in nothing is changed. An optimizer that divides by
+            the gradients' own size, as Adam, takes most of it back.
 
         Raises:
           TypeError: If it has no such method.
           ValueError: If it is wrapped already.
         """
-        return masked_optimizer(optimizer, self)
+        wrapped: Optimizer = masked_optimizer(optimizer, self, corrects_fan_in)
+        self._held.optimizers.add(wrapped)
+        return wrapped
 
     def __repr__(self) -> str:
         return f"<Masks of {counted(len(self.names), 'weight')}, {self.sparsity:.1%} cut: {', '.join(self.names)}>"
@@ -190,11 +214,12 @@ class Masks(tf.Module):
 
 
 class _Held:
-    """The variables that masks refer to, hidden from TensorFlow, which would take them for variables of the masks."""
+    """What masks refer to, hidden from TensorFlow, which would take its variables for those of the masks."""
 
     def __init__(self, trainable: list[tf.Variable], weights: list[tf.Variable]):
         self.trainable = trainable
         self.weights = weights
+        self.optimizers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _trainable_variables(model: Any) -> list[Any]:
@@ -254,6 +279,12 @@ def _cut(gradient: Any, mask: tf.Variable) -> Any:
         rows = tf.gather(mask, gradient.indices)
         return tf.IndexedSlices(_where(rows, gradient.values), gradient.indices, gradient.dense_shape)
     return _where(mask, gradient)
+
+
+def _scaled(gradient: Any, scale: tf.Tensor) -> Any:
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(scale * gradient.values, gradient.indices, gradient.dense_shape)
+    return scale * gradient
 
 
 def _where(mask: Any, values: tf.Tensor) -> tf.Tensor:

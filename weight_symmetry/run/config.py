@@ -109,6 +109,11 @@ class ModelConfig(TrainingConfig):
         return tuple(range(self.num_layers))
 
     @property
+    def corrects_fan_in(self) -> bool:
+        """Whether gradients are scaled as `Masks.wrap` does."""
+        return False
+
+    @property
     def warning(self) -> str:
         """One line on a setting that is probably a mistake, with the remedy; empty if there is none."""
         return ""

@@ -35,8 +35,8 @@ class FixedMaskConfig(ModelConfig, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def drawn_sparsity(self) -> float:
-        """The fraction of connections to mask."""
+    def drawn_sparsity(self) -> float | tuple[float, ...]:
+        """The fraction of connections to mask, or that of each masked layer."""
 
     def check_leaves_weights(self, name: str, value: object, highest: float) -> None:
         """Raises UsageError if masks of the sparsity `highest`, given by the setting `name`, would be empty."""

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+
 from weight_symmetry import symmetry
+from weight_symmetry.compaction.live import live_architecture
 from weirdonetworks.lab.records import files
 from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.measure.unit_layout import UnitLayout
@@ -19,8 +22,12 @@ TRACKED = (
     "unique_neurons",
     "zeroed_neurons",
     "total_neurons",
+    "fan_in_min",
+    "fan_in_mean",
+    "fan_in_max",
     "automorphisms_log10",
     "live_automorphisms_log10",
+    "start_overlap",
 )
 
 
@@ -32,8 +39,10 @@ def describe(masks: Any, layout: UnitLayout | None = None) -> dict[str, Any]:
       layout: The layout of a model that is no chain.
 
     Returns:
-      `weights` and `kept_weights`, what `symmetry.mask_statistics` gives, and `automorphisms` (the order of the group
-      of joint permutations of hidden units), `automorphisms_log10`, `live_automorphisms`, `live_automorphisms_log10`.
+      `weights` and `kept_weights`; `fan_in_min`, `fan_in_mean` and `fan_in_max`, over the neurons of the masks that cut
+      something, or of all if none does; what `symmetry.mask_statistics` gives; and `automorphisms` (the order of the
+      group of joint permutations of hidden units), `automorphisms_log10`, `live_automorphisms`,
+      `live_automorphisms_log10`.
       The `COUNTS` are strings of digits whatever their size, as JSON needs them beyond 2^53, so that a record's key has
       values of one type.
     """
@@ -45,7 +54,10 @@ def describe(masks: Any, layout: UnitLayout | None = None) -> dict[str, Any]:
 def _computed(masks: Any, layout: UnitLayout | None) -> dict[str, Any]:
     arrays = [mask for mask in getattr(masks, "arrays", masks) if mask is not None]
     counts = {"weights": sum(mask.size for mask in arrays), "kept_weights": sum(int(mask.sum()) for mask in arrays)}
-    statistics = counts | symmetry.mask_statistics(masks, layout)
+    sparse = [mask for mask in arrays if not mask.all()] or arrays
+    fans = np.concatenate([mask.reshape(-1, mask.shape[-1]).sum(axis=0) for mask in sparse])
+    fan_ins = {"fan_in_min": int(fans.min()), "fan_in_mean": float(fans.mean()), "fan_in_max": int(fans.max())}
+    statistics = counts | fan_ins | symmetry.mask_statistics(masks, layout)
     try:
         group = symmetry.automorphisms(masks, layout)
     except ImportError:
@@ -63,8 +75,21 @@ def _digits_as_strings(statistics: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_propagated(masks: Any, layout: UnitLayout | None = None) -> dict[str, Any]:
-    """Computes the same statistics of the propagated masks."""
-    return describe(symmetry.propagate(masks, layout), layout)
+    """Computes the same statistics of the propagated masks.
+
+    Of dense layers also what `compaction.live_architecture` measures: `live_size_0` (inputs that are read),
+    `live_size_1` (units of the first hidden layer) and so on, `live_flops` and `live_bytes`.
+    """
+    propagated = symmetry.propagate(masks, layout)
+    statistics = describe(propagated, layout)
+    if layout is not None or any(mask is None or mask.ndim != 2 for mask in propagated):
+        return statistics
+    live = live_architecture([mask for mask in propagated if mask is not None])
+    return statistics | {
+        **{f"live_size_{index}": size for index, size in enumerate(live.sizes[:-1])},
+        "live_flops": live.flops,
+        "live_bytes": live.size,
+    }
 
 
 def tracked(statistics: dict[str, Any]) -> dict[str, Any]:

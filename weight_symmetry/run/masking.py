@@ -1,6 +1,7 @@
 """The training hook that calls an updater, and records statistics of the masks."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.updaters import Updater
 from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training import loop
-from weirdonetworks.lab.training.hooks import Hook
+from weirdonetworks.lab.training.hooks import Gradients, Hook
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 from weirdonetworks.measure.unit_layout import UnitLayout
 
 
 class Masking(Hook):
-    """A hook that calls an updater before each epoch, and records statistics of the masks."""
+    """A hook that calls an updater before each epoch, or at its interval of steps, and records statistics of masks."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Masking(Hook):
         self._run = run
         self._layout = layout
         self._described: dict[str, dict[str, Any]] | None = None
+        self._changes = 0
 
     @property
     def saved(self) -> Mapping[str, tf.Module]:
@@ -57,7 +59,8 @@ class Masking(Hook):
 
         Where the masks changed, `masked_test_accuracy` is the accuracy before further training.
         """
-        changed = self._updater.update(epoch)
+        self._changes = 0
+        changed = self._updater.interval is None and self._updater.update(epoch)
         if changed:
             self._described = None
         tracked = mask_records.tracked(self.describe()["mask"])
@@ -68,6 +71,24 @@ class Masking(Hook):
             **self._updater.record,
             "masked_test_accuracy": self._trainer.evaluate(self._test)["accuracy"],
         }
+
+    def within_epoch(self, epoch: int, steps: int) -> dict[int, Callable[[Gradients], None]]:
+        """Returns changes of the masks by the number of the epoch's steps before."""
+        first = epoch * steps
+        due = [step for step in range(first, first + steps) if self._updater.is_due(step)]
+        return {step - first: functools.partial(self._change, step) for step in due}
+
+    def _change(self, step: int, gradients: Gradients) -> None:
+        if self._updater.update(step, gradients):
+            self._described = None
+            self._changes += 1
+
+    def after_epoch(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the statistics of the epoch's last masks, and `mask/changes`, how often they changed within it."""
+        if self._updater.interval is None:
+            return {}
+        tracked = mask_records.tracked(self.describe()["mask"])
+        return {**tracked, **self._updater.record, "mask/changes": self._changes}
 
     def learning_rates(self, epoch: int) -> npt.NDArray[np.floating]:
         """Returns the learning rates of an epoch's steps, at the settings' position in their schedule."""

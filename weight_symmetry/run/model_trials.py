@@ -49,6 +49,7 @@ class MaskedModel:
       begin: Sets all variables to the initial values of a seed.
       reset: Resets the optimizer.
       images: A few images.
+      steps_per_epoch: The number of steps of an epoch.
       units: Its units, of a model of the user's own.
       other: Trains another network as this one, from another seed, for a number of epochs; returns the values of its
         variables after some earlier number of them, and at the end.
@@ -60,6 +61,7 @@ class MaskedModel:
     begin: Callable[[int], None]
     reset: Callable[[], None]
     images: tf.Tensor
+    steps_per_epoch: int
     units: UnitGraph | None = None
     other: Callable[[int, int], tuple[list[Any], list[Any]]] | None = None
     sample: Callable[[int], Any] | None = None
@@ -134,7 +136,7 @@ class ModelTrial(Trial):
                 f"masked_layer_indices (={self.config.masked_layer_indices}) must be in [0, {number}), the weights of "
                 f"{self.config.model}: {', '.join(masks.names)}."
             )
-        optimizer = masks.wrap(loop.optimizer(self.config))
+        optimizer = masks.wrap(loop.optimizer(self.config), corrects_fan_in=self.config.corrects_fan_in)
         if execution == "sparse":
             return self._sparse_trainer(network, optimizer)
         return self.trainer_of(network, execution, count, optimizer)
@@ -216,6 +218,7 @@ class ModelTrial(Trial):
             begin=lambda seed: copy_values(self._built(seed), network),
             reset=optimizer.reset,
             images=self._images,
+            steps_per_epoch=trainer.steps_per_epoch,
             units=units,
             other=lambda epochs, early: self._other(trainer.execution, epochs, early),
             sample=lambda most: self._dataset.standardisation(self._dataset.train.images[:most]).numpy(),
@@ -295,5 +298,6 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def last_masking(records: list[dict[str, Any]]) -> int:
-    """Counts the epochs finished before the masks last changed; 0 if they never did."""
-    return max((record["epoch"] - 1 for record in records if "masked_test_accuracy" in record), default=0)
+    """Counts the epochs finished before the one in which the masks last changed; 0 if they never did."""
+    changed = [each for each in records if "masked_test_accuracy" in each or each.get("mask/changes")]
+    return max((record["epoch"] - 1 for record in changed), default=0)

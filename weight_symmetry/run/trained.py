@@ -12,6 +12,7 @@ from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.run.model_trials import MaskedModel, ModelTrial
 from weight_symmetry.updaters import Updater
 from weight_symmetry.updaters.rewinding import Snapshot
+from weight_symmetry.updaters.updater import Gradients
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records.runs import Run
@@ -92,7 +93,7 @@ class _Starting(Updater):
         self._start = start
         self._snapshots = snapshots
 
-    def update(self, epoch: int) -> bool:
+    def update(self, epoch: int, gradients: Gradients | None = None) -> bool:
         """Sets the values and masks before the first epoch; takes the snapshot that is due."""
         begins = epoch == 0 and self._start is not None
         if begins and self._start is not None:

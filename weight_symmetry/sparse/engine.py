@@ -111,7 +111,7 @@ class SparseTrainer(Trainer):
         """Trains over the training split once, or over a part of an epoch, as `Trainer.epoch`; no seed is used."""
         wiring = self._wired()
         if wiring.share >= DENSE:
-            return super().epoch(order, learning_rates, seed)
+            return super().epoch(order, learning_rates, seed, first)
         steps, optimizer = len(learning_rates), self._optimizer
         is_adam = isinstance(optimizer, Adam)
         parameters = self.network.trainable_variables

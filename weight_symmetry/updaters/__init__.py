@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from weirdonetworks import lazy
 
 if TYPE_CHECKING:
+    from weight_symmetry.updaters.growing import SET as SET, RigL as RigL, SRigL as SRigL
     from weight_symmetry.updaters.magnitude import (
         MagnitudePruning as MagnitudePruning,
         magnitude_masks as magnitude_masks,

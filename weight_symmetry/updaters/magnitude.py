@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from weight_symmetry.masks import Mask, Masks
 from weight_symmetry.updaters.schedules import SCOPES, Sparsity
-from weight_symmetry.updaters.updater import Updater
+from weight_symmetry.updaters.updater import Gradients, Updater
 
 Array = npt.NDArray[np.floating]
 
@@ -55,7 +55,7 @@ class MagnitudePruning(Updater):
         self._epoch: int | None = None  # Of the last call.
         self._before: int | None = None  # Of the one before it.
 
-    def proposed(self, epoch: int) -> list[Mask] | None:
+    def proposed(self, epoch: int, gradients: Gradients | None = None) -> list[Mask] | None:
         """Returns masks of the schedule's sparsity, if it has risen since the last earlier call.
 
         At the first call the sparsity is compared with that of one epoch before, and with that of the masks, which may

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from weight_symmetry.masks import Mask
 from weight_symmetry.updaters.tickets import Ticket
-from weight_symmetry.updaters.updater import Updater
+from weight_symmetry.updaters.updater import Gradients, Updater
 
 
 class Snapshot(tf.Module):
@@ -78,6 +78,7 @@ class Rewind(Updater):
           reset: Called after each rewinding, for instance to reset an optimizer.
         """
         super().__init__(updater.masks)
+        self.interval, self.end = updater.interval, updater.end
         self.snapshot = Snapshot(variables)
         self.weights_changed = 0
         self._updater = updater
@@ -85,15 +86,15 @@ class Rewind(Updater):
         self._control = control
         self._reset = reset
 
-    def proposed(self, epoch: int) -> list[Mask] | None:
+    def proposed(self, epoch: int, gradients: Gradients | None = None) -> list[Mask] | None:
         """Returns the masks that the other updater proposes."""
-        return self._updater.proposed(epoch)
+        return self._updater.proposed(epoch) if gradients is None else self._updater.proposed(epoch, gradients)
 
-    def update(self, epoch: int) -> bool:
+    def update(self, epoch: int, gradients: Gradients | None = None) -> bool:
         """Rewinds and sets masks, where the other updater proposes some; returns whether it did."""
         if epoch == self._epoch:
             self.snapshot.take()
-        proposed = self.proposed(epoch)
+        proposed = self.proposed(epoch, gradients)
         if proposed is None:
             return False
         if isinstance(self._control, Ticket):

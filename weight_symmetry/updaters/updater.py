@@ -1,19 +1,23 @@
 """The form of all updaters, and the one that draws its masks once."""
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from weight_symmetry.masks import Mask, Masks, connections_added, create
+
+# Computes the gradient of the loss for each masked weight, at cut connections too.
+Gradients: TypeAlias = Callable[[], Sequence[npt.ArrayLike]]
 
 
 class Updater:
     """A rule by which masks change during training; this one leaves them as they are.
 
     An updater scores the weights, masks by the scores, and sets the weights, at a schedule. In one's own training loop
-    it is called before each epoch, or step, whichever its schedule counts:
+    it is called before each epoch, or before each step if it has an interval:
 
         for epoch in range(epochs):
             updater.update(epoch)
@@ -21,7 +25,12 @@ class Updater:
 
     Attributes:
       masks: The masks that it changes.
+      interval: The number of steps between changes; None if it counts epochs.
+      end: The number of steps from which on it changes nothing; None if there is none.
     """
+
+    interval: int | None = None
+    end: int | None = None
 
     def __init__(self, masks: Masks):
         """Takes the masks.
@@ -33,13 +42,28 @@ class Updater:
             raise TypeError(f"masks (a {type(masks).__name__}) must be weight_symmetry.masks.Masks: Masks(model).")
         self.masks = masks
 
-    def proposed(self, epoch: int) -> list[Mask] | None:
-        """Returns the masks due once `epoch` epochs are finished; None to leave them as they are."""
+    def is_due(self, step: int) -> bool:
+        """Tells whether an updater with an interval changes the masks once `step` steps are finished."""
+        if self.interval is None or step <= 0 or step % self.interval:
+            return False
+        return self.end is None or step < self.end
+
+    def proposed(self, epoch: int, gradients: Gradients | None = None) -> list[Mask] | None:
+        """Returns the masks due once `epoch` epochs are finished; None to leave them as they are.
+
+        Args:
+          epoch: The number of finished epochs, or steps if the updater has an interval.
+          gradients: Computes the gradient of each masked weight; an updater that needs it calls it when it is due.
+        """
         return None
 
-    def update(self, epoch: int) -> bool:
-        """Sets the masks due once `epoch` epochs are finished; returns whether there were any."""
-        masks = self.proposed(epoch)
+    def update(self, epoch: int, gradients: Gradients | None = None) -> bool:
+        """Sets the masks due once `epoch` epochs are finished; returns whether there were any.
+
+        Args: as for `proposed`.
+        """
+        # An updater of epochs need not take gradients.
+        masks = self.proposed(epoch) if gradients is None else self.proposed(epoch, gradients)
         if masks is None:
             return False
         self.masks.set(masks)
@@ -76,7 +100,7 @@ class FixedMask(Updater):
         self,
         masks: Masks,
         mask_type: str,
-        sparsity: float,
+        sparsity: float | Sequence[float],
         *,
         seed: int = 0,
         distribution: str = "uniform",
@@ -87,7 +111,7 @@ class FixedMask(Updater):
         Args:
           masks: The masks.
           mask_type: One of `masks.MASK_TYPES`.
-          sparsity: The fraction of connections to cut, in [0, 1].
+          sparsity: The fraction of connections to cut, in [0, 1], or that of each weight.
           seed: The base seed.
           distribution: How the sparsity is distributed over the weights, one of `masks.DISTRIBUTIONS`.
           indices: The indices of the weights to draw masks of, all by default; those of others become ones.

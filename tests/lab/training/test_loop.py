@@ -112,6 +112,40 @@ def whole(
     return run, trainer, epochs
 
 
+class Within(Hook):
+    """Perturbs the weights after some steps, and notes the gradients that it is given."""
+
+    def __init__(self, steps: dict[int, float], trainer: Trainer):
+        self.steps, self.trainer, self.norms = steps, trainer, []  # type: ignore[var-annotated]
+
+    def within_epoch(self, epoch: int, steps: int) -> dict[int, Callable[[Any], None]]:
+        return {step - epoch * steps: self.change for step in self.steps if 0 <= step - epoch * steps < steps}
+
+    def change(self, gradients: Any) -> None:
+        before = weights(self.trainer)
+        self.norms.append([float(np.abs(each).sum()) for each in gradients()])
+        assert weights(self.trainer) == before
+        variable = self.trainer.state.network.trainable_variables[0]
+        variable.assign(variable * list(self.steps.values())[len(self.norms) - 1])
+
+
+@pytest.mark.slow
+def test_an_epoch_in_parts_equals_a_whole_one(
+    digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
+) -> None:
+    config = dataclasses.replace(CONFIG, epochs=2)
+    found = []
+    for number, steps in enumerate([{}, {1: 1.0, 4: 1.0, 8: 1.0, 15: 1.0}, {1: 1.0, 4: 0.5, 8: 1.0, 15: 1.0}]):
+        trainer = make_trainer(digits, splits, config)
+        hook = Within(steps, trainer)
+        with runs.open_run(tmp_path / str(number), "loop", dataclasses.asdict(config), unhashed={}) as run:
+            assert not loop.fit(trainer, [loop.Member(run, config, [hook])], splits)
+        assert len(hook.norms) == len(steps) and all(len(norms) == 3 and min(norms) > 0 for norms in hook.norms)
+        found.append((lines(run), weights(trainer)))
+    assert found[0] == found[1]
+    assert found[0] != found[2]  # A control: a change within an epoch shows.
+
+
 @pytest.mark.slow
 def test_a_line_holds_every_figure(whole: tuple[runs.Run, Trainer, list[int]]) -> None:
     run, _, epochs = whole
@@ -264,11 +298,11 @@ def test_what_is_not_finite_is_never_finished(
     """Neither in the first step of the last epoch, nor in its last, of which no batch sees the weights."""
     epoch = Trainer.epoch
 
-    def diverging(trainer: Trainer, order: Any, rates: Any, seed: Any) -> dict[str, np.ndarray]:
+    def diverging(trainer: Trainer, order: Any, rates: Any, seed: Any, first: int = 0) -> dict[str, np.ndarray]:
         if trainer.state.epoch == 1:
             rates = rates.copy()
             rates[step] = np.inf
-        return epoch(trainer, order, rates, seed)
+        return epoch(trainer, order, rates, seed, first)
 
     monkeypatch.setattr(Trainer, "epoch", diverging)
     config = dataclasses.replace(CONFIG, epochs=2)

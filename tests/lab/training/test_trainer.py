@@ -100,6 +100,44 @@ def test_an_epoch_equals_a_loop_over_its_batches(digits: Dataset) -> None:
     assert largest_difference(weights(other), by_hand) > 1e-2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("execution", ["graph", "xla"])
+def test_an_epoch_in_parts_equals_the_whole(execution: str, digits: Dataset) -> None:
+    whole, parts = (make_trainer(digits, execution, network=Dense(dropout_rate=0.3)) for _ in range(2))
+    order, rates = order_of(digits), np.linspace(0.02, 0.01, 8)
+    expected = whole.epoch(order, rates, (1, 2))
+    found = [
+        parts.epoch(order[first * BATCH : end * BATCH], rates[first:end], (1, 2), first)
+        for first, end in ((0, 3), (3, 4), (4, 8))
+    ]
+    for name, values in expected.items():
+        np.testing.assert_allclose(np.concatenate([part[name] for part in found]), values, rtol=1e-5)
+    assert largest_difference(weights(parts), weights(whole)) < 1e-5
+    # A control: the seeds of a part are those of its place.
+    other = make_trainer(digits, execution, network=Dense(dropout_rate=0.3))
+    for first, end in ((0, 3), (3, 4), (4, 8)):
+        other.epoch(order[first * BATCH : end * BATCH], rates[first:end], (1, 2))
+    assert largest_difference(weights(other), weights(whole)) > 1e-3
+
+
+def test_gradients_are_those_of_a_tape(digits: Dataset) -> None:
+    network = Dense()
+    trainer = make_trainer(digits, network=network)
+    indices = np.array([3, 1, 4, 1, 5])
+    before = weights(trainer)
+    found = trainer.gradients(indices, (1, 2))
+    batch = digits.train[indices]
+    images = (batch.images / 255 - digits.standardisation.mean) / digits.standardisation.deviation
+    with tf.GradientTape() as tape:
+        logits = network(tf.constant(images, tf.float32), is_training=True, seed=tf.constant([0, 0]))
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, logits))
+    expected = [each.numpy() for each in tape.gradient(loss, network.trainable_variables)]
+    assert largest_difference(found, expected) < 1e-4
+    assert all(np.array_equal(a, b) for a, b in zip(weights(trainer), before, strict=True))
+    with pytest.raises(ValueError, match=r"count \(=2\) must be None: ask the trainer that member"):
+        make_trainer(digits, count=2).gradients(indices, (1, 2))
+
+
 def test_an_epoch_lowers_the_loss_that_evaluation_sees(digits: Dataset) -> None:
     trainer = make_trainer(digits)
     test = Resident(digits.test)

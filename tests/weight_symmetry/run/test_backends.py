@@ -121,8 +121,8 @@ def test_a_trial_that_diverges_is_never_finished_and_stops_no_other(
 ) -> None:
     train_epoch = trainer.Trainer.epoch
 
-    def epoch(self: trainer.Trainer, order: Any, rates: Any, seed: Any) -> dict[str, Any]:
-        figures = train_epoch(self, order, rates, seed)
+    def epoch(self: trainer.Trainer, order: Any, rates: Any, seed: Any, first: int = 0) -> dict[str, Any]:
+        figures = train_epoch(self, order, rates, seed, first)
         for index, each in enumerate([seed] if self.count is None else seed):
             if tuple(each) == seeds.derive(43, "step", diverges_in - 1):
                 loss = figures["loss"] if self.count is None else figures["loss"][index]

@@ -144,6 +144,16 @@ def test_a_new_updater_goes_on_with_the_masks_of_another(scope: str) -> None:
     assert [epoch for epoch in [*range(9), *range(9)] if restarted.update(epoch)] == [2, 5, 8] * 2
 
 
+def test_an_updater_of_ones_own_need_not_take_gradients() -> None:
+    class Own(updaters.Updater):
+        def proposed(self, epoch: int) -> list[np.ndarray] | None:  # type: ignore[override]
+            return [np.zeros(shape, bool) for shape in SHAPES] if epoch == 1 else None
+
+    own = Own(masks())
+    assert [updaters.Rewind(own, own.masks.weights).update(epoch) for epoch in (0, 1)] == [False, True]
+    assert [own.update(epoch) for epoch in (0, 1)] == [False, True] and zeros(own) == [48, 30, 20]
+
+
 def test_wrong_types_are_refused_in_one_line() -> None:
     step: Any = updaters.SteppedSparsity((5,), (0.5,))
     model: Any = tf.keras.Sequential([tf.keras.Input([3]), tf.keras.layers.Dense(2)])

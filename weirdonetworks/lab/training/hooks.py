@@ -1,8 +1,8 @@
-"""Hooks: callbacks before and after each epoch of a training."""
+"""Hooks: callbacks before, within and after each epoch of a training."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,14 @@ from tqdm import tqdm
 
 from weirdonetworks.measure.conserved import Conserved, drift
 
+# Computes the gradients of the masked weights for the next batch, as `Trainer.gradients`.
+Gradients: TypeAlias = Callable[[], list[npt.NDArray[np.floating]]]
+
 
 class Hook:
-    """A callback before and after each epoch of one network's training; this one does nothing.
+    """A callback before, within and after each epoch of one network's training; this one does nothing.
 
-    A hook may change the network before an epoch, measure it before or after, set the learning rates, and have
+    A hook may change the network before or within an epoch, measure it, set the learning rates, and have
     variables of its own saved in the checkpoints. It is made once the network has its initial weights, before any
     checkpoint is restored.
 
@@ -28,6 +31,13 @@ class Hook:
 
     def before_epoch(self, epoch: int) -> Mapping[str, Any]:
         """Called before the epoch that follows `epoch` finished ones; returns entries for its record."""
+        return {}
+
+    def within_epoch(self, epoch: int, steps: int) -> Mapping[int, Callable[[Gradients], None]]:
+        """Returns functions to call within that epoch, by the number of its steps before, in [0, steps).
+
+        The epoch is trained in parts, between which they are called, after `before_epoch`.
+        """
         return {}
 
     def after_epoch(self, record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,6 +1,8 @@
 """The training loop: epochs, records, checkpoints, resuming."""
 
 import dataclasses
+import functools
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +17,7 @@ from weirdonetworks.lab.data.datasets import Resident
 from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training import checkpoints, schedules
 from weirdonetworks.lab.training.checkpoints import Checkpoints
-from weirdonetworks.lab.training.hooks import Hook
+from weirdonetworks.lab.training.hooks import Gradients, Hook
 from weirdonetworks.lab.training.optimizers import Adam, Momentum, Optimizer
 from weirdonetworks.lab.training.state import DivergenceError, TrainState
 from weirdonetworks.lab.training.trainer import Trainer
@@ -75,6 +77,14 @@ class Member:
         """Calls the hooks before an epoch; returns their entries."""
         return {key: value for hook in self.hooks for key, value in hook.before_epoch(epoch).items()}
 
+    def within_epoch(self, epoch: int, steps: int) -> dict[int, list[Callable[[Gradients], None]]]:
+        """Returns what the hooks call within an epoch, by the number of its steps before."""
+        calls: dict[int, list[Callable[[Gradients], None]]] = {}
+        for hook in self.hooks:
+            for step, call in hook.within_epoch(epoch, steps).items():
+                calls.setdefault(step, []).append(call)
+        return calls
+
     def after_epoch(self, record: dict[str, Any]) -> None:
         """Calls the hooks after an epoch, and adds their entries to its record."""
         for hook in self.hooks:
@@ -113,7 +123,9 @@ def fit(trainer: Trainer, members: Sequence[Member], data: Mapping[str, Resident
                 with trainer.member(index):
                     added[index] = members[index].before_epoch(epoch)
         rates = members[min(added)].learning_rates(epoch, trainer.steps_per_epoch)
-        steps = train_epoch(trainer, rates, [member.config.random_seed for member in members], epoch)
+        bases = [member.config.random_seed for member in members]
+        calls = {index: members[index].within_epoch(epoch, trainer.steps_per_epoch) for index in added}
+        steps = train_epoch(trainer, rates, bases, epoch, calls)
         due = due_splits(data, config, epoch + 1)
         evaluated = {name: _each(trainer, trainer.evaluate(split)) for name, split in due.items()}
         share = (time.perf_counter() - started) / len(members)
@@ -162,24 +174,48 @@ def epoch_steps(epoch: int, steps_per_epoch: int) -> npt.NDArray[np.integer]:
 
 
 def train_epoch(
-    trainer: Trainer, rates: npt.NDArray[np.floating], bases: Sequence[int], epoch: int
+    trainer: Trainer,
+    rates: npt.NDArray[np.floating],
+    bases: Sequence[int],
+    epoch: int,
+    calls: Mapping[int, Mapping[int, Sequence[Callable[[Gradients], None]]]] | None = None,
 ) -> list[dict[str, np.ndarray]]:
-    """Trains one epoch.
+    """Trains one epoch, in parts where something is called within it.
 
     Args:
       trainer: The trainer.
       rates: The learning rate of each step.
       bases: The base seed of each network.
       epoch: The number of finished epochs.
+      calls: By the number of a network, what is called within the epoch, as `Member.within_epoch` returns it.
 
     Returns:
       The metrics of each network's steps, the global `step` and `lr` among them.
     """
+    size, length = trainer.batch_size, trainer.steps_per_epoch
     orders = np.stack([order(base, epoch, len(trainer.train)) for base in bases])
     drawn = [seeds.derive(base, "step", epoch) for base in bases]
-    alone = trainer.count is None
-    metrics = trainer.epoch(orders[0], rates, drawn[0]) if alone else trainer.epoch(orders, rates, drawn)
-    shared = {"step": epoch_steps(epoch, trainer.steps_per_epoch) + 1, "lr": rates}
+    within = calls or {}
+    starts = sorted({0}.union(*within.values()))
+    parts = []
+    for first, end in itertools.pairwise([*starts, length]):
+        for index, own in within.items():
+            if first not in own:
+                continue
+            batch = orders[index, first * size : (first + 1) * size]
+            with trainer.member(index) as one:
+                gradients = functools.partial(
+                    one.gradients, batch, seeds.derive(bases[index], "gradients", epoch, first)
+                )
+                for call in own[first]:
+                    call(gradients)
+        order_of_part = orders[:, first * size : end * size]
+        if trainer.count is None:
+            parts.append(trainer.epoch(order_of_part[0], rates[first:end], drawn[0], first))
+        else:
+            parts.append(trainer.epoch(order_of_part, rates[first:end], drawn, first))
+    metrics = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
+    shared = {"step": epoch_steps(epoch, length) + 1, "lr": rates}
     return [own | shared for own in _each(trainer, metrics)]
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ from weirdonetworks.lab.training.copies import Copies
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.optimizers import Optimizer
 from weirdonetworks.lab.training.state import TrainState
+from weirdonetworks.measure.precision import variables_of
 
 EXECUTIONS = ("auto", "xla", "graph")
 FEW = 5000  # Examples below which XLA's compile time exceeds what it saves in twenty epochs.
@@ -124,6 +126,7 @@ class Trainer:
         compiled = self.execution == "xla"
         self._compiled_epoch = Compiled(self._epoch, jit_compile=compiled)
         self._compiled_evaluation = Compiled(self._evaluation, jit_compile=compiled)
+        self._compiled_gradients = Compiled(self._gradients, jit_compile=compiled)
 
     def build(self, objective: Objective) -> tuple[str, ...]:
         """Calls an objective on one training example, which creates variables; returns the names of its metrics."""
@@ -150,31 +153,89 @@ class Trainer:
         self._copies.store(tf.constant(index))
 
     def epoch(
-        self, order: npt.NDArray[np.integer], learning_rates: npt.NDArray[np.floating], seed: Any
+        self, order: npt.NDArray[np.integer], learning_rates: npt.NDArray[np.floating], seed: Any, first: int = 0
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """Trains over the training split once.
+        """Trains over the training split once, or over a part of an epoch.
+
+        An epoch in parts draws as the whole does, since the seed of a step is that of its place in the epoch. Parts of
+        whatever lengths are compiled once.
 
         Args:
-          order: A permutation of its indices, `[examples]`, or `[count, examples]`.
-          learning_rates: The rate of each step, `[steps_per_epoch]`.
+          order: A permutation of its indices, `[examples]`, or `[count, examples]`; or those of a part, which ends with
+            a full batch or with the epoch.
+          learning_rates: The rate of each step, `[steps]`.
           seed: The epoch's seed of random layers and augmentation, `[2]`, or `[count, 2]`.
+          first: The number of the epoch's steps before the part.
 
         Returns:
           Each metric of the objective, averaged over the batch, and `gradient_norm`, of the update that the optimizer
-          applied, as `[steps_per_epoch]` or `[count, steps_per_epoch]`; and `batch_size`, `[steps_per_epoch]`.
+          applied, as `[steps]` or `[count, steps]`; and `batch_size`, `[steps]`.
         """
+        order, rates = np.asarray(order).T, np.asarray(learning_rates)
+        full, rest = divmod(len(order), self.batch_size)
+        if len(order) == len(self.train):
+            steps = [self._steps(order, rates, seed, first, full)]
+        else:
+            steps = [self._padded_steps(order[: full * self.batch_size], rates[:full], seed, first)] if full else []
+            if rest:
+                steps.append(self._steps(order[-rest:], rates[full:], seed, first + full, 0))
+        metrics = np.concatenate(steps)
+        sizes = batch_sizes(len(order), self.batch_size)
+        return dict(zip((*self.metrics, "gradient_norm"), metrics.T, strict=True)) | {"batch_size": sizes}
+
+    def _padded_steps(
+        self, order: npt.NDArray[np.integer], rates: npt.NDArray[np.floating], seed: Any, first: int
+    ) -> npt.NDArray[np.float32]:
+        """Trains over full batches, padded to those of an epoch, so that parts of all lengths have one shape."""
+        full = len(self.train) // self.batch_size
+        missing = full - len(rates)
+        widths = [(0, missing * self.batch_size), *[(0, 0)] * (order.ndim - 1)]
+        metrics = self._steps(np.pad(order, widths), np.pad(rates, (0, missing)), seed, first, len(rates))
+        return metrics[: len(rates)]
+
+    def _steps(
+        self, order: npt.NDArray[np.integer], rates: npt.NDArray[np.floating], seed: Any, first: int, full: int
+    ) -> npt.NDArray[np.float32]:
+        """Trains over the first `full` batches of an order, and the short one at its end."""
         arguments = (
             self.train.images,
             self.train.labels,
-            tf.constant(np.asarray(order).T, tf.int32),
-            tf.constant(learning_rates, tf.float32),
+            tf.constant(order, tf.int32),
+            tf.constant(rates, tf.float32),
             tf.constant(seed, tf.int32),
+            tf.constant([first, full], tf.int32),
         )
         if self._copies is not None:
             self._copies.check(self._compiled_epoch.captured(*arguments))
-        metrics = self._compiled_epoch(*arguments).numpy()
-        sizes = batch_sizes(len(self.train), self.batch_size)
-        return dict(zip((*self.metrics, "gradient_norm"), metrics.T, strict=True)) | {"batch_size": sizes}
+        metrics: npt.NDArray[np.float32] = self._compiled_epoch(*arguments).numpy()
+        return metrics
+
+    def gradients(self, indices: npt.NDArray[np.integer], seed: Any) -> list[npt.NDArray[np.floating]]:
+        """Computes the gradient of the mean loss over some training examples, as in training; changes nothing.
+
+        Args:
+          indices: The examples, `[examples]`.
+          seed: The seed of random layers and augmentation, `[2]`.
+
+        Returns:
+          The gradient of each weight that the optimizer masks, in the order of its masks, at cut connections too; of an
+          optimizer without masks that of every trainable variable.
+
+        Raises:
+          ValueError: If copies are trained; `member` gives a trainer of each.
+        """
+        if self.count is not None:
+            raise ValueError(f"count (={self.count}) must be None: ask the trainer that member(index) yields.")
+        arguments = (self.train.images, self.train.labels, tf.constant(indices, tf.int32), tf.constant(seed, tf.int32))
+        flat = self._compiled_gradients(*arguments).numpy()
+        shapes = [tuple(weight.shape) for weight in self._masked_weights]
+        parts = np.split(flat, np.cumsum([math.prod(shape) for shape in shapes])[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    @property
+    def _masked_weights(self) -> Sequence[tf.Variable]:
+        masks = getattr(self.state.optimizer, "masks", None)
+        return self.network.trainable_variables if masks is None else masks.weights
 
     def evaluate(self, data: Resident) -> dict[str, Any]:
         """Averages each metric of the objective over a whole split, the network not in training.
@@ -227,12 +288,32 @@ class Trainer:
         norms = tf.vectorized_map(gradient_norm, applied)
         return tf.concat([metrics, norms[:, tf.newaxis]], axis=1)
 
+    def _gradients(self, images: tf.Tensor, labels: tf.Tensor, batch: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        weights = self._masked_weights
+        held = [(each, each.read_value()) for each in variables_of(self.network) if not each.trainable]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
+            metrics = self._objective(tf.gather(images, batch), tf.gather(labels, batch), is_training=True, seed=seed)
+            loss = tf.reduce_mean(metrics["loss"])
+        gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        for variable, value in held:  # Such as moving averages of a batch norm.
+            variable.assign(value)
+        return tf.concat([tf.reshape(each, [-1]) for each in gradients], axis=0)
+
     def _epoch(
-        self, images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, learning_rates: tf.Tensor, seed: tf.Tensor
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        order: tf.Tensor,
+        learning_rates: tf.Tensor,
+        seed: tf.Tensor,
+        part: tf.Tensor,
     ) -> tf.Tensor:
+        first, full = tf.unstack(part)
+
         def step(index: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
             def folded(seed: tf.Tensor) -> tf.Tensor:
-                return tf.random.experimental.stateless_fold_in(seed, index, alg="philox")
+                return tf.random.experimental.stateless_fold_in(seed, first + index, alg="philox")
 
             if self.count is None:
                 step_seed = folded(seed)
@@ -242,7 +323,7 @@ class Trainer:
                 step_seed = tf.stack([folded(each) for each in tf.unstack(seed)])
             return self._step(tf.gather(images, batch), tf.gather(labels, batch), learning_rates[index], step_seed)
 
-        return over_batches(step, order, self.batch_size, [*self._axis, len(self.metrics) + 1])
+        return over_batches(step, order, self.batch_size, [*self._axis, len(self.metrics) + 1], full)
 
     def _evaluation(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         def sums(objective: Objective) -> tf.Tensor:
@@ -296,12 +377,17 @@ def _filled(images: tf.Tensor, labels: tf.Tensor, size: int) -> tuple[tf.Tensor,
 
 
 def over_batches(
-    step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], order: tf.Tensor, batch_size: int, shape: Sequence[int]
+    step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    order: tf.Tensor,
+    batch_size: int,
+    shape: Sequence[int],
+    end: tf.Tensor,
 ) -> tf.Tensor:
     """Calls `step(index, batch of order)` over the full batches in a loop in the graph, then over the rest.
 
     Returns:
-      The steps' results, each of the given shape, stacked `[steps, ...]`.
+      The steps' results, each of the given shape, stacked `[steps, ...]`; zeros for the full batches from `end` on,
+      over which it is not called.
     """
     full, rest = divmod(order.shape[0], batch_size)
     rest_begin = [0] * (order.shape.rank - 1)
@@ -312,8 +398,10 @@ def over_batches(
         batch = tf.slice(order, [index * batch_size, *rest_begin], [batch_size, *order.shape[1:]])
         return index + 1, collected.write(index, step(index, batch))
 
-    _, collected = tf.while_loop(lambda index, _: index < full, body, (tf.constant(0), collected))
-    outputs = collected.stack()
+    outputs = []
+    if full:
+        _, collected = tf.while_loop(lambda index, _: index < end, body, (tf.constant(0), collected))
+        outputs.append(collected.stack())
     if rest:
-        outputs = tf.concat([outputs, step(tf.constant(full), order[full * batch_size :])[tf.newaxis]], axis=0)
-    return outputs
+        outputs.append(step(tf.constant(full), order[full * batch_size :])[tf.newaxis])
+    return tf.concat(outputs, axis=0)

@@ -1,0 +1,151 @@
+"""A table and a figure of networks trained sparse: accuracy, what is left alive, and symmetries along the way.
+
+usage: python -m analysis.sparse_training EXPERIMENT_DIR [PICTURE]
+
+    python -m analysis.sparse_training runs/dynamic-sparse docs/pictures/dynamic-sparse.png
+"""
+
+import itertools
+import pathlib
+import sys
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis import summaries
+from weirdonetworks.lab import plots
+
+ORDER = "mask/automorphisms_log10"
+LIVE_ORDER = "mask/live_automorphisms_log10"
+# Columns of the table, by the record keys whose means over runs they are.
+_MEANS = {
+    "mask/start_overlap": "kept from the start",
+    "propagated_mask/kept_weights": "live weights",
+    "propagated_mask/live_flops": "FLOPs",
+    "propagated_mask/live_bytes": "bytes",
+    "mask/zeroed_neurons": "dead neurons",
+    LIVE_ORDER: "log10 order, live",
+    ORDER: "log10 order, all",
+}
+_GROUPS = ["method", "sparsity"]
+
+
+def methods(frame: pd.DataFrame) -> pd.Series:
+    """Names the method of each run: the updater, and of fixed masks their type."""
+    fixed = frame["mask_type"].where(frame["updater"] == "static", "")
+    return (frame["updater"] + " " + fixed).str.strip()
+
+
+def comparison(frame: pd.DataFrame) -> pd.DataFrame:
+    """Averages the runs of each method at each sparsity.
+
+    Args:
+      frame: Runs of the driver `sparse_train`, as `summaries.load` returns them.
+
+    Returns:
+      One row for each method and sparsity: `runs`; `accuracy` and `deviation`, of the test accuracy after the last
+      epoch; and the means of what the runs hold of overlap, live weights and sizes, cost, dead neurons and symmetries.
+
+    Raises:
+      ValueError: If there are no such runs.
+    """
+    if "updater" not in frame or "final/test_accuracy" not in frame:
+        raise ValueError("frame must hold finished runs of python -m weight_symmetry.sparse_train.")
+    runs = frame[frame["updater"].notna()].assign(method=lambda own: methods(own))
+    grouped = runs.groupby(_GROUPS, sort=True)
+    accuracy = grouped["final/test_accuracy"]
+    table = pd.DataFrame({"runs": accuracy.size(), "accuracy": accuracy.mean(), "deviation": accuracy.std()})
+    for key, name in _MEANS.items():
+        if key in runs:
+            table[name] = grouped[key].mean()
+    if sizes := [key for key in runs if key.startswith("propagated_mask/live_size_")]:
+        means = grouped[sorted(sizes)].mean().round()
+        table["live sizes"] = ["-".join(f"{size:.0f}" for size in row) for row in means.to_numpy()]
+    return table.reset_index()
+
+
+def symmetries(frame: pd.DataFrame, key: str = ORDER) -> pd.DataFrame:
+    """Averages the order of the masks' symmetry group after each epoch.
+
+    Args:
+      frame: Runs of the driver `sparse_train`, with their `metrics.jsonl` beside the summary.
+      key: The record key of the logarithm of the order.
+
+    Returns:
+      One row for each method, sparsity and epoch: the columns `method`, `sparsity`, `epoch`, `order`.
+    """
+    epochs = summaries.epochs(frame)
+    settings = frame.loc[epochs["run"]].reset_index(drop=True)
+    rows = pd.DataFrame(
+        {
+            "method": methods(settings),
+            "sparsity": settings["sparsity"],
+            "epoch": epochs["epoch"],
+            "order": summaries.numbers(epochs, key),
+        }
+    )
+    return rows.dropna().groupby([*_GROUPS, "epoch"], as_index=False)["order"].mean()
+
+
+def symmetries_along(frame: pd.DataFrame) -> Figure:
+    """Plots the order of the group, dead neurons counted, by epoch: a panel for each sparsity; last, accuracy by it."""
+    along, table = symmetries(frame), comparison(frame)
+    levels = sorted(table["sparsity"].unique())
+    figure, panels = plots.row(len(levels) + 1)
+    names = sorted(table["method"].unique())
+    colours, lines = itertools.cycle(plots.COLOURS), ["-"] * len(plots.COLOURS) + ["--"] * len(names)
+    styles: dict[str, dict[str, Any]] = {
+        name: {"color": colour, "linestyle": line} for name, colour, line in zip(names, colours, lines, strict=False)
+    }
+    for axes, level in zip(panels, levels, strict=False):
+        for name in names:
+            own = along[(along["method"] == name) & (along["sparsity"] == level)]
+            axes.plot(own["epoch"], own["order"], **styles[name])
+        axes.set(title=f"sparsity {level:.0%}", xlabel="epoch", yscale="symlog", ylim=(-0.3, None))
+        if axes is not panels[0]:
+            axes.sharey(panels[0])
+    panels[0].set_ylabel("log10 order of the group, dead neurons counted")
+    for name in names:
+        own = table[table["method"] == name]
+        panels[-1].plot(own["log10 order, all"], 100 * own["accuracy"], marker="o", label=name, **styles[name])
+    panels[-1].set(title="at the end", xlabel="log10 order", xscale="symlog", ylabel="test accuracy, %")
+    panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Formats a comparison as a table in Markdown."""
+    columns = [name for name in table if name not in ("accuracy", "deviation")]
+    head = [*columns[:3], "test accuracy (%)", *columns[3:]]
+    lines = [head, ["---"] * len(head)]
+    for row in table.to_dict("records"):
+        spread = "" if pd.isna(row["deviation"]) else f" ± {100 * row['deviation']:.2f}"
+        cells = [_cell(name, row[name]) for name in columns]
+        lines.append([*cells[:3], f"{100 * row['accuracy']:.2f}{spread}", *cells[3:]])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _cell(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    number = float(str(value))
+    if number != number:
+        return "-"
+    if name in ("sparsity", "kept from the start"):
+        return f"{100 * number:.0f}%"
+    return f"{number:,.0f}" if name in ("runs", "live weights", "FLOPs", "bytes") else f"{number:.1f}"
+
+
+def main(folder: pathlib.Path, picture: pathlib.Path | None = None) -> None:
+    """Prints the table of the runs in a folder, and draws the figure."""
+    frame = summaries.load(folder)
+    print(markdown(comparison(frame)))
+    if picture is not None:
+        symmetries_along(frame).savefig(picture, dpi=120)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit((__doc__ or "").strip())
+    main(*map(pathlib.Path, sys.argv[1:]))
