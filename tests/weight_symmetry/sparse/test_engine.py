@@ -1,7 +1,10 @@
 """Training of live weights only: the same losses, states and records as by dense products."""
 
+import importlib
 import json
 import pathlib
+import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from weight_symmetry import Masks, models, prune
+from weight_symmetry import Masks, models, prune, sparse
 from weight_symmetry.masks import create
 from weight_symmetry.run import experiment
 from weight_symmetry.run.config import TrialOptions
@@ -76,20 +79,20 @@ def assert_same_state(one: Trainer, other: Trainer) -> None:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_training_is_that_of_dense_products(optimizer: str, network: Any, digits: Dataset) -> None:
     """Over a short last batch, changed masks, regrown weights, and decay."""
-    dense, sparse = (make_trainer(kind, digits, optimizer, network and network()) for kind in (Trainer, SparseTrainer))
+    dense, live = (make_trainer(kind, digits, optimizer, network and network()) for kind in (Trainer, SparseTrainer))
     other = train(make_trainer(SparseTrainer, digits, optimizer, network and network()), 0, rate=0.0033)["loss"]
     for epoch, sparsity in enumerate((None, 0.95, 0.85)):
         if sparsity is not None:
-            for trainer in (dense, sparse):
+            for trainer in (dense, live):
                 masks = trainer.state.optimizer.masks
                 masks.set(create("random", [mask.shape for mask in masks.arrays], sparsity, seed=epoch))
-        steps = train(dense, epoch), train(sparse, epoch)
+        steps = train(dense, epoch), train(live, epoch)
         assert steps[0].keys() == steps[1].keys()
         for name, values in steps[0].items():
             np.testing.assert_allclose(values, steps[1][name], rtol=1e-4, atol=1e-6)
         assert epoch or not np.allclose(steps[0]["loss"], other, rtol=1e-4)  # Another rate is told apart.
-        assert_same_state(dense, sparse)
-        ends = dense.evaluate(dense.train), sparse.evaluate(sparse.train)
+        assert_same_state(dense, live)
+        ends = dense.evaluate(dense.train), live.evaluate(live.train)
         assert ends[0] == pytest.approx(ends[1], rel=1e-5)
     seed, indices = (0, 0), np.arange(50)
     with tf.GradientTape() as tape:
@@ -97,7 +100,7 @@ def test_training_is_that_of_dense_products(optimizer: str, network: Any, digits
         images, labels = dense.train.images[:50], dense.train.labels[:50]
         loss = tf.reduce_mean(objective(images, labels, is_training=True, seed=seed)["loss"])
     weights = dense.state.optimizer.masks.weights
-    for expected, found in zip(tape.gradient(loss, weights), sparse.gradients(indices, seed), strict=True):
+    for expected, found in zip(tape.gradient(loss, weights), live.gradients(indices, seed), strict=True):
         np.testing.assert_allclose(expected, found, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
@@ -118,9 +121,9 @@ def test_an_epoch_in_parts_is_the_epoch(digits: Dataset) -> None:
 
 @pytest.mark.slow
 def test_many_weights_are_trained_by_dense_products(digits: Dataset) -> None:
-    dense, sparse = (make_trainer(kind, digits, sparsity=1 - engine.DENSE) for kind in (Trainer, SparseTrainer))
-    assert (train(dense, 0)["loss"] == train(sparse, 0)["loss"]).all()
-    for one, other in zip(state(dense), state(sparse), strict=True):
+    dense, live = (make_trainer(kind, digits, sparsity=1 - engine.DENSE) for kind in (Trainer, SparseTrainer))
+    assert (train(dense, 0)["loss"] == train(live, 0)["loss"]).all()
+    for one, other in zip(state(dense), state(live), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -132,10 +135,10 @@ def test_small_images_and_several_tiles(monkeypatch: pytest.MonkeyPatch) -> None
     images = rng.integers(0, 256, (70, 2, 1, 3)).astype(np.uint8)
     split = Split(images, rng.integers(0, 10, 70).astype(np.int32))
     data = Dataset("small", split, split, tuple("0123456789"), Standardisation.of(images))
-    dense, sparse = (make_trainer(kind, data) for kind in (Trainer, SparseTrainer))
-    np.testing.assert_allclose(train(dense, 0)["loss"], train(sparse, 0)["loss"], rtol=1e-5)
-    assert_same_state(dense, sparse)
-    assert [each.shape for each in sparse.gradients(np.arange(70), (0, 0))] == [(6, 20), (20, 15), (15, 10)]
+    dense, live = (make_trainer(kind, data) for kind in (Trainer, SparseTrainer))
+    np.testing.assert_allclose(train(dense, 0)["loss"], train(live, 0)["loss"], rtol=1e-5)
+    assert_same_state(dense, live)
+    assert [each.shape for each in live.gradients(np.arange(70), (0, 0))] == [(6, 20), (20, 15), (15, 10)]
 
 
 class Unfit(snt.Module):
@@ -236,3 +239,14 @@ def test_trials_in_one_program_are_refused_before_anything_is_written(tmp_path: 
     with pytest.raises(UsageError, match=r"trials_backend \(=batched\) must be threads with --execution=sparse"):
         run(tmp_path / "runs", backend="batched", trials=2)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_missing_numba_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("engine", "kernels", "vectors"):
+        monkeypatch.delitem(sys.modules, f"weight_symmetry.sparse.{name}")
+        monkeypatch.delattr(sparse, name)
+    for name in ("numba", "llvmlite"):
+        monkeypatch.setitem(sys.modules, name, None)
+    remedy = re.escape("numba is not installed, and --execution=sparse needs it: pip install weirdonetworks[sparse].")
+    with pytest.raises(ImportError, match=remedy):
+        importlib.import_module("weight_symmetry.sparse.engine")
