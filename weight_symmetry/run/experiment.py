@@ -5,7 +5,6 @@ import tensorflow as tf
 from weight_symmetry.run.config import ModelConfig, TrialOptions
 from weight_symmetry.run.model_trials import MakeUpdater, ModelTrial
 from weirdonetworks.lab.data import datasets
-from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import runs
 from weirdonetworks.lab.training import trials
 
@@ -26,7 +25,6 @@ def run(driver: str, config: ModelConfig, options: TrialOptions, make_updater: M
       UsageError: If a setting is invalid (see `runs.open_run`, `datasets.load`, `Trainer`).
       OSError: If the data cannot be loaded or a run cannot be written.
     """
-    together = backend(options.trials_backend, config.execution)
     config = config.resolved()
     data = datasets.configured(config, options.data_dir)
     config = config.fitted(data.train.images[0].size, len(data.classes))
@@ -37,22 +35,14 @@ def run(driver: str, config: ModelConfig, options: TrialOptions, make_updater: M
         ModelTrial(driver, trial, make_updater, options, data, splits, must_exist)
         for trial in (config.trial(index) for index in range(number))
     ]
-    return trials.Trials(chosen).run(together)
+    return trials.Trials(chosen).run(backend(options.trials_backend, config.execution))
 
 
 def backend(asked: str, execution: str = "auto") -> str:
-    """Resolves `auto` to the backend measured fastest: `batched` on an accelerator, `threads` on a processor.
-
-    Raises:
-      UsageError: If trials with `execution` sparse, one on a core, are to run in one program.
-    """
-    if execution == "sparse":
-        if asked == "batched":
-            raise UsageError(
-                "trials_backend (=batched) must be threads with --execution=sparse, which trains one model on a core."
-            )
-        return "threads"
+    """Resolves `auto` to the backend measured fastest: `batched` on an accelerator, `threads` on a processor."""
     if asked != "auto":
         return asked
+    if execution == "sparse":
+        return "threads"
     accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
     return "batched" if accelerated else "threads"

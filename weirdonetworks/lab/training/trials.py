@@ -127,9 +127,15 @@ class Trials:
 
         Raises:
           DivergenceError: If the loss of some trial did not stay finite.
+          UsageError: If trials are to run in one program whose `execution` trains one network alone.
         """
         if len(self._trials) == 1:
             backend = "sequential"
+        asked = self._trials[0].config.execution
+        if backend == "batched" and asked not in ("auto", *_TOGETHER):
+            raise UsageError(
+                f"trials_backend (=batched) must be threads with --execution={asked}, which trains one network alone."
+            )
         ways = {"sequential": self._sequential, "threads": self._threads, "batched": self._batched}
         with progress(sum(trial.config.epochs for trial in self._trials), description) as bar:
             ways[backend](bar)
