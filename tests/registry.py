@@ -13,7 +13,7 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
-from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC
+from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC, AsymmetricLinear
 from weirdonetworks.algebra import (
     Action,
     PermutationGroup,
@@ -207,6 +207,7 @@ NETWORKS = (
         float64=False,  # Sonnet's batch norm of images is a kernel for float32.
         **DENSE,
     ),
+    Network(AsymmetricLinear, (4, 3, 2, 1), {"output_size": 3, "fixed_share": 0.3}, flattens=True, **DENSE),
     Network(PolynomialLinear, (4, 3, 3, 1), {"output_size": 3, "degree": 3}, flattens=True, **DENSE),
     Network(PolynomialMLP, (4, 3, 2, 1), {"output_sizes": (5, 2), "degree": 4}, flattens=True, **DENSE),
     Network(QuadraticMLP, (4, 8), {"output_sizes": (5, 2)}, flattens=True, **DENSE),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from weirdonetworks import lazy
 
 if TYPE_CHECKING:
+    from weight_symmetry.models.asymmetric import AsymmetricLinear as AsymmetricLinear
     from weight_symmetry.models.classifiers import (
         CIFAR10_CNN as CIFAR10_CNN,
         MNIST_CNN as MNIST_CNN,

@@ -3,9 +3,13 @@
 They are written as a user would write them: nothing in them knows of masks or of symmetry.
 """
 
+from typing import Any
+
 import keras
 import sonnet as snt
 import tensorflow as tf
+
+from weight_symmetry.models.asymmetric import AsymmetricLinear
 
 
 def mlp(features: tuple[int, ...] = (300, 100), num_classes: int = 10) -> snt.Module:
@@ -15,6 +19,20 @@ def mlp(features: tuple[int, ...] = (300, 100), num_classes: int = 10) -> snt.Mo
     [2, 10]
     """
     return snt.Sequential([snt.Flatten(), snt.nets.MLP([*features, num_classes])])
+
+
+def asymmetric_mlp(
+    features: tuple[int, ...] = (300, 100), num_classes: int = 10, fixed_share: float = 0.1, deviation: float = 1.0
+) -> snt.Module:
+    """Makes the network of dense layers without symmetries of its hidden units: of each some weights are constants.
+
+    >>> asymmetric_mlp()(tf.ones([2, 28, 28, 1])).shape.as_list()
+    [2, 10]
+    """
+    layers: list[Any] = []
+    for index, size in enumerate(features):
+        layers += [AsymmetricLinear(size, fixed_share, deviation, seed=index, name=f"linear_{index}"), tf.nn.relu]
+    return snt.Sequential([*layers, snt.Linear(num_classes, name="head")])
 
 
 def cnn(filters: tuple[int, ...] = (16, 32), num_classes: int = 10) -> keras.Model:
