@@ -39,7 +39,7 @@ def names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     def get(name: str) -> Any:
         if name == "__all__":
             return sorted(homes())
-        if name not in homes():
+        if homes().get(name, package) == package:  # A module of the package.
             if name.startswith("_") or importlib.util.find_spec(f"{package}.{name}") is None:
                 raise AttributeError(f"module {package!r} has no attribute {name!r}")
             return importlib.import_module(f"{package}.{name}")

@@ -7,6 +7,8 @@ so that flags are answered at once; its module `study` imports whatever it needs
     train, measure, ...     the parts of `run`
     draw(found)             plots the results
     table(found)            yields the texts to print, most of them tables
+
+Both take what they need of the lab from its own name, as in `from weirdonetworks import lab`.
 """
 
 import importlib

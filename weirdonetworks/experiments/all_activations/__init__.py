@@ -8,8 +8,7 @@ usage: python -m weirdonetworks.experiments.all_activations [--flag=value ...]
 import dataclasses
 from typing import Self
 
-from weirdonetworks.lab.config import StudyConfig, setting
-from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab import StudyConfig, UsageError, setting
 
 GROUP = 8  # Units come in groups of 8, the size of the larger softmax.
 

@@ -5,21 +5,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from weirdonetworks import AllActivations, lab
 from weirdonetworks.experiments.all_activations import GROUP, AllActivationsConfig
-from weirdonetworks.lab import plots
-from weirdonetworks.lab.data.datasets import Dataset, Resident
-from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.hooks import Following
-from weirdonetworks.lab.training.study import Study, Trained, Training, final, percent, spread
-from weirdonetworks.nets.small.activation_mlp import AllActivations
 
 ALL = {"concat": "all_concat", "sum": "all_sum"}  # The networks that have all activations, by reduction.
 MEASURED = 10_000  # The training images over which an activation's mean is taken.
 
 
-def run(study: Study[AllActivationsConfig]) -> None:
+def run(study: lab.Study[AllActivationsConfig]) -> None:
     """Trains the networks and measures them."""
     config, data = study.config, study.load()
     hidden_sizes = _hidden_sizes(config, data.train.images[0].size, len(data.classes))
@@ -29,11 +22,11 @@ def run(study: Study[AllActivationsConfig]) -> None:
         {
             "parameters": {name: each[0].parameters for name, each in trained.items()},
             "hidden_sizes": hidden_sizes,
-            "test_accuracy": {name: final(each, "test_accuracy") for name, each in trained.items()},
+            "test_accuracy": {name: lab.final(each, "test_accuracy") for name, each in trained.items()},
             "weights": {reduce: _weights(trained[name][0]) for reduce, name in ALL.items()},
             "without": {
                 reduce: {
-                    each: spread([_accuracy_without(each, one, some, test) for one in trained[name]])
+                    each: lab.spread([_accuracy_without(each, one, some, test) for one in trained[name]])
                     for each in config.activations
                 }
                 for reduce, name in ALL.items()
@@ -43,28 +36,30 @@ def run(study: Study[AllActivationsConfig]) -> None:
     )
 
 
-def train(study: Study[AllActivationsConfig], name: str, hidden_sizes: Sequence[int], data: Dataset) -> list[Trained]:
+def train(
+    study: lab.Study[AllActivationsConfig], name: str, hidden_sizes: Sequence[int], data: lab.Dataset
+) -> list[lab.Trained]:
     """Trains one of the networks, with all activations or with the one it is named after."""
     names = study.config.activations if name in ALL.values() else (name,)
     reduce = "sum" if name == ALL["sum"] else "concat"
 
-    def training(trial: AllActivationsConfig) -> Training:
-        return Training(
+    def training(trial: AllActivationsConfig) -> lab.Training:
+        return lab.Training(
             name,
             lambda: AllActivations(hidden_sizes, len(data.classes), names, reduce, trial.random_seed),
-            objectives.classifier(data),
+            lab.classifier(data),
             data.residents,
             trial,
             {"activations": names, "hidden_sizes": hidden_sizes},
             hooks=lambda made: [
-                Following(lambda: {f"weight/{key}": size for key, size in made.given_weights().items()})
+                lab.Following(lambda: {f"weight/{key}": size for key, size in made.given_weights().items()})
             ],
         )
 
     return study.trials([training(trial) for trial in study.config.trials()])
 
 
-def _weights(trained: Trained) -> list[dict[str, float]]:
+def _weights(trained: lab.Trained) -> list[dict[str, float]]:
     """Lists the weights of the activations at the start and after each epoch."""
     recorded = [
         {key.removeprefix("weight/"): size for key, size in record.items() if key.startswith("weight/")}
@@ -73,7 +68,7 @@ def _weights(trained: Trained) -> list[dict[str, float]]:
     return [*recorded, trained.network.given_weights()]
 
 
-def _accuracy_without(name: str, trained: Trained, images: tf.Tensor, test: Resident) -> float:
+def _accuracy_without(name: str, trained: lab.Trained, images: tf.Tensor, test: lab.datasets.Resident) -> float:
     """Measures the test accuracy with an activation replaced by its mean; the network is then restored."""
     variables = trained.network.trainable_variables
     saved = [variable.numpy() for variable in variables]
@@ -120,25 +115,25 @@ def matching_sizes(wanted: int, inputs: int, classes: int) -> tuple[int, int]:
         if second >= GROUP and abs(parameters(inputs, (first, second), classes) / wanted - 1) < 0.005:
             matching.append((first, second))
     if not matching:
-        raise UsageError(
-            f"no network with one activation function has {tables.counted(wanted, 'weight')}: raise --units."
+        raise lab.UsageError(
+            f"no network with one activation function has {lab.counted(wanted, 'weight')}: raise --units."
         )
     return min(matching, key=lambda sizes: abs(sizes[0] - sizes[1]))
 
 
-def draw(found: Mapping[str, Any]) -> plots.Figure:
+def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     """Draws the accuracies, the weights of activations by epoch (first seed), and the accuracy lost without each."""
-    figure, (accuracies, *weights, losses) = plots.row(4, height=3.6)
+    figure, (accuracies, *weights, losses) = lab.plots.row(4, height=3.6)
     networks = list(found["test_accuracy"])
     names = [name for name in networks if name not in ALL.values()]
     values = [found["test_accuracy"][name] for name in networks]
-    plots.error_bars(accuracies, range(len(networks)), values, horizontal=True, fmt="o")
+    lab.plots.error_bars(accuracies, range(len(networks)), values, horizontal=True, fmt="o")
     accuracies.set(title="test accuracy", xlabel="%")
-    plots.name_rows(accuracies, networks)
+    lab.plots.name_rows(accuracies, networks)
     for axes, (reduce, records) in zip(weights, found["weights"].items(), strict=True):
         for index, name in enumerate(names):
             given = [(record[f"layer_0/{name}"] + record[f"layer_1/{name}"]) / 2 for record in records]
-            axes.plot(given, color=plots.COLOURS[index % 7], linestyle=("-", "--")[index // 7], label=name)
+            axes.plot(given, color=lab.plots.COLOURS[index % 7], linestyle=("-", "--")[index // 7], label=name)
         axes.set(title=f"weight given, {reduce}", xlabel="epoch", ylim=(0, None))
     weights[0].legend(loc="lower right", fontsize="x-small", ncols=2, frameon=False)
     for reduce, shift in zip(ALL, (-0.15, 0.15), strict=True):
@@ -148,7 +143,7 @@ def draw(found: Mapping[str, Any]) -> plots.Figure:
         ]
         losses.barh([index + shift for index in range(len(names))], lost, height=0.3, label=reduce)
     losses.set(title="accuracy lost without it", xlabel="percentage points")
-    plots.name_rows(losses, names)
+    lab.plots.name_rows(losses, names)
     losses.legend(frameon=False)
     return figure
 
@@ -158,7 +153,7 @@ def table(found: Any) -> Iterator[str]:
     rows = []
     for name, accuracy in found["test_accuracy"].items():
         widths = "-".join(map(str, found["hidden_sizes"][name]))
-        without = [percent(lost[name]) if name in lost else "" for lost in found["without"].values()]
-        rows.append([name, widths, f"{found['parameters'][name]:,}", percent(accuracy), *without])
+        without = [lab.percent(lost[name]) if name in lost else "" for lost in found["without"].values()]
+        rows.append([name, widths, f"{found['parameters'][name]:,}", lab.percent(accuracy), *without])
     header = ["network", "hidden units", "parameters", "test accuracy", *(f"{ALL[each]} without" for each in ALL)]
-    yield tables.table(header, rows)
+    yield lab.table(header, rows)

@@ -10,16 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weirdonetworks import extras
+from weirdonetworks import Autoencoder, extras, lab
 from weirdonetworks.experiments.autoencoder import AutoencoderConfig
-from weirdonetworks.lab import plots
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
 from weirdonetworks.measure.neighbours import nearest_labels
 from weirdonetworks.measure.principal import PrincipalComponents
-from weirdonetworks.nets.small.image_autoencoder import Autoencoder
 
 NEIGHBOURS = 5  # Nearest neighbours that vote for a class,
 STORED = 5000  # among the first training images.
@@ -36,7 +30,7 @@ class Reconstructed:
     labels: npt.NDArray[np.int32]
 
 
-def run(study: Study[AutoencoderConfig]) -> None:
+def run(study: lab.Study[AutoencoderConfig]) -> None:
     """Trains the networks and measures them."""
     if study.options.dump_json:
         import_manifold()
@@ -49,12 +43,12 @@ def run(study: Study[AutoencoderConfig]) -> None:
     )
     results = {
         "parameters": trained[0].parameters,
-        "seconds": spread([each.seconds for each in trained]),
+        "seconds": lab.spread([each.seconds for each in trained]),
         "codes": {
             "autoencoder": {
                 "numbers": config.code_size,
-                "test_error": final(trained, "test_avg_loss"),
-                "neighbours": spread([neighbours(encoder(each, data), data) for each in trained]),
+                "test_error": lab.final(trained, "test_avg_loss"),
+                "neighbours": lab.spread([neighbours(encoder(each, data), data) for each in trained]),
             },
             **linear_codes(config.code_size, data),
         },
@@ -63,7 +57,7 @@ def run(study: Study[AutoencoderConfig]) -> None:
     study.finish(results, functools.partial(draw, reconstruct(trained[0], data), config.random_seed))
 
 
-def reconstruction(network: Any, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> Objective:
+def reconstruction(network: Any, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> lab.Objective:
     """Makes the objective of an autoencoder: `loss`, the mean squared error of an image."""
 
     def objective(
@@ -76,7 +70,7 @@ def reconstruction(network: Any, preprocess: Callable[[tf.Tensor], tf.Tensor]) -
     return objective
 
 
-def encoder(trained: Trained, data: Dataset) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
+def encoder(trained: lab.Trained, data: lab.Dataset) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
     """Returns the function from images to a trained network's codes."""
 
     def encode(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -86,7 +80,7 @@ def encoder(trained: Trained, data: Dataset) -> Callable[[npt.NDArray[np.uint8]]
     return encode
 
 
-def neighbours(encode: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating]], data: Dataset) -> float:
+def neighbours(encode: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating]], data: lab.Dataset) -> float:
     """Computes the accuracy of nearest-neighbour classification of the test images by their codes."""
     stored = data.train[:STORED]
     guesses = nearest_labels(
@@ -95,7 +89,7 @@ def neighbours(encode: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating
     return float(np.mean(guesses == data.test.labels))
 
 
-def linear_codes(size: int, data: Dataset) -> dict[str, Any]:
+def linear_codes(size: int, data: lab.Dataset) -> dict[str, Any]:
     """Measures the same of codes without training: as many principal components, and the pixels themselves."""
 
     def inputs(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -109,18 +103,18 @@ def linear_codes(size: int, data: Dataset) -> dict[str, Any]:
     return {
         "principal components": {
             "numbers": size,
-            "test_error": spread([missed]),
-            "neighbours": spread([by_components]),
+            "test_error": lab.spread([missed]),
+            "neighbours": lab.spread([by_components]),
         },
         "pixels": {
             "numbers": train.shape[1],
-            "test_error": spread([0.0]),
-            "neighbours": spread([neighbours(inputs, data)]),
+            "test_error": lab.spread([0.0]),
+            "neighbours": lab.spread([neighbours(inputs, data)]),
         },
     }
 
 
-def reconstruct(trained: Trained, data: Dataset) -> Reconstructed:
+def reconstruct(trained: lab.Trained, data: lab.Dataset) -> Reconstructed:
     """Encodes the test images, and reconstructs the first of each class."""
     first = np.unique(data.test.labels, return_index=True)[1]
     images = data.standardisation(data.test.images[first])
@@ -139,12 +133,12 @@ def import_manifold() -> Any:
     return manifold
 
 
-def draw(test: Reconstructed, seed: int, found: Mapping[str, Any]) -> plots.Figure:
+def draw(test: Reconstructed, seed: int, found: Mapping[str, Any]) -> lab.plots.Figure:
     """Draws images beside their reconstructions, and the t-SNE of the codes coloured by class."""
     del found
     perplexity = min(30.0, (len(test.codes) - 1) / 3)
     plane = import_manifold().TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(test.codes)
-    figure, (left, right) = plots.row(2, widths=(0.75, 1.1), height=5.0)
+    figure, (left, right) = lab.plots.row(2, widths=(0.75, 1.1), height=5.0)
     # Two columns of pairs: an image, its reconstruction.
     pairs = np.concatenate([test.images, test.reconstructions], axis=2)[..., 0]
     if len(pairs) % 2:
@@ -166,7 +160,7 @@ def draw(test: Reconstructed, seed: int, found: Mapping[str, Any]) -> plots.Figu
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     rows = [
-        [name, str(code["numbers"]), f"{code['test_error']['mean']:.4f}", percent(code["neighbours"])]
+        [name, str(code["numbers"]), f"{code['test_error']['mean']:.4f}", lab.percent(code["neighbours"])]
         for name, code in found["codes"].items()
     ]
-    yield tables.table(["code", "numbers", "error on test images", f"{NEIGHBOURS} nearest neighbours"], rows)
+    yield lab.table(["code", "numbers", "error on test images", f"{NEIGHBOURS} nearest neighbours"], rows)

@@ -13,7 +13,7 @@ The control is the same network without noise and without the rate in its loss.
 import dataclasses
 
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab.config import setting
+from weirdonetworks.lab import setting
 
 CONTROL = "no noise"
 

@@ -8,40 +8,33 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks import VariationalBottleneck, lab
 from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.bottleneck import CONTROL, BottleneckConfig
 from weirdonetworks.experiments.shared import digits, settings
-from weirdonetworks.lab import plots
-from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.measure.stability import outputs_over
-from weirdonetworks.nets.small.variational_bottleneck import VariationalBottleneck
 
 TURNS = {"upright": settings.UPRIGHT, "turned": 1}  # Digits are rotated by random multiples of so many degrees.
 SHARES = (1, 2, 5, 10, 20, 50, 100)  # Marked on the axes, in percent.
 
 
-def run(study: Study[BottleneckConfig]) -> None:
+def run(study: lab.Study[BottleneckConfig]) -> None:
     """Trains the networks and measures them."""
     config, upright = study.config, digits.load(study)
     pixel_share, shares = measure(upright, config)
     trained_on: dict[str, Any] = {}
     for turns, step in TURNS.items():
-        data = transformed.turned(upright, step, config.data_seed)
+        data = lab.transformed.turned(upright, step, config.data_seed)
         trained_on[turns] = {}
         for name, beta in config.prices().items():
             trained = train(study, f"{name}_{turns}", data, beta)
             keys = ("test_accuracy", "test_rate")
             measured = [{**{key: each.final[key] for key in keys}, **shares(each.network)} for each in trained]
-            trained_on[turns][name] = spreads(measured)
+            trained_on[turns][name] = lab.spreads(measured)
     study.finish({"pixel_share": pixel_share, "trained_on": trained_on}, draw)
 
 
-def train(study: Study[BottleneckConfig], name: str, data: Dataset, beta: float | None) -> list[Trained]:
+def train(study: lab.Study[BottleneckConfig], name: str, data: lab.Dataset, beta: float | None) -> list[lab.Trained]:
     """Trains a classifier at one value of beta; None for the control without noise."""
     return study.repeat(
         name,
@@ -62,13 +55,13 @@ def network(config: BottleneckConfig, classes: int, with_noise: bool) -> snt.Mod
     return made
 
 
-def objective(made: Any, preprocess: Callable[[tf.Tensor], tf.Tensor], beta: float) -> Objective:
+def objective(made: Any, preprocess: Callable[[tf.Tensor], tf.Tensor], beta: float) -> lab.Objective:
     """Makes the objective of such a classifier: `loss`, cross-entropy plus beta times the rate, and each alone."""
 
     def logits(hidden: tf.Tensor, is_training: bool, seed: tf.Tensor) -> tf.Tensor:
         return made.head(made.bottleneck(hidden, is_training, seed))
 
-    classification = objectives.classification(logits, takes=("is_training", "seed"))
+    classification = lab.objectives.classification(logits, takes=("is_training", "seed"))
 
     def measured(
         images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
@@ -81,7 +74,7 @@ def objective(made: Any, preprocess: Callable[[tf.Tensor], tf.Tensor], beta: flo
     return measured
 
 
-def measure(data: Dataset, config: BottleneckConfig) -> tuple[float, Callable[[Any], dict[str, float]]]:
+def measure(data: lab.Dataset, config: BottleneckConfig) -> tuple[float, Callable[[Any], dict[str, float]]]:
     """Prepares the measurement of the share of the angle, as `angle_share`, on rotated test images.
 
     Returns:
@@ -124,9 +117,9 @@ def angle_share(outputs: npt.ArrayLike) -> float:
     return float(values.var(axis=0).mean(axis=0).sum() / total) if total else 0.0
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws accuracy, rate, and the share of the angle in codes and probabilities, against beta."""
-    figure, (accuracy, rate, codes, probabilities) = plots.row(4, height=3.4)
+    figure, (accuracy, rate, codes, probabilities) = lab.plots.row(4, height=3.4)
     for turns, networks in found["trained_on"].items():
         label = f"trained on digits {turns}"
         _curve(accuracy, networks, "test_accuracy", 100, label=label)
@@ -144,9 +137,9 @@ def draw(found: Any) -> plots.Figure:
     return figure
 
 
-def _curve(axes: plots.Axes, networks: Mapping[str, Any], key: str, scale: float, **style: Any) -> None:
+def _curve(axes: lab.plots.Axes, networks: Mapping[str, Any], key: str, scale: float, **style: Any) -> None:
     values = [each[key] for each in networks.values()]
-    plots.error_bars(axes, list(networks), values, scale, marker="o", markersize=4, **style)
+    lab.plots.error_bars(axes, list(networks), values, scale, marker="o", markersize=4, **style)
 
 
 def table(found: Any) -> Iterator[str]:
@@ -155,12 +148,12 @@ def table(found: Any) -> Iterator[str]:
         rows = [
             [
                 name,
-                percent(each["test_accuracy"]),
+                lab.percent(each["test_accuracy"]),
                 "-" if name == CONTROL else f"{each['test_rate']['mean']:.2f}",
-                *(percent(each[f"{layer}_share"]) for layer in ("code", "probability")),
+                *(lab.percent(each[f"{layer}_share"]) for layer in ("code", "probability")),
             ]
             for name, each in networks.items()
         ]
         header = ["beta", "accuracy", "rate, nats", "share of the angle in codes", "in probabilities"]
-        yield f"trained on digits {turns}\n{tables.table(header, rows)}"
+        yield f"trained on digits {turns}\n{lab.table(header, rows)}"
     yield f"Share of the angle in pixels: {found['pixel_share']:.1%}"

@@ -7,7 +7,7 @@ usage: python -m weirdonetworks.experiments.comparative [--flag=value ...]
 
 import dataclasses
 
-from weirdonetworks.lab.config import StudyConfig, setting
+from weirdonetworks.lab import StudyConfig, setting
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,31 +8,25 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from weirdonetworks import ComparativeMLP, lab
 from weirdonetworks.experiments.comparative import ComparativeConfig
-from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.data.datasets import Dataset, Split
-from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study, Trained, final, percent, spreads
 from weirdonetworks.measure.neighbours import nearest_labels
-from weirdonetworks.nets.small.comparative_mlp import ComparativeMLP
 
 NETWORKS = ("symmetric", "ordered")
 NEIGHBOURS = {"k_nearest": "k nearest", "nearest": "nearest"}
 QUERIES = 100  # Test images per batch, each compared with all stored examples.
 
 
-def run(study: Study[ComparativeConfig]) -> None:
+def run(study: lab.Study[ComparativeConfig]) -> None:
     """Trains the networks and measures them."""
     config, data = study.config, study.load()
     fewest = np.bincount(data.train.labels, minlength=len(data.classes)).min()
     if max(config.stored) > fewest:
-        raise UsageError(
+        raise lab.UsageError(
             f"stored (={max(config.stored)}) must be at most {fewest}, the training images of the rarest class."
         )
 
-    def train(name: str) -> list[Trained]:
+    def train(name: str) -> list[lab.Trained]:
         sizes = config.code_sizes, config.head_sizes
         make = functools.partial(ComparativeMLP, *sizes, is_symmetric=name == "symmetric")
         return study.repeat(name, make, data, lambda network: comparison(network, data.standardisation))
@@ -54,16 +48,16 @@ def run(study: Study[ComparativeConfig]) -> None:
         {
             "stored": stored,
             "parameters": {name: each[0].parameters for name, each in trained.items()},
-            "pairs": {name: final(each, "test_accuracy") for name, each in trained.items()},
-            "swapped": {name: final(each, "test_swapped") for name, each in trained.items()},
-            "classified": spreads([classified(number, trial) for number, trial in enumerate(config.trials())]),
+            "pairs": {name: lab.final(each, "test_accuracy") for name, each in trained.items()},
+            "swapped": {name: lab.final(each, "test_swapped") for name, each in trained.items()},
+            "classified": lab.spreads([classified(number, trial) for number, trial in enumerate(config.trials())]),
             "curves": {name: [record["test_accuracy"] for record in each[0].records] for name, each in trained.items()},
         },
         draw,
     )
 
 
-def comparison(network: ComparativeMLP, preprocess: Any) -> Objective:
+def comparison(network: ComparativeMLP, preprocess: Any) -> lab.Objective:
     """Makes the objective of a network on pairs of images: cross-entropy `loss`, `accuracy`, and `swapped`.
 
     Each image of a batch is paired with another one, every second image with one of its own class. Outside training the
@@ -109,9 +103,11 @@ def draw_partners(labels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.argmax(tf.where(is_candidate, priorities, -1.0), axis=1, output_type=tf.int32)
 
 
-def measure(networks: Mapping[str, ComparativeMLP], data: Dataset, k: int, seed: int, number: int) -> dict[str, float]:
+def measure(
+    networks: Mapping[str, ComparativeMLP], data: lab.Dataset, k: int, seed: int, number: int
+) -> dict[str, float]:
     """Measures the accuracy of each classification of the test images by k stored examples of each class."""
-    generator = seeds.generator(seed, "stored", k, number)
+    generator = lab.seeds.generator(seed, "stored", k, number)
     classes = range(len(data.classes))
     chosen = [generator.choice(np.flatnonzero(data.train.labels == each), k, replace=False) for each in classes]
     stored = data.train[np.concatenate(chosen)]
@@ -121,7 +117,7 @@ def measure(networks: Mapping[str, ComparativeMLP], data: Dataset, k: int, seed:
     return {name: float(np.mean(guess == data.test.labels)) for name, guess in guesses.items()}
 
 
-def _classify(network: ComparativeMLP, data: Dataset, stored: Split, k: int) -> npt.NDArray[np.intp]:
+def _classify(network: ComparativeMLP, data: lab.Dataset, stored: lab.Split, k: int) -> npt.NDArray[np.intp]:
     """Classifies each test image by the greatest mean logit over the stored examples of a class."""
     codes = network.encode(data.standardisation(tf.constant(stored.images)))
 
@@ -135,18 +131,18 @@ def _classify(network: ComparativeMLP, data: Dataset, stored: Split, k: int) -> 
     return np.argmax(np.concatenate(found), axis=1)
 
 
-def draw(found: Mapping[str, Any]) -> plots.Figure:
+def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     """Draws the accuracy on pairs by epoch, and that of classification by the number of stored examples."""
-    figure, (pairs, classified) = plots.row(2, widths=(1.2, 1.4))
+    figure, (pairs, classified) = lab.plots.row(2, widths=(1.2, 1.4))
     for name, curve in found["curves"].items():
-        plots.by_epoch(pairs, curve, label=f"{name} network")
+        lab.plots.by_epoch(pairs, curve, label=f"{name} network")
     pairs.set_title("same digit? accuracy on test pairs")
     pairs.legend()
     for name, by_k in found["classified"].items():
         label = NEIGHBOURS.get(name, f"{name} network")
-        plots.error_bars(classified, found["stored"], by_k.values(), marker="o", label=label)
+        lab.plots.error_bars(classified, found["stored"], by_k.values(), marker="o", label=label)
     classified.set(title="test accuracy as a classifier", xlabel="stored examples a class", ylabel="%", xscale="log")
-    plots.label_ticks(classified, found["stored"])
+    lab.plots.label_ticks(classified, found["stored"])
     classified.legend()
     return figure
 
@@ -157,9 +153,9 @@ def table(found: Any) -> Iterator[str]:
         [f"{name} network", f"{found['pairs'][name]['mean']:.2%}", f"{found['swapped'][name]['mean']:.2%}"]
         for name in NETWORKS
     ]
-    yield tables.table(["test pairs", "accuracy", "answers that change when swapped"], rows)
+    yield lab.table(["test pairs", "accuracy", "answers that change when swapped"], rows)
     rows = [
-        [label, *(percent(each) for each in found["classified"][name].values())]
+        [label, *(lab.percent(each) for each in found["classified"][name].values())]
         for name, label in [*((name, f"{name} network") for name in NETWORKS), *NEIGHBOURS.items()]
     ]
-    yield tables.table(["test accuracy, examples a class", *map(str, found["stored"])], rows)
+    yield lab.table(["test accuracy, examples a class", *map(str, found["stored"])], rows)

@@ -15,7 +15,7 @@ two units start equal.
 import dataclasses
 
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab.config import setting
+from weirdonetworks.lab import setting
 
 
 @dataclasses.dataclass(frozen=True)

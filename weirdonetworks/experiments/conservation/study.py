@@ -9,13 +9,9 @@ import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks import lab
 from weirdonetworks.experiments.conservation import ConservationConfig
 from weirdonetworks.experiments.shared import digits
-from weirdonetworks.lab import plots
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training.hooks import DriftMonitor
-from weirdonetworks.lab.training.study import Study, Trained, final
 from weirdonetworks.measure.conserved import Conserved, conserved_quantities
 
 CONTROL = "tanh (control)"
@@ -24,7 +20,7 @@ NETWORKS = ("linear", "ReLU", CONVOLUTIONS, "layer norm", CONTROL)
 ROUNDING = 5e-5  # Largest drift that rounding in float32 may cause over thousands of steps.
 
 
-def run(study: Study[ConservationConfig]) -> None:
+def run(study: lab.Study[ConservationConfig]) -> None:
     """Trains the networks and measures the drift."""
     config, data, networks = study.config, digits.load(study), {}
     for kind in NETWORKS:
@@ -34,7 +30,7 @@ def run(study: Study[ConservationConfig]) -> None:
             trained = train(study, kind, halving, data, paced)
             symmetries = {each.name: each.symmetry for each in quantities(kind, trained[0].network, _images(data))}
             for name in symmetries:
-                drifts.setdefault(name, []).append(final(trained, f"drift/{name}"))
+                drifts.setdefault(name, []).append(lab.final(trained, f"drift/{name}"))
         networks[kind] = {
             name: {"symmetry": symmetries[name], "drift": values, "power": fitted_power(config.rates(), values)}
             for name, values in drifts.items()
@@ -42,18 +38,20 @@ def run(study: Study[ConservationConfig]) -> None:
     study.finish({"rates": config.rates(), "networks": networks}, draw)
 
 
-def train(study: Study, kind: str, halving: int, data: Dataset, config: ConservationConfig) -> list[Trained]:
+def train(
+    study: lab.Study, kind: str, halving: int, data: lab.Dataset, config: ConservationConfig
+) -> list[lab.Trained]:
     """Trains a network, with a monitor of the drift of its conserved quantities."""
     return study.repeat(
         f"{kind}_{halving}",
         lambda: network(kind, config, data),
         data,
         config=config,
-        hooks=lambda made: [DriftMonitor(quantities(kind, made, _images(data)))],
+        hooks=lambda made: [lab.hooks.DriftMonitor(quantities(kind, made, _images(data)))],
     )
 
 
-def network(kind: str, config: ConservationConfig, data: Dataset) -> snt.Module:
+def network(kind: str, config: ConservationConfig, data: lab.Dataset) -> snt.Module:
     """Makes a network with variables, the first two units of each hidden layer equal."""
     head = snt.Linear(len(data.classes), name="head")
     if kind == CONVOLUTIONS:
@@ -73,7 +71,7 @@ def network(kind: str, config: ConservationConfig, data: Dataset) -> snt.Module:
     return made
 
 
-def _images(data: Dataset) -> tf.Tensor:
+def _images(data: lab.Dataset) -> tf.Tensor:
     """Makes a batch of an image that the networks may be called on."""
     return tf.zeros([1, *data.train.images.shape[1:]])
 
@@ -105,20 +103,20 @@ def fitted_power(rates: Sequence[float], drifts: Sequence[Mapping[str, Any]]) ->
     return round(float(np.polyfit(np.log(rates), np.log(means), 1)[0]), 6)
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws the drift against the learning rate, a panel for each network; no line where it is 0."""
     rates = np.array(found["rates"])
-    figure, panels = plots.row(len(found["networks"]), height=3.4)
+    figure, panels = lab.plots.row(len(found["networks"]), height=3.4)
     colours: dict[str, str] = {}
     for axes, (title, drifting) in zip(panels, found["networks"].items(), strict=True):
         for name, each in drifting.items():
             means = [drift["mean"] for drift in each["drift"]]
             if any(means):
-                colour = colours.setdefault(name, plots.COLOURS[len(colours) % len(plots.COLOURS)])
+                colour = colours.setdefault(name, lab.plots.COLOURS[len(colours) % len(lab.plots.COLOURS)])
                 axes.plot(rates, means, label=name, color=colour, marker="o", markersize=4)
         axes.plot(rates, rates, color="0.6", linestyle=":", label="in proportion to the rate")
         axes.set(title=title, xlabel="learning rate", xscale="log", yscale="log", ylim=(1e-9, 10))
-        plots.label_ticks(axes, rates)
+        lab.plots.label_ticks(axes, rates)
     panels[0].set_ylabel("drift")
     handles = {name: handle for axes in panels for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), frameon=False)
@@ -138,4 +136,4 @@ def table(found: Any) -> Iterator[str]:
         for name, each in quantities.items()
     ]
     header = ["drift at a rate of", "", *(f"{rate:g}" for rate in found["rates"]), "power of the rate"]
-    yield tables.table(header, rows)
+    yield lab.table(header, rows)

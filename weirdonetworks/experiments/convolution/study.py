@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from weirdonetworks import ConvolutionNetwork, lab
 from weirdonetworks.experiments.shared import classifiers
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork
 
 
-def run(study: Study) -> None:
+def run(study: lab.Study) -> None:
     """Trains the network, and measures it."""
     classifiers.run(study, ConvolutionNetwork, takes=("is_training", "seed"))
 

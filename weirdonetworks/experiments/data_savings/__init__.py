@@ -15,8 +15,7 @@ import dataclasses
 import itertools
 
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab.config import setting
-from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab import UsageError, setting
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,28 +5,22 @@ from typing import Any
 
 import numpy as np
 
+from weirdonetworks import lab
 from weirdonetworks.experiments.data_savings import DataSavingsConfig
 from weirdonetworks.experiments.shared import comparison, digits
-from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.datasets import Dataset, Resident, Split
-from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.study import Study, Trained, Training, final, percent
 
 
-def run(study: Study[DataSavingsConfig]) -> None:
+def run(study: lab.Study[DataSavingsConfig]) -> None:
     """Trains the networks and measures them."""
     config = study.config
-    data = transformed.turned(digits.load(study), 90, config.data_seed)
+    data = lab.transformed.turned(digits.load(study), 90, config.data_seed)
     if config.sizes[-1] > len(data.train):
-        raise UsageError(f"sizes: {config.sizes[-1]} must be at most {len(data.train)}, the training images.")
+        raise lab.UsageError(f"sizes: {config.sizes[-1]} must be at most {len(data.train)}, the training images.")
     networks = {}
     for contestant in contestants(data, config):
         width = digits.fitting_width(contestant.of_width, data.train.images.shape[1:], config.parameters)
         trained = [train(study, contestant, width, data, size) for size in config.sizes]
-        accuracies = [final(of_size, "test_accuracy") for of_size in trained]
+        accuracies = [lab.final(of_size, "test_accuracy") for of_size in trained]
         means = [each["mean"] for each in accuracies]
         networks[contestant.name] = {
             "width": width,
@@ -37,7 +31,7 @@ def run(study: Study[DataSavingsConfig]) -> None:
     study.finish({"sizes": config.sizes, "targets": config.targets, "networks": networks}, draw)
 
 
-def contestants(data: Dataset, config: DataSavingsConfig) -> Sequence[comparison.Contestant]:
+def contestants(data: lab.Dataset, config: DataSavingsConfig) -> Sequence[comparison.Contestant]:
     """Lists the networks to compare on a data set."""
     return [
         comparison.of_kind("plain", data),
@@ -48,17 +42,17 @@ def contestants(data: Dataset, config: DataSavingsConfig) -> Sequence[comparison
 
 
 def train(
-    study: Study[DataSavingsConfig], contestant: comparison.Contestant, width: int, data: Dataset, size: int
-) -> list[Trained]:
+    study: lab.Study[DataSavingsConfig], contestant: comparison.Contestant, width: int, data: lab.Dataset, size: int
+) -> list[lab.Trained]:
     """Trains a network on `size` images, each trial on its own."""
     most = study.config.sizes[-1]
 
-    def training(trial: DataSavingsConfig) -> Training:
-        return Training(
+    def training(trial: DataSavingsConfig) -> lab.Training:
+        return lab.Training(
             f"{contestant.name}_{size}",
             contestant.of_width(width),
-            objectives.classifier(data, augment=contestant.augment),
-            {**data.residents, "train": Resident(some(data.train, size, most, trial.random_seed))},
+            lab.classifier(data, augment=contestant.augment),
+            {**data.residents, "train": lab.datasets.Resident(some(data.train, size, most, trial.random_seed))},
             trial,
             {"size": size, "most": most},
         )
@@ -66,9 +60,9 @@ def train(
     return study.trials([training(trial) for trial in study.config.trials()])
 
 
-def some(split: Split, size: int, length: int, seed: int) -> Split:
+def some(split: lab.Split, size: int, length: int, seed: int) -> lab.Split:
     """Draws a subset of the examples, nested for one seed, and repeats it to a length."""
-    drawn = seeds.generator(seed, "subset").permutation(len(split))[:size]
+    drawn = lab.seeds.generator(seed, "subset").permutation(len(split))[:size]
     return split[np.resize(drawn, length)]
 
 
@@ -92,11 +86,11 @@ def images_needed(sizes: Sequence[int], accuracies: Sequence[float], target: flo
     return float(np.exp(np.interp(target, accuracies[around], np.log(sizes[around]))).round(6))
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy against the number of images."""
-    figure, (axes,) = plots.row(1, widths=(1.7,), height=3.6)
+    figure, (axes,) = lab.plots.row(1, widths=(1.7,), height=3.6)
     for name, each in found["networks"].items():
-        plots.error_bars(axes, found["sizes"], each["test_accuracy"], marker="o", capsize=3, label=name)
+        lab.plots.error_bars(axes, found["sizes"], each["test_accuracy"], marker="o", capsize=3, label=name)
     axes.set(title="digits turned by quarters", xlabel="training images", ylabel="test accuracy, %", xscale="log")
     axes.legend(loc="lower right", frameon=False)
     return figure
@@ -105,13 +99,13 @@ def draw(found: Any) -> plots.Figure:
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     rows = [
-        [name, f"{each['parameters']:,}", *map(percent, each["test_accuracy"])]
+        [name, f"{each['parameters']:,}", *map(lab.percent, each["test_accuracy"])]
         for name, each in found["networks"].items()
     ]
-    header = ["test accuracy", "parameters", *(tables.counted(size, "image") for size in found["sizes"])]
-    yield tables.table(header, rows)
+    header = ["test accuracy", "parameters", *(lab.counted(size, "image") for size in found["sizes"])]
+    yield lab.table(header, rows)
     rows = [
         [name, *("not reached" if number is None else f"{number:,.0f}" for number in each["images_needed"])]
         for name, each in found["networks"].items()
     ]
-    yield tables.table(["images needed for", *map("{:.1%}".format, found["targets"])], rows)
+    yield lab.table(["images needed for", *map("{:.1%}".format, found["targets"])], rows)

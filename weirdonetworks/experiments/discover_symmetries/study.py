@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks import lab
 from weirdonetworks.algebra import image_dihedral
 from weirdonetworks.algebra.arrays import Ints, written
 from weirdonetworks.algebra.groups.permutations import compose, inverse
 from weirdonetworks.experiments.discover_symmetries import DiscoverSymmetriesConfig
-from weirdonetworks.lab import machine, plots, seeds
-from weirdonetworks.lab.data import datasets
-from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training.study import Study, formatted, spreads
 from weirdonetworks.measure import topology
 from weirdonetworks.measure.discovery import Graph, discover_symmetries, kept_shares
 
@@ -33,25 +29,27 @@ THRESHOLDS = np.linspace(0.02, 0.3, 29).round(2).tolist()
 CURVES = ("quarter turn", "half turn", "left and right", "top and bottom", "one pixel right", "at random")
 
 
-def run(study: Study[Any]) -> None:
+def run(study: lab.Study[Any]) -> None:
     """Makes the graphs and measures them, trial by trial."""
     config: DiscoverSymmetriesConfig = study.config
     if config.trials_backend == "batched" and config.num_trials > 1:
-        raise UsageError("trials_backend (=batched) needs networks, and none is trained here: pass threads or auto.")
-    data = study.recorded(datasets.load(config.dataset, study.options.data_dir))
+        raise lab.UsageError(
+            "trials_backend (=batched) needs networks, and none is trained here: pass threads or auto."
+        )
+    data = study.recorded(lab.datasets.load(config.dataset, study.options.data_dir))
     images = data.train.images[: config.examples]
     if images.shape[1:] != (images.shape[1], images.shape[1], 1):
-        raise UsageError(f"dataset (={config.dataset}) must have square images of one channel.")
+        raise lab.UsageError(f"dataset (={config.dataset}) must have square images of one channel.")
     trials = [
         dataclasses.replace(config, random_seed=config.random_seed + number) for number in range(config.num_trials)
     ]
-    workers = len(machine.cores()) if config.trials_backend == "threads" else 1
+    workers = len(lab.machine.cores()) if config.trials_backend == "threads" else 1
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         measured = list(pool.map(functools.partial(measure, images), trials))
     results = measured[0]
     if len(measured) > 1:
         shares = [{name: graph["kept"] for name, graph in each["graphs"].items()} for each in measured]
-        results["kept"] = spreads(shares)
+        results["kept"] = lab.spreads(shares)
     study.finish(results, draw)
 
 
@@ -63,7 +61,7 @@ def measure(images: npt.NDArray[np.uint8], config: DiscoverSymmetriesConfig) -> 
       ImportError: If igraph is not installed.
     """
     side = images.shape[1]
-    rng = seeds.generator(config.random_seed, "pixels")
+    rng = lab.seeds.generator(config.random_seed, "pixels")
     order = rng.permutation(side * side)
     pixels = images.reshape(len(images), -1)[:, order]
     has_ink = pixels.max(axis=0) > 0
@@ -86,7 +84,7 @@ def measure(images: npt.NDArray[np.uint8], config: DiscoverSymmetriesConfig) -> 
     edges = [topology.grid_edges(side, side), topology.grid_edges(side, side, has_ink[place])]
     graphs = [*(Graph(place[each], side * side) for each in edges), Graph.of_weights(weights, config.threshold)]
     if not len(graphs[-1].edges):
-        raise UsageError(f"threshold (={config.threshold:g}) must be lower: no two pixels are joined.")
+        raise lab.UsageError(f"threshold (={config.threshold:g}) must be lower: no two pixels are joined.")
     by_threshold = [(threshold, Graph.of_weights(weights, threshold)) for threshold in THRESHOLDS]
     return {
         "pixels": int(has_ink.sum()),
@@ -108,15 +106,15 @@ def _permutations(side: int) -> dict[str, Ints]:
     return square | {name: inverse(each.ravel()) for name, each in zip(SHIFTS, shifted, strict=True)}
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws the share of edges that permutations keep, of each graph and by threshold, of the first seed."""
-    figure, (bars, curves) = plots.row(2, widths=(1.6, 1.4), height=3.8)
+    figure, (bars, curves) = lab.plots.row(2, widths=(1.6, 1.4), height=3.8)
     names = list(found["graphs"][GRAPHS[0]]["kept"])
     thickness = 0.8 / len(GRAPHS)
     for index, (graph, each) in enumerate(found["graphs"].items()):
         places = np.arange(len(names)) + (index + 0.5) * thickness - 0.4
         bars.barh(places, [100 * each["kept"][name] for name in names], thickness, label=graph)
-    plots.name_rows(bars, names)
+    lab.plots.name_rows(bars, names)
     bars.set(title="edges kept", xlabel="%", xlim=(0, 100))
     figure.legend(*bars.get_legend_handles_labels(), loc="outside lower left", ncols=len(GRAPHS))
     thresholds = [each["threshold"] for each in found["by_threshold"]]
@@ -133,7 +131,9 @@ def table(found: Any) -> Iterator[str]:
     rows = [
         [name, f"{each['edges']:,}", each["symmetries"], f"{each['moved']:,}"] for name, each in found["graphs"].items()
     ]
-    yield tables.table(["graph", "edges", "symmetries", "pixels they move"], rows)
-    spreads_of = found.get("kept") or spreads([{graph: each["kept"] for graph, each in found["graphs"].items()}])
-    rows = [[name, *(formatted(kept[name], ".1%") for kept in spreads_of.values())] for name in spreads_of[GRAPHS[0]]]
-    yield tables.table(["share of edges kept by", *found["graphs"]], rows)
+    yield lab.table(["graph", "edges", "symmetries", "pixels they move"], rows)
+    spreads_of = found.get("kept") or lab.spreads([{graph: each["kept"] for graph, each in found["graphs"].items()}])
+    rows = [
+        [name, *(lab.formatted(kept[name], ".1%") for kept in spreads_of.values())] for name in spreads_of[GRAPHS[0]]
+    ]
+    yield lab.table(["share of edges kept by", *found["graphs"]], rows)

@@ -5,17 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from weirdonetworks import lab
 from weirdonetworks.algebra import PermutationGroup, image_dihedral, image_rotations, monomials
 from weirdonetworks.algebra.groups.orbits import Orbits
 from weirdonetworks.experiments.invariant_choice import InvariantChoiceConfig
 from weirdonetworks.experiments.shared import digits
-from weirdonetworks.lab import plots
-from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.hooks import Following, Hook
-from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.measure import invariant_weights
 
 DATA = ("upright", "turned", "augmented")
@@ -23,17 +17,17 @@ GROUPS = ("quarter turns", "left and right")
 INKED = 5  # Least standard deviation, of 255, of an inked pixel and of its images under the symmetries of the square.
 
 
-def run(study: Study[InvariantChoiceConfig]) -> None:
+def run(study: lab.Study[InvariantChoiceConfig]) -> None:
     """Trains the networks and measures them."""
     config, upright = study.config, digits.load(study)
-    sorts = {"upright": upright, "turned": transformed.turned(upright, 90, config.data_seed)}
+    sorts = {"upright": upright, "turned": lab.transformed.turned(upright, 90, config.data_seed)}
     make = digits.maker("polynomial", upright.side, config.degree, [config.width, 64, len(upright.classes)])
     shares, chance = measure(upright, config.degree)
 
-    def hooks(network: Any) -> list[Hook]:
-        return [Following(lambda: shares(network))]
+    def hooks(network: Any) -> list[lab.Hook]:
+        return [lab.Following(lambda: shares(network))]
 
-    def measured(trained: Trained) -> dict[str, Any]:
+    def measured(trained: lab.Trained) -> dict[str, Any]:
         end = shares(trained.network)
         by_epoch = {part: [at[part] for at in (*trained.records, end)] for part in chance}
         tests = {name: data.residents["test"] for name, data in sorts.items()}
@@ -45,12 +39,12 @@ def run(study: Study[InvariantChoiceConfig]) -> None:
     networks = {}
     for name in DATA:
         data, augment = sorts.get(name, upright), digits.quarter_turns(upright) if name == "augmented" else None
-        trained = study.repeat(name, make, data, objectives.classifier(data, augment=augment), hooks=hooks)
-        networks[name] = {"parameters": trained[0].parameters, **spreads(list(map(measured, trained)))}
+        trained = study.repeat(name, make, data, lab.classifier(data, augment=augment), hooks=hooks)
+        networks[name] = {"parameters": trained[0].parameters, **lab.spreads(list(map(measured, trained)))}
     study.finish({"chance": chance, "networks": networks}, draw)
 
 
-def measure(data: Dataset, degree: int) -> tuple[Callable[[Any], dict[str, float]], Mapping[str, float]]:
+def measure(data: lab.Dataset, degree: int) -> tuple[Callable[[Any], dict[str, float]], Mapping[str, float]]:
     """Prepares the measurement of invariant shares of a network's first layer.
 
     Returns:
@@ -88,15 +82,15 @@ def measure(data: Dataset, degree: int) -> tuple[Callable[[Any], dict[str, float
     return shares, {name: invariant_weights.chance(orbits) for name, (_, _, orbits) in parts.items()}
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws the shares above chance by epoch, a panel for each degree and set of pixels."""
     panels: dict[str, dict[str, str]] = {}
     for part in found["chance"]:
         degree, group, pixels = part.split(", ")
         panels.setdefault(f"{degree}, {pixels}", {})[group] = part
-    figure, row = plots.row(len(panels), widths=[1.1] * len(panels))
+    figure, row = lab.plots.row(len(panels), widths=[1.1] * len(panels))
     for axes, (title, parts) in zip(row, panels.items(), strict=True):
-        for (name, each), colour in zip(found["networks"].items(), plots.COLOURS, strict=False):
+        for (name, each), colour in zip(found["networks"].items(), lab.plots.COLOURS, strict=False):
             for group, part in parts.items():
                 chance = found["chance"][part]
                 above = [100 * (share - chance) / (1 - chance) for share in each["shares"][part]["by_epoch"]]
@@ -113,13 +107,13 @@ def draw(found: Any) -> plots.Figure:
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     rows = [
-        [name, *(percent(each["accuracy"][test]) for test in ("upright", "turned"))]
+        [name, *(lab.percent(each["accuracy"][test]) for test in ("upright", "turned"))]
         for name, each in found["networks"].items()
     ]
-    yield tables.table(["trained on digits", "accuracy, upright", "accuracy, turned"], rows)
+    yield lab.table(["trained on digits", "accuracy, upright", "accuracy, turned"], rows)
     rows = []
     for part, chance in found["chance"].items():
         shares = [each["shares"][part] for each in found["networks"].values()]
-        rows.append([part, f"{chance:.1%}", *(percent(share["trained"]) for share in shares)])
+        rows.append([part, f"{chance:.1%}", *(lab.percent(share["trained"]) for share in shares)])
     header = ["invariant share of the weights", "by chance", *found["networks"]]
-    yield tables.table(header, rows)
+    yield lab.table(header, rows)

@@ -12,7 +12,7 @@ probabilities under rotation, and their Lie derivatives along rotation and, as a
 import dataclasses
 
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab.config import setting
+from weirdonetworks.lab import setting
 
 
 @dataclasses.dataclass(frozen=True)

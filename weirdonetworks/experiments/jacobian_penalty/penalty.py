@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import tensorflow as tf
 
-from weirdonetworks.lab.training.objectives import Objective
+from weirdonetworks import lab
 from weirdonetworks.measure.jacobian import VectorField, jvp
 
 
@@ -31,7 +31,7 @@ class JacobianPenalty:
 
     def __init__(
         self,
-        objective: Objective,
+        objective: lab.Objective,
         model: Callable[[tf.Tensor], tf.Tensor],
         generators: Iterable[VectorField],
         strength: float,

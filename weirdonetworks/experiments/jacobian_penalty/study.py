@@ -4,16 +4,11 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from weirdonetworks import lab
 from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.jacobian_penalty import JacobianPenaltyConfig
 from weirdonetworks.experiments.jacobian_penalty.penalty import JacobianPenalty
 from weirdonetworks.experiments.shared import digits
-from weirdonetworks.lab import plots
-from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.measure import stability
 from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative, local_equivariance_error
 
@@ -21,10 +16,10 @@ NEAR = range(-30, 31, 5)  # Degrees.
 WHOLE = range(-180, 180, 15)
 
 
-def run(study: Study[JacobianPenaltyConfig]) -> None:
+def run(study: lab.Study[JacobianPenaltyConfig]) -> None:
     """Trains the networks and measures them."""
     config, data = study.config, digits.load(study)
-    turned = transformed.turned(data, 1, config.data_seed).residents["test"]
+    turned = lab.transformed.turned(data, 1, config.data_seed).residents["test"]
     make = digits.maker("plain", data.side, 1, [config.width, 100, len(data.classes)])
     networks = {}
     augments = {"upright": None, "turned": digits.any_turns(data)}
@@ -33,26 +28,26 @@ def run(study: Study[JacobianPenaltyConfig]) -> None:
         trained = study.repeat(
             name.replace(",", ""), make, data, objective(data, strength, augment), entry={"strength": strength}
         )
-        networks[name] = spreads([measure(each, data, turned, config.examined) for each in trained])
+        networks[name] = lab.spreads([measure(each, data, turned, config.examined) for each in trained])
     study.finish({"networks": networks}, draw)
 
 
-def objective(data: Dataset, strength: float, augment: Any) -> Callable[[Any], Any]:
+def objective(data: lab.Dataset, strength: float, augment: Any) -> Callable[[Any], Any]:
     """Returns a function that makes a network's objective: classification, and a penalty on the rotation derivative."""
     if not strength:
-        return objectives.classifier(data, augment=augment)
+        return lab.classifier(data, augment=augment)
 
     def make(network: Any) -> Any:
         def logits(images: Any) -> Any:
             return network(data.standardisation(images))
 
-        classify = objectives.classifier(data)(network)
+        classify = lab.classifier(data)(network)
         return JacobianPenalty(classify, logits, [IMAGE_GENERATORS["rotation"]], strength, augment)
 
     return make
 
 
-def measure(trained: Trained, data: Dataset, turned: Any, examined: int) -> dict[str, dict[str, float]]:
+def measure(trained: lab.Trained, data: lab.Dataset, turned: Any, examined: int) -> dict[str, dict[str, float]]:
     """Measures one trained network."""
     probabilities = digits.probabilities(trained.network, data)
     few, side = data.test[:examined], data.side
@@ -76,13 +71,13 @@ def measure(trained: Trained, data: Dataset, turned: Any, examined: int) -> dict
     }
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy by angle, and the Lie derivatives, as squares for networks trained on rotated digits."""
-    figure, (accuracy, derivative) = plots.row(2, widths=[1.3, 1.3], height=3.8)
+    figure, (accuracy, derivative) = lab.plots.row(2, widths=[1.3, 1.3], height=3.8)
     networks: Mapping[str, Any] = found["networks"]
     half = len(networks) // 2  # Those trained upright come first; the same strengths have the same colour.
     for index, (name, each) in enumerate(networks.items()):
-        colour, is_turned = plots.COLOURS[index % half % len(plots.COLOURS)], index >= half
+        colour, is_turned = lab.plots.COLOURS[index % half % len(lab.plots.COLOURS)], index >= half
         by_angle = {int(angle): 100 * spread["mean"] for angle, spread in each["accuracy_by_angle"].items()}
         line = ":" if is_turned else "-"
         accuracy.plot(list(by_angle), list(by_angle.values()), color=colour, linestyle=line, label=name)
@@ -90,7 +85,7 @@ def draw(found: Any) -> plots.Figure:
         derivative.plot(errors, range(len(errors)), "s" if is_turned else "o", color=colour, fillstyle="none")
     accuracy.set(xlabel="test digits turned by, degrees", ylabel="%", title="accuracy", ylim=(0, 102))
     accuracy.set_xticks(range(-180, 181, 90))
-    plots.name_rows(derivative, next(iter(networks.values()))["lie_derivative"])
+    lab.plots.name_rows(derivative, next(iter(networks.values()))["lie_derivative"])
     derivative.set(xscale="log", title="squared Lie derivative of the probabilities")
     figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower center", ncols=half, frameon=False)
     return figure
@@ -102,7 +97,7 @@ def table(found: Any) -> Iterator[str]:
     rows = [
         [
             name,
-            *(percent(accuracy) for accuracy in each["accuracy"].values()),
+            *(lab.percent(accuracy) for accuracy in each["accuracy"].values()),
             *(f"{variance['mean']:.1e}" for variance in each["variance"].values()),
         ]
         for name, each in networks.items()
@@ -110,9 +105,9 @@ def table(found: Any) -> Iterator[str]:
     some = next(iter(networks.values()))
     header = ["network", *(f"accuracy, {turns}" for turns in some["accuracy"])]
     header += [f"variance, {turns}" for turns in some["variance"]]
-    yield tables.table(header, rows)
+    yield lab.table(header, rows)
     rows = [
         [name, *(f"{error['mean']:.1e}" for error in each["lie_derivative"].values())]
         for name, each in networks.items()
     ]
-    yield tables.table(["squared Lie derivative", *some["lie_derivative"]], rows)
+    yield lab.table(["squared Lie derivative", *some["lie_derivative"]], rows)

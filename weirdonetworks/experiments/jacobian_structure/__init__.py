@@ -25,8 +25,7 @@ Smooth noise is an image with the phases of its Fourier transform drawn at rando
 import dataclasses
 
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab.config import setting
-from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab import UsageError, setting
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,14 +9,9 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks import lab
 from weirdonetworks.experiments.jacobian_structure import JacobianStructureConfig
 from weirdonetworks.experiments.shared import digits
-from weirdonetworks.lab import plots
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.study import Study, percent, spreads
 from weirdonetworks.measure.jacobian import InvariantDirections, VectorField, jacobian_along, spectrum
 from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative_by_layer
 from weirdonetworks.measure.stability import Floats
@@ -32,7 +27,7 @@ PRINTED = 1e-2  # The tolerance of the shares in the tables.
 LAYERED = ("rotation", "shift right", "shift up")  # The motions measured layer by layer.
 
 
-def run(study: Study[JacobianStructureConfig]) -> None:
+def run(study: lab.Study[JacobianStructureConfig]) -> None:
     """Trains the networks and measures them.
 
     Raises:
@@ -40,7 +35,7 @@ def run(study: Study[JacobianStructureConfig]) -> None:
     """
     config, data = study.config, digits.load(study)
     if data.side < 2:
-        raise UsageError(
+        raise lab.UsageError(
             f"shrink (={config.shrink}) must leave images of at least 2 x 2 pixels: smaller ones cannot move."
         )
     images = data.standardisation(data.test[: config.examined].images).numpy()
@@ -52,7 +47,7 @@ def run(study: Study[JacobianStructureConfig]) -> None:
             for network, stages, accuracy in train(study, kind, digit, data):
                 metrics = accuracy | measure(network, images, blank)
                 trials.append(metrics | measure_layers(stages, images) if kind == CONVOLUTIONS else metrics)
-            networks[f"{kind}, {digit}"] = spreads(trials)
+            networks[f"{kind}, {digit}"] = lab.spreads(trials)
     study.finish({"networks": networks}, draw)
 
 
@@ -68,7 +63,7 @@ def make_stages(kind: str, config: JacobianStructureConfig, classes: int) -> dic
 
 
 def train(
-    study: Study[JacobianStructureConfig], kind: str, digit: str, data: Dataset
+    study: lab.Study[JacobianStructureConfig], kind: str, digit: str, data: lab.Dataset
 ) -> list[tuple[snt.Module, Mapping[str, Any], Metrics]]:
     """Makes the networks of one kind, and trains them unless `digit` is `UNTRAINED`.
 
@@ -87,7 +82,7 @@ def train(
     if digit == UNTRAINED:
         return [(network, stages[network], {}) for network in study.untrained(made)]
     augment = digits.any_turns(data) if digit == TURNED else None
-    trained = study.repeat(f"{kind}_{digit}", made, data, objectives.classifier(data, augment=augment))
+    trained = study.repeat(f"{kind}_{digit}", made, data, lab.classifier(data, augment=augment))
     accuracies = [{"accuracy": {UPRIGHT: each.final["test_accuracy"]}} for each in trained]
     return [(each.network, stages[each.network], accuracy) for each, accuracy in zip(trained, accuracies, strict=True)]
 
@@ -174,18 +169,18 @@ def smooth_noise(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.math.real(tf.signal.ifft2d(image * tf.sign(noise))), images.dtype)[..., None]
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws spectra, derivatives along motions, and parts of layers; dashed or hollow before training."""
-    figure, (values, motions, layers) = plots.row(3, widths=[1.2, 1.1, 1.4], height=4.2)
+    figure, (values, motions, layers) = lab.plots.row(3, widths=[1.2, 1.1, 1.4], height=4.2)
     networks: Mapping[str, Any] = found["networks"]
     for index, (name, each) in enumerate(networks.items()):
-        colour, trained = plots.COLOURS[index], "accuracy" in each
+        colour, trained = lab.plots.COLOURS[index], "accuracy" in each
         line = "-" if trained else "--"
         values.plot(range(1, len(each["spectrum"]) + 1), each["spectrum"], line, color=colour, label=name)
         compared = [spread["mean"] for spread in each["over_another"].values()]
         motions.plot(compared, range(len(compared)), "o", color=colour, fillstyle="full" if trained else "none")
     values.set(yscale="log", ylim=(3e-4, 1.3), xlabel="direction", title="singular values over the largest")
-    plots.name_rows(motions, next(iter(networks.values()))["over_another"])
+    lab.plots.name_rows(motions, next(iter(networks.values()))["over_another"])
     motions.axvline(1, color="0.6", linestyle=":")
     motions.set_xlim(left=0)
     motions.set_title("derivative over another image's")
@@ -194,9 +189,9 @@ def draw(found: Any) -> plots.Figure:
     return figure
 
 
-def _draw_layers(axes: plots.Axes, networks: Mapping[str, Any]) -> None:
+def _draw_layers(axes: lab.plots.Axes, networks: Mapping[str, Any]) -> None:
     before, after = (f"{CONVOLUTIONS}, {digit}" for digit in NETWORKS[CONVOLUTIONS])
-    colour = plots.COLOURS[list(networks).index(before)]
+    colour = lab.plots.COLOURS[list(networks).index(before)]
     for index, (motion, grey) in enumerate(zip(LAYERED, ("0.25", "0.55", "0.8"), strict=True)):
         parts = {
             name: [100 * spread["mean"] for spread in networks[name][f"part_by_layer/{motion}"].values()]
@@ -205,7 +200,7 @@ def _draw_layers(axes: plots.Axes, networks: Mapping[str, Any]) -> None:
         rows = [row + 0.25 * (index - 1) for row in range(len(parts[after]))]
         axes.barh(rows, parts[after], height=0.22, color=grey, label=motion)
         axes.plot(parts[before], rows, "o", color=colour, markersize=4, fillstyle="none")
-    plots.name_rows(axes, networks[after][f"part_by_layer/{LAYERED[0]}"])
+    lab.plots.name_rows(axes, networks[after][f"part_by_layer/{LAYERED[0]}"])
     axes.set(title=f"{CONVOLUTIONS}: part in the Lie derivative", xlabel="%")
     axes.legend(loc="upper right")
 
@@ -213,7 +208,7 @@ def _draw_layers(axes: plots.Axes, networks: Mapping[str, Any]) -> None:
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     networks = found["networks"]
-    yield table_of("test accuracy", "accuracy", networks, percent)
+    yield table_of("test accuracy", "accuracy", networks, lab.percent)
     yield table_of("sensitive directions above", "sensitive", networks, lambda found: f"{found['mean']:.0f}")
     yield table_of(
         f"invariant share at {PRINTED:g}", f"share/{PRINTED:g}", networks, lambda found: f"{found['mean']:.1%}"
@@ -229,7 +224,7 @@ def table_of(title: str, kind: str, networks: Mapping[str, Any], write: Callable
     """Formats one kind of metrics as a table, of the networks that have them."""
     having = {name: each[kind] for name, each in networks.items() if kind in each}
     header = [title, *next(iter(having.values()))]
-    return tables.table(header, [[name, *map(write, each.values())] for name, each in having.items()])
+    return lab.table(header, [[name, *map(write, each.values())] for name, each in having.items()])
 
 
 def two_digits(found: Mapping[str, Any]) -> str:

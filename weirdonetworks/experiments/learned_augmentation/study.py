@@ -9,27 +9,19 @@ from typing import Any
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks import LearnedAugmentation, lab
 from weirdonetworks.experiments.learned_augmentation import LearnedAugmentationConfig
 from weirdonetworks.experiments.shared import digits
-from weirdonetworks.lab import plots
-from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.hooks import Following
-from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study, formatted, percent, spreads
-from weirdonetworks.nets.learned_augmentation import LearnedAugmentation
 
 STYLES = (":", "-.", "--", "-")  # Line styles, by range.
 
 
-def run(study: Study[LearnedAugmentationConfig]) -> None:
+def run(study: lab.Study[LearnedAugmentationConfig]) -> None:
     """Trains the networks and measures them."""
     config, upright = study.config, digits.load(study)
     networks = []
     for degrees in config.ranges:
-        data = transformed.turned_within(upright, degrees, config.data_seed)
+        data = lab.transformed.turned_within(upright, degrees, config.data_seed)
         for strength in config.strengths:
             trained = study.repeat(
                 f"within_{degrees}_strength_{strength:g}",
@@ -37,15 +29,15 @@ def run(study: Study[LearnedAugmentationConfig]) -> None:
                 data,
                 functools.partial(objective, data=data),
                 entry={"range": degrees, "strength": strength},
-                hooks=lambda network: [Following(lambda: _width(network))],
+                hooks=lambda network: [lab.Following(lambda: _width(network))],
             )
             paths = [[at["width"] for at in (*each.records, _width(each.network))] for each in trained]
-            widths = spreads([{"width": path[-1], "by_epoch": path} for path in paths])
+            widths = lab.spreads([{"width": path[-1], "by_epoch": path} for path in paths])
             networks.append({"strength": strength, "range": degrees, **widths, **digits.accuracies(trained)})
     study.finish({"networks": networks}, draw)
 
 
-def maker(data: Dataset, hidden_size: int, strength: float) -> Callable[[], LearnedAugmentation]:
+def maker(data: lab.Dataset, hidden_size: int, strength: float) -> Callable[[], LearnedAugmentation]:
     """Returns a function that makes the network: dense layers under random rotations of learned width."""
     (mean,), (deviation,) = data.standardisation.mean, data.standardisation.deviation
 
@@ -56,9 +48,9 @@ def maker(data: Dataset, hidden_size: int, strength: float) -> Callable[[], Lear
     return make
 
 
-def objective(network: LearnedAugmentation, data: Dataset) -> Objective:
+def objective(network: LearnedAugmentation, data: lab.Dataset) -> lab.Objective:
     """Makes the objective of a classifier: cross-entropy, in training plus the network's `width_penalty`."""
-    classify = objectives.classifier(data, ("is_training", "seed"))(network)
+    classify = lab.classifier(data, ("is_training", "seed"))(network)
 
     def penalised(
         images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
@@ -74,20 +66,20 @@ def _width(network: LearnedAugmentation) -> dict[str, float]:
     return {"width": math.degrees(float(network.widths[0]))}
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws the learned width by the range of the data, and by epoch."""
-    figure, (against, epochs) = plots.row(2, widths=(1.1, 1.3), height=3.6)
+    figure, (against, epochs) = lab.plots.row(2, widths=(1.1, 1.3), height=3.6)
     strengths = list(dict.fromkeys(each["strength"] for each in found["networks"]))
     styles = dict(
         zip(dict.fromkeys(each["range"] for each in found["networks"]), itertools.cycle(STYLES), strict=False)
     )
     widest = max(styles)
     against.plot([0, widest], [0, widest], color="0.7", zorder=0, label="equal")
-    for strength, colour in zip(strengths, plots.COLOURS * len(strengths), strict=False):
+    for strength, colour in zip(strengths, lab.plots.COLOURS * len(strengths), strict=False):
         chosen = [each for each in found["networks"] if each["strength"] == strength]
         ranges, widths = [each["range"] for each in chosen], [each["width"] for each in chosen]
         style: Any = {"fmt": "o-", "capsize": 3, "color": colour, "label": f"strength {strength:g}"}
-        plots.error_bars(against, ranges, widths, scale=1, **style)
+        lab.plots.error_bars(against, ranges, widths, scale=1, **style)
         for each in chosen:
             epochs.plot(range(len(each["by_epoch"])), each["by_epoch"], styles[each["range"]], color=colour)
     against.set(title="learned width of rotations", xlabel="images turned within, degrees", ylabel="degrees")
@@ -102,8 +94,13 @@ def draw(found: Any) -> plots.Figure:
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     rows = [
-        [f"{each['strength']:g}", f"{each['range']}", formatted(each["width"], ".1f"), percent(each["test_accuracy"])]
+        [
+            f"{each['strength']:g}",
+            f"{each['range']}",
+            lab.formatted(each["width"], ".1f"),
+            lab.percent(each["test_accuracy"]),
+        ]
         for each in found["networks"]
     ]
     header = ["strength", "turned within, degrees", "learned width, degrees", "test accuracy"]
-    yield tables.table(header, rows)
+    yield lab.table(header, rows)

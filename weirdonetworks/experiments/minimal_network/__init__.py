@@ -15,8 +15,7 @@ likely. The test accuracy is that of the network found. Images are 14 x 14 unles
 import dataclasses
 
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab.config import setting
-from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab import UsageError, setting
 
 
 @dataclasses.dataclass(frozen=True)

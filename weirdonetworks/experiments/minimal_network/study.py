@@ -3,18 +3,15 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from weirdonetworks import lab
 from weirdonetworks.experiments.minimal_network import MinimalNetworkConfig
 from weirdonetworks.experiments.shared import digits
-from weirdonetworks.lab import plots
-from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training.study import Study, percent
 
 
-def run(study: Study[MinimalNetworkConfig]) -> None:
+def run(study: lab.Study[MinimalNetworkConfig]) -> None:
     """Trains networks until the smallest are found."""
     config = study.config
-    data = transformed.turned(digits.load(study), config.turn, config.data_seed)
+    data = lab.transformed.turned(digits.load(study), config.turn, config.data_seed)
     networks, tried = [], []
     for kind in digits.KINDS:
         found: dict[int, Any] = {}
@@ -54,9 +51,9 @@ def least(reached: Callable[[int], float], target: float, limit: int) -> int | N
     return high
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy of all networks tried, by their number of parameters."""
-    figure, (axes,) = plots.row(1, widths=(1.7,))
+    figure, (axes,) = lab.plots.row(1, widths=(1.7,))
     for kind in digits.KINDS:
         tried = sorted((each for each in found["tried"] if each["kind"] == kind), key=lambda each: each["parameters"])
         axes.plot(
@@ -82,5 +79,5 @@ def table(found: Any) -> Iterator[str]:
         if each["width"] is None:
             rows.append([*row, "-", "-", f"{each['best']:.2%} at most"])
         else:
-            rows.append([*row, str(each["width"]), f"{each['parameters']:,}", percent(each["test_accuracy"])])
-    yield tables.table(["network", "target", "width", "parameters", "test accuracy"], rows)
+            rows.append([*row, str(each["width"]), f"{each['parameters']:,}", lab.percent(each["test_accuracy"])])
+    yield lab.table(["network", "target", "width", "parameters", "test accuracy"], rows)

@@ -14,7 +14,7 @@ Each trial draws its own products.
 import dataclasses
 
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab.config import setting
+from weirdonetworks.lab import setting
 
 
 @dataclasses.dataclass(frozen=True)

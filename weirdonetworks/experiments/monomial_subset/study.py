@@ -5,37 +5,31 @@ from typing import Any
 
 import numpy as np
 
+from weirdonetworks import PolynomialMLP, lab
 from weirdonetworks.algebra import image_rotations, monomials
 from weirdonetworks.experiments.monomial_subset import MonomialSubsetConfig
 from weirdonetworks.experiments.shared import digits
-from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.config import TrainingConfig
-from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.study import Study, Training, percent
-from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
 
 CHOICES = ("random", "local", "representatives")
 Monomials = list[tuple[int, ...]]
 
 
-def run(study: Study[MonomialSubsetConfig]) -> None:
+def run(study: lab.Study[MonomialSubsetConfig]) -> None:
     """Trains the networks and measures them."""
     config = study.config
-    data = transformed.turned(digits.load(study), config.turn, config.data_seed)
+    data = lab.transformed.turned(digits.load(study), config.turn, config.data_seed)
     side, degree = data.side, config.degree
     sizes = [config.width, 64, len(data.classes)]
     powers = [(pixel,) * lower for lower in range(1, degree + 1) for pixel in range(side * side)]
 
     def accuracy(choice: str, number: int, ranked: Mapping[int, Monomials]) -> dict[str, Any]:
-        def training(trial: TrainingConfig) -> Training:
+        def training(trial: MonomialSubsetConfig) -> lab.Training:
             # The layer of all monomials is faster than that of a list.
             monomials = None if choice == "all" else [*powers, *ranked.get(trial.random_seed, [])[:number]]
-            return Training(
+            return lab.Training(
                 f"{choice}_{number}",
                 lambda: PolynomialMLP(sizes, degree, monomials=monomials),
-                objectives.classifier(data),
+                lab.classifier(data),
                 data.residents,
                 trial,
             )
@@ -68,7 +62,7 @@ def rank(choice: str, side: int, degree: int, seed: int) -> Monomials:
     Returns:
       Index tuples, in the order of choice.
     """
-    draw = seeds.generator(seed, "monomials", choice)
+    draw = lab.seeds.generator(seed, "monomials", choice)
     group = image_rotations(side, side)
     products: Monomials = []
     spans: list[int] = []
@@ -88,14 +82,14 @@ def rank(choice: str, side: int, degree: int, seed: int) -> Monomials:
     return [products[index] for index in shuffled]
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy by the number of products."""
-    figure, (axes,) = plots.row(1, widths=(1.7,))
+    figure, (axes,) = lab.plots.row(1, widths=(1.7,))
     subsets = found["subsets"]
     for choice in CHOICES:
         chosen = [each for each in subsets if each["choice"] == choice]
         accuracies = [each["test_accuracy"] for each in chosen]
-        plots.error_bars(axes, [each["number"] for each in chosen], accuracies, marker=".", capsize=3, label=choice)
+        lab.plots.error_bars(axes, [each["number"] for each in chosen], accuracies, marker=".", capsize=3, label=choice)
     for each, style in ((subsets[0], "--"), (subsets[-1], ":")):
         mean = 100 * each["test_accuracy"]["mean"]
         axes.axhline(mean, color="0.5", linestyle=style, label=f"{each['choice']} ({each['number']:,})")
@@ -109,7 +103,7 @@ def draw(found: Any) -> plots.Figure:
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     rows = [
-        [each["choice"], f"{each['number']:,}", f"{each['parameters']:,}", percent(each["test_accuracy"])]
+        [each["choice"], f"{each['number']:,}", f"{each['parameters']:,}", lab.percent(each["test_accuracy"])]
         for each in found["subsets"]
     ]
-    yield tables.table(["products of pixels", "how many", "parameters", "test accuracy"], rows)
+    yield lab.table(["products of pixels", "how many", "parameters", "test accuracy"], rows)

@@ -6,6 +6,7 @@ import pathlib
 import string
 from collections.abc import Sequence
 
+from weirdonetworks import lab
 from weirdonetworks.algebra import monomials, symmetric_group
 from weirdonetworks.algebra.weights.constraints import (
     WeightOrbits,
@@ -16,9 +17,6 @@ from weirdonetworks.algebra.weights.constraints import (
     quadratic_equations,
 )
 from weirdonetworks.experiments.permutation_note import NoteConfig
-from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.records import files
-from weirdonetworks.lab.records.tables import table
 
 NOTE_TABLE_22 = {2: 6, 3: 9, 4: 11, 5: 13, 6: 15}
 CLASSES = """\
@@ -116,7 +114,7 @@ def run(config: NoteConfig) -> None:
     """Counts, and prints the tables."""
     path = pathlib.Path(config.json) if config.json is not None else None
     if path is not None and (not path.parent.is_dir() or path.is_dir()):
-        raise UsageError(f"json (={path}) must be a file in a folder that exists.")
+        raise lab.UsageError(f"json (={path}) must be a file in a folder that exists.")
     rows = [counts(n) for n in range(2, config.max_n + 1)]
     group = symmetric_group(config.max_n)
     quadratic = written_layer(equivariant_weight_orbits(group, group, 2))
@@ -135,17 +133,17 @@ def run(config: NoteConfig) -> None:
             "equivariant_quadratic": quadratic,
             "with_lower_degrees": lower,
         }
-        files.write_json(path, written)
+        lab.files.write_json(path, written)
 
 
 def _print_counts(rows: Sequence[Counts]) -> None:
     print(CLASSES)
     classes = [[str(row.n), str(row.classes_21), str(row.note_22 or "-")] for row in rows]
-    print(table(["n", "(21) without the eighth", "table (22)"], classes))
+    print(lab.table(["n", "(21) without the eighth", "table (22)"], classes))
     print(PARAMETERS)
     header = ["n", "(15) linear", "(21) whole", "all n^3, by definition", "(26) + (27)", "functions, by orbits"]
     parameters = [
         (row.n, row.linear_15, row.quadratic_21, row.equivariant_weights, row.ordered_26_27, row.equivariant_functions)
         for row in rows
     ]
-    print(table(header, [list(map(str, line)) for line in parameters]))
+    print(lab.table(header, [list(map(str, line)) for line in parameters]))

@@ -11,7 +11,7 @@ or to shared dense features of them (inside):
 import dataclasses
 
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab.config import setting
+from weirdonetworks.lab import setting
 
 
 @dataclasses.dataclass(frozen=True)

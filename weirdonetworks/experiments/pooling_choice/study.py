@@ -3,28 +3,24 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from weirdonetworks import lab
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.experiments.pooling_choice import PoolingChoiceConfig
 from weirdonetworks.experiments.shared import digits
-from weirdonetworks.lab import literals, plots
-from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training.study import Study, percent, spread
 from weirdonetworks.measure.stability import invariance_error
 from weirdonetworks.nets.pooling import POOLINGS
 from weirdonetworks.nets.synchronous import POSITIONS, SynchronousMLP
 
 
-def run(study: Study[PoolingChoiceConfig]) -> None:
+def run(study: lab.Study[PoolingChoiceConfig]) -> None:
     """Trains the networks and measures them."""
-    poolings = literals.chosen("poolings", study.config.poolings, POOLINGS)
-    data = transformed.turned(digits.load(study), study.config.turn, study.config.data_seed)
+    poolings = lab.literals.chosen("poolings", study.config.poolings, POOLINGS)
+    data = lab.transformed.turned(digits.load(study), study.config.turn, study.config.data_seed)
     networks = [train(study, pooling, position, data) for pooling in poolings for position in POSITIONS]
     study.finish({"networks": networks}, draw)
 
 
-def train(study: Study[PoolingChoiceConfig], pooling: str, position: str, data: Dataset) -> dict[str, Any]:
+def train(study: lab.Study[PoolingChoiceConfig], pooling: str, position: str, data: lab.Dataset) -> dict[str, Any]:
     """Trains the network of one pooling at one position, and measures it."""
     group = image_rotations(data.side, data.side)
 
@@ -40,21 +36,21 @@ def train(study: Study[PoolingChoiceConfig], pooling: str, position: str, data: 
         "position": position,
         "width": width,
         **digits.accuracies(trained),
-        "invariance_error": spread(errors),
+        "invariance_error": lab.spread(errors),
     }
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy of each pooling at both positions."""
-    figure, (axes,) = plots.row(1, widths=(1.7,), height=3.6)
+    figure, (axes,) = lab.plots.row(1, widths=(1.7,), height=3.6)
     for offset, position in ((-0.12, "inside"), (0.12, "first")):
         chosen = [each for each in found["networks"] if each["position"] == position]
         places = [index + offset for index in range(len(chosen))]
         label = {"inside": "dense layers first", "first": "symmetric functions first"}[position]
         accuracies = [each["test_accuracy"] for each in chosen]
-        plots.error_bars(axes, places, accuracies, horizontal=True, fmt="o", capsize=3, label=label)
+        lab.plots.error_bars(axes, places, accuracies, horizontal=True, fmt="o", capsize=3, label=label)
     names = [each["pooling"].replace("_", " ") for each in found["networks"] if each["position"] == "inside"]
-    plots.name_rows(axes, names)
+    lab.plots.name_rows(axes, names)
     axes.set(title="accuracy by pooling", xlabel="test accuracy, %")
     axes.legend()
     return figure
@@ -64,7 +60,7 @@ def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     rows = []
     for each in found["networks"]:
-        cells = [f"{each['parameters']:,}", percent(each["test_accuracy"])]
+        cells = [f"{each['parameters']:,}", lab.percent(each["test_accuracy"])]
         rows.append([each["pooling"], each["position"], *cells, f"{each['invariance_error']['mean']:.1e}"])
     header = ["pooling", "position", "parameters", "test accuracy", "invariance error"]
-    yield tables.table(header, rows)
+    yield lab.table(header, rows)

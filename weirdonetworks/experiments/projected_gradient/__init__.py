@@ -23,7 +23,7 @@ is invariant the variance is minimal, its gradient zero, and the first step is n
 import dataclasses
 
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab.config import setting
+from weirdonetworks.lab import setting
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,10 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
+from weirdonetworks import Orbit, lab
 from weirdonetworks.algebra.actions import ActionLike
-from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.trainer import Direction, inner_product
-from weirdonetworks.nets.orbits import Orbit
 
 
 def complement(vector: Sequence[tf.Tensor], normal: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -23,11 +21,11 @@ def complement(vector: Sequence[tf.Tensor], normal: Sequence[tf.Tensor]) -> list
       vector: g in parts, such as the gradients of a list of variables.
       normal: v in parts of the same shapes.
     """
-    share = tf.math.divide_no_nan(inner_product(vector, normal), inner_product(normal, normal))
+    share = tf.math.divide_no_nan(lab.trainer.inner_product(vector, normal), lab.trainer.inner_product(normal, normal))
     return [part - share * along for part, along in zip(vector, normal, strict=True)]
 
 
-def keeping(metric: str) -> Direction:
+def keeping(metric: str) -> lab.trainer.Direction:
     """Makes the update direction that lowers the loss and preserves a metric's batch mean to first order.
 
     It is the loss's gradient projected by `complement` off the metric's. Steps must be along it: those of plain
@@ -40,11 +38,11 @@ def keeping(metric: str) -> Direction:
 
 
 def with_variance(
-    objective: Objective,
+    objective: lab.Objective,
     outputs: Callable[[tf.Tensor], tf.Tensor],
     action: ActionLike,
     penalty: float = 0.0,
-) -> Objective:
+) -> lab.Objective:
     """Adds to an objective the metric `variance`: the transformation variance of a network's outputs,
 
         v[x] = mean over entries k of (mean over g of (f(g x)[k] - mean over h of f(h x)[k])^2)

@@ -11,18 +11,11 @@ import sonnet as snt
 import tensorflow as tf
 from matplotlib.ticker import MaxNLocator
 
+from weirdonetworks import Orbit, lab
 from weirdonetworks.algebra.actions.transforms import ImageTransform, rotation
 from weirdonetworks.experiments.projected_gradient import ProjectedGradientConfig, projection
 from weirdonetworks.experiments.shared import digits
-from weirdonetworks.lab import plots
-from weirdonetworks.lab.data.augmentation import RandomTransform
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
-from weirdonetworks.lab.training.trainer import of_loss
 from weirdonetworks.measure.stability import measure_stability
-from weirdonetworks.nets.orbits import Orbit
 
 STARTS = ("random", "constant", "invariant")
 FROM_EACH_START = ("plain", "projected")
@@ -52,7 +45,7 @@ class Arm:
         return f"penalty {self.penalty:g}" if self.method == "penalty" else self.method
 
 
-def run(study: Study[ProjectedGradientConfig]) -> None:
+def run(study: lab.Study[ProjectedGradientConfig]) -> None:
     """Trains the networks and measures them."""
     config, data = study.config, digits.load(study)
     sweep = [rotation(data.side, data.side, 360 * turn / config.turns) for turn in range(config.turns)]
@@ -60,7 +53,7 @@ def run(study: Study[ProjectedGradientConfig]) -> None:
     networks = []
     for arm in arms(config):
         trained = train(study, arm, data, sweep)
-        measured = spreads([measure(each, data, angles, config.examined) for each in trained])
+        measured = lab.spreads([measure(each, data, angles, config.examined) for each in trained])
         arm_of = {**dataclasses.asdict(arm), "series": arm.series}
         networks.append({**arm_of, **digits.accuracies(trained), **measured})
     study.finish({"networks": networks}, draw)
@@ -77,12 +70,12 @@ def arms(config: ProjectedGradientConfig) -> Iterator[Arm]:
 
 
 def train(
-    study: Study[ProjectedGradientConfig], arm: Arm, data: Dataset, sweep: Sequence[ImageTransform]
-) -> list[Trained]:
+    study: lab.Study[ProjectedGradientConfig], arm: Arm, data: lab.Dataset, sweep: Sequence[ImageTransform]
+) -> list[lab.Trained]:
     """Trains a network in one arm."""
-    augment = RandomTransform(sweep) if arm.method == "augmentation" else None
+    augment = lab.RandomTransform(sweep) if arm.method == "augmentation" else None
 
-    classify = objectives.classifier(data, augment=augment)
+    classify = lab.classifier(data, augment=augment)
 
     def objective(network: Any) -> Any:
         return projection.with_variance(
@@ -96,7 +89,7 @@ def train(
         objective,
         dataclasses.replace(study.config, learning_rate=arm.rate),
         entry={"penalty": arm.penalty},
-        direction=projection.keeping("variance") if arm.method == "projected" else of_loss,
+        direction=projection.keeping("variance") if arm.method == "projected" else lab.trainer.of_loss,
     )
 
 
@@ -120,7 +113,7 @@ def started(start: str, sizes: Sequence[int], sweep: Sequence[ImageTransform]) -
     return made
 
 
-def measure(trained: Trained, data: Dataset, angles: Sequence[float], examined: int) -> dict[str, Any]:
+def measure(trained: lab.Trained, data: lab.Dataset, angles: Sequence[float], examined: int) -> dict[str, Any]:
     """Measures accuracy and stability of a network on rotated test images."""
     few, side = data.test[:examined], data.side
     found = measure_stability(
@@ -138,16 +131,16 @@ def measure(trained: Trained, data: Dataset, angles: Sequence[float], examined: 
     }
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws accuracy by stability, a line over the rates for each series, and the variance by epoch."""
-    figure, (left, middle, right) = plots.row(3, widths=(1.1, 1.1, 1.1))
+    figure, (left, middle, right) = lab.plots.row(3, widths=(1.1, 1.1, 1.1))
     least = min(each["rate"] for each in found["networks"])
     series: dict[str, list[Any]] = {}
     for each in found["networks"]:
         series.setdefault(each["series"], []).append(each)
     # Plain and projected trainings from one start are in one colour, plain ones dashed.
     kinds = [each[0]["start"] if each[0]["method"] in FROM_EACH_START else name for name, each in series.items()]
-    colours = dict(zip(dict.fromkeys(kinds), itertools.cycle(plots.COLOURS), strict=False))
+    colours = dict(zip(dict.fromkeys(kinds), itertools.cycle(lab.plots.COLOURS), strict=False))
     for kind, (name, trainings) in zip(kinds, series.items(), strict=True):
         line = "--" if trainings[0]["method"] == "plain" else "-"
         style: Any = {"color": colours[kind], "linestyle": line, "label": name}
@@ -171,8 +164,8 @@ def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     rows = []
     for each in found["networks"]:
-        accuracies = [percent(each[f"{sort}_accuracy"]) for sort in ("test", "turned")]
+        accuracies = [lab.percent(each[f"{sort}_accuracy"]) for sort in ("test", "turned")]
         sizes = [f"{each[metric]['mean']:.1e}" for metric in ("variance", "difference")]
         rows.append([each["series"], f"{each['rate']:g}", *accuracies, *sizes])
     header = ["training", "rate", "accuracy, upright", "accuracy, turned", "variance", "difference"]
-    yield tables.table(header, rows)
+    yield lab.table(header, rows)

@@ -21,7 +21,7 @@ budget of parameters allows.
 
 import dataclasses
 
-from weirdonetworks.lab.config import StudyConfig, setting
+from weirdonetworks.lab import StudyConfig, setting
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,20 +9,13 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks import DeepSets, lab
 from weirdonetworks.algebra import Action, MatrixGroup, coordinates, items
 from weirdonetworks.experiments.relation_symmetry import RelationSymmetryConfig
 from weirdonetworks.experiments.shared import digits, set_networks
-from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.data.datasets import Examples
-from weirdonetworks.lab.data.set_tasks import Task
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.records.tables import words
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.study import Study, spreads
 from weirdonetworks.measure.jacobian import VectorField, jacobian_along
 from weirdonetworks.measure.precision import in_dtype
 from weirdonetworks.measure.stability import invariance_error
-from weirdonetworks.nets.sets.pooled_sets import DeepSets
 
 NETWORKS = ("plain", "deep_sets", "relation", "relation_of_differences", "relation_of_distances")
 LEAST = 1e-4  # Smaller values are drawn as this: 0 has no logarithm.
@@ -30,7 +23,7 @@ Model: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
-def run(study: Study[RelationSymmetryConfig]) -> None:
+def run(study: lab.Study[RelationSymmetryConfig]) -> None:
     """Trains the networks and measures them."""
     task, label = make_task(study.config)
     measure = Measure(task, label, study.config)
@@ -38,12 +31,12 @@ def run(study: Study[RelationSymmetryConfig]) -> None:
     study.finish({"distances": measure.distances, "label": measure(label), "networks": networks}, draw)
 
 
-def make_task(config: RelationSymmetryConfig) -> tuple[Task, Model]:
+def make_task(config: RelationSymmetryConfig) -> tuple[lab.Task, Model]:
     """Draws the sets; returns the task, and its label function, which computes in the type of its argument."""
     counts = {"train": config.examples, "test": config.examples // 10}
     drawn = {}
     for split, count in counts.items():
-        rng = seeds.generator(config.data_seed, "sets", "points of the plane", split)
+        rng = lab.seeds.generator(config.data_seed, "sets", "points of the plane", split)
         centres = config.centres * rng.standard_normal((count, 1, 2))
         drawn[split] = (centres + rng.standard_normal((count, config.points, 2))).astype(np.float32)
     lengths = largest_distance(tf.constant(drawn["train"], tf.float64)).numpy()
@@ -53,9 +46,9 @@ def make_task(config: RelationSymmetryConfig) -> tuple[Task, Model]:
         return (largest_distance(sets) - mean) / deviation
 
     train, test = (
-        Examples(sets, label(tf.constant(sets, tf.float64)).numpy().astype(np.float32)) for sets in drawn.values()
+        lab.Examples(sets, label(tf.constant(sets, tf.float64)).numpy().astype(np.float32)) for sets in drawn.values()
     )
-    return Task("largest_distance", "number", 1, train, test, tolerance=0.1), label
+    return lab.Task("largest_distance", "number", 1, train, test, tolerance=0.1), label
 
 
 def largest_distance(sets: tf.Tensor) -> tf.Tensor:
@@ -76,12 +69,12 @@ def squared_distances(sets: tf.Tensor) -> tf.Tensor:
 
 def moved(sets: npt.NDArray[np.float32], distances: Sequence[float], seed: int) -> Floats:
     """Moves each set by each distance, in a random direction of its own: `[distances, sets, points, 2]`."""
-    angles = seeds.generator(seed, "directions").uniform(0, 2 * np.pi, (len(sets), 1))
+    angles = lab.seeds.generator(seed, "directions").uniform(0, 2 * np.pi, (len(sets), 1))
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=2)
     return sets + np.reshape(distances, (-1, 1, 1, 1)) * directions
 
 
-def make(kind: str, width: int, task: Task) -> snt.Module:
+def make(kind: str, width: int, task: lab.Task) -> snt.Module:
     """Makes a network of a kind, one of `NETWORKS`."""
     of_pairs = {"relation_of_differences": differences, "relation_of_distances": squared_distances}
     if kind not in of_pairs:
@@ -93,7 +86,7 @@ def make(kind: str, width: int, task: Task) -> snt.Module:
 class Measure:
     """The error and the symmetries of models that map sets `[sets, points, 2]` to `[sets, 1]` in float64."""
 
-    def __init__(self, task: Task, label: Model, config: RelationSymmetryConfig):
+    def __init__(self, task: lab.Task, label: Model, config: RelationSymmetryConfig):
         """Moves the test sets of a task.
 
         Args:
@@ -144,7 +137,7 @@ class Measure:
         return {name: each.reshape(-1, places, count) for name, each in along.items()}
 
 
-def train(study: Study[RelationSymmetryConfig], kind: str, task: Task, measure: Measure) -> dict[str, Any]:
+def train(study: lab.Study[RelationSymmetryConfig], kind: str, task: lab.Task, measure: Measure) -> dict[str, Any]:
     """Trains a network, and measures it before and after."""
 
     def make_built() -> snt.Module:
@@ -160,12 +153,12 @@ def train(study: Study[RelationSymmetryConfig], kind: str, task: Task, measure: 
         lambda width: functools.partial(make, kind, width, task), shape, study.config.parameters
     )
     untrained = [measured(network) for network in study.untrained(make_built)]
-    trained = study.repeat(kind, make_built, task, lambda network: objectives.regression(network, task.tolerance))
+    trained = study.repeat(kind, make_built, task, lambda network: lab.objectives.regression(network, task.tolerance))
     return {
         "width": width,
         "parameters": trained[0].parameters,
-        "untrained": spreads(untrained),
-        "trained": spreads([measured(each.network) for each in trained]),
+        "untrained": lab.spreads(untrained),
+        "trained": lab.spreads([measured(each.network) for each in trained]),
     }
 
 
@@ -245,10 +238,10 @@ def _short(value: float) -> str:
     return f"{value:.3f}" if 1e-3 <= abs(value) < 1e3 else f"{value:.0e}" if value else "0"
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws changes and derivatives, hollow before training; and derivative and error by distance, once trained."""
     nearest = f"{found['distances'][0]:g}"
-    figure, panels = plots.row(4, widths=(0.7, 1, 1, 1), height=3.6)
+    figure, panels = lab.plots.row(4, widths=(0.7, 1, 1, 1), height=3.6)
     _draw_metrics(panels[0], found, ["permutation", "mirror"])
     panels[0].set(title="largest change", ylabel="standard deviations of the output")
     _draw_metrics(panels[1], found, [f"translation/{nearest}", "rotation", "zoom"])
@@ -266,9 +259,9 @@ def draw(found: Any) -> plots.Figure:
     return figure
 
 
-def _draw_metrics(axes: plots.Axes, found: Any, keys: Sequence[str]) -> None:
+def _draw_metrics(axes: lab.plots.Axes, found: Any, keys: Sequence[str]) -> None:
     """Draws some metrics, a group of points for each: hollow of the untrained, filled of the trained networks."""
-    for index, (colour, each) in enumerate(zip(plots.COLOURS, found["networks"].values(), strict=False)):
+    for index, (colour, each) in enumerate(zip(lab.plots.COLOURS, found["networks"].values(), strict=False)):
         places = np.arange(len(keys)) + 0.14 * (index - (len(found["networks"]) - 1) / 2)
         for stage, face in (("untrained", "none"), ("trained", colour)):
             means = [max(each[stage][key]["mean"], LEAST) for key in keys]
@@ -279,11 +272,11 @@ def _draw_metrics(axes: plots.Axes, found: Any, keys: Sequence[str]) -> None:
     axes.set_xticks(range(len(keys)), [key.partition("/")[0] for key in keys])
 
 
-def _draw_by_distance(axes: plots.Axes, found: Any, metric: str) -> None:
+def _draw_by_distance(axes: lab.plots.Axes, found: Any, metric: str) -> None:
     distances = [f"{distance:g}" for distance in found["distances"]]
     for kind, each in found["networks"].items():
         means = [max(each["trained"][f"{metric}/{distance}"]["mean"], LEAST) for distance in distances]
-        axes.plot(distances, means, "o-", markersize=4, label=words(kind))
+        axes.plot(distances, means, "o-", markersize=4, label=lab.words(kind))
     axes.set(xlabel="sets moved by")
 
 
@@ -297,10 +290,10 @@ def table(found: Any) -> Iterator[str]:
     for kind, each in found["networks"].items():
         for stage in ("untrained", "trained"):
             cells = [_cell(each[stage][key]) for key in here]
-            rows.append([f"{words(kind)}, {stage}", f"{each['parameters']:,}", *cells])
-        moved_rows.append([words(kind), *(_cell(each["trained"][key]) for key in there)])
-    header = ["", "weights", *(words(key.partition("/")[0]) for key in here)]
-    yield f"on test sets\n{tables.table(header, rows)}"
+            rows.append([f"{lab.words(kind)}, {stage}", f"{each['parameters']:,}", *cells])
+        moved_rows.append([lab.words(kind), *(_cell(each["trained"][key]) for key in there)])
+    header = ["", "weights", *(lab.words(key.partition("/")[0]) for key in here)]
+    yield f"on test sets\n{lab.table(header, rows)}"
     if further:
         header = ["", *(key.replace("/", ", by ") for key in there)]
-        yield f"trained, and test sets moved\n{tables.table(header, moved_rows)}"
+        yield f"trained, and test sets moved\n{lab.table(header, moved_rows)}"

@@ -8,8 +8,7 @@ usage: python -m weirdonetworks.experiments.self_attention [--flag=value ...]
 
 import dataclasses
 
-from weirdonetworks.lab.config import StudyConfig, setting
-from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab import StudyConfig, UsageError, setting
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,31 +8,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks import PixelTransformer, lab
 from weirdonetworks.experiments.self_attention import SelfAttentionConfig
-from weirdonetworks.lab import machine, plots
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training.hooks import Following
-from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
-from weirdonetworks.nets.small.pixel_attention import PixelTransformer
 
 DRAWN = 8  # Classes in the plot, a test image of each.
 
 
-def run(study: Study[SelfAttentionConfig]) -> None:
+def run(study: lab.Study[SelfAttentionConfig]) -> None:
     """Trains the networks and measures them."""
     config, data = study.config, study.load()
     trained = study.repeat(
         "self_attention",
         lambda: PixelTransformer(len(data.classes), config.size, config.num_blocks, config.num_heads, config.window),
         data,
-        hooks=lambda _: [Following(lambda: {"peak_memory_gib": machine.peak_memory()}, at_end=True)],
+        hooks=lambda _: [lab.Following(lambda: {"peak_memory_gib": lab.machine.peak_memory()}, at_end=True)],
     )
     results = {
         "parameters": trained[0].parameters,
         "training_images": len(data.train),
-        "test_accuracy": final(trained, "test_accuracy"),
-        "seconds": spread([each.seconds for each in trained]),
+        "test_accuracy": lab.final(trained, "test_accuracy"),
+        "seconds": lab.spread([each.seconds for each in trained]),
         "peak_memory_gib": max(record["peak_memory_gib"] for each in trained for record in each.records),
         "epochs": trained[0].curves,
     }
@@ -48,7 +43,7 @@ class Attention:
     maps: npt.NDArray[np.floating]
 
 
-def measure(trained: Trained, data: Dataset) -> list[Attention]:
+def measure(trained: lab.Trained, data: lab.Dataset) -> list[Attention]:
     """Computes the attention of the inked pixel nearest to the centre, in the first test image of some classes."""
     _, firsts = np.unique(data.test.labels, return_index=True)
     found = []
@@ -70,14 +65,14 @@ def central_pixel(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
     return int(rows[nearest]), int(columns[nearest])
 
 
-def draw(attention: Sequence[Attention], found: Mapping[str, Any]) -> plots.Figure:
+def draw(attention: Sequence[Attention], found: Mapping[str, Any]) -> lab.plots.Figure:
     """Draws images, and below each the attention maps of its marked pixel, block by block and head by head."""
     del found
     blocks, heads = attention[0].maps.shape[:2]
-    figure, axes = plots.tiles(1 + blocks * heads, len(attention))
+    figure, axes = lab.plots.tiles(1 + blocks * heads, len(attention))
     for column, each in zip(axes.T, attention, strict=True):
         column[0].imshow(each.image, cmap="gray_r")
-        column[0].plot(*each.pixel[::-1], marker="o", markersize=6, fillstyle="none", color=plots.COLOURS[1])
+        column[0].plot(*each.pixel[::-1], marker="o", markersize=6, fillstyle="none", color=lab.plots.COLOURS[1])
         for tile, weights in zip(column[1:], each.maps.reshape(blocks * heads, *each.image.shape[:2]), strict=True):
             tile.imshow(weights, cmap="viridis", vmin=0)
     axes[0, 0].set_ylabel("image")
@@ -93,8 +88,8 @@ def table(found: Any) -> Iterator[str]:
         "self_attention",
         f"{found['parameters']:,}",
         f"{found['training_images']:,}",
-        percent(found["test_accuracy"]),
+        lab.percent(found["test_accuracy"]),
         f"{found['seconds']['mean']:.0f}",
         f"{found['peak_memory_gib']:.1f} GiB",
     ]
-    yield tables.table(header, [row])
+    yield lab.table(header, [row])

@@ -13,7 +13,7 @@ several sizes, each network as wide as the budget allows for the least of them.
 
 import dataclasses
 
-from weirdonetworks.lab.config import StudyConfig, setting
+from weirdonetworks.lab import StudyConfig, setting
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,40 +7,33 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from weirdonetworks import DeepSets, lab
 from weirdonetworks.algebra import items
 from weirdonetworks.experiments.set_functions import SetFunctionsConfig
 from weirdonetworks.experiments.shared import digits, set_networks
-from weirdonetworks.lab import literals, plots
-from weirdonetworks.lab.data import set_tasks, transformed
-from weirdonetworks.lab.data.set_tasks import Task
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.records.tables import words
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.study import Study, Trained, final, percent, spread
 from weirdonetworks.measure.stability import invariance_error
-from weirdonetworks.nets.sets.pooled_sets import DeepSets
 
 POOLINGS = ("mean", "max")
 INNER = 64  # The width of h before its last layer, and of g.
 
 
-def run(study: Study[SetFunctionsConfig]) -> None:
+def run(study: lab.Study[SetFunctionsConfig]) -> None:
     """Trains the networks and measures them."""
     config = study.config
-    names = literals.chosen("tasks", config.tasks, set_tasks.TASKS)
-    networks = literals.chosen("networks", config.networks, set_networks.MAKERS)
+    names = lab.literals.chosen("tasks", config.tasks, lab.set_tasks.TASKS)
+    networks = lab.literals.chosen("networks", config.networks, set_networks.MAKERS)
     images = small = None
-    if set(names) & set(set_tasks.OF_IMAGES):
+    if set(names) & set(lab.set_tasks.OF_IMAGES):
         images = study.load()
-        small = transformed.shrunk(images, config.shrink) if config.shrink > 1 else images
+        small = lab.transformed.shrunk(images, config.shrink) if config.shrink > 1 else images
     times = {network: measure_times(network, config) for network in networks} if config.sizes else {}
     tasks: dict[str, Any] = {}
     widths: dict[str, Any] = {}
     for name in names:
         source = small if name == "digit_sum" else images
-        task = set_tasks.make(name, source, config.sets, config.items, config.points, config.data_seed)
+        task = lab.set_tasks.make(name, source, config.sets, config.items, config.points, config.data_seed)
         tasks[name] = {network: train_network(study, network, task) for network in networks}
-        if name in set_tasks.STATISTICS and config.widths:
+        if name in lab.set_tasks.STATISTICS and config.widths:
             widths[name] = train_widths(study, task)
     study.finish({"items": config.items, "tasks": tasks, "widths": widths, "times": times}, draw)
 
@@ -59,7 +52,7 @@ def measure_times(name: str, config: SetFunctionsConfig) -> dict[str, Any]:
     return {"width": width, "sizes": found}
 
 
-def train_network(study: Study[SetFunctionsConfig], name: str, task: Task) -> dict[str, Any]:
+def train_network(study: lab.Study[SetFunctionsConfig], name: str, task: lab.Task) -> dict[str, Any]:
     """Trains a network for a task, and measures it."""
     if reason := set_networks.left_out(name, task):
         return {"left_out": reason}
@@ -70,12 +63,12 @@ def train_network(study: Study[SetFunctionsConfig], name: str, task: Task) -> di
         "width": width,
         "parameters": trained[0].parameters,
         **_errors(trained),
-        "invariance_error": spread([_invariance_error(each.network, task, study.config) for each in trained]),
-        "seconds": spread([each.seconds for each in trained]),
+        "invariance_error": lab.spread([_invariance_error(each.network, task, study.config) for each in trained]),
+        "seconds": lab.spread([each.seconds for each in trained]),
     }
 
 
-def train_widths(study: Study[SetFunctionsConfig], task: Task) -> dict[str, Any]:
+def train_widths(study: lab.Study[SetFunctionsConfig], task: lab.Task) -> dict[str, Any]:
     """Trains g(pool h(x_i)) for each pooling and width of h."""
 
     def errors(pooling: str, width: int) -> dict[str, Any]:
@@ -87,43 +80,43 @@ def train_widths(study: Study[SetFunctionsConfig], task: Task) -> dict[str, Any]
     return {pooling: {str(width): errors(pooling, width) for width in study.config.widths} for pooling in POOLINGS}
 
 
-def train(study: Study, name: str, make: Callable[[], Any], task: Task) -> list[Trained]:
+def train(study: lab.Study, name: str, make: Callable[[], Any], task: lab.Task) -> list[lab.Trained]:
     """Trains a network for a task."""
     objective = {
-        "number": lambda network: objectives.regression(network, task.tolerance),
-        "class": objectives.classification,
-        "propositions": objectives.propositions,
+        "number": lambda network: lab.objectives.regression(network, task.tolerance),
+        "class": lab.objectives.classification,
+        "propositions": lab.objectives.propositions,
     }[task.kind]
     return study.repeat(name, make, task, objective)
 
 
-def _errors(trained: Sequence[Trained]) -> dict[str, Any]:
+def _errors(trained: Sequence[lab.Trained]) -> dict[str, Any]:
     """Gives the test accuracy, and the root of the loss: of numbers the error in standard deviations."""
     return {
-        "accuracy": final(trained, "test_accuracy"),
-        "root_loss": spread([each.final["test_avg_loss"] ** 0.5 for each in trained]),
+        "accuracy": lab.final(trained, "test_accuracy"),
+        "root_loss": lab.spread([each.final["test_avg_loss"] ** 0.5 for each in trained]),
     }
 
 
-def _widest(name: str, task: Task, budget: int) -> int:
+def _widest(name: str, task: lab.Task, budget: int) -> int:
     """Finds the greatest width at which a network has no more parameters than the budget."""
     shape = task.train.images.shape[1:]
     return digits.fitting_width(lambda width: functools.partial(set_networks.make, name, width, task), shape, budget)
 
 
-def _invariance_error(network: Any, task: Task, config: SetFunctionsConfig) -> float:
+def _invariance_error(network: Any, task: lab.Task, config: SetFunctionsConfig) -> float:
     """Measures in float64 the largest change of outputs under permutations of the items, over the largest output."""
     sets = task.test.images[: config.examined]
     return invariance_error(network, sets, items(task.items), dtype=tf.float64).overall_relative
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws accuracies and invariance errors, the error by the width of h, and the time of a step."""
     networks = list(next(iter(found["tasks"].values())))
     height = 1.6 + 0.25 * len(networks)
     further = [(part, each) for part, each in (("widths", _draw_widths), ("times", _draw_times)) if found[part]]
     widths = [5 / height, 3 / height, *(4 / height for _ in further)]
-    figure, panels = plots.row(len(widths), widths, height)
+    figure, panels = lab.plots.row(len(widths), widths, height)
     _draw_accuracies(panels[0], found["tasks"], networks)
     _draw_invariance(panels[1], found["tasks"], networks)
     for axes, (_, draw_part) in zip(panels[2:], further, strict=True):
@@ -131,7 +124,7 @@ def draw(found: Any) -> plots.Figure:
     return figure
 
 
-def _draw_accuracies(axes: plots.Axes, tasks: Any, networks: Sequence[str]) -> None:
+def _draw_accuracies(axes: lab.plots.Axes, tasks: Any, networks: Sequence[str]) -> None:
     shares = np.array(
         [[each[network].get("accuracy", {"mean": np.nan})["mean"] for each in tasks.values()] for network in networks]
     )
@@ -139,19 +132,19 @@ def _draw_accuracies(axes: plots.Axes, tasks: Any, networks: Sequence[str]) -> N
     for (row, column), share in np.ndenumerate(shares):
         text = "left out" if np.isnan(share) else f"{100 * share:.1f}"
         axes.text(column, row, text, ha="center", va="center", size=8)
-    axes.set_yticks(range(len(networks)), map(words, networks))
-    axes.set_xticks(range(len(tasks)), [words(name).replace(" ", "\n") for name in tasks])
+    axes.set_yticks(range(len(networks)), map(lab.words, networks))
+    axes.set_xticks(range(len(tasks)), [lab.words(name).replace(" ", "\n") for name in tasks])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     axes.set_title("accuracy on test sets, %")
 
 
-def _draw_invariance(axes: plots.Axes, tasks: Any, networks: Sequence[str]) -> None:
+def _draw_invariance(axes: lab.plots.Axes, tasks: Any, networks: Sequence[str]) -> None:
     for name, each in tasks.items():
         trained = [(row, each[network]) for row, network in enumerate(networks) if "left_out" not in each[network]]
         # An error of 0 has no logarithm.
         errors = [max(*cell["invariance_error"]["values"], 1e-17) for _, cell in trained]
-        axes.plot(errors, [row for row, _ in trained], "o", markersize=4, alpha=0.8, label=words(name))
+        axes.plot(errors, [row for row, _ in trained], "o", markersize=4, alpha=0.8, label=lab.words(name))
     axes.set(xscale="log", xlim=(5e-18, 10), ylim=(len(networks) - 0.5, -0.5), yticks=range(len(networks)))
     axes.set_yticklabels([])
     axes.grid(axis="y", color="0.9")
@@ -159,31 +152,31 @@ def _draw_invariance(axes: plots.Axes, tasks: Any, networks: Sequence[str]) -> N
     axes.legend(fontsize=8, loc="lower right")
 
 
-def _draw_widths(axes: plots.Axes, found: Any) -> None:
+def _draw_widths(axes: lab.plots.Axes, found: Any) -> None:
     for index, (name, poolings) in enumerate(found["widths"].items()):
         for style, (pooling, by_width) in zip(("o-", "s--"), poolings.items(), strict=True):
             errors = [cell["root_loss"]["mean"] for cell in by_width.values()]
-            look: Any = {"color": plots.COLOURS[index], "markersize": 4, "label": f"{name}, {pooling}"}
+            look: Any = {"color": lab.plots.COLOURS[index], "markersize": 4, "label": f"{name}, {pooling}"}
             axes.plot(list(map(int, by_width)), errors, style, **look)
     axes.axvline(found["items"], color="0.8", linewidth=1, zorder=0)
     axes.set(xscale="log", yscale="log", title=r"g(pool h($x_i$)) by the width of h", xlabel="width of h")
     axes.set(ylabel="error, standard deviations")
     widths = list(map(int, next(iter(next(iter(found["widths"].values())).values()))))
-    plots.label_ticks(axes, widths)
+    lab.plots.label_ticks(axes, widths)
     axes.legend(fontsize=8)
 
 
-def _draw_times(axes: plots.Axes, found: Any) -> None:
+def _draw_times(axes: lab.plots.Axes, found: Any) -> None:
     for index, (network, each) in enumerate(found["times"].items()):
         timed = {int(size): cell["milliseconds"] for size, cell in each["sizes"].items() if "milliseconds" in cell}
         if timed:
             # More networks than colours: the line's style tells those of one colour apart.
-            line, colour = divmod(index, len(plots.COLOURS))
-            look: Any = {"color": plots.COLOURS[colour], "markersize": 4, "label": words(network)}
+            line, colour = divmod(index, len(lab.plots.COLOURS))
+            look: Any = {"color": lab.plots.COLOURS[colour], "markersize": 4, "label": lab.words(network)}
             axes.plot(list(timed), list(timed.values()), ("o-", "s--", "^:")[line % 3], **look)
     axes.set(xscale="log", yscale="log", title="a training step", xlabel="items", ylabel="milliseconds")
     sizes = list(map(int, next(iter(found["times"].values()))["sizes"]))
-    plots.label_ticks(axes, sizes)
+    lab.plots.label_ticks(axes, sizes)
     if axes.lines:
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 
@@ -191,20 +184,22 @@ def _draw_times(axes: plots.Axes, found: Any) -> None:
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables, and lists what was left out."""
     tasks = found["tasks"]
-    header, rows = ["network", *map(words, tasks), "invariance error"], []
+    header, rows = ["network", *map(lab.words, tasks), "invariance error"], []
     for network in next(iter(tasks.values())):
         cells = [each[network] for each in tasks.values()]
-        accuracies = ["-" if "left_out" in cell else percent(cell["accuracy"]) for cell in cells]
+        accuracies = ["-" if "left_out" in cell else lab.percent(cell["accuracy"]) for cell in cells]
         errors = [max(cell["invariance_error"]["values"]) for cell in cells if "left_out" not in cell]
-        rows.append([words(network), *accuracies, f"{max(errors):.0e}" if errors else "-"])
-    named = {f"{words(name)}, {words(network)}": each[network] for name, each in tasks.items() for network in each}
+        rows.append([lab.words(network), *accuracies, f"{max(errors):.0e}" if errors else "-"])
+    named = {
+        f"{lab.words(name)}, {lab.words(network)}": each[network] for name, each in tasks.items() for network in each
+    }
     title = "accuracy on test sets, and the largest invariance error"
-    yield f"{title}\n{tables.table(header, rows)}{_left_out(named)}"
+    yield f"{title}\n{lab.table(header, rows)}{_left_out(named)}"
     for name, poolings in found["widths"].items():
         header = ["pooling", *(f"h of width {width}" for width in next(iter(poolings.values())))]
         losses = {pooling: [cell["root_loss"]["mean"] for cell in each.values()] for pooling, each in poolings.items()}
         rows = [[pooling, *map("{:.3f}".format, each)] for pooling, each in losses.items()]
-        yield f"error in standard deviations, {name}\n{tables.table(header, rows)}"
+        yield f"error in standard deviations, {name}\n{lab.table(header, rows)}"
     if found["times"]:
         yield _times_table(found["times"])
 
@@ -214,10 +209,12 @@ def _times_table(times: Any) -> str:
     rows = []
     for network, each in times.items():
         cells = [f"{cell['milliseconds']:.1f}" if "milliseconds" in cell else "-" for cell in each["sizes"].values()]
-        rows.append([words(network), str(each["width"] or "-"), *cells])
-    counts = {size: tables.counted(int(size), "item") for size in sizes}
-    named = {f"{counts[size]}, {words(name)}": each["sizes"][size] for name, each in times.items() for size in sizes}
-    table = tables.table(["network", "width", *counts.values()], rows)
+        rows.append([lab.words(network), str(each["width"] or "-"), *cells])
+    counts = {size: lab.counted(int(size), "item") for size in sizes}
+    named = {
+        f"{counts[size]}, {lab.words(name)}": each["sizes"][size] for name, each in times.items() for size in sizes
+    }
+    table = lab.table(["network", "width", *counts.values()], rows)
     return f"milliseconds of a training step\n{table}{_left_out(named)}"
 
 

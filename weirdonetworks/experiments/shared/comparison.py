@@ -11,16 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks import lab
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.shared import digits, letters, settings
-from weirdonetworks.lab import literals, plots
-from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.study import Study, Trained, percent, spreads
 from weirdonetworks.measure.stability import invariance_error, measure_stability
 
 # Sorts of training and test data: digits rotated by random multiples of so many degrees.
@@ -43,7 +37,7 @@ class Contestant:
     augment: Any = None
 
 
-def of_kind(kind: str, data: Dataset, degree: int = 1, name: str = "", augment: Any = None) -> Contestant:
+def of_kind(kind: str, data: lab.Dataset, degree: int = 1, name: str = "", augment: Any = None) -> Contestant:
     """Makes the contestant of one of `digits.KINDS`, named after its kind unless a name is given."""
 
     def of_width(width: int) -> Callable[[], Any]:
@@ -52,7 +46,7 @@ def of_kind(kind: str, data: Dataset, degree: int = 1, name: str = "", augment: 
     return Contestant(name or kind, of_width, augment)
 
 
-def plain(data: Dataset) -> list[Contestant]:
+def plain(data: lab.Dataset) -> list[Contestant]:
     """Lists the plain networks to compare with: without augmentation, with quarter turns, with turns by any angle."""
     return [
         of_kind("plain", data),
@@ -61,7 +55,7 @@ def plain(data: Dataset) -> list[Contestant]:
     ]
 
 
-def run(study: Study[C], contestants: Callable[[Dataset, C], Sequence[Contestant]]) -> None:
+def run(study: lab.Study[C], contestants: Callable[[lab.Dataset, C], Sequence[Contestant]]) -> None:
     """Trains the networks on each sort of data, and measures them.
 
     Args:
@@ -69,7 +63,7 @@ def run(study: Study[C], contestants: Callable[[Dataset, C], Sequence[Contestant
       contestants: Lists the networks to compare on a data set.
     """
     config, upright = study.config, digits.load(study)
-    sorts = {turns: transformed.turned(upright, step, config.data_seed) for turns, step in TURNS.items()}
+    sorts = {turns: lab.transformed.turned(upright, step, config.data_seed) for turns, step in TURNS.items()}
     unlike = _unlike(study, upright.side)
     trained_on: dict[str, dict[str, Any]] = {turns: {} for turns in TURNS}
     for contestant in contestants(upright, config):
@@ -79,22 +73,22 @@ def run(study: Study[C], contestants: Callable[[Dataset, C], Sequence[Contestant
                 f"{contestant.name}_{turns}".replace(" ", "_"),
                 contestant.of_width(width),
                 data,
-                objectives.classifier(data, augment=contestant.augment),
+                lab.classifier(data, augment=contestant.augment),
             )
             measured = [measure(each, upright, sorts, unlike, config) for each in trained]
             trained_on[turns][contestant.name] = {
                 "width": width,
                 "parameters": trained[0].parameters,
-                **spreads(measured),
+                **lab.spreads(measured),
             }
     angles = list(range(0, 360, config.step))
     study.finish({"angles": angles, "trained_on": trained_on}, draw)
 
 
-def _unlike(study: Study[settings.ComparisonConfig], side: int) -> dict[str, npt.NDArray[np.uint8]]:
+def _unlike(study: lab.Study[settings.ComparisonConfig], side: int) -> dict[str, npt.NDArray[np.uint8]]:
     """Makes or loads the out-of-distribution images; a data set that cannot be loaded is left out."""
     found, config = {}, study.config
-    for sort in literals.names(config.unlike):
+    for sort in lab.literals.names(config.unlike):
         if sort in ("noise", "letters"):
             found[sort] = getattr(letters, sort)(config.examined, side, config.data_seed)
             continue
@@ -104,15 +98,15 @@ def _unlike(study: Study[settings.ComparisonConfig], side: int) -> dict[str, npt
             print(f"{sort} is left out: {error}")
             continue
         if other.side != side:
-            raise UsageError(f"unlike: the images of {sort} must be of the size of those of {config.dataset}.")
+            raise lab.UsageError(f"unlike: the images of {sort} must be of the size of those of {config.dataset}.")
         found[sort] = other.test.images[: config.examined]
     return found
 
 
 def measure(
-    trained: Trained,
-    upright: Dataset,
-    sorts: Mapping[str, Dataset],
+    trained: lab.Trained,
+    upright: lab.Dataset,
+    sorts: Mapping[str, lab.Dataset],
     unlike: Mapping[str, npt.NDArray[np.uint8]],
     config: settings.ComparisonConfig,
 ) -> dict[str, Any]:
@@ -139,10 +133,10 @@ def measure(
     }
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy by angle for each sort of training data, and the variance of networks trained upright."""
     trained_on = found["trained_on"]
-    figure, panels = plots.row(len(trained_on) + 1, widths=[1.2] * len(trained_on) + [1.3], height=3.6)
+    figure, panels = lab.plots.row(len(trained_on) + 1, widths=[1.2] * len(trained_on) + [1.3], height=3.6)
     for axes, (turns, networks) in zip(panels, trained_on.items(), strict=False):
         for name, each in networks.items():
             axes.plot(found["angles"], [100 * accuracy for accuracy in each["accuracy_by_angle"]], label=name)
@@ -182,8 +176,8 @@ def table_of(networks: Mapping[str, Any]) -> str:
     header += [f"variance on {sort}" for sort in some["variance"]]
     rows = []
     for name, each in networks.items():
-        accuracies = [percent(accuracy) for accuracy in each["accuracy"].values()]
+        accuracies = [lab.percent(accuracy) for accuracy in each["accuracy"].values()]
         variances = [f"{variance['mean']:.1e}" for variance in each["variance"].values()]
         error = f"{each['invariance_error']['mean']:.1e}"
         rows.append([name, f"{each['parameters']:,}", *accuracies, error, *variances])
-    return tables.table(header, rows)
+    return lab.table(header, rows)

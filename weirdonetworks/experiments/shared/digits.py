@@ -15,23 +15,15 @@ from typing import Any
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks import InvariantMLP, PolynomialMLP, SynchronousMLP, lab
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.augmentation import RandomTransform
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.training.state import count_parameters
-from weirdonetworks.lab.training.study import Study, Trained, final
-from weirdonetworks.nets.polynomial.invariant import InvariantMLP
-from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialMLP
-from weirdonetworks.nets.synchronous import SynchronousMLP
 
 KINDS = ("plain", "polynomial", "invariant", "synchronous")
 
 
-def load(study: Study[settings.DigitsConfig], dataset: str | None = None) -> Dataset:
+def load(study: lab.Study[settings.DigitsConfig], dataset: str | None = None) -> lab.Dataset:
     """Loads the study's data set, or the named one, its images reduced by `--shrink`.
 
     Raises:
@@ -41,10 +33,10 @@ def load(study: Study[settings.DigitsConfig], dataset: str | None = None) -> Dat
     data = study.load(config)
     height, width, channels = data.train.images.shape[1:]
     if height != width or channels != 1:
-        raise UsageError(
+        raise lab.UsageError(
             f"dataset (={config.dataset}) must have square grey images, and has {height}x{width}x{channels}."
         )
-    return transformed.shrunk(data, config.shrink) if config.shrink > 1 else data
+    return lab.transformed.shrunk(data, config.shrink) if config.shrink > 1 else data
 
 
 def maker(kind: str, side: int, degree: int, sizes: Sequence[int]) -> Callable[[], Any]:
@@ -86,7 +78,7 @@ def fitting_width(of_width: Callable[[int], Callable[[], Any]], shape: Sequence[
     def parameters(width: int) -> int:
         network = of_width(width)()
         network(tf.ones([1, *shape]))  # Of sets, all items are present.
-        return count_parameters(network)
+        return lab.state.count_parameters(network)
 
     return widest(parameters, budget)
 
@@ -101,7 +93,7 @@ def widest(parameters: Callable[[int], int], budget: int) -> int:
       UsageError: If the budget is below `parameters(1)`.
     """
     if parameters(1) > budget:
-        raise UsageError(f"parameters (={budget}) must be at least {parameters(1)}, those of the least width.")
+        raise lab.UsageError(f"parameters (={budget}) must be at least {parameters(1)}, those of the least width.")
     low, high = 1, 2
     while parameters(high) <= budget:
         low, high = high, 2 * high
@@ -111,22 +103,22 @@ def widest(parameters: Callable[[int], int], budget: int) -> int:
     return low
 
 
-def accuracies(trained: Sequence[Trained]) -> dict[str, Any]:
+def accuracies(trained: Sequence[lab.Trained]) -> dict[str, Any]:
     """Gives the `parameters` of a network and the `study.final` accuracies of its trials."""
     keys = [key for key in ("validation_accuracy", "test_accuracy") if key in trained[0].final]
-    return {"parameters": trained[0].parameters, **{key: final(trained, key) for key in keys}}
+    return {"parameters": trained[0].parameters, **{key: lab.final(trained, key) for key in keys}}
 
 
-def probabilities(network: Callable[[tf.Tensor], tf.Tensor], data: Dataset) -> Callable[[tf.Tensor], tf.Tensor]:
+def probabilities(network: Callable[[tf.Tensor], tf.Tensor], data: lab.Dataset) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns the function from uint8 images of a data set to a classifier's probabilities."""
     return lambda images: tf.nn.softmax(network(data.standardisation(images)))
 
 
-def quarter_turns(data: Dataset) -> RandomTransform:
+def quarter_turns(data: lab.Dataset) -> lab.RandomTransform:
     """Makes the augmentation by random quarter turns."""
-    return RandomTransform(image_rotations(data.side, data.side))
+    return lab.RandomTransform(image_rotations(data.side, data.side))
 
 
-def any_turns(data: Dataset) -> RandomTransform:
+def any_turns(data: lab.Dataset) -> lab.RandomTransform:
     """Makes the augmentation by random multiples of 5 degrees."""
-    return RandomTransform([rotation(data.side, data.side, angle) for angle in range(0, 360, 5)])
+    return lab.RandomTransform([rotation(data.side, data.side, angle) for angle in range(0, 360, 5)])

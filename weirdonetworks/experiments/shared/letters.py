@@ -5,8 +5,8 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from weirdonetworks import lab
 from weirdonetworks.algebra.actions.transforms import affine
-from weirdonetworks.lab import seeds
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -26,7 +26,7 @@ def letters(number: int, side: int, seed: int) -> npt.NDArray[np.uint8]:
       uint8 `[number, side, side, 1]`.
     """
     plain = [_drawn(letter, side) for letter in ALPHABET]
-    draw = seeds.generator(seed, "letters")
+    draw = lab.seeds.generator(seed, "letters")
     images = np.empty((number, side, side, 1), np.uint8)
     for index in range(number):
         angle, factor = np.radians(draw.uniform(-15, 15)), draw.uniform(0.8, 1.2)
@@ -39,7 +39,7 @@ def letters(number: int, side: int, seed: int) -> npt.NDArray[np.uint8]:
 
 def noise(number: int, side: int, seed: int) -> npt.NDArray[np.uint8]:
     """Draws images whose bytes are independent and uniform, `[number, side, side, 1]`."""
-    return seeds.generator(seed, "noise").integers(0, 256, (number, side, side, 1), np.uint8)
+    return lab.seeds.generator(seed, "noise").integers(0, 256, (number, side, side, 1), np.uint8)
 
 
 def _drawn(letter: str, side: int) -> npt.NDArray[np.float64]:

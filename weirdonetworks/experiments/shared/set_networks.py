@@ -15,10 +15,7 @@ import sonnet as snt
 import tensorflow as tf
 
 import weirdonetworks
-from weirdonetworks.lab import seeds
-from weirdonetworks.lab.data.datasets import Examples
-from weirdonetworks.lab.data.set_tasks import Task
-from weirdonetworks.nets import pooling
+from weirdonetworks import lab, pooling
 from weirdonetworks.nets.sets.set_network import on_items
 
 LARGE = 50  # Items; of more the pairs of all sets of a batch no longer fit.
@@ -26,7 +23,7 @@ ORDERS = 720  # Most orders over which a network is averaged exactly.
 SAMPLES = 16  # Orders where they are drawn.
 HEADS = 4
 BATCH, FEATURES = 16, 3  # Of the random sets.
-Maker: TypeAlias = Callable[[int, Task], snt.Module]  # Of a width and a task.
+Maker: TypeAlias = Callable[[int, lab.Task], snt.Module]  # Of a width and a task.
 WARM_UP, REPETITIONS = 3, 31  # Steps that are not timed, and steps that are.
 
 
@@ -85,7 +82,7 @@ class _WithPresence(snt.Module):
         return self.network(inputs[:, :, :-1], inputs[:, :, -1] > 0)
 
 
-def _plain(width: int, task: Task) -> snt.Module:
+def _plain(width: int, task: lab.Task) -> snt.Module:
     return snt.Sequential([snt.Flatten(), snt.nets.MLP([width, width, task.outputs])])
 
 
@@ -96,7 +93,7 @@ def _symmetrized(method: str) -> Maker:
 
 
 def _equivariant(degree: int) -> Maker:
-    def made(width: int, task: Task) -> snt.Module:
+    def made(width: int, task: lab.Task) -> snt.Module:
         # Of the items' own features, which may be many, the linear maps alone.
         first = weirdonetworks.PermutationEquivariantLinear(width)
         second = weirdonetworks.PermutationEquivariantPolynomial(width, degree)
@@ -106,18 +103,18 @@ def _equivariant(degree: int) -> Maker:
 
 
 def _invariant(degree: int) -> Maker:
-    def made(width: int, task: Task) -> snt.Module:
+    def made(width: int, task: lab.Task) -> snt.Module:
         item = snt.nets.MLP([width], activation=tf.tanh, activate_final=True, name="item")
         return _Encoded(item, weirdonetworks.PermutationInvariantPolynomial(width, degree), [width, task.outputs])
 
     return made
 
 
-def _inducing(task: Task) -> int | None:
+def _inducing(task: lab.Task) -> int | None:
     return 16 if task.items > LARGE else None
 
 
-def _set_attention(width: int, task: Task) -> snt.Module:
+def _set_attention(width: int, task: lab.Task) -> snt.Module:
     blocks = [
         weirdonetworks.SetAttention(HEADS * width, HEADS, _inducing(task), with_norm=False, name=f"block_{index}")
         for index in range(2)
@@ -125,20 +122,20 @@ def _set_attention(width: int, task: Task) -> snt.Module:
     return _Pooled(blocks, [HEADS * width, task.outputs])
 
 
-def _set_transformer(width: int, task: Task) -> snt.Module:
+def _set_transformer(width: int, task: lab.Task) -> snt.Module:
     # The layer norm would hide the size of numbers.
     head = [HEADS * width, task.outputs]
     return weirdonetworks.SetTransformer(HEADS * width, head, 2, HEADS, _inducing(task), with_norm=False)
 
 
-def _fourier(width: int, task: Task) -> snt.Module:
+def _fourier(width: int, task: lab.Task) -> snt.Module:
     features = task.train.images.shape[2] - task.has_absent
     # So that the phases of the items are about two radians.
     encoder = weirdonetworks.FourierSetEncoder(width, features, scale=2 / task.length)
     return _Encoded(tf.identity, encoder, [width, task.outputs])
 
 
-def _free_abelian(width: int, task: Task) -> snt.Module:
+def _free_abelian(width: int, task: lab.Task) -> snt.Module:
     item = snt.nets.MLP([width, 4], name="item")
     return _Encoded(item, weirdonetworks.FreeAbelianEncoder(width, width), [width, task.outputs])
 
@@ -159,7 +156,7 @@ MAKERS: dict[str, Maker] = {
 }
 
 
-def make(name: str, width: int, task: Task) -> snt.Module:
+def make(name: str, width: int, task: lab.Task) -> snt.Module:
     """Makes a network.
 
     Args:
@@ -173,7 +170,7 @@ def make(name: str, width: int, task: Task) -> snt.Module:
     return _WithPresence(network) if task.has_absent and not is_dense else network
 
 
-def left_out(name: str, task: Task) -> str | None:
+def left_out(name: str, task: lab.Task) -> str | None:
     """Gives the reason why a network is too expensive for a task's sets; None if it is not."""
     if name == "symmetrized_exact" and math.factorial(min(task.items, 20)) > ORDERS:
         return f"a set of {task.items} items has more than {ORDERS} orders"
@@ -184,20 +181,20 @@ def left_out(name: str, task: Task) -> str | None:
     return None
 
 
-def random_task(items: int, seed: int) -> Task:
+def random_task(items: int, seed: int) -> lab.Task:
     """Makes a task of one batch of random sets and numbers, to time a step on.
 
     Args:
       items: The items of a set, at least 1.
       seed: The seed of sets and numbers.
     """
-    rng = seeds.generator(seed, "sets", "times", str(items))
+    rng = lab.seeds.generator(seed, "sets", "times", str(items))
     sets, numbers = (rng.standard_normal((BATCH, *shape), np.float32) for shape in ((items, FEATURES), (1,)))
-    batch = Examples(sets, numbers)
-    return Task("random", "number", 1, batch, batch)
+    batch = lab.Examples(sets, numbers)
+    return lab.Task("random", "number", 1, batch, batch)
 
 
-def step_milliseconds(name: str, width: int, task: Task) -> float:
+def step_milliseconds(name: str, width: int, task: lab.Task) -> float:
     """Measures the median time, in milliseconds, of a compiled forward pass and gradient on all training sets.
 
     Args:

@@ -3,8 +3,7 @@
 import dataclasses
 from typing import Any
 
-from weirdonetworks.lab.config import StudyConfig, setting
-from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab import StudyConfig, UsageError, setting
 
 UPRIGHT = 360  # A whole turn: the images stay as they are.
 

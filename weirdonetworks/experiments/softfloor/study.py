@@ -6,21 +6,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from weirdonetworks import QuantisedMLP, lab, softfloor
 from weirdonetworks.experiments.softfloor import SoftfloorConfig
-from weirdonetworks.lab import plots
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.hooks import Hook
-from weirdonetworks.lab.training.study import Study, Trained, final, percent
-from weirdonetworks.nets.small.quantised import QuantisedMLP
-from weirdonetworks.nets.small.soft_floor import softfloor
 
 ROUNDED = ("softfloor", "straight_through")
 DRAWN_FACTORS = (1e-12, 1e-3, 0.1, 1.0, 100.0)
 
 
-def run(study: Study[SoftfloorConfig]) -> None:
+def run(study: lab.Study[SoftfloorConfig]) -> None:
     """Trains the networks and measures them."""
     config, data = study.config, study.load()
     unrounded = train(study, "none", 2, data)
@@ -29,7 +22,7 @@ def run(study: Study[SoftfloorConfig]) -> None:
         for rounding in ROUNDED
     }
 
-    def each(measure: Callable[[list[Trained]], Any]) -> dict[str, Any]:
+    def each(measure: Callable[[list[lab.Trained]], Any]) -> dict[str, Any]:
         each = {rounding: {levels: measure(by[levels]) for levels in by} for rounding, by in trained.items()}
         return {"none": measure(unrounded), **each}
 
@@ -37,25 +30,25 @@ def run(study: Study[SoftfloorConfig]) -> None:
         {
             "parameters": unrounded[0].parameters,
             "factors": [config.factor(epoch) for epoch in range(config.epochs)],
-            "test_accuracy": each(lambda trials: final(trials, "test_accuracy")),
+            "test_accuracy": each(lambda trials: lab.final(trials, "test_accuracy")),
             "curves": each(lambda trials: [record["test_accuracy"] for record in trials[0].records]),
         },
         draw,
     )
 
 
-def train(study: Study[SoftfloorConfig], rounding: str, levels: int, data: Dataset) -> list[Trained]:
+def train(study: lab.Study[SoftfloorConfig], rounding: str, levels: int, data: lab.Dataset) -> list[lab.Trained]:
     """Trains a network with one kind of rounding."""
     return study.repeat(
         rounding if rounding == "none" else f"{rounding}_{levels}",
         lambda: QuantisedMLP((*study.config.hidden_sizes, len(data.classes)), levels, rounding),
         data,
-        objectives.classifier(data, ("is_training",)),
+        lab.classifier(data, ("is_training",)),
         hooks=lambda network: [Sharpening(network, study.config)] if rounding == "softfloor" else [],
     )
 
 
-class Sharpening(Hook):
+class Sharpening(lab.Hook):
     """A schedule of the soft floor's factor, by which it approaches the floor."""
 
     def __init__(self, network: QuantisedMLP, config: SoftfloorConfig):
@@ -68,9 +61,9 @@ class Sharpening(Hook):
         return {"factor": float(self._network.factor)}
 
 
-def draw(found: Mapping[str, Any]) -> plots.Figure:
+def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     """Draws the soft floor and its slope, the accuracies by levels, and those of the fewest levels over the epochs."""
-    figure, (values, slopes, by_levels, by_epoch) = plots.row(4)
+    figure, (values, slopes, by_levels, by_epoch) = lab.plots.row(4)
     x = tf.constant(np.linspace(-1, 2, 1201))
     for factor in DRAWN_FACTORS:
         with tf.GradientTape() as tape:
@@ -85,16 +78,16 @@ def draw(found: Mapping[str, Any]) -> plots.Figure:
     for shift, rounding in zip((-0.06, 0.06), ROUNDED, strict=True):
         accuracies = list(found["test_accuracy"][rounding].values())
         places = [index + shift for index in range(len(accuracies))]
-        plots.error_bars(by_levels, places, accuracies, fmt="o", label=labels[rounding])
+        lab.plots.error_bars(by_levels, places, accuracies, fmt="o", label=labels[rounding])
     levels = list(found["test_accuracy"]["softfloor"])
-    by_levels.axhline(100 * found["test_accuracy"]["none"]["mean"], color=plots.COLOURS[2], label=labels["none"])
+    by_levels.axhline(100 * found["test_accuracy"]["none"]["mean"], color=lab.plots.COLOURS[2], label=labels["none"])
     by_levels.set(title="test accuracy", xlabel="levels", ylabel="%", xticks=range(len(levels)), xticklabels=levels)
     by_levels.margins(x=0.2, y=0.3)
     by_levels.legend()
     fewest = min(levels, key=int)
     curves = {**{rounding: found["curves"][rounding][fewest] for rounding in ROUNDED}, "none": found["curves"]["none"]}
     for rounding, curve in curves.items():
-        plots.by_epoch(by_epoch, curve, label=labels[rounding])
+        lab.plots.by_epoch(by_epoch, curve, label=labels[rounding])
     by_epoch.set_title(f"test accuracy, {fewest} levels")
     return figure
 
@@ -103,7 +96,7 @@ def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     accuracy = found["test_accuracy"]
     rows = [
-        [levels, *(percent(accuracy[rounding][levels]) for rounding in ROUNDED)] for levels in accuracy["softfloor"]
+        [levels, *(lab.percent(accuracy[rounding][levels]) for rounding in ROUNDED)] for levels in accuracy["softfloor"]
     ]
-    yield tables.table(["levels", "soft floor", "straight through"], rows)
-    yield f"Not rounded: {percent(accuracy['none'])}"
+    yield lab.table(["levels", "soft floor", "straight through"], rows)
+    yield f"Not rounded: {lab.percent(accuracy['none'])}"

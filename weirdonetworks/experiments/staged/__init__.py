@@ -7,7 +7,7 @@ usage: python -m weirdonetworks.experiments.staged [--flag=value ...]
 
 import dataclasses
 
-from weirdonetworks.lab.config import StudyConfig, setting
+from weirdonetworks.lab import StudyConfig, setting
 
 NETWORKS = ("ExpansionSerial", "ExpansionParallel", "RandomSample", "Residual")
 

@@ -6,19 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import weirdonetworks
+from weirdonetworks import lab
 from weirdonetworks.experiments.staged import NETWORKS, StagedConfig
-from weirdonetworks.lab import plots
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.study import Study, Trained, Training, final, percent
 
 
-def run(study: Study[StagedConfig]) -> None:
+def run(study: lab.Study[StagedConfig]) -> None:
     """Trains the networks and measures them."""
     config, data, found = study.config, study.load(), {}
     for name in NETWORKS if config.network == "all" else (config.network,):
-        stages: list[list[Trained]] = []
+        stages: list[list[lab.Trained]] = []
         for number in range(1, config.stages + 1):
             bases = [each.network for each in stages[-1]] if stages else ()
             stages.append(train(study, f"{name}_stage_{number}", name, data, bases))
@@ -26,8 +22,8 @@ def run(study: Study[StagedConfig]) -> None:
         found[name] = {
             "parameters": at_once[0].parameters,
             "trained": [trials[0].parameters for trials in stages],
-            "stages": [final(trials, "test_accuracy") for trials in stages],
-            "at_once": final(at_once, "test_accuracy"),
+            "stages": [lab.final(trials, "test_accuracy") for trials in stages],
+            "at_once": lab.final(at_once, "test_accuracy"),
             "curves": {
                 "stages": [record["test_accuracy"] for trials in stages for record in trials[0].records],
                 "at_once": [record["test_accuracy"] for record in at_once[0].records],
@@ -37,13 +33,13 @@ def run(study: Study[StagedConfig]) -> None:
 
 
 def train(
-    study: Study[StagedConfig],
+    study: lab.Study[StagedConfig],
     training_name: str,
     name: str,
-    data: Dataset,
+    data: lab.Dataset,
     bases: Sequence[Any] = (),
     stages: int = 1,
-) -> list[Trained]:
+) -> list[lab.Trained]:
     """Trains `stages` stages together, for as many epochs as they would take one after the other.
 
     Args:
@@ -57,13 +53,13 @@ def train(
 
     make = getattr(weirdonetworks, name)
 
-    def training(trial: StagedConfig, base: Any) -> Training:
+    def training(trial: StagedConfig, base: Any) -> lab.Training:
         sampling = {"seed": trial.random_seed} if name == "RandomSample" else {}
-        return Training(
+        return lab.Training(
             training_name,
             # Each network has a base of its own: trials in one program pass theirs through one network.
             lambda: make(len(data.classes), stages=stages, base=copy.deepcopy(base), **sampling),
-            objectives.classifier(data, ("is_training", "seed")),
+            lab.classifier(data, ("is_training", "seed")),
             data.residents,
             dataclasses.replace(trial, epochs=trial.epochs * stages),
             {"stages": stages},
@@ -72,9 +68,9 @@ def train(
     return study.trials(list(map(training, study.config.trials(), bases or [None] * study.config.num_trials)))
 
 
-def draw(found: Mapping[str, Any]) -> plots.Figure:
+def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     """Draws the test accuracy by epoch, stage by stage and at once, of the first seed."""
-    figure, every = plots.row(len(found))
+    figure, every = lab.plots.row(len(found))
     for axes in every[1:]:
         axes.sharey(every[0])
     for axes, (name, each) in zip(every, found.items(), strict=True):
@@ -92,9 +88,9 @@ def draw(found: Mapping[str, Any]) -> plots.Figure:
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     rows = [
-        [name, f"{each['parameters']:,}", *map(percent, (*each["stages"], each["at_once"]))]
+        [name, f"{each['parameters']:,}", *map(lab.percent, (*each["stages"], each["at_once"]))]
         for name, each in found.items()
     ]
     stages = len(next(iter(found.values()))["stages"])
     header = ["test accuracy", "parameters", *(f"stage {number + 1}" for number in range(stages)), "at once"]
-    yield tables.table(header, rows)
+    yield lab.table(header, rows)

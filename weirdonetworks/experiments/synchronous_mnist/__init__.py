@@ -11,7 +11,7 @@ over the quarter turns, with a plain one of equal size, without and with augment
 import dataclasses
 
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab.config import setting
+from weirdonetworks.lab import setting
 
 
 @dataclasses.dataclass(frozen=True)

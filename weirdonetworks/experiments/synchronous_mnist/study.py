@@ -3,24 +3,21 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from weirdonetworks import OrbitAverage, SynchronousMLP, lab
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.shared import comparison, digits
 from weirdonetworks.experiments.synchronous_mnist import SynchronousConfig
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.training.study import Study
-from weirdonetworks.nets.averaged import OrbitAverage
-from weirdonetworks.nets.synchronous import SynchronousMLP
 
 table = comparison.table
 
 
-def run(study: Study[SynchronousConfig]) -> None:
+def run(study: lab.Study[SynchronousConfig]) -> None:
     """Trains the networks and measures them."""
     comparison.run(study, contestants)
 
 
-def contestants(data: Dataset, config: SynchronousConfig) -> Sequence[comparison.Contestant]:
+def contestants(data: lab.Dataset, config: SynchronousConfig) -> Sequence[comparison.Contestant]:
     """Lists the networks to compare on a data set."""
     side, classes = data.side, len(data.classes)
     quarters = image_rotations(side, side)

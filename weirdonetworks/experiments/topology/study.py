@@ -10,15 +10,9 @@ import sonnet as snt
 import tensorflow as tf
 from matplotlib.collections import LineCollection
 
+from weirdonetworks import lab
 from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.experiments.topology import TopologyConfig, graph_layout
-from weirdonetworks.lab import plots, seeds
-from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.records import tables
-from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.study import Study, Training, percent, spread, spreads
 from weirdonetworks.measure import topology
 
 Floats = npt.NDArray[np.float64]
@@ -28,14 +22,14 @@ OFFSETS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
 DRAWN_ROWS = (12, 16)  # The image rows whose pixels' weights are drawn; all 784 would be too fine to see.
 
 
-def run(study: Study[TopologyConfig]) -> None:
+def run(study: lab.Study[TopologyConfig]) -> None:
     """Trains the networks and measures them."""
     config = study.config
     if study.options.dump_json:
         graph_layout.check()
     data = study.load()
     if data.train.images.shape[-1] != 1:
-        raise UsageError(f"dataset (={config.dataset}) must have images of one channel.")
+        raise lab.UsageError(f"dataset (={config.dataset}) must have images of one channel.")
     shuffled = [Shuffled(data, trial.random_seed) for trial in config.trials()]
     trained = study.trials([training(*each) for each in zip(shuffled, config.trials(), strict=True)])
     trials = [Trial(images, each.network, config) for images, each in zip(shuffled, trained, strict=True)]
@@ -53,11 +47,11 @@ class Shuffled:
       splits: The shuffled splits, on the device.
     """
 
-    def __init__(self, data: Dataset, seed: int):
+    def __init__(self, data: lab.Dataset, seed: int):
         self.shape: tuple[int, int] = data.train.images.shape[1:3]
-        order = seeds.generator(seed, "pixels").permutation(math.prod(self.shape))
+        order = lab.seeds.generator(seed, "pixels").permutation(math.prod(self.shape))
         self.back = inverse(order)
-        shuffled = transformed.each_split(data, lambda _, images: _flat(images)[:, order].reshape(images.shape))
+        shuffled = lab.transformed.each_split(data, lambda _, images: _flat(images)[:, order].reshape(images.shape))
         self.splits = shuffled.residents
         self.pixels = _flat(shuffled.train.images)
         self.standardise = _Pixels(self.pixels)
@@ -124,9 +118,9 @@ class _Pixels:
         return pixels.astype(np.float32) * self.scale - self.offset
 
 
-def training(images: Shuffled, config: TopologyConfig) -> Training:
+def training(images: Shuffled, config: TopologyConfig) -> lab.Training:
     """Describes the training of the layer from zero, where early stopping leaves directions of little variance."""
-    return Training(
+    return lab.Training(
         config.regulariser,
         lambda: snt.Linear(math.prod(images.shape), with_bias=False, w_init=snt.initializers.Zeros(), name="linear"),
         lambda layer: reproduction(layer, images.standardise, config.regulariser, config.strength),
@@ -135,7 +129,7 @@ def training(images: Shuffled, config: TopologyConfig) -> Training:
     )
 
 
-def reproduction(layer: Any, standardise: _Pixels, regulariser: str, strength: float) -> Objective:
+def reproduction(layer: Any, standardise: _Pixels, regulariser: str, strength: float) -> lab.Objective:
     """Makes the objective of a linear autoencoder: `loss`, and the mean squared `error` of a pixel."""
 
     def objective(
@@ -175,10 +169,10 @@ def measure(trials: list[Trial], config: TopologyConfig) -> dict[str, Any]:
         "edges": len(first.edges),
         "threshold": config.threshold,
         "thresholds": first.recovery["trained"].thresholds,
-        "distance": spread([trial.distance for trial in trials]),
+        "distance": lab.spread([trial.distance for trial in trials]),
         **{
             name: {
-                **spreads([metrics(trial, name) for trial in trials]),
+                **lab.spreads([metrics(trial, name) for trial in trials]),
                 "precision_curve": first.recovery[name].precision,
                 "recall_curve": first.recovery[name].recall,
             }
@@ -187,16 +181,16 @@ def measure(trials: list[Trial], config: TopologyConfig) -> dict[str, Any]:
     }
 
 
-def draw(found: Mapping[str, Any], trial: Trial) -> plots.Figure:
+def draw(found: Mapping[str, Any], trial: Trial) -> lab.plots.Figure:
     """Draws the weights (shuffled, in order, closed form), precision and recall by threshold, and the graph."""
-    figure, (shuffled, ordered, exact, curves, graph) = plots.row(5, widths=(0.85, 0.85, 0.85, 1.2, 1), height=3.4)
+    figure, (shuffled, ordered, exact, curves, graph) = lab.plots.row(5, widths=(0.85, 0.85, 0.85, 1.2, 1), height=3.4)
     first, last = (row * trial.shape[1] for row in DRAWN_ROWS)
     middle = slice(first, last)
     _draw_weights(shuffled, trial.shuffled[middle, middle], "weights, pixels shuffled")
     _draw_weights(ordered, trial.weights["trained"][middle, middle], "the same, pixels in order")
     _draw_weights(exact, trial.weights["closed_form"][middle, middle], "closed form")
     for name, style, label in (("trained", "-", "trained"), ("closed_form", "--", "closed form")):
-        for key, colour in (("precision", plots.COLOURS[0]), ("recall", plots.COLOURS[1])):
+        for key, colour in (("precision", lab.plots.COLOURS[0]), ("recall", lab.plots.COLOURS[1])):
             curve = [100 * share for share in found[name][f"{key}_curve"]]
             curves.plot(found["thresholds"], curve, style, color=colour, label=f"{key}, {label}")
     curves.axvline(found["threshold"], color="0.8", zorder=0)
@@ -206,12 +200,12 @@ def draw(found: Mapping[str, Any], trial: Trial) -> plots.Figure:
     return figure
 
 
-def _draw_weights(axes: plots.Axes, weights: Floats, title: str) -> None:
+def _draw_weights(axes: lab.plots.Axes, weights: Floats, title: str) -> None:
     axes.imshow(weights, cmap="RdBu", vmin=-0.25, vmax=0.25, interpolation="nearest")
     axes.set(title=title, xticks=[], yticks=[])
 
 
-def _draw_graph(axes: plots.Axes, trial: Trial) -> None:
+def _draw_graph(axes: lab.plots.Axes, trial: Trial) -> None:
     """Draws the largest connected component of the graph, pixels coloured by their true position."""
     if not len(trial.graph):
         axes.set(title="no edge above the threshold", xticks=[], yticks=[])
@@ -225,7 +219,7 @@ def _draw_graph(axes: plots.Axes, trial: Trial) -> None:
     axes.scatter(
         places[:, 0], places[:, 1], s=4, c=np.stack([rows, np.full(len(rows), 0.35), columns], axis=1), zorder=2
     )
-    axes.set(title=f"the graph found, {tables.counted(len(vertices), 'pixel')}", xticks=[], yticks=[], aspect="equal")
+    axes.set(title=f"the graph found, {lab.counted(len(vertices), 'pixel')}", xticks=[], yticks=[], aspect="equal")
     axes.spines[:].set_visible(False)
 
 
@@ -234,18 +228,18 @@ def table(found: Any) -> Iterator[str]:
     # Early stopping has no closed form of its own.
     suffix = f", ridge of {found['strength']:g}" if found["regulariser"] == "early_stopping" else ""
     rows = [
-        [label, _precision(found[name]), *(percent(found[name][key]) for key in ("recall", "best_f1"))]
+        [label, _precision(found[name]), *(lab.percent(found[name][key]) for key in ("recall", "best_f1"))]
         for name, label in (("trained", "trained"), ("closed_form", f"closed_form{suffix}"))
     ]
-    edges = tables.counted(found["edges"], "pair")
-    pixels = f"Ink is ever on {tables.counted(found['pixels'], 'pixel')}, with {edges} of neighbours."
+    edges = lab.counted(found["edges"], "pair")
+    pixels = f"Ink is ever on {lab.counted(found['pixels'], 'pixel')}, with {edges} of neighbours."
     yield f"regulariser: {found['regulariser']}\n{pixels}"
     header = ["graph", "precision", "recall", "F1 at its best threshold"]
-    yield tables.table(header, rows)
+    yield lab.table(header, rows)
 
 
 def _precision(found: Mapping[str, Any]) -> str:
     """Formats the precision over the trials whose graph has an edge; it is 1 by convention for the others."""
     shares = zip(found["precision"]["values"], found["recall"]["values"], strict=True)
     values = [precision for precision, recall in shares if recall or precision < 1]
-    return percent(spread(values)) if values else "no edge found"
+    return lab.percent(lab.spread(values)) if values else "no edge found"

@@ -17,9 +17,7 @@ page, report.html. Features are computed once and saved: with --resume, those of
 import dataclasses
 
 from weirdonetworks.experiments.shared import settings
-from weirdonetworks.lab import literals
-from weirdonetworks.lab.config import StudyConfig, setting
-from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab import StudyConfig, UsageError, literals, setting
 
 
 @dataclasses.dataclass(frozen=True)

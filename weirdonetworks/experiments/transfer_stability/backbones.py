@@ -15,8 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.records import files
+from weirdonetworks import lab
 
 # Modes of `keras.applications.imagenet_utils.preprocess_input`, and none for images in [0, 255].
 PREPROCESSING = ("none", "caffe", "tf", "torch")
@@ -78,12 +77,12 @@ def by_name(name: str, side: int, weights: str = "imagenet") -> Backbone:
     """
     make = getattr(keras.applications, name, None)
     if not name[:1].isupper() or not callable(make):
-        raise UsageError(
+        raise lab.UsageError(
             f"backbones: {name} must be a network of keras.applications, such as VGG16, or the path of a saved Keras "
             f"model ({' or '.join(SUFFIXES)})."
         )
     if weights not in ("imagenet", "none") and not pathlib.Path(weights).is_file():
-        raise UsageError(f"weights (={weights}) must be imagenet, none or a file; there is no such file.")
+        raise lab.UsageError(f"weights (={weights}) must be imagenet, none or a file; there is no such file.")
 
     def made(weights: str | None) -> Any:
         return make(weights=weights, include_top=False, input_shape=(side, side, 3), pooling="avg")
@@ -92,7 +91,7 @@ def by_name(name: str, side: int, weights: str = "imagenet") -> Backbone:
         try:
             model = made(None)
         except ValueError as error:
-            raise UsageError(f"image_size (={side}): {name} refuses it: {_line(error)}") from error
+            raise lab.UsageError(f"image_size (={side}): {name} refuses it: {_line(error)}") from error
         if weights == "imagenet":
             try:
                 model = made(weights)
@@ -110,7 +109,7 @@ def by_name(name: str, side: int, weights: str = "imagenet") -> Backbone:
                     f"weights (={weights}) are not those of {name} without its classifier: {_line(error)}"
                 ) from error
     preprocess = sys.modules[make.__module__].preprocess_input
-    digest = files.digest(model.get_weights())
+    digest = lab.files.digest(model.get_weights())
     return Backbone(name, side, lambda images: model(preprocess(images), training=False), model.count_params(), digest)
 
 
@@ -131,7 +130,7 @@ def by_path(path: str, side: int, preprocess: str = "none") -> Backbone:
     if preprocess not in PREPROCESSING:
         raise ValueError(f"preprocess (={preprocess}) must be one of {', '.join(PREPROCESSING)}.")
     if not pathlib.Path(path).is_file():
-        raise UsageError(f"backbones: {path} must be a saved Keras model; there is no such file.")
+        raise lab.UsageError(f"backbones: {path} must be a saved Keras model; there is no such file.")
     try:
         with _quiet():
             model = keras.models.load_model(path, compile=False)
@@ -140,7 +139,7 @@ def by_path(path: str, side: int, preprocess: str = "none") -> Backbone:
     taken: Any = getattr(model, "input_shape", None)
     given: Any = getattr(model, "output_shape", None)
     if not _fits(taken) or not isinstance(given, tuple) or len(given) not in (2, 4):
-        raise UsageError(
+        raise lab.UsageError(
             f"backbones: {path} must map images [batch, side, side, 3] to features [batch, features] or "
             f"[batch, height, width, features], and maps {taken} to {given}."
         )
@@ -151,13 +150,13 @@ def by_path(path: str, side: int, preprocess: str = "none") -> Backbone:
         found = model(images, training=False)
         return found if len(given) == 2 else tf.reduce_mean(found, axis=[1, 2])
 
-    digest = files.digest([np.fromfile(path, np.uint8), np.frombuffer(preprocess.encode(), np.uint8)])
+    digest = lab.files.digest([np.fromfile(path, np.uint8), np.frombuffer(preprocess.encode(), np.uint8)])
     backbone = Backbone(title(path), taken[1] or side, features, model.count_params(), digest)
     try:
         # Traced only: where an image is smaller than a window, computing can end the whole process.
         backbone.compiled.get_concrete_function()
     except Exception as error:
-        raise UsageError(
+        raise lab.UsageError(
             f"image_size (={backbone.side}): {path} refuses it: {_line(error)} Larger ones may do."
         ) from error
     return backbone

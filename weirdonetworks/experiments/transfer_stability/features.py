@@ -9,10 +9,9 @@ import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
 
+from weirdonetworks import lab
 from weirdonetworks.algebra.actions.transforms import ImageTransform
 from weirdonetworks.experiments.transfer_stability.backbones import Backbone
-from weirdonetworks.lab import seeds
-from weirdonetworks.lab.records import files, runs
 from weirdonetworks.measure.stability import outputs_over
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -45,7 +44,7 @@ def extract(
     for start in tqdm(starts, desc=f"{backbone.name}: features", unit="batch", leave=False, disable=None):
         batch = resized(images[start : start + BATCH], backbone.side)
         if deform:
-            batch = deform(batch, seeds.derive(seed, "deform", copy, start))
+            batch = deform(batch, lab.seeds.derive(seed, "deform", copy, start))
         found.append(backbone.compiled(batch).numpy())
     return np.concatenate(found)
 
@@ -55,7 +54,7 @@ def over(backbone: Backbone, images: npt.NDArray[np.uint8], transforms: Sequence
     return outputs_over(backbone.features, resized(images, backbone.side), transforms, batch_size=BATCH)
 
 
-def saved(run: runs.Run, name: str, compute: Callable[[], Floats]) -> Floats:
+def saved(run: lab.runs.Run, name: str, compute: Callable[[], Floats]) -> Floats:
     """Reads an array from a run's directory, or computes it and writes it there atomically.
 
     A computed array is noted in the run's records. It is memory-mapped.
@@ -64,6 +63,6 @@ def saved(run: runs.Run, name: str, compute: Callable[[], Floats]) -> Floats:
     if not path.exists():
         started = time.perf_counter()
         values = compute()
-        files.write_array(path, values)
+        lab.files.write_array(path, values)
         run.append({"features": name, "shape": values.shape, "wallclock_time": time.perf_counter() - started})
     return np.load(path, mmap_mode="r")

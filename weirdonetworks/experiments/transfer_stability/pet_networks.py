@@ -10,17 +10,12 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks import ConvolutionNetwork, lab
 from weirdonetworks.algebra.actions.transforms import ImageTransform, rotation
 from weirdonetworks.experiments.transfer_stability import TransferStabilityConfig, features
 from weirdonetworks.experiments.transfer_stability.backbones import Backbone
 from weirdonetworks.experiments.transfer_stability.deformations import RandomDeformation
-from weirdonetworks.lab.data import transformed
-from weirdonetworks.lab.data.datasets import Dataset, Examples, Resident, Split
-from weirdonetworks.lab.records import files, runs
-from weirdonetworks.lab.training import objectives
-from weirdonetworks.lab.training.study import Study, Training
 from weirdonetworks.measure.stability import outputs_over
-from weirdonetworks.nets.small.convolution_networks import ConvolutionNetwork
 
 HIDDEN = 512  # Hidden units of a head.
 FILTERS = (16, 32)  # Of the networks from scratch.
@@ -54,7 +49,9 @@ class Turned:
     outputs: Sequence[npt.NDArray[np.floating]]
 
 
-def transferred(study: Study[TransferStabilityConfig], backbone: Backbone, data: Dataset, examined: Split) -> Turned:
+def transferred(
+    study: lab.Study[TransferStabilityConfig], backbone: Backbone, data: lab.Dataset, examined: lab.Split
+) -> Turned:
     """Trains heads on a backbone's features of images as they are and deformed.
 
     Args:
@@ -70,11 +67,11 @@ def transferred(study: Study[TransferStabilityConfig], backbone: Backbone, data:
     scalings = [_scaling(train.images) for train in trains]
     trained = study.trials(
         [
-            Training(
-                runs.run_id(f"head_{backbone.name}", digests),
+            lab.Training(
+                lab.runs.run_id(f"head_{backbone.name}", digests),
                 lambda: snt.nets.MLP([HIDDEN, len(data.classes)], name="head"),
-                functools.partial(objectives.classification, preprocess=scaled),
-                {name: Resident(split) for name, split in (splits | {"train": train}).items()},
+                functools.partial(lab.objectives.classification, preprocess=scaled),
+                {name: lab.datasets.Resident(split) for name, split in (splits | {"train": train}).items()},
                 trial,
             )
             for train, scaled, trial in zip(trains, scalings, config.trials(), strict=True)
@@ -96,7 +93,7 @@ def transferred(study: Study[TransferStabilityConfig], backbone: Backbone, data:
 
 
 def from_scratch(
-    study: Study[TransferStabilityConfig], name: str, max_turn: float | None, data: Dataset, examined: Split
+    study: lab.Study[TransferStabilityConfig], name: str, max_turn: float | None, data: lab.Dataset, examined: lab.Split
 ) -> Turned:
     """Trains the basic convolution network.
 
@@ -108,13 +105,13 @@ def from_scratch(
       examined: The images to rotate.
     """
     config, side = study.config, study.config.cnn_size
-    resized = transformed.each_split(data, lambda _, images: _resized(images, side))
+    resized = lab.transformed.each_split(data, lambda _, images: _resized(images, side))
     augment = None if max_turn is None else RandomDeformation(max_turn, _grey(data))
     trained = study.repeat(
-        runs.run_id(file_name(name), {"data": _digest(data)}),
+        lab.runs.run_id(file_name(name), {"data": _digest(data)}),
         lambda: ConvolutionNetwork(len(data.classes), FILTERS),
         resized,
-        objectives.classifier(data, ("is_training", "seed"), augment),
+        lab.classifier(data, ("is_training", "seed"), augment),
         dataclasses.replace(config, epochs=config.cnn_epochs),
     )
 
@@ -131,7 +128,7 @@ def from_scratch(
     )
 
 
-def constant(data: Dataset, examined: Split, config: TransferStabilityConfig) -> tuple[str, Turned]:
+def constant(data: lab.Dataset, examined: lab.Split, config: TransferStabilityConfig) -> tuple[str, Turned]:
     """Makes the constant prediction of the most frequent class, the baseline of all networks.
 
     Returns:
@@ -145,22 +142,22 @@ def constant(data: Dataset, examined: Split, config: TransferStabilityConfig) ->
 
 
 def _features(
-    study: Study[TransferStabilityConfig],
+    study: lab.Study[TransferStabilityConfig],
     backbone: Backbone,
-    data: Dataset,
-    examined: Split,
+    data: lab.Dataset,
+    examined: lab.Split,
     digests: Mapping[str, str],
-) -> tuple[dict[str, Examples], dict[int, list[npt.NDArray[np.float32]]], npt.NDArray[np.float32]]:
+) -> tuple[dict[str, lab.Examples], dict[int, list[npt.NDArray[np.float32]]], npt.NDArray[np.float32]]:
     """Computes, or reads, the features of each split, of deformed copies by seed, and of `examined` at each angle."""
     config = study.config
     deform = RandomDeformation(config.max_turn, _grey(data))
     identity = {"name": backbone.name, "image_size": backbone.side, **digests}
-    with runs.open_run(study.directory, "features", identity, unhashed={}, resume=True, must_exist=False) as run:
+    with lab.runs.open_run(study.directory, "features", identity, unhashed={}, resume=True, must_exist=False) as run:
 
-        def extracted(name: str, split: Split, *deformed_by: Any) -> npt.NDArray[np.float32]:
+        def extracted(name: str, split: lab.Split, *deformed_by: Any) -> npt.NDArray[np.float32]:
             return features.saved(run, name, lambda: features.extract(backbone, split.images, *deformed_by))
 
-        splits = {name: Examples(extracted(name, split), split.labels) for name, split in data.splits.items()}
+        splits = {name: lab.Examples(extracted(name, split), split.labels) for name, split in data.splits.items()}
         numbers = range(config.copies)
         copies = {
             seed: [extracted(f"train_deformed_{seed}_{copy}", data.train, deform, seed, copy) for copy in numbers]
@@ -173,14 +170,14 @@ def _features(
     return splits, copies, turned
 
 
-def _joined(split: Examples, copies: Sequence[npt.NDArray[np.float32]]) -> Examples:
+def _joined(split: lab.Examples, copies: Sequence[npt.NDArray[np.float32]]) -> lab.Examples:
     """Appends the features of deformed copies to those of a split."""
-    return Examples(np.concatenate([split.images, *copies]), np.tile(split.labels, 1 + len(copies)))
+    return lab.Examples(np.concatenate([split.images, *copies]), np.tile(split.labels, 1 + len(copies)))
 
 
-def _digest(data: Dataset) -> str:
+def _digest(data: lab.Dataset) -> str:
     """Hashes the data, so that features of other data under the same flags are not reused."""
-    return files.digest(array for split in data.splits.values() for array in (split.images, split.labels))
+    return lab.files.digest(array for split in data.splits.values() for array in (split.images, split.labels))
 
 
 def _scaling(values: npt.NDArray[np.float32]) -> Any:
@@ -194,10 +191,10 @@ def _resized(images: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
     return np.rint(features.resized(images, side)).clip(0, 255).astype(np.uint8)
 
 
-def _turns(data: Dataset, side: int, config: TransferStabilityConfig) -> list[ImageTransform]:
+def _turns(data: lab.Dataset, side: int, config: TransferStabilityConfig) -> list[ImageTransform]:
     return [rotation(side, side, angle, fill=_grey(data)) for angle in config.angles()]
 
 
-def _grey(data: Dataset) -> float:
+def _grey(data: lab.Dataset) -> float:
     """Returns the mean byte of the training images, the fill value outside an image."""
     return 255 * sum(data.standardisation.mean) / len(data.standardisation.mean)

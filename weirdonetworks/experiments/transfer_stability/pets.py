@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
-from weirdonetworks.lab.data import datasets, sources
-from weirdonetworks.lab.data.datasets import Dataset, Split, Standardisation
+from weirdonetworks import lab
+from weirdonetworks.lab.data import sources
 
 CLASSES = ("cat", "dog")
 SOURCES = ("cats_vs_dogs", "CIFAR10")
@@ -13,7 +13,7 @@ SOURCES = ("cats_vs_dogs", "CIFAR10")
 
 def load(
     name: str, data_dir: str | os.PathLike[str] | None = None, side: int = 96, examples: int | None = None
-) -> Dataset:
+) -> lab.Dataset:
     """Loads cats, of class 0, and dogs, of class 1.
 
     Args:
@@ -30,20 +30,20 @@ def load(
     if name not in SOURCES:
         raise ValueError(f"name (={name!r}) must be one of {', '.join(SOURCES)}.")
     if name == "CIFAR10":
-        whole = datasets.load(name, data_dir)
+        whole = lab.datasets.load(name, data_dir)
         version = whole.version
         train, test = (
             _of_classes(split, [whole.classes.index(kind) for kind in CLASSES]) for split in (whole.train, whole.test)
         )
     else:
         raw = sources.read_cats_vs_dogs(None if data_dir is None else os.fspath(data_dir), side, examples)
-        train, test, version = Split(*raw.train), Split(*raw.test), raw.version
-    standardisation = Standardisation.of(train.images)
-    data = Dataset(f"cats and dogs of {name}", train, test, CLASSES, standardisation, version=version)
+        train, test, version = lab.Split(*raw.train), lab.Split(*raw.test), raw.version
+    standardisation = lab.datasets.Standardisation.of(train.images)
+    data = lab.Dataset(f"cats and dogs of {name}", train, test, CLASSES, standardisation, version=version)
     return data.cut(examples) if examples else data
 
 
-def _of_classes(split: Split, classes: list[int]) -> Split:
+def _of_classes(split: lab.Split, classes: list[int]) -> lab.Split:
     """Selects the images of some classes, relabelled 0, 1, ... in their order."""
     selected = split[np.flatnonzero(np.isin(split.labels, classes))]
-    return Split(selected.images, (selected.labels[:, None] == classes).argmax(axis=1).astype(np.int32))
+    return lab.Split(selected.images, (selected.labels[:, None] == classes).argmax(axis=1).astype(np.int32))

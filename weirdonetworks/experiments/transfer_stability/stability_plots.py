@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.ticker import MaxNLocator
 
-from weirdonetworks.lab import plots
+from weirdonetworks import lab
 
 if TYPE_CHECKING:
     from weirdonetworks.measure.stability import Stability
@@ -19,7 +19,7 @@ STYLES = ("-", "--", ":", "-.")
 
 def compared(
     models: Mapping[str, "Stability"], at: npt.ArrayLike | None = None, sweep: str = "transformation"
-) -> plots.Figure:
+) -> lab.plots.Figure:
     """Draws models side by side: accuracy by transformation, and the distribution of variances over inputs.
 
     Args:
@@ -34,7 +34,7 @@ def compared(
         raise ValueError("models must hold at least one.")
     places = None if at is None else np.asarray(at, np.float64)
     with_accuracy = any(each.accuracy is not None for each in models.values())
-    figure, axes = plots.row(2, widths=(1.4, 1.2)) if with_accuracy else plots.row(1, widths=(1.5,))
+    figure, axes = lab.plots.row(2, widths=(1.4, 1.2)) if with_accuracy else lab.plots.row(1, widths=(1.5,))
     if with_accuracy:
         _draw_accuracy(axes[0], models, places)
         axes[0].set(xlabel=sweep)
@@ -46,7 +46,7 @@ def compared(
 
 def input_by_input(
     outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], at: npt.ArrayLike, sweep: str
-) -> plots.Figure:
+) -> lab.plots.Figure:
     """Draws one classifier: error by transformation, probability of the true class of each input, and its variation.
 
     Args:
@@ -60,8 +60,8 @@ def input_by_input(
     places = np.asarray(at, np.float64)
     right = outputs[:, np.arange(len(labels)), labels]
     wrong = outputs.argmax(axis=2) != labels
-    figure, axes = plots.row(3, widths=(1.2, 1.4, 1.4))
-    axes[0].plot(places, 100 * wrong.mean(axis=1), color=plots.COLOURS[0])
+    figure, axes = lab.plots.row(3, widths=(1.2, 1.4, 1.4))
+    axes[0].plot(places, 100 * wrong.mean(axis=1), color=lab.plots.COLOURS[0])
     chance = 1 - 1 / outputs.shape[2]
     axes[0].set(title="error", xlabel=sweep, ylabel="%", ylim=(0, 102 * max(chance, wrong.mean(axis=1).max())))
     rows = right[:, np.argsort(right.mean(axis=0))].T
@@ -86,7 +86,7 @@ def input_by_input(
     return figure
 
 
-def _draw_accuracy(axes: plots.Axes, models: Mapping[str, "Stability"], places: npt.NDArray[Any] | None) -> None:
+def _draw_accuracy(axes: lab.plots.Axes, models: Mapping[str, "Stability"], places: npt.NDArray[Any] | None) -> None:
     for index, (name, each) in enumerate(models.items()):
         if each.accuracy is None:
             continue
@@ -104,12 +104,12 @@ def _draw_accuracy(axes: plots.Axes, models: Mapping[str, "Stability"], places: 
         _mark_angles(axes)
 
 
-def _mark_angles(axes: plots.Axes) -> None:
+def _mark_angles(axes: lab.plots.Axes) -> None:
     """Places the ticks of an axis of angles at divisors of a quarter turn."""
     axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 1.5, 3, 4.5, 9, 10]))
 
 
-def _draw_variance(axes: plots.Axes, models: Mapping[str, "Stability"]) -> None:
+def _draw_variance(axes: lab.plots.Axes, models: Mapping[str, "Stability"]) -> None:
     curves = {name: np.sort(np.maximum(each.variance, LEAST)) for name, each in models.items()}
     for index, (name, rising) in enumerate(curves.items()):
         shares = 100 * np.arange(len(rising) + 1) / len(rising)
@@ -122,6 +122,6 @@ def _draw_variance(axes: plots.Axes, models: Mapping[str, "Stability"]) -> None:
 def _style(index: int) -> dict[str, Any]:
     """Returns a distinct style for each index: colours first, then dashes too."""
     return {
-        "color": plots.COLOURS[index % len(plots.COLOURS)],
-        "linestyle": STYLES[index // len(plots.COLOURS) % len(STYLES)],
+        "color": lab.plots.COLOURS[index % len(lab.plots.COLOURS)],
+        "linestyle": STYLES[index // len(lab.plots.COLOURS) % len(STYLES)],
     }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks import extras
+from weirdonetworks import extras, lab
 from weirdonetworks.experiments.transfer_stability import (
     TransferStabilityConfig,
     backbones,
@@ -17,10 +17,6 @@ from weirdonetworks.experiments.transfer_stability import (
     stability_plots,
 )
 from weirdonetworks.experiments.transfer_stability.backbones import Backbone
-from weirdonetworks.lab import literals, plots
-from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.records import files, tables
-from weirdonetworks.lab.training.study import Study, percent, spread
 from weirdonetworks.measure.stability import (
     Stability,
     accuracy_over,
@@ -34,7 +30,7 @@ with extras.needed("experiments", "the report page needs it"):
 MEASURES = ("error", "transformation_variance", "transformation_difference")
 
 
-def run(study: Study[TransferStabilityConfig]) -> None:
+def run(study: lab.Study[TransferStabilityConfig]) -> None:
     """Trains the networks and measures them."""
     config = study.config
     loaded = load_backbones(config)
@@ -58,7 +54,7 @@ def run(study: Study[TransferStabilityConfig]) -> None:
     }
     if study.options.dump_json:
         means = {name: {key: values.mean(axis=0) for key, values in each.items()} for name, each in images.items()}
-        files.write_json(study.directory / "images.json", {"labels": examined.labels, "networks": means})
+        lab.files.write_json(study.directory / "images.json", {"labels": examined.labels, "networks": means})
         publish(
             study.directory, results, means, {name: each.outputs[0] for name, each in turned.items()}, examined.labels
         )
@@ -73,16 +69,16 @@ def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
         `backbones.by_name` and `backbones.by_path`.
       OSError: As these.
     """
-    names = [os.path.expanduser(name) for name in literals.names(config.backbones)]
+    names = [os.path.expanduser(name) for name in lab.literals.names(config.backbones)]
     saved = [name for name in names if backbones.is_path(name)]
     named = [name for name in names if name not in saved]
     weights = _for_each("weights", config.weights, named, "named backbone")
     preprocess = _for_each("preprocess", config.preprocess, saved, "saved model")
     for each in preprocess.values():
         if each not in backbones.PREPROCESSING:
-            raise UsageError(f"preprocess (={each}) must be one of {', '.join(backbones.PREPROCESSING)}.")
+            raise lab.UsageError(f"preprocess (={each}) must be one of {', '.join(backbones.PREPROCESSING)}.")
     if len({backbones.title(name) for name in names}) < len(names):
-        raise UsageError(f"backbones (={config.backbones}) must be of different names; rename a file.")
+        raise lab.UsageError(f"backbones (={config.backbones}) must be of different names; rename a file.")
     return [
         backbones.by_path(name, config.image_size, preprocess[name])
         if name in preprocess
@@ -93,11 +89,11 @@ def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
 
 def _for_each(flag: str, text: str, owners: Sequence[str], kind: str) -> dict[str, str]:
     """Parses a flag that gives one value for all, or one for each."""
-    values = [os.path.expanduser(value) for value in literals.names(text)]
+    values = [os.path.expanduser(value) for value in lab.literals.names(text)]
     if len(values) == 1:
         values *= len(owners)
     if len(values) != len(owners):
-        raise UsageError(
+        raise lab.UsageError(
             f"{flag} (={text}) must be one for all or one for each {kind}, of which there are {len(owners)}."
         )
     return dict(zip(owners, values, strict=True))
@@ -126,9 +122,9 @@ def summary(
         "image_size": turned.side,
         "parameters": turned.parameters,
         "trained_parameters": turned.trained,
-        "test_accuracy": spread(turned.test_accuracy),
-        **{key: spread(values.mean(axis=1)) for key, values in images.items()},
-        "class_changes": spread([float((each != each[0]).any(axis=0).mean()) for each in classes]),
+        "test_accuracy": lab.spread(turned.test_accuracy),
+        **{key: lab.spread(values.mean(axis=1)) for key, values in images.items()},
+        "class_changes": lab.spread([float((each != each[0]).any(axis=0).mean()) for each in classes]),
         "error_by_angle": np.mean([1 - accuracy_over(each, labels) for each in turned.outputs], axis=0).tolist(),
     }
 
@@ -148,10 +144,10 @@ def comparison(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     header += ["class changes", "variance", "difference"]
     rows = []
     for name, each in (results["baseline"] | results["networks"]).items():
-        shares = [percent(each[key]) for key in ("test_accuracy", "error")]
+        shares = [lab.percent(each[key]) for key in ("test_accuracy", "error")]
         means = [f"{each[key]['mean']:.2g}" for key in MEASURES[1:]]
         worst = f"{max(each['error_by_angle']):.2%}"
-        changes = percent(each["class_changes"])
+        changes = lab.percent(each["class_changes"])
         rows.append([name, str(each["image_size"]), f"{each['parameters']:,}", *shares, worst, changes, *means])
     return header, rows
 
@@ -184,7 +180,7 @@ def publish(
         figure = stability_plots.input_by_input(each, labels, angles, sweep)
         drawn.append((pet_networks.file_name(name), name, words, figure))
     for stem, _, _, figure in drawn:
-        plots.save(figure, directory / f"{stem}.png")
+        lab.plots.save(figure, directory / f"{stem}.png")
     caption = (
         "The first row is the constant answer that is right most often: an error that is no smaller shows nothing "
         "learned. Error, variance and difference are means over the test images that were turned. Class changes: the "
@@ -198,10 +194,10 @@ def publish(
     facts = {"cats and dogs of": results["dataset"]}
     facts |= {f"{name} images": f"{count:,}" for name, count in results["images"].items()}
     facts |= {"turned, by class": images_by_class(results["classes"]), "angles": f"{len(angles)}", "seeds": f"{seeds}"}
-    files.write_text(directory / "report.html", page.render("Stability of pretrained models", facts, sections))
+    lab.files.write_text(directory / "report.html", page.render("Stability of pretrained models", facts, sections))
 
 
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     turned, classes = found["images"]["turned"], images_by_class(found["classes"])
-    yield f"Of the {tables.counted(turned, 'image')} turned: {classes}.\n\n{tables.table(*comparison(found))}"
+    yield f"Of the {lab.counted(turned, 'image')} turned: {classes}.\n\n{lab.table(*comparison(found))}"
