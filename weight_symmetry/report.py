@@ -7,7 +7,6 @@ usage: python -m weight_symmetry.report EXPERIMENT_DIR [--output=FILE]
 The page holds its pictures and loads nothing, so it can be sent by mail or put on any server.
 """
 
-import dataclasses
 import pathlib
 import sys
 import warnings
@@ -19,7 +18,6 @@ from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records.tables import counted
 
 
-@dataclasses.dataclass(frozen=True)
 class ReportConfig(Config):
     """Settings of the report: the folder of the runs and the output file."""
 

@@ -11,7 +11,6 @@ accuracies of its trials.
 """
 
 import concurrent.futures
-import dataclasses
 import pathlib
 import queue
 import shlex
@@ -38,7 +37,6 @@ RESERVED_FLAGS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
 class SweepConfig(Config):
     """Settings of a sweep: the driver, the grid of its flags, and where to run."""
 

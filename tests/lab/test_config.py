@@ -10,7 +10,6 @@ from weirdonetworks.lab.config import Config, RunOptions, StudyConfig, TrainingC
 from weirdonetworks.lab.errors import UsageError
 
 
-@dataclasses.dataclass(frozen=True)
 class Invented(Config):
     share: float = setting(0.5, "A share.", minimum=0.0, maximum=1.0)
     widths: tuple[int, ...] = setting((3, 2), "Some widths.", minimum=1)
@@ -98,7 +97,6 @@ def test_a_configuration_cannot_be_changed() -> None:
         dataclasses.replace(TrainingConfig(), epochs=0)
 
 
-@dataclasses.dataclass(frozen=True)
 class InventedStudy(StudyConfig):
     size: int = setting(3, "A size.", minimum=1)
 

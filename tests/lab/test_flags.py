@@ -27,7 +27,6 @@ from weirdonetworks.lab.config import Config, setting
 from weirdonetworks.lab.errors import UsageError
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(Config):
     learning_rate: float = setting(0.5, "How fast.", minimum=0.0, maximum=1.0, short="lr", alias="speed")
     batch_size: int = setting(8, "How many.", minimum=1)
@@ -39,7 +38,6 @@ class Options(Config):
     dump_json: bool = setting(True, "Whether to write.")
 
 
-@dataclasses.dataclass(frozen=True)
 class Ending(Config):
     ending: str = setting("good", "How it ends.")
 

@@ -18,7 +18,6 @@ from weirdonetworks.lab.config import StudyConfig, setting
 from weirdonetworks.lab.errors import UsageError
 
 
-@dataclasses.dataclass(frozen=True)
 class AlignConfig(ModelConfig, StudyConfig):
     """Settings of the driver; the number of trials is that of pairs."""
 

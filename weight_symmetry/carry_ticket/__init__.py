@@ -18,14 +18,11 @@ using weight symmetry, 2025.)
     python -m weight_symmetry.carry_ticket --features=1024,1024 --method=activations
 """
 
-import dataclasses
-
 from weight_symmetry.run.config import ModelConfig
 from weirdonetworks.lab.config import StudyConfig, setting
 from weirdonetworks.lab.errors import UsageError
 
 
-@dataclasses.dataclass(frozen=True)
 class CarryTicketConfig(ModelConfig, StudyConfig):
     """Settings of the driver; the number of trials is that of pairs."""
 

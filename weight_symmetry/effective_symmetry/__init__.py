@@ -11,14 +11,11 @@ changes the outputs by at most a tolerance are counted, beside the exact group's
 The control exchanges units at random weights, before any training, under the same masks.
 """
 
-import dataclasses
-
 from weight_symmetry.run.config import ModelConfig
 from weirdonetworks.lab.config import StudyConfig, setting
 from weirdonetworks.lab.errors import UsageError
 
 
-@dataclasses.dataclass(frozen=True)
 class EffectiveSymmetryConfig(ModelConfig, StudyConfig):
     """Settings of the driver."""
 

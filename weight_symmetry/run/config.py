@@ -16,7 +16,6 @@ LARGEST_LAYER = 2**31  # Weights: 8 GB, with their gradient and Adam's two momen
 DEFAULT_FILTERS = {"MNIST_CNN": (16, 32), "CIFAR10_CNN": (32, 32, 64, 64, 128, 128)}
 
 
-@dataclasses.dataclass(frozen=True)
 class ModelConfig(TrainingConfig):
     """A training configuration of one of the three models, or of the user's own.
 
@@ -166,6 +165,5 @@ class ModelConfig(TrainingConfig):
         return {name: value for name, value in fields.items() if name != "model_options" or value}
 
 
-@dataclasses.dataclass(frozen=True)
 class TrialOptions(RunOptions, TrialSettings):
     """Run options of a driver that can train several masks and seeds in one process."""

@@ -16,7 +16,6 @@ MASK_TYPES = ("symmetric", "random", "per-neuron", KEEPS_INPUTS)
 DISTRIBUTIONS = ("uniform", "erdos-renyi", "erdos-renyi-kernel")
 
 
-@dataclasses.dataclass(frozen=True)
 class FixedMaskConfig(ModelConfig, abc.ABC):
     """A training configuration with a mask drawn before training."""
 
@@ -51,7 +50,6 @@ class FixedMaskConfig(ModelConfig, abc.ABC):
         return dataclasses.replace(super().trial(number), mask_randomseed=self.mask_randomseed + number)
 
 
-@dataclasses.dataclass(frozen=True)
 class ShuffledMaskConfig(FixedMaskConfig):
     """A mask of a given sparsity."""
 
@@ -67,7 +65,6 @@ class ShuffledMaskConfig(FixedMaskConfig):
         return self.mask_sparsity
 
 
-@dataclasses.dataclass(frozen=True)
 class RandomMaskConfig(FixedMaskConfig):
     """A mask of a sparsity drawn from a range."""
 
@@ -91,7 +88,6 @@ class RandomMaskConfig(FixedMaskConfig):
         )
 
 
-@dataclasses.dataclass(frozen=True)
 class FixedParamConfig(ShuffledMaskConfig):
     """A mask of a given sparsity on an MNIST_FC of a given depth and about a given number of weights.
 

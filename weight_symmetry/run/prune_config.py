@@ -1,7 +1,5 @@
 """Settings of the pruning driver."""
 
-import dataclasses
-
 from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.updaters.schedules import SCOPES, CubicSparsity, Sparsity, SteppedSparsity
 from weirdonetworks.lab import literals
@@ -11,7 +9,6 @@ from weirdonetworks.lab.errors import UsageError
 ABLATIONS = ("none", "reinit", "shuffle_weights", "shuffle_mask", "symmetric_shuffle", "asymmetric_shuffle", "aligned")
 
 
-@dataclasses.dataclass(frozen=True)
 class PruneConfig(ModelConfig):
     """A training configuration with a pruning schedule.
 

@@ -1,7 +1,5 @@
 """Settings of the driver that trains sparse from the start."""
 
-import dataclasses
-
 from weight_symmetry.run.mask_config import MASK_TYPES, FixedMaskConfig
 from weirdonetworks.lab.config import setting
 from weirdonetworks.lab.errors import UsageError
@@ -10,7 +8,6 @@ UPDATERS = ("set", "rigl", "srigl", "static", "gmp")
 CONSTANT_FAN_IN = "per-neuron"
 
 
-@dataclasses.dataclass(frozen=True)
 class SparseTrainConfig(FixedMaskConfig):
     """A training configuration with masks that change at an interval of steps.
 

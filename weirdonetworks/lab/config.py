@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import re
+import typing
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -70,13 +71,31 @@ EPOCHS, TRIALS = 10**6, 10**4
 DEFAULT_WEIGHT_DECAY = {"Adam": 0.2, "Momentum": 0.0}
 
 
+@typing.dataclass_transform(frozen_default=True)
 @dataclasses.dataclass(frozen=True)
 class Config:
     """A configuration, validated against the declared choices and ranges.
 
+    Each subclass is a frozen dataclass. Its keywords are other defaults of settings that it inherits.
+
+    >>> class Short(TrainingConfig, epochs=1):
+    ...     pass
+    >>> Short().epochs, Short(epochs=2).epochs
+    (1, 2)
+
     Raises:
       UsageError: If a field is outside its range or choices.
     """
+
+    def __init_subclass__(cls, **defaults: Any) -> None:
+        inherited: dict[str, Any] = {}
+        for base in reversed(cls.__bases__):
+            inherited |= getattr(base, "__dataclass_fields__", {})
+        for name, default in defaults.items():
+            cls.__annotations__[name] = inherited[name].type
+            setattr(cls, name, dataclasses.field(default=default, metadata=inherited[name].metadata))
+        super().__init_subclass__()
+        dataclasses.dataclass(frozen=True)(cls)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -99,7 +118,6 @@ class Config:
         return {each.name: getattr(self, each.name) for each in fields if each.metadata["affects"] in what}
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainingConfig(Config):
     """Settings of a training: data, optimizer, number of epochs, seeds.
 
@@ -122,7 +140,10 @@ class TrainingConfig(Config):
     optimizer: str = setting("Adam", "The optimizer.", choices=("Adam", "Momentum"))
     learning_rate: float = setting(0.002, "Initial learning rate.", minimum=0.0, short="lr")
     weight_decay: float | None = setting(
-        None, "Weight decay; 0.2 (decoupled) with Adam and 0 (L2) with Momentum if not given.", minimum=0.0, short="wd"
+        None,
+        "Weight decay, decoupled with Adam and L2 with Momentum; where it has no default, 0.2 and 0.",
+        minimum=0.0,
+        short="wd",
     )
     momentum: float = setting(0.9, "Momentum, for --optimizer=Momentum.", minimum=0.0, maximum=1.0)
     lr_schedule: str = setting("cosine", "Schedule of the learning rate.", choices=("constant", "stepped", "cosine"))
@@ -176,7 +197,6 @@ class TrainingConfig(Config):
         return steps
 
 
-@dataclasses.dataclass(frozen=True)
 class TrialSettings(Config):
     """Settings of repeated trials: their number, and how they share the machine."""
 
@@ -194,7 +214,6 @@ class TrialSettings(Config):
             raise UsageError(f"num_trials (={self.num_trials}) must be at most {TRIALS}.")
 
 
-@dataclasses.dataclass(frozen=True)
 class StudyConfig(TrainingConfig, TrialSettings):
     """Settings of a study: of its trainings, and of their repeated trials."""
 
@@ -207,7 +226,6 @@ class StudyConfig(TrainingConfig, TrialSettings):
         return [dataclasses.replace(self, random_seed=self.random_seed + number) for number in range(self.num_trials)]
 
 
-@dataclasses.dataclass(frozen=True)
 class RunOptions(Config):
     """Options of a run that do not affect its result, and so not its id: folders, resuming, files written."""
 

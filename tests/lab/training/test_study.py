@@ -265,7 +265,6 @@ def test_without_json_there_is_no_summary_and_no_picture(
     assert status(done.directory) == "finished" and done.results["epochs"]
 
 
-@dataclasses.dataclass(frozen=True)
 class Measured(StudyConfig):
     """A study whose results depend on a setting that its trainings do not depend on."""
 
@@ -319,7 +318,6 @@ def test_one_trial_more_trains_that_one_alone(once: pathlib.Path, digits: Datase
     assert files_of(first) == before and len(list(directory.glob("linear-*"))) == 2
 
 
-@dataclasses.dataclass(frozen=True)
 class Listed(StudyConfig):
     """A study with a training for each entry of a list."""
 

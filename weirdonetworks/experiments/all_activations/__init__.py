@@ -13,11 +13,9 @@ from weirdonetworks.lab import StudyConfig, UsageError, setting
 GROUP = 8  # Units come in groups of 8, the size of the larger softmax.
 
 
-@dataclasses.dataclass(frozen=True)
-class AllActivationsConfig(StudyConfig):
+class AllActivationsConfig(StudyConfig, epochs=10):
     """Settings of the experiment."""
 
-    epochs: int = setting(10, "Passes over the training data.", minimum=1)
     activations: tuple[str, ...] = setting((), "Names of activation functions; all if empty.", affects="measuring")
     units: int = setting(
         64, f"Units of each hidden layer where outputs are concatenated; divisible by {GROUP}.", minimum=GROUP

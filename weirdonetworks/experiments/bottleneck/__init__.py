@@ -10,19 +10,15 @@ rotated by any angle, and measures the share of the variance of test images' cod
 The control is the same network without noise and without the rate in its loss.
 """
 
-import dataclasses
-
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import setting
 
 CONTROL = "no noise"
 
 
-@dataclasses.dataclass(frozen=True)
-class BottleneckConfig(settings.DigitsConfig):
+class BottleneckConfig(settings.DigitsConfig, epochs=10):
     """Settings of the experiment."""
 
-    epochs: int = setting(10, "Passes over the training data.", minimum=1)
     betas: tuple[float, ...] = setting(
         (0.0, 1e-4, 1e-3, 0.01, 0.1),
         "Weights beta of the rate in the loss, per nat.",

@@ -5,16 +5,12 @@ usage: python -m weirdonetworks.experiments.comparative [--flag=value ...]
     python -m weirdonetworks.experiments.comparative --num_trials=3
 """
 
-import dataclasses
-
 from weirdonetworks.lab import StudyConfig, setting
 
 
-@dataclasses.dataclass(frozen=True)
-class ComparativeConfig(StudyConfig):
+class ComparativeConfig(StudyConfig, epochs=10):
     """Settings of the experiment."""
 
-    epochs: int = setting(10, "Passes over the training data.", minimum=1)
     code_sizes: tuple[int, ...] = setting(
         (300, 100), "The widths of the layers that encode an image.", minimum=1, may_be_empty=False
     )

@@ -12,14 +12,13 @@ The control, with tanh, is measured as if its units were homogeneous, which they
 two units start equal.
 """
 
-import dataclasses
-
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import setting
 
 
-@dataclasses.dataclass(frozen=True)
-class ConservationConfig(settings.DigitsConfig):
+class ConservationConfig(
+    settings.DigitsConfig, weight_decay=0.0, optimizer="Momentum", momentum=0.0, lr_schedule="constant"
+):
     """Settings of the experiment."""
 
     epochs: int = setting(1, "Passes over the training data at the greatest learning rate.", minimum=1)
@@ -31,10 +30,6 @@ class ConservationConfig(settings.DigitsConfig):
     channels: tuple[int, ...] = setting(
         (8, 8), "The channels of the convolutions, each 3 x 3.", minimum=2, may_be_empty=False
     )
-    optimizer: str = setting("Momentum", "The optimizer.", choices=("Adam", "Momentum"))
-    momentum: float = setting(0.0, "Momentum, for --optimizer=Momentum.", minimum=0.0, maximum=1.0)
-    weight_decay: float | None = setting(0.0, "Weight decay.", minimum=0.0, short="wd")
-    lr_schedule: str = setting("constant", "How the learning rate falls.", choices=("constant", "stepped", "cosine"))
 
     def rates(self) -> list[float]:
         """Lists the learning rates, the greatest first.

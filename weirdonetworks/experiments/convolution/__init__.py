@@ -5,13 +5,8 @@ usage: python -m weirdonetworks.experiments.convolution [--flag=value ...]
     python -m weirdonetworks.experiments.convolution --num_trials=3
 """
 
-import dataclasses
-
-from weirdonetworks.lab import StudyConfig, setting
+from weirdonetworks.lab import StudyConfig
 
 
-@dataclasses.dataclass(frozen=True)
-class ConvolutionConfig(StudyConfig):
+class ConvolutionConfig(StudyConfig, epochs=6):
     """Settings of the experiment."""
-
-    epochs: int = setting(6, "Passes over the training data.", minimum=1)

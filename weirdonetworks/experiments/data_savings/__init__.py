@@ -11,14 +11,12 @@ Each seed draws its own images, nested: smaller sets are subsets of larger ones.
 steps, --epochs passes over the largest set; smaller sets are repeated to its length.
 """
 
-import dataclasses
 import itertools
 
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import UsageError, setting
 
 
-@dataclasses.dataclass(frozen=True)
 class DataSavingsConfig(settings.MonomialsConfig):
     """Settings of the experiment."""
 

@@ -16,7 +16,6 @@ from typing import Self
 from weirdonetworks.lab.config import OWN_DATA, TrialSettings, setting
 
 
-@dataclasses.dataclass(frozen=True)
 class DiscoverSymmetriesConfig(TrialSettings):
     """Settings of the experiment."""
 

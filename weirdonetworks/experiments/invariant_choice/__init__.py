@@ -12,15 +12,11 @@ Shares are also taken over the monomials of inked pixels alone. Pixels near the 
 weights on them say little about the data.
 """
 
-import dataclasses
-
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import setting
 
 
-@dataclasses.dataclass(frozen=True)
-class InvariantChoiceConfig(settings.MonomialsConfig):
+class InvariantChoiceConfig(settings.MonomialsConfig, epochs=10):
     """Settings of the experiment."""
 
-    epochs: int = setting(10, "Passes over the training data.", minimum=1)
     width: int = setting(16, "The width of the polynomial layer.", minimum=1)

@@ -9,17 +9,13 @@ probabilities under rotation, and their Lie derivatives along rotation and, as a
     python -m weirdonetworks.experiments.jacobian_penalty --num_trials=3
 """
 
-import dataclasses
-
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import setting
 
 
-@dataclasses.dataclass(frozen=True)
-class JacobianPenaltyConfig(settings.DigitsConfig):
+class JacobianPenaltyConfig(settings.DigitsConfig, shrink=1):
     """Settings of the experiment."""
 
-    shrink: int = setting(1, "Factor by which images are reduced; 1 leaves them.", minimum=1)
     width: int = setting(300, "The width of the first hidden layer.", minimum=1)
     strengths: tuple[float, ...] = setting(
         (0.01, 0.1, 1.0), "Weights of the penalty, beside 0.", minimum=0.0, affects="measuring"

@@ -22,17 +22,13 @@ upright ones, and measures the derivatives of their logits at upright test image
 Smooth noise is an image with the phases of its Fourier transform drawn at random.
 """
 
-import dataclasses
-
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import UsageError, setting
 
 
-@dataclasses.dataclass(frozen=True)
-class JacobianStructureConfig(settings.DigitsConfig):
+class JacobianStructureConfig(settings.DigitsConfig, shrink=1):
     """Settings of the experiment."""
 
-    shrink: int = setting(1, "Factor by which images are reduced; 1 leaves them.", minimum=1)
     width: int = setting(300, "The width of the perceptron's first hidden layer.", minimum=1)
     channels: tuple[int, ...] = setting(
         (8, 16), "The channels of the convolutions, each 3 x 3.", minimum=1, may_be_empty=False

@@ -8,17 +8,13 @@ that it averages over:
     python -m weirdonetworks.experiments.learned_augmentation --num_trials=3
 """
 
-import dataclasses
-
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import setting
 
 
-@dataclasses.dataclass(frozen=True)
-class LearnedAugmentationConfig(settings.DigitsConfig):
+class LearnedAugmentationConfig(settings.DigitsConfig, learning_rate=0.005):
     """Settings of the experiment."""
 
-    learning_rate: float = setting(0.005, "The learning rate at the start.", minimum=0.0, short="lr")
     weight_decay: float | None = setting(0.0, "Weight decay, of the widths too.", minimum=0.0, short="wd")
     hidden_size: int = setting(32, "The width of the hidden layer.", minimum=1)
     ranges: tuple[int, ...] = setting(

@@ -5,14 +5,8 @@ usage: python -m weirdonetworks.experiments.lenet [--flag=value ...]
     python -m weirdonetworks.experiments.lenet --num_trials=3
 """
 
-import dataclasses
-
-from weirdonetworks.lab import StudyConfig, setting
+from weirdonetworks.lab import StudyConfig
 
 
-@dataclasses.dataclass(frozen=True)
-class LeNetConfig(StudyConfig):
+class LeNetConfig(StudyConfig, epochs=10, learning_rate=0.003):
     """Settings of the experiment."""
-
-    epochs: int = setting(10, "Passes over the training data.", minimum=1)
-    learning_rate: float = setting(0.003, "The learning rate at the start.", minimum=0.0, short="lr")

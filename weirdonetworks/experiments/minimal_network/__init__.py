@@ -12,21 +12,17 @@ and need not rise with the width, so a smaller network may also reach the target
 likely. The test accuracy is that of the network found. Images are 14 x 14 unless `--shrink=1`.
 """
 
-import dataclasses
-
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import UsageError, setting
 
 
-@dataclasses.dataclass(frozen=True)
-class MinimalNetworkConfig(settings.MonomialsConfig):
+class MinimalNetworkConfig(settings.TurnedConfig, settings.MonomialsConfig):
     """Settings of the experiment."""
 
     targets: tuple[float, ...] = setting(
         (0.97, 0.98), "Validation accuracies to reach.", minimum=0.0, maximum=1.0, affects="measuring"
     )
     max_width: int = setting(1024, "Largest width to try.", minimum=1, affects="measuring")
-    turn: int = settings.turn(settings.UPRIGHT)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,18 +11,14 @@ whose pixels lie closest together; or representatives, one of each orbit under q
 Each trial draws its own products.
 """
 
-import dataclasses
-
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import setting
 
 
-@dataclasses.dataclass(frozen=True)
-class MonomialSubsetConfig(settings.MonomialsConfig):
+class MonomialSubsetConfig(settings.TurnedConfig, settings.MonomialsConfig):
     """Settings of the experiment."""
 
     width: int = setting(32, "The width of the polynomial layer.", minimum=1)
     numbers: tuple[int, ...] = setting(
         (100, 300, 1000, 3000), "Numbers of products to choose.", minimum=1, affects="measuring"
     )
-    turn: int = settings.turn(settings.UPRIGHT)

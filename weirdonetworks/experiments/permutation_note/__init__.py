@@ -7,12 +7,9 @@ usage: python -m weirdonetworks.experiments.permutation_note [--flag=value ...]
 The note is "Permutation-invariant neural networks" (YKY, 2019); its equations are in `algebra.weights.note_equations`.
 """
 
-import dataclasses
-
-from weirdonetworks.lab.config import Config, setting
+from weirdonetworks.lab import Config, setting
 
 
-@dataclasses.dataclass(frozen=True)
 class NoteConfig(Config):
     """Settings of the experiment."""
 

@@ -8,11 +8,8 @@ turns and by rotations of any angle:
     python -m weirdonetworks.experiments.polynomial_mnist --num_trials=3
 """
 
-import dataclasses
-
 from weirdonetworks.experiments.shared import settings
 
 
-@dataclasses.dataclass(frozen=True)
 class PolynomialConfig(settings.ComparisonConfig, settings.MonomialsConfig):
     """Settings of the experiment."""

@@ -8,16 +8,12 @@ or to shared dense features of them (inside):
     python -m weirdonetworks.experiments.pooling_choice --num_trials=3
 """
 
-import dataclasses
-
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import setting
 
 
-@dataclasses.dataclass(frozen=True)
-class PoolingChoiceConfig(settings.DigitsConfig):
+class PoolingChoiceConfig(settings.TurnedConfig, turn=90):
     """Settings of the experiment."""
 
     parameters: int = setting(100_000, "Largest number of parameters of a network.", minimum=1)
     poolings: str = setting("", "Poolings, separated by commas; all if empty.", affects="measuring")
-    turn: int = settings.turn(90)

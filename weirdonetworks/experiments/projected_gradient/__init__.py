@@ -20,20 +20,15 @@ A projected step preserves the variance of its batch to first order: the smaller
 is invariant the variance is minimal, its gradient zero, and the first step is not projected.
 """
 
-import dataclasses
-
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import setting
 
 
-@dataclasses.dataclass(frozen=True)
-class ProjectedGradientConfig(settings.DigitsConfig):
+# Plain gradient descent: steps of Adam and momentum along projected gradients are not orthogonal to the variance's.
+# On a CPU XLA saves no time here, and compiles every training anew.
+class ProjectedGradientConfig(settings.DigitsConfig, epochs=4, optimizer="Momentum", momentum=0.0, execution="graph"):
     """Settings of the experiment."""
 
-    epochs: int = setting(4, "Passes over the training data.", minimum=1)
-    # Plain gradient descent: steps of Adam and momentum along projected gradients are not orthogonal to the variance's.
-    optimizer: str = setting("Momentum", "The optimizer.", choices=("Adam", "Momentum"))
-    momentum: float = setting(0.0, "Momentum, for --optimizer=Momentum.", minimum=0.0, maximum=1.0)
     learning_rate: float = setting(1.0, "Factor of all --rates.", minimum=0.0, short="lr")
     rates: tuple[float, ...] = setting(
         (0.3, 0.1, 0.03),
@@ -48,5 +43,3 @@ class ProjectedGradientConfig(settings.DigitsConfig):
     width: int = setting(128, "Units in the first of two hidden layers; the second has 64.", minimum=1)
     turns: int = setting(12, "Number of rotations in the variance, evenly over 360 degrees.", minimum=2, maximum=360)
     examined: int = setting(1000, "Test images on which stability is measured.", minimum=1, affects="measuring")
-    # On a CPU XLA saves no time here, and compiles every training anew.
-    execution: str = setting("graph", "How an epoch is compiled.", choices=("auto", "xla", "graph"))

@@ -19,23 +19,17 @@ budget of parameters allows.
     relation_of_distances    g(mean h(|x_i - x_j|^2))
 """
 
-import dataclasses
-
 from weirdonetworks.lab import StudyConfig, setting
 
 
-@dataclasses.dataclass(frozen=True)
-class RelationSymmetryConfig(StudyConfig):
+# So many short trainings: XLA would compile for longer than it trains.
+class RelationSymmetryConfig(StudyConfig, learning_rate=0.005, weight_decay=0.0, execution="graph"):
     """Settings of the experiment."""
 
     dataset: str = setting("points", "Sets of points, drawn from --data_seed.", choices=("points",))
     examples: int = setting(20_000, "Training sets; the test sets are a tenth as many.", minimum=20)
     validation_size: int = setting(0, "Validation sets; none here.", minimum=0, maximum=0)
     epochs: int = setting(20, "Passes over the training sets.", minimum=1)
-    learning_rate: float = setting(0.005, "The learning rate at the start.", minimum=0.0, short="lr")
-    weight_decay: float | None = setting(0.0, "Weight decay.", minimum=0.0, short="wd")
-    # So many short trainings: XLA would compile for longer than it trains.
-    execution: str = setting("graph", "How an epoch is compiled.", choices=("auto", "xla", "graph"))
     parameters: int = setting(5_000, "Largest number of parameters of a network.", minimum=1)
     points: int = setting(6, "Points of a set, of standard deviation 1 around its centre.", minimum=2)
     centres: float = setting(2.0, "The standard deviation of the centres of sets.", minimum=0.0)

@@ -6,24 +6,14 @@ usage: python -m weirdonetworks.experiments.self_attention [--flag=value ...]
     python -m weirdonetworks.experiments.self_attention --window=3
 """
 
-import dataclasses
-
 from weirdonetworks.lab import StudyConfig, UsageError, setting
 
 
-@dataclasses.dataclass(frozen=True)
-class SelfAttentionConfig(StudyConfig):
+# A graph runs the chunks of attention one after the other; XLA is slower here and holds more.
+class SelfAttentionConfig(StudyConfig, examples=10_000, epochs=5, batch_size=32, learning_rate=0.01, execution="graph"):
     """Settings of the experiment."""
 
-    examples: int | None = setting(
-        10_000, "Use only the first images of train and of test, this many of each.", minimum=1
-    )
-    epochs: int = setting(5, "Passes over the training data.", minimum=1)
-    batch_size: int = setting(32, "Batch size in training.", minimum=1)
     batch_size_test: int = setting(100, "Batch size in evaluation.", minimum=1)
-    learning_rate: float = setting(0.01, "The learning rate at the start.", minimum=0.0, short="lr")
-    # A graph runs the chunks of attention one after the other; XLA is slower here and holds more.
-    execution: str = setting("graph", "How an epoch is compiled.", choices=("auto", "xla", "graph"))
     size: int = setting(16, "The channels of a pixel inside the network, a multiple of --num_heads.", minimum=1)
     num_blocks: int = setting(1, "The blocks of attention and perceptron.", minimum=1)
     num_heads: int = setting(2, "The attention heads of a block.", minimum=1)

@@ -11,20 +11,14 @@ trained with h of several widths, pooled by the mean and by the maximum. A step 
 several sizes, each network as wide as the budget allows for the least of them.
 """
 
-import dataclasses
-
 from weirdonetworks.lab import StudyConfig, setting
 
 
-@dataclasses.dataclass(frozen=True)
-class SetFunctionsConfig(StudyConfig):
+# So many short trainings: XLA would compile for longer than it trains.
+class SetFunctionsConfig(StudyConfig, learning_rate=0.005, weight_decay=0.0, execution="graph"):
     """Settings of the experiment."""
 
     epochs: int = setting(10, "Passes over the training sets.", minimum=1)
-    learning_rate: float = setting(0.005, "The learning rate at the start.", minimum=0.0, short="lr")
-    weight_decay: float | None = setting(0.0, "Weight decay.", minimum=0.0, short="wd")
-    # So many short trainings: XLA would compile for longer than it trains.
-    execution: str = setting("graph", "How an epoch is compiled.", choices=("auto", "xla", "graph"))
     tasks: str = setting("", "The tasks, separated by commas; all if empty.", affects="measuring")
     networks: str = setting("", "The networks, separated by commas; all if empty.", affects="measuring")
     parameters: int = setting(10_000, "Largest number of parameters of a network.", minimum=1)

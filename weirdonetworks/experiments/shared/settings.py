@@ -1,22 +1,18 @@
 """Settings of several experiments."""
 
-import dataclasses
 from typing import Any
 
-from weirdonetworks.lab import StudyConfig, UsageError, setting
+from weirdonetworks.lab import Config, StudyConfig, UsageError, setting
 
 UPRIGHT = 360  # A whole turn: the images stay as they are.
 
 
-@dataclasses.dataclass(frozen=True)
-class DigitsConfig(StudyConfig):
+class DigitsConfig(StudyConfig, epochs=6):
     """Settings of the experiments on symmetry of the input."""
 
-    epochs: int = setting(6, "Passes over the training data.", minimum=1)
     shrink: int = setting(2, "Factor by which images are reduced; 1 leaves them.", minimum=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class MonomialsConfig(DigitsConfig):
     """Settings of those that train polynomial networks."""
 
@@ -29,28 +25,18 @@ def step(default: int, measured: str) -> Any:
     return setting(default, text, minimum=1, maximum=180, affects="measuring")
 
 
-def turn(default: int) -> Any:
-    """Declares a flag: the angle of which images are rotated by random multiples."""
-    return setting(
-        default,
-        "Rotate images by random multiples of this angle, in degrees; 360 leaves them.",
-        minimum=1,
-        maximum=UPRIGHT,
+class TurnedConfig(DigitsConfig):
+    """Settings of those whose images may be rotated."""
+
+    turn: int = setting(
+        UPRIGHT, "Rotate images by random multiples of this angle, in degrees; 360 leaves them.", minimum=1, maximum=360
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class ComparisonConfig(DigitsConfig):
-    """Settings of a comparison of networks."""
+class AnglesConfig(Config):
+    """Settings of a measurement at the multiples of an angle, over a whole turn."""
 
-    parameters: int = setting(200_000, "Largest number of parameters of a network.", minimum=1)
     step: int = step(15, "stability is measured")
-    examined: int = setting(1000, "Images of each kind on which stability is measured.", minimum=1, affects="measuring")
-    unlike: str = setting(
-        "noise,letters",
-        "Out-of-distribution images to measure stability on: noise, letters, or data sets such as fashion_mnist.",
-        affects="measuring",
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,3 +44,19 @@ class ComparisonConfig(DigitsConfig):
             raise UsageError(
                 f"step (={self.step}) must divide 360 degrees, so that the last angle is next to the first."
             )
+
+    def angles(self) -> list[int]:
+        """Lists the angles."""
+        return list(range(0, 360, self.step))
+
+
+class ComparisonConfig(AnglesConfig, DigitsConfig):
+    """Settings of a comparison of networks."""
+
+    parameters: int = setting(200_000, "Largest number of parameters of a network.", minimum=1)
+    examined: int = setting(1000, "Images of each kind on which stability is measured.", minimum=1, affects="measuring")
+    unlike: str = setting(
+        "noise,letters",
+        "Out-of-distribution images to measure stability on: noise, letters, or data sets such as fashion_mnist.",
+        affects="measuring",
+    )

@@ -6,17 +6,12 @@ usage: python -m weirdonetworks.experiments.softfloor [--flag=value ...]
     python -m weirdonetworks.experiments.softfloor --levels=3 --factor_end=1e-12
 """
 
-import dataclasses
-
 from weirdonetworks.lab import StudyConfig, setting
 
 
-@dataclasses.dataclass(frozen=True)
-class SoftfloorConfig(StudyConfig):
+class SoftfloorConfig(StudyConfig, epochs=15, learning_rate=0.003):
     """Settings of the experiment."""
 
-    epochs: int = setting(15, "Passes over the training data.", minimum=1)
-    learning_rate: float = setting(0.003, "The learning rate at the start.", minimum=0.0, short="lr")
     levels: tuple[int, ...] = setting(
         (2, 4, 8), "Numbers of values of a hidden unit.", minimum=2, may_be_empty=False, affects="measuring"
     )

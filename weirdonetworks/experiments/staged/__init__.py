@@ -5,14 +5,11 @@ usage: python -m weirdonetworks.experiments.staged [--flag=value ...]
     python -m weirdonetworks.experiments.staged --num_trials=3
 """
 
-import dataclasses
-
 from weirdonetworks.lab import StudyConfig, setting
 
 NETWORKS = ("ExpansionSerial", "ExpansionParallel", "RandomSample", "Residual")
 
 
-@dataclasses.dataclass(frozen=True)
 class StagedConfig(StudyConfig):
     """Settings of the experiment."""
 

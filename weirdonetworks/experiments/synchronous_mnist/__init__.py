@@ -8,13 +8,10 @@ over the quarter turns, with a plain one of equal size, without and with augment
     python -m weirdonetworks.experiments.synchronous_mnist --num_trials=3
 """
 
-import dataclasses
-
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import setting
 
 
-@dataclasses.dataclass(frozen=True)
 class SynchronousConfig(settings.ComparisonConfig):
     """Settings of the experiment."""
 

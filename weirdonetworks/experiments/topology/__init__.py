@@ -6,18 +6,12 @@ usage: python -m weirdonetworks.experiments.topology [--flag=value ...]
     python -m weirdonetworks.experiments.topology --regulariser=early_stopping --epochs=2
 """
 
-import dataclasses
-
 from weirdonetworks.lab import StudyConfig, setting
 
 
-@dataclasses.dataclass(frozen=True)
-class TopologyConfig(StudyConfig):
+class TopologyConfig(StudyConfig, epochs=8, learning_rate=0.004, weight_decay=0.0):
     """Settings of the experiment."""
 
-    epochs: int = setting(8, "Passes over the training data.", minimum=1)
-    learning_rate: float = setting(0.004, "The learning rate at the start.", minimum=0.0, short="lr")
-    weight_decay: float | None = setting(0.0, "Weight decay.", minimum=0.0, short="wd")
     regulariser: str = setting(
         "noise", "Regulariser that keeps the layer from the identity.", choices=("noise", "ridge", "early_stopping")
     )

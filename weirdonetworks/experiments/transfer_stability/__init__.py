@@ -14,14 +14,11 @@ It writes a plot of each network, one that compares them, the metrics of each im
 page, report.html. Features are computed once and saved: with --resume, those of a killed run are not computed again.
 """
 
-import dataclasses
-
 from weirdonetworks.experiments.shared import settings
 from weirdonetworks.lab import StudyConfig, UsageError, literals, setting
 
 
-@dataclasses.dataclass(frozen=True)
-class TransferStabilityConfig(StudyConfig):
+class TransferStabilityConfig(settings.AnglesConfig, StudyConfig, step=10):
     """Settings of the experiment."""
 
     backbones: str = setting(
@@ -49,20 +46,13 @@ class TransferStabilityConfig(StudyConfig):
     )
     copies: int = setting(4, "Deformed copies of each training image, beside the image itself.", minimum=0)
     max_turn: float = setting(30, "Largest rotation of a deformation, either way, in degrees.", minimum=0, maximum=180)
-    step: int = settings.step(10, "stability is measured")
     examined: int = setting(200, "Test images on which stability is measured.", minimum=1, affects="measuring")
     cnn_size: int = setting(32, "Side of the images of networks from scratch in pixels; 0 leaves them out.", minimum=0)
     cnn_epochs: int = setting(60, "Passes over the training data of networks from scratch.", minimum=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if 360 % self.step:
-            raise UsageError(f"step (={self.step}) must divide 360 degrees.")
         if 0 < self.cnn_size < 6:
             raise UsageError(f"cnn_size (={self.cnn_size}) must be 0 or at least 6.")
         if not self.cnn_size and not literals.names(self.backbones):
             raise UsageError("backbones must name one at least where cnn_size is 0.")
-
-    def angles(self) -> list[int]:
-        """Lists the angles at which stability is measured."""
-        return list(range(0, 360, self.step))
