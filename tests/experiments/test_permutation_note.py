@@ -42,9 +42,9 @@ def test_beyond_the_notes_table_its_column_is_empty() -> None:
 @pytest.mark.parametrize("n", [2, 3, 4, 5])
 def test_counts_follow_their_formulas(n: int) -> None:
     found = counts(n)
-    assert found.equivariant_functions == found.ordered_26_27 == (3 if n == 2 else 4)
-    assert found.equivariant_weights == found.equivariant_functions + n * n * (n - 1) // 2
-    assert found.classes_21 - found.quadratic_21 == n - 1
+    assert found["equivariant_functions"] == found["ordered_26_27"] == (3 if n == 2 else 4)
+    assert found["equivariant_weights"] == found["equivariant_functions"] + n * n * (n - 1) // 2
+    assert found["classes_21"] - found["quadratic_21"] == n - 1
 
 
 def test_the_layer_is_written_from_its_orbits() -> None:

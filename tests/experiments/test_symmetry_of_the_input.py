@@ -12,7 +12,6 @@ from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.experiments.invariant_choice import study as invariant_choice
-from weirdonetworks.experiments.minimal_network import study as minimal_network
 from weirdonetworks.experiments.monomial_subset import study as monomial_subset
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.lab.data.datasets import Dataset
@@ -189,7 +188,7 @@ def test_least_finds_the_first_width_of_a_rising_accuracy(width: int) -> None:
         tried.append(at)
         return float(at >= width)
 
-    assert minimal_network.least(reached, 1.0, limit=32) == width
+    assert digits.least(lambda at: reached(at) >= 1.0, limit=32) == width
     assert len(tried) <= 11
 
 

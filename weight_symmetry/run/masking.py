@@ -12,7 +12,7 @@ from weight_symmetry.run import mask_records
 from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.updaters import Updater
 from weirdonetworks.lab.records.runs import Run
-from weirdonetworks.lab.training import loop
+from weirdonetworks.lab.training import loop, schedules
 from weirdonetworks.lab.training.hooks import Gradients, Hook
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 from weirdonetworks.measure.unit_layout import UnitLayout
@@ -93,7 +93,7 @@ class Masking(Hook):
     def learning_rates(self, epoch: int) -> npt.NDArray[np.floating]:
         """Returns the learning rates of an epoch's steps, at the settings' position in their schedule."""
         position, length = self._config.position(epoch)
-        schedule = loop.learning_rate(self._config, self._trainer.steps_per_epoch, epochs=length)
+        schedule = schedules.learning_rate(self._config, self._trainer.steps_per_epoch, epochs=length)
         return schedule(loop.epoch_steps(position, self._trainer.steps_per_epoch))
 
     def describe(self) -> dict[str, dict[str, Any]]:

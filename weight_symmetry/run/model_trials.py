@@ -25,7 +25,7 @@ from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files, runs
 from weirdonetworks.lab.records.tables import counted
-from weirdonetworks.lab.training import loop, objectives
+from weirdonetworks.lab.training import loop, objectives, schedules
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.optimizers import Optimizer
 from weirdonetworks.lab.training.trainer import Resident, Trainer, of_loss
@@ -246,7 +246,7 @@ class ModelTrial(Trial):
             kept = values if epoch == early else kept
             if epoch < epochs:
                 position, length = self.config.position(epoch)
-                rates = loop.learning_rate(self.config, trainer.steps_per_epoch, epochs=length)
+                rates = schedules.learning_rate(self.config, trainer.steps_per_epoch, epochs=length)
                 steps = loop.epoch_steps(position, trainer.steps_per_epoch)
                 loop.train_epoch(trainer, rates(steps), [seed], epoch)
         return kept, values

@@ -18,6 +18,12 @@ from weirdonetworks.lab.config import Config
 from weirdonetworks.lab.errors import UsageError
 
 FLAGS = flags.FLAGS
+DEFINE: dict[type, Any] = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
 # Flags defined through this module count as those of the driver that asked for them, so its `--help` lists them.
 flags.disclaim_key_flags()
 
@@ -82,14 +88,8 @@ def _define_one(into: flags.FlagValues, field: Any, hint: Any) -> None:
     if rule["choices"]:
         text = f"{text} One of: {', '.join(rule['choices'])}."
     kind = _plain_type(hint)
-    if kind is bool:
-        flags.DEFINE_bool(field.name, field.default, text, flag_values=into)
-    elif kind is int:
-        flags.DEFINE_integer(field.name, field.default, text, short_name=rule["short"], flag_values=into)
-    elif kind is float:
-        flags.DEFINE_float(field.name, field.default, text, short_name=rule["short"], flag_values=into)
-    elif kind is str:
-        flags.DEFINE_string(field.name, field.default, text, short_name=rule["short"], flag_values=into)
+    if kind in DEFINE:
+        DEFINE[kind](field.name, field.default, text, short_name=rule["short"], flag_values=into)
     else:
         parser: Any = _TupleParser(typing.get_args(kind)[0])
         flags.DEFINE(parser, field.name, field.default, text, into, flags.CsvListSerializer(","))
@@ -141,11 +141,9 @@ def _parse(places: Mapping[str, str], argv: list[str]) -> list[str]:
         _say(str(error))
         sys.exit(2)
     given = len(rest) - 1
-    if given > len(places):
-        _say(_unexpected(rest[1 + len(places)]))
-        sys.exit(2)
-    if given < len(places):
-        _say(f"{list(places)[given].upper()} is missing; --help describes it.")
+    if given != len(places):
+        missing = f"{list(places)[given].upper()} is missing; --help describes it." if given < len(places) else ""
+        _say(missing or _unexpected(rest[1 + len(places)]))
         sys.exit(2)
     return rest
 

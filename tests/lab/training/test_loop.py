@@ -348,7 +348,7 @@ def test_the_optimizer_is_the_one_asked_for(options: dict[str, Any], kind: type,
 
 def test_the_learning_rate_is_the_one_asked_for() -> None:
     def rate(**options: Any) -> schedules.LearningRate:
-        return loop.learning_rate(TrainingConfig(learning_rate=0.1, epochs=6, **options), 10)
+        return schedules.learning_rate(TrainingConfig(learning_rate=0.1, epochs=6, **options), 10)
 
     assert rate() == schedules.Cosine(0.1, 60)
     assert rate(lr_schedule="constant", lr_schedule_steps="nonsense") == schedules.Constant(0.1)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training import schedules
 
@@ -40,34 +41,38 @@ def test_cosine_falls_from_base_to_zero_and_stays(total: int, base: float) -> No
 @given(st.integers(1, 60), st.integers(1, 30))
 def test_a_schedule_of_an_array_is_the_array_of_the_schedule(steps_per_epoch: int, epochs: int) -> None:
     for kind in ("constant", "stepped", "cosine"):
-        rate = schedules.learning_rate(
-            kind, 0.1, steps_per_epoch=steps_per_epoch, epochs=epochs, steps=[(1, 0.5), (2, 0.25)]
-        )
+        config = TrainingConfig(lr_schedule=kind, epochs=epochs, lr_schedule_steps="[(1, 0.5), (2, 0.25)]")
+        rate = schedules.learning_rate(config, steps_per_epoch)
         numbers = np.arange(steps_per_epoch * epochs)
         assert rate(numbers).shape == numbers.shape
         assert rate(numbers).tolist() == [float(rate(number)) for number in numbers]
 
 
+def configured(kind: str, steps: str = "[(1, 0.5)]") -> TrainingConfig:
+    return TrainingConfig(learning_rate=1.0, epochs=9, lr_schedule=kind, lr_schedule_steps=steps)
+
+
 def test_learning_rates_are_told_in_epochs() -> None:
-    stepped = schedules.learning_rate("stepped", 1.0, steps_per_epoch=7, epochs=9, steps=[(1, 0.5), (2.5, 0.1)])
+    stepped = schedules.learning_rate(configured("stepped", "[(1, 0.5), (2.5, 0.1)]"), 7)
     assert stepped == schedules.Stepped(1.0, (7, 18), (0.5, 0.1))  # 17.5 steps are rounded to even
-    cosine = schedules.learning_rate("cosine", 1.0, steps_per_epoch=7, epochs=9)
-    assert cosine == schedules.Cosine(1.0, 63)
-    assert schedules.learning_rate("constant", 2.0, steps_per_epoch=7, epochs=9) == schedules.Constant(2.0)
+    assert schedules.learning_rate(configured("cosine"), 7) == schedules.Cosine(1.0, 63)
+    assert schedules.learning_rate(configured("cosine"), 7, epochs=2) == schedules.Cosine(1.0, 14)
+    assert schedules.learning_rate(configured("constant"), 7) == schedules.Constant(1.0)
 
 
 @pytest.mark.parametrize(
     ("kind", "steps", "message"),
     [
-        ("linear", (), r"lr_schedule \(=linear\) must be constant, stepped or cosine"),
-        ("stepped", (), r"lr_schedule_steps \(=\[\]\) must be a rising list"),
-        ("stepped", [(2, 0.1), (2, 0.01)], "must be a rising list"),
-        ("stepped", [(3, 0.1), (2, 0.01)], "must be a rising list"),
+        ("linear", "[]", r"lr_schedule \(=linear\) must be one of constant, stepped, cosine"),
+        ("stepped", "[]", r"lr_schedule_steps \(=\[\]\) must be a rising list"),
+        ("stepped", "[(2, 0.1), (2, 0.01)]", "must be a rising list"),
+        ("stepped", "[(3, 0.1), (2, 0.01)]", "must be a rising list"),
+        ("stepped", "[(2, 0.1), (2.01, 0.01)]", "must be a rising list"),  # In the same step.
     ],
 )
-def test_a_malformed_learning_rate_is_refused(kind: str, steps: list[tuple[float, float]], message: str) -> None:
+def test_a_malformed_learning_rate_is_refused(kind: str, steps: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        schedules.learning_rate(kind, 0.1, steps_per_epoch=5, epochs=3, steps=steps)
+        schedules.learning_rate(configured(kind, steps), 5)
 
 
 def test_learning_rates_check_themselves() -> None:

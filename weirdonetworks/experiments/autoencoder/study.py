@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -45,11 +45,11 @@ def run(study: lab.Study[AutoencoderConfig]) -> None:
         "parameters": trained[0].parameters,
         "seconds": lab.spread([each.seconds for each in trained]),
         "codes": {
-            "autoencoder": {
-                "numbers": config.code_size,
-                "test_error": lab.final(trained, "test_avg_loss"),
-                "neighbours": lab.spread([neighbours(encoder(each, data), data) for each in trained]),
-            },
+            "autoencoder": measured(
+                config.code_size,
+                [each.final["test_avg_loss"] for each in trained],
+                [neighbours(encoder(each, data), data) for each in trained],
+            ),
             **linear_codes(config.code_size, data),
         },
         "epochs": trained[0].curves,
@@ -60,10 +60,7 @@ def run(study: lab.Study[AutoencoderConfig]) -> None:
 def reconstruction(network: Any, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> lab.Objective:
     """Makes the objective of an autoencoder: `loss`, the mean squared error of an image."""
 
-    def objective(
-        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
-        del labels, is_training, seed
+    def objective(images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> lab.Metrics:
         inputs = preprocess(images)
         return {"loss": tf.reduce_mean(tf.square(network(inputs) - inputs), axis=[1, 2, 3])}
 
@@ -89,6 +86,11 @@ def neighbours(encode: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating
     return float(np.mean(guesses == data.test.labels))
 
 
+def measured(numbers: int, errors: Sequence[float], accuracies: Sequence[float]) -> dict[str, Any]:
+    """Records the numbers of a code, the error of its reconstructions, and the accuracy of its neighbours."""
+    return {"numbers": numbers, "test_error": lab.spread(errors), "neighbours": lab.spread(accuracies)}
+
+
 def linear_codes(size: int, data: lab.Dataset) -> dict[str, Any]:
     """Measures the same of codes without training: as many principal components, and the pixels themselves."""
 
@@ -101,16 +103,8 @@ def linear_codes(size: int, data: lab.Dataset) -> dict[str, Any]:
     missed = float(np.mean(np.square(components.decode(components.encode(test)) - test)))
     by_components = neighbours(lambda images: components.encode(inputs(images)), data)
     return {
-        "principal components": {
-            "numbers": size,
-            "test_error": lab.spread([missed]),
-            "neighbours": lab.spread([by_components]),
-        },
-        "pixels": {
-            "numbers": train.shape[1],
-            "test_error": lab.spread([0.0]),
-            "neighbours": lab.spread([neighbours(inputs, data)]),
-        },
+        "principal components": measured(size, [missed], [by_components]),
+        "pixels": measured(train.shape[1], [0.0], [neighbours(inputs, data)]),
     }
 
 

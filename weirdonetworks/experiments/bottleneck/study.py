@@ -63,9 +63,7 @@ def objective(made: Any, preprocess: Callable[[tf.Tensor], tf.Tensor], beta: flo
 
     classification = lab.objectives.classification(logits, takes=("is_training", "seed"))
 
-    def measured(
-        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
+    def measured(images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> lab.Metrics:
         hidden = made.encoder(preprocess(images))
         found = classification(hidden, labels, is_training=is_training, seed=seed)
         rate = made.bottleneck.rate(hidden)

@@ -65,10 +65,7 @@ def comparison(network: ComparativeMLP, preprocess: Any) -> lab.Objective:
     order of the two images.
     """
 
-    def objective(
-        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
-        del is_training
+    def objective(images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> lab.Metrics:
         partners = draw_partners(labels, seed)
         codes = network.encode(preprocess(images))
         others = tf.gather(codes, partners)

@@ -1,17 +1,6 @@
 """Steps of the experiment `convolution`: train, measure, draw, table."""
 
-from collections.abc import Iterator
-from typing import Any
-
-from weirdonetworks import ConvolutionNetwork, lab
+from weirdonetworks import ConvolutionNetwork
 from weirdonetworks.experiments.shared import classifiers
 
-
-def run(study: lab.Study) -> None:
-    """Trains the network, and measures it."""
-    classifiers.run(study, ConvolutionNetwork, takes=("is_training", "seed"))
-
-
-def table(found: Any) -> Iterator[str]:
-    """Formats the results as a table."""
-    yield classifiers.table(found, "convolution")
+run, table = classifiers.steps("convolution", ConvolutionNetwork, takes=("is_training", "seed"))

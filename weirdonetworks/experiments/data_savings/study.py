@@ -1,5 +1,6 @@
 """Steps of the experiment `data_savings`: train, measure, draw, table."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -50,7 +51,7 @@ def train(
     def training(trial: DataSavingsConfig) -> lab.Training:
         return lab.Training(
             f"{contestant.name}_{size}",
-            contestant.of_width(width),
+            functools.partial(contestant.of_width, width),
             lab.classifier(data, augment=contestant.augment),
             {**data.residents, "train": lab.datasets.Resident(some(data.train, size, most, trial.random_seed))},
             trial,

@@ -1,5 +1,6 @@
 """Steps of the experiment `invariant_choice`: train, measure, draw, table."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,7 +22,8 @@ def run(study: lab.Study[InvariantChoiceConfig]) -> None:
     """Trains the networks and measures them."""
     config, upright = study.config, digits.load(study)
     sorts = {"upright": upright, "turned": lab.transformed.turned(upright, 90, config.data_seed)}
-    make = digits.maker("polynomial", upright.side, config.degree, [config.width, 64, len(upright.classes)])
+    sizes = [config.width, 64, len(upright.classes)]
+    make = functools.partial(digits.network, "polynomial", upright.side, config.degree, sizes)
     shares, chance = measure(upright, config.degree)
 
     def hooks(network: Any) -> list[lab.Hook]:

@@ -1,6 +1,6 @@
 """Penalties added to the loss of an objective."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
@@ -58,9 +58,7 @@ class JacobianPenalty:
             raise ValueError(f"strength (={strength}) must be at least 0, and finite.")
         self.objective, self.model, self.strength, self.augment = objective, model, strength, augment
 
-    def __call__(
-        self, images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
+    def __call__(self, images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> lab.Metrics:
         """Computes the metrics of one batch, as an `Objective`.
 
         Returns:

@@ -1,5 +1,6 @@
 """Steps of the experiment `jacobian_penalty`: train, measure, draw, table."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -20,7 +21,7 @@ def run(study: lab.Study[JacobianPenaltyConfig]) -> None:
     """Trains the networks and measures them."""
     config, data = study.config, digits.load(study)
     turned = lab.transformed.turned(data, 1, config.data_seed).residents["test"]
-    make = digits.maker("plain", data.side, 1, [config.width, 100, len(data.classes)])
+    make = functools.partial(digits.network, "plain", data.side, 1, [config.width, 100, len(data.classes)])
     networks = {}
     augments = {"upright": None, "turned": digits.any_turns(data)}
     for (sort, augment), strength in itertools.product(augments.items(), (0.0, *config.strengths)):

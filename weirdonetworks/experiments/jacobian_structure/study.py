@@ -1,7 +1,8 @@
 """Steps of the experiment `jacobian_structure`: train, measure, draw, table."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,11 @@ def run(study: lab.Study[JacobianStructureConfig]) -> None:
     for kind, sorts in NETWORKS.items():
         for digit in sorts:
             trials = []
-            for network, stages, accuracy in train(study, kind, digit, data):
+            for network, accuracy in train(study, kind, digit, data):
                 metrics = accuracy | measure(network, images, blank)
-                trials.append(metrics | measure_layers(stages, images) if kind == CONVOLUTIONS else metrics)
+                if kind == CONVOLUTIONS:
+                    metrics |= measure_layers(list(make_stages(kind, config, len(data.classes))), network, images)
+                trials.append(metrics)
             networks[f"{kind}, {digit}"] = lab.spreads(trials)
     study.finish({"networks": networks}, draw)
 
@@ -64,27 +67,23 @@ def make_stages(kind: str, config: JacobianStructureConfig, classes: int) -> dic
 
 def train(
     study: lab.Study[JacobianStructureConfig], kind: str, digit: str, data: lab.Dataset
-) -> list[tuple[snt.Module, Mapping[str, Any], Metrics]]:
+) -> list[tuple[Any, Metrics]]:
     """Makes the networks of one kind, and trains them unless `digit` is `UNTRAINED`.
 
     Returns:
-      The network of each trial, its stages, and its accuracy.
+      The network of each trial, and its accuracy.
     """
-    stages: dict[Any, Mapping[str, Any]] = {}
 
     def made() -> snt.Module:
-        made_stages = make_stages(kind, study.config, len(data.classes))
-        network = snt.Sequential(list(made_stages.values()))
+        network = snt.Sequential(list(make_stages(kind, study.config, len(data.classes)).values()))
         network(tf.zeros([1, *data.test.images.shape[1:]]))
-        stages[network] = made_stages
         return network
 
     if digit == UNTRAINED:
-        return [(network, stages[network], {}) for network in study.untrained(made)]
+        return [(network, {}) for network in study.untrained(made)]
     augment = digits.any_turns(data) if digit == TURNED else None
     trained = study.repeat(f"{kind}_{digit}", made, data, lab.classifier(data, augment=augment))
-    accuracies = [{"accuracy": {UPRIGHT: each.final["test_accuracy"]}} for each in trained]
-    return [(each.network, stages[each.network], accuracy) for each, accuracy in zip(trained, accuracies, strict=True)]
+    return [(each.network, {"accuracy": {UPRIGHT: each.final["test_accuracy"]}}) for each in trained]
 
 
 def measure(network: snt.Module, images: Images, blank: npt.NDArray[np.bool_]) -> Metrics:
@@ -102,12 +101,10 @@ def measure_directions(singular: Floats, directions: Floats, images: Images, bla
     """
     if not singular[0]:
         raise ValueError("network must change with its input at some image, and has no unit that does. Take it wider.")
-    vectors = {name: field(tf.constant(images)).numpy() for name, field in fields().items() if name != WHITE}
-    if blank.any():
-        pixels = np.eye(blank.size)[blank.ravel()]
-        vectors = {"pixels without ink": pixels.reshape(-1, *blank.shape)} | vectors
-    sensitive: dict[str, float] = {}
-    shares: Metrics = {}
+    pixels = np.eye(blank.size)[blank.ravel()].reshape(-1, *blank.shape)
+    vectors = {"pixels without ink": pixels} if blank.any() else {}
+    vectors |= {name: field(tf.constant(images)).numpy() for name, field in fields().items() if name != WHITE}
+    sensitive, shares = {}, {}
     for tolerance in TOLERANCES:
         rank = int((singular > tolerance * singular[0]).sum())
         found = InvariantDirections(singular[:rank], directions[:rank], bound=float(tolerance * singular[0]))
@@ -139,10 +136,10 @@ def measure_derivatives(network: snt.Module, images: Images) -> Metrics:
     }
 
 
-def measure_layers(stages: Mapping[str, Any], images: Images) -> Metrics:
-    """Measures the contribution of each layer to the Lie derivatives of the network."""
+def measure_layers(stages: Sequence[str], network: Any, images: Images) -> Metrics:
+    """Measures the contribution of each layer, named as `make_stages` does, to the Lie derivatives of the network."""
     moves = [IMAGE_GENERATORS[name] for name in LAYERED]
-    added = np.stack(lie_derivative_by_layer(list(stages.values()), images, moves), axis=1).astype(np.float64)
+    added = np.stack(lie_derivative_by_layer(network._layers, images, moves), axis=1).astype(np.float64)
     metrics = {}
     for name, layers in zip(LAYERED, added, strict=True):
         whole = layers.sum(axis=0)
@@ -210,14 +207,13 @@ def table(found: Any) -> Iterator[str]:
     networks = found["networks"]
     yield table_of("test accuracy", "accuracy", networks, lab.percent)
     yield table_of("sensitive directions above", "sensitive", networks, lambda found: f"{found['mean']:.0f}")
-    yield table_of(
-        f"invariant share at {PRINTED:g}", f"share/{PRINTED:g}", networks, lambda found: f"{found['mean']:.1%}"
-    )
-    yield table_of("derivative over white noise's", "over_noise", networks, two_digits)
-    yield table_of("derivative over another image's", "over_another", networks, two_digits)
-    for motion in LAYERED:
-        yield table_of(f"size by layer, {motion}", f"size_by_layer/{motion}", networks, two_digits)
-        yield table_of(f"part by layer, {motion}", f"part_by_layer/{motion}", networks, two_digits)
+    shown = f"{PRINTED:g}"
+    yield table_of(f"invariant share at {shown}", f"share/{shown}", networks, lambda found: f"{found['mean']:.1%}")
+    ratios = {"derivative over white noise's": "over_noise", "derivative over another image's": "over_another"}
+    for motion, metric in itertools.product(LAYERED, ("size", "part")):
+        ratios[f"{metric} by layer, {motion}"] = f"{metric}_by_layer/{motion}"
+    for title, kind in ratios.items():
+        yield table_of(title, kind, networks, lambda found: f"{found['mean']:z.2f}")
 
 
 def table_of(title: str, kind: str, networks: Mapping[str, Any], write: Callable[[Any], str]) -> str:
@@ -225,8 +221,3 @@ def table_of(title: str, kind: str, networks: Mapping[str, Any], write: Callable
     having = {name: each[kind] for name, each in networks.items() if kind in each}
     header = [title, *next(iter(having.values()))]
     return lab.table(header, [[name, *map(write, each.values())] for name, each in having.items()])
-
-
-def two_digits(found: Mapping[str, Any]) -> str:
-    """Formats the mean of a `spread`."""
-    return f"{found['mean']:z.2f}"

@@ -3,7 +3,7 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import sonnet as snt
@@ -52,9 +52,7 @@ def objective(network: LearnedAugmentation, data: lab.Dataset) -> lab.Objective:
     """Makes the objective of a classifier: cross-entropy, in training plus the network's `width_penalty`."""
     classify = lab.classifier(data, ("is_training", "seed"))(network)
 
-    def penalised(
-        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
+    def penalised(images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> lab.Metrics:
         metrics = classify(images, labels, is_training=is_training, seed=seed)
         return {**metrics, "loss": metrics["loss"] + network.width_penalty()} if is_training else metrics
 

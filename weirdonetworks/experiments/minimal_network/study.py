@@ -1,6 +1,7 @@
 """Steps of the experiment `minimal_network`: train, measure, draw, table."""
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Iterator
 from typing import Any
 
 from weirdonetworks import lab
@@ -16,39 +17,21 @@ def run(study: lab.Study[MinimalNetworkConfig]) -> None:
     for kind in digits.KINDS:
         found: dict[int, Any] = {}
 
-        def at(width: int, kind: str = kind, found: dict[int, Any] = found) -> dict[str, Any]:
+        def reaches(width: int, target: float, kind: str = kind, found: dict[int, Any] = found) -> bool:
             if width not in found:
-                make = digits.maker(kind, data.side, config.degree, [width, len(data.classes)])
+                sizes = [width, len(data.classes)]
+                make = functools.partial(digits.network, kind, data.side, config.degree, sizes)
                 found[width] = digits.accuracies(study.repeat(f"{kind}_{width}", make, data))
-            return found[width]
+            return found[width]["validation_accuracy"]["mean"] >= target
 
         for target in config.targets:
-            width = least(lambda width: at(width)["validation_accuracy"]["mean"], target, config.max_width)
+            width = digits.least(functools.partial(reaches, target=target), config.max_width)
             best = max(each["validation_accuracy"]["mean"] for each in found.values())
             networks.append(
                 {"kind": kind, "target": target, "width": width, "best": best, **(found[width] if width else {})}
             )
         tried += [{"kind": kind, "width": width, **found[width]} for width in sorted(found)]
     study.finish({"networks": networks, "tried": tried}, draw)
-
-
-def least(reached: Callable[[int], float], target: float, limit: int) -> int | None:
-    """Finds, by doubling and bisection, a width that reaches a target; None if none up to the limit does.
-
-    >>> least(lambda width: width / 100, target=0.11, limit=64)
-    11
-    >>> least(lambda width: width / 100, target=0.9, limit=64) is None
-    True
-    """
-    low, high = 0, 1
-    while reached(high) < target:
-        if high >= limit:
-            return None
-        low, high = high, min(2 * high, limit)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if reached(middle) >= target else (middle, high)
-    return high
 
 
 def draw(found: Any) -> lab.plots.Figure:

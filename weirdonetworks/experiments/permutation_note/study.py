@@ -1,10 +1,9 @@
 """Counts of the experiment `permutation_note`: exact dimensions beside the counts of the 2019 note."""
 
 import collections
-import dataclasses
 import pathlib
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from weirdonetworks import lab
 from weirdonetworks.algebra import monomials, symmetric_group
@@ -31,44 +30,30 @@ equivariance, which by definition constrains w[k,i,j] + w[k,j,i] alone; no funct
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Counts:
-    """The counts for n inputs and n outputs.
+def counts(n: int) -> dict[str, int | None]:
+    """Computes the counts for n inputs and n outputs, exactly.
 
-    Attributes:
-      n: The number of inputs.
-      classes_21: Classes of equal weights by the seven families of (21), the additive one apart.
-      note_22: The note's table (22) for it; None for an n that it lacks.
-      linear_15: Free parameters of (15).
-      quadratic_21: Free parameters of all eight families of (21).
-      equivariant_weights: Free parameters of all weights in redundant indices that give an equivariant function.
-      ordered_26_27: Free parameters of (26) and (27).
-      equivariant_functions: The dimension of the space of equivariant quadratic functions, by orbits.
+    Returns:
+      `n`: The number of inputs.
+      `classes_21`: Classes of equal weights by the seven families of (21), the additive one apart.
+      `note_22`: The note's table (22) for it; None for an n that it lacks.
+      `linear_15`: Free parameters of (15).
+      `quadratic_21`: Free parameters of all eight families of (21).
+      `equivariant_weights`: Free parameters of all weights in redundant indices that give an equivariant function.
+      `ordered_26_27`: Free parameters of (26) and (27).
+      `equivariant_functions`: The dimension of the space of equivariant quadratic functions, by orbits.
     """
-
-    n: int
-    classes_21: int
-    note_22: int | None
-    linear_15: int
-    quadratic_21: int
-    equivariant_weights: int
-    ordered_26_27: int
-    equivariant_functions: int
-
-
-def counts(n: int) -> Counts:
-    """Computes the counts for n inputs, exactly."""
-    quadratic = quadratic_equations(n)
-    return Counts(
-        n=n,
-        classes_21=len(quadratic.classes),
-        note_22=NOTE_TABLE_22.get(n),
-        linear_15=linear_equations(n).dimension(),
-        quadratic_21=quadratic.dimension(),
-        equivariant_weights=definition_equations(n, 2, ordered=False).dimension(),
-        ordered_26_27=ordered_quadratic_equations(n).dimension(),
-        equivariant_functions=equivariant_weight_orbits(symmetric_group(n), symmetric_group(n), 2).dimension,
-    )
+    quadratic, group = quadratic_equations(n), symmetric_group(n)
+    return {
+        "n": n,
+        "classes_21": len(quadratic.classes),
+        "note_22": NOTE_TABLE_22.get(n),
+        "linear_15": linear_equations(n).dimension(),
+        "quadratic_21": quadratic.dimension(),
+        "equivariant_weights": definition_equations(n, 2, ordered=False).dimension(),
+        "ordered_26_27": ordered_quadratic_equations(n).dimension(),
+        "equivariant_functions": equivariant_weight_orbits(group, group, 2).dimension,
+    }
 
 
 def monomial_counts(n: int, degree: int) -> list[int]:
@@ -128,7 +113,7 @@ def run(config: NoteConfig) -> None:
     print(f"and with the lower degrees, by a constant input:\n  {lower}")
     if path is not None:
         written = {
-            "counts": [dataclasses.asdict(row) for row in rows],
+            "counts": rows,
             "equation_30": {"terms": terms, "total": sum(terms)},
             "equivariant_quadratic": quadratic,
             "with_lower_degrees": lower,
@@ -136,14 +121,10 @@ def run(config: NoteConfig) -> None:
         lab.files.write_json(path, written)
 
 
-def _print_counts(rows: Sequence[Counts]) -> None:
+def _print_counts(rows: Sequence[Mapping[str, int | None]]) -> None:
     print(CLASSES)
-    classes = [[str(row.n), str(row.classes_21), str(row.note_22 or "-")] for row in rows]
+    classes = [[str(row["n"]), str(row["classes_21"]), str(row["note_22"] or "-")] for row in rows]
     print(lab.table(["n", "(21) without the eighth", "table (22)"], classes))
     print(PARAMETERS)
     header = ["n", "(15) linear", "(21) whole", "all n^3, by definition", "(26) + (27)", "functions, by orbits"]
-    parameters = [
-        (row.n, row.linear_15, row.quadratic_21, row.equivariant_weights, row.ordered_26_27, row.equivariant_functions)
-        for row in rows
-    ]
-    print(lab.table(header, [list(map(str, line)) for line in parameters]))
+    print(lab.table(header, [[str(row[key]) for key in row if key not in ("classes_21", "note_22")] for row in rows]))

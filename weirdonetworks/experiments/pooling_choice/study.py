@@ -1,6 +1,6 @@
 """Steps of the experiment `pooling_choice`: train, measure, draw, table."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from weirdonetworks import lab
@@ -24,11 +24,11 @@ def train(study: lab.Study[PoolingChoiceConfig], pooling: str, position: str, da
     """Trains the network of one pooling at one position, and measures it."""
     group = image_rotations(data.side, data.side)
 
-    def of_width(width: int) -> Callable[[], Any]:
-        return lambda: SynchronousMLP(group, [width], [64, len(data.classes)], pooling, position)
+    def of_width(width: int) -> SynchronousMLP:
+        return SynchronousMLP(group, [width], [64, len(data.classes)], pooling, position)
 
     width = digits.fitting_width(of_width, data.train.images.shape[1:], study.config.parameters)
-    trained = study.repeat(f"{pooling}_{position}", of_width(width), data)
+    trained = study.repeat(f"{pooling}_{position}", lambda: of_width(width), data)
     images = data.standardisation(data.test.images[:1000])
     errors = [invariance_error(each.network, images, group).overall_relative for each in trained]
     return {

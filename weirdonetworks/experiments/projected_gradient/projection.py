@@ -1,6 +1,6 @@
 """Gradients projected so that a metric is preserved, and the transformation variance as a metric."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -65,9 +65,7 @@ def with_variance(
         raise ValueError(f"penalty (={penalty}) must be at least 0.")
     orbit = Orbit(action)
 
-    def stabilised(
-        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
+    def stabilised(images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> lab.Metrics:
         metrics = objective(images, labels, is_training=is_training, seed=seed)
         # Divided and multiplied: TensorFlow transposes bytes before a mere cast, and its kernel prints an error.
         orbits = 255.0 * orbit(tf.cast(images, tf.float32) / 255.0)

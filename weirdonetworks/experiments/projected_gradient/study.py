@@ -96,10 +96,9 @@ def train(
 def started(start: str, sizes: Sequence[int], sweep: Sequence[ImageTransform]) -> Callable[[], Any]:
     """Returns a function that makes a dense network on images, at one of `STARTS`."""
     side = sweep[0].height
-    make = digits.maker("plain", side, 1, sizes)
 
     def made() -> Any:
-        network = make()
+        network = digits.network("plain", side, 1, sizes)
         network(tf.zeros([1, side, side, 1]))
         layers = [module for module in network.submodules if isinstance(module, snt.Linear)]
         if start == "constant":

@@ -1,6 +1,5 @@
 """Steps of the experiment `relation_symmetry`: train, measure, draw, table."""
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -149,9 +148,7 @@ def train(study: lab.Study[RelationSymmetryConfig], kind: str, task: lab.Task, m
         return measure(in_dtype(network, tf.float64))
 
     shape = task.train.images.shape[1:]
-    width = digits.fitting_width(
-        lambda width: functools.partial(make, kind, width, task), shape, study.config.parameters
-    )
+    width = digits.fitting_width(lambda width: make(kind, width, task), shape, study.config.parameters)
     untrained = [measured(network) for network in study.untrained(make_built)]
     trained = study.repeat(kind, make_built, task, lambda network: lab.objectives.regression(network, task.tolerance))
     return {

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from weirdonetworks import PixelTransformer, lab
 from weirdonetworks.experiments.self_attention import SelfAttentionConfig
+from weirdonetworks.experiments.shared import classifiers
 
 DRAWN = 8  # Classes in the plot, a test image of each.
 
@@ -23,13 +24,9 @@ def run(study: lab.Study[SelfAttentionConfig]) -> None:
         data,
         hooks=lambda _: [lab.Following(lambda: {"peak_memory_gib": lab.machine.peak_memory()}, at_end=True)],
     )
-    results = {
-        "parameters": trained[0].parameters,
+    results = classifiers.results(trained) | {
         "training_images": len(data.train),
-        "test_accuracy": lab.final(trained, "test_accuracy"),
-        "seconds": lab.spread([each.seconds for each in trained]),
         "peak_memory_gib": max(record["peak_memory_gib"] for each in trained for record in each.records),
-        "epochs": trained[0].curves,
     }
     study.finish(results, functools.partial(draw, measure(trained[0], data)))
 

@@ -1,6 +1,5 @@
 """Steps of the experiment `set_functions`: train, measure, draw, table."""
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -101,7 +100,7 @@ def _errors(trained: Sequence[lab.Trained]) -> dict[str, Any]:
 def _widest(name: str, task: lab.Task, budget: int) -> int:
     """Finds the greatest width at which a network has no more parameters than the budget."""
     shape = task.train.images.shape[1:]
-    return digits.fitting_width(lambda width: functools.partial(set_networks.make, name, width, task), shape, budget)
+    return digits.fitting_width(lambda width: set_networks.make(name, width, task), shape, budget)
 
 
 def _invariance_error(network: Any, task: lab.Task, config: SetFunctionsConfig) -> float:

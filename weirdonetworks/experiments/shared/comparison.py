@@ -5,6 +5,7 @@ on images that are no digits. Every network has the greatest width that the budg
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -28,22 +29,19 @@ class Contestant:
 
     Attributes:
       name: Its name in tables and plots.
-      of_width: Maps the width of the first layer to a function that makes the network.
+      of_width: Makes the network, given the width of its first layer.
       augment: The `augment` of `objectives.classification`; None for no augmentation.
     """
 
     name: str
-    of_width: Callable[[int], Callable[[], Any]]
+    of_width: Callable[[int], Any]
     augment: Any = None
 
 
 def of_kind(kind: str, data: lab.Dataset, degree: int = 1, name: str = "", augment: Any = None) -> Contestant:
     """Makes the contestant of one of `digits.KINDS`, named after its kind unless a name is given."""
-
-    def of_width(width: int) -> Callable[[], Any]:
-        return digits.maker(kind, data.side, degree, [width, 64, len(data.classes)])
-
-    return Contestant(name or kind, of_width, augment)
+    after = [64, len(data.classes)]
+    return Contestant(name or kind, lambda width: digits.network(kind, data.side, degree, [width, *after]), augment)
 
 
 def plain(data: lab.Dataset) -> list[Contestant]:
@@ -69,20 +67,13 @@ def run(study: lab.Study[C], contestants: Callable[[lab.Dataset, C], Sequence[Co
     for contestant in contestants(upright, config):
         width = digits.fitting_width(contestant.of_width, upright.train.images.shape[1:], config.parameters)
         for turns, data in sorts.items():
-            trained = study.repeat(
-                f"{contestant.name}_{turns}".replace(" ", "_"),
-                contestant.of_width(width),
-                data,
-                lab.classifier(data, augment=contestant.augment),
-            )
-            measured = [measure(each, upright, sorts, unlike, config) for each in trained]
-            trained_on[turns][contestant.name] = {
-                "width": width,
-                "parameters": trained[0].parameters,
-                **lab.spreads(measured),
-            }
-    angles = list(range(0, 360, config.step))
-    study.finish({"angles": angles, "trained_on": trained_on}, draw)
+            make = functools.partial(contestant.of_width, width)
+            objective = lab.classifier(data, augment=contestant.augment)
+            trained = study.repeat(f"{contestant.name}_{turns}", make, data, objective)
+            measured = lab.spreads([measure(each, upright, sorts, unlike, config) for each in trained])
+            size = {"width": width, "parameters": trained[0].parameters}
+            trained_on[turns][contestant.name] = size | measured
+    study.finish({"angles": config.angles(), "trained_on": trained_on}, draw)
 
 
 def _unlike(study: lab.Study[settings.ComparisonConfig], side: int) -> dict[str, npt.NDArray[np.uint8]]:
@@ -112,20 +103,19 @@ def measure(
 ) -> dict[str, Any]:
     """Measures one trained network."""
     side = upright.side
-    sweep = [rotation(side, side, angle) for angle in range(0, 360, config.step)]
+    sweep = [rotation(side, side, angle) for angle in config.angles()]
     probabilities = digits.probabilities(trained.network, upright)
-    few = upright.test[: config.examined]
-    quarters = image_rotations(side, side)
-    stability = measure_stability(probabilities, few.images, sweep, few.labels, cyclic=True)
-    swept = {sort: measure_stability(probabilities, images, sweep, cyclic=True) for sort, images in unlike.items()}
-    turned = {sort: measure_stability(probabilities, images, quarters, cyclic=True) for sort, images in unlike.items()}
-    swept = {"digits": stability, **swept}
-    turned = {"digits": measure_stability(probabilities, few.images, quarters, cyclic=True), **turned}
+    few, quarters = upright.test[: config.examined], image_rotations(side, side)
+    images, labels = {"digits": few.images, **unlike}, {"digits": few.labels}
+    swept, turned = (
+        {sort: measure_stability(probabilities, images[sort], turns, labels.get(sort), cyclic=True) for sort in images}
+        for turns in (sweep, quarters)
+    )
     return {
         "accuracy": {
             turns: trained.trainer.evaluate(data.residents["test"])["accuracy"] for turns, data in sorts.items()
         },
-        "accuracy_by_angle": np.asarray(stability.accuracy).tolist(),
+        "accuracy_by_angle": np.asarray(swept["digits"].accuracy).tolist(),
         "invariance_error": invariance_error(probabilities, few.images, quarters).overall_relative,
         "variance": {sort: float(each.variance.mean()) for sort, each in swept.items()},
         "variance_over_quarter_turns": {sort: float(each.variance.mean()) for sort, each in turned.items()},

@@ -9,6 +9,7 @@ Every network has a first layer of its kind, then dense layers:
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,8 +40,8 @@ def load(study: lab.Study[settings.DigitsConfig], dataset: str | None = None) ->
     return lab.transformed.shrunk(data, config.shrink) if config.shrink > 1 else data
 
 
-def maker(kind: str, side: int, degree: int, sizes: Sequence[int]) -> Callable[[], Any]:
-    """Returns a function that makes a network of a kind.
+def network(kind: str, side: int, degree: int, sizes: Sequence[int]) -> Any:
+    """Makes a network of a kind.
 
     Args:
       kind: One of `KINDS`.
@@ -55,19 +56,19 @@ def maker(kind: str, side: int, degree: int, sizes: Sequence[int]) -> Callable[[
         raise ValueError(f"kind (={kind!r}) must be one of {', '.join(KINDS)}.")
     group = image_rotations(side, side)
     if kind == "plain":
-        return lambda: snt.Sequential([snt.Flatten(), snt.nets.MLP(sizes)])
+        return snt.Sequential([snt.Flatten(), snt.nets.MLP(sizes)])
     if kind == "polynomial":
-        return lambda: PolynomialMLP(sizes, degree)
+        return PolynomialMLP(sizes, degree)
     if kind == "invariant":
-        return lambda: InvariantMLP(group, degree, sizes)
-    return lambda: SynchronousMLP(group, sizes[:1], sizes[1:])
+        return InvariantMLP(group, degree, sizes)
+    return SynchronousMLP(group, sizes[:1], sizes[1:])
 
 
-def fitting_width(of_width: Callable[[int], Callable[[], Any]], shape: Sequence[int], budget: int) -> int:
-    """Finds the greatest width at which the network that `of_width(width)` makes has at most `budget` parameters.
+def fitting_width(of_width: Callable[[int], Any], shape: Sequence[int], budget: int) -> int:
+    """Finds the greatest width at which the network `of_width(width)` has at most `budget` parameters.
 
     Args:
-      of_width: Maps a width to a function that makes the network.
+      of_width: Makes the network of a width.
       shape: The shape of an input of the network.
       budget: The largest number of parameters.
 
@@ -76,15 +77,15 @@ def fitting_width(of_width: Callable[[int], Callable[[], Any]], shape: Sequence[
     """
 
     def parameters(width: int) -> int:
-        network = of_width(width)()
-        network(tf.ones([1, *shape]))  # Of sets, all items are present.
-        return lab.state.count_parameters(network)
+        made = of_width(width)
+        made(tf.ones([1, *shape]))  # Of sets, all items are present.
+        return lab.state.count_parameters(made)
 
     return widest(parameters, budget)
 
 
 def widest(parameters: Callable[[int], int], budget: int) -> int:
-    """Finds the greatest width with `parameters(width) <= budget`; the number of parameters must rise with the width.
+    """Finds the greatest width of at most a number of parameters, which must rise with the width.
 
     >>> widest(lambda width: 10 * width, budget=95)
     9
@@ -94,13 +95,28 @@ def widest(parameters: Callable[[int], int], budget: int) -> int:
     """
     if parameters(1) > budget:
         raise lab.UsageError(f"parameters (={budget}) must be at least {parameters(1)}, those of the least width.")
-    low, high = 1, 2
-    while parameters(high) <= budget:
-        low, high = high, 2 * high
+    too_wide = least(lambda width: parameters(width) > budget)
+    assert too_wide is not None, "some width is, where the number rises"
+    return too_wide - 1
+
+
+def least(holds: Callable[[int], bool], limit: float = math.inf) -> int | None:
+    """Finds, by doubling and bisection, a width at which a condition holds; None if it holds at none up to the limit.
+
+    >>> least(lambda width: width >= 11, limit=64)
+    11
+    >>> least(lambda width: width >= 90, limit=64) is None
+    True
+    """
+    low, high = 0, 1
+    while not holds(high):
+        if high >= limit:
+            return None
+        low, high = high, int(min(2 * high, limit))
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if parameters(middle) <= budget else (low, middle)
-    return low
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
 
 
 def accuracies(trained: Sequence[lab.Trained]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Steps of the experiment `synchronous_mnist`: train, measure, draw, table."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from weirdonetworks import OrbitAverage, SynchronousMLP, lab
 from weirdonetworks.algebra import image_rotations
+from weirdonetworks.algebra.actions import ActionLike
 from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.shared import comparison, digits
 from weirdonetworks.experiments.synchronous_mnist import SynchronousConfig
@@ -23,12 +23,11 @@ def contestants(data: lab.Dataset, config: SynchronousConfig) -> Sequence[compar
     quarters = image_rotations(side, side)
     some = [rotation(side, side, turn * 360 / config.turns) for turn in range(config.turns)]
 
-    def synchronous(turns: Any) -> Callable[[int], Callable[[], Any]]:
-        return lambda width: lambda: SynchronousMLP(turns, [width], [64, classes])
+    def synchronous(turns: ActionLike) -> Callable[[int], SynchronousMLP]:
+        return lambda width: SynchronousMLP(turns, [width], [64, classes])
 
-    def averaged(width: int) -> Callable[[], Any]:
-        make = digits.maker("plain", side, 1, [width, 64, classes])
-        return lambda: OrbitAverage(make(), quarters)
+    def averaged(width: int) -> OrbitAverage:
+        return OrbitAverage(digits.network("plain", side, 1, [width, 64, classes]), quarters)
 
     return [
         comparison.Contestant("synchronous, 4 turns", synchronous(quarters)),

@@ -132,10 +132,7 @@ def training(images: Shuffled, config: TopologyConfig) -> lab.Training:
 def reproduction(layer: Any, standardise: _Pixels, regulariser: str, strength: float) -> lab.Objective:
     """Makes the objective of a linear autoencoder: `loss`, and the mean squared `error` of a pixel."""
 
-    def objective(
-        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
-        del labels
+    def objective(images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> lab.Metrics:
         pixels = tf.reshape(tf.cast(images, tf.float32), [images.shape[0], -1]) * standardise.scale - standardise.offset
         inputs = pixels
         if is_training and regulariser == "noise":

@@ -1,127 +1,80 @@
-"""Plots of stability under transformations: models side by side, and one model input by input."""
+"""Plots of stability under rotation: models side by side, and one model input by input."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.ticker import MaxNLocator
 
-from weirdonetworks import lab
-
-if TYPE_CHECKING:
-    from weirdonetworks.measure.stability import Stability
+from weirdonetworks.lab import plots
+from weirdonetworks.measure.stability import Stability, transformation_difference, transformation_variance
 
 LEAST = 1e-16  # Smaller variances, which are rounding, are drawn as this: 0 has no logarithm.
-MARKED = 24  # Curves over more transformations have no markers.
+MARKED = 24  # Curves over more angles have no markers.
 STYLES = ("-", "--", ":", "-.")
+SWEEP = "rotation (degrees)"
 
 
-def compared(
-    models: Mapping[str, "Stability"], at: npt.ArrayLike | None = None, sweep: str = "transformation"
-) -> lab.plots.Figure:
-    """Draws models side by side: accuracy by transformation, and the distribution of variances over inputs.
+def compared(models: Mapping[str, Stability], angles: Sequence[float]) -> plots.Figure:
+    """Draws models side by side: accuracy by angle, and the distribution of variances over inputs.
 
     Args:
-      models: Name -> measured stability; at least one.
-      at: The coordinate of each transformation, such as its angle; 0, 1, ... if None.
-      sweep: The label of that axis, such as `rotation (degrees)`.
-
-    Raises:
-      ValueError: If there is no model, or a model's accuracy is not of as many transformations as `at`.
+      models: Name -> measured stability, with the accuracy at each angle; at least one.
+      angles: The angles.
     """
-    if not models:
-        raise ValueError("models must hold at least one.")
-    places = None if at is None else np.asarray(at, np.float64)
-    with_accuracy = any(each.accuracy is not None for each in models.values())
-    figure, axes = lab.plots.row(2, widths=(1.4, 1.2)) if with_accuracy else lab.plots.row(1, widths=(1.5,))
-    if with_accuracy:
-        _draw_accuracy(axes[0], models, places)
-        axes[0].set(xlabel=sweep)
-    _draw_variance(axes[-1], models)
-    handles, names = axes[-1].get_legend_handles_labels()
+    figure, (accuracy, variance) = plots.row(2, widths=(1.4, 1.2))
+    curves = {name: np.sort(np.maximum(each.variance, LEAST)) for name, each in models.items()}
+    for index, (name, rising) in enumerate(curves.items()):
+        # Distinct styles: colours first, then dashes too.
+        line, colour = divmod(index, len(plots.COLOURS))
+        style: Any = {"color": plots.COLOURS[colour], "linestyle": STYLES[line % len(STYLES)]}
+        marker = "." if len(angles) <= MARKED else None
+        accuracy.plot(angles, 100 * np.asarray(models[name].accuracy), marker=marker, **style)
+        shares = 100 * np.arange(len(rising) + 1) / len(rising)
+        variance.step(np.concatenate([rising[:1], rising]), shares, where="post", label=name, **style)
+    accuracy.set(title="accuracy", ylabel="%", xlabel=SWEEP)
+    _mark_angles(accuracy)
+    variance.set(
+        title="transformation variance", xlabel="variance", ylabel="% of inputs with at most this", xscale="log"
+    )
+    # A few outliers to the left would take most of the axis.
+    variance.set_xlim(left=min(np.quantile(rising, 0.01) for rising in curves.values()) / 2)
+    handles, names = variance.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 4), frameon=False)
     return figure
 
 
-def input_by_input(
-    outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], at: npt.ArrayLike, sweep: str
-) -> lab.plots.Figure:
-    """Draws one classifier: error by transformation, probability of the true class of each input, and its variation.
+def input_by_input(outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], angles: Sequence[float]) -> plots.Figure:
+    """Draws one classifier: error by angle, probability of the true class of each input, and its variation.
 
     Args:
-      outputs: Probabilities, `[transforms, inputs, classes]`.
+      outputs: Probabilities, `[angles, inputs, classes]`.
       labels: The true class of each input, `[inputs]`.
-      at: The coordinate of each transformation, such as its angle.
-      sweep: The label of that axis, such as `rotation (degrees)`.
+      angles: The angles.
     """
-    from weirdonetworks.measure.stability import transformation_difference, transformation_variance
-
-    places = np.asarray(at, np.float64)
     right = outputs[:, np.arange(len(labels)), labels]
     wrong = outputs.argmax(axis=2) != labels
-    figure, axes = lab.plots.row(3, widths=(1.2, 1.4, 1.4))
-    axes[0].plot(places, 100 * wrong.mean(axis=1), color=lab.plots.COLOURS[0])
+    figure, (error, by_input, variation) = plots.row(3, widths=(1.2, 1.4, 1.4))
+    error.plot(angles, 100 * wrong.mean(axis=1), color=plots.COLOURS[0])
     chance = 1 - 1 / outputs.shape[2]
-    axes[0].set(title="error", xlabel=sweep, ylabel="%", ylim=(0, 102 * max(chance, wrong.mean(axis=1).max())))
+    error.set(title="error", xlabel=SWEEP, ylabel="%", ylim=(0, 102 * max(chance, wrong.mean(axis=1).max())))
     rows = right[:, np.argsort(right.mean(axis=0))].T
-    image = axes[1].pcolormesh(places, np.arange(len(labels)), rows, cmap="RdBu", vmin=0, vmax=1, rasterized=True)
-    axes[1].set(title="probability of the true class", xlabel=sweep, ylabel="image, by mean probability")
-    for each in axes[:2]:
+    image = by_input.pcolormesh(angles, np.arange(len(labels)), rows, cmap="RdBu", vmin=0, vmax=1, rasterized=True)
+    by_input.set(title="probability of the true class", xlabel=SWEEP, ylabel="image, by mean probability")
+    for each in (error, by_input):
         _mark_angles(each)
-    figure.colorbar(image, ax=axes[1])
-    points = axes[2].scatter(
-        transformation_variance(outputs),
-        transformation_difference(outputs, cyclic=True),
-        c=100 * wrong.mean(axis=0),
-        cmap="viridis_r",
-        vmin=0,
-        vmax=100,
-        s=10,
-    )
-    axes[2].xaxis.set_major_locator(MaxNLocator(5))
-    axes[2].set(title="each image", xlabel="transformation variance", ylabel="transformation difference")
-    figure.colorbar(points, ax=axes[2], label="error over the sweep, %")
+    figure.colorbar(image, ax=by_input)
+    across, along = transformation_variance(outputs), transformation_difference(outputs, cyclic=True)
+    percent: Any = {"c": 100 * wrong.mean(axis=0), "cmap": "viridis_r", "vmin": 0, "vmax": 100}
+    points = variation.scatter(across, along, s=10, **percent)
+    variation.xaxis.set_major_locator(MaxNLocator(5))
+    variation.set(title="each image", xlabel="transformation variance", ylabel="transformation difference")
+    figure.colorbar(points, ax=variation, label="error over the sweep, %")
     figure.set_layout_engine("constrained", wspace=0.05)
     return figure
 
 
-def _draw_accuracy(axes: lab.plots.Axes, models: Mapping[str, "Stability"], places: npt.NDArray[Any] | None) -> None:
-    for index, (name, each) in enumerate(models.items()):
-        if each.accuracy is None:
-            continue
-        across = np.arange(len(each.accuracy)) if places is None else places
-        if across.shape != each.accuracy.shape:
-            raise ValueError(
-                f"at of shape {across.shape} must have a coordinate for each of the {len(each.accuracy)} "
-                f"transformations of {name}."
-            )
-        axes.plot(across, 100 * each.accuracy, marker="." if len(across) <= MARKED else None, **_style(index))
-    axes.set(title="accuracy", ylabel="%")
-    if places is None:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    else:
-        _mark_angles(axes)
-
-
-def _mark_angles(axes: lab.plots.Axes) -> None:
+def _mark_angles(axes: plots.Axes) -> None:
     """Places the ticks of an axis of angles at divisors of a quarter turn."""
     axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 1.5, 3, 4.5, 9, 10]))
-
-
-def _draw_variance(axes: lab.plots.Axes, models: Mapping[str, "Stability"]) -> None:
-    curves = {name: np.sort(np.maximum(each.variance, LEAST)) for name, each in models.items()}
-    for index, (name, rising) in enumerate(curves.items()):
-        shares = 100 * np.arange(len(rising) + 1) / len(rising)
-        axes.step(np.concatenate([rising[:1], rising]), shares, where="post", label=name, **_style(index))
-    axes.set(title="transformation variance", xlabel="variance", ylabel="% of inputs with at most this", xscale="log")
-    # A few outliers to the left would take most of the axis.
-    axes.set_xlim(left=min(np.quantile(rising, 0.01) for rising in curves.values()) / 2)
-
-
-def _style(index: int) -> dict[str, Any]:
-    """Returns a distinct style for each index: colours first, then dashes too."""
-    return {
-        "color": lab.plots.COLOURS[index % len(lab.plots.COLOURS)],
-        "linestyle": STYLES[index // len(lab.plots.COLOURS) % len(STYLES)],
-    }

@@ -168,16 +168,16 @@ def publish(
       outputs: The probabilities `[angles, images, classes]` of the first seed, by network.
       labels: The right class of each image.
     """
-    angles, sweep = results["angles"], "rotation (degrees)"
+    angles = results["angles"]
     stabilities = {}
     for name, found in results["networks"].items():
         variance, difference = (images[name][key] for key in MEASURES[1:])
         stabilities[name] = Stability(variance, difference, 1 - np.asarray(found["error_by_angle"]))
     words = "Right: for each variance the share of images whose variance is at most that."
-    drawn = [("transfer_stability", "Side by side", words, stability_plots.compared(stabilities, angles, sweep))]
+    drawn = [("transfer_stability", "Side by side", words, stability_plots.compared(stabilities, angles))]
     words = "Of the first seed. Each row in the middle, and each point on the right, is an image."
     for name, each in outputs.items():
-        figure = stability_plots.input_by_input(each, labels, angles, sweep)
+        figure = stability_plots.input_by_input(each, labels, angles)
         drawn.append((pet_networks.file_name(name), name, words, figure))
     for stem, _, _, figure in drawn:
         lab.plots.save(figure, directory / f"{stem}.png")

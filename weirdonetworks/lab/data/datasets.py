@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,29 +19,6 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
-    """Images, uint8 `[examples, height, width, channels]`, and their labels, int32 `[examples]`."""
-
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int32]
-
-    def __post_init__(self) -> None:
-        _check_arrays(self)
-        if self.images.ndim != 4 or self.images.dtype != np.uint8:
-            raise ValueError(
-                f"images (={self.images.dtype}{self.images.shape}) must be uint8 [N, height, width, channels]."
-            )
-        if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int32:
-            raise ValueError(f"labels (={self.labels.dtype}{self.labels.shape}) must be int32 [{len(self.images)}].")
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: slice | npt.NDArray[np.integer]) -> "Split":
-        return Split(self.images[index], self.labels[index])
-
-
-@dataclasses.dataclass(frozen=True)
 class Examples:
     """Inputs and labels of any kind, arrays with the examples first, under the names of `Split`."""
 
@@ -49,7 +26,11 @@ class Examples:
     labels: npt.NDArray[Any]
 
     def __post_init__(self) -> None:
-        _check_arrays(self)
+        for name in ("images", "labels"):
+            instance(name, getattr(self, name), np.ndarray)
+        self._check()
+
+    def _check(self) -> None:
         if self.images.shape[:1] != self.labels.shape[:1]:
             raise ValueError(
                 f"images of shape {self.images.shape} and labels of shape {self.labels.shape} must match in length."
@@ -58,16 +39,30 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __getitem__(self, index: slice | npt.NDArray[np.integer]) -> Self:
+        return dataclasses.replace(self, images=self.images[index], labels=self.labels[index])
 
-def _check_arrays(part: Split | Examples) -> None:
-    for name in ("images", "labels"):
-        instance(name, getattr(part, name), np.ndarray)
+
+@dataclasses.dataclass(frozen=True)
+class Split(Examples):
+    """Images, uint8 `[examples, height, width, channels]`, and their labels, int32 `[examples]`."""
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int32]
+
+    def _check(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+            raise ValueError(
+                f"images (={self.images.dtype}{self.images.shape}) must be uint8 [N, height, width, channels]."
+            )
+        if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int32:
+            raise ValueError(f"labels (={self.labels.dtype}{self.labels.shape}) must be int32 [{len(self.images)}].")
 
 
 class Resident:
     """A split held on the device."""
 
-    def __init__(self, split: Split | Examples):
+    def __init__(self, split: Examples):
         import tensorflow as tf
 
         instance("split", split, Split, Examples)

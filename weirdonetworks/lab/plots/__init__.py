@@ -49,12 +49,10 @@ def tiles(rows: int, columns: int, side: float = 1.25) -> tuple[Figure, npt.NDAr
 
 def accuracy_by_epoch(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
     """Draws the accuracy of each split that the records have."""
-    epochs = [record["epoch"] for record in records]
     for split in ("train", "validation", "test"):
         if f"{split}_accuracy" in records[0]:
-            axes.plot(epochs, [100 * record[f"{split}_accuracy"] for record in records], marker=".", label=split)
-    axes.set(title="accuracy", xlabel="epoch", ylabel="%")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            by_epoch(axes, [record[f"{split}_accuracy"] for record in records], label=split)
+    axes.set_title("accuracy")
 
 
 def by_epoch(axes: Axes, accuracies: Sequence[float], **style: Any) -> None:

@@ -40,18 +40,6 @@ def optimizer(config: TrainingConfig) -> Optimizer:
     return Momentum(config.momentum, weight_decay=config.decay)
 
 
-def learning_rate(config: TrainingConfig, steps_per_epoch: int, epochs: int | None = None) -> schedules.LearningRate:
-    """Makes the learning-rate schedule that a configuration names, over `epochs` if not its own."""
-    steps = config.learning_rate_steps() if config.lr_schedule == "stepped" else ()
-    return schedules.learning_rate(
-        config.lr_schedule,
-        config.learning_rate,
-        steps_per_epoch=steps_per_epoch,
-        epochs=epochs or config.epochs,
-        steps=steps,
-    )
-
-
 @dataclasses.dataclass(frozen=True)
 class Member:
     """One network of a training: run, settings, hooks.
@@ -71,7 +59,7 @@ class Member:
         for hook in self.hooks:
             if (rates := hook.learning_rates(epoch)) is not None:
                 return rates
-        return learning_rate(self.config, steps_per_epoch)(epoch_steps(epoch, steps_per_epoch))
+        return schedules.learning_rate(self.config, steps_per_epoch)(epoch_steps(epoch, steps_per_epoch))
 
     def before_epoch(self, epoch: int) -> dict[str, Any]:
         """Calls the hooks before an epoch; returns their entries."""

@@ -1,11 +1,13 @@
 """Objectives: losses and metrics of a batch."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import tensorflow as tf
 
 from weirdonetworks.lab.data.datasets import Dataset
+
+Metrics: TypeAlias = Mapping[str, tf.Tensor]
 
 
 class Objective(Protocol):
@@ -22,9 +24,7 @@ class Objective(Protocol):
       metric of every example.
     """
 
-    def __call__(
-        self, images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]: ...
+    def __call__(self, images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> Metrics: ...
 
 
 def classification(
@@ -50,9 +50,7 @@ def classification(
     if not set(takes) <= {"is_training", "seed"}:
         raise ValueError(f"takes (={tuple(takes)}) must hold is_training and seed only.")
 
-    def objective(
-        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
+    def objective(images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> Metrics:
         options = {"is_training": is_training, "seed": seed}
         if augment and is_training:
             images = augment(images, tf.random.experimental.stateless_fold_in(seed, 1, alg="philox"))
@@ -87,9 +85,7 @@ def regression(network: Callable[[tf.Tensor], tf.Tensor], tolerance: float) -> O
       all of whose numbers are correct.
     """
 
-    def objective(
-        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
+    def objective(images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> Metrics:
         errors = tf.abs(network(images) - labels)
         return {"loss": tf.reduce_mean(errors**2, axis=-1), "accuracy": _all_right(errors < tolerance, errors.dtype)}
 
@@ -108,9 +104,7 @@ def propositions(network: Callable[[tf.Tensor], tf.Tensor]) -> Objective:
       whose propositions are correct.
     """
 
-    def objective(
-        images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
+    def objective(images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> Metrics:
         logits = network(images)
         losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
         right = tf.equal(logits > 0, labels > 0)

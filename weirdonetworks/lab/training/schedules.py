@@ -2,12 +2,12 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.errors import UsageError
 
 
@@ -70,31 +70,23 @@ class Cosine:
         return self.base * (1.0 + np.cos(np.pi * progress)) / 2.0
 
 
-def learning_rate(
-    kind: str, base: float, *, steps_per_epoch: int, epochs: int, steps: Sequence[tuple[float, float]] = ()
-) -> LearningRate:
-    """Makes the learning-rate schedule of some flags.
+def learning_rate(config: TrainingConfig, steps_per_epoch: int, epochs: int | None = None) -> LearningRate:
+    """Makes the learning-rate schedule of a configuration, over training steps.
 
     Args:
-      kind: `constant`, `stepped` or `cosine`.
-      base: The initial rate, > 0.
+      config: The settings.
       steps_per_epoch: Training steps in an epoch.
-      epochs: Epochs in the run, which the cosine spans.
-      steps: For `stepped`, pairs (epoch, scale): from that epoch on the rate is base * scale.
-
-    Returns:
-      The schedule over training steps.
+      epochs: Epochs that the cosine spans; None for those of the settings.
 
     Raises:
-      UsageError: If the kind is unknown, or the steps do not rise.
+      UsageError: If the steps of `lr_schedule_steps` do not rise, once rounded to training steps.
     """
-    if kind == "constant":
-        return Constant(base)
-    if kind == "cosine":
-        return Cosine(base, epochs * steps_per_epoch)
-    if kind != "stepped":
-        raise UsageError(f"lr_schedule (={kind}) must be constant, stepped or cosine.")
+    if config.lr_schedule == "constant":
+        return Constant(config.learning_rate)
+    if config.lr_schedule == "cosine":
+        return Cosine(config.learning_rate, (epochs or config.epochs) * steps_per_epoch)
+    steps = config.learning_rate_steps()
     boundaries = [round(epoch * steps_per_epoch) for epoch, _ in steps]
-    if not steps or any(late <= early for early, late in itertools.pairwise(boundaries)):
-        raise UsageError(f"lr_schedule_steps (={list(steps)}) must be a rising list of (epoch, scale).")
-    return Stepped(base, tuple(boundaries), tuple(scale for _, scale in steps))
+    if any(late <= early for early, late in itertools.pairwise(boundaries)):
+        raise UsageError(f"lr_schedule_steps (={steps}) must be a rising list of (epoch, scale).")
+    return Stepped(config.learning_rate, tuple(boundaries), tuple(scale for _, scale in steps))
