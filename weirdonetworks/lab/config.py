@@ -118,7 +118,22 @@ class Config:
         return {each.name: getattr(self, each.name) for each in fields if each.metadata["affects"] in what}
 
 
-class TrainingConfig(Config):
+class DataConfig(Config):
+    """Settings of the data."""
+
+    dataset: str = setting("MNIST", f"MNIST, CIFAR10, the name of a TensorFlow Datasets image data set, or {OWN_DATA}.")
+    examples: int | None = setting(
+        None, "Use only the first images of train and of test, this many of each.", minimum=1
+    )
+
+    def resolved(self) -> Self:
+        """Returns the configuration with the user's own data, if these are its data set, named by their content too."""
+        from weirdonetworks.lab.data import user_data
+
+        return dataclasses.replace(self, dataset=user_data.identified(self.dataset))
+
+
+class TrainingConfig(DataConfig):
     """Settings of a training: data, optimizer, number of epochs, seeds.
 
     >>> TrainingConfig(epochs=0)
@@ -127,12 +142,8 @@ class TrainingConfig(Config):
     weirdonetworks.lab.errors.UsageError: epochs (=0) must be at least 1.
     """
 
-    dataset: str = setting("MNIST", f"MNIST, CIFAR10, the name of a TensorFlow Datasets image data set, or {OWN_DATA}.")
     validation_size: int | None = setting(
         None, "Validation images, split off the training data; a twelfth of them if not given.", minimum=0
-    )
-    examples: int | None = setting(
-        None, "Use only the first images of train and of test, this many of each.", minimum=1
     )
     epochs: int = setting(20, "Passes over the training data.", minimum=1)
     batch_size: int = setting(128, "Batch size in training.", minimum=1)
@@ -168,12 +179,6 @@ class TrainingConfig(Config):
             raise UsageError(f"epochs (={self.epochs}) must be at most {EPOCHS}.")
         if self.lr_schedule == "stepped":
             self.learning_rate_steps()
-
-    def resolved(self) -> Self:
-        """Returns the configuration with the user's own data, if these are its data set, named by their content too."""
-        from weirdonetworks.lab.data import user_data
-
-        return dataclasses.replace(self, dataset=user_data.identified(self.dataset))
 
     @property
     def decay(self) -> float:

@@ -10,25 +10,12 @@ Each symmetry of the square, shuffled likewise, is measured by the share of this
 and random permutations are the controls. Each trial shuffles, and draws permutations, by a seed of its own.
 """
 
-import dataclasses
-from typing import Self
-
-from weirdonetworks.lab.config import OWN_DATA, TrialSettings, setting
+from weirdonetworks.lab.config import DataConfig, TrialSettings, setting
 
 
-class DiscoverSymmetriesConfig(TrialSettings):
+class DiscoverSymmetriesConfig(DataConfig, TrialSettings):
     """Settings of the experiment."""
 
-    dataset: str = setting(
-        "MNIST", f"Grey square images: MNIST, the name of a TensorFlow Datasets data set, or {OWN_DATA}."
-    )
-    examples: int | None = setting(None, "Use only this many training images, the first.", minimum=1)
     strength: float = setting(0.03, "Variance of the noise, where pixels have variance 1.", minimum=1e-6)
     threshold: float = setting(0.13, "Least partial correlation of two pixels joined by an edge.", minimum=0.0)
     random_seed: int = setting(42, "The seed of the shuffle, and of the permutations drawn at random.")
-
-    def resolved(self) -> Self:
-        """Returns the configuration with the user's own data named by their content too."""
-        from weirdonetworks.lab.data import user_data
-
-        return dataclasses.replace(self, dataset=user_data.identified(self.dataset))

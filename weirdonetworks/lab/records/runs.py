@@ -304,9 +304,9 @@ def _measured_by(run: Run, measured: Mapping[str, Any]) -> Run:
     return run
 
 
-def _changes(run: Run, measured: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Lists the settings of measuring that are recorded with other values: name -> (old, new)."""
-    recorded, wanted = files.read_json(run.directory / "config.json"), files.to_json(dict(measured))
+def _changes(run: Run, settings: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Lists the settings that are recorded with other values: name -> (old, new)."""
+    recorded, wanted = files.read_json(run.directory / "config.json"), files.to_json(dict(settings))
     return {key: (recorded.get(key), value) for key, value in wanted.items() if recorded.get(key) != value}
 
 
@@ -321,9 +321,7 @@ def _nothing_to_resume(folder: pathlib.Path, driver: str, config: Mapping[str, A
     for path in sorted(folder.glob(f"{_stem(driver)}-*/config.json")):
         run = Run(path.parent)
         if not run.is_finished:
-            there, here = files.read_json(path), files.to_json(dict(config))
-            changed = {key: (there.get(key), value) for key, value in here.items() if there.get(key) != value}
-            differences.append((run.id, changed))
+            differences.append((run.id, _changes(run, config)))
     if not differences:
         return message
     name, changed = min(differences, key=lambda difference: len(difference[1]))
