@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-STEPS = 200  # The most steps of a refinement, which stops earlier when it no longer improves.
+EXACT = 1e-15  # The relative tolerance of a refinement.
 CELLS = 2**22  # Entries of the matched filter per chunk.
 POINTS = 2**24  # The most points of the search grid.
 
@@ -84,26 +84,18 @@ def _refined(
     samples: npt.NDArray[np.complex128], frequencies: Floats, vectors: Floats, truth: Floats
 ) -> tuple[Floats, Floats]:
     """Refines vectors and truth values to a local least-squares fit of the spectrum (Levenberg-Marquardt)."""
+    import scipy.optimize
 
-    def missing(vectors: Floats, truth: Floats) -> Floats:
-        rest = samples - _waves(vectors, frequencies) @ truth
+    def parts(numbers: Floats) -> tuple[Floats, Floats]:
+        return numbers[: vectors.size].reshape(vectors.shape), numbers[vectors.size :]
+
+    def missing(numbers: Floats) -> Floats:
+        places, values = parts(numbers)
+        rest = _waves(places, frequencies) @ values - samples
         return np.concatenate([rest.real, rest.imag])
 
-    damping, rest = 1e-3, missing(vectors, truth)
-    for _ in range(STEPS):
-        table = _derivative(frequencies, vectors, truth)
-        normal = table.T @ table
-        scale = np.diag(normal) + 1e-12 * len(frequencies)
-        while damping < 1e12:
-            step = np.linalg.solve(normal + damping * np.diag(scale), table.T @ rest)
-            moved = vectors + step[: vectors.size].reshape(vectors.shape), truth + step[vectors.size :]
-            closer = missing(*moved)
-            if np.linalg.norm(closer) < np.linalg.norm(rest):
-                break
-            damping *= 10
-        else:
-            break
-        (vectors, truth), rest, damping = moved, closer, max(damping / 10, 1e-15)
-        if np.abs(step).max() < 1e-15:
-            break
-    return vectors, truth
+    def derivative(numbers: Floats) -> Floats:
+        return _derivative(frequencies, *parts(numbers))
+
+    start, least = np.concatenate([vectors.ravel(), truth]), {"xtol": EXACT, "ftol": EXACT, "gtol": EXACT}
+    return parts(scipy.optimize.least_squares(missing, start, derivative, method="lm", **least).x)
