@@ -9,7 +9,9 @@ import pytest
 
 from tests.drivers.processes import all_runs, command, only_run, read, records, run
 
-SHORT = ("--examples=1500", "--validation_size=500", "--epochs=2", "--features=24,12", "--update_iterations=2")
+# Whole batches: a short one would be compiled beside them.
+DATA = ("--examples=1500", "--validation_size=500", "--batch_size=100")
+SHORT = (*DATA, "--epochs=2", "--features=24,12", "--update_iterations=2")
 
 
 @pytest.mark.slow
@@ -54,9 +56,7 @@ def test_random_mask_draws_its_sparsity_from_the_range(tmp_path: pathlib.Path) -
 @pytest.mark.slow
 def test_fixed_param_reports_widths_near_the_count(tmp_path: pathlib.Path) -> None:
     flags = ("--param_count=20000", "--depth=3", "--mask_sparsity=0.5")
-    done = run(
-        "fixed_param", "--examples=600", "--validation_size=100", "--epochs=1", *flags, f"--experiment_dir={tmp_path}"
-    )
+    done = run("fixed_param", *DATA, "--epochs=1", *flags, f"--experiment_dir={tmp_path}")
     assert done.returncode == 0, done.stderr
     widths = read(only_run(tmp_path) / "config.json")["features"]
     first, second, third = widths
