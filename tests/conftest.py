@@ -1,5 +1,6 @@
 """What all tests stand on: a quiet TensorFlow with two processors, repeatable properties, and a little real data."""
 
+import importlib.metadata
 import os
 import sys
 
@@ -10,6 +11,11 @@ from weirdonetworks.lab.data import datasets
 
 # Inherited by the processes that tests start.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+# Tests compile far more than they compute: machine code that is quick to make is the faster one here.
+quick = ["--xla_backend_optimization_level=0"]
+if importlib.metadata.version("tensorflow").startswith("2.21."):  # XLA ends the process at a flag it does not know.
+    quick.append("--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", " ".join(quick))
 
 # Shared machines pause at random, so no deadlines; and a run tries the same examples as the one before.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
