@@ -15,6 +15,7 @@ from weight_symmetry.run.prune_config import PruneConfig
 from weirdonetworks.lab.errors import UsageError
 
 SHORT = ("--examples=1200", "--validation_size=200", "--epochs=4", "--features=20,10", "--update_iterations=3")
+WHOLE = "--batch_size=100"  # Without a short batch, which would be compiled beside the others.
 
 
 def read_events(directory: pathlib.Path) -> dict[str, dict[int, float]]:
@@ -169,7 +170,7 @@ def test_bad_input_is_one_clear_line(flag: str, status: int, message: str, tmp_p
 
 @pytest.mark.slow
 def test_pruning_before_any_training_is_told(tmp_path: pathlib.Path) -> None:
-    short = ("--examples=400", "--validation_size=100", "--epochs=1", "--features=8")
+    short = ("--examples=400", "--validation_size=100", "--epochs=1", "--features=8", WHOLE)
     done = run("prune", *short, f"--experiment_dir={tmp_path / 'once'}")
     assert done.returncode == 0
     assert done.stderr.startswith("warning: epochs (=1) prunes before any training: raise --epochs")
@@ -197,7 +198,7 @@ def test_damaged_archive_is_one_clear_line(tmp_path: pathlib.Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["MNIST_CNN", "CIFAR10_CNN"])
 def test_convolutional_models_prune(model: str, tmp_path: pathlib.Path) -> None:
-    flags = ("--examples=300", "--validation_size=50", "--epochs=2", "--filters=4,6", "--pruning_scope=global")
+    flags = ("--examples=300", "--validation_size=100", "--epochs=2", "--filters=4,6", "--pruning_scope=global", WHOLE)
     done = run(
         "prune",
         *flags,
@@ -229,7 +230,7 @@ def test_train_keeps_every_connection(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.slow
 def test_rewinding_trains_the_ticket_from_its_early_weights(tmp_path: pathlib.Path) -> None:
-    flags = (*SHORT, "--epochs=6", "--pruning_schedule=[(3, 0.5)]", "--rewind_epoch=1", "--lr_schedule=cosine")
+    flags = (*SHORT, WHOLE, "--epochs=6", "--pruning_schedule=[(3, 0.5)]", "--rewind_epoch=1", "--lr_schedule=cosine")
     plain, again = tmp_path / "ticket", tmp_path / "reinit"
     assert run("prune", *flags, f"--experiment_dir={plain}").returncode == 0
     lines = records(only_run(plain))
