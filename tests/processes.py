@@ -44,6 +44,7 @@ def run(
             "environment": dict(os.environ),
             "folder": os.fspath(folder) if folder is not None else None,
             "watcher": watcher,
+            "timeout": TIMEOUT,
         }
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
@@ -75,8 +76,10 @@ def _serve() -> dict[str, Any] | None:
     return None
 
 
-def _become(argv: list[str], output: str, environment: dict[str, str], folder: str | None, watcher: str | None) -> None:
-    signal.alarm(TIMEOUT)
+def _become(
+    argv: list[str], output: str, environment: dict[str, str], folder: str | None, watcher: str | None, timeout: int
+) -> None:
+    signal.alarm(timeout)
     os.environ.clear()
     os.environ.update(environment)
     for number, path in enumerate((os.devnull, f"{output}/stdout", f"{output}/stderr")):

@@ -1,7 +1,14 @@
-"""Imports of optional packages, with an error that names the extra to install."""
+"""Imports of other packages, with an error that says what they need."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
+
+
+def check_docstrings() -> None:
+    """Raises ImportError if Python drops docstrings, which Sonnet reads as it is imported."""
+    if sys.flags.optimize > 1:
+        raise ImportError("Sonnet reads docstrings, which -OO (or PYTHONOPTIMIZE=2) drops: start Python without it.")
 
 
 @contextlib.contextmanager

@@ -72,8 +72,8 @@ SCENARIOS = {
         _driver("trials in one program", "shuffled_mask", *WIDTHS, *MASK, *TRIALS, "--trials_backend=batched"),
         Scenario(
             "experiment, several trainings",
-            "weirdonetworks.experiments.pooling_choice",
-            (*STUDY, "--num_trials=2"),
+            "weirdonetworks.experiments.all_activations",
+            (*STUDY, "--activations=relu,gelu", "--units=24", "--num_trials=2"),
         ),
         Scenario(
             "sweep",

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import types
@@ -62,3 +63,17 @@ def test_notes_are_shown_when_asked_for(capfd: pytest.CaptureFixture[str], monke
     finally:
         logging.getLogger().setLevel(level)
     assert "a note of the C++ parts" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [("-m", "weight_symmetry.train", "--epochs=1"), ("-c", "import weirdonetworks.nets")]
+)
+def test_dropped_docstrings_are_one_line(command: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, "-OO", *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"(error|ImportError): Sonnet reads docstrings, which -OO \(.*\) drops: start Python without it\.",
+        done.stderr.splitlines()[-1],
+    )
+    assert command[0] == "-c" or done.stderr.count("\n") == 1

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from weirdonetworks import extras
+
 
 class _Unfailing(io.FileIO):
     """An open file that forgets what can no longer be written to it, such as into a closed pipe or a full disk."""
@@ -49,6 +51,7 @@ def import_tensorflow(many_models: bool = False) -> None:
       many_models: Whether models are trained side by side, one per core; then, without an accelerator, each operation
         has one thread. Results do not depend on it.
     """
+    extras.check_docstrings()
     with _held_stderr() if not logging.getLogger().isEnabledFor(logging.DEBUG) else contextlib.nullcontext():
         import tensorflow as tf
 

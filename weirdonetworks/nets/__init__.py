@@ -1,1 +1,5 @@
 """Sonnet modules with symmetries: polynomial, orbit-averaged, equivariant, set and group-convolutional networks."""
+
+from weirdonetworks import extras
+
+extras.check_docstrings()
