@@ -21,8 +21,14 @@ LARGEST_EXACT_INTEGER = 2**53
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes `text` beside `path`, then renames: a reader sees the old file or the new one, never a part."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: pathlib.Path, *parts: bytes | memoryview) -> None:
+    """Writes parts one after another, whole or not at all, as `write_text`."""
     with _replacing(path) as file:
-        file.write(text.encode())
+        for part in parts:
+            file.write(part)
 
 
 def write_array(path: pathlib.Path, values: "npt.NDArray[Any]") -> None:

@@ -164,11 +164,11 @@ def update_json(path: pathlib.Path, key: str, value: Any) -> None:
     with files.locked(locks / path.name):
         known = locks / f"{path.name}.known"
         ours = known.exists() and known.read_text() == _version(path)
-        text = path.read_text(encoding="utf-8") if ours else ""
+        text = path.read_bytes() if ours else b""
         entry = json.dumps({key: files.to_json(value)}, indent=2) + "\n"
         files.remove_parts(path.parent, path.name)
-        if text.endswith(_END) and f"\n  {json.dumps(key)}: " not in text:
-            files.write_text(path, f"{text.removesuffix(_END)},{entry.removeprefix('{')}")
+        if text.endswith(_END) and f"\n  {json.dumps(key)}: ".encode() not in text:
+            files.write_bytes(path, memoryview(text)[: -len(_END)], f",{entry.removeprefix('{')}".encode())
         else:
             content = files.read_json(path) if path.exists() else {}
             try:
@@ -178,7 +178,7 @@ def update_json(path: pathlib.Path, key: str, value: Any) -> None:
         files.write_text(known, _version(path))
 
 
-_END = "\n}\n"
+_END = b"\n}\n"
 
 
 def _version(path: pathlib.Path) -> str:
