@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from typing import Any
 
 from tests import packages
@@ -25,7 +26,11 @@ TIMEOUT = 300
 
 
 def run(
-    module: str, *arguments: str, folder: os.PathLike[str] | None = None, watcher: str | None = None
+    module: str,
+    *arguments: str,
+    folder: os.PathLike[str] | None = None,
+    watcher: str | None = None,
+    clock: float = 0.0,
 ) -> subprocess.CompletedProcess[str]:
     """Runs `python -m module`, but for the start of Python; returns its exit status and output.
 
@@ -34,6 +39,7 @@ def run(
       *arguments: Its command line.
       folder: The working directory, by default that of the project.
       watcher: The address of a watcher of system calls.
+      clock: Seconds by which its clock is ahead.
     """
     server = _server()
     assert server.stdin is not None and server.stdout is not None
@@ -45,6 +51,7 @@ def run(
             "folder": os.fspath(folder) if folder is not None else None,
             "watcher": watcher,
             "timeout": TIMEOUT,
+            "clock": clock,
         }
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
@@ -77,7 +84,13 @@ def _serve() -> dict[str, Any] | None:
 
 
 def _become(
-    argv: list[str], output: str, environment: dict[str, str], folder: str | None, watcher: str | None, timeout: int
+    argv: list[str],
+    output: str,
+    environment: dict[str, str],
+    folder: str | None,
+    watcher: str | None,
+    timeout: int,
+    clock: float,
 ) -> None:
     signal.alarm(timeout)
     os.environ.clear()
@@ -87,6 +100,9 @@ def _become(
     sys.argv = argv
     if folder is not None:
         os.chdir(folder)
+    if clock:
+        now = time.time
+        time.time = lambda: now() + clock
     if watcher is not None:
         system_calls.submit(watcher)
     runpy.run_module(argv[0], run_name="__main__", alter_sys=True)

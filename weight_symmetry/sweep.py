@@ -11,6 +11,7 @@ accuracies of its trials.
 """
 
 import concurrent.futures
+import os
 import pathlib
 import queue
 import shlex
@@ -153,7 +154,7 @@ def _on_ray(address: str) -> Execute:
                 "leave --ray_address out to run on this machine."
             ) from error
         task: Any = ray.remote(num_cpus=1, max_retries=0)(grid.execute)
-        waiting = {task.remote(cell, folder): cell for cell in cells}
+        waiting = {task.remote(cell, folder, os.getcwd()): cell for cell in cells}
         while waiting:
             (ready,), _ = ray.wait(list(waiting), num_returns=1)
             cell = waiting.pop(ready)

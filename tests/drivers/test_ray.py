@@ -6,9 +6,12 @@ import time
 
 import pytest
 
+from tests import processes
 from tests.drivers.processes import all_runs, read, run
+from tests.faults import scenarios
 
-FLAGS = "--flags=--examples=400 --validation_size=100 --epochs=1 --features=8"
+# The path is relative to the sweep's working directory, which is not that of Ray's processes.
+FLAGS = "--flags=--dataset=./data.npz --validation_size=10 --batch_size=16 --epochs=1 --features=8"
 
 
 @pytest.mark.slow
@@ -21,8 +24,10 @@ def test_a_cluster_runs_the_same_cells(tmp_path: pathlib.Path, monkeypatch: pyte
     try:
         cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
+        scenarios.make_data(tmp_path / "data.npz")
         wanted = ("--grid=mask_type=symmetric,nonsense;mask_sparsity=0.5,0.9", FLAGS, "shuffled_mask")
-        done = run("sweep", *wanted, f"--ray_address={cluster.address}", f"--experiment_dir={tmp_path}")
+        where = (f"--ray_address={cluster.address}", f"--experiment_dir={tmp_path}")
+        done = processes.run("weight_symmetry.sweep", *wanted, *where, folder=tmp_path)
     finally:
         cluster.shutdown()
     assert done.returncode == 1

@@ -72,9 +72,9 @@ def whole(scenario: Scenario, folder: pathlib.Path, states: bool = True) -> Whol
     return Whole(scenarios.contents(folder), calls, before, time.monotonic() - started)
 
 
-def resumed(scenario: Scenario, undisturbed: Whole, folder: pathlib.Path) -> list[str]:
+def resumed(scenario: Scenario, undisturbed: Whole, folder: pathlib.Path, **options: Any) -> list[str]:
     """Goes on with what was cut off in a folder; returns how it then differs from the undisturbed run."""
-    done = scenarios.go_on(scenario, folder)
+    done = scenarios.go_on(scenario, folder, **options)
     if done.returncode:
         return [f"status {done.returncode}: {done.stderr.strip()[-300:]}"]
     return scenarios.differences(undisturbed.contents, scenarios.contents(folder))

@@ -106,9 +106,9 @@ def run(scenario: Scenario, folder: pathlib.Path, **options: Any) -> subprocess.
     return processes.run(*scenario.command(), folder=folder, **options)
 
 
-def go_on(scenario: Scenario, folder: pathlib.Path) -> subprocess.CompletedProcess[str]:
+def go_on(scenario: Scenario, folder: pathlib.Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs a scenario again that was cut off."""
-    return processes.run(*scenario.command(again=True), folder=folder)
+    return processes.run(*scenario.command(again=True), folder=folder, **options)
 
 
 def contents(folder: pathlib.Path) -> dict[str, Any]:

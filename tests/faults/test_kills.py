@@ -31,18 +31,18 @@ def folder_beside(whole: kills.Whole, name: str) -> pathlib.Path:
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "clock"),
     [
-        r"write .*/metrics\.jsonl",
-        r"write .*/checkpoints/ckpt-2\.index",
-        r"rename \.summary\.json\..*",
+        (r"write .*/metrics\.jsonl", -86_400.0),  # The clock was set back by a day meanwhile.
+        (r"write .*/checkpoints/ckpt-2\.index", 0.0),
+        (r"rename \.summary\.json\..*", 0.0),
     ],
 )
-def test_what_a_kill_leaves_goes_on_to_the_same_end(call: str, whole: kills.Whole) -> None:
+def test_what_a_kill_leaves_goes_on_to_the_same_end(call: str, clock: float, whole: kills.Whole) -> None:
     *_, state = (state for made, state in zip(whole.calls, whole.before, strict=True) if re.fullmatch(call, made))
     folder = folder_beside(whole, f"cut {state.name}")
     shutil.copytree(state, folder, dirs_exist_ok=True)
-    assert kills.resumed(PRUNE, whole, folder) == []
+    assert kills.resumed(PRUNE, whole, folder, clock=clock) == []
 
 
 def test_a_full_disk_is_one_line_and_costs_nothing(whole: kills.Whole) -> None:

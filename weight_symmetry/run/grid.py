@@ -1,6 +1,7 @@
 """Grids of flag values: one driver command for every combination."""
 
 import itertools
+import os
 import pathlib
 import re
 import shlex
@@ -89,8 +90,14 @@ def cells(driver: str, grid: str, shared: str = "") -> list[Cell]:
     return [Cell(driver, always, tuple(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
 
 
-def execute(cell: Cell, experiment_dir: str) -> Result:
-    """Runs a cell as a process, from its checkpoint if it has one."""
+def execute(cell: Cell, experiment_dir: str, folder: str = "") -> Result:
+    """Runs a cell as a process, from its checkpoint if it has one.
+
+    Args:
+      cell: The cell.
+      experiment_dir: The folder of all runs.
+      folder: The working directory of the sweep, if that is another process's: paths in flags are relative to it.
+    """
     command = [sys.executable, "-m", f"weight_symmetry.{cell.driver}", *cell.flags]
     started = time.monotonic()
     # After SIGKILL of the sweep nobody else would end its cells.
@@ -100,6 +107,7 @@ def execute(cell: Cell, experiment_dir: str) -> Result:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        cwd=folder if os.path.isdir(folder) else None,
         preexec_fn=machine.ends_with_parent(),
     )
     _RUNNING.add(child)
