@@ -34,6 +34,7 @@ from tests.faults import functions
 from weirdonetworks.lab import flags
 from weirdonetworks.lab.config import Config, RunOptions, TrainingConfig
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.programs import programs
 from weirdonetworks.lab.records import runs
 
 # Of the processor and of the clock, which other programs may slow down.
@@ -109,28 +110,23 @@ class TooLongError(BaseException):
     """A case took more than its time."""
 
 
-def configurations() -> list[tuple[str, type[Config]]]:
-    """Lists the settings of all programs."""
-    from weight_symmetry import report, sweep
-    from weight_symmetry.run import config, mask_config, prune_config
-    from weirdonetworks.lab.programs import programs
-
-    named = [("train", config.ModelConfig), ("prune", prune_config.PruneConfig), ("sweep", sweep.SweepConfig)]
-    masks = (mask_config.RandomMaskConfig, mask_config.ShuffledMaskConfig, mask_config.FixedParamConfig)
-    found: list[tuple[str, type[Config]]] = [*named, *((each.__name__, each) for each in masks)]
-    found.append(("report", report.ReportConfig))
-    for name in programs("weirdonetworks.experiments"):
-        package = importlib.import_module(f"weirdonetworks.experiments.{name}")
-        for value in vars(package).values():
-            if inspect.isclass(value) and issubclass(value, Config) and value.__module__ == package.__name__:
-                found.append((name, value))
-    return found
+@functools.cache
+def _configurations() -> list[tuple[str, type[Config]]]:
+    """Lists the settings of all programs, each with the name of its program."""
+    found: dict[type[Config], str] = {}
+    for package in ("weight_symmetry", "weirdonetworks.experiments"):
+        for name in programs(package):
+            for value in vars(importlib.import_module(f"{package}.{name}")).values():
+                if inspect.isclass(value) and issubclass(value, Config) and dataclasses.fields(value):
+                    found.setdefault(value, name)
+    return [(name, config) for config, name in found.items() if not issubclass(config, RunOptions)]
 
 
 def flag_case(drawn: random.Random, folder: pathlib.Path) -> Case:
     """Draws a command line: a few flags of a program with values of any kind."""
     program, config = drawn.choice(_configurations())
-    whole = [config] if program in ("sweep", "report") else [config, RunOptions]
+    own = {field.name for field in dataclasses.fields(config)}
+    whole = [config, RunOptions] if own.isdisjoint(field.name for field in dataclasses.fields(RunOptions)) else [config]
     fields = [field for each in whole for field in dataclasses.fields(each)]
     given = [f"--{drawn.choice(fields).name}={_text(drawn)}" for _ in range(drawn.randint(1, 4))]
     given += [_text(drawn) for _ in range(drawn.random() < 0.1)]
@@ -146,11 +142,6 @@ def flag_case(drawn: random.Random, folder: pathlib.Path) -> Case:
             each(**values)
 
     return f"{program} {given}", parse
-
-
-@functools.cache
-def _configurations() -> list[tuple[str, type[Config]]]:
-    return configurations()
 
 
 def schedule_case(drawn: random.Random, folder: pathlib.Path) -> Case:

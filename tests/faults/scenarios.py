@@ -68,6 +68,7 @@ SCENARIOS = {
             "fixed_param",
             *("--execution=graph", "--param_count=400", "--depth=2", "--mask_sparsity=0.5", "--mask_type=random"),
         ),
+        _driver("sparse_train", "sparse_train", *WIDTHS, "--updater=rigl", "--sparsity=0.5", "--update_interval=2"),
         _driver("trials in threads", "shuffled_mask", *WIDTHS, *MASK, *TRIALS, "--trials_backend=threads"),
         _driver("trials in one program", "shuffled_mask", *WIDTHS, *MASK, *TRIALS, "--trials_backend=batched"),
         Scenario(
