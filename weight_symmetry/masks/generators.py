@@ -63,6 +63,9 @@ def create(
 def symmetric(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
     """Keeps the same round((1 - sparsity) x fan-in) inputs for every neuron, so that they stay interchangeable.
 
+    >>> symmetric((4, 3), 0.5, np.random.default_rng(0)).astype(int).tolist()
+    [[0, 0, 0], [1, 1, 1], [1, 1, 1], [0, 0, 0]]
+
     Args:
       shape: The shape of the weight.
       sparsity: The fraction of connections to remove, in [0, 1].
@@ -83,6 +86,9 @@ def symmetric(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
 def random(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
     """Keeps exactly round((1 - sparsity) x size) connections, anywhere in the layer.
 
+    >>> int(random((4, 3), 0.5, np.random.default_rng(0)).sum())
+    6
+
     Args: as for `symmetric`.
     """
     size = _fan_in(shape) * shape[-1]
@@ -93,6 +99,9 @@ def random(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
 
 def per_neuron(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
     """Keeps exactly round((1 - sparsity) x fan-in) connections of every neuron, drawn for each by itself.
+
+    >>> per_neuron((4, 3), 0.5, np.random.default_rng(0)).sum(axis=0).tolist()
+    [2, 2, 2]
 
     Args: as for `symmetric`.
     """
@@ -109,6 +118,10 @@ def per_neuron_no_input_ablation(shape: Shape, sparsity: float, rng: np.random.G
     each input is assigned to one neuron, evenly; then every neuron is filled up at random. Where there are fewer
     connections than inputs, only the first step is taken: one connection for every input, neurons differing by at most
     one. `connections_added` counts those beyond the sparsity.
+
+    >>> mask = per_neuron_no_input_ablation((6, 3), 0.5, np.random.default_rng(0))
+    >>> mask.sum(axis=0).tolist(), bool(mask.any(axis=1).all())
+    ([3, 3, 3], True)
 
     Args: as for `symmetric`.
     """

@@ -48,7 +48,12 @@ def checked_frame(frame: Given) -> Given:
 
 
 class Standard:
-    """The canonical form of a frame, as the single image of each input for `Averaged`."""
+    """The canonical form of a frame, as the single image of each input for `Averaged`.
+
+    >>> from weirdonetworks import Averaged
+    >>> Averaged(tf.identity, Standard(SortFrame()))(tf.constant([[[3.0], [1.0], [2.0]]])).numpy().ravel().tolist()
+    [1.0, 2.0, 3.0]
+    """
 
     def __init__(self, frame: Frame):
         """Sets the frame; raises a `TypeError` if it is not one."""

@@ -34,6 +34,10 @@ class LearnedRange(tf.Module):
     with the generators G_i of affine maps, T the action of an affine map on images by bilinear interpolation, and
     widths w_i > 0. In training each image is transformed by one random draw of its own; otherwise all images by the
     same few, evenly spread draws.
+
+    >>> turns = LearnedRange(strength=0.1, generators=["rotation"], samples=4)
+    >>> turns.images(tf.ones([2, 5, 5, 1]), is_training=False).shape.as_list()
+    [4, 2, 5, 5, 1]
     """
 
     def __init__(

@@ -195,7 +195,11 @@ class PermutationGroup:
 
 
 def trivial_group(n: int) -> PermutationGroup:
-    """Makes the trivial group on n points, n >= 1: the identity alone."""
+    """Makes the trivial group on n points, n >= 1: the identity alone.
+
+    >>> trivial_group(3).elements().tolist()
+    [[0, 1, 2]]
+    """
     only = np.arange(at_least("n", n, 1, POINTS))[None]
     return PermutationGroup._known(only, enumerations.ElementTable(only))
 

@@ -14,7 +14,11 @@ _TURN_CORNER = [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
 
 
 def trivial_matrix_group(n: int) -> MatrixGroup:
-    """Makes the trivial group of the n x n identity matrix, 1 <= n <= 1000."""
+    """Makes the trivial group of the n x n identity matrix, 1 <= n <= 1000.
+
+    >>> trivial_matrix_group(2).elements().tolist()
+    [[[1.0, 0.0], [0.0, 1.0]]]
+    """
     return MatrixGroup([np.eye(at_least("n", n, 1, 1000), dtype=int)])
 
 
@@ -45,6 +49,9 @@ def dihedral_rotations(n: int) -> MatrixGroup:
 
 def sign_changes(n: int) -> MatrixGroup:
     """Makes the group of the 2^n diagonal matrices with entries 1 and -1, 1 <= n <= 13.
+
+    >>> sign_changes(3).order
+    8
 
     Raises:
       ValueError: If n is out of range.
@@ -117,6 +124,10 @@ def quaternion_group(*, real: bool = False) -> MatrixGroup:
 
 def permutation_matrices(group: PermutationGroup) -> MatrixGroup:
     """Converts a permutation group to permutation matrices P[s[i], i] = 1, so that `P x = act(s, x)`, over Q.
+
+    >>> from weirdonetworks.algebra.groups.permutation_groups import cyclic_group
+    >>> permutation_matrices(cyclic_group(3)).elements()[1].tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
 
     Raises:
       ValueError: If the group has more than 10,000 elements.
