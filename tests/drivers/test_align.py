@@ -19,7 +19,7 @@ SHORT = AlignConfig(
 
 
 def results(config: AlignConfig, folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, str]:
-    experiment.main(config, RunOptions(experiment_dir=str(folder)))
+    experiment.main(config, RunOptions(experiment_dir=str(folder), overwrite=True))
     (directory,) = folder.glob("align-*")
     assert (directory / "align.png").read_bytes().startswith(b"\x89PNG")
     return json.loads((directory / "results.json").read_text())["widths"], capsys.readouterr().out

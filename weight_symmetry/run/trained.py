@@ -121,7 +121,9 @@ class TrainedNetworks:
     ):
         """Takes the settings, the data, and the folder of the runs."""
         self._config = config
-        self._options = dataclasses.replace(options, experiment_dir=str(folder), resume=True, start_missing=True)
+        self._options = dataclasses.replace(
+            options, experiment_dir=str(folder), resume=True, overwrite=False, start_missing=True
+        )
         self._data = data
         first = NetworkTrial(config, self._options, data)
         self.trainers = [first.trainer(config.execution, None) for _ in range(together)]

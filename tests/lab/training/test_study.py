@@ -309,6 +309,25 @@ def test_what_is_only_measured_otherwise_trains_nothing(
     assert measured(once, digits, splits).results["on"] == 10
 
 
+@pytest.mark.parametrize("with_training", [False, True])
+def test_a_measurement_that_fails_leaves_the_finished_study(
+    with_training: bool, digits: Dataset, splits: dict[str, Resident], tmp_path: pathlib.Path
+) -> None:
+    options = RunOptions(experiment_dir=str(tmp_path))
+    if with_training:
+        measured(tmp_path, digits, splits)
+    else:
+        with study.open_study("measured", Measured(), options) as opened:
+            opened.finish({"on": 10})
+    (directory,) = tmp_path.glob("measured-*")
+    before = files_of(directory)
+    config = Measured(epochs=2, batch_size=100, execution="graph") if with_training else Measured()
+    again = study.open_study("measured", dataclasses.replace(config, examined=11), options)
+    with pytest.raises(UsageError, match="refused"), again:
+        raise UsageError("refused")
+    assert files_of(directory) == before
+
+
 def test_one_trial_more_trains_that_one_alone(once: pathlib.Path, digits: Dataset, splits: dict[str, Resident]) -> None:
     (directory,) = once.glob("measured-*")
     (first,) = directory.glob("linear-*")

@@ -82,6 +82,20 @@ class Run:
         """Writes a JSON file into the run's directory atomically."""
         files.write_json(self.directory / name, value)
 
+    def record_settings(self, changed: Mapping[str, tuple[Any, Any]]) -> None:
+        """Records other values of some settings: name -> (old, new)."""
+        config = files.read_json(self.directory / "config.json")
+        self.write_json("config.json", config | {name: new for name, (_, new) in changed.items()})
+
+    def measure_again(self) -> None:
+        """Records the settings of `remeasured`, if there are any; the run is unfinished from here on.
+
+        Until then an interrupted measurement leaves the run finished, with its old settings and results.
+        """
+        if self.remeasured:
+            self.set_status("running")
+            self.record_settings(self.remeasured)
+
     def record_version(self, name: str, version: str) -> None:
         """Records the version of a data set beside those of the packages.
 
@@ -212,7 +226,7 @@ def open_run(
       config: The settings that determine the result, and so the run's id.
       unhashed: Further settings to record, which do not change the id.
       measured: Settings to record that affect measuring alone, not the id. A finished run with other values is opened
-        as an unfinished one, and `Run.remeasured` holds the differences.
+        to be measured again: `Run.remeasured` holds the differences, and `Run.measure_again` records them.
       resume: Whether to resume an unfinished run.
       overwrite: Whether to replace an existing run, once the new one has a record.
       must_exist: Whether to fail if there is nothing to resume, rather than start a new run.
@@ -258,18 +272,19 @@ def open_run(
                 )
         else:
             run = _create(directory, driver, config, {**unhashed, **(measured or {})})
-        if run.is_finished:
+        if run.found_finished:
             with contextlib.closing(run):
                 yield run
             return
         files.remove_parts(directory)
-        run.set_status("running")
+        if not run.remeasured:
+            run.set_status("running")
         try:
             with contextlib.closing(run):
                 yield run
         finally:
             if not run.is_finished:
-                if _holds_records(directory):
+                if run.remeasured or _holds_records(directory):
                     run.set_status("interrupted")
                 else:
                     shutil.rmtree(directory)
@@ -293,14 +308,12 @@ def _create(directory: pathlib.Path, driver: str, config: Mapping[str, Any], unh
 
 
 def _measured_by(run: Run, measured: Mapping[str, Any]) -> Run:
-    """Records the settings of measuring; a finished run with other ones becomes unfinished."""
+    """Records the settings of measuring; a finished run with other ones is to be measured again."""
     changed = _changes(run, measured)
-    if changed:
-        path = run.directory / "config.json"
-        files.write_json(path, files.read_json(path) | {key: value for key, (_, value) in changed.items()})
-        if run.found_finished:
-            run.set_status("running")
-            run.found_finished, run.remeasured = False, changed
+    if run.found_finished and changed:
+        run.found_finished, run.remeasured = False, changed
+    elif changed:
+        run.record_settings(changed)
     return run
 
 

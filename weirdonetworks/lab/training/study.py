@@ -268,6 +268,7 @@ class Study(Generic[C]):
           results: Nested mappings and sequences of numbers and strings.
           draw: Draws the results, which it is given as read back from JSON.
         """
+        self._run.measure_again()
         self._run.write_json("results.json", results)
         if self.options.dump_json:
             if draw:
