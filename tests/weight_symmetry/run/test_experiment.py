@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from weight_symmetry import prune as driver, train
+from weight_symmetry import prune as driver, symmetry, train
 from weight_symmetry.run import experiment
 from weight_symmetry.run.config import ModelConfig, TrialOptions
 from weight_symmetry.run.prune_config import PruneConfig
@@ -291,3 +291,19 @@ def test_a_run_on_the_users_own_data_is_another_when_they_change(tmp_path: pathl
     assert first.id == again.id != other.id and again.found_finished and not other.found_finished
     recorded = json.loads((other.directory / "config.json").read_text())["dataset"]
     assert recorded == PruneConfig(dataset=str(path)).resolved().dataset and recorded.startswith(f"{path}#")
+
+
+@pytest.mark.slow
+def test_the_group_of_each_mask_is_computed_once(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    computed = symmetry.automorphisms
+
+    def counting(masks: Any, *rest: Any) -> Any:
+        counts.append(sum(int(np.sum(mask)) for mask in masks))
+        return computed(masks, *rest)
+
+    monkeypatch.setattr(symmetry, "automorphisms", counting)
+    prune(tmp_path, dataclasses.replace(CONFIG, epochs=2, validation_size=0))
+    dense, propagated_dense, pruned, propagated = counts
+    assert dense == propagated_dense == sum(SIZES) and pruned == sum(size - round(0.8 * size) for size in SIZES)
+    assert propagated <= pruned
