@@ -111,7 +111,6 @@ def straight_through(midpoint: Midpoint, orders: Orders, steps: int, rng: np.ran
 
 def sinkhorn(midpoint: Midpoint, orders: Orders, steps: int, rng: np.random.Generator) -> Orders:
     """Trains doubly stochastic matrices by the loss at random points between the models, and rounds them."""
-    del rng  # Batches are the midpoint's to draw.
     graph = midpoint.graph
     a, b = (list(map(tf.constant, each)) for each in midpoint.values)
     # Half of each row of the first matrices is at the unit that the given order has there.
@@ -121,17 +120,16 @@ def sinkhorn(midpoint: Midpoint, orders: Orders, steps: int, rng: np.random.Gene
     optimizer = snt.optimizers.Adam(SINKHORN_RATE)
 
     @tf.function(autograph=False)
-    def gradient(batch: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    def gradient(share: tf.Tensor, batch: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             matrices = {s.units: doubly_stochastic(each) for s, each in zip(graph.free, logits, strict=True)}
             moved = [mixed(value, axes, matrices) for value, axes in zip(b, graph.axes, strict=True)]
-            loss = midpoint.between(midpoint.mean(a, moved, tf.random.uniform([])), batch)
+            loss = midpoint.between(midpoint.mean(a, moved, share), batch)
         return tape.gradient(loss, logits, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-    tf.random.set_seed(0)
     best, lowest = orders, midpoint.at(orders)
     for step in range(1, steps + 1):
-        optimizer.apply(gradient(midpoint.batch()), logits)
+        optimizer.apply(gradient(tf.constant(rng.random(), tf.float32), midpoint.batch()), logits)
         if step % max(steps // TRIED, 1) == 0 or step == steps:
             new = {
                 s.units: assignment(each.numpy(), np.arange(s.size)) for s, each in zip(graph.free, logits, strict=True)
