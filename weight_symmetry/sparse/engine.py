@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from weight_symmetry.masks.fan_in import fan_in_scale
 from weight_symmetry.masks.generators import Mask
 from weight_symmetry.sparse.chain import dense_layers
 from weirdonetworks import extras
@@ -126,15 +127,13 @@ class SparseTrainer(Trainer):
             numbers,
             (states[0], states[-1]),
             self._biased(wiring),
+            self._scales(wiring),
             _rule(optimizer),
             np.asarray(learning_rates, np.float32),
             int(optimizer.step) if is_adam else 0,
         )
-        # The slots of cut weights decay, as they do with gradients of zero.
-        factors = (optimizer.beta1, optimizer.beta2) if is_adam else (optimizer.momentum,)
-        self._scatter(wiring, numbers, parameters, 0.0)
-        for state, variables, factor in zip(states, slots, factors, strict=True):
-            self._scatter(wiring, state, variables, factor**steps)
+        for state, variables in zip((numbers, *states), (parameters, *slots), strict=True):
+            self._scatter(wiring, state, variables)
         if is_adam:
             optimizer.step.assign_add(steps)
         loss, accuracy, norm = records.T
@@ -210,21 +209,25 @@ class SparseTrainer(Trainer):
         biases = [None if place is None else arrays[place] for place in self._biases]
         return wiring.gather([arrays[place] for place in self._weights], biases)
 
-    def _scatter(
-        self, wiring: Wiring, numbers: kernels.Numbers, variables: Sequence[tf.Variable], factor: float
-    ) -> None:
-        """Stores numbers in variables, whose values at cut weights are multiplied by a factor."""
+    def _scatter(self, wiring: Wiring, numbers: kernels.Numbers, variables: Sequence[tf.Variable]) -> None:
+        """Stores numbers in variables, with zeros for cut weights, as weights and moments have there."""
         weights = [variables[place] for place in self._weights]
-        arrays = [
-            variable.numpy() * np.float32(factor) if factor else np.zeros(variable.shape, np.float32)
-            for variable in weights
-        ]
+        arrays = [np.zeros(variable.shape, np.float32) for variable in weights]
         wiring.scatter(numbers, arrays)
         for variable, array in zip(weights, arrays, strict=True):
             variable.assign(array)
         for place, units in zip(self._biases, wiring.spans, strict=True):
             if place is not None:
                 variables[place].assign(numbers.biases[units])
+
+    def _scales(self, wiring: Wiring) -> npt.NDArray[np.float32]:
+        """Returns what the gradients of each unit's weights are multiplied by; nothing if that is one."""
+        if not self._optimizer.corrects_fan_in:
+            return np.zeros(0, np.float32)
+        scales = np.ones(wiring.units, np.float32)
+        for mask, units in zip(wiring.masks, wiring.spans, strict=True):
+            scales[units] = fan_in_scale(mask, tf.float32)
+        return scales
 
     def _biased(self, wiring: Wiring) -> npt.NDArray[np.float32]:
         """Returns 1 for each unit that has a bias, and 0 for others."""

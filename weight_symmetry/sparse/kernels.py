@@ -238,6 +238,7 @@ def train(
     numbers: Numbers,
     slots: Any,
     biased: Any,
+    scales: Any,
     rule: Rule,
     rates: Any,
     done: int,
@@ -253,6 +254,7 @@ def train(
       numbers: Weights and biases; they are changed.
       slots: The optimizer's slots, two `Numbers`, of which Momentum uses the first; they are changed.
       biased: 1 for each unit that has a bias and 0 for others, float32.
+      scales: What the gradients of the weights of each unit are multiplied by, float32; empty for ones.
       rule: The optimizer.
       rates: The learning rate of each step, float32.
       done: The number of steps that the optimizer took before.
@@ -282,6 +284,8 @@ def train(
             right += found[1]
         for unit in range(len(biased)):
             gradient.biases[unit] *= biased[unit]
+        for unit in range(len(scales)):
+            gradient.weights[net.begin[unit] : net.begin[unit + 1]] *= scales[unit]
         records[step, 0] = loss / len(chosen)
         records[step, 1] = right / len(chosen)
         records[step, 2] = np.sqrt(_squared(gradient.weights) + _squared(gradient.biases))

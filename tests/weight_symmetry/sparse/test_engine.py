@@ -13,11 +13,12 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from weight_symmetry import Masks, models, prune, sparse
+from weight_symmetry import Masks, models, prune, sparse, sparse_train
 from weight_symmetry.masks import create
 from weight_symmetry.run import experiment
 from weight_symmetry.run.config import TrialOptions
 from weight_symmetry.run.prune_config import PruneConfig
+from weight_symmetry.run.sparse_config import SparseTrainConfig
 from weight_symmetry.sparse import engine, kernels
 from weight_symmetry.sparse.engine import SparseTrainer
 from weirdonetworks.lab.data.datasets import Dataset, Split, Standardisation
@@ -53,7 +54,8 @@ def make_trainer(
     network(tf.zeros([1, *data.train.images.shape[1:]]), is_training=False)
     masks = Masks.create(network, "random", sparsity, seed=3)
     models.initialise(masks, 5)
-    wrapped, train = masks.wrap(OPTIMIZERS[optimizer]()), Resident(data.train)
+    wrapped = masks.wrap(OPTIMIZERS[optimizer](), corrects_fan_in=optimizer == "Momentum")
+    train = Resident(data.train)
     objective = objectives.classifier(data, takes=("is_training", "seed"))
     if kind is SparseTrainer:
         return SparseTrainer(network, wrapped, objective, train, data.standardisation, batch_size=BATCH)
@@ -227,6 +229,22 @@ def test_a_resumed_run_and_trials_in_threads_have_the_records_of_one_that_ran_th
     assert threads[42] == through[42] and threads[43] != through[42]
     configs = [json.loads(path.read_text()) for path in tmp_path.glob("*/*/config.json")]
     assert {config["execution"] for config in configs} == {"sparse"}
+
+
+@pytest.mark.slow
+def test_masks_that_change_within_epochs_are_those_of_dense_products(tmp_path: pathlib.Path) -> None:
+    """RigL needs dense gradients, and the two must grow the same connections."""
+    settings: dict[str, Any] = SHORT | {"updater": "rigl", "sparsity": 0.9, "update_interval": 3}
+    for execution in ("sparse", "graph"):
+        config = SparseTrainConfig(**settings, execution=execution)
+        experiment.run(
+            "sparse_train", config, TrialOptions(experiment_dir=str(tmp_path / execution)), sparse_train.updater
+        )
+    found, expected = (records(tmp_path / execution)[42] for execution in ("sparse", "graph"))
+    for one, other in zip(found, expected, strict=True):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            assert other[name] == (pytest.approx(value, rel=1e-4) if isinstance(value, float) else value), name
 
 
 @pytest.mark.slow
