@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analysis import summaries
 from weirdonetworks.lab import plots
@@ -52,7 +53,8 @@ def comparison(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if "updater" not in frame or "final/test_accuracy" not in frame:
         raise ValueError("frame must hold finished runs of python -m weight_symmetry.sparse_train.")
-    runs = frame[frame["updater"].notna()].assign(method=lambda own: methods(own))
+    runs = frame[frame["updater"].notna()].copy()
+    runs["method"] = methods(runs)
     grouped = runs.groupby(_GROUPS, sort=True)
     accuracy = grouped["final/test_accuracy"]
     table = pd.DataFrame({"runs": accuracy.size(), "accuracy": accuracy.mean(), "deviation": accuracy.std()})
@@ -65,15 +67,15 @@ def comparison(frame: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def symmetries(frame: pd.DataFrame, key: str = ORDER) -> pd.DataFrame:
-    """Averages the order of the masks' symmetry group after each epoch.
+def by_epoch(frame: pd.DataFrame, key: str = ORDER) -> pd.DataFrame:
+    """Averages a quantity after each epoch over the runs of each method at each sparsity.
 
     Args:
       frame: Runs of the driver `sparse_train`, with their `metrics.jsonl` beside the summary.
-      key: The record key of the logarithm of the order.
+      key: The key of the epochs' records, by default that of the logarithm of the order of the exact group.
 
     Returns:
-      One row for each method, sparsity and epoch: the columns `method`, `sparsity`, `epoch`, `order`.
+      One row for each method, sparsity and epoch: the columns `method`, `sparsity`, `epoch`, `value`.
     """
     epochs = summaries.epochs(frame)
     settings = frame.loc[epochs["run"]].reset_index(drop=True)
@@ -82,34 +84,41 @@ def symmetries(frame: pd.DataFrame, key: str = ORDER) -> pd.DataFrame:
             "method": methods(settings),
             "sparsity": settings["sparsity"],
             "epoch": epochs["epoch"],
-            "order": summaries.numbers(epochs, key),
+            "value": summaries.numbers(epochs, key),
         }
     )
-    return rows.dropna().groupby([*_GROUPS, "epoch"], as_index=False)["order"].mean()
+    return rows.dropna().groupby([*_GROUPS, "epoch"], as_index=False)["value"].mean()
 
 
-def symmetries_along(frame: pd.DataFrame) -> Figure:
-    """Plots the order of the group, dead neurons counted, by epoch: a panel for each sparsity; last, accuracy by it."""
-    along, table = symmetries(frame), comparison(frame)
-    levels = sorted(table["sparsity"].unique())
+def training(frame: pd.DataFrame) -> Figure:
+    """Plots test accuracy by epoch, a panel for each sparsity; and the exact group by epoch at the highest one.
+
+    The axis of accuracy ends ten points below the best method, and that of the group is logarithmic above 1.
+    """
+    accuracy, order = by_epoch(frame, "test_accuracy"), by_epoch(frame)
+    levels = sorted(accuracy["sparsity"].unique())
     figure, panels = plots.row(len(levels) + 1)
-    names = sorted(table["method"].unique())
+    names = sorted(accuracy["method"].unique())
     colours, lines = itertools.cycle(plots.COLOURS), ["-"] * len(plots.COLOURS) + ["--"] * len(names)
     styles: dict[str, dict[str, Any]] = {
         name: {"color": colour, "linestyle": line} for name, colour, line in zip(names, colours, lines, strict=False)
     }
     for axes, level in zip(panels, levels, strict=False):
+        shown = accuracy[accuracy["sparsity"] == level]
         for name in names:
-            own = along[(along["method"] == name) & (along["sparsity"] == level)]
-            axes.plot(own["epoch"], own["order"], **styles[name])
-        axes.set(title=f"sparsity {level:.0%}", xlabel="epoch", yscale="symlog", ylim=(-0.3, None))
-        if axes is not panels[0]:
-            axes.sharey(panels[0])
-    panels[0].set_ylabel("log10 order of the group, dead neurons counted")
+            own = shown[shown["method"] == name]
+            axes.plot(own["epoch"], 100 * own["value"], label=name, **styles[name])
+        best = 100 * shown["value"].max()
+        axes.set(title=f"sparsity {level:.0%}", xlabel="epoch", ylim=(best - 10, best + 0.5))
+    panels[0].set_ylabel("test accuracy, %")
+    shown = order[order["sparsity"] == levels[-1]]
     for name in names:
-        own = table[table["method"] == name]
-        panels[-1].plot(own["log10 order, all"], 100 * own["accuracy"], marker="o", label=name, **styles[name])
-    panels[-1].set(title="at the end", xlabel="log10 order", xscale="symlog", ylabel="test accuracy, %")
+        own = shown[shown["method"] == name]
+        panels[-1].plot(own["epoch"], own["value"], label=name, **styles[name])
+    panels[-1].set_yscale("symlog", linthresh=1)
+    panels[-1].set(title=f"symmetries, {levels[-1]:.0%}", xlabel="epoch", ylabel="log10 order", ylim=(-0.1, None))
+    for axes in panels:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
@@ -142,7 +151,7 @@ def main(folder: pathlib.Path, picture: pathlib.Path | None = None) -> None:
     frame = summaries.load(folder)
     print(markdown(comparison(frame)))
     if picture is not None:
-        symmetries_along(frame).savefig(picture, dpi=120)
+        training(frame).savefig(picture, dpi=120)
 
 
 if __name__ == "__main__":

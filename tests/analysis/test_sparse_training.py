@@ -12,7 +12,10 @@ from analysis import sparse_training, summaries
 def write_run(folder: pathlib.Path, name: str, accuracy: float, orders: list[float], **settings: Any) -> None:
     run = folder / name
     run.mkdir(parents=True)
-    records = [{"epoch": epoch, "mask/automorphisms_log10": order} for epoch, order in enumerate(orders, start=1)]
+    records = [
+        {"epoch": epoch, "test_accuracy": accuracy, "mask/automorphisms_log10": order}
+        for epoch, order in enumerate(orders, start=1)
+    ]
     (run / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     summary = folder / "summary.json"
     found = json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {}
@@ -38,7 +41,7 @@ def test_runs_are_averaged_by_method_and_sparsity(folder: pathlib.Path, capsys: 
     table = sparse_training.comparison(frame).set_index("method")
     assert table["accuracy"].to_dict() == pytest.approx({"rigl": 0.97, "static symmetric": 0.9})
     assert table.loc["rigl", "log10 order, all"] == 3 and table.loc["rigl", "live sizes"] == "8-4"
-    along = sparse_training.symmetries(frame).set_index(["method", "epoch"])["order"]
+    along = sparse_training.by_epoch(frame).set_index(["method", "epoch"])["value"]
     assert along.to_dict() == {("rigl", 1): 0, ("rigl", 2): 3, ("static symmetric", 1): 7, ("static symmetric", 2): 7}
     sparse_training.main(folder, folder / "picture.png")
     assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")

@@ -128,10 +128,6 @@ def test_the_driver_is_a_program(tmp_path: pathlib.Path) -> None:
             r"sparsity_distribution \(=erdos-renyi\) must be uniform with --layer_sparsities",
         ),
         ({"correct_fan_in": True}, r"correct_fan_in must come with --optimizer=Momentum"),
-        (
-            {"correct_fan_in": True, "execution": "sparse", "dropout_rate": 0.0},
-            r"correct_fan_in must come with another --execution",
-        ),
         ({"update_interval": 0}, r"update_interval \(=0\) must be at least 1"),
     ],
 )

@@ -72,8 +72,6 @@ class SparseTrainConfig(FixedMaskConfig):
                 f"update_end (={self.update_end}) must leave an epoch after the last pruning: lower it, or raise "
                 f"--epochs (={self.epochs})."
             )
-        if self.correct_fan_in and self.execution == "sparse":
-            raise UsageError("correct_fan_in must come with another --execution: sparse does not scale gradients.")
         if self.correct_fan_in and self.optimizer == "Adam":
             raise UsageError(
                 "correct_fan_in must come with --optimizer=Momentum: Adam divides by the size of the gradients."
