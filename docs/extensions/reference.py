@@ -1,9 +1,8 @@
-"""Writes the reference: a page for each package with public names, and one for each public module of `measure`."""
+"""Writes the reference: a page for each package with public names."""
 
 import importlib
 import inspect
 import pathlib
-import pkgutil
 import re
 from types import ModuleType
 from typing import Any
@@ -22,6 +21,7 @@ PACKAGES = (  # What two of them offer is described by the first.
     "weight_symmetry.compaction",
     "weight_symmetry.alignment",
     "weight_symmetry.models",
+    "weight_symmetry.sparse",
     "weight_symmetry",
 )
 
@@ -40,40 +40,25 @@ def public_names(module: ModuleType) -> list[str]:
     ]
 
 
-def described(package: str) -> list[tuple[str, str]]:
-    """Lists the public names of a package, each with the module to import it from."""
-    module = importlib.import_module(package)
-    if names := public_names(module):
-        return [(package, name) for name in names]
-    inside = [f"{package}.{each.name}" for each in pkgutil.iter_modules(module.__path__) if not each.ispkg]
-    return [(home, name) for home in inside for name in public_names(importlib.import_module(home))]
-
-
 def page(package: str, before: set[int]) -> str:
     """Writes the page of a package as reStructuredText; `before` collects what is described already."""
     lines = [package, "=" * len(package), "", f".. automodule:: {package}", "   :no-index:", ""]
-    entries = described(package)
-    documented = [(home, name) for home, name in entries if callable(getattr(importlib.import_module(home), name))]
-    lines += [
-        ".. autosummary::",
-        "",
-        *(f"   ~{home}.{name}".replace(f"{package}.", "") for home, name in documented),
-        "",
-    ]
-    for home, name in entries:
-        value = getattr(importlib.import_module(home), name)
+    module = importlib.import_module(package)
+    entries = {name: getattr(module, name) for name in public_names(module)}
+    lines += [".. autosummary::", "", *(f"   {name}" for name, value in entries.items() if callable(value)), ""]
+    for name, value in entries.items():
         again = ["   :no-index:"] if id(value) in before else []
         before.add(id(value))
         if inspect.isclass(value):
             members = [] if again else ["   :members:", "   :special-members: __call__"]
-            lines += [f".. autoclass:: {home}.{name}", *members, *again, ""]
+            lines += [f".. autoclass:: {package}.{name}", *members, *again, ""]
         elif inspect.isroutine(value):
-            lines += [f".. autofunction:: {home}.{name}", *again, ""]
+            lines += [f".. autofunction:: {package}.{name}", *again, ""]
         elif inspect.ismodule(value):
             lines += [f".. automodule:: {value.__name__}", "   :members:", "   :no-index:", ""]
         else:
             shown = tuple(value) if isinstance(value, dict) else value
-            lines += [f".. py:data:: {home}.{name}", f"   :value: {shown!r}", *again, ""]
+            lines += [f".. py:data:: {package}.{name}", f"   :value: {shown!r}", *again, ""]
     return "\n".join(lines)
 
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from weirdonetworks import lazy
 
 if TYPE_CHECKING:
-    from weight_symmetry.masks.fan_in import gradient_ratios as gradient_ratios
     from weight_symmetry.masks.generators import (
         DISTRIBUTIONS as DISTRIBUTIONS,
         MASK_TYPES as MASK_TYPES,
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
         random as random,
         symmetric as symmetric,
     )
+    from weight_symmetry.masks.gradient_sizes import gradient_ratios as gradient_ratios
     from weight_symmetry.masks.model_masks import Masks as Masks
 
 if not TYPE_CHECKING:
