@@ -1,6 +1,8 @@
 """A dense layer that stores and computes the weights that a mask keeps, and no others."""
 
-from collections.abc import Callable
+import math
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +20,7 @@ from weight_symmetry.sparse.vectors import LANES, REGISTERS
 from weight_symmetry.sparse.wiring import Wiring
 
 FEW = LANES // 4  # Examples that are faster one by one.
+LINE = 16  # Numbers that TensorFlow's arrays are aligned to.
 
 
 class CondensedLinear(snt.Module):
@@ -193,26 +196,41 @@ class _Wired:
         return product(rows, weights, bias)
 
     def _outputs(self, rows: Any, weights: Any, bias: Any) -> npt.NDArray[np.float32]:
-        outputs = np.empty((len(rows), len(bias)), np.float32)
+        outputs = _aligned((len(rows), len(bias)))
         if len(rows) <= FEW:
             layer_kernels.multiply_few(rows, self.begin, self.source, weights, bias, outputs)
         else:
-            row = self._row(*rows.shape)
-            layer_kernels.multiply(row, rows, self.begin, self.source, weights, bias, outputs)
+            row, (space,) = self._space(rows, len(bias) + rows.shape[1])
+            layer_kernels.multiply(row, space, rows, self.begin, self.source, weights, bias, outputs)
         return outputs
 
     def _gradients(self, rows: Any, weights: Any, errors: Any) -> list[npt.NDArray[np.float32]]:
-        found = [np.zeros(shape, np.float32) for shape in (rows.shape, weights.shape, errors.shape[1:])]
-        turned = weights[self._place]
-        row = self._row(*rows.shape)
+        found = [_aligned(rows.shape), np.zeros(weights.shape, np.float32), np.zeros(errors.shape[1], np.float32)]
+        row, spaces = self._space(rows, rows.shape[1], errors.shape[1] + rows.shape[1])
         wiring = self.begin, self.source, self._after, self._target
-        layer_kernels.differentiate(row, rows, errors, *wiring, turned, *found)
+        layer_kernels.differentiate(row, *spaces, rows, errors, *wiring, weights[self._place], *found)
         return found
 
-    def _row(self, batch: int, inputs: int) -> tuple[int, ...]:
-        """Returns a tuple as long as a row has vectors: a power of two, since each length is compiled."""
-        registers, _ = kernels.tiling(batch, max(inputs, len(self.begin)))
-        return (0,) * min(REGISTERS, 1 << (registers - 1).bit_length())
+    def _space(self, rows: Any, *units: int) -> tuple[tuple[int, ...], list[npt.NDArray[np.float32]]]:
+        """Returns a tuple as long as a row has vectors, a power of two, and space for rows of some numbers of units."""
+        registers, _ = kernels.tiling(len(rows), max(rows.shape[1], len(self.begin)))
+        registers = min(REGISTERS, 1 << (registers - 1).bit_length())  # Since each length is compiled.
+        sizes = [number * registers * LANES for number in units]
+        known = getattr(_SPACE, "array", None)
+        if known is None or len(known) < sum(sizes):
+            _SPACE.array = known = np.empty(sum(sizes), np.float32)
+        return (0,) * registers, np.split(known[: sum(sizes)], np.cumsum(sizes)[:-1])
+
+
+_SPACE = threading.local()  # A new array each time would cost the system's clearing of its pages.
+
+
+def _aligned(shape: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Makes an array that TensorFlow takes over without a copy, since it begins where its own do."""
+    size = math.prod(shape)
+    array = np.empty(size + LINE, np.float32)
+    first = -array.ctypes.data // array.itemsize % LINE
+    return array[first : first + size].reshape(shape)
 
 
 def _shape(tensor: tf.Tensor) -> list[Any]:

@@ -21,15 +21,15 @@ with extras.needed("sparse", "--execution=sparse needs it", "numba"):
     from weight_symmetry.sparse import kernels
 from weight_symmetry.sparse.wiring import Images, Wiring
 
-# The share of weights kept from which on dense products are faster, as measured on LeNet-300-100.
-DENSE = 0.2
+# The share of weights kept from which on dense products are taken to be faster.
+DENSE = 0.25
 
 
 class SparseTrainer(Trainer):
     """A `Trainer` of a masked chain of dense layers that reads and writes unmasked weights only, on a processor.
 
     For layers `x <- relu(x (m * w) + b)`, logits last, with the cross-entropy of their softmax, it computes what
-    `Trainer` does, to rounding, by kernels that Numba compiles; one network on one core. From a fifth of the weights
+    `Trainer` does, to rounding, by kernels that Numba compiles; one network on one core. From a quarter of the weights
     on, where dense products are faster, it is the trainer with `execution="graph"`.
 
     The variables of network, masks and optimizer hold the state between epochs, and between parts of an epoch: masks

@@ -63,11 +63,14 @@ def multiply_few(inputs: Any, begin: Any, source: Any, values: Any, bias: Any, o
 
 
 @compiled
-def multiply(registers: Any, inputs: Any, begin: Any, source: Any, values: Any, bias: Any, outputs: Any) -> None:
+def multiply(
+    registers: Any, rows: Any, inputs: Any, begin: Any, source: Any, values: Any, bias: Any, outputs: Any
+) -> None:
     """Computes a layer: `outputs[b, j] = bias[j] + sum_k values[k] inputs[b, source[k]]` over its connections k.
 
     Args:
       registers: A tuple as long as a row has vectors.
+      rows: Space for a row of each input and each unit, float32.
       inputs: float32 `[batch, inputs]`.
       begin: Unit -> place of its first connection, `[units + 1]`.
       source: The input that each connection reads, int32.
@@ -76,7 +79,6 @@ def multiply(registers: Any, inputs: Any, begin: Any, source: Any, values: Any, 
       outputs: Receives the outputs, float32 `[batch, units]`.
     """
     width, size, units = len(registers) * LANES, inputs.shape[1], len(bias)
-    rows = np.empty((size + units) * width, np.float32)
     none = np.float32(-np.inf)
     for tile in range(0, len(inputs), width):
         _read(registers, rows, inputs, tile)
@@ -88,6 +90,8 @@ def multiply(registers: Any, inputs: Any, begin: Any, source: Any, values: Any, 
 @compiled
 def differentiate(
     registers: Any,
+    rows: Any,
+    own: Any,
     inputs: Any,
     errors: Any,
     begin: Any,
@@ -103,6 +107,8 @@ def differentiate(
 
     Args:
       registers: A tuple as long as a row has vectors.
+      rows: Space for a row of each input, float32.
+      own: Space for a row of each unit and each input, float32.
       inputs: float32 `[batch, inputs]`.
       errors: The gradient by the outputs, float32 `[batch, units]`.
       begin: Unit -> place of its first connection, `[units + 1]`.
@@ -115,7 +121,6 @@ def differentiate(
       by_bias: The gradient by the biases is added to it.
     """
     width, size, units = len(registers) * LANES, inputs.shape[1], len(by_bias)
-    rows, own = np.empty(size * width, np.float32), np.empty((units + size) * width, np.float32)
     zero, none = np.float32(0.0), np.float32(-np.inf)
     for tile in range(0, len(inputs), width):
         _read(registers, rows, inputs, tile)
