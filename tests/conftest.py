@@ -1,8 +1,10 @@
 """What all tests stand on: a quiet TensorFlow with two processors, repeatable properties, and a little real data."""
 
 import importlib.metadata
+import logging
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -56,6 +58,21 @@ def repeatable() -> None:
     tf = sys.modules.get("tensorflow")
     if tf is not None:
         tf.random.set_seed(0)
+
+
+@pytest.fixture
+def warnings_of_tensorflow() -> Iterator[list[str]]:
+    """What TensorFlow's logger says during the test, from warnings on."""
+    found: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record.getMessage())
+
+    logger, handler = logging.getLogger("tensorflow"), Handler(logging.WARNING)
+    logger.addHandler(handler)
+    yield found
+    logger.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

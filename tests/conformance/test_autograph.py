@@ -1,7 +1,5 @@
 """`tf.function(module)` traces every module without a word from AutoGraph."""
 
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,21 +7,6 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests import registry
-
-
-@pytest.fixture
-def warnings_of_tensorflow() -> Iterator[list[str]]:
-    """What TensorFlow's logger says during the test, from warnings on."""
-    found: list[str] = []
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            found.append(record.getMessage())
-
-    logger, handler = tf.get_logger(), Handler(logging.WARNING)
-    logger.addHandler(handler)
-    yield found
-    logger.removeHandler(handler)
 
 
 def trace(entry: registry.Network, module: Any) -> None:

@@ -271,6 +271,7 @@ def test_an_error_names_sizes_that_work() -> None:
         (lambda: LiftingConv2D(2, 2.5), TypeError, "kernel_size"),
         (lambda: LiftingConv2D(2, 3, "C4"), TypeError, r"group \(='C4'\) must be .* Use image_rotations\(2, 2\)"),
         (lambda: GroupConv2D(2, 3, image_rotations(3, 3)), ValueError, r"Use image_rotations\(2, 2\)"),
+        (lambda: LiftingConv2D(2, 3, pixels(side=5)), ValueError, r"images of any size. Use pixels\(group\)"),
         (lambda: LiftingConv2D(2, 3, stride=0), ValueError, "stride"),
         (lambda: LiftingConv2D(2, 3, padding="FULL"), ValueError, "padding"),
         (lambda: LiftingConv2D(2, 3, padding=-1), ValueError, "padding"),
@@ -301,6 +302,12 @@ def test_other_elements_are_refused_at_every_call() -> None:
     layer(tf.zeros([1, 5, 5, 4, 1]))
     with pytest.raises(ValueError, match="the 4 elements"):
         layer(tf.zeros([1, 5, 5, 8, 1]))
+
+
+def test_the_action_of_a_group_does_for_the_group() -> None:
+    for module in (LiftingConv2D, GroupConv2D):
+        layer = module(2, 3, group=pixels(GROUPS["D4"]))
+        assert layer.group is GROUPS["D4"] and layer.action_out.on((5, 5, 8)).positions == 200
 
 
 @pytest.mark.parametrize("name", ["lifting", "group"])

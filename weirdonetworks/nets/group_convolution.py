@@ -33,7 +33,7 @@ class _GroupConvolution(BaseModule):
         self,
         filters: int,
         kernel_size: int,
-        group: PermutationGroup | None = None,
+        group: PermutationGroup | PermutationAction | None = None,
         stride: int = 1,
         padding: str | int = "SAME",
         with_bias: bool = True,
@@ -47,7 +47,8 @@ class _GroupConvolution(BaseModule):
           filters: The number of filters, each applied in one copy per element.
           kernel_size: The side of a filter.
           group: Symmetries of the square, as in `algebra.pixels`: `image_rotations(2, 2)` for the quarter turns (with
-            translations p4), the default; `image_dihedral(2, 2)`, with reflections (p4m); or a subgroup.
+            translations p4), the default; `image_dihedral(2, 2)`, with reflections (p4m); or a subgroup. Or their
+            action, `pixels(group)`.
           stride: The stride along both axes.
           padding: `VALID` for none; `SAME` as in TensorFlow; or the number of zero pixels to add at each side.
           with_bias: Whether to add a bias per filter.
@@ -56,7 +57,7 @@ class _GroupConvolution(BaseModule):
         super().__init__(name=name)
         self.filters = at_least("filters", filters, 1)
         self.kernel_size = at_least("kernel_size", kernel_size, 1)
-        self.group = image_rotations(2, 2) if group is None else group
+        self.group = _symmetries(group)
         self.action_out = pixels(self.group) * regular(self.group)
         self.stride = at_least("stride", stride, 1)
         if isinstance(padding, str) and padding not in ("SAME", "VALID"):
@@ -84,7 +85,7 @@ class _GroupConvolution(BaseModule):
 
     def _convolve(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, height, width, ..., channels]` to `[batch, height', width', |G|, filters]`."""
-        pads = [[0, 0], *([self._pad(size, inputs.shape)] * 2 for size in inputs.shape[1:3]), [0, 0]]
+        pads = [[self._pad(size, inputs.shape)] * 2 for size in inputs.shape[1:3]]
         self._initialize(inputs)
         if inputs.shape[-1] != self.w.shape[-2]:
             raise ValueError(
@@ -97,7 +98,10 @@ class _GroupConvolution(BaseModule):
         copies = tf.reshape(tf.gather(rows, self._sources), [entries, elements, channels, self.filters])
         side = self.kernel_size
         bank = tf.reshape(tf.transpose(copies, [0, 2, 1, 3]), [side, side, images.shape[3], elements * self.filters])
-        maps = tf.nn.conv2d(images, bank, self.stride, pads)
+        padding = self.padding
+        if isinstance(padding, int):  # TensorFlow does not vectorise convolutions that are given numbers.
+            images, padding = tf.pad(images, [[0, 0], *pads, [0, 0]]), "VALID"
+        maps = tf.nn.conv2d(images, bank, self.stride, padding)
         outputs = tf.reshape(maps, [-1, *maps.shape[1:3], elements, self.filters])
         return outputs + self.b if self.with_bias else outputs
 
@@ -237,6 +241,16 @@ class GroupPool(snt.Module):
         if self.over == "all":
             values = tf.reshape(values, [-1, math.prod(maps.shape[1:4]), maps.shape[4]])
         return self._pooling(values)
+
+
+def _symmetries(given: PermutationGroup | PermutationAction | None) -> PermutationGroup:
+    if given is None:
+        return image_rotations(2, 2)
+    if isinstance(given, PermutationAction):
+        if given.sizes != (None, None):
+            raise ValueError(f"group (={given!r}) must act on the pixels of images of any size. Use pixels(group).")
+        return given.abstract_group  # type: ignore[return-value]  # `pixels` refuses any other.
+    return given
 
 
 def _checked_maps(maps: tf.Tensor) -> tf.Tensor:

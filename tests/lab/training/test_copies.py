@@ -9,6 +9,7 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
+from tests import registry
 from weight_symmetry.masks import Masks
 from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC
 from weirdonetworks import PolynomialMLP, SynchronousMLP
@@ -16,7 +17,9 @@ from weirdonetworks.algebra import image_rotations
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training import objectives
+from weirdonetworks.lab.training.copies import Copies
 from weirdonetworks.lab.training.optimizers import Adam, Momentum
+from weirdonetworks.lab.training.state import TrainState
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 
 COUNT, BATCH = 2, 8
@@ -141,6 +144,37 @@ def test_copies_train_as_single_networks_do(kind: str, execution: str, digits: D
             assert evaluated[name][index] == pytest.approx(value, rel=1e-3, abs=1e-5)
     # Each has learned something of its own: nothing is shared, nothing left as it was.
     assert all((a != b).any() for a, b in zip(*ends, strict=True) if a.ndim > 1)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("entry", [each for each in registry.NETWORKS if each.name not in MODELS], ids=registry.name)
+def test_gradients_of_copies_are_those_of_single_networks(
+    entry: registry.Network, warnings_of_tensorflow: list[str]
+) -> None:
+    network = entry.build()
+    copies, rng = Copies(TrainState(network, Momentum()), COUNT), np.random.default_rng(0)
+
+    def descent(network: Any, parameters: Any, inputs: tf.Tensor, seed: tf.Tensor) -> Any:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(parameters)
+            loss = tf.reduce_mean(entry.call(network, inputs, is_training=True, seed=seed) ** 2)
+        return loss, tape.gradient(loss, parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    inputs, seeds = tf.stack([entry.inputs(seed=index) for index in range(COUNT)]), tf.constant([[1, 2], [3, 4]])
+    starts = []
+    for index in range(COUNT):
+        for variable in network.trainable_variables:
+            variable.assign_add(rng.normal(0, 0.2, variable.shape))
+        starts.append([variable.numpy() for variable in network.variables])
+        copies.store(tf.constant(index))
+    together = tf.function(lambda *batch: copies.call(descent, *batch), autograph=False)(inputs, seeds)
+    for index in range(COUNT):
+        for variable, start in zip(network.variables, starts[index], strict=True):
+            variable.assign(start)
+        alone = descent(network, network.trainable_variables, inputs[index], seeds[index])
+        for one, each in zip(tf.nest.flatten(alone), tf.nest.flatten(together), strict=True):
+            np.testing.assert_allclose(each[index], one, rtol=1e-3, atol=1e-5 * (1 + np.abs(one).max()))
+    assert not warnings_of_tensorflow
 
 
 @pytest.mark.slow

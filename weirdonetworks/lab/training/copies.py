@@ -1,7 +1,9 @@
 """Copies of a network trained side by side, each variable with a leading axis."""
 
+import contextlib
 import copy
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -68,7 +70,8 @@ class Copies:
 
         held = [tf.convert_to_tensor(stack) for stack in self._stacked]
         # Operations that TensorFlow cannot vectorise, such as draws with a seed each, run copy after copy.
-        result, after = tf.vectorized_map(one, (held, arguments), warn=False)
+        with _without_advice():
+            result, after = tf.vectorized_map(one, (held, arguments), warn=False)
         for index, value in zip(changed, after, strict=True):
             self._stacked[index].assign(value)
         return result
@@ -90,6 +93,21 @@ class Copies:
     def _stored(self, index: tf.Tensor) -> None:
         for variable, stack in self._states.values():
             stack.scatter_update(tf.IndexedSlices(variable[tf.newaxis], index[tf.newaxis]))
+
+
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """Hides what TensorFlow logs, whatever it is told, of gradients of convolutions that run copy after copy."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return "uses a while_loop" not in record.getMessage()
+
+    logger = tf.get_logger()
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 class StandIn(tf.Variable):
