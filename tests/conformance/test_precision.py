@@ -13,7 +13,7 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from tests import registry
+from tests import processes, registry
 from weirdonetworks.nets import pooling
 from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.sets.permutation import PermutationInvariantLinear
@@ -124,6 +124,14 @@ def test_sonnets_mixed_precision_is_obeyed(entry: registry.Network, monkeypatch:
     assert outputs.dtype == tf.float32
     if entry.name not in JUMPS:
         assert np.abs(outputs - expected).max() < 0.25 * np.abs(expected).max()
+
+
+@pytest.mark.slow
+def test_the_first_call_in_half_precision_prints_nothing() -> None:
+    # TensorFlow warns at most once a process, so it is a fresh one.
+    layer = "import tensorflow as tf; from weirdonetworks import DeepSets; layer = DeepSets([2], [1])"
+    calls = "layer(tf.ones([1, 3, 2])); layer(tf.ones([1, 3, 2], tf.bfloat16))"
+    assert processes.run("timeit", "-n1", "-r1", "-s", layer, calls).stderr == ""
 
 
 def floating(module: Any) -> list[tf.Variable]:

@@ -18,7 +18,7 @@ Initializer: TypeAlias = snt.initializers.Initializer | None  # None for the def
 
 HALVES = (tf.float16, tf.bfloat16)
 BATCHES = {"images", "inputs", "maps", "pairs"}  # Names of the first argument of methods that compute.
-_PATCHING = threading.RLock()  # Sonnet's custom getters patch a class for all threads, and must nest.
+_PATCHING = threading.RLock()  # A class is patched for all threads, and patches must nest.
 
 
 class _KerasWeights(Sequence[tf.Variable]):
@@ -180,9 +180,26 @@ def _in_the_type_of_inputs(method: Callable[..., Any]) -> Callable[..., Any]:
 def weights_read_as(dtype: tf.DType, module: snt.Module) -> Iterator[None]:
     """Lets a module, and those inside it, read its floating-point weights cast to a type."""
 
-    def read(variable: tf.Variable) -> tf.Tensor | tf.Variable:
-        return tf.cast(variable, dtype) if variable.dtype.is_floating else variable
+    def read(value: Any) -> Any:
+        is_weight = isinstance(value, tf.Variable) and value.dtype.is_floating
+        return tf.cast(value, dtype) if is_weight else value
 
     modules = {module, *module.submodules}
-    with _PATCHING, snt.custom_variable_getter(read, classes=[snt.Module], instances=modules):
-        yield
+    with _PATCHING:
+        plain = snt.Module.__getattribute__
+
+        def get(instance: snt.Module, name: str) -> Any:
+            value = plain(instance, name)
+            # `snt.custom_variable_getter` looks into sets too, of which it warns on standard error; `snt.once` has one.
+            if instance not in modules or isinstance(value, set):
+                return value
+            within = tf.nest.flatten(value)
+            if not any(isinstance(each, tf.Variable) for each in within):
+                return value
+            return tf.nest.pack_sequence_as(value, [read(each) for each in within])
+
+        snt.Module.__getattribute__ = get
+        try:
+            yield
+        finally:
+            snt.Module.__getattribute__ = plain
