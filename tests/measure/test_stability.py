@@ -240,6 +240,29 @@ def test_two_actions_of_one_large_group_are_sampled_alike() -> None:
     assert errors["in order"].elements.shape == (64, 8)
 
 
+def test_an_orbit_is_paired_with_the_same_elements_alone() -> None:
+    def error(action_in: Any, action_out: Any, axis: int = 2) -> float:
+        model = lambda sets: tf.reduce_sum(sets, axis)  # noqa: E731
+        return stability.equivariance_error(
+            model, draw(3, 6, 2), action_in, action_out, dtype=tf.float64
+        ).overall_relative
+
+    group = cyclic_group(6)
+    some, same, others = (
+        Orbit(items(6) if seed is None else symmetric_group(6), limit=9, samples=5, seed=seed or 0)
+        for seed in (None, 0, 1)
+    )
+    for pair in ((Orbit(items(group)), group), (items(group), Orbit(group)), (some, same), (some, symmetric_group(6))):
+        assert error(*pair) < 1e-14, pair
+    assert error(some, trivial(2), axis=1) < 1e-14
+    backwards = PermutationGroup(group.elements()[5:])
+    for pair in ((some, others), (Orbit(items(group)), Orbit(backwards)), (Orbit(items(group)), backwards)):
+        with pytest.raises(ValueError, match=r"same elements as action_in .* algebra\.paired"):
+            error(*pair)
+    with pytest.raises(ValueError, match="Pass an action of the same group"):
+        error(Orbit(items(symmetric_group(6))), Orbit(group))
+
+
 # A law that holds: the model, the shape of its inputs, how they and the outputs move. And an action on the outputs by
 # which it does not.
 LAWS: dict[str, tuple[Any, tuple[int, ...], Any, Any, Any]] = {

@@ -38,8 +38,8 @@ def moves_of(name: str, given: Moving) -> ListedElements:
 def paired_moves(action_in: Moving, action_out: Moving | None) -> tuple[ListedElements, ListedElements]:
     """Lists the elements to apply to the inputs and to the outputs: the same elements in the same order.
 
-    Two groups are paired as in `algebra.paired`. Transformations that form no group, and the elements of an `Orbit`,
-    are paired element by element, in order.
+    Two groups are paired as in `algebra.paired`. Transformations without a group are paired element by element, in
+    order. Beside an `Orbit`, the other action is of the same group, and moves by the elements of the `Orbit`.
 
     Args:
       action_in: As in `moves_of`.
@@ -47,19 +47,28 @@ def paired_moves(action_in: Moving, action_out: Moving | None) -> tuple[ListedEl
 
     Raises:
       TypeError: As `as_action` and `paired`.
-      ValueError: As `as_action` and `paired`, or if two paired lists differ in length.
+      ValueError: As `as_action` and `paired`, if two paired lists differ in length, or if an `Orbit` is paired with
+        elements of another group, or with others.
     """
     moves = moves_of("action_in", action_in)
     if action_out is None:
         return moves, moves
     others = moves_of("action_out", action_out)
-    if not isinstance(action_in, ListedElements) and not isinstance(action_out, ListedElements):
-        if moves.action.group is not None and others.action.group is not None:
-            one, other = paired(moves.action, others.action)
-            elements = _chosen(one)
-            return ListedElements(one, elements), ListedElements(other, elements)
-        if others.action.group is not None and len(others) == 1:  # The trivial action goes with any other.
-            return moves, ListedElements(others.action, np.repeat(others.elements, len(moves), axis=0))
+    if moves.action.group is not None and others.action.group is not None:
+        one, other = paired(moves.action, others.action)
+        orbits = [each for each in (action_in, action_out) if isinstance(each, ListedElements)]
+        # Of a pair of groups, or with the trivial one, elements are those of a group that an orbit was not made for.
+        lists = [each.elements for each in orbits if each.action is one or each.action is other]
+        if orbits and not (lists and all(np.array_equal(each, lists[0]) for each in lists)):
+            raise ValueError(
+                f"action_out (={others.action!r}) must move the outputs by the same elements as action_in "
+                f"(={moves.action!r}) the inputs. Pass the actions themselves, or orbits under the two actions that "
+                "algebra.paired makes of them."
+            )
+        elements = lists[0] if orbits else _chosen(one)
+        return ListedElements(one, elements), ListedElements(other, elements)
+    if others.action.group is not None and len(others) == 1:  # The trivial action goes with any other.
+        return moves, ListedElements(others.action, np.repeat(others.elements, len(moves), axis=0))
     if not (moves.action.is_finite and others.action.is_finite) and moves.elements.shape != others.elements.shape:
         raise ValueError(
             f"action_out (={others.action!r}) must be a flow of as many generators as action_in (={moves.action!r})."
