@@ -102,6 +102,11 @@ BAD: dict[str, tuple[Callable[[], None], type[Exception], str]] = {
         ValueError,
         "must extend to a homomorphism",
     ),
+    "outputs of two numbers": (
+        lambda: assert_equivariant(lambda sets: tf.reduce_sum(sets, 1), SETS, items(4), trivial()),
+        ValueError,
+        r"begin with \[1\] .* use trivial\(2\), or assert_invariant",
+    ),
 }
 
 

@@ -177,8 +177,15 @@ def test_transformations_form_a_group_only_where_they_are_closed() -> None:
     flat = quarters.apply(quarters.elements(), image.reshape(2, -1))
     assert np.allclose(flat.reshape(4, 2, 6, 6, 2), quarters.apply(quarters.elements(), image))
     assert quarters.apply(quarters.sample(3, seed=0), image).shape[0] == 3
-    with pytest.raises(ValueError, match="without a group"):
-        quarters.compose(np.array([0]), np.array([1]))
+    assert quarters.compose(np.array([2]), quarters.generators).tolist() == [2, 3, 0, 1]
+    assert quarters.table().tolist() == pixels().table().tolist()
+    assert quarters.position_group().order == 4
+    with pytest.raises(ValueError, match="as the action of a group here, such as pixels"):
+        quarters.ball(1)
+    thirds = image_transforms([rotation(6, 6, 90 * k) for k in range(3)])
+    for products in (lambda: thirds.generators, lambda: thirds.compose(np.array([0]), np.array([1]))):
+        with pytest.raises(ValueError, match="without a group, so it has no generators or products"):
+            products()
     with pytest.raises(ValueError, match="number of transforms"):
         quarters.elements(limit=3)
 

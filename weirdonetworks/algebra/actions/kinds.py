@@ -1,5 +1,6 @@
 """The kinds of actions: by permutations, by matrices, and by image transformations."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -90,6 +91,7 @@ class PermutationAction(Action):
             raise ValueError(
                 f"examples of shape {tuple(shape)} must {wanted} for {self!r} to act on them."
                 + " For points with several features, use items(group)." * self.spans_example
+                + self._invariant_hint(found) * (self._move is unmoved)
             )
         self.permutations(self.generators[:1], lengths)  # Raises where the group does not act on these lengths.
         channels = math.prod(found[count:])
@@ -108,6 +110,10 @@ class PermutationAction(Action):
         if len(known) < len(self.sizes):
             raise ValueError(f"{self!r} must have a known number of positions here. Pass its side.")
         return known
+
+    def _invariant_hint(self, found: tuple[int, ...]) -> str:
+        remedy = f"use trivial({found[0]}), or " if found else ""
+        return f" For invariant outputs, {remedy}assert_invariant and invariance_error, which take any shape."
 
     def _written_sizes(self) -> str:
         return f"[{', '.join('any' if size is None else str(size) for size in self.sizes)}]"
@@ -148,8 +154,9 @@ class LinearAction(Action):
 class TransformAction(Action):
     """A list of transformations of images of one size, in general not a group.
 
-    `is_group` is true if they permute the pixels and are closed under composition. The elements are indices into the
-    list and cannot be composed: `group` is None.
+    The elements are indices into the list. `is_group` is true if they permute the pixels and are closed under
+    composition. Then `compose` multiplies indices, all of them are `generators`, and `position_group()` is the group of
+    permutations of the pixels; `group`, whose elements would be no indices, is None.
 
     Attributes:
       transforms: The transformations.
@@ -168,11 +175,33 @@ class TransformAction(Action):
 
     @property
     def is_group(self) -> bool:
+        return self._table is not None
+
+    @functools.cached_property
+    def _table(self) -> Ints | None:
+        """The multiplication table, of indices; None if the transformations form no group."""
         if self._permutations is None:
-            return False
-        distinct = {each.tobytes() for each in self._permutations}
+            return None
+        numbers = {each.tobytes(): number for number, each in enumerate(self._permutations)}
         products = (compose(each, self._permutations) for each in self._permutations)
-        return len(distinct) == self.order and all(each.tobytes() in distinct for rows in products for each in rows)
+        table = np.array([[numbers.get(each.tobytes(), -1) for each in rows] for rows in products])
+        return table if len(numbers) == self.order and np.all(table >= 0) else None
+
+    @property
+    def abstract_group(self) -> Group:
+        if not self.is_group:
+            return super().abstract_group
+        raise ValueError(f"{self!r} must be given as the action of a group here, such as pixels(), not as a list.")
+
+    @property
+    def generators(self) -> Elements:
+        return self.elements(self.order) if self.is_group else self.abstract_group.generators
+
+    def compose(self, first: Elements, second: Elements) -> Elements:
+        return self.abstract_group.compose(first, second) if self._table is None else self._table[first, second]
+
+    def position_group(self) -> Group:
+        return self.abstract_group if self._permutations is None else PermutationGroup(self._permutations)
 
     @property
     def order(self) -> int:
