@@ -16,7 +16,9 @@ from tests import processes
 
 RUNS = "runs"
 # Of a record or configuration: what depends on the machine, or on how a program was called.
-PASSING = re.compile(r"wallclock_time|peak_memory_gib|.*seconds.*|resume|start_missing|data_dir|trials_backend")
+PASSING = re.compile(
+    r"wallclock_time|peak_memory_gib|.*seconds.*|resume|start_missing|experiment_dir|data_dir|trials_backend"
+)
 RESUMING = ("--resume", "--start_missing")
 
 

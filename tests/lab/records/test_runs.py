@@ -350,7 +350,11 @@ def test_a_summary_is_updated_in_place(tmp_path: pathlib.Path) -> None:
     assert read(tmp_path / "summary.json") == {a: {"y": 3}, b: {"x": 2}}
 
 
-@pytest.mark.parametrize("content", ["null", "[]", '"text"', 900 * '{"a":' + "1" + 900 * "}"])
+# So deep that it can be read and not be written again: from Python 3.12 on, a comprehension is no call of its own.
+DEEP = 900 if sys.version_info < (3, 12) else 980
+
+
+@pytest.mark.parametrize("content", ["null", "[]", '"text"', DEEP * '{"a":' + "1" + DEEP * "}"])
 def test_a_summary_of_another_shape_is_named_and_left(content: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "summary.json").write_text(content)
     with pytest.raises(OSError, match=r"summary\.json .*Remove or mend it"), open_run(tmp_path) as run:
