@@ -23,6 +23,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weirdonetworks.algebra.actions import Action, FlowAction
+from weirdonetworks.algebra.actions.transforms import AFFINE_GENERATORS
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.measure.jacobian import checked_fields, derivatives_along, differentiable, in_pieces, jvp
 from weirdonetworks.measure.models import Model, checked_inputs, named, ready
@@ -81,15 +82,11 @@ class ImageGenerator:
         return -(tf.constant(right[..., None], images.dtype) * _slope(images, 2) + down * _slope(images, 1))
 
 
-# Per unit of time: one radian counter-clockwise, one pixel, a factor of e, and one pixel per pixel from the centre. The
-# names are those of the transformations in `algebra.transforms`.
+# Per unit of time: one radian counter-clockwise, one pixel, a factor of e, and one pixel per pixel from the centre.
 IMAGE_GENERATORS: Mapping[str, ImageGenerator] = {
-    "rotation": ImageGenerator(((0.0, -1.0), (1.0, 0.0))),
-    "shift right": ImageGenerator(move=(1.0, 0.0)),
-    "shift up": ImageGenerator(move=(0.0, 1.0)),
-    "zoom": ImageGenerator(((1.0, 0.0), (0.0, 1.0))),
-    "horizontal shear": ImageGenerator(((0.0, 1.0), (0.0, 0.0))),
-    "vertical shear": ImageGenerator(((0.0, 0.0), (1.0, 0.0))),
+    name: ImageGenerator(((a, b), (c, d)), (right, up))
+    for name, ((a, b, right), (c, d, up)) in AFFINE_GENERATORS.items()
+    if name not in ("stretch", "shear")  # Those of `LearnedAugmentation` alone.
 }
 ALL_GENERATORS = tuple(IMAGE_GENERATORS.values())
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from weirdonetworks.algebra.actions.transforms import AFFINE_GENERATORS
 from weirdonetworks.algebra.arrays import at_least, finite
 from weirdonetworks.nets.averaged import Averaged
 from weirdonetworks.nets.inputs import check_type, checked_images, checked_seed
@@ -14,12 +15,8 @@ from weirdonetworks.nets.inputs import check_type, checked_images, checked_seed
 # Generators acting on points (x, y, 1): x to the right, y upwards, from the image's centre, in units of half its longer
 # side.
 GENERATORS = {
-    "right": ((0, 0, 1), (0, 0, 0), (0, 0, 0)),
-    "up": ((0, 0, 0), (0, 0, 1), (0, 0, 0)),
-    "rotation": ((0, -1, 0), (1, 0, 0), (0, 0, 0)),
-    "zoom": ((1, 0, 0), (0, 1, 0), (0, 0, 0)),
-    "stretch": ((1, 0, 0), (0, -1, 0), (0, 0, 0)),
-    "shear": ((0, 1, 0), (1, 0, 0), (0, 0, 0)),
+    name.removeprefix("shift "): (*AFFINE_GENERATORS[name], (0.0, 0.0, 0.0))
+    for name in ("shift right", "shift up", "rotation", "zoom", "stretch", "shear")
 }
 # Of the exponential series. For matrices of norm below 20 its relative error is 1e-8, in float32 3e-5 even for small
 # ones: each squaring doubles the rounding error.

@@ -10,7 +10,7 @@ Points are (x, y) in pixels, x to the right, y upwards, with the origin at the c
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -20,7 +20,22 @@ from weirdonetworks.algebra.arrays import Ints, at_least, weighted
 from weirdonetworks.algebra.groups.permutations import POINTS
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+Row: TypeAlias = tuple[float, float, float]
 Method: TypeAlias = Literal["nearest", "bilinear"]
+
+
+# The velocities, [2, 3], of points (x, y, 1) under flows: 1 radian counter-clockwise, a shift by 1, factors of e, and
+# shears by 1 per 1 from the centre, in any unit of length.
+AFFINE_GENERATORS: Mapping[str, tuple[Row, Row]] = {
+    "rotation": ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0)),
+    "shift right": ((0.0, 0.0, 1.0), (0.0, 0.0, 0.0)),
+    "shift up": ((0.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
+    "zoom": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),
+    "stretch": ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0)),
+    "shear": ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
+    "horizontal shear": ((0.0, 1.0, 0.0), (0.0, 0.0, 0.0)),
+    "vertical shear": ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0)),
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
