@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tests import registry
 from weirdonetworks.algebra import cyclic_group, points
+from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.testing import assert_equivariant, assert_invariant
 
 SYMMETRIC = [entry for entry in registry.NETWORKS if entry.action_in is not None]
@@ -59,6 +60,24 @@ def test_and_no_other(entry: registry.Network) -> None:
     wrong = points(cyclic_group(int(np.prod(entry.shape[1:])))) if is_invariant(entry) else entry.action_in
     with pytest.raises(AssertionError, match="must be invariant"):
         assert_invariant(built(entry), entry.inputs().numpy(), wrong, tolerance=1e-4)
+
+
+EQUIVARIANT = [entry for entry in SYMMETRIC if not is_invariant(entry)]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("entry", EQUIVARIANT, ids=registry.name)
+def test_an_equivariant_network_is_not_so_under_another_action_on_the_outputs(entry: registry.Network) -> None:
+    """The other action is that of the same elements on the outputs in another order."""
+    assert entry.action_in is not None and entry.action_out is not None
+    module, inputs = built(entry), entry.inputs().numpy()
+    shape = module(entry.inputs()).shape[1:]
+    number = shape.num_elements()
+    moved = entry.action_out.apply(entry.action_out.generators, np.arange(number).reshape(1, *shape))
+    order = np.random.default_rng(0).permutation(number)
+    wrong = points(registry.conjugate(order, list(inverse(moved.reshape(-1, number)))))
+    with pytest.raises(AssertionError, match="must be equivariant"):
+        assert_equivariant(module, inputs, entry.action_in, wrong, tolerance=1e-4)
 
 
 def test_each_network_has_a_law_or_a_reason_why_not() -> None:
