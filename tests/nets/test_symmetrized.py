@@ -54,7 +54,7 @@ def test_exact_method_is_invariant(number: int, combine: str) -> None:
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", GROUPS)
 def test_exact_method_is_invariant_under_a_group_and_not_more(name: str) -> None:
-    function = Symmetrized(network(), group=GROUPS[name]())
+    function = Symmetrized(network(), action=GROUPS[name]())
     assert error(function, GROUPS[name]()) < 1e-10
     if name != "S4":
         assert error(function, symmetric_group(4)) > 1e-3
@@ -97,15 +97,15 @@ def test_outputs_are_combined_over_all_orders() -> None:
 def test_a_cyclic_group_acts_by_cyclic_shifts() -> None:
     inner, inputs = network(), np.random.default_rng(1).normal(size=(3, 5, 2))
     shifted = np.mean([inner(tf.constant(np.roll(inputs, by, axis=1))).numpy() for by in range(5)], axis=0)
-    assert_close(Symmetrized(inner, group=cyclic_group(5))(tf.constant(inputs)), shifted, 1e-12)
+    assert_close(Symmetrized(inner, action=cyclic_group(5))(tf.constant(inputs)), shifted, 1e-12)
 
 
 def test_a_group_may_be_given_as_its_action_on_items() -> None:
     inner, inputs = network(), tf.constant(np.random.default_rng(1).normal(size=(3, 4, 2)))
-    outputs = Symmetrized(inner, group=items(cyclic_group(4)))(inputs)
-    np.testing.assert_array_equal(outputs, Symmetrized(inner, group=cyclic_group(4))(inputs))
-    with pytest.raises(TypeError, match=r"must be a PermutationGroup, items\(group\), or None"):
-        Symmetrized(inner, group=points(cyclic_group(4)))
+    outputs = Symmetrized(inner, action=items(cyclic_group(4)))(inputs)
+    np.testing.assert_array_equal(outputs, Symmetrized(inner, action=cyclic_group(4))(inputs))
+    with pytest.raises(TypeError, match=r"must be items\(group\), a PermutationGroup, or None"):
+        Symmetrized(inner, action=points(cyclic_group(4)))
 
 
 def test_samples_estimate_the_mean() -> None:
@@ -171,20 +171,20 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match=r"canonical.*adjacent"):
         Symmetrized(network(), limit=5)(tf.zeros([1, 3, 1]))
     with pytest.raises(ValueError, match=r"limit \(=9\).*\(=10\): raise it, or use method='sampled' \(not exactly inv"):
-        Symmetrized(network(), group=cyclic_group(10), limit=9)
+        Symmetrized(network(), action=cyclic_group(10), limit=9)
     with pytest.raises(ValueError, match=r"shape \(5, 1\) must begin with \[4\] for items"):
-        Symmetrized(network(), group=cyclic_group(4))(tf.zeros([1, 5, 1]))
+        Symmetrized(network(), action=cyclic_group(4))(tf.zeros([1, 5, 1]))
     for method in ("canonical", "adjacent"):
         with pytest.raises(ValueError, match=f"method \\(='{method}'\\) is for all orders only"):
-            Symmetrized(network(), group=cyclic_group(4), method=method)
+            Symmetrized(network(), action=cyclic_group(4), method=method)
     with pytest.raises(ValueError, match=r"pooling \(='median'\) must be one of mean, sum, product"):
         Symmetrized(network(), "median")
     with pytest.raises(ValueError, match=r"method \(='all'\) must be one of exact, sampled, canonical, adjacent"):
         Symmetrized(network(), method="all")
     with pytest.raises(TypeError, match=r"network .* must be a module or a function"):
         Symmetrized(3)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="must be a PermutationGroup"):
-        Symmetrized(network(), group=[[1, 0]])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"must be items\(group\), a PermutationGroup"):
+        Symmetrized(network(), action=[[1, 0]])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one item"):
         Symmetrized(network())(tf.zeros([1, 0, 1]))
     function = Symmetrized(network())

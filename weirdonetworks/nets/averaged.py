@@ -261,8 +261,8 @@ class Symmetrized(Averaged):
     def __init__(
         self,
         network: Callable[[tf.Tensor], tf.Tensor],
-        combine: str | poolings.Pooling = "mean",
-        group: PermutationGroup | PermutationAction | None = None,
+        pooling: str | poolings.Pooling = "mean",
+        action: PermutationGroup | PermutationAction | None = None,
         method: str = "exact",
         limit: int = 5040,
         samples: int = 64,
@@ -273,23 +273,24 @@ class Symmetrized(Averaged):
 
         Args:
           network: As that of `Averaged`, from sets `[batch, k, features]`.
-          combine: The pooling over the orders: `mean`, `sum`, `product`, ...; see `nets.pooling`. A product of many
+          pooling: The pooling over the orders: `mean`, `sum`, `product`, ...; see `nets.pooling`. A product of many
             values soon overflows or underflows.
-          group: The group that permutes the items, or its action `items(group)`; None for the symmetric group.
+          action: The action on the items, `items(group)`, or the group; None for the symmetric group.
           method: `exact`, `sampled`, or without a group `canonical` or `adjacent`.
           limit: The maximum number of orders for `exact`.
           samples: The number of elements that `sampled` draws.
           seed: Seed of the sample.
         """
         checked_choice("method", method, METHODS)
-        if isinstance(group, PermutationAction) and len(group.sizes) == 1 and not group.spans_example:
-            group = group.position_group()
+        group: object = action
+        if isinstance(action, PermutationAction) and len(action.sizes) == 1 and not action.spans_example:
+            group = action.position_group()
         if group is not None and not isinstance(group, PermutationGroup):
-            raise TypeError(f"group (={group!r}) must be a PermutationGroup, items(group), or None for all orders.")
+            raise TypeError(f"action (={action!r}) must be items(group), a PermutationGroup, or None for all orders.")
         if group is not None and method in ("canonical", "adjacent"):
-            raise ValueError(f"method (={method!r}) is for all orders only; with a group use exact or sampled.")
+            raise ValueError(f"method (={method!r}) is for all orders only; with an action use exact or sampled.")
         orders = _Orders(group, method, limit, samples, seed)
-        super().__init__(network, Standard(SortFrame()) if method == "canonical" else orders, combine, name=name)
+        super().__init__(network, Standard(SortFrame()) if method == "canonical" else orders, pooling, name=name)
 
 
 class _Orders:
