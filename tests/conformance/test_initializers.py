@@ -38,7 +38,7 @@ def parameters(entry: registry.Network) -> set[str]:
 OURS = [
     each
     for each in registry.NETWORKS
-    if each.module.__module__.startswith("weirdonetworks.nets") and each.wraps is None
+    if each.module.__module__.startswith(("weirdonetworks.nets", "weight_symmetry.models")) and each.wraps is None
 ]
 ENTRIES = [each for each in OURS if "w_init" in parameters(each)]
 

@@ -7,7 +7,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.lab.records.tables import counted
-from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.dropout import checked_rate, dropout
 from weirdonetworks.nets.inputs import check_type
 
@@ -25,9 +25,18 @@ class Classifier(BaseModule):
     layers: list[Layer]
     norms: Sequence[snt.BatchNorm] = ()
 
-    def __init__(self, dropout_rate: float, name: str | None):
+    def __init__(self, dropout_rate: float, w_init: Initializer, b_init: Initializer, name: str | None):
         super().__init__(name=name)
         self.dropout_rate = checked_rate("dropout_rate", dropout_rate)
+        self._w_init = w_init or snt.initializers.VarianceScaling(2.0, "fan_in", "truncated_normal")
+        self._b_init = b_init
+
+    def _dense(self, size: int, name: str, with_bias: bool = True) -> snt.Linear:
+        return snt.Linear(size, with_bias, self._w_init, self._b_init if with_bias else None, name)
+
+    def _convolution(self, channels: int, kernel_size: int, name: str, with_bias: bool = True) -> snt.Conv2D:
+        b_init = self._b_init if with_bias else None
+        return snt.Conv2D(channels, kernel_size, with_bias=with_bias, w_init=self._w_init, b_init=b_init, name=name)
 
     def _dropout(self, hidden: tf.Tensor, is_training: bool, seed: tf.Tensor | None, index: int) -> tf.Tensor:
         return dropout(hidden, self.dropout_rate, is_training=is_training, seed=seed, index=index)
@@ -46,6 +55,8 @@ class MNIST_FC(Classifier):  # noqa: N801 - the name that the experiments' flags
         num_classes: int = 10,
         features: Sequence[int] = (300, 100),
         dropout_rate: float = 0.0,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the model.
@@ -54,12 +65,12 @@ class MNIST_FC(Classifier):  # noqa: N801 - the name that the experiments' flags
           num_classes: The number of logits.
           features: The width of each hidden layer; none gives a linear classifier.
           dropout_rate: The fraction of hidden units dropped in training, in [0, 1).
-          name: The module's name.
+          w_init, b_init, name: As in `BaseModule`, but w_init=None for W ~ N(0, 2 / fan_in), truncated.
         """
-        super().__init__(dropout_rate, name)
+        super().__init__(dropout_rate, w_init, b_init, name)
         _check_sizes("features", features)
         _check_sizes("num_classes", [num_classes])
-        self.layers = [_dense(width, f"dense_{i}") for i, width in enumerate((*features, num_classes))]
+        self.layers = [self._dense(width, f"dense_{i}") for i, width in enumerate((*features, num_classes))]
 
     def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Maps images `[batch, ...]`, flattened, to logits `[batch, num_classes]`; `seed` int32 `[2]` for dropout."""
@@ -89,6 +100,8 @@ class MNIST_CNN(Classifier):  # noqa: N801
         dense_size: int = 64,
         kernel_size: int = 5,
         dropout_rate: float = 0.0,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the model.
@@ -99,15 +112,16 @@ class MNIST_CNN(Classifier):  # noqa: N801
           dense_size: The width of the hidden dense layer.
           kernel_size: The filters' height and width.
           dropout_rate: The fraction of the dense layer's units dropped in training, in [0, 1).
-          name: The module's name.
+          w_init, b_init, name: As in `BaseModule`, but w_init=None for W ~ N(0, 2 / fan_in), truncated.
         """
-        super().__init__(dropout_rate, name)
+        super().__init__(dropout_rate, w_init, b_init, name)
         _check_filters(filters, kernel_size)
         _check_sizes("dense_size", [dense_size])
         _check_sizes("num_classes", [num_classes])
         # Batch norm subtracts the mean, so a bias before it would do nothing.
-        convolutions = [_convolution(n, kernel_size, f"conv_{i}", with_bias=False) for i, n in enumerate(filters)]
-        self.layers = [*convolutions, _dense(dense_size, "dense_0", with_bias=False), _dense(num_classes, "dense_1")]
+        convolutions = [self._convolution(n, kernel_size, f"conv_{i}", with_bias=False) for i, n in enumerate(filters)]
+        dense = self._dense(dense_size, "dense_0", with_bias=False)
+        self.layers = [*convolutions, dense, self._dense(num_classes, "dense_1")]
         self.norms = [_batch_norm(f"norm_{i}") for i in range(len(filters) + 1)]
 
     def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
@@ -141,6 +155,8 @@ class CIFAR10_CNN(Classifier):  # noqa: N801
         filters: Sequence[int] = (32, 32, 64, 64, 128, 128),
         kernel_size: int = 3,
         dropout_rate: float = 0.0,
+        w_init: Initializer = None,
+        b_init: Initializer = None,
         name: str | None = None,
     ):
         """Constructs the model.
@@ -150,13 +166,13 @@ class CIFAR10_CNN(Classifier):  # noqa: N801
           filters: The number of filters of each convolution, at least one.
           kernel_size: The filters' height and width.
           dropout_rate: The fraction of activations dropped in training after each pooling, in [0, 1).
-          name: The module's name.
+          w_init, b_init, name: As in `BaseModule`, but w_init=None for W ~ N(0, 2 / fan_in), truncated.
         """
-        super().__init__(dropout_rate, name)
+        super().__init__(dropout_rate, w_init, b_init, name)
         _check_filters(filters, kernel_size)
         _check_sizes("num_classes", [num_classes])
-        convolutions = [_convolution(channels, kernel_size, f"conv_{i}") for i, channels in enumerate(filters)]
-        self.layers = [*convolutions, _dense(num_classes, "dense_0")]
+        convolutions = [self._convolution(channels, kernel_size, f"conv_{i}") for i, channels in enumerate(filters)]
+        self.layers = [*convolutions, self._dense(num_classes, "dense_0")]
 
     def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Maps images `[batch, height, width, channels]` to logits `[batch, num_classes]`; `seed` is for dropout."""
@@ -173,18 +189,6 @@ class CIFAR10_CNN(Classifier):  # noqa: N801
 
 def _batch_norm(name: str) -> snt.BatchNorm:
     return snt.BatchNorm(create_scale=True, create_offset=True, decay_rate=0.99, name=name)
-
-
-def _dense(size: int, name: str, with_bias: bool = True) -> snt.Linear:
-    return snt.Linear(size, with_bias, w_init=_he_normal(), name=name)
-
-
-def _convolution(channels: int, kernel_size: int, name: str, with_bias: bool = True) -> snt.Conv2D:
-    return snt.Conv2D(channels, kernel_size, with_bias=with_bias, w_init=_he_normal(), name=name)
-
-
-def _he_normal() -> snt.initializers.Initializer:
-    return snt.initializers.VarianceScaling(2.0, "fan_in", "truncated_normal")
 
 
 def _check_filters(filters: Sequence[int], kernel_size: int) -> None:
