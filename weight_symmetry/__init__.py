@@ -28,11 +28,11 @@ if TYPE_CHECKING:
         automorphisms as automorphisms,
         canonicalise as canonicalise,
     )
-    from weight_symmetry.symmetry.propagation import propagate as propagate
-    from weight_symmetry.symmetry.statistics import (
+    from weight_symmetry.symmetry.permutation_counts import (
         layer_statistics as layer_statistics,
         mask_statistics as mask_statistics,
     )
+    from weight_symmetry.symmetry.propagation import propagate as propagate
     from weight_symmetry.updaters.magnitude import MagnitudePruning as MagnitudePruning
     from weight_symmetry.updaters.rewinding import Rewind as Rewind
     from weight_symmetry.updaters.schedules import CubicSparsity as CubicSparsity, SteppedSparsity as SteppedSparsity

@@ -55,6 +55,11 @@ def import_in_new_process(names: list[str]) -> Imported:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def test_no_module_is_named_as_one_of_pythons_own() -> None:
+    names = {name.rpartition(".")[2] for name in packages.module_names()}
+    assert "traced_call" in names and not names & sys.stdlib_module_names
+
+
 @pytest.fixture(scope="module")
 def every_import() -> Imported:
     return import_in_new_process(packages.module_names())

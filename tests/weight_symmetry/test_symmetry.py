@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from weight_symmetry import symmetry
-from weight_symmetry.symmetry import statistics
+from weight_symmetry.symmetry import permutation_counts
 from weirdonetworks.lab.records import files
 
 Bools = npt.NDArray[np.bool_]
@@ -161,7 +161,7 @@ def test_kernel_positions_are_told_apart() -> None:
 @given(st.integers(0, 400), st.integers(-2, 2))
 def test_digits_at_every_power_of_ten(power: int, offset: int) -> None:
     number = max(10**power + offset, 1)
-    assert statistics._digits(number) == len(str(number))
+    assert permutation_counts._digits(number) == len(str(number))
 
 
 def test_huge_counts_stay_exact_and_reach_json() -> None:

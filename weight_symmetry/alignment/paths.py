@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.measure.unit_tracing.trace import variables_of
+from weirdonetworks.measure.unit_tracing.traced_call import variables_of
 from weirdonetworks.nets.base_module import keras_layers
 
 Measure = Callable[[Any], Mapping[str, float]]

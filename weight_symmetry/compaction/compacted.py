@@ -20,7 +20,7 @@ from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.lab.records.tables import table
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_tracing.edges import equation
-from weirdonetworks.measure.unit_tracing.trace import Trace, converted
+from weirdonetworks.measure.unit_tracing.traced_call import Trace, converted
 
 Number = TypeVar("Number", int, float)
 

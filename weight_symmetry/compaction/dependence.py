@@ -10,7 +10,7 @@ import tensorflow as tf
 from weirdonetworks.measure.unit_tracing import rules
 from weirdonetworks.measure.unit_tracing.edges import CONTRACTIONS
 from weirdonetworks.measure.unit_tracing.evaluation import compute
-from weirdonetworks.measure.unit_tracing.trace import Step, Trace
+from weirdonetworks.measure.unit_tracing.traced_call import Step, Trace
 
 Flags = npt.NDArray[np.bool_]
 

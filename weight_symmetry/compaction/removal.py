@@ -13,7 +13,7 @@ from weirdonetworks.measure.unit_layout import collect, spread
 from weirdonetworks.measure.unit_tracing.axes import Axis, Units, units_of
 from weirdonetworks.measure.unit_tracing.edges import CONTRACTIONS, equation
 from weirdonetworks.measure.unit_tracing.evaluation import compute
-from weirdonetworks.measure.unit_tracing.trace import Step
+from weirdonetworks.measure.unit_tracing.traced_call import Step
 
 Arrays = Sequence[npt.NDArray[Any]]
 

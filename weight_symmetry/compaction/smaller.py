@@ -15,7 +15,7 @@ from weirdonetworks.measure.unit_layout import spread
 from weirdonetworks.measure.unit_tracing import rearranging, rules
 from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, resolved
 from weirdonetworks.measure.unit_tracing.evaluation import compute
-from weirdonetworks.measure.unit_tracing.trace import ASSIGNMENTS, Step, Trace, converted
+from weirdonetworks.measure.unit_tracing.traced_call import ASSIGNMENTS, Step, Trace, converted
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from weirdonetworks.measure.unit_tracing.trace import Step, Trace
+from weirdonetworks.measure.unit_tracing.traced_call import Step, Trace
 
 
 class Dense(NamedTuple):

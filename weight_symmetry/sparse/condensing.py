@@ -14,7 +14,7 @@ from weight_symmetry.compaction.smaller import SmallerModel
 from weight_symmetry.sparse.condensed import CondensedLinear
 from weight_symmetry.symmetry.masked_units import Masks
 from weirdonetworks.lab.records.tables import table
-from weirdonetworks.measure.unit_tracing.trace import Step
+from weirdonetworks.measure.unit_tracing.traced_call import Step
 
 CALLS = 15  # Timed calls of each way to compute a layer, and of each model.
 MARGIN = 0.97  # A layer is condensed if it takes less than this share of the time of a dense one.

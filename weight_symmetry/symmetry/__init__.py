@@ -22,12 +22,12 @@ if TYPE_CHECKING:
         automorphisms as automorphisms,
         canonicalise as canonicalise,
     )
-    from weight_symmetry.symmetry.permuting import apply as apply, permute as permute
-    from weight_symmetry.symmetry.propagation import propagate as propagate
-    from weight_symmetry.symmetry.statistics import (
+    from weight_symmetry.symmetry.permutation_counts import (
         layer_statistics as layer_statistics,
         mask_statistics as mask_statistics,
     )
+    from weight_symmetry.symmetry.permuting import apply as apply, permute as permute
+    from weight_symmetry.symmetry.propagation import propagate as propagate
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.names(__name__)

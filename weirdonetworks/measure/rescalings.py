@@ -24,7 +24,7 @@ from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import Space, places
 from weirdonetworks.measure.unit_tracing.epsilon import without_epsilon
-from weirdonetworks.measure.unit_tracing.trace import Trace
+from weirdonetworks.measure.unit_tracing.traced_call import Trace
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from weirdonetworks.measure import unit_state
 from weirdonetworks.measure.unit_layout import Arrays, UnitLayout
 from weirdonetworks.measure.unit_tracing.axes import Axis
-from weirdonetworks.measure.unit_tracing.trace import Trace
+from weirdonetworks.measure.unit_tracing.traced_call import Trace
 
 
 class UnitGraph(UnitLayout):

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, concatenation, product, resolved
-from weirdonetworks.measure.unit_tracing.trace import Trace, variables_of
+from weirdonetworks.measure.unit_tracing.traced_call import Trace, variables_of
 
 FLAGS = ("is_training", "training")
 

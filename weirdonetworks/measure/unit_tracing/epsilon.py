@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from weirdonetworks.measure.unit_tracing.trace import Step, Trace
+from weirdonetworks.measure.unit_tracing.traced_call import Step, Trace
 
 EPSILON = 0.01  # A smaller constant under a root is an epsilon.
 
