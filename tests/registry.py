@@ -14,6 +14,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weight_symmetry.models import CIFAR10_CNN, MNIST_CNN, MNIST_FC, AsymmetricLinear
+from weight_symmetry.sparse import CondensedLinear
 from weirdonetworks.algebra import (
     Action,
     PermutationGroup,
@@ -208,6 +209,7 @@ NETWORKS = (
         **DENSE,
     ),
     Network(AsymmetricLinear, (4, 3, 2, 1), {"output_size": 3, "fixed_share": 0.3}, flattens=True, **DENSE),
+    Network(CondensedLinear, (4, 3), {"mask": [[1, 0], [1, 1], [0, 1]], "kernels": False}, **DENSE),
     Network(PolynomialLinear, (4, 3, 3, 1), {"output_size": 3, "degree": 3}, flattens=True, **DENSE),
     Network(PolynomialMLP, (4, 3, 2, 1), {"output_sizes": (5, 2), "degree": 4}, flattens=True, **DENSE),
     Network(QuadraticMLP, (4, 8), {"output_sizes": (5, 2)}, flattens=True, **DENSE),

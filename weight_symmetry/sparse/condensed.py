@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from weight_symmetry.masks.generators import Mask, as_mask
 from weirdonetworks import extras
-from weirdonetworks.nets.base_module import Initializer
+from weirdonetworks.nets.base_module import BaseModule, Initializer
 
 with extras.needed("sparse", "CondensedLinear needs it", "numba"):
     from weight_symmetry.sparse import kernels, layer_kernels
@@ -23,7 +23,7 @@ FEW = LANES // 4  # Examples that are faster one by one.
 LINE = 16  # Numbers that TensorFlow's arrays are aligned to.
 
 
-class CondensedLinear(snt.Module):
+class CondensedLinear(BaseModule):
     """A dense layer that holds the weights which a mask keeps, with the places where they belong.
 
         y[b, j] = bias[j] + sum over the inputs i of unit j, those with mask[i, j], of w[i, j] x[b, i]
@@ -59,7 +59,7 @@ class CondensedLinear(snt.Module):
         kernels: bool | None = None,
         name: str | None = None,
     ):
-        """Makes the layer, float32.
+        """Makes the layer.
 
         Args:
           mask: Zeros and ones, `[inputs, units]`.
@@ -83,16 +83,21 @@ class CondensedLinear(snt.Module):
         fans = self.mask.sum(axis=0)
         self._is_constant = bool((fans == fans[0]).all() and fans[0])
         self._wiring = _Wired(self.mask)
+        self._with_bias = with_bias
+        self._w_init = w_init
+        self._b_init = b_init or snt.initializers.Zeros()
+
+    @snt.once
+    def _initialize(self, dtype: tf.DType) -> None:
+        fans = self.mask.sum(axis=0)
         shape = [len(fans), int(fans[0])] if self._is_constant else [int(fans.sum())]
-        if w_init is None:
-            drawn = snt.initializers.TruncatedNormal()(shape, tf.float32)
-            values = drawn / tf.reshape(tf.constant(np.sqrt(np.repeat(fans, fans)), tf.float32), shape)
+        if self._w_init is None:
+            drawn = snt.initializers.TruncatedNormal()(shape, dtype)
+            values = drawn / tf.reshape(tf.constant(np.sqrt(np.repeat(fans, fans)), dtype), shape)
         else:
-            values = w_init(shape, tf.float32)
+            values = self._w_init(shape, dtype)
         self.w = tf.Variable(values, name="w")
-        self.b = (
-            tf.Variable((b_init or snt.initializers.Zeros())([len(fans)], tf.float32), name="b") if with_bias else None
-        )
+        self.b = tf.Variable(self._b_init([len(fans)], dtype), name="b") if self._with_bias else None
 
     @classmethod
     def from_masked(
@@ -103,7 +108,7 @@ class CondensedLinear(snt.Module):
         kernels: bool | None = None,
         name: str | None = None,
     ) -> Self:
-        """Makes the layer of the weight and bias of a dense one, and a mask.
+        """Makes the layer of the weight and bias of a dense one, in their type (float32 of arrays), and a mask.
 
         Args:
           weight: The weight, `[inputs, units]`; what the mask cuts is ignored.
@@ -120,6 +125,7 @@ class CondensedLinear(snt.Module):
         layer = cls(mask, with_bias=bias is not None, w_init=snt.initializers.Zeros(), kernels=kernels, name=name)
         if array.shape != layer.mask.shape:
             raise ValueError(f"weight (of shape {array.shape}) must have the shape of mask, {layer.mask.shape}.")
+        layer._initialize(weight.dtype if isinstance(weight, tf.Variable | tf.Tensor) else tf.float32)
         layer.w.assign(array.T[layer.mask.T].reshape(layer.w.shape))
         if layer.b is not None:
             if np.shape(bias) != tuple(layer.b.shape):
@@ -129,9 +135,15 @@ class CondensedLinear(snt.Module):
             layer.b.assign(np.asarray(bias))
         return layer
 
-    def dense(self) -> npt.NDArray[np.float32]:
-        """Returns the weight of the dense layer, `[inputs, units]`, zeros where the mask cuts."""
-        weight = np.zeros(self.mask.shape[::-1], np.float32)
+    def dense(self) -> npt.NDArray[np.floating]:
+        """Returns the weight of the dense layer, `[inputs, units]`, zeros where the mask cuts.
+
+        Raises:
+          ValueError: If it has no weights yet.
+        """
+        if not hasattr(self, "w"):
+            raise ValueError("layer has no weights yet: call it once on inputs, which creates them.")
+        weight = np.zeros(self.mask.shape[::-1], self.w.dtype.as_numpy_dtype)
         weight[self.mask.T] = self.w.numpy().ravel()
         return weight.T
 
@@ -145,6 +157,7 @@ class CondensedLinear(snt.Module):
         size, units = self.mask.shape
         if not inputs.shape.rank or inputs.shape[-1] != size:
             raise ValueError(f"inputs (of shape {inputs.shape}) must be [..., {size}], as the mask has inputs.")
+        self._initialize(inputs.dtype)
         rows = tf.reshape(inputs, [-1, size])
         if self._kernels and inputs.dtype == tf.float32:
             bias = tf.zeros([units]) if self.b is None else tf.convert_to_tensor(self.b)
@@ -154,7 +167,7 @@ class CondensedLinear(snt.Module):
         return tf.reshape(outputs, [*_shape(inputs)[:-1], units])
 
     def _gathered(self, rows: tf.Tensor) -> tf.Tensor:
-        weights = tf.cast(self.w, rows.dtype)
+        weights = tf.convert_to_tensor(self.w)
         net = self._wiring
         if not net.source.size:  # Which TensorFlow's sums by segment do not survive.
             outputs = tf.matmul(rows, tf.zeros(self.mask.shape, rows.dtype))
@@ -165,7 +178,7 @@ class CondensedLinear(snt.Module):
             terms = tf.gather(tf.transpose(rows), net.source) * weights[:, tf.newaxis]
             places = np.repeat(np.arange(len(net.begin) - 1), np.diff(net.begin))
             outputs = tf.transpose(tf.math.unsorted_segment_sum(terms, places, self.mask.shape[1]))
-        return outputs if self.b is None else outputs + tf.cast(self.b, rows.dtype)
+        return outputs if self.b is None else outputs + self.b
 
 
 class _Wired:
