@@ -161,16 +161,12 @@ def test_gradients_of_copies_are_those_of_single_networks(
         return loss, tape.gradient(loss, parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
     inputs, seeds = tf.stack([entry.inputs(seed=index) for index in range(COUNT)]), tf.constant([[1, 2], [3, 4]])
-    starts = []
-    for index in range(COUNT):
-        for variable in network.trainable_variables:
-            variable.assign_add(rng.normal(0, 0.2, variable.shape))
-        starts.append([variable.numpy() for variable in network.variables])
-        copies.store(tf.constant(index))
+    for parameter in copies.parameters:
+        parameter.assign_add(rng.normal(0, 0.2, parameter.shape))
     together = tf.function(lambda *batch: copies.call(descent, *batch), autograph=False)(inputs, seeds)
     for index in range(COUNT):
-        for variable, start in zip(network.variables, starts[index], strict=True):
-            variable.assign(start)
+        for variable, parameter in zip(network.trainable_variables, copies.parameters, strict=True):
+            variable.assign(parameter[index])
         alone = descent(network, network.trainable_variables, inputs[index], seeds[index])
         for one, each in zip(tf.nest.flatten(alone), tf.nest.flatten(together), strict=True):
             np.testing.assert_allclose(each[index], one, rtol=1e-3, atol=1e-5 * (1 + np.abs(one).max()))
