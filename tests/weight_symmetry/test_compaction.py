@@ -11,6 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
 from tests.unit_models import CASES
+from weight_symmetry import symmetry
 from weight_symmetry.compaction import compact
 from weight_symmetry.masks import Masks
 from weirdonetworks.measure.unit_graph import UnitGraph
@@ -142,6 +143,25 @@ def test_masks_of_a_model_are_taken_along() -> None:
     assert [mask.tolist() for mask in found.masks.values()] == [one[:, units].tolist(), other[units].tolist()]
     again = compact(found.model, found.masks | {}, np.ones((4, 6)))
     assert again.parameters.after == found.parameters.after
+
+
+def test_cut_weights_that_are_not_zero_are_refused() -> None:
+    """As after a step of an optimizer without masks, when the model computes otherwise than its masks say."""
+    model = snt.nets.MLP([6, 2])
+    inputs = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    model(inputs)
+    masks, graph = Masks.create(model, "random", 0.5, seed=1), UnitGraph.trace(model, inputs)
+    model.trainable_variables[1].assign_add(tf.ones([4, 6]))
+    message = r"12 of the 12 cut weights of mlp/linear_0/w:0 must be zero, .* call masks.apply\(\), and train with"
+    for refused in (
+        lambda: compact(model, masks, inputs),
+        lambda: symmetry.automorphisms(masks, graph),
+        lambda: symmetry.mask_statistics(masks),
+    ):
+        with pytest.raises(ValueError, match=message):
+            refused()
+    masks.apply()
+    assert difference(outputs(compact(model, masks, inputs), inputs), outputs(model, inputs)) < 1e-5
 
 
 @pytest.mark.parametrize("sizes", [(4,), (4, 5), (3, 4, 2)])

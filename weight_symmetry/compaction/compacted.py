@@ -137,8 +137,8 @@ def compact(model: Callable[..., Any], masks: Masks | None = None, *example_inpu
 
     Raises:
       TypeError: If the model cannot be called.
-      ValueError: If no example is given, the masks do not fit, the model cannot be traced, or it depends on its number
-        of units in a way that the trace does not show.
+      ValueError: If no example is given, the masks do not fit, weights that `Masks` cut are not zero, the model cannot
+        be traced, or it depends on its number of units in a way that the trace does not show.
     """
     if not example_inputs:
         raise ValueError("example_inputs must hold the arguments of a call, such as a batch of images.")

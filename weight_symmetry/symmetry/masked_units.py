@@ -115,7 +115,8 @@ def read(masks: Masks, layout: UnitLayout | None = None, *, permute_outputs: boo
 
     Raises:
       TypeError: If `layout` is none, or `masks` is neither a sequence nor a mapping nor `Masks`.
-      ValueError: If an array is not a mask, or the masks fit neither each other nor the layout.
+      ValueError: If an array is not a mask, the masks fit neither each other nor the layout, or a weight that `Masks`
+        cut is not zero.
     """
     if layout is None:
         return _chain(masks, permute_outputs)
@@ -154,8 +155,10 @@ def in_layout(masks: Masks, layout: UnitLayout) -> list[Mask | None]:
 
 
 def _chain(masks: Masks, permute_outputs: bool) -> MaskedUnits:
-    arrays = getattr(masks, "arrays", masks)
-    named: Any = arrays.items() if isinstance(arrays, Mapping) else enumerate(_sequence(arrays))
+    arrays: Any = getattr(masks, "arrays", masks)
+    for weight, mask in zip(getattr(masks, "weights", ()), arrays, strict=False):
+        _check_cut(weight, mask)
+    named = arrays.items() if isinstance(arrays, Mapping) else enumerate(_sequence(arrays))
     checked = {str(name): as_mask(mask, f"masks[{name}]") for name, mask in named}
     layout = UnitLayout.of_chain(
         {f"masks[{name}]": mask.shape for name, mask in checked.items()}, permute_outputs=permute_outputs
@@ -182,6 +185,7 @@ def _indexed(masks: Masks, layout: UnitLayout) -> Iterator[tuple[int, npt.ArrayL
         known = {id(variable): index for index, variable in enumerate(getattr(layout, "variables", ()))}
         held: Any = masks
         for weight, mask in zip(held.weights, held.arrays, strict=True):
+            _check_cut(weight, mask)
             if id(weight) not in known:
                 raise ValueError(
                     f"masks: {weight.name} must be among the variables that the traced call reads: "
@@ -197,6 +201,16 @@ def _indexed(masks: Masks, layout: UnitLayout) -> Iterator[tuple[int, npt.ArrayL
                 f"{', '.join(layout.names[index] for index in weights)}, or one, or None, for each variable."
             )
         yield from enumerate(given) if len(given) == len(layout.names) else zip(weights, given, strict=True)
+
+
+def _check_cut(weight: Any, mask: Mask) -> None:
+    """Raises a `ValueError` if a weight that its mask cuts is not zero: the model computes otherwise than masked."""
+    count = np.count_nonzero((weight.numpy() != 0) & ~mask)
+    if count:
+        raise ValueError(
+            f"masks: {count} of the {np.count_nonzero(~mask)} cut weights of {weight.name} must be zero, and are not, "
+            "as after steps of an optimizer without masks: call masks.apply(), and train with masks.wrap(optimizer)."
+        )
 
 
 def _sequence(masks: Any) -> Sequence[Any]:
