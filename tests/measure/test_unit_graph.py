@@ -294,6 +294,22 @@ class TestCalls:
         assert sorted(space.size for space in graph.free) == [3, 6]
         assert graph.verify() < 1e-12
 
+    def test_axes_left_out_are_found_in_a_model_as_created(self) -> None:
+        """Its biases are zeros, which any order of units leaves as they are."""
+        model = snt.nets.MLP([5, 4, 2])
+        graph = UnitGraph.trace(model, np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32))
+        before = [variable.numpy() for variable in graph.variables]
+        assert graph.verify() < 1e-12
+        assert not before[1].any()
+        places = [place for space in graph.free for place in space.places]
+        assert len(places) == 6
+        for place in places:
+            axes = graph.axes[place.variable]
+            axes[place.axis], left_out = Units(axes[place.axis].size), axes[place.axis]
+            assert graph.verify() > 1e-3, (graph.names[place.variable], place.axis)
+            axes[place.axis] = left_out
+        assert all(np.array_equal(a, b.numpy()) for a, b in zip(before, graph.variables, strict=True))
+
     def test_norms_of_all_units_mix_them(self) -> None:
         model = snt.nets.MLP([5, 4])
         graph = UnitGraph.trace(lambda x: tf.nn.l2_loss(model(x)), tf.ones([2, 3]))

@@ -244,12 +244,8 @@ class _Points:
         self._slopes = tf.function(self._differentiated, autograph=False)
 
     def values(self) -> list[Floats]:
-        """Draws weights of the signs that they have, none of them zero, units of many scales."""
-        found = []
-        for variable in self._call.variables:
-            value = np.asarray(variable.numpy(), np.float64)
-            size = float(np.sqrt(np.mean(np.square(value)))) or 1.0
-            found.append(value + np.where(value < 0, -1, 1) * self._rng.uniform(0.2, 0.7, value.shape) * size)
+        """Draws weights as `Trace.draw` does, units of many scales."""
+        found = self._call.draw(self._rng)
         for space, groups in self._groups.items():
             factors = np.exp(SPREAD * self._rng.normal(size=space.size))
             for group in groups:

@@ -98,14 +98,20 @@ class UnitGraph(UnitLayout):
     def verify(self, seed: int = 0) -> float:
         """Compares, in float64, the outputs for the example inputs before and after random permutations of the units.
 
+        With values of the variables drawn near their own, by `Trace.draw`: as created many are zero, or all alike, and
+        show nothing. The model's own variables stay as they are.
+
         Args:
-          seed: Seed of the permutations.
+          seed: Seed of the values and permutations.
 
         Returns:
           The largest difference over the largest magnitude of an output; about 1e-15 if the trace is correct.
         """
         rng = np.random.default_rng(seed)
-        return self.difference(self.permuted({space.name: rng.permutation(space.size) for space in self.free}))
+        values = self.call.draw(rng)
+        return self._difference(
+            values, self.permuted({space.name: rng.permutation(space.size) for space in self.free}, values)
+        )
 
     def difference(self, values: Sequence[npt.ArrayLike]) -> float:
         """Compares, in float64, the outputs for the example inputs with those under other values of the variables.
@@ -116,8 +122,10 @@ class UnitGraph(UnitLayout):
         Returns:
           The largest difference over the largest magnitude of an output; infinity if outputs that are no floats differ.
         """
-        before = self.call.outputs([variable.numpy() for variable in self.variables])
-        after = self.call.outputs([np.asarray(value) for value in values])
+        return self._difference([variable.numpy() for variable in self.variables], [*map(np.asarray, values)])
+
+    def _difference(self, one: Arrays, other: Arrays) -> float:
+        before, after = self.call.outputs(one), self.call.outputs(other)
         pairs = [(a, b) for a, b in zip(before, after, strict=True) if a.dtype.kind == "f"]
         if not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True) if a.dtype.kind != "f"):
             return float("inf")

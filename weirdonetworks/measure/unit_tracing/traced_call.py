@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from weirdonetworks.measure.unit_tracing import (
@@ -157,6 +158,21 @@ class Trace:
                 results = evaluation.compute(step.operation, [known[number] for number in step.inputs], dtype)
                 known.update(zip(step.outputs, results, strict=True))
         return known
+
+    def draw(self, rng: np.random.Generator) -> list[npt.NDArray[Any]]:
+        """Draws values of the variables, in float64, of the signs that they have and of their scale, none of them zero.
+
+        Those that are no floating-point numbers stay.
+        """
+        found = []
+        for variable in self.variables:
+            value = np.asarray(variable.numpy())
+            if variable.dtype.is_floating:
+                value = value.astype(np.float64)
+                size = float(np.sqrt(np.mean(np.square(value)))) or 1.0
+                value = value + np.where(value < 0, -1, 1) * rng.uniform(0.2, 0.7, value.shape) * size
+            found.append(value)
+        return found
 
     def without_inputs(self) -> "Trace":
         """Returns the part of the call that the inputs do not enter: weights, and what is computed from them."""
