@@ -298,3 +298,48 @@ def test_state_that_a_call_in_training_changes_and_reads_moves_too() -> None:
     graph.permute({graph.free[0].name: permutation})
     np.testing.assert_array_equal(model.centre.numpy()[permutation], centre)
     assert (model.centre.numpy() != centre).any()
+
+
+class Auxiliary(tf.keras.Model):  # type: ignore[misc]
+    """A second head that is there in training alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head, self.aux = (tf.keras.layers.Dense(size, "tanh") for size in (5, 2, 3))
+
+    def call(self, x: tf.Tensor, training: bool = False) -> Any:
+        hidden = self.first(x)
+        return (self.head(hidden), self.aux(hidden)) if training else self.head(hidden)
+
+
+@pytest.mark.parametrize("options", [{}, {"training": False}])
+def test_what_a_keras_model_uses_in_training_alone_moves_without_being_asked(options: dict[str, bool]) -> None:
+    model, x = Auxiliary(), tf.random.normal([4, 3], seed=1)
+    before = model(x, training=True)
+    kernel = model.aux.kernel.numpy()
+    graph = UnitGraph.trace(model, x, **options)
+    (space,) = graph.free
+    graph.permute({space.name: [1, 2, 3, 4, 0]})
+    assert not np.array_equal(model.aux.kernel, kernel)
+    for one, other in zip(model(x, training=True), before, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"training": False}])
+def test_state_that_cannot_be_followed_is_refused(options: dict[str, bool]) -> None:
+    """A spectral norm, in training alone, chooses by `tf.cond` how to compute its state, which has units along it."""
+    layers = tf.keras.layers
+    dense = [layers.Dense(5, "relu"), layers.Dense(4, "relu")]
+    model = tf.keras.Sequential(
+        [tf.keras.Input([3]), layers.SpectralNormalization(dense[0]), dense[1], layers.Dense(2)]
+    )
+    graph = UnitGraph.trace(model, tf.ones([2, 3]), **options)
+    before = [variable.numpy() for variable in model.variables]
+    normed, other = graph.free
+    with pytest.raises(
+        ValueError, match=r"cannot be permuted together with .*vector_u.*, used with training=True: .*If"
+    ):
+        graph.permute({normed.name: [1, 2, 3, 4, 0]})
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.variables, strict=True))
+    graph.permute({other.name: [1, 2, 3, 0]})
+    assert not all(np.array_equal(a, b) for a, b in zip(before, model.variables, strict=True))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from weirdonetworks.measure import unit_state
 from weirdonetworks.measure.unit_layout import Arrays, UnitLayout
-from weirdonetworks.measure.unit_tracing.axes import Axis
+from weirdonetworks.measure.unit_tracing.axes import Axis, Units
 from weirdonetworks.measure.unit_tracing.traced_call import Trace
 
 
@@ -71,9 +71,17 @@ class UnitGraph(UnitLayout):
         So do moving averages and other state, whether the traced call was in training or not.
 
         Raises:
-          ValueError: As `permuted` does, or if the model cannot be called in training, or out of it.
+          ValueError: As `permuted` does, or if the model cannot be called in training, or out of it, or then has state
+            of which it cannot be followed how the units lie along it.
         """
         chosen = self._checked(permutations)
+        connected = self._other_mode[1]
+        for space in self.free:
+            if space.units in chosen and space.units in connected:
+                raise ValueError(
+                    f"permutations: {space.name!r} cannot be permuted together with {connected[space.units]}. "
+                    "UnitGraph.permuted permutes the variables that the traced call reads alone."
+                )
         variables = [*self.variables, *(variable for variable, _ in self.state)]
         names = [*self.names, *(variable.name for variable, _ in self.state)]
         whole = UnitLayout(names, [*self.axes, *(axes for _, axes in self.state)], self.edges)
@@ -84,16 +92,20 @@ class UnitGraph(UnitLayout):
     @functools.cached_property
     def state(self) -> list[unit_state.Along]:
         """The model's further variables, such as moving averages, each with the units along its axes."""
-        unread = unit_state.unread(self.call, self.tensor_axes)
+        return unit_state.unread(self.call, self.tensor_axes) + self._other_mode[0]
+
+    @functools.cached_property
+    def _other_mode(self) -> tuple[list[unit_state.Along], dict[Units, str]]:
         if self._called is None:
-            return unread
+            return [], {}
 
         def trace(*given: Any, **options: Any) -> tuple[Trace, dict[int, list[Axis]]]:
             graph = UnitGraph.trace(*given, **options)
             return graph.call, graph.tensor_axes
 
+        unread = unit_state.unread(self.call, self.tensor_axes)
         known = [*zip(self.variables, self.axes, strict=True), *unread]
-        return unread + unit_state.of_other_mode(*self._called, known, trace)
+        return unit_state.of_other_mode(*self._called, known, trace)
 
     def verify(self, seed: int = 0) -> float:
         """Compares, in float64, the outputs for the example inputs before and after random permutations of the units.

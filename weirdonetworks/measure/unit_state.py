@@ -1,11 +1,13 @@
 """The state of a model that its traced call does not depend on, such as moving averages, and the units along it."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, concatenation, product, resolved
+from weirdonetworks.measure.unit_tracing import evaluation
+from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, concatenation, product, resolved, units_of
 from weirdonetworks.measure.unit_tracing.traced_call import Trace, variables_of
 
 FLAGS = ("is_training", "training")
@@ -25,8 +27,10 @@ def of_other_mode(
     options: Mapping[str, Any],
     known: Sequence[Along],
     trace: Callable[..., tuple[Trace, Mapping[int, Sequence[Axis]]]],
-) -> list[Along]:
+) -> tuple[list[Along], dict[Units, str]]:
     """Finds the variables that a model uses only if it is called in training, or only if it is not.
+
+    A Keras model takes `training`, whether its traced call was given it or not.
 
     Args:
       model: The model.
@@ -36,15 +40,17 @@ def of_other_mode(
       trace: Traces a call; returns it with the axes of its tensors.
 
     Returns:
-      The variables that are not known, with their axes in terms of those that are.
+      The variables that are not known, with their axes in terms of those that are; and the units, in these terms, that
+      an operation that cannot be followed connects with such a variable, with the reason why they cannot be permuted.
 
     Raises:
       ValueError: If the model cannot be called in the other mode.
     """
-    flag = next((each for each in FLAGS if each in options), None)
+    mode = _mode(model, options)
     found = {id(variable) for variable, _ in known}
-    if flag is None or _held(model) <= found:
-        return []
+    if mode is None or _held(model) <= found:
+        return [], {}
+    flag, other = mode[0], not mode[1]
 
     def without_running(*given: Any, **others: Any) -> Any:
         # A call in training would change the state; the variables exist already.
@@ -55,7 +61,6 @@ def of_other_mode(
         model(*given, **others)
         return read
 
-    other = not options[flag]
     try:
         call, tensor_axes = trace(without_running, *inputs, **{**options, flag: other})
     except (TypeError, ValueError) as error:
@@ -68,11 +73,41 @@ def of_other_mode(
     for variable, own in known:
         for there, here in zip(axes.get(id(variable.handle), []), own, strict=False):
             _pair(there, here, meaning)
+    new = [variable for variable in (*call.variables, *call.others) if id(variable) not in found]
+    connected = {
+        units: f"{variable.name}, used with {flag}={other}: {lost.fixed}"
+        for variable in new
+        for lost in units_of(*axes[id(variable.handle)])
+        if lost not in meaning and "is not followed" in lost.fixed
+        for units in _connected(call, tensor_axes, lost.fixed, meaning)
+    }
     return [
-        (variable, [_translated(axis, meaning) for axis in axes[id(variable.handle)]])
-        for variable in (*call.variables, *call.others)
-        if id(variable) not in found
-    ]
+        (variable, [_translated(axis, meaning) for axis in axes[id(variable.handle)]]) for variable in new
+    ], connected
+
+
+def _mode(model: Any, options: Mapping[str, Any]) -> tuple[str, bool] | None:
+    """Returns the option by which a model is called in training or not, and its value; None if none is known."""
+    flag = next((each for each in FLAGS if each in options), None)
+    if flag is not None:
+        return flag, bool(options[flag])
+    import keras
+
+    if not isinstance(model, keras.Layer):
+        return None
+    parameter = inspect.signature(model.call).parameters.get("training")
+    return "training", parameter is not None and parameter.default is True
+
+
+def _connected(
+    call: Trace, tensor_axes: Mapping[int, Sequence[Axis]], reason: str, meaning: Mapping[Units, Axis]
+) -> set[Units]:
+    """Returns the known units that enter an operation that is not followed for a reason."""
+    inputs = {
+        number for step in call.steps if reason.startswith(evaluation.named(step.operation)) for number in step.inputs
+    }
+    entering = units_of(*(axis for number in inputs for axis in tensor_axes[number]))
+    return {known for units in entering if units in meaning for known in units_of(meaning[units])}
 
 
 def _by_handle(call: Trace, tensor_axes: Mapping[int, Sequence[Axis]]) -> dict[int, list[Axis]]:
