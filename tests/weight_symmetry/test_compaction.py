@@ -303,3 +303,43 @@ def test_batch_norm_is_compacted_as_it_is_traced() -> None:
         found = compact(model, None, inputs, is_training=is_training)
         assert [len(units) for units in found.kept.values()] == [3]
         assert difference(outputs(found, inputs), outputs(model, inputs, is_training=is_training)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [
+        lambda token, x: tf.tile(token, [x.shape[0], 1, 1]),
+        lambda token, x: tf.tile(token, [tf.shape(x)[0], 1, 1]),
+        lambda token, x: tf.repeat(token, x.shape[0], axis=0),
+    ],
+)
+def test_a_token_is_copied_for_each_example(copied: Any) -> None:
+    """For each place of a sequence too, by the same operation."""
+    token = tf.Variable(np.random.default_rng(1).normal(size=(1, 1, 5)).astype(np.float32))
+    inner, outer, head = snt.Linear(6), snt.Linear(5), snt.Linear(2)
+
+    def model(x: tf.Tensor) -> tf.Tensor:
+        hidden = tf.concat([copied(token, x), x], axis=1)
+        hidden += tf.tile(outer(tf.nn.relu(inner(hidden)))[:, :1], [1, 3, 1])
+        return head(hidden[:, 0])
+
+    inputs = np.random.default_rng(0).normal(size=(4, 2, 5)).astype(np.float32)
+    model(inputs)
+    outer.w.assign(outer.w * np.array([[1], [0], [1], [0], [1], [1]], np.float32))
+    found = compact(model, None, inputs[:3])
+    assert sorted(map(len, found.kept.values())) == [4]
+    for batch in (inputs, inputs[:1]):
+        assert difference(outputs(found, batch), outputs(model, batch)) < 1e-5
+
+
+def test_layers_whose_gradients_are_computed_anew_are_compacted() -> None:
+    """A function with a custom gradient hands over tensors that the gradient alone needs."""
+    first, second, head = snt.Linear(5), snt.Linear(4), snt.Linear(2)
+    anew = tf.recompute_grad(lambda x: tf.nn.relu(second(x)))
+    model = lambda x: head(anew(tf.nn.relu(first(x))))  # noqa: E731
+    inputs = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    head(second(first(inputs)))
+    head.w.assign(head.w * np.array([[1], [0], [1], [0]], np.float32))
+    found = compact(model, None, inputs)
+    assert sorted(map(len, found.kept.values())) == [2, 5]
+    assert difference(outputs(found, inputs), outputs(model, inputs)) < 1e-5

@@ -123,6 +123,10 @@ class SmallerModel(tf.Module):
         for step in self._traced.steps:
             if step.operation.type in ("NoOp", *ASSIGNMENTS):
                 continue
+            if step.operation.type == "IdentityN":  # Of a custom gradient, some of whose tensors it alone needs.
+                pairs = zip(step.inputs, step.outputs, strict=True)
+                known.update({after: known[before] for before, after in pairs if before in known})
+                continue
             results = self._step(step, [known[number] for number in step.inputs], batch)
             if step.outputs and step.outputs[0] in constants:
                 results = [results[0] + constants[step.outputs[0]]]
@@ -140,6 +144,10 @@ class SmallerModel(tf.Module):
             return [tf.reshape(inputs[0], self._shape(after[0], batch))]
         if kind == "BroadcastTo":
             return [tf.broadcast_to(inputs[0], self._shape(after[0], batch, known=True))]
+        if kind == "Tile":
+            before = self._traced.axes[step.inputs[0]]
+            times = [self._times(*each, batch) for each in zip(before, after[0], strict=True)]
+            return [tf.tile(inputs[0], tf.stack(times))]
         if kind == "Fill":
             return [tf.fill(self._shape(after[0], batch, known=True), inputs[1])]
         if kind in ("Split", "SplitV"):
@@ -190,6 +198,10 @@ class SmallerModel(tf.Module):
         for size in sizes[1:]:
             total = total * size if isinstance(axis, Product) else total + size
         return total
+
+    def _times(self, before: Axis, after: Axis, batch: Any) -> Any:
+        """Counts the copies along an axis; a tensor if there is one for each example and their number is one."""
+        return self._size(after, batch) // self._size(before, batch) if after.size > before.size else 1
 
     def _sized(self, array: npt.NDArray[Any], number: int, batch: Any) -> tf.Tensor:
         """Restricts a constant to the kept units; one slice for each example where it holds the examples' batch."""
