@@ -59,6 +59,57 @@ def test_a_dead_unit_says_nothing_of_its_signs() -> None:
     assert (len(found.exponents), len(found.flips)) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    ("step", "exponents"),
+    [
+        (lambda h: tf.round(4 * h), []),
+        (lambda h: tf.cast(h > 0.5, h.dtype), []),
+        (tf.sign, [[1, 1, 0, -1]]),  # The control: sign(a h) = sign(h).
+    ],
+)
+def test_rescalings_that_a_step_breaks_are_not_found(
+    step: Callable[[tf.Tensor], tf.Tensor], exponents: list[Any]
+) -> None:
+    hidden, first, second = snt.Linear(6), snt.Linear(2), snt.Linear(2)
+
+    def network(x: tf.Tensor) -> tf.Tensor:
+        h = tf.nn.relu(hidden(x))
+        return first(step(h)) + second(h)
+
+    inputs = np.random.default_rng(0).normal(size=[4, 3]).astype(np.float32)
+    (found,) = scalings(UnitGraph.trace(network, inputs), flips=False)
+    assert np.array_equal(found.exponents, np.reshape(exponents, (-1, 4)))
+
+
+def test_of_rescalings_that_a_step_breaks_the_difference_may_hold() -> None:
+    """Through a norm and ReLU in front of a rounding, what is left is the norm's: weights times a, its scale over a."""
+    hidden, scale, first, second = snt.Linear(6), tf.Variable(tf.ones([6])), snt.Linear(2), snt.Linear(2)
+
+    def network(x: tf.Tensor) -> tf.Tensor:
+        h = tf.nn.relu(hidden(x) * scale)
+        return first(tf.round(4 * h)) + second(h)
+
+    graph = UnitGraph.trace(network, np.random.default_rng(0).normal(size=[4, 3]).astype(np.float32))
+    (found,) = scalings(graph, flips=False)
+    names = [graph.names[group.variable] for group in found.groups]
+    assert dict(zip(names, found.exponents[0], strict=True)) == {
+        "linear/w": 1,
+        "linear/b": 1,
+        "Variable": -1,
+        "linear/w (2)": 0,
+        "linear/w (3)": 0,
+    }
+    assert len(found.exponents) == 1
+
+
+def test_random_outputs_are_judged_by_derivatives() -> None:
+    """No two calls of a model with dropout agree, so that finite factors say nothing."""
+    hidden, head = snt.Linear(6), snt.Linear(2)
+    graph = UnitGraph.trace(lambda x: head(tf.nn.dropout(tf.nn.relu(hidden(x)), 0.5)), tf.ones([2, 3]))
+    (found,) = scalings(graph, flips=False, trainable=True)
+    assert found.exponents.tolist() == [[1, 1, -1]]
+
+
 def test_what_heads_and_their_insides_have_in_common_counts_once() -> None:
     """Of q.k with q = x A, k = x B, both [heads, inside]: each pair has a scale, and the units span fewer."""
     first, second = tf.Variable(tf.ones([2, 2, 3])), tf.Variable(tf.ones([2, 2, 3]))

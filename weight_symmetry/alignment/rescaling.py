@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from weirdonetworks.measure.rescalings import Floats, Group, Scalings, scalings
+from weirdonetworks.measure.rescalings import Scalings, scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_layout import Floats, Group
 
 SWEEPS = 200  # Over all sets of units; neighbouring layers change each other's norms.
 SETTLED = 1e-9  # Logarithms of factors that are smaller are no change.

@@ -38,11 +38,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weirdonetworks.measure.rescalings import Group, Scalings, scalings
+from weirdonetworks.measure.rescalings import Scalings, scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_layout import Floats, Group
 from weirdonetworks.measure.unit_tracing.axes import units_of
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 Loss: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 RESCALING = "rescaling of homogeneous units"

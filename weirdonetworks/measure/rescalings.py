@@ -6,12 +6,12 @@ a > 0 exactly if the exponents are orthogonal to the logarithmic derivatives of 
 
     sum_g e_g D_g = 0,    D_g = sum of w df/dw over the entries w of group g.
 
-So the exponents are a null space, found from derivatives at random weights and inputs of many scales. Sign flips are
-tried one by one. Neither needs to know what functions the model is made of.
+So the exponents are a null space, found from derivatives at random weights and inputs of many scales, of which those
+are kept that leave the outputs as they are with finite factors too: a step, as of rounding, has no derivative. Sign
+flips are tried one by one. Neither needs to know what functions the model is made of.
 """
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
@@ -20,14 +20,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.measure.unit_graph import UnitGraph
-from weirdonetworks.measure.unit_layout import Space, places
+from weirdonetworks.measure.unit_layout import Floats, Group, Space, places
 from weirdonetworks.measure.unit_tracing.epsilon import without_epsilon
 from weirdonetworks.measure.unit_tracing.traced_call import Trace
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
+Point: TypeAlias = tuple[list[Floats], list[tf.Tensor], Floats]  # Weights, inputs, and the outputs.
 
 NULL = 1e-7  # Singular values below this part of the largest are zero.
 EQUAL = 1e-9  # Outputs that differ by less than this part of the largest are equal.
@@ -36,52 +35,10 @@ JOINED = 7  # At most so many groups are flipped one by one.
 USED = 1e-10  # The function does not depend on a group whose part in all derivatives is smaller.
 SMALLEST = 1e-5  # Derivatives below this part of the largest say nothing.
 LEAST, MOST = 4, 40  # The number of points at which derivatives are taken: more where many units are dead.
-FLIPPED = 4  # The number of points at which signs are flipped.
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Group:
-    """The entries of each unit of a space along one axis of a variable.
-
-    Attributes:
-      variable: The index of the variable.
-      axis: The axis.
-      units: The unit at each place of the axis; -1 where there is none.
-      side: `in` for weights that write the units, `out` for those that read them, empty for others, such as biases.
-    """
-
-    variable: int
-    axis: int
-    units: Ints
-    side: str
-
-    @functools.cached_property
-    def is_plain(self) -> bool:
-        """Whether the places of the axis are the units."""
-        return bool(np.array_equal(self.units, np.arange(len(self.units))))
-
-    @functools.cached_property
-    def by_unit(self) -> Ints:
-        """The places of each unit, `[units, places of each]`."""
-        held = np.flatnonzero(self.units >= 0)
-        return held[np.argsort(self.units[held], kind="stable")].reshape(int(self.units.max()) + 1, -1)
-
-    def totals(self, values: Floats, size: int) -> Floats:
-        """Sums an array of the variable's shape over the entries of each unit."""
-        along = np.moveaxis(values, self.axis, 0).reshape(len(self.units), -1).sum(axis=1)
-        held = self.units >= 0
-        return np.bincount(self.units[held], along[held], minlength=size).astype(np.float64)
-
-    def mixed(self, values: Floats, matrix: Floats) -> Floats:
-        """Replaces the entries of each unit i by the sum over j of `matrix[i, j]` times those of unit j."""
-        along = np.array(np.moveaxis(values, self.axis, 0))
-        along[self.by_unit] = np.tensordot(matrix, along[self.by_unit], axes=1)
-        return np.moveaxis(along, 0, self.axis)
-
-    def scaled(self, values: Floats, factors: Floats) -> Floats:
-        """Multiplies the entries of each unit by a factor."""
-        along = np.where(self.units >= 0, factors[self.units], 1.0)
-        return values * along.reshape([-1 if axis == self.axis else 1 for axis in range(values.ndim)])
+FLIPPED = 4  # The number of points at which signs are flipped, and units rescaled.
+FACTOR = 5.0  # By which every second unit is multiplied, and others divided.
+HELD = 1e-5  # Outputs change less under what is a rescaling, with some operations in single precision.
+COMBINED = 4  # The sums and differences of at most so many exponents are tried.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -146,6 +103,7 @@ def scalings(graph: UnitGraph, *, flips: bool = True, trainable: bool = False, s
             rows[space] = np.concatenate([rows[space], new[np.newaxis]])
             sizes[space] += [group.totals(np.abs(products[group.variable]), space.size).max() for group in own]
     found = []
+    finite = points.repeatable(FLIPPED)
     for space, own in groups.items():
         telling = _telling(rows[space].reshape(-1, len(own)))
         used = sizes[space] > USED * sizes[space].max(initial=0.0)
@@ -153,9 +111,11 @@ def scalings(graph: UnitGraph, *, flips: bool = True, trainable: bool = False, s
         signs = np.zeros((0, len(own)), bool)
         shared = exponents
         if used.any():
-            exponents = _null_space(telling, used)
+            exponents = _held(points, finite, space, own, _null_space(telling, used))
             signs = _flips(points, space, own, used, exponents) if flips else signs
-            shared = _null_space(_telling(rows[space].sum(axis=1)), used) if trainable else shared
+            if trainable:
+                shared = _null_space(_telling(rows[space].sum(axis=1)), used)
+                shared = _held(points, finite, space, own, shared, alike=True)
         found.append(Scalings(space, own, exponents, signs, shared))
     return found
 
@@ -277,6 +237,16 @@ class _Points:
             if least.max() > SMALLEST:
                 yield values, inputs, int(least.argmax())
 
+    def repeatable(self, count: int) -> list[Point]:
+        """Draws weights and inputs, with the outputs; leaves out those whose outputs are random, or not finite."""
+        found = []
+        for _ in range(count):
+            values, inputs = self.values(), self.inputs()
+            once, again = (self.outputs(values, inputs) for _ in range(2))
+            if np.abs(once - again).max() <= EQUAL * np.abs(once).max() < np.inf:
+                found.append((values, inputs, once))
+        return found
+
     def outputs(self, values: Sequence[Floats], inputs: Sequence[tf.Tensor]) -> Floats:
         """Computes all outputs, in one row."""
         return np.concatenate([np.ravel(each) for each in self._outputs(list(map(tf.constant, values)), list(inputs))])
@@ -334,6 +304,45 @@ def _reduced(rows: Floats) -> Floats:
             rows[others] -= rows[others, column, np.newaxis] * rows[done]
             done += 1
     return np.asarray(np.round(rows, 6) + 0.0)
+
+
+def _held(
+    points: _Points, tried: Sequence[Point], space: Space, groups: Sequence[Group], basis: Floats, alike: bool = False
+) -> Floats:
+    """Finds a basis of the exponents, among those that a basis spans, that hold for finite factors.
+
+    Where single ones do not hold, their sums and differences may: of units that a norm precedes and a rounding follows,
+    the rounding breaks two rescalings, and keeps their quotient.
+
+    Args:
+      points: What computes the outputs.
+      tried: The points at which the exponents are tried.
+      space: The units, which all get factors at once; those of a dead one would say nothing.
+      groups: Their groups of weights.
+      basis: The basis, `[dimension, groups]`.
+      alike: Whether all units get the same factor.
+    """
+
+    factors = np.full(space.size, FACTOR) if alike else FACTOR ** np.where(np.arange(space.size) % 2, -1.0, 1.0)
+
+    def holds(exponents: Floats) -> bool:
+        for values, inputs, outputs in tried:
+            moved = list(values)
+            for group, exponent in zip(groups, exponents, strict=True):
+                moved[group.variable] = group.scaled(moved[group.variable], factors**exponent)
+            if not np.abs(points.outputs(moved, inputs) - outputs).max() <= HELD * np.abs(outputs).max():
+                return False
+        return True
+
+    found = [row for row in basis if holds(row)]
+    if len(found) == len(basis):
+        return basis
+    combinations = itertools.product([0, 1, -1], repeat=min(len(basis), COMBINED))
+    for coefficients in sorted(combinations, key=np.count_nonzero):
+        row = np.array(coefficients) @ basis[: len(coefficients)]
+        if np.linalg.matrix_rank([*found, row]) > len(found) and holds(row):
+            found.append(row)
+    return _reduced(np.array(found).reshape(-1, len(groups)))
 
 
 def _flips(points: _Points, space: Space, groups: Sequence[Group], used: Bools, exponents: Floats) -> Bools:

@@ -25,6 +25,7 @@ from weirdonetworks.measure.unit_tracing.axes import (
 )
 
 Arrays = list[npt.NDArray[Any]]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,6 +65,51 @@ class Space:
     mixed: bool
     places: tuple[Place, ...]
     units: Units = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """The entries of each unit of a space along one axis of a variable.
+
+    Attributes:
+      variable: The index of the variable.
+      axis: The axis.
+      units: The unit at each place of the axis; -1 where there is none.
+      side: `in` for weights that write the units, `out` for those that read them, empty for others, such as biases.
+    """
+
+    variable: int
+    axis: int
+    units: Ints
+    side: str
+
+    @functools.cached_property
+    def is_plain(self) -> bool:
+        """Whether the places of the axis are the units."""
+        return bool(np.array_equal(self.units, np.arange(len(self.units))))
+
+    @functools.cached_property
+    def by_unit(self) -> Ints:
+        """The places of each unit, `[units, places of each]`."""
+        held = np.flatnonzero(self.units >= 0)
+        return held[np.argsort(self.units[held], kind="stable")].reshape(int(self.units.max()) + 1, -1)
+
+    def totals(self, values: Floats, size: int) -> Floats:
+        """Sums an array of the variable's shape over the entries of each unit."""
+        along = np.moveaxis(values, self.axis, 0).reshape(len(self.units), -1).sum(axis=1)
+        held = self.units >= 0
+        return np.bincount(self.units[held], along[held], minlength=size).astype(np.float64)
+
+    def mixed(self, values: Floats, matrix: Floats) -> Floats:
+        """Replaces the entries of each unit i by the sum over j of `matrix[i, j]` times those of unit j."""
+        along = np.array(np.moveaxis(values, self.axis, 0))
+        along[self.by_unit] = np.tensordot(matrix, along[self.by_unit], axes=1)
+        return np.moveaxis(along, 0, self.axis)
+
+    def scaled(self, values: Floats, factors: Floats) -> Floats:
+        """Multiplies the entries of each unit by a factor."""
+        along = np.where(self.units >= 0, factors[self.units], 1.0)
+        return values * along.reshape([-1 if axis == self.axis else 1 for axis in range(values.ndim)])
 
 
 class UnitLayout:
