@@ -4,13 +4,14 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import sonnet as snt
 import tensorflow as tf
 
 from tests.unit_models import scaled
-from weirdonetworks.measure.rescalings import _Points, joint_dimensions, scalings
+from weirdonetworks.measure.rescalings import _Points, _reduced, joint_dimensions, scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import places
 from weirdonetworks.measure.unit_tracing.axes import Units, concatenation, product
@@ -108,6 +109,23 @@ def test_random_outputs_are_judged_by_derivatives() -> None:
     graph = UnitGraph.trace(lambda x: head(tf.nn.dropout(tf.nn.relu(hidden(x)), 0.5)), tf.ones([2, 3]))
     (found,) = scalings(graph, flips=False, trainable=True)
     assert found.exponents.tolist() == [[1, 1, -1]]
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+def test_exponents_are_exact_where_images_are_resized(method: str) -> None:
+    inputs = keras.Input((4, 4, 2))
+    hidden = keras.layers.ReLU()(keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 1)(inputs)))
+    deep = keras.layers.Conv2D(3, 1)(keras.layers.AveragePooling2D(2)(hidden))
+    both = keras.layers.Concatenate()([keras.layers.UpSampling2D(interpolation=method)(deep), hidden])
+    graph = UnitGraph.trace(keras.Model(inputs, keras.layers.Conv2D(2, 1)(both)), tf.ones([1, 4, 4, 2]))
+    (found,) = (each for each in scalings(graph, flips=False) if each.space.size == 4)
+    assert len(found.exponents) == 2
+    assert set(found.exponents.ravel()) <= {-1, 0, 1}
+
+
+def test_what_single_precision_leaves_is_no_pivot() -> None:
+    rows = np.array([[1e-5, 1, 1, -1], [0, 1, 2e-5, -1]]) / 2
+    assert _reduced(rows).tolist() == [[0, 1, 0, -1], [0, 0, 1, 0]]
 
 
 def test_what_heads_and_their_insides_have_in_common_counts_once() -> None:

@@ -30,6 +30,8 @@ Point: TypeAlias = tuple[list[Floats], list[tf.Tensor], Floats]  # Weights, inpu
 
 NULL = 1e-7  # Singular values below this part of the largest are zero.
 EQUAL = 1e-9  # Outputs that differ by less than this part of the largest are equal.
+PIVOT = 1e-3  # Smaller entries of vectors of norm one are zero: operations in single precision leave up to some 1e-4.
+NEAR = 1e-3  # Exponents that are nearer to a multiple of a twelfth are this multiple.
 SPREAD = 1.5  # Standard deviation of the logarithms of the factors by which units differ in scale.
 JOINED = 7  # At most so many groups are flipped one by one.
 USED = 1e-10  # The function does not depend on a group whose part in all derivatives is smaller.
@@ -297,13 +299,14 @@ def _reduced(rows: Floats) -> Floats:
         if done == len(rows):
             break
         pivot = done + int(np.argmax(np.abs(rows[done:, column])))
-        if abs(rows[pivot, column]) > 1e-6:
+        if abs(rows[pivot, column]) > PIVOT:
             rows[[done, pivot]] = rows[[pivot, done]]
             rows[done] /= rows[done, column]
             others = np.arange(len(rows)) != done
             rows[others] -= rows[others, column, np.newaxis] * rows[done]
             done += 1
-    return np.asarray(np.round(rows, 6) + 0.0)
+    near = np.round(12 * rows) / 12
+    return np.asarray(np.where(np.abs(rows - near) < NEAR, near, np.round(rows, 6)) + 0.0)
 
 
 def _held(

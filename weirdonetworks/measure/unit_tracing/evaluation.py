@@ -29,7 +29,7 @@ def constant(tensor: tf.Tensor) -> Any:
 def compute(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | None) -> list[Any]:
     """Evaluates an operation on other inputs, in the given floating-point type; None for its own.
 
-    What is not defined in that type, as the resizing of images, is evaluated in its own type.
+    What is not defined in that type, as the resizing of images by areas, is evaluated in its own type.
 
     Raises:
       ValueError: If it cannot be evaluated outside the model, as a loop over time.
@@ -59,6 +59,8 @@ def _computed(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | 
         return [tf.gather(*inputs)]
     if operation.type.startswith("FusedBatchNorm") and dtype is not None:
         return _batch_norm(operation, inputs)
+    if operation.type in ("ResizeBilinear", "ResizeBicubic") and dtype is not None:
+        return [_resized(operation, tf.cast(inputs[0], dtype), inputs[1])]
     if operation.type == "Conv2D" and dtype is not None and inputs[0].shape[-1] > inputs[1].shape[-2]:
         return [_grouped_convolution(operation, *inputs)]
     function, arguments, attributes = _raw(operation)
@@ -113,6 +115,17 @@ def _batch_norm(operation: tf.Operation, inputs: Sequence[Any]) -> list[Any]:
     return [outputs, *(tf.reshape(each, [-1]) for each in (mean, variance, mean, variance)), None][
         : len(operation.outputs)
     ]
+
+
+def _resized(operation: tf.Operation, images: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Evaluates the resizing of images in any type; TensorFlow's operations give single precision only."""
+    function = getattr(tf.raw_ops, operation.type)
+    options = {name: operation.get_attr(name) for name in ("align_corners", "half_pixel_centers")}
+    for axis, equation in ((0, "nhwc,oh->nowc"), (1, "nhwc,ow->nhoc")):
+        places = tf.eye(images.shape[axis + 1])[tf.newaxis, :, tf.newaxis]
+        matrix = function(images=places, size=tf.stack([size[axis], 1]), **options)[0, :, 0]
+        images = tf.einsum(equation, images, tf.cast(matrix, images.dtype))
+    return images
 
 
 def _grouped_convolution(operation: tf.Operation, images: tf.Tensor, filters: tf.Tensor) -> tf.Tensor:
