@@ -164,6 +164,21 @@ def test_cut_weights_that_are_not_zero_are_refused() -> None:
     assert difference(outputs(compact(model, masks, inputs), inputs), outputs(model, inputs)) < 1e-5
 
 
+def test_masks_of_weights_that_the_call_does_not_read_are_left_out() -> None:
+    """Such as of a second head, which is there in training."""
+    first, head, aux = snt.Linear(8), snt.Linear(2), snt.Linear(3)
+    inputs = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    model = lambda x: head(tf.nn.relu(first(x)))  # noqa: E731
+    aux(first(inputs)), model(inputs)
+    masks = Masks.create([first.w, head.w, aux.w], "random", 0.8, seed=1)
+    found, graph = compact(model, masks, inputs), UnitGraph.trace(model, inputs)
+    assert len(found.masks) == 2
+    assert difference(outputs(found, inputs), outputs(model, inputs)) < 1e-5
+    read = Masks([first.w, head.w])
+    read.set(masks.arrays[:2])
+    assert symmetry.automorphisms(masks, graph).order == symmetry.automorphisms(read, graph).order > 1
+
+
 @pytest.mark.parametrize("sizes", [(4,), (4, 5), (3, 4, 2)])
 def test_costs_are_those_of_the_layers(sizes: tuple[int, ...]) -> None:
     """A convolution costs its filters at each place; a dense layer its weights."""

@@ -130,7 +130,8 @@ def compact(model: Callable[..., Any], masks: Masks | None = None, *example_inpu
 
     Args:
       model: A Sonnet or Keras model, or a function that reads variables.
-      masks: The masks of its weights: `Masks`, arrays by the variables' names, or a list of arrays for the weights in
+      masks: The masks of its weights: `Masks`, of which those of weights that the call does not read, as of a second
+        head in training, are left out; arrays by the variables' names, or a list of arrays for the weights in
         the order in which they are first used; by default all weights that are exactly zero are cut.
       *example_inputs: Arguments of the call, with the batch first.
       **options: Keyword arguments of the call.

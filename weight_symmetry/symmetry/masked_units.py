@@ -109,7 +109,8 @@ def read(masks: Masks, layout: UnitLayout | None = None, *, permute_outputs: boo
 
     Args:
       masks: Without a layout, the masks of a chain of layers, in layer order; with one, masks by the names of its
-        variables, or a mask or None for each, or `weight_symmetry.masks.Masks` of the traced model's weights.
+        variables, or a mask or None for each, or `weight_symmetry.masks.Masks` of the traced model's weights, of which
+        those are left out that the call does not read.
       layout: The layout, such as `UnitGraph.trace(model, *example_inputs)`.
       permute_outputs: Whether the outputs of a chain are interchangeable, too.
 
@@ -184,14 +185,16 @@ def _indexed(masks: Masks, layout: UnitLayout) -> Iterator[tuple[int, npt.ArrayL
     elif hasattr(masks, "arrays"):
         known = {id(variable): index for index, variable in enumerate(getattr(layout, "variables", ()))}
         held: Any = masks
-        for weight, mask in zip(held.weights, held.arrays, strict=True):
-            _check_cut(weight, mask)
-            if id(weight) not in known:
-                raise ValueError(
-                    f"masks: {weight.name} must be among the variables that the traced call reads: "
-                    f"{', '.join(layout.names)}."
-                )
-            yield known[id(weight)], mask
+        pairs = list(zip(held.weights, held.arrays, strict=True))
+        if pairs and known.keys().isdisjoint(id(weight) for weight, _ in pairs):
+            raise ValueError(
+                f"masks: {pairs[0][0].name} must be among the variables that the traced call reads: "
+                f"{', '.join(layout.names)}."
+            )
+        for weight, mask in pairs:
+            if id(weight) in known:
+                _check_cut(weight, mask)
+                yield known[id(weight)], mask
     else:
         given = _sequence(masks)
         weights = sorted({edge.variable for edge in layout.edges})
