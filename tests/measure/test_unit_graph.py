@@ -10,6 +10,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests.unit_models import CASES
+from weirdonetworks.measure.rescalings import scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import UnitLayout, collect, spread
 from weirdonetworks.measure.unit_tracing.axes import (
@@ -279,6 +280,19 @@ class TestCalls:
             graph.verify()
         unrolled = UnitGraph.trace(model(unroll=True), inputs)
         assert [space.size for space in unrolled.free] == [4, 5] and unrolled.verify() < 1e-12
+
+    @pytest.mark.parametrize("evaluate", [UnitGraph.verify, scalings])
+    def test_branches_are_refused_in_a_line_of_their_own(self, evaluate: Any) -> None:
+        first, second, head = snt.Linear(4), snt.Linear(4), snt.Linear(2)
+
+        def model(inputs: tf.Tensor) -> tf.Tensor:
+            hidden = first(inputs)
+            return head(tf.cond(tf.reduce_sum(hidden) > 0, lambda: second(hidden), lambda: -second(hidden)))
+
+        graph = UnitGraph.trace(model, tf.ones([2, 3]))
+        assert not graph.free
+        with pytest.raises(ValueError, match=r"If .* cannot be evaluated outside the model. Branch in Python, or comp"):
+            evaluate(graph)
 
     def test_what_has_no_double_precision_is_evaluated_in_its_own(self) -> None:
         layers = [keras.layers.Conv2D(5, 3), keras.layers.Resizing(6, 6), keras.layers.GlobalAveragePooling2D()]

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+# The ends of the types of operations that hold others.
+LOOPS, BRANCHES = ("While",), ("If", "Case")
+
 
 def named(operation: tf.Operation) -> str:
     """Formats an operation's type and name for a message."""
@@ -32,7 +35,7 @@ def compute(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | No
     What is not defined in that type, as the resizing of images by areas, is evaluated in its own type.
 
     Raises:
-      ValueError: If it cannot be evaluated outside the model, as a loop over time.
+      ValueError: If it cannot be evaluated outside the model, as a loop over time or a branch.
     """
     if dtype is None:
         return _computed(operation, inputs, None)
@@ -44,9 +47,17 @@ def compute(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | No
         own = [tf.cast(given, each.dtype) for given, each in zip(inputs, operation.inputs, strict=True)]
         return [cast(each, dtype) for each in _computed(operation, own, None)]
     except (tf.errors.OpError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{named(operation)} cannot be evaluated outside the model. Unroll loops (in Keras, unroll=True)."
-        ) from error
+        raise refusal(operation) from error
+
+
+def refusal(operation: tf.Operation) -> ValueError:
+    """Makes the error of an operation that cannot be evaluated outside the model, with the remedy."""
+    remedy = "Compute it by other operations."
+    if operation.type.endswith(LOOPS):
+        remedy = "Unroll loops (in Keras, unroll=True)."
+    elif operation.type.endswith(BRANCHES):
+        remedy = "Branch in Python, or compute all branches and choose by tf.where."
+    return ValueError(f"{named(operation)} cannot be evaluated outside the model. {remedy}")
 
 
 def _computed(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | None) -> list[Any]:
