@@ -45,7 +45,7 @@ class Compacted:
     """A compacted model beside the original, with the parameters and operations that it saves.
 
     Attributes:
-      original: The given model's call.
+      original: The given model's call; where its cut weights are not zero, with those at zero.
       model: The compacted model.
       kept: For each set of interchangeable units, by its name in the unit graph, the units that remain, in order.
       masks: The masks of the compacted model's weights, by name, where masks were given.
@@ -151,10 +151,13 @@ def compact(model: Callable[..., Any], masks: Masks | None = None, *example_inpu
     weights = [value if mask is None else value * mask for value, mask in zip(values, given, strict=True)]
     removal = Removal(graph, weights)
     small = SmallerModel(removal, options)
+    original: Callable[..., Any] = functools.partial(model, **options)
+    if any((value != weight).any() for value, weight in zip(values, weights, strict=True)):
+        original = SmallerModel(Removal(graph, weights, keeps_all=True), options)
     _check(removal, small, model, examples, options)
     kept = {space.name: np.flatnonzero(removal.flags(space.units)) for space in graph.free}
     return Compacted(
-        original=functools.partial(model, **options),
+        original=original,
         model=small,
         kept=kept,
         masks={

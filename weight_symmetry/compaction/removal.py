@@ -34,19 +34,21 @@ class Removal:
       corrections: For each tensor of the call that lacks contributions of removed units, by number, the sum of these.
     """
 
-    def __init__(self, graph: UnitGraph, weights: Arrays):
+    def __init__(self, graph: UnitGraph, weights: Arrays, keeps_all: bool = False):
         """Finds the removable units.
 
         Args:
           graph: The model's units; its example inputs must hold at least one example.
           weights: An array for each variable, cut weights zero.
+          keeps_all: Whether to remove none, which leaves the model with these weights.
         """
         self.graph = graph
         self.weights = list(weights)
         self._known = graph.call.evaluate(self.weights)
         self._depends = dependent(graph.call, self._known)
         self.sums = [step for step in graph.call.steps if self._is_sum(step)]
-        self._candidates = {space.units: np.ones(space.size, bool) for space in graph.free if not space.mixed}
+        spaces = [] if keeps_all else [space for space in graph.free if not space.mixed]
+        self._candidates = {space.units: np.ones(space.size, bool) for space in spaces}
         self._constants = graph.call.without_inputs()
         removed = self._fixed_point()
         corrections = self._corrections({units: ~flags for units, flags in removed.items()})

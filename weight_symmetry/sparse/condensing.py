@@ -78,8 +78,9 @@ def condense(model: Callable[..., Any], masks: Masks | None = None, *example_inp
 
     The model is compacted first (see `compact`). Then each dense layer is timed for the batch of the examples, dense
     and as a `CondensedLinear`, and the faster one is taken. Last, the whole is timed beside the compacted and the given
-    model, and the fastest of the three is the result, which so is no slower than the model that was given. Convolutions
-    and products of other kinds stay dense.
+    model, and the fastest of the three is the result, which so is no slower than the model that was given. All three
+    compute with the cut weights at zero, whatever they are in the model. Convolutions and products of other kinds stay
+    dense.
 
     >>> import sonnet as snt
     >>> model, images = snt.nets.MLP([30, 10]), tf.ones([8, 20])

@@ -10,6 +10,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weight_symmetry import Masks
+from weight_symmetry.masks import create
 from weight_symmetry.sparse import condensing as module
 from weight_symmetry.sparse.condensing import Condensed, condense
 
@@ -82,6 +83,21 @@ def test_what_is_slower_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Non
     assert condensed.kind == "dense" and not any(layer.is_condensed for layer in condensed.layers)
     np.testing.assert_array_equal(condensed(images), model(images))
     assert condensed.milliseconds.before == condensed.milliseconds.after
+
+
+@pytest.mark.parametrize("kind", ["dense", "condensed"])
+def test_masks_that_were_not_applied_are_multiplied_in_whatever_is_fastest(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefer(monkeypatch, kind)
+    model, images = snt.nets.MLP([8, 4]), tf.random.stateless_normal([3, 6], [1, 2])
+    unmasked = np.asarray(model(images))
+    masks = create("random", [(6, 8), (8, 4)], 0.5, 0)
+    condensed = condense(model, masks, images)
+    found = condensed(images)
+    assert condensed.kind == kind and not np.allclose(found, unmasked, atol=1e-2)
+    Masks(model).set(masks)
+    np.testing.assert_allclose(found, model(images), atol=1e-6)
 
 
 def test_the_table_says_what_was_chosen() -> None:
