@@ -13,6 +13,8 @@ import tensorflow as tf
 from weight_symmetry.masks.generators import Mask, as_mask
 from weirdonetworks import extras
 from weirdonetworks.nets.base_module import BaseModule, Initializer
+from weirdonetworks.nets.inputs import checked_floats
+from weirdonetworks.nets.pooling import accumulator
 
 with extras.needed("sparse", "CondensedLinear needs it", "numba"):
     from weight_symmetry.sparse import kernels, layer_kernels
@@ -108,7 +110,9 @@ class CondensedLinear(BaseModule):
         kernels: bool | None = None,
         name: str | None = None,
     ) -> Self:
-        """Makes the layer of the weight and bias of a dense one, in their type (float32 of arrays), and a mask.
+        """Makes the layer of the weight and bias of a dense one, and a mask.
+
+        The layer has the weight's type; float32 of arrays, and of integers.
 
         Args:
           weight: The weight, `[inputs, units]`; what the mask cuts is ignored.
@@ -125,7 +129,8 @@ class CondensedLinear(BaseModule):
         layer = cls(mask, with_bias=bias is not None, w_init=snt.initializers.Zeros(), kernels=kernels, name=name)
         if array.shape != layer.mask.shape:
             raise ValueError(f"weight (of shape {array.shape}) must have the shape of mask, {layer.mask.shape}.")
-        layer._initialize(weight.dtype if isinstance(weight, tf.Variable | tf.Tensor) else tf.float32)
+        is_typed = isinstance(weight, tf.Variable | tf.Tensor) and weight.dtype.is_floating
+        layer._initialize(weight.dtype if is_typed else tf.float32)
         layer.w.assign(array.T[layer.mask.T].reshape(layer.w.shape))
         if layer.b is not None:
             if np.shape(bias) != tuple(layer.b.shape):
@@ -151,9 +156,9 @@ class CondensedLinear(BaseModule):
         """Maps inputs `[..., inputs]` to outputs `[..., units]`.
 
         Raises:
-          ValueError: If the last axis of the inputs is not that of the mask.
+          ValueError: If the last axis of the inputs is not that of the mask, or they are not floating point.
         """
-        inputs = tf.convert_to_tensor(inputs)
+        inputs = checked_floats(inputs)
         size, units = self.mask.shape
         if not inputs.shape.rank or inputs.shape[-1] != size:
             raise ValueError(f"inputs (of shape {inputs.shape}) must be [..., {size}], as the mask has inputs.")
@@ -163,12 +168,13 @@ class CondensedLinear(BaseModule):
             bias = tf.zeros([units]) if self.b is None else tf.convert_to_tensor(self.b)
             outputs = self._wiring.multiply(rows, tf.reshape(self.w, [-1]), bias)
         else:
-            outputs = self._gathered(rows)
+            outputs = tf.cast(self._gathered(rows), inputs.dtype)
         return tf.reshape(outputs, [*_shape(inputs)[:-1], units])
 
     def _gathered(self, rows: tf.Tensor) -> tf.Tensor:
-        weights = tf.convert_to_tensor(self.w)
-        net = self._wiring
+        """Computes the outputs by gathers, in the type in which inputs are summed."""
+        dtype, net = accumulator(rows.dtype), self._wiring
+        rows, weights = tf.cast(rows, dtype), tf.cast(self.w, dtype)
         if not net.source.size:  # Which TensorFlow's sums by segment do not survive.
             outputs = tf.matmul(rows, tf.zeros(self.mask.shape, rows.dtype))
         elif self._is_constant:
@@ -178,7 +184,7 @@ class CondensedLinear(BaseModule):
             terms = tf.gather(tf.transpose(rows), net.source) * weights[:, tf.newaxis]
             places = np.repeat(np.arange(len(net.begin) - 1), np.diff(net.begin))
             outputs = tf.transpose(tf.math.unsorted_segment_sum(terms, places, self.mask.shape[1]))
-        return outputs if self.b is None else outputs + self.b
+        return outputs if self.b is None else outputs + tf.cast(self.b, dtype)
 
 
 class _Wired:

@@ -82,7 +82,7 @@ def tiling(batch: int, units: int) -> tuple[int, int]:
     True
     """
     most = min(REGISTERS, max(1, CACHE // (4 * units * LANES)))
-    needed = -(-batch // LANES)
+    needed = max(1, -(-batch // LANES))
     tiles = -(-needed // most)
     return -(-needed // tiles), tiles
 

@@ -95,6 +95,32 @@ def test_a_batch_of_unknown_size_and_weights_drawn_by_the_number_of_inputs() -> 
     assert np.std(dense[:, 100:]) == pytest.approx(0.88 / 500**0.5, rel=0.15)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["full", "compressed rows"])
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+def test_half_precision_is_summed_in_float32(kind: str, dtype: tf.DType) -> None:
+    mask = np.ones((4096, 2), bool)
+    mask[2048:, 1] = kind == "full"
+    layer = CondensedLinear.from_masked(np.ones((4096, 2)), mask)
+    outputs = layer(tf.ones([1, 4096], dtype) / 64)
+    assert outputs.dtype == dtype and outputs.numpy().tolist() == [(mask.sum(axis=0) / 64).tolist()]
+
+
+@pytest.mark.slow
+def test_an_empty_batch_has_gradients_of_zero() -> None:
+    layer, inputs = CondensedLinear(draw("random", 20, 6)), tf.zeros([0, 20])
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        loss = tf.reduce_sum(layer(inputs))
+    by_inputs, by_weights = tape.gradient(loss, [inputs, layer.w])
+    assert by_inputs.shape == (0, 20) and not by_weights.numpy().any()
+
+
+def test_weights_of_integers_are_those_of_floats() -> None:
+    layer = CondensedLinear.from_masked(tf.constant([[1], [2]]), [[1], [1]], kernels=False)
+    assert layer.w.dtype == tf.float32 and layer(tf.constant([[0.5, 0.25]])).numpy().tolist() == [[1.0]]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -113,6 +139,7 @@ def test_a_batch_of_unknown_size_and_weights_drawn_by_the_number_of_inputs() -> 
             lambda: CondensedLinear(np.ones((2, 3)))(tf.ones([4, 3])),
             "inputs (of shape (4, 3)) must be [..., 2], as the mask has inputs",
         ),
+        (lambda: CondensedLinear(np.ones((2, 3)))([[1, 2]]), "inputs of type int32 must be floating point"),
     ],
 )
 def test_other_arguments_are_refused(make: Any, message: str) -> None:
