@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from weight_symmetry.masks import Mask, Masks
 from weight_symmetry.updaters.updater import Gradients, Updater
@@ -149,7 +150,9 @@ class RigL(DropAndGrow):
             raise TypeError(
                 f"gradients (={gradients!r}) must be a function that computes them: update(step, gradients)."
             )
-        found = [np.zeros(0) if each is None else np.abs(np.asarray(each)) for each in gradients()]
+        # Those of an embedding are IndexedSlices.
+        dense = [tf.convert_to_tensor(each) if isinstance(each, tf.IndexedSlices) else each for each in gradients()]
+        found = [np.zeros(0) if each is None else np.abs(np.asarray(each)) for each in dense]
         given, shapes = [each.shape for each in found], [tuple(weight.shape) for weight in self.masks.weights]
         if given != shapes:
             raise ValueError(
@@ -166,7 +169,7 @@ class SRigL(RigL):
     have k connections each,
 
     1. a neuron with fewer than `min_salient k` salient weights is ablated, though never the last one; another one lives
-       again as soon as it has enough;
+       again as soon as it has enough, and there are at most as many as the layer has connections;
     2. the others share the layer's connections: each has as many, at most by rounding fewer than at the start;
     3. they keep what RigL keeps, and are filled up in the order of the gradients.
 
@@ -215,13 +218,13 @@ class SRigL(RigL):
         neurons = mask.shape[-1]
         kept = mask.reshape(-1, neurons)
         magnitude, score = (each.reshape(-1, neurons) for each in (np.abs(weight), scores))
-        size = int(kept.sum()) - count
-        wanted = _highest(np.where(kept, -np.inf, score), min(count, int((~kept).sum())))
-        salient = (_highest(np.where(kept, magnitude, -np.inf), size) | wanted).sum(axis=0)
+        size, total = int(kept.sum()) - count, int(self._start[index].sum())
+        salient = (_highest(magnitude, kept, size) | _highest(score, ~kept, count)).sum(axis=0)
         alive = salient >= self._min_salient * kept.sum(axis=0).max()
         alive[np.argmax(salient)] = True
-        survivors = _highest(np.where(kept & alive, magnitude, -np.inf), min(size, int((kept & alive).sum())))
-        fan_in = min(int(self._start[index].sum()) // int(alive.sum()), len(kept))
+        alive = _highest(salient, alive, max(total, 1))  # So that each has a connection.
+        survivors = _highest(magnitude, kept & alive, size)
+        fan_in = min(total // int(alive.sum()), len(kept))
         # Survivors by magnitude, then the others by gradient.
         order = np.lexsort((np.where(survivors, -magnitude, -score), ~survivors), axis=0)
         changed = np.zeros_like(kept)
@@ -232,6 +235,8 @@ class SRigL(RigL):
 
 def drop_and_grow(weight: Array, mask: Mask, scores: Array, count: int) -> Mask:
     """Drops the kept weights of least magnitude, and grows as many connections of highest score; ties by position.
+
+    NaN is below all magnitudes and scores.
 
     >>> drop_and_grow(np.array([[1.0, -3.0, 0.0, 0.0]]), np.array([[True, True, False, False]]), np.eye(1, 4, 3), 1)
     array([[False,  True, False,  True]])
@@ -245,12 +250,12 @@ def drop_and_grow(weight: Array, mask: Mask, scores: Array, count: int) -> Mask:
     Returns:
       A new mask, which keeps as many connections.
     """
-    survivors = _highest(np.where(mask, np.abs(weight), -np.inf), int(mask.sum()) - count)
-    return survivors | _highest(np.where(survivors, -np.inf, scores), count)
+    survivors = _highest(np.abs(weight), mask, int(mask.sum()) - count)
+    return survivors | _highest(scores, ~survivors, count)
 
 
-def _highest(scores: Array, count: int) -> Mask:
-    """Marks the entries of highest score, the first among equals."""
-    marked = np.zeros(scores.size, bool)
-    marked[np.argsort(-scores.ravel(), kind="stable")[:count]] = True
+def _highest(scores: npt.NDArray[Any], eligible: Mask, count: int) -> Mask:
+    """Marks the eligible entries of highest score, at most `count`; the first among equals, NaN last."""
+    marked, places = np.zeros(scores.size, bool), np.flatnonzero(eligible)
+    marked[places[np.argsort(-scores[eligible], kind="stable")[:count]]] = True
     return marked.reshape(scores.shape)

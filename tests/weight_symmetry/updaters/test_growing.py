@@ -113,6 +113,41 @@ def test_ties_are_broken_by_position() -> None:
     np.testing.assert_array_equal(grown, [[True, False, False, True, True, False]])
 
 
+@pytest.mark.parametrize("kind", [updaters.RigL, updaters.SRigL])
+def test_gradients_that_are_no_numbers_lose_no_connection(kind: type[DropAndGrow]) -> None:
+    updater = make(kind)
+    counts = [int(mask.sum()) for mask in updater.masks.arrays]
+    updater.update(5, lambda: [np.full(shape, np.nan) for shape in SHAPES])
+    assert [int(mask.sum()) for mask in updater.masks.arrays] == counts
+    mask, scores = np.array([[True, True, False, False]]), np.array([[9.0, 9.0, np.nan, 1.0]])
+    grown = drop_and_grow(np.array([[np.nan, 2.0, 0.0, 0.0]]), mask, scores * [[0, 0, 1, 1]], 1)
+    np.testing.assert_array_equal(grown, [[False, True, False, True]])
+
+
+def test_gradients_of_an_embedding() -> None:
+    table = tf.Variable(tf.ones([6, 2]))
+    masks = Masks([table])
+    masks.set([[[1, 1]] * 3 + [[0, 0]] * 3])
+
+    def gradients() -> list[Any]:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.nn.embedding_lookup(table, [4, 4]))
+        return [tape.gradient(loss, table)]
+
+    assert updaters.RigL(masks, interval=1, end=100, drop_fraction=1 / 3).update(1, gradients)
+    assert masks.arrays[0].sum(axis=1).tolist() == [2, 2, 0, 0, 2, 0]
+
+
+def test_srigl_leaves_each_living_neuron_a_connection() -> None:
+    masks = Masks([tf.Variable(np.ones((6, 10)))])
+    start = np.zeros((6, 10))
+    start[0, :3] = 1
+    masks.set([start])
+    updater = updaters.SRigL(masks, interval=1, end=100, min_salient=0.0)
+    updater.update(1, lambda: [np.random.default_rng(0).normal(size=(6, 10))])
+    assert masks.arrays[0].sum() == 3 and masks.arrays[0].sum(axis=0).max() == 1
+
+
 def test_set_is_drawn_from_its_seed() -> None:
     same, again, other = (make(updaters.SET, seed=seed) for seed in (1, 1, 2))
     for updater in (same, again, other):
