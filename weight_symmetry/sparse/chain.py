@@ -85,4 +85,6 @@ def _follows(step: Step, after: str, others: list[tf.Variable | None]) -> bool:
     if operation.type == "MatMul":
         turned = operation.get_attr("transpose_a") or operation.get_attr("transpose_b")
         return after in ("inputs", "ReLU") and not turned
-    return operation.type in ("AddV2", "BiasAdd") and after == "weights" and others[0].shape.rank == 1
+    # A bias of another length, `[1]`, would be one number for all units.
+    is_bias = others[0].shape == operation.outputs[0].shape[-1:]
+    return operation.type in ("AddV2", "BiasAdd") and after == "weights" and is_bias

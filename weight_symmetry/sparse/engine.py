@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from weight_symmetry.masks.fan_in import fan_in_scale
 from weight_symmetry.masks.generators import Mask
-from weight_symmetry.sparse.chain import dense_layers
+from weight_symmetry.sparse.chain import Dense, dense_layers
 from weirdonetworks import extras
 from weirdonetworks.lab.data.datasets import Resident, Standardisation
 from weirdonetworks.lab.errors import UsageError
@@ -23,6 +23,7 @@ from weight_symmetry.sparse.wiring import Images, Wiring
 
 # The share of weights kept from which on dense products are taken to be faster.
 DENSE = 0.25
+METRICS = ("loss", "accuracy")
 
 
 class SparseTrainer(Trainer):
@@ -71,7 +72,8 @@ class SparseTrainer(Trainer):
           batch_size_test: Batch size in evaluation where this is dense.
 
         Raises:
-          UsageError: If the network is no chain of dense layers with ReLU, or as `Trainer`.
+          UsageError: If the network is no chain of dense layers with ReLU, in training and out of it, the objective
+            another one, the images are not uint8, a label is none of the classes, or as `Trainer`.
           ImportError: If Numba is not installed.
         """
         super().__init__(
@@ -88,8 +90,14 @@ class SparseTrainer(Trainer):
             raise UsageError(f"optimizer (a {type(optimizer).__name__}) must be Adam or Momentum, wrapped by masks.")
         self._optimizer: Any = optimizer
         inputs = standardisation(train.images[:2])
+        seed = tf.zeros([2], tf.int32)
         try:
-            layers = dense_layers(network, inputs, {"is_training": True, "seed": tf.zeros([2], tf.int32)})
+            layers, others = (
+                dense_layers(network, inputs, {"is_training": is_training, "seed": seed})
+                for is_training in (True, False)
+            )
+            if [_identities(each) for each in layers] != [_identities(each) for each in others]:
+                raise ValueError("it computes something else in training")
         except (TypeError, ValueError) as error:
             raise UsageError(
                 "execution (=sparse) must have a model that is a chain of dense layers with ReLU, without dropout, and "
@@ -103,13 +111,43 @@ class SparseTrainer(Trainer):
         self._biases = [None if layer.bias is None else places[id(layer.bias.handle)] for layer in layers]
         masked = {id(weight.handle): place for place, weight in enumerate(self._optimizer.masks.weights)}
         self._masks = [masked.get(id(layer.weight.handle)) for layer in layers]
-        self._images = Images(inputs.shape[1:], standardisation)
+        self._images = Images(inputs.shape[1:], standardisation, layers[-1].weight.shape[-1])
         self._wiring: Wiring | None = None
+        self._images.of(train)
+        self._check_objective(layers, inputs)
+
+    def _check_objective(self, layers: Sequence[Dense], inputs: tf.Tensor) -> None:
+        """Raises UsageError unless the objective of some examples is the cross-entropy of the layers' outputs."""
+        rows = tf.reshape(inputs, [len(inputs), -1])
+        for place, layer in enumerate(layers):
+            rows = tf.matmul(tf.nn.relu(rows) if place else rows, layer.weight)
+            rows = rows if layer.bias is None else rows + layer.bias
+        images, labels = self.train.images[: len(inputs)], self.train.labels[: len(inputs)]
+        expected = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, rows).numpy()
+        for is_training in (True, False):
+            found = self._objective(images, labels, is_training=is_training, seed=tf.zeros([2], tf.int32))
+            loss = np.broadcast_to(np.asarray(found["loss"]), expected.shape)
+            if self.metrics != METRICS or not np.allclose(loss, expected, rtol=1e-3, atol=1e-4, equal_nan=True):
+                raise UsageError(
+                    f"objective (with {', '.join(self.metrics)}; loss {loss[0]:.4g} of the first image) must be "
+                    f"objectives.classification ({', '.join(METRICS)}; loss {expected[0]:.4g}) without augmentation "
+                    "for execution (=sparse). Pass --execution=auto."
+                )
 
     def epoch(
         self, order: npt.NDArray[np.integer], learning_rates: npt.NDArray[np.floating], seed: Any, first: int = 0
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """Trains over the training split once, or over a part of an epoch, as `Trainer.epoch`; no seed is used."""
+        """Trains over the training split once, or over a part of an epoch, as `Trainer.epoch`; no seed is used.
+
+        Raises:
+          ValueError: If an index is none of a training example, or the rates are not one for each batch.
+        """
+        self._check_indices("order", order)
+        if len(learning_rates) != -(-len(order) // self.batch_size):
+            raise ValueError(
+                f"learning_rates (of length {len(learning_rates)}) must hold one for each batch of {self.batch_size} "
+                f"of the {len(order)} examples."
+            )
         wiring = self._wired()
         if wiring.share >= DENSE:
             return super().epoch(order, learning_rates, seed, first)
@@ -141,7 +179,12 @@ class SparseTrainer(Trainer):
         return {"loss": loss, "accuracy": accuracy, "gradient_norm": norm, "batch_size": sizes}
 
     def evaluate(self, data: Resident) -> dict[str, Any]:
-        """Averages loss and accuracy over a whole split."""
+        """Averages loss and accuracy over a whole split.
+
+        Raises:
+          UsageError: If its images are not uint8 of the training images' shape, or a label is none of the classes.
+        """
+        self._images.of(data)
         wiring = self._wired()
         if wiring.share >= DENSE:
             return super().evaluate(data)
@@ -159,7 +202,11 @@ class SparseTrainer(Trainer):
 
         Returns:
           An array for each masked weight, of its shape, in the order of the masks.
+
+        Raises:
+          ValueError: If there are no indices, or one is none of a training example.
         """
+        self._check_indices("indices", indices)
         wiring = self._wired()
         numbers, net = self._gather(wiring, self.network.trainable_variables), wiring.connections
         row = self._row(wiring, self.batch_size)
@@ -185,6 +232,13 @@ class SparseTrainer(Trainer):
         by_mask = dict(zip(self._masks, found, strict=True))
         by_mask[self._masks[0]] = found[0][: len(found[0]) - self._images.missing]
         return [by_mask[place] for place in range(len(self._optimizer.masks.weights))]
+
+    def _check_indices(self, name: str, indices: npt.NDArray[np.integer]) -> None:
+        """Raises a `ValueError` unless there are indices, all of training examples: kernels check no bounds."""
+        array = np.asarray(indices)
+        if not array.size or not 0 <= array.min() <= array.max() < len(self.train):
+            shown = f"{array.min()} to {array.max()}" if array.size else "empty"
+            raise ValueError(f"{name} (={shown}) must hold indices of the {len(self.train)} training examples.")
 
     def _wired(self) -> Wiring:
         """Lists the connections; again only where the masks have changed."""
@@ -235,6 +289,11 @@ class SparseTrainer(Trainer):
         for place, units in zip(self._biases, wiring.spans, strict=True):
             biased[units] = place is not None
         return biased
+
+
+def _identities(layer: Dense) -> list[int | None]:
+    """Tells the variables of a layer from others."""
+    return [None if variable is None else id(variable.handle) for variable in layer]
 
 
 def _rule(optimizer: Any) -> kernels.Rule:

@@ -11,6 +11,7 @@ from weight_symmetry.masks.generators import Mask
 from weight_symmetry.sparse import kernels
 from weight_symmetry.sparse.kernels import Connections, Examples, Numbers
 from weirdonetworks.lab.data.datasets import Resident, Standardisation
+from weirdonetworks.lab.errors import UsageError
 
 Arrays = Sequence[npt.NDArray[np.float32]]
 
@@ -89,8 +90,9 @@ class Images:
       offset: float32 `[inputs]`.
     """
 
-    def __init__(self, shape: Sequence[int], standardisation: Standardisation):
-        """Takes the shape of an image, `[..., channels]`, and what standardises each channel."""
+    def __init__(self, shape: Sequence[int], standardisation: Standardisation, classes: int):
+        """Takes the shape of an image, `[..., channels]`, what standardises each channel, and the number of classes."""
+        self._shape, self._classes = tuple(shape), classes
         places = int(np.prod(shape[:-1]))
         self._missing = max(0, kernels.LANES - places * shape[-1])
         self.scale, self.offset = (
@@ -99,13 +101,29 @@ class Images:
         self._seen: dict[int, Any] = {}
 
     def of(self, data: Resident) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
-        """Returns images `[examples, inputs]` and labels of a split; copied where they are filled up."""
+        """Returns images `[examples, inputs]` and labels of a split; copied where they are filled up.
+
+        Raises:
+          UsageError: If the images are not bytes of the shape, or a label is none of the classes, since kernels check
+            neither.
+        """
         key = id(data)
         if key not in self._seen:
+            if data.images.dtype != np.uint8 or data.images.shape[1:] != self._shape:
+                raise UsageError(
+                    f"images ({data.images.dtype.name} {data.images.shape[1:]}) must be uint8 {self._shape} for "
+                    "execution (=sparse)."
+                )
+            labels = np.asarray(data.labels)
+            if not 0 <= labels.min(initial=0) <= labels.max(initial=0) < self._classes:
+                raise UsageError(
+                    f"labels (={labels.min()} to {labels.max()}) must be in [0, {self._classes}), the outputs of the "
+                    "model: give it an output for each class."
+                )
             flat = np.asarray(data.images).reshape(len(data), -1)
             if self._missing:
                 flat = np.pad(flat, ((0, 0), (0, self._missing)))
-            self._seen[key] = (data, flat, np.asarray(data.labels))
+            self._seen[key] = (data, flat, labels)
         return self._seen[key][1:]
 
     @property

@@ -21,7 +21,7 @@ from weight_symmetry.run.prune_config import PruneConfig
 from weight_symmetry.run.sparse_config import SparseTrainConfig
 from weight_symmetry.sparse import engine, kernels
 from weight_symmetry.sparse.engine import SparseTrainer
-from weirdonetworks.lab.data.datasets import Dataset, Split, Standardisation
+from weirdonetworks.lab.data.datasets import Dataset, Examples, Split, Standardisation
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training import checkpoints, objectives
 from weirdonetworks.lab.training.optimizers import Adam, Momentum
@@ -172,6 +172,83 @@ class Unfit(snt.Module):
 def test_other_models_are_refused(model: Callable[[], Any], message: str, digits: Dataset) -> None:
     with pytest.raises(UsageError, match=message):
         make_trainer(SparseTrainer, digits, network=model())
+
+
+class ClippedInUse(snt.Module):
+    """A chain of dense layers whose last is left out of training, or of evaluation."""
+
+    def __init__(self, clips: Callable[[tf.Tensor], tf.Tensor]) -> None:
+        super().__init__()
+        self.layers, self.clips = [snt.Linear(10), snt.Linear(10)], clips
+
+    def __call__(self, images: tf.Tensor, is_training: bool, seed: Any = None) -> tf.Tensor:
+        logits = self.layers[1](tf.nn.relu(self.layers[0](snt.flatten(images))))
+        return logits if is_training else self.clips(logits)
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        (lambda found: found | {"loss": found["loss"] / 2}, r"^objective \(with loss, accuracy; loss .*Pass --exec"),
+        (lambda found: found | {"other": found["loss"]}, r"^objective \(with loss, accuracy, other; loss "),
+        (dict, None),
+    ],
+)
+def test_other_objectives_are_refused(
+    objective: Callable[[Any], Any], message: str | None, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = objectives.classifier
+
+    def changed(*args: Any, **options: Any) -> Any:
+        made = classifier(*args, **options)
+        return lambda network: lambda *batch, **call: objective(dict(made(network)(*batch, **call)))
+
+    monkeypatch.setattr(objectives, "classifier", changed)
+    if message is None:
+        make_trainer(SparseTrainer, digits)
+        return
+    with pytest.raises(UsageError, match=message):
+        make_trainer(SparseTrainer, digits)
+
+
+def test_models_that_compute_something_else_in_use_are_refused(digits: Dataset) -> None:
+    with pytest.raises(UsageError, match=r"this one is not: it computes Tanh"):
+        make_trainer(SparseTrainer, digits, network=ClippedInUse(tf.nn.tanh))
+    make_trainer(SparseTrainer, digits, network=ClippedInUse(tf.identity))
+
+
+def test_a_bias_for_all_units_at_once_is_refused(digits: Dataset) -> None:
+    shared = tf.Variable(tf.zeros([1]))
+    model = Unfit(lambda hidden: tf.nn.relu(hidden + shared))
+    model.layers[0], model.unused = snt.Linear(10, with_bias=False), shared
+    with pytest.raises(UsageError, match=r"it computes AddV2 \(.*\) after its weights"):
+        make_trainer(SparseTrainer, digits, network=model)
+
+
+def test_examples_that_kernels_would_misread_are_refused(digits: Dataset) -> None:
+    trainer, split = make_trainer(SparseTrainer, digits), digits.train
+    rates = np.zeros(trainer.steps_per_epoch)
+    order = np.arange(len(split))
+    for wrong in (order + 1, order - 1):
+        with pytest.raises(ValueError, match=r"^order \(=.* must hold indices of the \d+ training examples\."):
+            trainer.epoch(wrong, rates, (0, 0))
+    with pytest.raises(ValueError, match=r"^learning_rates \(of length \d+\) must hold one for each batch of 30"):
+        trainer.epoch(order[:BATCH], rates, (0, 0))
+    for indices in (order[:0], order + 1):
+        with pytest.raises(ValueError, match=r"^indices \(="):
+            trainer.gradients(indices, (0, 0))
+    images, labels = split.images, split.labels
+    for data, message in (
+        (Split(images[:, :-1], labels), r"^images \(uint8 \(27, 28, 1\)\) must be uint8 \(28, 28, 1\)"),
+        (Examples(images.astype(np.float32), labels), r"^images \(float32 "),
+        (Split(images, labels + np.int32(1)), r"^labels \(=1 to 10\) must be in \[0, 10\)"),
+        (Split(images, labels - np.int32(1)), r"^labels \(=-1 to 8\)"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            trainer.evaluate(Resident(data))
+    few = models.MNIST_FC(features=(20,), num_classes=9)
+    with pytest.raises(UsageError, match=r"^labels \(=0 to 9\) must be in \[0, 9\), the outputs of the model"):
+        make_trainer(SparseTrainer, digits, network=few)
 
 
 @pytest.mark.parametrize(
