@@ -1,7 +1,8 @@
 """Symmetry of the weights: what is left of the neuron permutations when a network is pruned.
 
-The rooms: `masks`, `symmetry`, `updaters`, `compaction`, `alignment`, `models`, and `run`, the pipeline of the drivers,
-which `python -m weight_symmetry` lists. What is used most is here by name, imported when it is asked for first.
+The rooms: `masks`, `symmetry`, `updaters`, `compaction`, `alignment` of networks modulo permutations, `sparse` for
+computation with unmasked weights only, `models`, and `run`, the pipeline of the drivers, which
+`python -m weight_symmetry` lists. What is used most is here by name, imported when it is asked for first.
 """
 
 from typing import TYPE_CHECKING

@@ -13,7 +13,8 @@ accuracy on the line between the two: not aligned, aligned by the weights, by ac
 
 import dataclasses
 
-from weight_symmetry.run.config import DEFAULT_FILTERS, ModelConfig
+from weight_symmetry.models.widths import FILTERS
+from weight_symmetry.run.config import ModelConfig
 from weirdonetworks.lab.config import StudyConfig, setting
 from weirdonetworks.lab.errors import UsageError
 
@@ -54,7 +55,7 @@ class AlignConfig(ModelConfig, StudyConfig):
         >>> AlignConfig(features=(300, 100)).widened(0.5).features
         (150, 50)
         """
-        widths = self.features if self.model == "MNIST_FC" else self.filters or DEFAULT_FILTERS.get(self.model, ())
+        widths = self.features if self.model == "MNIST_FC" else self.filters or FILTERS.get(self.model, ())
         wider = tuple(max(1, round(factor * width)) for width in widths)
         if factor == 1:
             return self

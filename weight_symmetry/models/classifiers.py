@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import sonnet as snt
 import tensorflow as tf
 
+from weight_symmetry.models.widths import FEATURES, FILTERS
 from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.dropout import checked_rate, dropout
@@ -53,7 +54,7 @@ class MNIST_FC(Classifier):  # noqa: N801 - the name that the experiments' flags
     def __init__(
         self,
         num_classes: int = 10,
-        features: Sequence[int] = (300, 100),
+        features: Sequence[int] = FEATURES,
         dropout_rate: float = 0.0,
         w_init: Initializer = None,
         b_init: Initializer = None,
@@ -96,7 +97,7 @@ class MNIST_CNN(Classifier):  # noqa: N801
     def __init__(
         self,
         num_classes: int = 10,
-        filters: Sequence[int] = (16, 32),
+        filters: Sequence[int] = FILTERS["MNIST_CNN"],
         dense_size: int = 64,
         kernel_size: int = 5,
         dropout_rate: float = 0.0,
@@ -152,7 +153,7 @@ class CIFAR10_CNN(Classifier):  # noqa: N801
     def __init__(
         self,
         num_classes: int = 10,
-        filters: Sequence[int] = (32, 32, 64, 64, 128, 128),
+        filters: Sequence[int] = FILTERS["CIFAR10_CNN"],
         kernel_size: int = 3,
         dropout_rate: float = 0.0,
         w_init: Initializer = None,

@@ -7,13 +7,13 @@ import math
 import re
 from typing import Any, Self
 
+from weight_symmetry.models.widths import FEATURES, FILTERS
 from weirdonetworks.lab.config import RunOptions, TrainingConfig, TrialSettings, setting
 from weirdonetworks.lab.errors import UsageError
 
 MODELS = ("MNIST_FC", "MNIST_CNN", "CIFAR10_CNN")
 INITS = ("he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "own")
 LARGEST_LAYER = 2**31  # Weights: 8 GB, with their gradient and Adam's two moments 32 GB.
-DEFAULT_FILTERS = {"MNIST_CNN": (16, 32), "CIFAR10_CNN": (32, 32, 64, 64, 128, 128)}
 
 
 class ModelConfig(TrainingConfig):
@@ -28,7 +28,7 @@ class ModelConfig(TrainingConfig):
         f"The model: {', '.join(MODELS)}, or package.module:function, which returns a Sonnet or Keras model.",
     )
     model_options: str = setting("", "Keyword arguments of the model or function, in JSON: '{\"depth\": 3}'.")
-    features: tuple[int, ...] = setting((300, 100), "Widths of the hidden layers of MNIST_FC.", minimum=1)
+    features: tuple[int, ...] = setting(FEATURES, "Widths of the hidden layers of MNIST_FC.", minimum=1)
     filters: tuple[int, ...] = setting((), "Filters of each convolution; empty: the model's default.", minimum=1)
     init: str | None = setting(
         None,
@@ -98,7 +98,7 @@ class ModelConfig(TrainingConfig):
         if self.model == "MNIST_FC":
             return len(self.features) + 1
         dense = {"MNIST_CNN": 2, "CIFAR10_CNN": 1}[self.model]
-        return len(self.filters or DEFAULT_FILTERS[self.model]) + dense
+        return len(self.filters or FILTERS[self.model]) + dense
 
     @property
     def masked_layers(self) -> tuple[int, ...] | None:
