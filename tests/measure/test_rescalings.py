@@ -166,3 +166,19 @@ def test_a_model_without_numbers_is_refused() -> None:
     graph = UnitGraph.trace(lambda x: tf.argmax(head(linear(x)), axis=1), tf.ones([2, 3]))
     with pytest.raises(ValueError, match="model must have an output of floating-point numbers"):
         scalings(graph)
+
+
+def loop(hidden: tf.Tensor) -> tf.Tensor:
+    return tf.while_loop(lambda step, _: step < 3, lambda step, h: (step + 1, tf.tanh(h)), [0, hidden])[1]
+
+
+def condition(hidden: tf.Tensor) -> tf.Tensor:
+    return tf.cond(tf.reduce_sum(hidden) > 0, lambda: tf.nn.relu(hidden), lambda: hidden)
+
+
+@pytest.mark.parametrize(("branching", "name"), [(loop, "While"), (condition, "If")])
+def test_loops_and_conditions_are_refused(branching: Callable[[tf.Tensor], tf.Tensor], name: str) -> None:
+    first, hidden, head = snt.Linear(4), snt.Linear(5), snt.Linear(2)
+    graph = UnitGraph.trace(lambda x: head(tf.nn.relu(hidden(branching(first(x))))), tf.ones([2, 3]))
+    with pytest.raises(ValueError, match=rf"{name} .* cannot be evaluated outside the model"):
+        scalings(graph)

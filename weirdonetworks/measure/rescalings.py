@@ -81,6 +81,10 @@ def scalings(graph: UnitGraph, *, flips: bool = True, trainable: bool = False, s
       flips: Whether to look for sign flips, too.
       trainable: Whether to vary trainable variables alone, and leave out the epsilon of norms.
       seed: Seed of the weights and inputs that are tried.
+
+    Raises:
+      ValueError: If the model has no output of floating-point numbers, or a loop over time or a condition, which cannot
+        be evaluated with other weights.
     """
     groups: dict[Space, tuple[Group, ...]] = {}
     for space in graph.spaces:
@@ -257,7 +261,10 @@ class _Points:
     def _evaluated(self, values: Sequence[tf.Tensor], inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         known = self._call.evaluate(values, inputs)
         outputs = [tf.convert_to_tensor(known[number]) for number in self._call.results]
-        return [each for each in outputs if each.dtype.is_floating]
+        parts = [
+            tf.stack([tf.math.real(each), tf.math.imag(each)]) if each.dtype.is_complex else each for each in outputs
+        ]
+        return [each for each in parts if each.dtype.is_floating]
 
     def _differentiated(
         self, values: Sequence[tf.Tensor], inputs: Sequence[tf.Tensor], seeds: tf.Tensor

@@ -39,6 +39,9 @@ def compute(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | No
     """
     if dtype is None:
         return _computed(operation, inputs, None)
+    calling = isinstance(operation, tf.Operation) and any("func" in each.type for each in operation.op_def.attr)
+    if calling and not tf.executing_eagerly():  # Another graph takes the operation, without the functions it calls.
+        raise refusal(operation)
     try:
         return _computed(operation, inputs, dtype)
     except (tf.errors.OpError, TypeError, ValueError):
