@@ -176,9 +176,29 @@ def condition(hidden: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.reduce_sum(hidden) > 0, lambda: tf.nn.relu(hidden), lambda: hidden)
 
 
-@pytest.mark.parametrize(("branching", "name"), [(loop, "While"), (condition, "If")])
-def test_loops_and_conditions_are_refused(branching: Callable[[tf.Tensor], tf.Tensor], name: str) -> None:
+@pytest.mark.parametrize(
+    ("branching", "refusal"), [(loop, "While .* Unroll loops"), (condition, "If .* Branch in Python")]
+)
+def test_loops_and_conditions_are_refused(branching: Callable[[tf.Tensor], tf.Tensor], refusal: str) -> None:
     first, hidden, head = snt.Linear(4), snt.Linear(5), snt.Linear(2)
     graph = UnitGraph.trace(lambda x: head(tf.nn.relu(hidden(branching(first(x))))), tf.ones([2, 3]))
-    with pytest.raises(ValueError, match=rf"{name} .* cannot be evaluated outside the model"):
+    with pytest.raises(ValueError, match=refusal):
         scalings(graph)
+
+
+@pytest.mark.parametrize(
+    "transformed",
+    [
+        lambda h: tf.abs(tf.signal.fft(tf.cast(h, tf.complex64))),
+        lambda h: tf.signal.irfft(tf.signal.rfft(h)),
+        lambda h: tf.signal.rfft(h)[..., :2],
+    ],
+)
+def test_complex_numbers_are_evaluated_in_double_precision(transformed: Callable[[tf.Tensor], tf.Tensor]) -> None:
+    """In the last model the outputs are complex themselves."""
+    hidden, head = snt.Linear(6), snt.Linear(4)
+    graph = UnitGraph.trace(lambda x: transformed(head(tf.nn.relu(hidden(x)))), tf.ones([2, 3]))
+    (found,) = scalings(graph)
+    assert (found.exponents.tolist(), len(found.flips)) == ([[1, 1, -1]], 0)
+    after = scaled(graph, found, 3.0 ** found.exponents[0])
+    assert graph.difference(after) < 1e-12 < 1e-3 < graph.difference(scaled(graph, found, [3.0, 1.0, 1.0]))

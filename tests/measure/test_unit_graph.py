@@ -295,10 +295,16 @@ class TestCalls:
             evaluate(graph)
 
     def test_what_has_no_double_precision_is_evaluated_in_its_own(self) -> None:
-        layers = [keras.layers.Conv2D(5, 3), keras.layers.Resizing(6, 6), keras.layers.GlobalAveragePooling2D()]
-        model = keras.Sequential([keras.Input((4, 4, 2)), *layers, keras.layers.Dense(2)])
-        graph = UnitGraph.trace(model, np.random.default_rng(0).normal(size=(2, 4, 4, 2)).astype(np.float32))
-        assert graph.difference([variable.numpy() for variable in graph.variables]) == 0
+        first, last = keras.layers.Conv2D(5, 3), keras.layers.Dense(2)
+
+        def model(images: tf.Tensor, method: str) -> tf.Tensor:
+            return last(tf.reduce_mean(tf.image.resize(first(images), (6, 6), method), axis=(1, 2)))
+
+        inputs = np.random.default_rng(0).normal(size=(2, 4, 4, 2)).astype(np.float32)
+        for method in ("bilinear", "area", "lanczos3"):
+            graph = UnitGraph.trace(model, inputs, method=method)
+            assert np.allclose(graph.call.outputs(graph.variables)[0], model(inputs, method), atol=1e-5)
+            assert graph.difference([variable.numpy() for variable in graph.variables]) == 0
 
     def test_images_scaled_up_by_repetition_are_followed(self) -> None:
         """The repetitions are computed from constants, by operations that TensorFlow does not fold."""

@@ -22,7 +22,6 @@ import tensorflow as tf
 
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import Floats, Group, Space, places
-from weirdonetworks.measure.unit_tracing import evaluation
 from weirdonetworks.measure.unit_tracing.epsilon import without_epsilon
 from weirdonetworks.measure.unit_tracing.traced_call import Trace
 
@@ -280,14 +279,7 @@ class _Points:
                     for each, seed in zip(outputs, tf.unstack(seeds), strict=False)
                 ]
             )
-        try:
-            slopes = tape.gradient(total, values, unconnected_gradients="zero")
-        except KeyError as error:  # TensorFlow looks for the operations that a loop or branch holds, in another graph.
-            types = (*evaluation.LOOPS, *evaluation.BRANCHES)
-            raise evaluation.refusal(
-                next(step.operation for step in self._call.steps if step.operation.type.endswith(types))
-            ) from error
-        return [tf.convert_to_tensor(each) for each in slopes]
+        return [tf.convert_to_tensor(each) for each in tape.gradient(total, values, unconnected_gradients="zero")]
 
 
 def _telling(rows: Floats) -> Floats:

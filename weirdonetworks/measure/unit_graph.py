@@ -132,14 +132,14 @@ class UnitGraph(UnitLayout):
           values: An array for each variable.
 
         Returns:
-          The largest difference over the largest magnitude of an output; infinity if outputs that are no floats differ.
+          The largest difference over the largest magnitude of an output; infinity if outputs of integers differ.
         """
         return self._difference([variable.numpy() for variable in self.variables], [*map(np.asarray, values)])
 
     def _difference(self, one: Arrays, other: Arrays) -> float:
         before, after = self.call.outputs(one), self.call.outputs(other)
-        pairs = [(a, b) for a, b in zip(before, after, strict=True) if a.dtype.kind == "f"]
-        if not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True) if a.dtype.kind != "f"):
+        pairs = [(a, b) for a, b in zip(before, after, strict=True) if a.dtype.kind in "fc"]
+        if not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True) if a.dtype.kind not in "fc"):
             return float("inf")
         size = max((float(np.abs(a).max(initial=0)) for a, _ in pairs), default=0.0)
         return max((float(np.abs(a - b).max(initial=0)) for a, b in pairs), default=0.0) / (size or 1.0)

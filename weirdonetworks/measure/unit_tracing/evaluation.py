@@ -32,7 +32,8 @@ def constant(tensor: tf.Tensor) -> Any:
 def compute(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | None) -> list[Any]:
     """Evaluates an operation on other inputs, in the given floating-point type; None for its own.
 
-    What is not defined in that type, as the resizing of images by areas, is evaluated in its own type.
+    What is not defined in that type, as the resizing of images by areas, is evaluated in its own type. Complex numbers
+    have parts of that type, of at least 32 bits.
 
     Raises:
       ValueError: If it cannot be evaluated outside the model, as a loop over time or a branch.
@@ -79,7 +80,7 @@ def _computed(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | 
         return [_grouped_convolution(operation, *inputs)]
     function, arguments, attributes = _raw(operation)
     given: dict[str, Any] = {
-        name: dtype if dtype is not None and isinstance(value, tf.DType) and value.is_floating else value
+        name: _in_precision(value, dtype) if dtype is not None and isinstance(value, tf.DType) else value
         for name, value in attributes.items()
     }
     place = 0
@@ -151,6 +152,13 @@ def _grouped_convolution(operation: tf.Operation, images: tf.Tensor, filters: tf
 
 
 def cast(value: Any, dtype: tf.DType) -> tf.Tensor:
-    """Makes a tensor, a floating-point one in the given type."""
+    """Makes a tensor, a floating-point one in the given type, a complex one of its precision."""
     tensor = tf.convert_to_tensor(value)
-    return tf.cast(tensor, dtype) if tensor.dtype.is_floating else tensor
+    return tf.cast(tensor, _in_precision(tensor.dtype, dtype))
+
+
+def _in_precision(own: tf.DType, dtype: tf.DType) -> tf.DType:
+    """Returns the floating-point or complex type of another precision; any other as it is."""
+    if own.is_complex:
+        return tf.complex128 if dtype == tf.float64 else tf.complex64
+    return dtype if own.is_floating else own
