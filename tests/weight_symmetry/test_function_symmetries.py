@@ -368,3 +368,11 @@ def test_bad_input_is_refused(activation: str | Callable, options: dict[str, lis
 def test_what_is_no_graph_is_refused() -> None:
     with pytest.raises(TypeError, match=r"activation \(a UnitLayout\) must be a UnitGraph, which can be evaluated"):
         symmetry.function_symmetries(DENSE, UnitLayout.of_chain([mask.shape for mask in DENSE]))
+
+
+@pytest.mark.parametrize("given", [{}, DENSE])
+def test_a_model_in_the_place_of_its_graph_is_refused(given: object) -> None:
+    model = snt.nets.MLP([3, 2])
+    model(tf.ones([1, 4]))
+    with pytest.raises(TypeError, match=r"activation \(a MLP\) must be .* UnitGraph.trace\(model, \*example_inputs\)"):
+        symmetry.function_symmetries(given, model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,13 +145,19 @@ def function_symmetries(
     Raises:
       ValueError: If the activation is unknown or no such function, a layer index is not that of a hidden layer, or the
         masks do not fit.
-      TypeError: If `activation` is another layout.
+      TypeError: If `activation` is another layout, or a model.
       ImportError: If igraph is not installed.
     """
     if isinstance(activation, UnitLayout):
         if not hasattr(activation, "call"):
             raise TypeError("activation (a UnitLayout) must be a UnitGraph, which can be evaluated.")
         return _of_graph(masks, activation)
+    empty = isinstance(masks, Sized) and not len(masks)
+    if not isinstance(activation, str) and (empty or _has_variables(activation)):
+        raise TypeError(
+            f"activation (a {type(activation).__name__}) must be an elementwise function, with the masks of a chain of "
+            "layers; for a model give its unit graph, UnitGraph.trace(model, *example_inputs)."
+        )
     normalised, pooled = set(batch_norm or ()), set(max_pooling or ())
     live = [int(mask.any(axis=tuple(range(mask.ndim - 1))).sum()) for mask in propagate(masks)[:-1]]
     for name, layers in (("batch_norm", normalised), ("max_pooling", pooled)):
@@ -173,6 +179,14 @@ def function_symmetries(
         norm_sign_flips=2 ** (units_normalised + flips_normalised),
         norm_rescaling_dimension=units_normalised if homogeneous else 0,
     )
+
+
+def _has_variables(given: Any) -> bool:
+    """Tells whether an object is a model; a Sonnet module without variables raises a `ValueError` when it is asked."""
+    try:
+        return bool(getattr(given, "variables", ()))
+    except ValueError:
+        return False
 
 
 def _of_graph(masks: Masks, graph: UnitGraph) -> FunctionSymmetries:
