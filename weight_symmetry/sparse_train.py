@@ -3,6 +3,7 @@
     at every --update_interval steps, until --update_end of the training:
         drop a fraction of each layer's connections, those of least magnitude; the fraction falls with a cosine
         grow as many: at random (set), where the gradient is largest (rigl), or so within neurons (srigl)
+        ablate hidden neurons with few salient weights (srigl)
     train, with the cut weights at zero
 
 usage: python -m weight_symmetry.sparse_train [--flag=value ...]
@@ -22,6 +23,7 @@ from weight_symmetry.run import driver
 from weight_symmetry.run.config import TrialOptions
 from weight_symmetry.run.sparse_config import SparseTrainConfig
 from weirdonetworks.lab import flags
+from weirdonetworks.lab.errors import UsageError
 
 if TYPE_CHECKING:
     from weight_symmetry.run.model_trials import MaskedModel
@@ -49,8 +51,20 @@ def updater(config: SparseTrainConfig, model: "MaskedModel") -> "Updater":
         )
     if config.updater == "rigl":
         return updaters.RigL(model.masks, interval=interval, end=end, drop_fraction=fraction)
+    for name, mask in zip(model.masks.names, model.masks.arrays, strict=True):
+        if not mask.any():
+            raise UsageError(
+                f"sparsity (={config.drawn_sparsity}) must leave each neuron of {name} "
+                f"({'x'.join(map(str, mask.shape))}) a connection: lower it, or leave the layer dense by "
+                "--masked_layer_indices."
+            )
     return updaters.SRigL(
-        model.masks, interval=interval, end=end, drop_fraction=fraction, min_salient=config.min_salient
+        model.masks,
+        interval=interval,
+        end=end,
+        drop_fraction=fraction,
+        min_salient=config.min_salient,
+        never_ablated=model.output_weights,
     )
 
 

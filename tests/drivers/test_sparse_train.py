@@ -1,5 +1,6 @@
 """The driver that trains sparse from the start, on real data cut short."""
 
+import json
 import pathlib
 from typing import Any
 
@@ -112,6 +113,31 @@ def test_the_driver_is_a_program(tmp_path: pathlib.Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert records(only_run(tmp_path))[0]["mask/changes"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model",
+    [
+        {},
+        {
+            **{"model": "weight_symmetry.models.examples:mlp", "features": (), "dropout_rate": 0.0},
+            "model_options": '{"features": [24, 12]}',
+        },
+    ],
+    ids=["chain", "traced"],
+)
+def test_srigl_ablates_hidden_neurons_and_no_output(model: dict[str, Any], tmp_path: pathlib.Path) -> None:
+    options = {"updater": "srigl", "sparsity": 0.6, "min_salient": 1.0, "epochs": 1, "update_end": 1.0}
+    (done,) = train(tmp_path, **options, **model)
+    *hidden, outputs = json.loads((done.directory / "mask_stats.json").read_text())["layers"]
+    assert any(layer["zeroed_neurons"] for layer in hidden) and not outputs["zeroed_neurons"]
+
+
+@pytest.mark.slow
+def test_srigl_needs_a_connection_of_each_neuron(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UsageError, match=r"^sparsity \(=0.99\) must leave each neuron of .* \(24x12\) a connection"):
+        train(tmp_path, updater="srigl", sparsity=0.99)
 
 
 @pytest.mark.parametrize(

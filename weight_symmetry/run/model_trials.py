@@ -31,6 +31,7 @@ from weirdonetworks.lab.training.optimizers import Optimizer
 from weirdonetworks.lab.training.trainer import Resident, Trainer, of_loss
 from weirdonetworks.lab.training.trials import Trial
 from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_tracing.axes import units_of
 from weirdonetworks.nets.base_module import keras_layers
 
 _PICTURE = threading.Lock()  # Matplotlib's settings are the process's, not the thread's.
@@ -65,6 +66,19 @@ class MaskedModel:
     units: UnitGraph | None = None
     other: Callable[[int, int], tuple[list[Any], list[Any]]] | None = None
     sample: Callable[[int], Any] | None = None
+
+    @property
+    def output_weights(self) -> list[int]:
+        """The masked weights whose neurons are outputs of the model, by index."""
+        weights = self.masks.weights
+        if self.units is None:
+            return [len(weights) - 1]
+        held = {
+            id(variable)
+            for variable, axes in zip(self.units.variables, self.units.axes, strict=True)
+            if axes and any(units.fixed == "outputs" for units in units_of(axes[-1]))
+        }
+        return [index for index, weight in enumerate(weights) if id(weight) in held]
 
     def move(self, permutations: Mapping[Any, npt.ArrayLike]) -> None:
         """Permutes the hidden units of the model, given a permutation for each layer by index, or space by name."""

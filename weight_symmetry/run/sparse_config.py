@@ -38,7 +38,7 @@ class SparseTrainConfig(FixedMaskConfig):
         0.3, "The fraction of connections exchanged at first; it falls to 0 with a cosine.", minimum=0.0, maximum=1.0
     )
     min_salient: float = setting(
-        0.3, "srigl ablates neurons with a smaller fraction of salient connections.", minimum=0.0, maximum=1.0
+        0.3, "srigl ablates hidden neurons with a smaller fraction of salient connections.", minimum=0.0, maximum=1.0
     )
     correct_fan_in: bool = setting(
         False, "Scale each neuron's gradients by the root of its fan-in over the layer's mean (for batch norm)."

@@ -2,7 +2,7 @@
 
 import abc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -173,7 +173,7 @@ class SRigL(RigL):
     2. the others share the layer's connections: each has as many, at most by rounding fewer than at the start;
     3. they keep what RigL keeps, and are filled up in the order of the gradients.
 
-    Leave a layer dense whose neurons must all stay, such as the outputs.
+    Of the weights in `never_ablated` all neurons stay, as those of the outputs must.
 
     >>> import tensorflow as tf
     >>> weight = tf.Variable([[1.0, 2.0, 0.1], [3.0, 4.0, 0.2], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
@@ -193,19 +193,24 @@ class SRigL(RigL):
         end: int,
         drop_fraction: float = 0.3,
         min_salient: float = 0.3,
+        never_ablated: Collection[int] = (),
     ):
         """Makes the updater.
 
         Args: as for `DropAndGrow`, with masks of constant fan-in (`per-neuron`), and
           min_salient: The least number of salient weights of a neuron, as a fraction of its connections, in [0, 1].
+          never_ablated: The indices of the masked weights whose neurons all stay, such as the model's outputs.
 
         Raises:
-          ValueError: If the living neurons of a weight differ in their number of connections.
+          ValueError: If the living neurons of a weight differ in their number of connections, or an index is of none.
         """
         super().__init__(masks, interval=interval, end=end, drop_fraction=drop_fraction)
         if not 0 <= min_salient <= 1:
             raise ValueError(f"min_salient (={min_salient}) must be in [0, 1].")
+        if unknown := [index for index in never_ablated if index not in range(len(masks.weights))]:
+            raise ValueError(f"never_ablated: {unknown[0]!r} must be in [0, {len(masks.weights)}), the masked weights.")
         self._min_salient = min_salient
+        self._never_ablated = frozenset(never_ablated)
         for name, mask in zip(masks.names, self._start, strict=True):
             fans = np.unique(mask.reshape(-1, mask.shape[-1]).sum(axis=0))
             if len(fans[fans > 0]) > 1:
@@ -220,7 +225,8 @@ class SRigL(RigL):
         magnitude, score = (each.reshape(-1, neurons) for each in (np.abs(weight), scores))
         size, total = int(kept.sum()) - count, int(self._start[index].sum())
         salient = (_highest(magnitude, kept, size) | _highest(score, ~kept, count)).sum(axis=0)
-        alive = salient >= self._min_salient * kept.sum(axis=0).max()
+        least = 0 if index in self._never_ablated else self._min_salient * kept.sum(axis=0).max()
+        alive = salient >= least
         alive[np.argmax(salient)] = True
         alive = _highest(salient, alive, max(total, 1))  # So that each has a connection.
         survivors = _highest(magnitude, kept & alive, size)

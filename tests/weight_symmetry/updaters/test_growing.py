@@ -185,6 +185,10 @@ def test_srigl_leaves_a_neuron() -> None:
     updater = updaters.SRigL(masks, interval=1, end=1000, drop_fraction=1.0, min_salient=1.0)
     updater.update(1, lambda: [np.zeros((4, 3))])  # Each has one salient weight, where three are asked for.
     assert masks.arrays[0].sum(axis=0).tolist() == [4, 0, 0]
+    masks.set([[[1, 1, 1], [1, 1, 1], [1, 1, 1], [0, 0, 0]]])
+    options: dict[str, Any] = {"interval": 1, "end": 1000, "drop_fraction": 1.0, "min_salient": 1.0}
+    updaters.SRigL(masks, **options, never_ablated=[0]).update(1, lambda: [np.zeros((4, 3))])
+    assert masks.arrays[0].sum(axis=0).tolist() == [3, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +198,7 @@ def test_srigl_leaves_a_neuron() -> None:
         ({"end": 0}, r"end \(=0\)"),
         ({"drop_fraction": 1.5}, r"drop_fraction \(=1.5\) must be in \[0, 1\]"),
         ({"min_salient": -1}, r"min_salient \(=-1\) must be in \[0, 1\]"),
+        ({"never_ablated": [3]}, r"never_ablated: 3 must be in \[0, 3\)"),
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
