@@ -7,9 +7,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# The ends of the types of operations that hold others.
-LOOPS, BRANCHES = ("While",), ("If", "Case")
-
 
 def named(operation: tf.Operation) -> str:
     """Formats an operation's type and name for a message."""
@@ -57,9 +54,9 @@ def compute(operation: tf.Operation, inputs: Sequence[Any], dtype: tf.DType | No
 def refusal(operation: tf.Operation) -> ValueError:
     """Makes the error of an operation that cannot be evaluated outside the model, with the remedy."""
     remedy = "Compute it by other operations."
-    if operation.type.endswith(LOOPS):
+    if operation.type.endswith("While"):
         remedy = "Unroll loops (in Keras, unroll=True)."
-    elif operation.type.endswith(BRANCHES):
+    elif operation.type.endswith(("If", "Case")):
         remedy = "Branch in Python, or compute all branches and choose by tf.where."
     return ValueError(f"{named(operation)} cannot be evaluated outside the model. {remedy}")
 
