@@ -51,10 +51,13 @@ def test_a_resumed_run_equals_one_that_ran_through(tmp_path: pathlib.Path, monke
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr("weirdonetworks.lab.training.hooks.Progress.before_epoch", stop)
         train(tmp_path / "cut", updater=updater)
+    (changes,) = (tmp_path / "cut").glob("*/mask_changes.jsonl")
+    with open(changes, "a", encoding="utf-8") as file:  # As of an epoch without checkpoint.
+        file.write('{"step": 24}\n')
     (resumed,) = train(tmp_path / "cut", updater=updater)
     assert [*map(without_times, resumed.records)] == [*map(without_times, whole.records)]
-    name = "mask_stats.json"
-    assert (resumed.directory / name).read_bytes() == (whole.directory / name).read_bytes()
+    for name in ("mask_stats.json", "mask_changes.jsonl"):
+        assert (resumed.directory / name).read_bytes() == (whole.directory / name).read_bytes()
 
 
 @pytest.mark.slow
@@ -96,6 +99,11 @@ def test_records_tell_what_the_masks_became(updater: str, tmp_path: pathlib.Path
         assert changes == [2, 3, 2, 0]
         overlaps = [record["mask/start_overlap"] for record in done.records]
         assert 1 > overlaps[0] != overlaps[1] and overlaps[2] == overlaps[3] > 0.2
+        lines = [json.loads(line) for line in (done.directory / "mask_changes.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in lines] == [4, 8, 12, 16, 20, 24, 28]
+        ends = [done.records[0], done.records[1], done.records[3]]
+        for name in ("fan_in_min", "fan_in_max", "zeroed_neurons", "permutation_log10", "start_overlap"):
+            assert [lines[index][name] for index in (1, 4, 6)] == [record[f"mask/{name}"] for record in ends], name
 
 
 @pytest.mark.slow

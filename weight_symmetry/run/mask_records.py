@@ -51,13 +51,20 @@ def describe(masks: Any, layout: UnitLayout | None = None) -> dict[str, Any]:
     return _digits_as_strings(statistics) | {"layers": layers}
 
 
+def describe_change(masks: Any, layout: UnitLayout | None = None) -> dict[str, Any]:
+    """Computes what is recorded of masks at each change: the `TRACKED` statistics without exact counts and group.
+
+    >>> describe_change([np.array([[1, 1, 0], [1, 1, 0]]), np.ones((3, 1))])["zeroed_neurons"]
+    1
+
+    Args: as for `describe`.
+    """
+    statistics = _counted(masks, layout)
+    return {name: statistics[name] for name in TRACKED if name in statistics and name not in COUNTS}
+
+
 def _computed(masks: Any, layout: UnitLayout | None) -> dict[str, Any]:
-    arrays = [mask for mask in getattr(masks, "arrays", masks) if mask is not None]
-    counts = {"weights": sum(mask.size for mask in arrays), "kept_weights": sum(int(mask.sum()) for mask in arrays)}
-    sparse = [mask for mask in arrays if not mask.all()] or arrays
-    fans = np.concatenate([mask.reshape(-1, mask.shape[-1]).sum(axis=0) for mask in sparse])
-    fan_ins = {"fan_in_min": int(fans.min()), "fan_in_mean": float(fans.mean()), "fan_in_max": int(fans.max())}
-    statistics = counts | fan_ins | symmetry.mask_statistics(masks, layout)
+    statistics = _counted(masks, layout)
     try:
         group = symmetry.automorphisms(masks, layout)
     except ImportError:
@@ -68,6 +75,15 @@ def _computed(masks: Any, layout: UnitLayout | None) -> dict[str, Any]:
         "live_automorphisms": group.live_order,
         "live_automorphisms_log10": group.live_log10_order,
     }
+
+
+def _counted(masks: Any, layout: UnitLayout | None) -> dict[str, Any]:
+    arrays = [mask for mask in getattr(masks, "arrays", masks) if mask is not None]
+    counts = {"weights": sum(mask.size for mask in arrays), "kept_weights": sum(int(mask.sum()) for mask in arrays)}
+    sparse = [mask for mask in arrays if not mask.all()] or arrays
+    fans = np.concatenate([mask.reshape(-1, mask.shape[-1]).sum(axis=0) for mask in sparse])
+    fan_ins = {"fan_in_min": int(fans.min()), "fan_in_mean": float(fans.mean()), "fan_in_max": int(fans.max())}
+    return counts | fan_ins | symmetry.mask_statistics(masks, layout)
 
 
 def _digits_as_strings(statistics: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The training hook that calls an updater, and records statistics of the masks."""
 
 import functools
+import json
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,11 +13,14 @@ import tensorflow as tf
 from weight_symmetry.run import mask_records
 from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.updaters import Updater
+from weirdonetworks.lab.records import files
 from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training import loop, schedules
 from weirdonetworks.lab.training.hooks import Gradients, Hook
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 from weirdonetworks.measure.unit_layout import UnitLayout
+
+CHANGES = "mask_changes.jsonl"
 
 
 class Masking(Hook):
@@ -47,7 +52,11 @@ class Masking(Hook):
         self._run = run
         self._layout = layout
         self._described: dict[str, dict[str, Any]] | None = None
-        self._changes = 0
+        self._changes: list[dict[str, Any]] = []  # Of the present epoch.
+
+    @property
+    def _masks(self) -> Any:
+        return self._updater.masks.arrays if self._layout is None else self._updater.masks
 
     @property
     def saved(self) -> Mapping[str, tf.Module]:
@@ -59,7 +68,7 @@ class Masking(Hook):
 
         Where the masks changed, `masked_test_accuracy` is the accuracy before further training.
         """
-        self._changes = 0
+        self._changes = []
         changed = self._updater.interval is None and self._updater.update(epoch)
         if changed:
             self._described = None
@@ -81,14 +90,28 @@ class Masking(Hook):
     def _change(self, step: int, gradients: Gradients) -> None:
         if self._updater.update(step, gradients):
             self._described = None
-            self._changes += 1
+            found = mask_records.describe_change(self._masks, self._layout)
+            self._changes.append({"step": step, **found, **self._updater.statistics})
 
     def after_epoch(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the statistics of the epoch's last masks, and `mask/changes`, how often they changed within it."""
+        """Returns the statistics of the epoch's last masks, and `mask/changes`, how often they changed within it.
+
+        Those of the masks after each change are added to `mask_changes.jsonl`.
+        """
         if self._updater.interval is None:
             return {}
+        if self._run is not None:
+            self._log_changes(self._run.directory / CHANGES, record["epoch"] - 1)
         tracked = mask_records.tracked(self.describe()["mask"])
-        return {**tracked, **self._updater.record, "mask/changes": self._changes}
+        return {**tracked, **self._updater.record, "mask/changes": len(self._changes)}
+
+    def _log_changes(self, path: pathlib.Path, epoch: int) -> None:
+        """Adds the epoch's changes to a file, in the place of those that an interrupted run left of this epoch."""
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        begin = epoch * self._trainer.steps_per_epoch
+        lines = [line for line in lines if json.loads(line)["step"] < begin]
+        lines += [json.dumps(files.to_json(change)) for change in self._changes]
+        files.write_text(path, "".join(f"{line}\n" for line in lines))
 
     def learning_rates(self, epoch: int) -> npt.NDArray[np.floating]:
         """Returns the learning rates of an epoch's steps, at the settings' position in their schedule."""
@@ -99,7 +122,7 @@ class Masking(Hook):
     def describe(self) -> dict[str, dict[str, Any]]:
         """Returns statistics of the masks as set and as propagated, by record key; computed once for the same masks."""
         if self._described is None:
-            masks = self._updater.masks.arrays if self._layout is None else self._updater.masks
+            masks = self._masks
             fixed = mask_records.fixed_spaces(self._layout)
             self._described = {
                 "mask": {
