@@ -14,7 +14,7 @@ from weight_symmetry.run import mask_records
 from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.updaters import Updater
 from weirdonetworks.lab.records import files
-from weirdonetworks.lab.records.runs import Run
+from weirdonetworks.lab.records.runs import Run, read_records
 from weirdonetworks.lab.training import loop, schedules
 from weirdonetworks.lab.training.hooks import Gradients, Hook
 from weirdonetworks.lab.training.trainer import Resident, Trainer
@@ -107,11 +107,10 @@ class Masking(Hook):
 
     def _log_changes(self, path: pathlib.Path, epoch: int) -> None:
         """Adds the epoch's changes to a file, in the place of those that an interrupted run left of this epoch."""
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         begin = epoch * self._trainer.steps_per_epoch
-        lines = [line for line in lines if json.loads(line)["step"] < begin]
-        lines += [json.dumps(files.to_json(change)) for change in self._changes]
-        files.write_text(path, "".join(f"{line}\n" for line in lines))
+        earlier = [change for change in read_records(path) if change.get("step", begin) < begin]
+        lines = [json.dumps(files.to_json(change)) + "\n" for change in (*earlier, *self._changes)]
+        files.write_text(path, "".join(lines))
 
     def learning_rates(self, epoch: int) -> npt.NDArray[np.floating]:
         """Returns the learning rates of an epoch's steps, at the settings' position in their schedule."""

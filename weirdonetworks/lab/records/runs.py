@@ -62,7 +62,7 @@ class Run:
     def __init__(self, directory: pathlib.Path):
         self.id = directory.name
         self.directory = directory
-        self.records: list[dict[str, Any]] = _read_records(directory / "metrics.jsonl")
+        self.records: list[dict[str, Any]] = read_records(directory / "metrics.jsonl")
         self.found_finished = self.is_finished
         self.remeasured: dict[str, tuple[Any, Any]] = {}
         self._events: Any = None
@@ -342,7 +342,12 @@ def _nothing_to_resume(folder: pathlib.Path, driver: str, config: Mapping[str, A
     return f"{message} The nearest unfinished run is {name}: {listed}."
 
 
-def _read_records(path: pathlib.Path) -> list[dict[str, Any]]:
+def read_records(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Reads the records of a file of JSON lines, up to a line that is none; none if there is no file.
+
+    Raises:
+      OSError: If a line is JSON, but no record.
+    """
     if not path.exists():
         return []
     records = []
