@@ -63,3 +63,16 @@ def test_a_strict_type_checker_sees_the_types(tmp_path: pathlib.Path) -> None:
     assert seen[1] == 'Revealed type is "weirdonetworks.nets.small.convolution_networks.LeNet"', seen
     assert seen[2].startswith('Revealed type is "def (*Any, **Any)'), seen
     assert len(seen) == 4 and 'Module has no attribute "CubicMLP"' in seen[3], seen
+
+
+def test_no_public_name_is_that_of_a_module_beside_it() -> None:
+    """Whichever is imported first would else be what the name gives."""
+    import importlib
+    import types
+
+    lazily = [name for name in packages.module_names() if "lazy.names(" in packages.path(name).read_text("utf-8")]
+    assert len(lazily) > 8
+    for package in map(importlib.import_module, lazily):
+        beside = {path.stem for path in packages.path(package.__name__).parent.iterdir()}
+        for name in beside & set(package.__all__):
+            assert isinstance(getattr(package, name), types.ModuleType), f"rename the module {name} of {package}"

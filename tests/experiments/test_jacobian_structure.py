@@ -13,7 +13,7 @@ from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.measure.jacobian import spectrum
-from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS
+from weirdonetworks.measure.lie_derivatives import IMAGE_GENERATORS
 
 SHORT = jacobian_structure.JacobianStructureConfig(
     examples=300, validation_size=0, shrink=4, width=5, channels=(3,), epochs=1, examined=30, execution="graph"

@@ -15,7 +15,7 @@ from weirdonetworks.lab.data.augmentation import RandomTransform
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.trainer import Resident, Trainer
-from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative, local_equivariance_error
+from weirdonetworks.measure.lie_derivatives import IMAGE_GENERATORS, lie_derivative, local_equivariance_error
 
 SIDE = 5
 SEED = np.array([3, 4], np.int32)

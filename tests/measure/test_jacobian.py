@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tests import registry
 from weirdonetworks.algebra import cyclic_group
-from weirdonetworks.measure import jacobian, lie_derivative, stability
+from weirdonetworks.measure import jacobian, lie_derivatives, stability
 from weirdonetworks.measure.precision import in_dtype
 
 SIZE = 7
@@ -219,7 +219,7 @@ def test_a_gradient_that_is_lost_is_refused(name: str) -> None:
 def test_bad_use_is_refused_in_one_line(tmp_path: pathlib.Path) -> None:
     inputs = draw(2, 3)
     tf.saved_model.save(tf.Module(), str(tmp_path))
-    loaded, turn = tf.saved_model.load(str(tmp_path)), lie_derivative.IMAGE_GENERATORS["rotation"]
+    loaded, turn = tf.saved_model.load(str(tmp_path)), lie_derivatives.IMAGE_GENERATORS["rotation"]
     along = functools.partial(jacobian.jacobian_along, tf.tanh, inputs)
     for use, error, message in (
         (lambda: jacobian.jacobian_along(tf.tanh, inputs, []), ValueError, "action must hold at least one"),

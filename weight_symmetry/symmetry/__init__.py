@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from weirdonetworks import lazy
 
 if TYPE_CHECKING:
-    from weight_symmetry.symmetry.effective import (
+    from weight_symmetry.symmetry.effective_permutations import (
         EffectiveSymmetry as EffectiveSymmetry,
         effective as effective,
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         jacobian_along as jacobian_along,
         spectrum as spectrum,
     )
-    from weirdonetworks.measure.lie_derivative import (
+    from weirdonetworks.measure.lie_derivatives import (
         ImageGenerator as ImageGenerator,
         lie_derivative as lie_derivative,
         lie_derivative_by_layer as lie_derivative_by_layer,

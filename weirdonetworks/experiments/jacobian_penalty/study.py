@@ -11,7 +11,7 @@ from weirdonetworks.experiments.jacobian_penalty import JacobianPenaltyConfig
 from weirdonetworks.experiments.jacobian_penalty.penalty import JacobianPenalty
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.measure import stability
-from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative, local_equivariance_error
+from weirdonetworks.measure.lie_derivatives import IMAGE_GENERATORS, lie_derivative, local_equivariance_error
 
 NEAR = range(-30, 31, 5)  # Degrees.
 WHOLE = range(-180, 180, 15)

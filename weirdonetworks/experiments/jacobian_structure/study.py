@@ -14,7 +14,7 @@ from weirdonetworks import lab
 from weirdonetworks.experiments.jacobian_structure import JacobianStructureConfig
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.measure.jacobian import InvariantDirections, VectorField, jacobian_along, spectrum
-from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, lie_derivative_by_layer
+from weirdonetworks.measure.lie_derivatives import IMAGE_GENERATORS, lie_derivative_by_layer
 from weirdonetworks.measure.stability import Floats
 
 Images = npt.NDArray[np.float32]

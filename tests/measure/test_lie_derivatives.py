@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from weirdonetworks.algebra import flow, transforms, trivial
 from weirdonetworks.algebra.actions import FlowAction
-from weirdonetworks.measure import lie_derivative as lie
-from weirdonetworks.measure.lie_derivative import IMAGE_GENERATORS, ImageGenerator
+from weirdonetworks.measure import lie_derivatives as lie
+from weirdonetworks.measure.lie_derivatives import IMAGE_GENERATORS, ImageGenerator
 from weirdonetworks.measure.precision import in_dtype
 
 SIDE = 8
