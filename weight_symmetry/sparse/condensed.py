@@ -84,7 +84,7 @@ class CondensedLinear(BaseModule):
         self._kernels = not accelerated if kernels is None else kernels
         fans = self.mask.sum(axis=0)
         self._is_constant = bool((fans == fans[0]).all() and fans[0])
-        self._wiring = _Wired(self.mask)
+        self._product = _SparseProduct(self.mask)
         self._with_bias = with_bias
         self._w_init = w_init
         self._b_init = b_init or snt.initializers.Zeros()
@@ -166,14 +166,14 @@ class CondensedLinear(BaseModule):
         rows = tf.reshape(inputs, [-1, size])
         if self._kernels and inputs.dtype == tf.float32:
             bias = tf.zeros([units]) if self.b is None else tf.convert_to_tensor(self.b)
-            outputs = self._wiring.multiply(rows, tf.reshape(self.w, [-1]), bias)
+            outputs = self._product.multiply(rows, tf.reshape(self.w, [-1]), bias)
         else:
             outputs = tf.cast(self._gathered(rows), inputs.dtype)
         return tf.reshape(outputs, [*_shape(inputs)[:-1], units])
 
     def _gathered(self, rows: tf.Tensor) -> tf.Tensor:
         """Computes the outputs by gathers, in the type in which inputs are summed."""
-        dtype, net = accumulator(rows.dtype), self._wiring
+        dtype, net = accumulator(rows.dtype), self._product
         rows, weights = tf.cast(rows, dtype), tf.cast(self.w, dtype)
         if not net.source.size:  # Which TensorFlow's sums by segment do not survive.
             outputs = tf.matmul(rows, tf.zeros(self.mask.shape, rows.dtype))
@@ -187,7 +187,7 @@ class CondensedLinear(BaseModule):
         return outputs if self.b is None else outputs + tf.cast(self.b, dtype)
 
 
-class _Wired:
+class _SparseProduct:
     """The connections of a layer, and its product with a batch by kernels; TensorFlow looks for no variables in it."""
 
     def __init__(self, mask: Mask):

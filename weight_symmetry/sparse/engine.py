@@ -148,7 +148,7 @@ class SparseTrainer(Trainer):
                 f"learning_rates (of length {len(learning_rates)}) must hold one for each batch of {self.batch_size} "
                 f"of the {len(order)} examples."
             )
-        wiring = self._wired()
+        wiring = self._current_wiring()
         if wiring.share >= DENSE:
             return super().epoch(order, learning_rates, seed, first)
         steps, optimizer = len(learning_rates), self._optimizer
@@ -157,7 +157,7 @@ class SparseTrainer(Trainer):
         slots = [getattr(optimizer, name) for name in optimizer.slot_names]
         numbers, *states = (self._gather(wiring, variables) for variables in (parameters, *slots))
         records = kernels.train(
-            self._row(wiring, self.batch_size),
+            self._registers(wiring, self.batch_size),
             self.batch_size,
             wiring.read(self._images, self.train),
             np.asarray(order, np.int32),
@@ -185,12 +185,12 @@ class SparseTrainer(Trainer):
           UsageError: If its images are not uint8 of the training images' shape, or a label is none of the classes.
         """
         self._images.of(data)
-        wiring = self._wired()
+        wiring = self._current_wiring()
         if wiring.share >= DENSE:
             return super().evaluate(data)
         numbers = self._gather(wiring, self.network.trainable_variables)
-        row = self._row(wiring, self.batch_size)
-        sums = kernels.evaluate(row, wiring.read(self._images, data), wiring.connections, numbers)
+        registers = self._registers(wiring, self.batch_size)
+        sums = kernels.evaluate(registers, wiring.read(self._images, data), wiring.connections, numbers)
         return {name: total / len(data) for name, total in zip(self.metrics, sums, strict=True)}
 
     def gradients(self, indices: npt.NDArray[np.integer], seed: Any) -> list[npt.NDArray[np.float32]]:
@@ -207,10 +207,10 @@ class SparseTrainer(Trainer):
           ValueError: If there are no indices, or one is none of a training example.
         """
         self._check_indices("indices", indices)
-        wiring = self._wired()
+        wiring = self._current_wiring()
         numbers, net = self._gather(wiring, self.network.trainable_variables), wiring.connections
-        row = self._row(wiring, self.batch_size)
-        width = len(row) * kernels.LANES
+        registers = self._registers(wiring, self.batch_size)
+        width = len(registers) * kernels.LANES
         examples = wiring.read(self._images, self.train)
         # Inputs that no connection leaves have a gradient, too.
         every = np.arange(0, len(self._images.scale) - kernels.LANES + 1, kernels.LANES)
@@ -225,7 +225,7 @@ class SparseTrainer(Trainer):
         for first in range(0, len(indices), width):
             chosen = np.asarray(indices[first : first + width], np.int32)
             kernels.differentiate(
-                row, examples, chosen, share, net, numbers, turned, rows.reshape(-1), errors.reshape(-1), ignored
+                registers, examples, chosen, share, net, numbers, turned, rows.reshape(-1), errors.reshape(-1), ignored
             )
             for total, before, after in zip(found, spans, spans[1:], strict=False):
                 total += rows[before] @ errors[after].T
@@ -240,7 +240,7 @@ class SparseTrainer(Trainer):
             shown = f"{array.min()} to {array.max()}" if array.size else "empty"
             raise ValueError(f"{name} (={shown}) must hold indices of the {len(self.train)} training examples.")
 
-    def _wired(self) -> Wiring:
+    def _current_wiring(self) -> Wiring:
         """Lists the connections; again only where the masks have changed."""
         arrays = self._optimizer.masks.arrays
         masks: list[Mask] = [
@@ -253,7 +253,7 @@ class SparseTrainer(Trainer):
             self._wiring = known = Wiring(masks)
         return known
 
-    def _row(self, wiring: Wiring, batch: int) -> tuple[int, ...]:
+    def _registers(self, wiring: Wiring, batch: int) -> tuple[int, ...]:
         """Returns a tuple as long as a row of activations has vectors."""
         registers, _ = kernels.tiling(batch, max(map(max, (mask.shape for mask in wiring.masks))))
         return (0,) * registers

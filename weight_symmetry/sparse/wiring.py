@@ -88,16 +88,15 @@ class Images:
     Attributes:
       scale: float32 `[inputs]`.
       offset: float32 `[inputs]`.
+      missing: The number of inputs that are filled up.
     """
 
     def __init__(self, shape: Sequence[int], standardisation: Standardisation, classes: int):
         """Takes the shape of an image, `[..., channels]`, what standardises each channel, and the number of classes."""
         self._shape, self._classes = tuple(shape), classes
         places = int(np.prod(shape[:-1]))
-        self._missing = max(0, kernels.LANES - places * shape[-1])
-        self.scale, self.offset = (
-            np.pad(np.tile(each, places), (0, self._missing)) for each in standardisation.factors
-        )
+        self.missing = max(0, kernels.LANES - places * shape[-1])
+        self.scale, self.offset = (np.pad(np.tile(each, places), (0, self.missing)) for each in standardisation.factors)
         self._seen: dict[int, Any] = {}
 
     def of(self, data: Resident) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
@@ -121,15 +120,10 @@ class Images:
                     "model: give it an output for each class."
                 )
             flat = np.asarray(data.images).reshape(len(data), -1)
-            if self._missing:
-                flat = np.pad(flat, ((0, 0), (0, self._missing)))
+            if self.missing:
+                flat = np.pad(flat, ((0, 0), (0, self.missing)))
             self._seen[key] = (data, flat, labels)
         return self._seen[key][1:]
-
-    @property
-    def missing(self) -> int:
-        """The number of inputs that are filled up."""
-        return self._missing
 
 
 def _begins(ends: npt.NDArray[np.integer], units: int) -> npt.NDArray[np.int64]:

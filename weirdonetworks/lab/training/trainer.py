@@ -174,11 +174,11 @@ class Trainer:
         order, rates = np.asarray(order).T, np.asarray(learning_rates)
         full, rest = divmod(len(order), self.batch_size)
         if len(order) == len(self.train):
-            steps = [self._steps(order, rates, seed, first, full)]
+            steps = [self._steps(order, rates, seed, first)]
         else:
             steps = [self._padded_steps(order[: full * self.batch_size], rates[:full], seed, first)] if full else []
             if rest:
-                steps.append(self._steps(order[-rest:], rates[full:], seed, first + full, 0))
+                steps.append(self._steps(order[-rest:], rates[full:], seed, first + full))
         metrics = np.concatenate(steps)
         sizes = batch_sizes(len(order), self.batch_size)
         return dict(zip((*self.metrics, "gradient_norm"), metrics.T, strict=True)) | {"batch_size": sizes}
@@ -190,20 +190,25 @@ class Trainer:
         full = len(self.train) // self.batch_size
         missing = full - len(rates)
         widths = [(0, missing * self.batch_size), *[(0, 0)] * (order.ndim - 1)]
-        metrics = self._steps(np.pad(order, widths), np.pad(rates, (0, missing)), seed, first, len(rates))
+        metrics = self._steps(np.pad(order, widths), np.pad(rates, (0, missing)), seed, first, end=len(rates))
         return metrics[: len(rates)]
 
     def _steps(
-        self, order: npt.NDArray[np.integer], rates: npt.NDArray[np.floating], seed: Any, first: int, full: int
+        self,
+        order: npt.NDArray[np.integer],
+        rates: npt.NDArray[np.floating],
+        seed: Any,
+        first: int,
+        end: int | None = None,
     ) -> npt.NDArray[np.float32]:
-        """Trains over the first `full` batches of an order, and the short one at its end."""
+        """Trains over the full batches of an order, those before `end` if it is given, and the short one at its end."""
         arguments = (
             self.train.images,
             self.train.labels,
             tf.constant(order, tf.int32),
             tf.constant(rates, tf.float32),
             tf.constant(seed, tf.int32),
-            tf.constant([first, full], tf.int32),
+            tf.constant([first] if end is None else [first, end], tf.int32),
         )
         if self._copies is not None:
             self._copies.check(self._compiled_epoch.captured(*arguments))
@@ -309,7 +314,8 @@ class Trainer:
         seed: tf.Tensor,
         part: tf.Tensor,
     ) -> tf.Tensor:
-        first, full = tf.unstack(part)
+        # The number of steps of a whole epoch is a constant of the program, which accelerators need to run ahead.
+        first, *end = tf.unstack(part)
 
         def step(index: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
             def folded(seed: tf.Tensor) -> tf.Tensor:
@@ -323,7 +329,7 @@ class Trainer:
                 step_seed = tf.stack([folded(each) for each in tf.unstack(seed)])
             return self._step(tf.gather(images, batch), tf.gather(labels, batch), learning_rates[index], step_seed)
 
-        return over_batches(step, order, self.batch_size, [*self._axis, len(self.metrics) + 1], full)
+        return over_batches(step, order, self.batch_size, [*self._axis, len(self.metrics) + 1], *end)
 
     def _evaluation(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         def sums(objective: Objective) -> tf.Tensor:
@@ -381,13 +387,13 @@ def over_batches(
     order: tf.Tensor,
     batch_size: int,
     shape: Sequence[int],
-    end: tf.Tensor,
+    end: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Calls `step(index, batch of order)` over the full batches in a loop in the graph, then over the rest.
 
     Returns:
-      The steps' results, each of the given shape, stacked `[steps, ...]`; zeros for the full batches from `end` on,
-      over which it is not called.
+      The steps' results, each of the given shape, stacked `[steps, ...]`; if `end` is given, zeros for the full batches
+      from it on, over which it is not called.
     """
     full, rest = divmod(order.shape[0], batch_size)
     rest_begin = [0] * (order.shape.rank - 1)
@@ -400,7 +406,8 @@ def over_batches(
 
     outputs = []
     if full:
-        _, collected = tf.while_loop(lambda index, _: index < end, body, (tf.constant(0), collected))
+        last = full if end is None else end
+        _, collected = tf.while_loop(lambda index, _: index < last, body, (tf.constant(0), collected))
         outputs.append(collected.stack())
     if rest:
         outputs.append(step(tf.constant(full), order[full * batch_size :])[tf.newaxis])
