@@ -93,7 +93,9 @@ class SmallerModel(tf.Module):
             raise ValueError(
                 f"options (={options}) must be those that the model was compacted for, {self._traced.options}."
             )
-        outputs = iter(self._run(*self.converted(inputs)))
+        # Within another function it is part of that, so that what it computes is traced as that asks for, as for XLA.
+        run = self._run if tf.executing_eagerly() else tf.autograph.experimental.do_not_convert(self._computed)
+        outputs = iter(run(*self.converted(inputs)))
         structure = self._traced.call.structure  # It may hold None beside tensors.
         return tf.nest.map_structure(lambda leaf: next(outputs) if tf.is_tensor(leaf) else leaf, structure)
 

@@ -1,8 +1,5 @@
 """A dense layer that stores and computes the weights that a mask keeps, and no others."""
 
-import math
-import threading
-from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,15 +11,9 @@ from weight_symmetry.masks.generators import Mask, as_mask
 from weirdonetworks import extras
 from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_floats
-from weirdonetworks.nets.pooling import accumulator
 
 with extras.needed("sparse", "CondensedLinear needs it", "numba"):
-    from weight_symmetry.sparse import kernels, layer_kernels
-from weight_symmetry.sparse.vectors import LANES, REGISTERS
-from weight_symmetry.sparse.wiring import Wiring
-
-FEW = LANES // 4  # Examples that are faster one by one.
-LINE = 16  # Numbers that TensorFlow's arrays are aligned to.
+    from weight_symmetry.sparse.product import SparseProduct
 
 
 class CondensedLinear(BaseModule):
@@ -34,8 +25,9 @@ class CondensedLinear(BaseModule):
     of any other mask they are a list by unit, the compressed sparse rows of the transposed weight.
 
     On a processor float32 is computed by compiled kernels, outside TensorFlow's graph; gradients are those of the
-    kernels, too, and have no gradient of their own. Elsewhere, in other types, and with `kernels=False`, the inputs of
-    the units are gathered by TensorFlow, as `jit_compile=True` asks for.
+    kernels, too, and have no gradient of their own. On accelerators, under XLA, in other types, and with
+    `kernels=False`, the inputs of the units are gathered by TensorFlow. A SavedModel holds both forms, and another
+    process that loads it gathers; with `kernels=False` it holds the gathers alone, as XLA needs that compiles it there.
 
     >>> weight, mask = np.arange(6.0).reshape(3, 2), np.array([[1, 0], [0, 1], [1, 1]])
     >>> layer = CondensedLinear.from_masked(weight, mask)
@@ -69,7 +61,7 @@ class CondensedLinear(BaseModule):
           w_init: Initialises the weights; by default normal numbers, none beyond two deviations, over the square root
             of the unit's number of inputs.
           b_init: Initialises the bias; by default zeros.
-          kernels: Whether to compute by kernels; by default on processors. With `jit_compile=True` it must be False.
+          kernels: Whether to compute by kernels; by default on processors. XLA always gathers.
           name: The module's name.
 
         Raises:
@@ -84,7 +76,7 @@ class CondensedLinear(BaseModule):
         self._kernels = not accelerated if kernels is None else kernels
         fans = self.mask.sum(axis=0)
         self._is_constant = bool((fans == fans[0]).all() and fans[0])
-        self._product = _SparseProduct(self.mask)
+        self._product = SparseProduct(self.mask)
         self._with_bias = with_bias
         self._w_init = w_init
         self._b_init = b_init or snt.initializers.Zeros()
@@ -163,93 +155,14 @@ class CondensedLinear(BaseModule):
         if not inputs.shape.rank or inputs.shape[-1] != size:
             raise ValueError(f"inputs (of shape {inputs.shape}) must be [..., {size}], as the mask has inputs.")
         self._initialize(inputs.dtype)
-        rows = tf.reshape(inputs, [-1, size])
+        rows, weights = tf.reshape(inputs, [-1, size]), tf.reshape(self.w, [-1])
         if self._kernels and inputs.dtype == tf.float32:
             bias = tf.zeros([units]) if self.b is None else tf.convert_to_tensor(self.b)
-            outputs = self._product.multiply(rows, tf.reshape(self.w, [-1]), bias)
+            outputs = self._product.multiply(rows, weights, bias)
         else:
-            outputs = tf.cast(self._gathered(rows), inputs.dtype)
-        return tf.reshape(outputs, [*_shape(inputs)[:-1], units])
-
-    def _gathered(self, rows: tf.Tensor) -> tf.Tensor:
-        """Computes the outputs by gathers, in the type in which inputs are summed."""
-        dtype, net = accumulator(rows.dtype), self._product
-        rows, weights = tf.cast(rows, dtype), tf.cast(self.w, dtype)
-        if not net.source.size:  # Which TensorFlow's sums by segment do not survive.
-            outputs = tf.matmul(rows, tf.zeros(self.mask.shape, rows.dtype))
-        elif self._is_constant:
-            index = net.source.reshape(self.w.shape)
-            outputs = tf.einsum("bjk,jk->bj", tf.gather(rows, index, axis=1), weights)
-        else:
-            terms = tf.gather(tf.transpose(rows), net.source) * weights[:, tf.newaxis]
-            places = np.repeat(np.arange(len(net.begin) - 1), np.diff(net.begin))
-            outputs = tf.transpose(tf.math.unsorted_segment_sum(terms, places, self.mask.shape[1]))
-        return outputs if self.b is None else outputs + tf.cast(self.b, dtype)
-
-
-class _SparseProduct:
-    """The connections of a layer, and its product with a batch by kernels; TensorFlow looks for no variables in it."""
-
-    def __init__(self, mask: Mask):
-        net = Wiring([mask]).connections
-        self.begin = net.begin[net.inputs :]
-        self.source = net.source
-        self._after = net.after[: net.inputs + 1]
-        self._target = net.target - np.int32(net.inputs)
-        self._place = net.place
-
-    def multiply(self, rows: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        """Computes the outputs `[batch, units]` of inputs `[batch, inputs]`."""
-
-        @tf.custom_gradient
-        def product(rows: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-            outputs = tf.numpy_function(self._outputs, [rows, weights, bias], tf.float32, stateful=False)
-            outputs = tf.ensure_shape(outputs, [rows.shape[0], bias.shape[0]])
-
-            def gradient(errors: tf.Tensor) -> list[tf.Tensor]:
-                found = tf.numpy_function(self._gradients, [rows, weights, errors], [tf.float32] * 3, stateful=False)
-                return [tf.ensure_shape(each, of.shape) for each, of in zip(found, (rows, weights, bias), strict=True)]
-
-            return outputs, gradient
-
-        return product(rows, weights, bias)
-
-    def _outputs(self, rows: Any, weights: Any, bias: Any) -> npt.NDArray[np.float32]:
-        outputs = _aligned((len(rows), len(bias)))
-        if len(rows) <= FEW:
-            layer_kernels.multiply_few(rows, self.begin, self.source, weights, bias, outputs)
-        else:
-            row, (space,) = self._space(rows, len(bias) + rows.shape[1])
-            layer_kernels.multiply(row, space, rows, self.begin, self.source, weights, bias, outputs)
-        return outputs
-
-    def _gradients(self, rows: Any, weights: Any, errors: Any) -> list[npt.NDArray[np.float32]]:
-        found = [_aligned(rows.shape), np.zeros(weights.shape, np.float32), np.zeros(errors.shape[1], np.float32)]
-        row, spaces = self._space(rows, rows.shape[1], errors.shape[1] + rows.shape[1])
-        wiring = self.begin, self.source, self._after, self._target
-        layer_kernels.differentiate(row, *spaces, rows, errors, *wiring, weights[self._place], *found)
-        return found
-
-    def _space(self, rows: Any, *units: int) -> tuple[tuple[int, ...], list[npt.NDArray[np.float32]]]:
-        """Returns a tuple as long as a row has vectors, a power of two, and space for rows of some numbers of units."""
-        registers, _ = kernels.tiling(len(rows), max(rows.shape[1], len(self.begin)))
-        registers = min(REGISTERS, 1 << (registers - 1).bit_length())  # Since each length is compiled.
-        sizes = [number * registers * LANES for number in units]
-        known = getattr(_SPACE, "array", None)
-        if known is None or len(known) < sum(sizes):
-            _SPACE.array = known = np.empty(sum(sizes), np.float32)
-        return (0,) * registers, np.split(known[: sum(sizes)], np.cumsum(sizes)[:-1])
-
-
-_SPACE = threading.local()  # A new array each time would cost the system's clearing of its pages.
-
-
-def _aligned(shape: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Makes an array that TensorFlow takes over without a copy, since it begins where its own do."""
-    size = math.prod(shape)
-    array = np.empty(size + LINE, np.float32)
-    first = -array.ctypes.data // array.itemsize % LINE
-    return array[first : first + size].reshape(shape)
+            outputs = self._product.gathered(rows, weights)
+            outputs = outputs if self.b is None else outputs + tf.cast(self.b, outputs.dtype)
+        return tf.reshape(tf.cast(outputs, inputs.dtype), [*_shape(inputs)[:-1], units])
 
 
 def _shape(tensor: tf.Tensor) -> list[Any]:

@@ -80,7 +80,8 @@ def condense(model: Callable[..., Any], masks: Masks | None = None, *example_inp
     and as a `CondensedLinear`, and the faster one is taken. Last, the whole is timed beside the compacted and the given
     model, and the fastest of the three is the result, which so is no slower than the model that was given. All three
     compute with the cut weights at zero, whatever they are in the model. Convolutions and products of other kinds stay
-    dense.
+    dense. XLA compiles the result, too, and a SavedModel of it can be loaded without this package: both then gather
+    what kernels compute here (see `CondensedLinear`), which the times in the table do not tell of.
 
     >>> import sonnet as snt
     >>> model, images = snt.nets.MLP([30, 10]), tf.ones([8, 20])

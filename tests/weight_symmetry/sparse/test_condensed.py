@@ -73,14 +73,47 @@ def test_outputs_and_gradients_are_those_in_float64(
 
 
 @pytest.mark.slow
-def test_gathers_compile_with_xla_and_in_other_types() -> None:
-    mask = draw("random", 12, 9)
-    layer = CondensedLinear(mask, kernels=False)
+@pytest.mark.parametrize("kind", ["constant fan-in", "random"])
+def test_xla_computes_by_gathers_what_kernels_compute(kind: str) -> None:
+    rng = np.random.default_rng(2)
+    layer = CondensedLinear.from_masked(rng.normal(size=(12, 9)), draw(kind, 12, 9), rng.normal(size=9))
     x = tf.random.stateless_normal([4, 3, 12], [1, 2])
+
+    def differentiated(x: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x)
+            loss = tf.reduce_sum(outputs**2)
+        return outputs, *tape.gradient(loss, [x, layer.w, layer.b])
+
+    found, expected = tf.function(differentiated, jit_compile=True)(x), differentiated(x)
+    np.testing.assert_allclose(expected[0], x @ layer.dense() + layer.b, atol=1e-5)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
+
+
+@pytest.mark.slow
+def test_other_types_are_gathered() -> None:
+    mask, x = draw("random", 12, 9), tf.random.stateless_normal([4, 12], [1, 2], dtype=tf.float64)
+    layer = CondensedLinear(mask)
+    assert layer(x).dtype == tf.float64
+    np.testing.assert_allclose(layer(x), x @ layer.dense(), atol=1e-14)
+
+
+@pytest.mark.slow
+def test_derivatives_of_each_output_are_the_weights() -> None:
+    layer, x = CondensedLinear(draw("random", 12, 9)), tf.ones([2, 12])
     layer(x)
-    expected = x @ layer.dense() + layer.b
-    np.testing.assert_allclose(tf.function(layer, jit_compile=True)(x), expected, atol=1e-5)
-    assert CondensedLinear(mask)(tf.cast(x, tf.float64)).dtype == tf.float64
+
+    @tf.function
+    def jacobian(x: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x)
+        return tape.batch_jacobian(outputs, x)
+
+    for found in jacobian(x).numpy():
+        np.testing.assert_array_equal(found, layer.dense().T)
 
 
 @pytest.mark.slow

@@ -1,5 +1,8 @@
 """Condensing of traced models: the same outputs whichever way a layer is computed, and the fastest way chosen."""
 
+import pathlib
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +15,7 @@ import tensorflow as tf
 from weight_symmetry import Masks
 from weight_symmetry.masks import create
 from weight_symmetry.sparse import condensing as module
+from weight_symmetry.sparse.condensed import CondensedLinear
 from weight_symmetry.sparse.condensing import Condensed, condense
 
 pytestmark = pytest.mark.slow
@@ -98,6 +102,57 @@ def test_masks_that_were_not_applied_are_multiplied_in_whatever_is_fastest(
     assert condensed.kind == kind and not np.allclose(found, unmasked, atol=1e-2)
     Masks(model).set(masks)
     np.testing.assert_allclose(found, model(images), atol=1e-6)
+
+
+LOAD = """
+import sys, numpy as np, tensorflow as tf
+folder = sys.argv[1]
+given = np.load(folder + "/given.npz")
+x = tf.constant(given["x"])
+loaded = tf.saved_model.load(folder + "/saved")
+(served,) = loaded.signatures["serving_default"](x).values()
+with tf.GradientTape() as tape:
+    tape.watch(x)
+    outputs = loaded.layer(x)
+    loss = tf.reduce_sum(outputs**2)
+np.savez(
+    folder + "/found.npz", layer=outputs, gradient=tape.gradient(loss, x), one=loaded.layer(x[:1]),
+    compiled=loaded.compiled(x), condensed=loaded.condensed(x), served=served
+)
+"""
+
+
+def test_another_process_and_xla_compute_what_was_condensed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    """Kernels are in neither; functions that were traced before they are saved hold them, too."""
+    prefer(monkeypatch, "condensed")
+    model, x = snt.nets.MLP([40, 5]), tf.random.stateless_normal([7, 30], [1, 2])
+    model(x)
+    condensed = condense(model, Masks.create(model, "random", 0.8, seed=1), x)
+    assert condensed.kind == "condensed"
+    layer = CondensedLinear.from_masked(np.arange(60.0).reshape(30, 2), create("random", [(30, 2)], 0.8, 0)[0])
+    module: Any = tf.Module()
+    module.own, module.model = layer, condensed.model
+    module.layer = tf.function(layer)
+    module.compiled = tf.function(condensed.model, jit_compile=True)
+    module.condensed = tf.function(condensed.model)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = module.layer(x)
+        loss = tf.reduce_sum(outputs**2)
+    expected = {"layer": outputs, "gradient": tape.gradient(loss, x), "one": module.layer(x[:1])}
+    expected |= dict.fromkeys(("compiled", "condensed", "served"), condensed(x))
+    np.testing.assert_allclose(module.compiled(x), condensed(x), atol=1e-5)
+    np.testing.assert_array_equal(module.condensed(x), condensed(x))
+    served = tf.function(condensed.model, input_signature=[tf.TensorSpec([None, 30])])
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures=served)
+    np.savez(tmp_path / "given.npz", x=x)
+    subprocess.run([sys.executable, "-c", LOAD, str(tmp_path)], check=True, capture_output=True)
+    with np.load(tmp_path / "found.npz") as found:
+        assert set(found) == set(expected)
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5 * np.abs(value).max(), err_msg=name)
 
 
 def test_the_table_says_what_was_chosen() -> None:
