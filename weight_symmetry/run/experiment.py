@@ -1,9 +1,8 @@
 """The pipeline shared by all drivers: loads the data, runs the trials, records them."""
 
-import tensorflow as tf
-
 from weight_symmetry.run.config import ModelConfig, TrialOptions
 from weight_symmetry.run.model_trials import MakeUpdater, ModelTrial
+from weirdonetworks.lab import machine
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.records import runs
 from weirdonetworks.lab.training import trials
@@ -44,5 +43,4 @@ def backend(asked: str, execution: str = "auto") -> str:
         return asked
     if execution == "sparse":
         return "threads"
-    accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
-    return "batched" if accelerated else "threads"
+    return "batched" if machine.has_accelerator() else "threads"

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from weight_symmetry.masks.generators import Mask, as_mask
 from weirdonetworks import extras
+from weirdonetworks.lab import machine
 from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_floats
 
@@ -72,8 +73,7 @@ class CondensedLinear(BaseModule):
         self.mask: Mask = as_mask(mask, "mask")
         if self.mask.ndim != 2:
             raise ValueError(f"mask (of shape {self.mask.shape}) must be [inputs, units].")
-        accelerated = any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
-        self._kernels = not accelerated if kernels is None else kernels
+        self._kernels = not machine.has_accelerator() if kernels is None else kernels
         fans = self.mask.sum(axis=0)
         self._is_constant = bool((fans == fans[0]).all() and fans[0])
         self._product = SparseProduct(self.mask)

@@ -1,4 +1,4 @@
-"""Processors available to this process, its peak memory, and its end with the process that started it."""
+"""Processors and accelerators that this process has, its peak memory, and its end with the process that started it."""
 
 import contextlib
 import ctypes
@@ -17,6 +17,13 @@ def cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def has_accelerator() -> bool:
+    """Returns whether TensorFlow sees a GPU or a TPU."""
+    import tensorflow as tf
+
+    return any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
 
 
 def keep_to(processors: Iterable[int]) -> None:

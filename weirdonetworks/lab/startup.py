@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from weirdonetworks import extras
+from weirdonetworks.lab import machine
 
 
 class _Unfailing(io.FileIO):
@@ -55,8 +56,7 @@ def import_tensorflow(many_models: bool = False) -> None:
     with _held_stderr() if not logging.getLogger().isEnabledFor(logging.DEBUG) else contextlib.nullcontext():
         import tensorflow as tf
 
-        accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
-        if many_models and not accelerated:
+        if many_models and not machine.has_accelerator():
             tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.list_logical_devices()
 
