@@ -187,7 +187,7 @@ def _largest(keys: tf.Tensor) -> tf.Tensor:
     best, chosen = keys[:, 0], tf.zeros_like(keys[:, 0, 0], tf.int32)
     for row in range(1, keys.shape[1]):
         other = keys[:, row]
-        first = tf.argmax(tf.cast(other != best, tf.int32), axis=1, output_type=tf.int32)
+        first = tf.argmax(tf.cast(other != best, tf.float32), axis=1, output_type=tf.int32)
         is_larger = tf.gather(other > best, first, batch_dims=1)
         best = tf.where(is_larger[:, None], other, best)
         chosen = tf.where(is_larger, row, chosen)

@@ -13,7 +13,7 @@ from weight_symmetry.models import MNIST_FC
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.optimizers import Adam
-from weirdonetworks.lab.training.trainer import Resident, Trainer, inner_product, step_seeds
+from weirdonetworks.lab.training.trainer import Resident, Trainer, gather_bytes, inner_product, step_seeds
 
 # Instructions that compute and move nothing.
 FREE = {"parameter", "tuple", "get-tuple-element", "constant", "bitcast", "after-all"}
@@ -72,3 +72,10 @@ def test_norms_are_products_with_ones_on_processors_alone(
     traced = tf.function(lambda: inner_product(tensors, tensors), autograph=False).get_concrete_function()
     assert sum(each.type == "MatMul" for each in traced.graph.get_operations()) == products
     assert traced().numpy() == 91 + 5 + 9
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 4, 1), (5, 3, 3, 3), (5, 1), (5,)])
+def test_bytes_are_gathered_whatever_their_number(shape: tuple[int, ...]) -> None:
+    rows = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for indices in ([4, 0, 4], [[1, 2], [3, 0]]):
+        np.testing.assert_array_equal(gather_bytes(tf.constant(rows), tf.constant(indices)), rows[np.array(indices)])

@@ -298,7 +298,7 @@ class Trainer:
         held = [(each, each.read_value()) for each in variables_of(self.network) if not each.trainable]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            metrics = self._objective(tf.gather(images, batch), tf.gather(labels, batch), is_training=True, seed=seed)
+            metrics = self._objective(*self._batch(images, labels, batch), is_training=True, seed=seed)
             loss = tf.reduce_mean(metrics["loss"])
         gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         for variable, value in held:  # Such as moving averages of a batch norm.
@@ -322,9 +322,13 @@ class Trainer:
             if self.count is not None:
                 # Not transposed: TensorFlow's kernel for integers prints an error on some processors.
                 batch = tf.stack(tf.unstack(batch, axis=1))
-            return self._step(tf.gather(images, batch), tf.gather(labels, batch), learning_rates[index], seeds[index])
+            return self._step(*self._batch(images, labels, batch), learning_rates[index], seeds[index])
 
         return over_batches(step, order, self.batch_size, [*self._axis, len(self.metrics) + 1], *end)
+
+    def _batch(self, images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        gather = tf.gather if self.execution == "xla" else gather_bytes
+        return gather(images, indices), tf.gather(labels, indices)
 
     def _evaluation(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         def sums(objective: Objective) -> tf.Tensor:
@@ -358,6 +362,24 @@ def inner_product(one: Sequence[tf.Tensor], other: Sequence[tf.Tensor]) -> tf.Te
         rows = tf.reshape(tf.multiply(a, b), [-1, a.shape[-1] if a.shape.rank else 1])
         products.append(tf.reduce_sum(tf.linalg.matvec(rows, tf.ones([rows.shape[-1]], rows.dtype))))
     return tf.add_n(products)
+
+
+def gather_bytes(rows: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+    """Gathers rows, as `tf.gather` does, those of bytes in groups of four that are taken for a float32 each.
+
+    TensorFlow has no kernel that gathers bytes on a GPU: all rows would be copied to the processor.
+
+    >>> gather_bytes(tf.constant([[1, 2, 3], [250, 251, 252]], tf.uint8), tf.constant([1, 0])).numpy().tolist()
+    [[250, 251, 252], [1, 2, 3]]
+    """
+    if rows.dtype != tf.uint8:
+        return tf.gather(rows, indices)
+    size, words = math.prod(rows.shape[1:]), -(-math.prod(rows.shape[1:]) // 4)
+    flat = tf.reshape(rows, [-1, size])
+    padded = flat if size == 4 * words else tf.pad(flat, [[0, 0], [0, 4 * words - size]])
+    gathered = tf.gather(tf.bitcast(tf.reshape(padded, [-1, words, 4]), tf.float32), indices)
+    flat = tf.reshape(tf.bitcast(gathered, tf.uint8), [*indices.shape, 4 * words])
+    return tf.reshape(flat[..., :size], [*indices.shape, *rows.shape[1:]])
 
 
 def step_seeds(seed: tf.Tensor, first: tf.Tensor, steps: int) -> tf.Tensor:
