@@ -1,5 +1,6 @@
 """What all tests stand on: a quiet TensorFlow with two processors, repeatable properties, and a little real data."""
 
+import gc
 import importlib.metadata
 import logging
 import os
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import settings
 
 from weirdonetworks.lab.data import datasets
+
+gc.disable()  # Until the tests are collected: what is imported for them stays.
 
 # Inherited by the processes that tests start.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -41,6 +44,8 @@ def pytest_collection_finish() -> None:
 
     TensorFlow is not imported for it: tests that do without are over in a blink.
     """
+    gc.freeze()  # What is there now is no garbage, and takes long to look through.
+    gc.enable()
     tf = sys.modules.get("tensorflow")
     if tf is not None:
         processor = tf.config.list_physical_devices("CPU")[0]

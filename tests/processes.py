@@ -5,6 +5,7 @@ usage: python -m tests.processes    runs what stdin asks for, a line of JSON a p
 
 import atexit
 import functools
+import gc
 import importlib
 import json
 import os
@@ -111,6 +112,7 @@ def _become(
 if __name__ == "__main__":
     for name in HEAVY:
         importlib.import_module(name)
+    gc.freeze()  # Else each program looks through all of this for garbage when it ends, for more than a second.
     request = _serve()
     if request is not None:
         _become(**request)
