@@ -1,6 +1,5 @@
 """The compiled epoch and evaluation, against loops written out in Python and NumPy."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from weirdonetworks.lab.data.datasets import Dataset, Examples
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.optimizers import Adam, Momentum
-from weirdonetworks.lab.training.trainer import Resident, Trainer, resolve_execution
+from weirdonetworks.lab.training.trainer import Resident, Trainer
 
 BATCH = 64  # 500 images make 7 full batches and one of 52.
 
@@ -363,56 +362,6 @@ def test_steps_count_the_short_one(batch_size: int, steps: int, digits: Dataset)
     assert trainer.steps_per_epoch == steps
     if batch_size > 1:
         assert trainer.epoch(order_of(digits), np.zeros(steps), (0, 0))["batch_size"].sum() == 500
-
-
-def convolution() -> snt.Module:
-    layer = snt.Conv2D(2, 3)
-    layer(tf.zeros([1, 4, 4, 1]))
-    return layer
-
-
-@pytest.mark.parametrize(
-    ("execution", "cores", "accelerator", "network", "resolved"),
-    [
-        ("xla", 1, None, convolution, "xla"),
-        ("graph", 8, "GPU", Dense, "graph"),
-        ("auto", 1, None, Dense, "graph"),
-        ("auto", 2, None, Dense, "xla"),
-        ("auto", 2, None, convolution, "graph"),
-        ("auto", 1, "GPU", convolution, "xla"),
-        ("auto", 1, "TPU", Dense, "xla"),
-    ],
-)
-def test_auto_is_what_was_measured_fastest(
-    execution: str,
-    cores: int,
-    accelerator: str | None,
-    network: Callable[[], snt.Module],
-    resolved: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    built = network()
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind] if kind == accelerator else [])
-    assert resolve_execution(execution, built) == resolved
-
-
-def test_auto_compiles_nothing_by_xla_for_little_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
-    assert [resolve_execution("auto", Dense(), examples) for examples in (4999, 5000)] == ["graph", "xla"]
-    assert resolve_execution("xla", Dense(), 1) == "xla"
-
-
-def test_auto_needs_no_word_of_the_system_on_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only Linux has `os.sched_getaffinity`."""
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    assert resolve_execution("auto", Dense()) == "xla"
-
-
-def test_another_execution_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"execution \(=eager\) must be one of auto, xla, graph"):
-        resolve_execution("eager", Dense())
 
 
 def test_inputs_and_answers_may_be_numbers() -> None:
