@@ -11,33 +11,40 @@ from tests import registry
 from tests.conformance.comparison import assert_close
 
 
-def gradients(entry: registry.Network, module: Any, inputs: tf.Tensor) -> list[tf.Tensor]:
-    """The gradients of the outputs' mean square in training, by the inputs and by each parameter."""
+def gradients(entry: registry.Network, module: Any, inputs: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """The outputs in training, and the gradients of their mean square by the inputs and by each parameter."""
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        loss = tf.reduce_mean(tf.square(entry.call(module, inputs, is_training=True)))
-    return tape.gradient(loss, [inputs, *module.trainable_variables])
+        outputs = entry.call(module, inputs, is_training=True)
+        loss = tf.reduce_mean(tf.square(outputs))
+    return outputs, tape.gradient(loss, [inputs, *module.trainable_variables])
+
+
+def out_of_training(entry: registry.Network, module: Any, inputs: tf.Tensor) -> list[tf.Tensor]:
+    """The outputs out of training, where they are others."""
+    return [entry.call(module, inputs)] if entry.takes else []
 
 
 def check(entry: registry.Network) -> None:
     module, inputs = entry.build(), entry.inputs()
     parameters = module.trainable_variables
     before = [parameter.numpy() for parameter in parameters]
-    by_inputs, *expected = gradients(entry, module, inputs)
+    in_training, (by_inputs, *expected) = gradients(entry, module, inputs)
     assert all(gradient is not None for gradient in expected)
-    expected_outputs = entry.call(module, inputs)
+    expected_outputs = [*out_of_training(entry, module, inputs), in_training]
 
-    # Both in one function: most of the time goes into compiling.
+    # All in one function: most of the time goes into compiling.
     @tf.function(jit_compile=True, autograph=False)
-    def step(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        outputs = entry.call(module, images)
-        first, *rest = gradients(entry, module, images)
+    def step(images: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        outputs = out_of_training(entry, module, images)  # Before averages move on in training.
+        in_training, (first, *rest) = gradients(entry, module, images)
         for parameter, gradient in zip(parameters, rest, strict=True):
             parameter.assign_sub(0.5 * gradient)
-        return outputs, first
+        return [*outputs, in_training], first
 
     outputs, first = step(inputs)
-    assert_close(outputs, expected_outputs)
+    for compiled, eager in zip(outputs, expected_outputs, strict=True):
+        assert_close(compiled, eager)
     assert_close(first, by_inputs)
     largest = max((float(np.abs(gradient).max()) for gradient in expected), default=0.0)
     for parameter, start, gradient in zip(parameters, before, expected, strict=True):
