@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from tests import registry
 from tests.conformance.comparison import assert_close
-from weirdonetworks.measure.precision import in_dtype
+from weirdonetworks.algebra import cyclic_group
+from weirdonetworks.measure import jacobian, lie_derivatives, models, products, stability
+from weirdonetworks.measure.precision import full_float32, in_dtype
 from weirdonetworks.nets.sets.pooled_sets import DeepSets
 
 FLOAT64 = [entry for entry in registry.NETWORKS if entry.float64 and entry.dtype.is_floating]
@@ -93,3 +95,39 @@ def test_a_network_that_has_found_its_type_is_copied_into_another() -> None:
     assert network(inputs).dtype == tf.float32
     with pytest.raises(ValueError, match="must be float32"):
         network(tf.cast(inputs, tf.float64))
+
+
+@pytest.mark.parametrize("setting", [True, False])
+def test_measures_compute_without_tf32_whatever_the_setting(setting: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds, in_pieces = tf.config.experimental.tensor_float_32_execution_enabled, models.in_pieces
+    found: list[bool] = []
+
+    def watched(compute: Any, *arguments: Any, **options: Any) -> Any:
+        def watching(*given: tf.Tensor) -> Any:
+            found.append(rounds())
+            return compute(*given)
+
+        return in_pieces(watching, *arguments, **options)
+
+    for module in (stability, jacobian, products, lie_derivatives):
+        monkeypatch.setattr(module, "in_pieces", watched)
+    inputs = np.random.default_rng(0).normal(size=[3, 4]).astype(np.float32)
+    generator = np.eye(4)[::-1] - np.eye(4)
+    velocities = [lambda x: tf.matmul(x, tf.constant(generator, x.dtype))]
+    before = rounds()
+    tf.config.experimental.enable_tensor_float_32_execution(setting)
+    try:
+        linear = snt.Linear(2)
+        stability.outputs_over(linear, inputs, cyclic_group(4))
+        stability.invariance_error(linear, inputs, cyclic_group(4))
+        jacobian.jacobian_along(linear, inputs, velocities)
+        jacobian.spectrum(linear, inputs)
+        lie_derivatives.lie_derivative_by_layer([snt.Flatten()], np.ones([2, 5, 5, 1], np.float32))
+        assert rounds() == setting
+        with pytest.raises(RuntimeError), full_float32():
+            raise RuntimeError
+        assert rounds() == setting
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+    assert len(found) >= 5
+    assert not any(found)

@@ -3,7 +3,8 @@
 A model is a function of a batch, as in `stability`. A vector field maps a batch of inputs `[inputs, ...]` to a tangent
 vector at each, of the same shape: a constant direction, a function such as `lambda x: tf.matmul(x, A)`, or an
 `ImageGenerator`. The action `flow(generators)` of a Lie group stands for the fields of its generators. Derivatives are
-those that training uses: custom gradients, such as straight-through ones, apply.
+those that training uses: custom gradients, such as straight-through ones, apply. Products of float32 are not rounded to
+TF32 on GPUs.
 """
 
 import dataclasses
@@ -18,8 +19,8 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.actions import Action, FlowAction
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.measure.models import Model, checked_inputs, named, ready
-from weirdonetworks.measure.products import ZERO, Products, formed, in_pieces, jvp
+from weirdonetworks.measure.models import Model, checked_inputs, in_pieces, named, ready
+from weirdonetworks.measure.products import ZERO, Products, formed, jvp
 from weirdonetworks.measure.stability import BATCH, Floats
 
 VectorField: TypeAlias = Callable[[tf.Tensor], tf.Tensor]

@@ -25,8 +25,8 @@ import tensorflow as tf
 from weirdonetworks.algebra.actions import Action, FlowAction
 from weirdonetworks.algebra.actions.transforms import AFFINE_GENERATORS
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.measure.jacobian import checked_fields, derivatives_along, differentiable, in_pieces, jvp
-from weirdonetworks.measure.models import Model, checked_inputs, named, ready
+from weirdonetworks.measure.jacobian import checked_fields, derivatives_along, differentiable, jvp
+from weirdonetworks.measure.models import Model, checked_inputs, in_pieces, named, ready
 from weirdonetworks.measure.stability import BATCH, Floats
 
 

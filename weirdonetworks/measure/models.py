@@ -1,15 +1,16 @@
-"""Models to be measured: checks that a function of a batch computes in a floating-point type."""
+"""Models to be measured: checks that a function of a batch computes in a floating-point type, and its calls."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
+from tqdm import tqdm
 
-from weirdonetworks.measure.precision import in_dtype, variables_of
+from weirdonetworks.measure.precision import full_float32, in_dtype, variables_of
 
 Model: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
@@ -60,6 +61,26 @@ def checked_inputs(inputs: npt.ArrayLike) -> npt.NDArray[Any]:
     if values.ndim < 2 or not len(values):
         raise ValueError(f"inputs of shape {values.shape} must be [inputs, ...], at least one.")
     return values
+
+
+def in_pieces(
+    compute: Callable[..., Any],
+    values: npt.NDArray[Any],
+    length: int,
+    dtype: tf.DType,
+    *others: tf.Tensor,
+    doing: str = "differentiating",
+) -> Iterator[Any]:
+    """Yields a traced function's results for chunks of `length` inputs, with the same further arguments for each.
+
+    Products of float32 are not rounded to TF32. The progress bar is labelled with what it is `doing`.
+    """
+    for start in tqdm(range(0, len(values), length), desc=doing, unit="piece", leave=False, disable=None):
+        # Cast outside the graph: inside, TensorFlow transposes bytes before the cast, and its kernel prints an error.
+        piece = tf.cast(values[start : start + length], dtype)
+        with full_float32():
+            result = compute(piece, *others)
+        yield result
 
 
 def named(model: object) -> str:

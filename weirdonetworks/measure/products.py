@@ -1,15 +1,14 @@
 """Jacobian-vector and vector-Jacobian products of a model, and the dense Jacobian where it is small."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from tqdm import tqdm
 
-from weirdonetworks.measure.models import Model
+from weirdonetworks.measure.models import Model, in_pieces
 from weirdonetworks.measure.stability import Floats
 
 ZERO = tf.UnconnectedGradients.ZERO
@@ -117,11 +116,3 @@ def formed(run: Model, values: npt.NDArray[Any], batch_size: int, dtype: tf.DTyp
         for piece in in_pieces(compute, values, batch_size, dtype, tf.constant(output))
     ]
     return np.concatenate(rows).astype(np.float64) / np.sqrt(len(values))
-
-
-def in_pieces(
-    compute: Callable[..., Any], values: npt.NDArray[Any], length: int, dtype: tf.DType, *others: tf.Tensor
-) -> Iterator[Any]:
-    """Yields a traced function's results for chunks of `length` inputs, with the same further arguments for each."""
-    for start in tqdm(range(0, len(values), length), desc="differentiating", unit="piece", leave=False, disable=None):
-        yield compute(tf.cast(values[start : start + length], dtype), *others)
