@@ -20,7 +20,11 @@ METHODS = ("weights", "activations", "straight_through", "sinkhorn")
 
 
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Computes the cross-entropy of each example, of integer labels and logits."""
+    """Computes the cross-entropy of each example, of integer labels and logits.
+
+    >>> [round(float(each), 3) for each in cross_entropy(tf.constant([0, 1]), tf.constant([[0.0, 0.0], [-9.0, 9.0]]))]
+    [0.693, 0.0]
+    """
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
@@ -132,6 +136,14 @@ def match_many(
 
     Each model in turn is matched to the mean of the others as permuted so far, which increases the sum of the inner
     products of all pairs, until none moves (Ainsworth, Hayase & Srinivasa 2023, algorithm 3). The first model stays.
+
+    >>> import sonnet as snt
+    >>> from weight_symmetry import symmetry
+    >>> model, inputs = snt.nets.MLP([3, 2]), tf.ones([1, 4])
+    >>> _ = model(inputs)
+    >>> models = [model, *(symmetry.apply({0: order}, model, inputs) for order in ([1, 2, 0], [0, 2, 1]))]
+    >>> [[order.tolist() for order in found.by_space.values()] for found in match_many(models, inputs)]
+    [[[0, 1, 2]], [[2, 0, 1]], [[0, 2, 1]]]
 
     Args:
       models: Two or more models of one architecture.

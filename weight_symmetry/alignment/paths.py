@@ -19,6 +19,10 @@ Measure = Callable[[Any], Mapping[str, float]]
 class Path:
     """Metrics of the models on the line between two models.
 
+    >>> path = Path(np.array([0.0, 0.5, 1.0]), {"accuracy": np.array([0.9, 0.2, 0.8])})
+    >>> f"{path.metrics['accuracy'][1]:.0%} half way, a barrier of {100 * path.barrier('-accuracy'):.0f} points"
+    '20% half way, a barrier of 65 points'
+
     Attributes:
       shares: The shares t of the second model, from 0 to 1.
       metrics: For each metric its values at these points.
@@ -104,6 +108,14 @@ def repair(model: Any, *inputs: Any, **options: Any) -> None:
 
     An average of two networks has activations of smaller variance than either. Statistics measured anew give each
     channel back the mean and variance that its norm is to have (Jordan, Sedghi, Saukh, Entezari & Neyshabur 2023).
+
+    >>> import sonnet as snt
+    >>> norm, images = snt.BatchNorm(True, True), tf.constant([[1.0], [3.0], [5.0]])
+    >>> model = snt.Sequential([norm, snt.Linear(2)])
+    >>> _ = model(tf.zeros([3, 1]), is_training=True)
+    >>> repair(model, images, is_training=True)
+    >>> norm.moving_mean.value.numpy().round(1).tolist()
+    [[3.0]]
 
     Args:
       model: A Sonnet or Keras model with batch norms: modules with `moving_mean` and `moving_variance`.

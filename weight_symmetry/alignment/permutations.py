@@ -17,6 +17,18 @@ Model = TypeVar("Model", bound=Callable[..., Any])
 class Permutations:
     """Permutations of the units of a model's free spaces.
 
+    >>> import sonnet as snt
+    >>> from weight_symmetry import alignment, symmetry
+    >>> model, inputs = snt.nets.MLP([3, 2]), tf.ones([1, 4])
+    >>> _ = model(inputs)
+    >>> other = symmetry.apply({0: [1, 2, 0]}, model, inputs)
+    >>> found = alignment.match(model, other, inputs)
+    >>> found.by_space, round(found.similarity, 3)
+    ({'mlp/linear_0/w': array([2, 0, 1])}, 1.0)
+    >>> aligned = found.apply(other)
+    >>> bool(np.allclose(aligned.trainable_variables[1], model.trainable_variables[1]))
+    True
+
     Attributes:
       by_space: Maps each free space of the model to `s` with `s[i]` the place of its unit i in the order that fits the
         other model.

@@ -15,6 +15,11 @@ FLOAT = 4  # Bytes.
 class LiveArchitecture(NamedTuple):
     """The units and weights that are left, and what they cost.
 
+    >>> import numpy as np
+    >>> live = live_architecture([np.ones((784, 300)), np.eye(300, 10)])  # 290 units have no outgoing connection.
+    >>> live.sizes, live.weights
+    ((784, 10, 10), 7850)
+
     Attributes:
       sizes: The number of inputs that are read, of the living units of each hidden layer, and of outputs.
       weights: The number of weights kept between them.

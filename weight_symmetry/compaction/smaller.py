@@ -47,6 +47,14 @@ class _Traced:
 class SmallerModel(tf.Module):
     """A model's traced call, for inputs of any batch size, without its removed units.
 
+    >>> import numpy as np, sonnet as snt
+    >>> from weight_symmetry import compact
+    >>> model, images = snt.nets.MLP([4, 2]), tf.ones([5, 6])
+    >>> _ = model(images)
+    >>> smaller = compact(model, [np.ones((6, 4)), np.eye(4, 2)], images).model
+    >>> [tuple(each.shape) for each in smaller.parameters], smaller(images[:3]).shape.as_list()
+    ([(6, 2), (2,), (2, 2), (2,)], [3, 2])
+
     Attributes:
       parameters: The variables, in the order of the original's.
       constants: What the removed units contributed to sums, of those that do not depend on the inputs.

@@ -18,6 +18,11 @@ Layer: TypeAlias = Any  # An snt.Linear or snt.Conv2D; Sonnet has no types.
 class Classifier(BaseModule):
     """A classifier of dense layers and convolutions.
 
+    >>> model = MNIST_FC(features=(32, 16))
+    >>> _ = model(tf.ones([1, 28, 28, 1]), is_training=False)
+    >>> [tuple(layer.w.shape) for layer in model.layers]
+    [(784, 32), (32, 16), (16, 10)]
+
     Attributes:
       layers: The layers with weights, inputs first; the last gives the logits.
       norms: The batch norms, each after the layer of the same index; empty for a model without batch norm.

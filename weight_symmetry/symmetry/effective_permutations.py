@@ -27,6 +27,13 @@ LEAST = np.finfo(np.float64).tiny
 class EffectiveSymmetry:
     """The costs of exchanging two units under a mask, and the orderings that cost little.
 
+    >>> import sonnet as snt
+    >>> model, images = snt.nets.MLP([3, 2]), tf.ones([4, 2])
+    >>> _ = model(images)
+    >>> found = effective(model, [[[1, 1, 0], [0, 0, 1]], np.ones((3, 2))], images)
+    >>> found.clusters(0.0), found.permutations(0.0)  # Hidden units 0 and 1 are connected alike.
+    ({'mlp/linear_0/w': [[0, 1], [2]]}, 2)
+
     Attributes:
       costs: For each free space by name the cost of exchanging each pair of units, `[units, units]`: 0 on the diagonal
         and for units that the masks connect alike, which are all that cost 0.

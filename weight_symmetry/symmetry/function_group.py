@@ -55,6 +55,12 @@ class FunctionSymmetries:
     Sign flips and rescalings are those of the live hidden units. They form a normal subgroup next to the permutations:
     together the group is their semidirect product.
 
+    >>> found = function_symmetries([np.ones((4, 3)), np.ones((3, 2))], "relu")
+    >>> found.permutations.order, found.live_units, found.rescaling_dimension
+    (6, 3, 3)
+    >>> found.describe()
+    '3 live hidden units with relu: 6 permutations, 1 sign flip, 3 dimensions of rescaling'
+
     Attributes:
       activation: The activation's name.
       permutations: The joint permutations of hidden units.

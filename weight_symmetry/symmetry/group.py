@@ -26,6 +26,10 @@ class Automorphisms:
 
     Sets of units are named by the index of the layer that has them as outputs, or with a layout by their spaces.
 
+    >>> group = automorphisms([np.ones((2, 4)), np.ones((4, 1))])  # Any two of the four hidden units may be exchanged.
+    >>> group.order, round(group.log10_order, 2), group.orbits
+    (24, 1.38, {0: [[0, 1, 2, 3]]})
+
     Attributes:
       order: The exact number of elements, over all interchangeable units, dead ones included.
       live_order: The same over the units alone, and the connections, that propagation leaves alive.

@@ -12,7 +12,15 @@ from weight_symmetry.updaters.updater import Gradients, Updater
 
 
 class Snapshot(tf.Module):
-    """A copy of variables, saved in checkpoints."""
+    """A copy of variables, saved in checkpoints.
+
+    >>> weight = tf.Variable([1.0, 2.0])
+    >>> snapshot = Snapshot([weight])
+    >>> _ = weight.assign([0.0, 0.0])
+    >>> snapshot.restore()
+    >>> weight.numpy().tolist()
+    [1.0, 2.0]
+    """
 
     def __init__(self, variables: Sequence[Any]):
         super().__init__(name="snapshot")

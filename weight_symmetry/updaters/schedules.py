@@ -11,7 +11,13 @@ SCOPES = ("layer", "global")  # Over which weights a sparsity is reached: each b
 
 
 class Sparsity(Protocol):
-    """Computes the total sparsity after `epoch` epochs."""
+    """Computes the total sparsity after `epoch` epochs.
+
+    >>> from weight_symmetry.updaters import CubicSparsity
+    >>> schedule: Sparsity = CubicSparsity(final=0.9, begin=1, end=3)
+    >>> schedule(0), schedule(3), schedule.last_change
+    (0.0, 0.9, 3)
+    """
 
     def __call__(self, epoch: int) -> float: ...
 

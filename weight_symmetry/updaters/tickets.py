@@ -27,7 +27,13 @@ MATCHED, BATCH = 5000, 500  # Images on which networks are matched: at most, and
 
 
 class Ticket:
-    """The lottery ticket itself: the proposed masks on the early weights."""
+    """The lottery ticket itself: the proposed masks on the early weights.
+
+    >>> weight = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+    >>> Ticket()(Masks([weight]), [np.eye(2, dtype=bool)], epoch=1)
+    >>> weight.numpy().tolist()
+    [[1.0, 0.0], [0.0, 4.0]]
+    """
 
     def __init__(self, seed: int = 0):
         """Takes the base seed of what a control draws; the ticket draws nothing."""
@@ -45,7 +51,13 @@ class Ticket:
 
 
 class ShuffledMask(Ticket):
-    """The ticket's weights and sparsities, the mask of each weight shuffled."""
+    """The ticket's weights and sparsities, the mask of each weight shuffled.
+
+    >>> masks = Masks([tf.Variable(tf.ones([4, 4]))])
+    >>> ShuffledMask(seed=1)(masks, [np.eye(4, dtype=bool)], epoch=1)
+    >>> int(masks.arrays[0].sum()), bool((masks.arrays[0] == np.eye(4)).all())
+    (4, False)
+    """
 
     def __call__(self, masks: Masks, proposed: Sequence[Mask], epoch: int) -> None:
         """Shuffles the masks, and sets them."""
@@ -54,7 +66,13 @@ class ShuffledMask(Ticket):
 
 
 class ShuffledWeights(Ticket):
-    """The ticket's masks, its weights shuffled among the kept connections of each."""
+    """The ticket's masks, its weights shuffled among the kept connections of each.
+
+    >>> weight = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+    >>> ShuffledWeights(seed=1)(Masks([weight]), [np.array([[True, True], [True, False]])], epoch=1)
+    >>> sorted(weight.numpy().ravel().tolist())
+    [0.0, 1.0, 2.0, 3.0]
+    """
 
     def __call__(self, masks: Masks, proposed: Sequence[Mask], epoch: int) -> None:
         """Sets the masks, and shuffles the weights."""
@@ -66,7 +84,13 @@ class ShuffledWeights(Ticket):
 
 
 class NewWeights(Ticket):
-    """The ticket's masks, with newly drawn weights."""
+    """The ticket's masks, with newly drawn weights.
+
+    >>> weight = tf.Variable(tf.ones([3, 2]), name="w")
+    >>> NewWeights(seed=1)(Masks([weight]), [np.eye(3, 2, dtype=bool)], epoch=1)
+    >>> (weight.numpy() != 0).astype(int).tolist()
+    [[1, 0], [0, 1], [0, 0]]
+    """
 
     def __init__(self, seed: int, scheme: str = "he_normal", begin: Callable[[int], None] | None = None):
         """Makes the control.
@@ -96,6 +120,14 @@ class MovedUnits(Ticket):
     Every connection that the masks keep has an early weight, whichever permutation it is. A permutation that leaves the
     masks as they are gives a network that computes the same before training, and training should not care; with any
     other, the masks cut other weights than they did.
+
+    >>> moves = []
+    >>> masks = Masks([tf.Variable(tf.ones([2, 4])), tf.Variable(tf.ones([4, 1]))])
+    >>> proposed = [np.array([[1, 1, 0, 0], [0, 0, 1, 1]], bool), np.ones((4, 1), bool)]
+    >>> MovedUnits(seed=1, symmetric=True, move=moves.append)(masks, proposed, epoch=1)
+    >>> (order,) = moves[0].values()
+    >>> bool((proposed[0][:, order] == proposed[0]).all())
+    True
     """
 
     def __init__(
@@ -139,6 +171,19 @@ class CarriedMask(Ticket):
 
     The other network is trained as long as the ticket's was; the permutation of hidden units by which the activations
     of the ticket's network correlate most with those of the other one permutes the masks.
+
+    >>> import sonnet as snt
+    >>> from weight_symmetry import symmetry
+    >>> model, images = snt.nets.MLP([3, 2]), np.random.default_rng(0).normal(size=(64, 4)).astype("f")
+    >>> _ = model(images)
+    >>> other = symmetry.apply({0: [1, 2, 0]}, model, images)  # Its unit 1 does what unit 0 of the model does.
+    >>> values = [variable.numpy() for variable in other.variables]
+    >>> carried = CarriedMask(model, lambda epochs: (values, values), lambda most: images, {})
+    >>> carried.before_rewinding()
+    >>> masks = Masks(model)
+    >>> carried(masks, [np.eye(1, 3, dtype=bool).repeat(4, axis=0), np.ones((3, 2), bool)], epoch=1)
+    >>> masks.arrays[0].sum(axis=0).tolist()
+    [0, 4, 0]
     """
 
     def __init__(
@@ -187,6 +232,11 @@ def random_asymmetry(
     masks: Sequence[Mask | None], rng: np.random.Generator, layout: UnitLayout | None = None, tries: int = 100
 ) -> dict[Any, Permutation]:
     """Draws a joint permutation of hidden units that changes some mask.
+
+    >>> masks = [np.eye(3, dtype=bool), np.ones((3, 1), bool)]
+    >>> (order,) = random_asymmetry(masks, np.random.default_rng(0)).values()
+    >>> sorted(order.tolist()), order.tolist() == [0, 1, 2]
+    ([0, 1, 2], False)
 
     Args:
       masks: The masks of a chain, or those of a layout's variables, None for those not masked.

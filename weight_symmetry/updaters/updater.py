@@ -23,6 +23,10 @@ class Updater:
             updater.update(epoch)
             train_one_epoch()  # With an optimizer wrapped by the masks.
 
+    >>> masks = Masks.create([tf.Variable(tf.ones([8, 8]))], "random", 0.75)
+    >>> Updater(masks).update(0), int(masks.arrays[0].sum())
+    (False, 16)
+
     Attributes:
       masks: The masks that it changes.
       interval: The number of steps between changes; None if it counts epochs.

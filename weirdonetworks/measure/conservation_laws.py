@@ -35,6 +35,10 @@ ACTIVATIONS = ("linear", "relu")
 class LawCount:
     """Bounds on the number of independent conservation laws.
 
+    >>> count = LawCount(parameters=9, quadratic=3, at_most=3)
+    >>> count.is_complete
+    True
+
     Attributes:
       parameters: The number of parameters.
       quadratic: The number of independent quadratic laws, such as the balances of units: a lower bound.

@@ -77,6 +77,11 @@ class Value:
 class Conserved:
     """A quantity that gradient flow conserves.
 
+    >>> inputs = tf.ones([1, 4])
+    >>> found = conserved_quantities(snt.nets.MLP([3, 2]), tf.nn.sparse_softmax_cross_entropy_with_logits, inputs)
+    >>> [(quantity.name, quantity.symmetry) for quantity in found[:1]]
+    [('layer_0/balance', 'rescaling of homogeneous units')]
+
     Attributes:
       name: Its name, such as `layer_0/balance`.
       symmetry: The symmetry of the loss that implies it.

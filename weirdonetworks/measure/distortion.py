@@ -23,6 +23,10 @@ SHARPNESS = (10.0, 30.0, 100.0, 300.0)  # Of the smooth maxima that are minimise
 class Distortion:
     """The metric distortion of an embedding f on a ball of Z^n.
 
+    >>> found = Distortion(expansion=1.0, contraction=1.5, is_exact=True)
+    >>> found.distortion
+    1.5
+
     Attributes:
       expansion: The largest |f(y) - f(z)| over the word distance of y and z.
       contraction: The largest word distance over |f(y) - f(z)|; infinite if f is not injective.

@@ -44,6 +44,10 @@ class InvariantDirections:
     `share` are upper bounds, `basis` and `projected` refer to a space that contains the invariant directions, and
     `bound` estimates the model's largest sensitivity in it.
 
+    >>> found = invariant_directions(lambda x: x[:, :1] - x[:, 1:2], [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    >>> found.dimension, found.share([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]]).round(3).tolist()
+    (2, [1.0, 0.5])
+
     Attributes:
       singular_values: The singular values of the sensitive directions, descending, `[rank]`: the root mean square over
         the inputs of the norm of the outputs' derivative along the unit direction.

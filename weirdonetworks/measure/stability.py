@@ -32,6 +32,11 @@ BATCH = 4096  # Transformed inputs per chunk: 13 MB of 28 x 28 images.
 class Stability:
     """Statistics of a model's outputs over a sweep of transformations.
 
+    >>> from weirdonetworks.algebra import cyclic_group
+    >>> found = measure_stability(lambda x: x[:, :1], [[1.0, 2.0, 6.0]], cyclic_group(3), cyclic=True)
+    >>> found.variance.round(3).tolist(), found.difference.round(3).tolist()
+    ([4.667], [3.333])
+
     Attributes:
       variance: The `transformation_variance` of each input, `[inputs]`.
       difference: The `transformation_difference` of each input, `[inputs]`.
@@ -60,6 +65,11 @@ class Stability:
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Deviation:
     """The violation of a law of symmetry, such as F(g x) = F(x): the difference of its two sides per input and element.
+
+    >>> from weirdonetworks.algebra import cyclic_group
+    >>> found = invariance_error(lambda x: x[:, :1], [[1.0, 2.0, 4.0]], cyclic_group(3))
+    >>> found.absolute.tolist(), found.by_element.tolist(), found.overall_relative
+    ([3.0], [0.0, 3.0, 1.0], 0.75)
 
     Attributes:
       absolute: The largest absolute difference of the two sides per input, over elements and entries, `[inputs]`.

@@ -96,6 +96,9 @@ def partial_correlations(weights: npt.ArrayLike) -> Floats:
     1 - w_ii is below `LEAST_RESIDUE` and clipped to it. They are comparable between variables of unequal residual
     variance.
 
+    >>> partial_correlations([[0.5, 0.1], [0.1, 0.5]]).round(3).tolist()
+    [[1.0, 0.2], [0.2, 1.0]]
+
     Args:
       weights: `[n, n]`.
 

@@ -117,6 +117,10 @@ class UnitLayout:
 
     `UnitGraph` is the layout of a traced model; `of_chain` makes that of a chain of weights, given their shapes alone.
 
+    >>> layout = UnitLayout.of_chain([(784, 300), (300, 10)])
+    >>> [(space.name, space.size) for space in layout.free]
+    [('0', 300)]
+
     Attributes:
       names: A name for each variable.
       axes: For each axis of each variable, the units along it.

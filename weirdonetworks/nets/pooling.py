@@ -25,6 +25,9 @@ def accumulator(dtype: tf.DType) -> tf.DType:
     """Returns the type in which to sum values of a type: float32 for float16 and bfloat16, else their own.
 
     Half-precision sums stagnate where the next term is below their last digit, and float16 overflows beyond 65504.
+
+    >>> accumulator(tf.bfloat16), accumulator(tf.float64)
+    (tf.float32, tf.float64)
     """
     return tf.float32 if dtype in (tf.float16, tf.bfloat16) else dtype
 

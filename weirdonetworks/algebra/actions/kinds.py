@@ -23,6 +23,11 @@ Move: TypeAlias = Callable[[Elements, tuple[int, ...]], Ints]
 class PermutationAction(Action):
     """A group that permutes positions along the first axes of an example.
 
+    >>> from weirdonetworks.algebra import image_rotations, points
+    >>> action = points(image_rotations(2, 2))
+    >>> action.size, action.permutations(action.elements()).tolist()
+    (4, [[0, 1, 2, 3], [2, 0, 3, 1], [3, 2, 1, 0], [1, 3, 0, 2]])
+
     Attributes:
       sizes: The lengths of these axes; None for an axis of variable length.
     """

@@ -202,6 +202,10 @@ def zoom(
 
     Scalings interpolate and form no group: zooming in and out again does not restore the image.
 
+    >>> image = np.pad([[[7.0]]], [(1, 1), (1, 1), (0, 0)])  # 3 x 3 pixels, the middle one not 0.
+    >>> zoom(3, 3, 3, method="nearest").apply(image)[..., 0].tolist()
+    [[7.0, 7.0, 7.0], [7.0, 7.0, 7.0], [7.0, 7.0, 7.0]]
+
     Args:
       height: The height of the images in pixels, at least 1.
       width: Their width in pixels, at least 1.
@@ -231,6 +235,10 @@ def shear(
 
     Shears interpolate and form no group.
 
+    >>> line = np.array([[0.0, 1.0, 0.0]] * 3)[..., None]  # An upright line.
+    >>> shear(3, 3, horizontal=1).apply(line)[..., 0].tolist()
+    [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+
     Args:
       height: The height of the images in pixels, at least 1.
       width: Their width in pixels, at least 1.
@@ -251,6 +259,9 @@ def shift(
     """Makes the translation by any distance; pixels that leave the image are lost.
 
     So even translations by whole pixels form no group; cyclic shifts, `image_translations`, do.
+
+    >>> shift(1, 3, right=1).apply([[[1.0], [2.0], [3.0]]]).ravel().tolist()
+    [0.0, 1.0, 2.0]
 
     Args:
       height: The height of the images in pixels, at least 1.

@@ -50,6 +50,12 @@ ROUNDING = 1e-15  # Absolute tolerance: weights of size 1 that should be 0 may b
 class GroebnerBasis:
     """The reduced Groebner basis of equations between weights, or the result of a search that timed out.
 
+    >>> from weirdonetworks.algebra.groups.permutation_groups import symmetric_group
+    >>> network = PolynomialNetwork([PolynomialLayer(2, 2, degree=1)])
+    >>> print(constraints(network, symmetric_group(2)).groebner())
+    w1_0_0 - w1_1_1 = 0
+    w1_0_1 - w1_1_0 = 0
+
     Attributes:
       polynomials: The basis, in the ring of the equations; None if the search timed out.
       seconds: The time limit of the search, in seconds.
@@ -69,6 +75,11 @@ class GroebnerBasis:
 @dataclasses.dataclass(frozen=True, eq=False)
 class Constraints:
     """The polynomial equations p = 0 in a network's weights under which it is equivariant or invariant.
+
+    >>> from weirdonetworks.algebra.groups.permutation_groups import symmetric_group
+    >>> found = constraints(PolynomialNetwork([PolynomialLayer(2, 1, degree=2)]), symmetric_group(2), "invariant")
+    >>> found.equations, found.satisfies([[[1.0, 5.0, 1.0]]])
+    ((w1_0_0_0 - w1_0_1_1,), True)
 
     Attributes:
       network: The network.

@@ -34,6 +34,10 @@ ENTRIES = 10**8  # The largest dense matrix of equations: 800 MB, and a few copi
 class LinearEquations:
     """Homogeneous linear equations between weights: equalities of two weights, and sums equal to zero.
 
+    >>> equations = linear_equations(3)  # Equal diagonal entries, and equal ones off it.
+    >>> equations.classes.labels.tolist(), equations.dimension()
+    ([[0, 1, 1], [1, 0, 1], [1, 1, 0]], 2)
+
     Attributes:
       classes: The classes of weights under the equalities; labels `[outputs, weights]`.
       additive: The coefficients of the other equations, `[equations, classes]`.

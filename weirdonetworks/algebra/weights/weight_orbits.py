@@ -23,6 +23,14 @@ MOST = 10**8  # The largest number of weights: a few arrays of 800 MB.
 class WeightOrbits:
     """The classes of equal weights of an equivariant layer.
 
+    >>> from weirdonetworks.algebra.groups.permutation_groups import cyclic_group
+    >>> found = equivariant_weight_orbits(cyclic_group(3), cyclic_group(3), 1)
+    >>> len(found), found.orbits.labels.tolist()  # A circulant matrix: three free weights.
+    (3, [[0, 1, 2], [2, 0, 1], [1, 2, 0]])
+    >>> free = np.array([2.0, -1.0, 0.0])
+    >>> free[found.orbits.labels].tolist()
+    [[2.0, -1.0, 0.0], [0.0, 2.0, -1.0], [-1.0, 0.0, 2.0]]
+
     Attributes:
       orbits: The classes. `orbits.labels` has the shape of the weights: `[outputs, monomials]` with ordered indices,
         `[outputs, n, ..., n]` with redundant ones. `free[orbits.labels]` expands free weights, one per class.
