@@ -5,9 +5,10 @@ import inspect
 import pathlib
 import re
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:  # What the pages describe is known without Sphinx.
+    from sphinx.application import Sphinx
 
 PACKAGES = (  # What two of them offer is described by the first.
     "weirdonetworks.algebra",
@@ -40,35 +41,41 @@ def public_names(module: ModuleType) -> list[str]:
     ]
 
 
-def page(package: str, before: set[int]) -> str:
-    """Writes the page of a package as reStructuredText; `before` collects what is described already."""
-    lines = [package, "=" * len(package), "", f".. automodule:: {package}", "   :no-index:", ""]
+def page(package: str, described: dict[int, str]) -> str:
+    """Writes the page of a package as reStructuredText.
+
+    Args:
+      package: The name of the package.
+      described: The full name of each object that a page describes already, by its `id`; those of this page are added.
+        Such an object is listed with a link to its description.
+    """
     module = importlib.import_module(package)
     entries = {name: getattr(module, name) for name in public_names(module)}
-    lines += [".. autosummary::", "", *(f"   {name}" for name, value in entries.items() if callable(value)), ""]
-    for name, value in entries.items():
-        again = ["   :no-index:"] if id(value) in before else []
-        before.add(id(value))
+    new = {name: value for name, value in entries.items() if id(value) not in described}
+    described |= {id(value): f"{package}.{name}" for name, value in new.items()}
+    listed = [f"   ~{described[id(value)]}" for value in entries.values() if callable(value)]
+    lines = [package, "=" * len(package), "", f".. automodule:: {package}", "   :no-index:", ""]
+    lines += [".. autosummary::", "", *listed, ""]
+    for name, value in new.items():
         if inspect.isclass(value):
-            members = [] if again else ["   :members:", "   :special-members: __call__"]
-            lines += [f".. autoclass:: {package}.{name}", *members, *again, ""]
+            lines += [f".. autoclass:: {package}.{name}", "   :members:", "   :special-members: __call__", ""]
         elif inspect.isroutine(value):
-            lines += [f".. autofunction:: {package}.{name}", *again, ""]
+            lines += [f".. autofunction:: {package}.{name}", ""]
         elif inspect.ismodule(value):
-            lines += [f".. automodule:: {value.__name__}", "   :members:", "   :no-index:", ""]
+            lines += [f".. automodule:: {value.__name__}", "   :members:", ""]
         else:
             shown = tuple(value) if isinstance(value, dict) else value
-            lines += [f".. py:data:: {package}.{name}", f"   :value: {shown!r}", *again, ""]
+            lines += [f".. py:data:: {package}.{name}", f"   :value: {shown!r}", ""]
     return "\n".join(lines)
 
 
-def write(app: Sphinx) -> None:
+def write(app: "Sphinx") -> None:
     """Writes the pages that have changed, so that Sphinx builds only those again."""
     folder = pathlib.Path(app.srcdir) / "reference" / "api"
     folder.mkdir(parents=True, exist_ok=True)
-    before: set[int] = set()
+    described: dict[int, str] = {}
     for package in PACKAGES:
-        target, text = folder / f"{package}.rst", page(package, before)
+        target, text = folder / f"{package}.rst", page(package, described)
         if not target.exists() or target.read_text(encoding="utf-8") != text:
             target.write_text(text, encoding="utf-8")
 
@@ -77,7 +84,7 @@ LITERAL = re.compile(r"(``.+?``|`[^`]+`)")
 SECTION = re.compile(r"(Args|Attributes|Returns|Yields|Raises):$")
 
 
-def marked_up(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+def marked_up(app: "Sphinx", what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Makes indented laws and formulas literal blocks, and escapes in text what would be markup."""
     result: list[str] = []
     literal = in_section = False
@@ -97,8 +104,19 @@ def marked_up(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: 
     lines[:] = result
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+BACK = re.compile(r'<a class="viewcode-back" href="[^"#]*#([^"]*)">.*?</a>')
+
+
+def without_dead_links(app: "Sphinx", name: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Removes links from source code to descriptions that stand under another name, as of what two packages offer."""
+    if name.startswith("_modules/"):
+        described = app.env.domaindata["py"]["objects"]
+        context["body"] = BACK.sub(lambda link: link[0] if link[1] in described else "", context["body"])
+
+
+def setup(app: "Sphinx") -> dict[str, bool]:
     """Connects the extension."""
     app.connect("builder-inited", write)
     app.connect("autodoc-process-docstring", marked_up, priority=100)
+    app.connect("html-page-context", without_dead_links)
     return {"parallel_read_safe": True}
