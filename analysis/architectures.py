@@ -54,12 +54,12 @@ def symmetries_left(frame: pd.DataFrame) -> Figure:
     """Plots the share of symmetries left against sparsity: a panel for each kind of masks, a line for each model."""
     rows = remaining(frame)
     kinds = sorted(rows["masks"].unique())
-    figure, panels = plots.row(len(kinds))
+    figure, panels = plots.pairs(len(kinds), height=3.0)
     for axes, kind in zip(panels, kinds, strict=True):
         for model, own in rows[rows["masks"] == kind].groupby("model"):
             axes.plot(own["sparsity"], own["share"], marker=".", label=model)
         axes.set(title=f"{kind} masks", xscale="log", xlabel="sparsity", ylim=(-0.04, 1.04))
-    panels[0].set_ylabel("log order / log order of the dense model")
+        axes.set_ylabel("log of the symmetries left\n/ log of those of the dense model")
     panels[0].legend()
     return figure
 
@@ -67,7 +67,7 @@ def symmetries_left(frame: pd.DataFrame) -> Figure:
 def main(folder: pathlib.Path, picture: pathlib.Path) -> None:
     """Draws the figure of the runs in a folder, and prints its numbers."""
     frame = summaries.load(folder)
-    symmetries_left(frame).savefig(picture, dpi=120)
+    plots.save(symmetries_left(frame), picture)
     table = remaining(frame).pivot(index="sparsity", columns=["masks", "model"], values="share")
     print(table.to_string(float_format=lambda share: f"{share:.3f}", na_rep="-"))
 

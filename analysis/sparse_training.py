@@ -97,7 +97,7 @@ def training(frame: pd.DataFrame) -> Figure:
     """
     accuracy, order = by_epoch(frame, "test_accuracy"), by_epoch(frame)
     levels = sorted(accuracy["sparsity"].unique())
-    figure, panels = plots.row(len(levels) + 1)
+    figure, panels = plots.pairs(len(levels) + 1)
     names = sorted(accuracy["method"].unique())
     colours, lines = itertools.cycle(plots.COLOURS), ["-"] * len(plots.COLOURS) + ["--"] * len(names)
     styles: dict[str, dict[str, Any]] = {
@@ -110,16 +110,17 @@ def training(frame: pd.DataFrame) -> Figure:
             axes.plot(own["epoch"], 100 * own["value"], label=name, **styles[name])
         best = 100 * shown["value"].max()
         axes.set(title=f"sparsity {level:.0%}", xlabel="epoch", ylim=(best - 10, best + 0.5))
-    panels[0].set_ylabel("test accuracy, %")
+        axes.set_ylabel("test accuracy (%)")
     shown = order[order["sparsity"] == levels[-1]]
     for name in names:
         own = shown[shown["method"] == name]
         panels[-1].plot(own["epoch"], own["value"], label=name, **styles[name])
     panels[-1].set_yscale("symlog", linthresh=1)
-    panels[-1].set(title=f"symmetries, {levels[-1]:.0%}", xlabel="epoch", ylabel="log10 order", ylim=(-0.1, None))
+    panels[-1].set(title=f"symmetries at {levels[-1]:.0%}", xlabel="epoch", ylim=(-0.1, None))
+    panels[-1].set_ylabel("log10 of the permutations")
     for axes in panels:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
@@ -151,7 +152,7 @@ def main(folder: pathlib.Path, picture: pathlib.Path | None = None) -> None:
     frame = summaries.load(folder)
     print(markdown(comparison(frame)))
     if picture is not None:
-        training(frame).savefig(picture, dpi=120)
+        plots.save(training(frame), picture)
 
 
 if __name__ == "__main__":

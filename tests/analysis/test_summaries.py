@@ -211,6 +211,13 @@ def test_levels_lie_among_their_values(values: list[float]) -> None:
         assert found.tolist() == values
 
 
+def test_measured_sparsities_count_as_the_target_that_they_are_close_to() -> None:
+    targets = [{"driver": "prune", "pruning_schedule": "", "sparsity": value} for value in (0.0, 0.9)]
+    measured = [{"mask/sparsity": value} for value in (0.9005, 0.9016, 0.91, 0.9101, 0.02)]
+    frame = pd.DataFrame([*targets, *measured])
+    assert summaries.sparsity_level(frame).tolist() == [0.0, 0.9, 0.9, 0.9, 0.91, 0.91, 0.02]
+
+
 def test_levels_gather_what_was_measured_around_one_target() -> None:
     values = np.repeat([0.5, 0.8, 0.9], 20) + np.random.default_rng(0).normal(0, 1e-5, 60)
     found = summaries.levels(pd.Series([*values, np.nan]))

@@ -103,21 +103,23 @@ def draw(found: Any) -> plots.Figure:
     """Draws loss and accuracy on the line at the greatest width, and the barrier against width if there are several."""
     widths = found["widths"]
     largest = widths[max(widths, key=float)]
-    figure, panels = plots.row(3 if len(widths) > 1 else 2, height=3.4)
+    figure, panels = plots.pairs(3 if len(widths) > 1 else 2, height=3.0)
     shares = np.linspace(0, 1, found["points"])
     for name, each in largest.items():
         for axes, metric, scale in ((panels[0], "loss", 1), (panels[1], "accuracy", 100)):
             axes.plot(shares, scale * np.array(each[f"test_{metric}"]), label=words(name), **_style(name))
-    panels[0].set(title="test loss", xlabel="share of the second network")
-    panels[1].set(title="test accuracy, %", xlabel="share of the second network")
+    panels[0].set(title="loss between two networks", ylabel="test loss", xlabel="share of the second network")
+    panels[1].set(title="accuracy between them", ylabel="test accuracy (%)", xlabel="share of the second network")
     if len(widths) > 1:
         places = sorted(map(float, widths))
         for name in largest:
             barriers = [widths[f"{place:g}"][name]["test_loss_barrier"] for place in places]
             plots.error_bars(panels[2], places, barriers, scale=1, marker=".", **_style(name))
-        panels[2].set(title="barrier of the test loss", xlabel="factor of the width", xscale="log")
+        panels[2].set(
+            title="barrier by width", ylabel="barrier of the test loss", xlabel="factor of the width", xscale="log"
+        )
         plots.label_ticks(panels[2], places)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

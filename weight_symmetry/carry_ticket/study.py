@@ -123,7 +123,7 @@ def ensemble(trained: TrainedNetworks, data: Dataset, networks: Sequence[Values]
 def draw(found: Any) -> plots.Figure:
     """Draws the accuracy against the sparsity, a panel for each rewinding epoch."""
     epochs = sorted({each["rewind_epoch"] for each in found["sparse"].values()})
-    figure, panels = plots.row(len(epochs), height=3.4, widths=[1.3] * len(epochs))
+    figure, panels = plots.pairs(len(epochs), height=3.2)
     for axes, epoch in zip(panels, epochs, strict=True):
         chosen = sorted(
             (each for each in found["sparse"].values() if each["rewind_epoch"] == epoch),
@@ -133,9 +133,9 @@ def draw(found: Any) -> plots.Figure:
         for arm in ARMS:
             plots.error_bars(axes, places, [each[arm]["accuracy"] for each in chosen], marker=".", label=arm)
         axes.axhline(100 * found["dense"]["mean"], color="0.6", linestyle=":", label="dense")
-        axes.set(title=f"early weights of epoch {epoch}", xlabel="sparsity, %", ylabel="test accuracy, %")
+        axes.set(title=f"early weights of epoch {epoch}", xlabel="sparsity (%)", ylabel="test accuracy (%)")
         plots.label_ticks(axes, places)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

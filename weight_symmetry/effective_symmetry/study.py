@@ -88,7 +88,7 @@ def _accuracy(trial: NetworkTrial) -> float:
 
 def draw(found: Any) -> plots.Figure:
     """Draws the number of permutations against the sparsity, for each tolerance, trained and not."""
-    figure, panels = plots.row(2, height=3.4, widths=[1.3, 1.3])
+    figure, panels = plots.grid(2, heights=3.2)
     places = [100 * float(sparsity) for sparsity in found["sparse"]]
     for axes, weights in zip(panels, WEIGHTS, strict=True):
         for name in ("exact", *(f"{each:g}" for each in found["tolerances"])):
@@ -96,7 +96,7 @@ def draw(found: Any) -> plots.Figure:
             values = [each[weights][name] for each in found["sparse"].values()]
             plots.error_bars(axes, places, values, scale=1, marker=".", label=label)
         axes.axhline(found["all"], color="0.6", linestyle=":", label="all permutations")
-        axes.set(title=f"{weights} weights", xlabel="sparsity, %", ylabel="log10 of the permutations")
+        axes.set(title=f"{weights} weights", xlabel="sparsity (%)", ylabel="log10 of the permutations")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 

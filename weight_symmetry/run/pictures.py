@@ -21,13 +21,13 @@ def save(path: pathlib.Path, records: Sequence[Mapping[str, Any]], masks: Sequen
       records: The records of the epochs.
       masks: The final masks, in layer order.
     """
-    figure, (left, middle, right) = plots.row(3, widths=(1.7, 1.0, 1.0))
+    figure, (left, middle, right) = plots.grid(1, 2, heights=(3.2, 2.8))
     plots.accuracy_by_epoch(left, records)
     for record in records:
         if "masked_test_accuracy" in record:
             _mark_masking(left, record)
     # In the place of the title, where it hides no curve.
-    left.set(title="", ylabel="accuracy, %")
+    left.set(title="", ylabel="accuracy (%)")
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     _draw_layers(middle, masks)
     _draw_first_layer(right, masks[0])
@@ -39,7 +39,7 @@ def _mark_masking(axes: Any, record: Mapping[str, Any]) -> None:
     # Upright and to the right of its line: cuts of epochs in a row have room, and the first covers no axis.
     text = f"{record['mask/sparsity']:.1%} cut"
     if "mask/permutation_log10" in record:
-        text += f", 10^{record['mask/permutation_log10']:.1f} permutations left"
+        text += f",\n10^{record['mask/permutation_log10']:.1f} permutations left"
     axes.annotate(
         text,
         (record["epoch"] - 1, 0.02),
@@ -58,7 +58,7 @@ def _draw_layers(axes: Any, masks: Sequence[Mask]) -> None:
     axes.bar(range(len(masks)), kept, color=plots.COLOURS[0], tick_label=[str(index) for index in range(len(masks))])
     for index, share in enumerate(kept):
         axes.annotate(f"{share:.0%}", (index, share), ha="center", va="bottom", fontsize="small")
-    axes.set(title="connections kept", xlabel="layer", ylabel="share of the layer", ylim=(0, 1.1))
+    axes.set(title="connections kept in each layer", xlabel="layer", ylabel="share kept", ylim=(0, 1.1))
 
 
 def _draw_first_layer(axes: Any, mask: Mask) -> None:

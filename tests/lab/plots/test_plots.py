@@ -1,5 +1,6 @@
 """Plots show the numbers that they are given, and appear whole or not at all."""
 
+import itertools
 import pathlib
 
 import matplotlib.image
@@ -53,6 +54,39 @@ def test_a_row_shares_its_width(tmp_path: pathlib.Path) -> None:
     assert widths[0] > 2 * widths[1]
 
 
+def test_a_grid_is_as_wide_as_a_page_and_its_rows_are_filled(tmp_path: pathlib.Path) -> None:
+    figure, axes = plots.grid(3, 2, heights=(1.5, 2.0))
+    for one in axes:
+        one.set(xticks=[], yticks=[])
+    plots.save(figure, tmp_path / "grid.png")
+    assert matplotlib.image.imread(tmp_path / "grid.png").shape[:2] == (525, 1200)
+    top, bottom = axes[:3], axes[3:]
+    assert min(one.get_position().y0 for one in top) > max(one.get_position().y1 for one in bottom)
+    widths = [one.get_position().width for one in axes]
+    assert widths[:3] == pytest.approx([widths[0]] * 3) and widths[3:] == pytest.approx([1.5 * widths[0]] * 2, rel=0.1)
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, 1), (2, 1), (5, 3)])
+def test_pairs_stand_two_in_a_row(count: int, rows: int) -> None:
+    figure, axes = plots.pairs(count, height=1.0)
+    assert len(axes) == count and figure.get_size_inches().tolist() == [plots.PAGE, rows]
+
+
+def test_labels_of_lines_keep_their_order_and_do_not_overlap() -> None:
+    figure, (axes,) = plots.grid(1)
+    for name, end in {"highest": 1.0, "lowest": 0.0, "middle": 0.999, "lower": 0.001}.items():
+        axes.plot([0, 1], [0.5, end], label=name)
+    axes.errorbar([0, 1], [0.5, 0.998], yerr=[0.1, 0.1], label="with errors")
+    axes.plot([0, 1], [0.5, 0.5])  # Without a label.
+    plots.label_lines(axes)
+    figure.canvas.draw()
+    boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    assert sorted(boxes, key=lambda name: boxes[name].y0) == ["lowest", "lower", "with errors", "middle", "highest"]
+    heights = sorted((box.y0, box.y1) for box in boxes.values())
+    assert all(below[1] <= above[0] for below, above in itertools.pairwise(heights))
+    assert min(box.x0 for box in boxes.values()) > axes.get_window_extent().x1
+
+
 def test_tiles_are_square_and_bare(tmp_path: pathlib.Path) -> None:
     figure, axes = plots.tiles(2, 3, side=1.0)
     assert axes.shape == (2, 3)
@@ -70,7 +104,7 @@ def test_a_saved_plot_is_a_picture(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "accuracy.png"
     plots.save(figure, path)
     pixels = matplotlib.image.imread(path)
-    assert pixels.shape[0] == round(3.2 * 130)
+    assert pixels.shape[0] == round(3.2 * plots.DOTS_PER_INCH)
     blue = np.array([int(plots.COLOURS[0][i : i + 2], 16) / 255 for i in (1, 3, 5)])
     assert (np.abs(pixels[..., :3] - blue).max(axis=-1) < 0.02).sum() > 20
     assert [file.name for file in tmp_path.iterdir()] == ["accuracy.png"]

@@ -123,28 +123,31 @@ def matching_sizes(wanted: int, inputs: int, classes: int) -> tuple[int, int]:
 
 def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     """Draws the accuracies, the weights of activations by epoch (first seed), and the accuracy lost without each."""
-    figure, (accuracies, *weights, losses) = lab.plots.row(4, height=3.6)
+    figure, (accuracies, losses, *weights) = lab.plots.grid(2, 2, heights=3.4)
     networks = list(found["test_accuracy"])
     names = [name for name in networks if name not in ALL.values()]
     values = [found["test_accuracy"][name] for name in networks]
     lab.plots.error_bars(accuracies, range(len(networks)), values, horizontal=True, fmt="o")
-    accuracies.set(title="test accuracy", xlabel="%")
-    lab.plots.name_rows(accuracies, networks)
+    accuracies.set(title="Accuracy of each network", xlabel="test accuracy (%)")
+    lab.plots.name_rows(accuracies, map(lab.words, networks))
     for axes, (reduce, records) in zip(weights, found["weights"].items(), strict=True):
         for index, name in enumerate(names):
             given = [(record[f"layer_0/{name}"] + record[f"layer_1/{name}"]) / 2 for record in records]
-            axes.plot(given, color=lab.plots.COLOURS[index % 7], linestyle=("-", "--")[index // 7], label=name)
-        axes.set(title=f"weight given, {reduce}", xlabel="epoch", ylim=(0, None))
-    weights[0].legend(loc="lower right", fontsize="x-small", ncols=2, frameon=False)
+            again, colour = divmod(index, len(lab.plots.COLOURS))
+            look: Any = {"color": lab.plots.COLOURS[colour], "linestyle": ("-", "--")[again % 2]}
+            axes.plot(given, label=lab.words(name), **look)
+        axes.set(title=f"Weight given: {lab.words(ALL[reduce])}", xlabel="epoch", ylim=(0, None))
+        axes.set_ylabel({"concat": "norm of the weights read", "sum": "size of the gate"}[reduce])
+        lab.plots.label_lines(axes)
     for reduce, shift in zip(ALL, (-0.15, 0.15), strict=True):
         lost = [
             100 * (found["test_accuracy"][ALL[reduce]]["mean"] - found["without"][reduce][name]["mean"])
             for name in names
         ]
-        losses.barh([index + shift for index in range(len(names))], lost, height=0.3, label=reduce)
-    losses.set(title="accuracy lost without it", xlabel="percentage points")
-    lab.plots.name_rows(losses, names)
-    losses.legend(frameon=False)
+        losses.barh([index + shift for index in range(len(names))], lost, height=0.3, label=lab.words(ALL[reduce]))
+    losses.set(title="Accuracy lost without a function", xlabel="test accuracy lost (percentage points)")
+    lab.plots.name_rows(losses, map(lab.words, names))
+    losses.legend(loc="lower right")
     return figure
 
 

@@ -132,7 +132,7 @@ def draw(test: Reconstructed, seed: int, found: Mapping[str, Any]) -> lab.plots.
     del found
     perplexity = min(30.0, (len(test.codes) - 1) / 3)
     plane = import_manifold().TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(test.codes)
-    figure, (left, right) = lab.plots.row(2, widths=(0.75, 1.1), height=5.0)
+    figure, (left, right) = lab.plots.row(2, widths=(0.75, 1.1), height=3.75)
     # Two columns of pairs: an image, its reconstruction.
     pairs = np.concatenate([test.images, test.reconstructions], axis=2)[..., 0]
     if len(pairs) % 2:

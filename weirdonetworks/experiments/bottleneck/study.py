@@ -117,18 +117,23 @@ def angle_share(outputs: npt.ArrayLike) -> float:
 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws accuracy, rate, and the share of the angle in codes and probabilities, against beta."""
-    figure, (accuracy, rate, codes, probabilities) = lab.plots.row(4, height=3.4)
+    figure, (accuracy, rate, codes, probabilities) = lab.plots.grid(2, 2, heights=3.0)
     for turns, networks in found["trained_on"].items():
         label = f"trained on digits {turns}"
         _curve(accuracy, networks, "test_accuracy", 100, label=label)
         _curve(rate, {name: each for name, each in networks.items() if name != CONTROL}, "test_rate", 1, label=label)
         _curve(codes, networks, "code_share", 100, label=label)
         _curve(probabilities, networks, "probability_share", 100, label=label)
-    accuracy.set(title="test accuracy", ylabel="%", xlabel="beta")
-    rate.set(title="rate", ylabel="nats", xlabel="beta", yscale="log")
+    accuracy.set(title="accuracy", ylabel="test accuracy (%)", xlabel="beta")
+    rate.set(title="information kept about the image", ylabel="rate (nats)", xlabel="beta", yscale="log")
     for axes, title in ((codes, "codes"), (probabilities, "probabilities")):
         axes.axhline(100 * found["pixel_share"], color="0.6", linestyle=":", label="in the pixels")
-        axes.set(title=f"share of the angle in {title}", ylabel="%", xlabel="beta", yscale="log")
+        axes.set(
+            title=f"what {title} say of the angle",
+            ylabel="share of variance\nover angles (%)",
+            xlabel="beta",
+            yscale="log",
+        )
         axes.minorticks_off()
         axes.set_yticks(SHARES, list(map(str, SHARES)))
     figure.legend(*codes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)

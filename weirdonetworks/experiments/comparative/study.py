@@ -130,17 +130,18 @@ def _classify(network: ComparativeMLP, data: lab.Dataset, stored: lab.Split, k: 
 
 def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     """Draws the accuracy on pairs by epoch, and that of classification by the number of stored examples."""
-    figure, (pairs, classified) = lab.plots.row(2, widths=(1.2, 1.4))
+    figure, (pairs, classified) = lab.plots.grid(2, heights=3.2)
     for name, curve in found["curves"].items():
         lab.plots.by_epoch(pairs, curve, label=f"{name} network")
-    pairs.set_title("same digit? accuracy on test pairs")
-    pairs.legend()
+    pairs.set(title="Same digit or not: test pairs", ylabel="accuracy (%)")
+    pairs.legend(loc="lower right")
     for name, by_k in found["classified"].items():
         label = NEIGHBOURS.get(name, f"{name} network")
         lab.plots.error_bars(classified, found["stored"], by_k.values(), marker="o", label=label)
-    classified.set(title="test accuracy as a classifier", xlabel="stored examples a class", ylabel="%", xscale="log")
+    classified.set(title="Used as a classifier", xlabel="stored examples per class", ylabel="test accuracy (%)")
+    classified.set(xscale="log", ylim=(None, 102))
     lab.plots.label_ticks(classified, found["stored"])
-    classified.legend()
+    lab.plots.label_lines(classified)
     return figure
 
 

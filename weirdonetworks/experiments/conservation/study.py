@@ -105,22 +105,36 @@ def fitted_power(rates: Sequence[float], drifts: Sequence[Mapping[str, Any]]) ->
 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the drift against the learning rate, a panel for each network; no line where it is 0."""
-    rates = np.array(found["rates"])
-    figure, panels = lab.plots.row(len(found["networks"]), height=3.4)
-    colours: dict[str, str] = {}
+    rates = np.sort(found["rates"])
+    figure, panels = lab.plots.pairs(len(found["networks"]), height=2.5)
     for axes, (title, drifting) in zip(panels, found["networks"].items(), strict=True):
         for name, each in drifting.items():
             means = [drift["mean"] for drift in each["drift"]]
             if any(means):
-                colour = colours.setdefault(name, lab.plots.COLOURS[len(colours) % len(lab.plots.COLOURS)])
-                axes.plot(rates, means, label=name, color=colour, marker="o", markersize=4)
-        axes.plot(rates, rates, color="0.6", linestyle=":", label="in proportion to the rate")
-        axes.set(title=title, xlabel="learning rate", xscale="log", yscale="log", ylim=(1e-9, 10))
-        lab.plots.label_ticks(axes, rates)
-    panels[0].set_ylabel("drift")
-    handles = {name: handle for axes in panels for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), frameon=False)
+                in_order = [mean for _, mean in sorted(zip(found["rates"], means, strict=True))]
+                axes.plot(rates, in_order, label=described(name), marker="o", markersize=4)
+        axes.plot(rates, rates, color="0.6", linestyle=":", label="∝ learning rate")
+        axes.set(title=title, xlabel="learning rate", ylabel="relative drift", xscale="log", yscale="log")
+        axes.set_ylim(1e-8, 10)
+        lab.plots.label_ticks(axes, rates[::-2][::-1])
+        lab.plots.label_lines(axes)
+    figure.suptitle("Drift over training of quantities that gradient flow conserves")
     return figure
+
+
+def described(quantity: str) -> str:
+    """Says in words which quantity this is, and of which layer.
+
+    >>> described("layer_0/balance")
+    'balance, layer 1'
+    """
+    layer, _, kind = quantity.partition("/")
+    number = int(layer.removeprefix("layer_")) + 1
+    return {
+        "balance": f"balance, layer {number}",
+        "length": f"weight norm, layer {number}",
+        "class_sums": "sum over classes",
+    }.get(kind, f"{lab.words(kind)}, layer {number}")
 
 
 def power(quantity: Mapping[str, Any]) -> str:

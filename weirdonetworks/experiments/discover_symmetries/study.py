@@ -108,20 +108,21 @@ def _permutations(side: int) -> dict[str, Ints]:
 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the share of edges that permutations keep, of each graph and by threshold, of the first seed."""
-    figure, (bars, curves) = lab.plots.row(2, widths=(1.6, 1.4), height=3.8)
+    figure, (bars, curves) = lab.plots.grid(2, heights=4.0)
     names = list(found["graphs"][GRAPHS[0]]["kept"])
     thickness = 0.8 / len(GRAPHS)
     for index, (graph, each) in enumerate(found["graphs"].items()):
         places = np.arange(len(names)) + (index + 0.5) * thickness - 0.4
         bars.barh(places, [100 * each["kept"][name] for name in names], thickness, label=graph)
     lab.plots.name_rows(bars, names)
-    bars.set(title="edges kept", xlabel="%", xlim=(0, 100))
+    bars.set(title="edges kept by each permutation", xlabel="edges kept (%)", xlim=(0, 100))
     figure.legend(*bars.get_legend_handles_labels(), loc="outside lower left", ncols=len(GRAPHS))
     thresholds = [each["threshold"] for each in found["by_threshold"]]
     for name in CURVES:
         curves.plot(thresholds, [100 * each["kept"][name] for each in found["by_threshold"]], label=name)
     curves.axvline(found["threshold"], color="0.8", zorder=0)
-    curves.set(title="edges kept of the graph found", xlabel="threshold", ylabel="%", ylim=(0, 102))
+    curves.set(title="graph found, by threshold", xlabel="least partial correlation of an edge")
+    curves.set(ylabel="edges kept (%)", ylim=(0, 102))
     curves.legend()
     return figure
 

@@ -14,6 +14,11 @@ from weirdonetworks.experiments.shared import digits
 from weirdonetworks.measure import invariant_weights
 
 DATA = ("upright", "turned", "augmented")
+TRAINED_ON = {
+    "upright": "trained on upright digits",
+    "turned": "each digit turned once for all",
+    "augmented": "turned anew in each epoch",
+}
 GROUPS = ("quarter turns", "left and right")
 INKED = 5  # Least standard deviation, of 255, of an inked pixel and of its images under the symmetries of the square.
 
@@ -90,19 +95,23 @@ def draw(found: Any) -> lab.plots.Figure:
     for part in found["chance"]:
         degree, group, pixels = part.split(", ")
         panels.setdefault(f"{degree}, {pixels}", {})[group] = part
-    figure, row = lab.plots.row(len(panels), widths=[1.1] * len(panels))
-    for axes, (title, parts) in zip(row, panels.items(), strict=True):
+    figure, all_axes = lab.plots.pairs(len(panels), height=3.0)
+    for axes, (title, parts) in zip(all_axes, panels.items(), strict=True):
         for (name, each), colour in zip(found["networks"].items(), lab.plots.COLOURS, strict=False):
             for group, part in parts.items():
                 chance = found["chance"][part]
                 above = [100 * (share - chance) / (1 - chance) for share in each["shares"][part]["by_epoch"]]
-                style = {"label": name, "marker": "."} if group == GROUPS[0] else {"linestyle": ":"}
+                style: Any = {"label": TRAINED_ON[name], "marker": "."} if group == GROUPS[0] else {"linestyle": ":"}
                 axes.plot(range(len(above)), above, color=colour, **style)
         axes.axhline(0, color="0.5", linewidth=0.8, zorder=0)
-        axes.set(title=title, xlabel="epoch", ylim=(-5, 100))
-    row[0].set_ylabel("share above chance, %")
-    row[0].plot([], [], color="0.3", linestyle=":", label=f"control: {GROUPS[1]}")
-    figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        axes.set(
+            title=f"weights of {title}", xlabel="epoch", ylabel="invariant part of squared\nweights, above chance (%)"
+        )
+        axes.set_ylim(-5, 100)
+    handles, names = all_axes[0].get_legend_handles_labels()
+    handles += [lab.plots.Line2D([], [], color="0.3"), lab.plots.Line2D([], [], color="0.3", linestyle=":")]
+    names += ["invariant under quarter turns", "control: under a left-right mirror"]
+    figure.legend(handles, names, loc="outside lower center", ncols=2)
     return figure
 
 

@@ -74,7 +74,7 @@ def measure(trained: lab.Trained, data: lab.Dataset, turned: Any, examined: int)
 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy by angle, and the Lie derivatives, as squares for networks trained on rotated digits."""
-    figure, (accuracy, derivative) = lab.plots.row(2, widths=[1.3, 1.3], height=3.8)
+    figure, (accuracy, derivative) = lab.plots.grid(2, heights=4.0)
     networks: Mapping[str, Any] = found["networks"]
     half = len(networks) // 2  # Those trained upright come first; the same strengths have the same colour.
     for index, (name, each) in enumerate(networks.items()):
@@ -84,11 +84,11 @@ def draw(found: Any) -> lab.plots.Figure:
         accuracy.plot(list(by_angle), list(by_angle.values()), color=colour, linestyle=line, label=name)
         errors = [spread["mean"] for spread in each["lie_derivative"].values()]
         derivative.plot(errors, range(len(errors)), "s" if is_turned else "o", color=colour, fillstyle="none")
-    accuracy.set(xlabel="test digits turned by, degrees", ylabel="%", title="accuracy", ylim=(0, 102))
+    accuracy.set(xlabel="rotation of the test digits (degrees)", ylabel="test accuracy (%)", ylim=(0, 102))
     accuracy.set_xticks(range(-180, 181, 90))
     lab.plots.name_rows(derivative, next(iter(networks.values()))["lie_derivative"])
-    derivative.set(xscale="log", title="squared Lie derivative of the probabilities")
-    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower center", ncols=half, frameon=False)
+    derivative.set(xscale="log", xlabel="squared Lie derivative of class probabilities")
+    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 

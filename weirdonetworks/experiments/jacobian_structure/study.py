@@ -167,22 +167,26 @@ def smooth_noise(images: tf.Tensor) -> tf.Tensor:
 
 
 def draw(found: Any) -> lab.plots.Figure:
-    """Draws spectra, derivatives along motions, and parts of layers; dashed or hollow before training."""
-    figure, (values, motions, layers) = lab.plots.row(3, widths=[1.2, 1.1, 1.4], height=4.2)
+    """Draws spectra, derivatives along motions, and contributions of layers; dashes and crosses before training."""
+    figure, (values, motions, layers) = lab.plots.grid(2, 1, heights=(3.4, 3.2))
     networks: Mapping[str, Any] = found["networks"]
     for index, (name, each) in enumerate(networks.items()):
         colour, trained = lab.plots.COLOURS[index], "accuracy" in each
-        line = "-" if trained else "--"
-        values.plot(range(1, len(each["spectrum"]) + 1), each["spectrum"], line, color=colour, label=name)
+        places = range(1, len(each["spectrum"]) + 1)
+        values.plot(places, each["spectrum"], "-" if trained else "--", color=colour, label=name)
         compared = [spread["mean"] for spread in each["over_another"].values()]
-        motions.plot(compared, range(len(compared)), "o", color=colour, fillstyle="full" if trained else "none")
-    values.set(yscale="log", ylim=(3e-4, 1.3), xlabel="direction", title="singular values over the largest")
+        motions.plot(compared, range(len(compared)), "o" if trained else "x", color=colour, label=name)
+    values.set(yscale="log", ylim=(3e-4, 1.3), title="Singular values of the Jacobian")
+    values.set(xlabel="direction in pixel space, by sensitivity", ylabel="singular value / largest")
     lab.plots.name_rows(motions, next(iter(networks.values()))["over_another"])
     motions.axvline(1, color="0.6", linestyle=":")
     motions.set_xlim(left=0)
-    motions.set_title("derivative over another image's")
+    motions.set(title="Sensitivity to motions", xlabel="derivative, own / another's motion")
     _draw_layers(layers, networks)
-    figure.legend(*values.get_legend_handles_labels(), loc="outside lower center", ncols=len(networks), frameon=False)
+    # A line and a marker stand for a network.
+    lines, names = values.get_legend_handles_labels()
+    handles: Any = list(zip(lines, motions.get_legend_handles_labels()[0], strict=True))
+    figure.legend(handles, names, loc="outside upper center", ncols=3, title="network, and its training digits")
     return figure
 
 
@@ -196,10 +200,17 @@ def _draw_layers(axes: lab.plots.Axes, networks: Mapping[str, Any]) -> None:
         }
         rows = [row + 0.25 * (index - 1) for row in range(len(parts[after]))]
         axes.barh(rows, parts[after], height=0.22, color=grey, label=motion)
-        axes.plot(parts[before], rows, "o", color=colour, markersize=4, fillstyle="none")
-    lab.plots.name_rows(axes, networks[after][f"part_by_layer/{LAYERED[0]}"])
-    axes.set(title=f"{CONVOLUTIONS}: part in the Lie derivative", xlabel="%")
-    axes.legend(loc="upper right")
+        label = "before training" if index == 0 else None
+        axes.plot(parts[before], rows, "x", color=colour, markersize=5, label=label)
+    layers = networks[after][f"part_by_layer/{LAYERED[0]}"]
+    lab.plots.name_rows(axes, [_counted_from_one(layer) for layer in layers])
+    axes.set(title="Convolutional network: where equivariance is lost", xlabel="contribution to the Lie derivative (%)")
+    axes.legend(loc="center right", bbox_to_anchor=(1, 0.45), ncols=2, title="bars: trained upright")
+
+
+def _counted_from_one(layer: str) -> str:
+    kind, _, index = layer.rpartition(" ")
+    return f"{kind} {int(index) + 1}" if kind else layer
 
 
 def table(found: Any) -> Iterator[str]:

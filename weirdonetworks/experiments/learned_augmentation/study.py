@@ -66,13 +66,13 @@ def _width(network: LearnedAugmentation) -> dict[str, float]:
 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the learned width by the range of the data, and by epoch."""
-    figure, (against, epochs) = lab.plots.row(2, widths=(1.1, 1.3), height=3.6)
+    figure, (against, epochs) = lab.plots.grid(2, heights=3.4)
     strengths = list(dict.fromkeys(each["strength"] for each in found["networks"]))
     styles = dict(
         zip(dict.fromkeys(each["range"] for each in found["networks"]), itertools.cycle(STYLES), strict=False)
     )
     widest = max(styles)
-    against.plot([0, widest], [0, widest], color="0.7", zorder=0, label="equal")
+    against.plot([0, widest], [0, widest], color="0.7", zorder=0, label="equal to the true one")
     for strength, colour in zip(strengths, lab.plots.COLOURS * len(strengths), strict=False):
         chosen = [each for each in found["networks"] if each["strength"] == strength]
         ranges, widths = [each["range"] for each in chosen], [each["width"] for each in chosen]
@@ -80,12 +80,14 @@ def draw(found: Any) -> lab.plots.Figure:
         lab.plots.error_bars(against, ranges, widths, scale=1, **style)
         for each in chosen:
             epochs.plot(range(len(each["by_epoch"])), each["by_epoch"], styles[each["range"]], color=colour)
-    against.set(title="learned width of rotations", xlabel="images turned within, degrees", ylabel="degrees")
+    against.set(
+        title="after training", xlabel="true range of the rotations (degrees)", ylabel="learned range (degrees)"
+    )
     against.legend()
     for degrees, style in styles.items():
-        epochs.plot([], [], style, color="0.3", label=f"turned within {degrees}")
+        epochs.plot([], [], style, color="0.3", label=f"true range {degrees}°")
     epochs.legend()
-    epochs.set(title="learned width by epoch", xlabel="epoch", ylabel="degrees")
+    epochs.set(title="in training", xlabel="epoch", ylabel="learned range (degrees)")
     return figure
 
 

@@ -42,7 +42,7 @@ def train(study: lab.Study[PoolingChoiceConfig], pooling: str, position: str, da
 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy of each pooling at both positions."""
-    figure, (axes,) = lab.plots.row(1, widths=(1.7,), height=3.6)
+    figure, (axes,) = lab.plots.row(1, widths=(1.7,), height=3.8)
     for offset, position in ((-0.12, "inside"), (0.12, "first")):
         chosen = [each for each in found["networks"] if each["position"] == position]
         places = [index + offset for index in range(len(chosen))]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -132,7 +131,7 @@ def measure(trained: lab.Trained, data: lab.Dataset, angles: Sequence[float], ex
 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws accuracy by stability, a line over the rates for each series, and the variance by epoch."""
-    figure, (left, middle, right) = lab.plots.row(3, widths=(1.1, 1.1, 1.1))
+    figure, (left, middle, right) = lab.plots.grid(2, 1, heights=(3.2, 3.0))
     least = min(each["rate"] for each in found["networks"])
     series: dict[str, list[Any]] = {}
     for each in found["networks"]:
@@ -149,13 +148,14 @@ def draw(found: Any) -> lab.plots.Figure:
         for each in trainings:
             if each["rate"] == least and each["method"] in FROM_EACH_START:
                 right.plot(range(1, len(each["variance_by_epoch"]) + 1), each["variance_by_epoch"], **style)
-    left.set(title="accuracy and variance", xlabel="variance of the probabilities", xscale="log")
-    left.set_ylabel("test accuracy, upright, %")
-    middle.set(title="accuracy upright and turned", xlabel="test accuracy, turned, %")
-    right.set(title=f"variance while training at rate {least:g}", xlabel="epoch", ylabel="variance", yscale="log")
+    left.set(title="accuracy and stability", xlabel="variance of class probabilities over a turn", xscale="log")
+    middle.set(title="accuracy upright and turned", xlabel="accuracy on turned test digits (%)")
+    for axes in (left, middle):
+        axes.set_ylabel("accuracy on upright test digits (%)")
+    right.set(title=f"stability while training at rate {least:g}", xlabel="epoch", yscale="log")
+    right.set_ylabel("variance over a turn")
     right.xaxis.set_major_locator(MaxNLocator(integer=True))
-    columns = math.ceil(len(series) / 2)
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

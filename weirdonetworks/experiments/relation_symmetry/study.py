@@ -236,45 +236,50 @@ def _short(value: float) -> str:
 
 
 def draw(found: Any) -> lab.plots.Figure:
-    """Draws changes and derivatives, hollow before training; and derivative and error by distance, once trained."""
+    """Draws changes and derivatives, crosses before training; and derivative and error by distance, once trained."""
     nearest = f"{found['distances'][0]:g}"
-    figure, panels = lab.plots.row(4, widths=(0.7, 1, 1, 1), height=3.6)
+    figure, panels = lab.plots.grid(2, 2, heights=3.1)
     _draw_metrics(panels[0], found, ["permutation", "mirror"])
-    panels[0].set(title="largest change", ylabel="standard deviations of the output")
+    panels[0].set(title="under a finite transformation", ylabel="largest change of the output\n(standard deviations)")
     _draw_metrics(panels[1], found, [f"translation/{nearest}", "rotation", "zoom"])
-    panels[1].set(title="derivative", ylabel="of that along random directions")
+    ratio = "derivative along the motion /\nalong a random direction"
+    panels[1].set(title="under an infinitesimal motion", ylabel=ratio)
     _draw_by_distance(panels[2], found, "translation")
-    panels[2].set(title="derivative along translation", ylabel="of that along random directions")
+    panels[2].set(title="along translation, far from the data", ylabel=ratio)
     for axes in panels[:3]:
         axes.set(yscale="log", ylim=(LEAST / 2, 10))
-        axes.set_yticks([LEAST, 1e-3, 1e-2, 0.1, 1, 10], ["less", "0.001", "0.01", "0.1", "1", "10"], minor=False)
+        axes.set_yticks([LEAST, 1e-3, 1e-2, 0.1, 1, 10], ["≤0.0001", "0.001", "0.01", "0.1", "1", "10"], minor=False)
     _draw_by_distance(panels[3], found, "error")
-    panels[3].set(title="error", ylabel="standard deviations of the label", yscale="log")
+    panels[3].set(title="error far from the data", ylabel="root mean square error\n(standard deviations of the label)")
+    panels[3].set_yscale("log")
     handles = dict(zip(*reversed(panels[3].get_legend_handles_labels()), strict=True))
-    handles["the label"] = panels[0].lines[-1]
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), frameon=False)
+    handles["the exact label"] = panels[0].lines[-1]
+    for marker, stage in (("x", "before training"), ("o", "trained")):
+        handles[stage] = lab.plots.Line2D([], [], color="0.4", linestyle="", marker=marker, markersize=5)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
     return figure
 
 
 def _draw_metrics(axes: lab.plots.Axes, found: Any, keys: Sequence[str]) -> None:
-    """Draws some metrics, a group of points for each: hollow of the untrained, filled of the trained networks."""
+    """Draws some metrics, a group of points for each: crosses of the untrained, circles of the trained networks."""
     for index, (colour, each) in enumerate(zip(lab.plots.COLOURS, found["networks"].values(), strict=False)):
         places = np.arange(len(keys)) + 0.14 * (index - (len(found["networks"]) - 1) / 2)
-        for stage, face in (("untrained", "none"), ("trained", colour)):
+        for stage, marker in (("untrained", "x"), ("trained", "o")):
             means = [max(each[stage][key]["mean"], LEAST) for key in keys]
-            axes.plot(places, means, "o", color=colour, markerfacecolor=face, markersize=5)
+            axes.plot(places, means, marker, color=colour, markersize=5)
     for place, key in enumerate(keys):
         axes.plot([place - 0.42, place + 0.42], 2 * [max(found["label"][key], LEAST)], color="0.6", zorder=0)
-    axes.set(xlim=(-0.5, len(keys) - 0.5), xlabel="hollow: before training")
+    axes.set_xlim(-0.5, len(keys) - 0.5)
     axes.set_xticks(range(len(keys)), [key.partition("/")[0] for key in keys])
 
 
 def _draw_by_distance(axes: lab.plots.Axes, found: Any, metric: str) -> None:
     distances = [f"{distance:g}" for distance in found["distances"]]
-    for kind, each in found["networks"].items():
+    for index, (kind, each) in enumerate(found["networks"].items()):
         means = [max(each["trained"][f"{metric}/{distance}"]["mean"], LEAST) for distance in distances]
-        axes.plot(distances, means, "o-", markersize=4, label=lab.words(kind))
-    axes.set(xlabel="sets moved by")
+        # The dashes of every second line show the one that they cover.
+        axes.plot(distances, means, ("o--", "o-")[index % 2], markersize=4, label=lab.words(kind))
+    axes.set_xlabel("distance from the training data")
 
 
 def table(found: Any) -> Iterator[str]:

@@ -112,10 +112,10 @@ def _invariance_error(network: Any, task: lab.Task, config: SetFunctionsConfig) 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws accuracies and invariance errors, the error by the width of h, and the time of a step."""
     networks = list(next(iter(found["tasks"].values())))
-    height = 1.6 + 0.25 * len(networks)
     further = [(part, each) for part, each in (("widths", _draw_widths), ("times", _draw_times)) if found[part]]
-    widths = [5 / height, 3 / height, *(4 / height for _ in further)]
-    figure, panels = lab.plots.row(len(widths), widths, height)
+    figure, panels = lab.plots.grid(
+        2, *(1 for _ in further), heights=[1.6 + 0.25 * len(networks), *(3.4 for _ in further)]
+    )
     _draw_accuracies(panels[0], found["tasks"], networks)
     _draw_invariance(panels[1], found["tasks"], networks)
     for axes, (_, draw_part) in zip(panels[2:], further, strict=True):
@@ -129,13 +129,13 @@ def _draw_accuracies(axes: lab.plots.Axes, tasks: Any, networks: Sequence[str]) 
     )
     axes.imshow(100 * shares, cmap="YlGn", vmin=0, vmax=130, aspect="auto")  # Dark text is to be read on all of it.
     for (row, column), share in np.ndenumerate(shares):
-        text = "left out" if np.isnan(share) else f"{100 * share:.1f}"
+        text = "-" if np.isnan(share) else f"{100 * share:.0f}"
         axes.text(column, row, text, ha="center", va="center", size=8)
     axes.set_yticks(range(len(networks)), map(lab.words, networks))
-    axes.set_xticks(range(len(tasks)), [lab.words(name).replace(" ", "\n") for name in tasks])
+    axes.set_xticks(range(len(tasks)), map(lab.words, tasks), rotation=45, ha="right", rotation_mode="anchor")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    axes.set_title("accuracy on test sets, %")
+    axes.set_title("Test accuracy (%)")
 
 
 def _draw_invariance(axes: lab.plots.Axes, tasks: Any, networks: Sequence[str]) -> None:
@@ -147,8 +147,8 @@ def _draw_invariance(axes: lab.plots.Axes, tasks: Any, networks: Sequence[str]) 
     axes.set(xscale="log", xlim=(5e-18, 10), ylim=(len(networks) - 0.5, -0.5), yticks=range(len(networks)))
     axes.set_yticklabels([])
     axes.grid(axis="y", color="0.9")
-    axes.set(title="invariance error, float64", xlabel="of the largest output")
-    axes.legend(fontsize=8, loc="lower right")
+    axes.set(title="Change under permutations", xlabel="largest change / largest output")
+    axes.legend(fontsize=8, loc="center")
 
 
 def _draw_widths(axes: lab.plots.Axes, found: Any) -> None:
@@ -158,11 +158,11 @@ def _draw_widths(axes: lab.plots.Axes, found: Any) -> None:
             look: Any = {"color": lab.plots.COLOURS[index], "markersize": 4, "label": f"{name}, {pooling}"}
             axes.plot(list(map(int, by_width)), errors, style, **look)
     axes.axvline(found["items"], color="0.8", linewidth=1, zorder=0)
-    axes.set(xscale="log", yscale="log", title=r"g(pool h($x_i$)) by the width of h", xlabel="width of h")
-    axes.set(ylabel="error, standard deviations")
+    axes.set(xscale="log", yscale="log", title=r"Error of g(pool h($x_i$)) by the width of h", xlabel="width of h")
+    axes.set(ylabel="error (standard deviations)")
     widths = list(map(int, next(iter(next(iter(found["widths"].values())).values()))))
     lab.plots.label_ticks(axes, widths)
-    axes.legend(fontsize=8)
+    lab.plots.label_lines(axes)
 
 
 def _draw_times(axes: lab.plots.Axes, found: Any) -> None:
@@ -173,11 +173,13 @@ def _draw_times(axes: lab.plots.Axes, found: Any) -> None:
             line, colour = divmod(index, len(lab.plots.COLOURS))
             look: Any = {"color": lab.plots.COLOURS[colour], "markersize": 4, "label": lab.words(network)}
             axes.plot(list(timed), list(timed.values()), ("o-", "s--", "^:")[line % 3], **look)
-    axes.set(xscale="log", yscale="log", title="a training step", xlabel="items", ylabel="milliseconds")
+    axes.set(
+        xscale="log", yscale="log", title="Time of a training step", xlabel="items of a set", ylabel="milliseconds"
+    )
     sizes = list(map(int, next(iter(found["times"].values()))["sizes"]))
     lab.plots.label_ticks(axes, sizes)
     if axes.lines:
-        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+        axes.figure.legend(*axes.get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=4)
 
 
 def table(found: Any) -> Iterator[str]:

@@ -126,13 +126,15 @@ def measure(
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy by angle for each sort of training data, and the variance of networks trained upright."""
     trained_on = found["trained_on"]
-    figure, panels = lab.plots.row(len(trained_on) + 1, widths=[1.2] * len(trained_on) + [1.3], height=3.6)
+    figure, panels = lab.plots.pairs(len(trained_on) + 1, height=3.0)
     for axes, (turns, networks) in zip(panels, trained_on.items(), strict=False):
-        for name, each in networks.items():
-            axes.plot(found["angles"], [100 * accuracy for accuracy in each["accuracy_by_angle"]], label=name)
-        axes.set(title=f"trained on digits {described(turns)}", xlabel="test digits turned by, degrees", ylim=(0, 102))
+        for index, (name, each) in enumerate(networks.items()):
+            # Dashes keep a line visible that coincides with one before it.
+            curve = [100 * accuracy for accuracy in each["accuracy_by_angle"]]
+            axes.plot(found["angles"], curve, ("-", "--", ":")[index % 3], label=name)
+        axes.set(title=f"training digits: {turns}", xlabel="rotation of the test digits (degrees)")
+        axes.set(ylabel="test accuracy (%)", ylim=(0, 102))
         axes.set_xticks(range(0, 361, 90))
-    panels[0].set_ylabel("accuracy, %")
     networks = trained_on["upright"]
     sorts = list(next(iter(networks.values()))["variance"])
     height = 0.8 / len(networks)
@@ -141,10 +143,9 @@ def draw(found: Any) -> lab.plots.Figure:
         panels[-1].barh(places, [each["variance"][sort]["mean"] for sort in sorts], height)
     panels[-1].set_yticks(np.arange(len(sorts)) + 0.4 - height / 2, sorts)
     panels[-1].invert_yaxis()
-    panels[-1].set(
-        title="variance over the turn, trained upright", xlabel="variance of the probabilities", xscale="log"
-    )
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(networks))
+    panels[-1].set(title="change of outputs under rotation", ylabel="test images", xscale="log")
+    panels[-1].set_xlabel("variance of class probabilities (trained upright)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

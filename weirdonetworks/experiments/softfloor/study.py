@@ -63,7 +63,7 @@ class Sharpening(lab.Hook):
 
 def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     """Draws the soft floor and its slope, the accuracies by levels, and those of the fewest levels over the epochs."""
-    figure, (values, slopes, by_levels, by_epoch) = lab.plots.row(4)
+    figure, (values, slopes, by_levels, by_epoch) = lab.plots.grid(2, 2)
     x = tf.constant(np.linspace(-1, 2, 1201))
     for factor in DRAWN_FACTORS:
         with tf.GradientTape() as tape:
@@ -71,9 +71,9 @@ def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
             y = softfloor(x, factor)
         values.plot(x, y, label=f"{factor:g}")
         slopes.plot(x, tape.gradient(y, x))
-    values.set(title="softfloor(x, factor)", xlabel="x", yticks=[-1, 0, 1])
+    values.set(title="soft floor", xlabel="x", ylabel="softfloor(x, factor)", yticks=[-1, 0, 1])
     values.legend(title="factor")
-    slopes.set(title="its slope", xlabel="x", yscale="log", ylim=(1e-3, 30))
+    slopes.set(title="its slope", xlabel="x", ylabel="derivative", yscale="log", ylim=(1e-3, 30))
     labels = {"softfloor": "soft floor", "straight_through": "straight through", "none": "not rounded"}
     for shift, rounding in zip((-0.06, 0.06), ROUNDED, strict=True):
         accuracies = list(found["test_accuracy"][rounding].values())
@@ -81,14 +81,17 @@ def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
         lab.plots.error_bars(by_levels, places, accuracies, fmt="o", label=labels[rounding])
     levels = list(found["test_accuracy"]["softfloor"])
     by_levels.axhline(100 * found["test_accuracy"]["none"]["mean"], color=lab.plots.COLOURS[2], label=labels["none"])
-    by_levels.set(title="test accuracy", xlabel="levels", ylabel="%", xticks=range(len(levels)), xticklabels=levels)
+    by_levels.set(
+        title="accuracy by number of levels", xlabel="values that a unit can take", ylabel="test accuracy (%)"
+    )
+    by_levels.set_xticks(range(len(levels)), levels)
     by_levels.margins(x=0.2, y=0.3)
     by_levels.legend()
     fewest = min(levels, key=int)
     curves = {**{rounding: found["curves"][rounding][fewest] for rounding in ROUNDED}, "none": found["curves"]["none"]}
     for rounding, curve in curves.items():
         lab.plots.by_epoch(by_epoch, curve, label=labels[rounding])
-    by_epoch.set_title(f"test accuracy, {fewest} levels")
+    by_epoch.set(title=f"training with {fewest} levels", ylabel="test accuracy (%)")
     return figure
 
 

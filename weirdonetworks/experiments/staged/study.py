@@ -70,7 +70,7 @@ def train(
 
 def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     """Draws the test accuracy by epoch, stage by stage and at once, of the first seed."""
-    figure, every = lab.plots.row(len(found))
+    figure, every = lab.plots.pairs(len(found))
     for axes in every[1:]:
         axes.sharey(every[0])
     for axes, (name, each) in zip(every, found.items(), strict=True):
@@ -79,9 +79,8 @@ def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
             axes.plot(epochs, [100 * accuracy for accuracy in each["curves"][key]], marker=".", label=label)
         for number in range(1, len(each["stages"])):
             axes.axvline(number * len(epochs) / len(each["stages"]) + 0.5, color="0.8", linewidth=1, zorder=0)
-        axes.set(title=name, xlabel="epoch, over all stages")
-    every[0].set(ylabel="test accuracy, %")
-    every[-1].legend(loc="lower right", frameon=False)
+        axes.set(title=name, xlabel="epoch, over all stages", ylabel="test accuracy (%)")
+    every[-1].legend(loc="lower right")
     return figure
 
 

@@ -180,26 +180,28 @@ def measure(trials: list[Trial], config: TopologyConfig) -> dict[str, Any]:
 
 def draw(found: Mapping[str, Any], trial: Trial) -> lab.plots.Figure:
     """Draws the weights (shuffled, in order, closed form), precision and recall by threshold, and the graph."""
-    figure, (shuffled, ordered, exact, curves, graph) = lab.plots.row(5, widths=(0.85, 0.85, 0.85, 1.2, 1), height=3.4)
+    figure, (shuffled, ordered, exact, curves, graph) = lab.plots.grid(3, 2, heights=(2.8, 3.4))
     first, last = (row * trial.shape[1] for row in DRAWN_ROWS)
     middle = slice(first, last)
     _draw_weights(shuffled, trial.shuffled[middle, middle], "weights, pixels shuffled")
-    _draw_weights(ordered, trial.weights["trained"][middle, middle], "the same, pixels in order")
-    _draw_weights(exact, trial.weights["closed_form"][middle, middle], "closed form")
+    _draw_weights(ordered, trial.weights["trained"][middle, middle], "trained, pixels in order")
+    image = _draw_weights(exact, trial.weights["closed_form"][middle, middle], "closed form, in order")
+    figure.colorbar(image, ax=[shuffled, ordered, exact], shrink=0.8, label="weight")
     for name, style, label in (("trained", "-", "trained"), ("closed_form", "--", "closed form")):
         for key, colour in (("precision", lab.plots.COLOURS[0]), ("recall", lab.plots.COLOURS[1])):
             curve = [100 * share for share in found[name][f"{key}_curve"]]
             curves.plot(found["thresholds"], curve, style, color=colour, label=f"{key}, {label}")
     curves.axvline(found["threshold"], color="0.8", zorder=0)
-    curves.set(title="recovery of the grid's edges", xlabel="threshold", ylabel="%")
+    curves.set(title="neighbouring pixels found", xlabel="least partial correlation of an edge", ylabel="%")
     curves.legend(fontsize="small")
     _draw_graph(graph, trial)
     return figure
 
 
-def _draw_weights(axes: lab.plots.Axes, weights: Floats, title: str) -> None:
-    axes.imshow(weights, cmap="RdBu", vmin=-0.25, vmax=0.25, interpolation="nearest")
-    axes.set(title=title, xticks=[], yticks=[])
+def _draw_weights(axes: lab.plots.Axes, weights: Floats, title: str) -> Any:
+    image = axes.imshow(weights, cmap="RdBu", vmin=-0.25, vmax=0.25, interpolation="nearest")
+    axes.set(title=title, xticks=[], yticks=[], xlabel="output pixel", ylabel="input pixel")
+    return image
 
 
 def _draw_graph(axes: lab.plots.Axes, trial: Trial) -> None:

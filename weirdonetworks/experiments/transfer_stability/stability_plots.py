@@ -16,32 +16,41 @@ STYLES = ("-", "--", ":", "-.")
 SWEEP = "rotation (degrees)"
 
 
-def compared(models: Mapping[str, Stability], angles: Sequence[float]) -> plots.Figure:
+def compared(
+    models: Mapping[str, Stability], angles: Sequence[float], constant: tuple[str, float] | None = None
+) -> plots.Figure:
     """Draws models side by side: accuracy by angle, and the distribution of variances over inputs.
 
     Args:
       models: Name -> measured stability, with the accuracy at each angle; at least one.
       angles: The angles.
+      constant: Name and accuracy of a constant prediction, to compare with.
     """
-    figure, (accuracy, variance) = plots.row(2, widths=(1.4, 1.2))
+    figure, (accuracy, variance) = plots.grid(2, heights=3.4)
     curves = {name: np.sort(np.maximum(each.variance, LEAST)) for name, each in models.items()}
     for index, (name, rising) in enumerate(curves.items()):
-        # Distinct styles: colours first, then dashes too.
-        line, colour = divmod(index, len(plots.COLOURS))
-        style: Any = {"color": plots.COLOURS[colour], "linestyle": STYLES[line % len(STYLES)]}
+        # Dashes keep a line visible that coincides with one before it.
+        style: Any = {"color": plots.COLOURS[index % len(plots.COLOURS)], "linestyle": STYLES[index % len(STYLES)]}
         marker = "." if len(angles) <= MARKED else None
         accuracy.plot(angles, 100 * np.asarray(models[name].accuracy), marker=marker, **style)
         shares = 100 * np.arange(len(rising) + 1) / len(rising)
         variance.step(np.concatenate([rising[:1], rising]), shares, where="post", label=name, **style)
-    accuracy.set(title="accuracy", ylabel="%", xlabel=SWEEP)
+    if constant is not None:
+        name, share = constant
+        accuracy.axhline(100 * share, color="0.5", linestyle=":", zorder=0)
+        variance.plot([], [], color="0.5", linestyle=":", label=name)
+    accuracy.set(title="accuracy by angle", ylabel="accuracy (%)", xlabel=SWEEP)
     _mark_angles(accuracy)
     variance.set(
-        title="transformation variance", xlabel="variance", ylabel="% of inputs with at most this", xscale="log"
+        title="change of each input's output",
+        xlabel="variance over the rotation",
+        ylabel="inputs up to it (%)",
+        xscale="log",
     )
     # A few outliers to the left would take most of the axis.
     variance.set_xlim(left=min(np.quantile(rising, 0.01) for rising in curves.values()) / 2)
     handles, names = variance.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 4), frameon=False)
+    figure.legend(handles, names, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -55,13 +64,18 @@ def input_by_input(outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], a
     """
     right = outputs[:, np.arange(len(labels)), labels]
     wrong = outputs.argmax(axis=2) != labels
-    figure, (error, by_input, variation) = plots.row(3, widths=(1.2, 1.4, 1.4))
+    figure, (error, by_input, variation) = plots.grid(1, 2, heights=(2.4, 3.2))
     error.plot(angles, 100 * wrong.mean(axis=1), color=plots.COLOURS[0])
     chance = 1 - 1 / outputs.shape[2]
-    error.set(title="error", xlabel=SWEEP, ylabel="%", ylim=(0, 102 * max(chance, wrong.mean(axis=1).max())))
+    error.set(
+        title="error by angle",
+        xlabel=SWEEP,
+        ylabel="images classified wrongly (%)",
+        ylim=(0, 102 * max(chance, wrong.mean(axis=1).max())),
+    )
     rows = right[:, np.argsort(right.mean(axis=0))].T
     image = by_input.pcolormesh(angles, np.arange(len(labels)), rows, cmap="RdBu", vmin=0, vmax=1, rasterized=True)
-    by_input.set(title="probability of the true class", xlabel=SWEEP, ylabel="image, by mean probability")
+    by_input.set(title="probability of the true class", xlabel=SWEEP, ylabel="image, sorted by its mean")
     for each in (error, by_input):
         _mark_angles(each)
     figure.colorbar(image, ax=by_input)
@@ -69,9 +83,8 @@ def input_by_input(outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], a
     percent: Any = {"c": 100 * wrong.mean(axis=0), "cmap": "viridis_r", "vmin": 0, "vmax": 100}
     points = variation.scatter(across, along, s=10, **percent)
     variation.xaxis.set_major_locator(MaxNLocator(5))
-    variation.set(title="each image", xlabel="transformation variance", ylabel="transformation difference")
+    variation.set(title="each image", xlabel="variance over all angles", ylabel="change from angle to angle")
     figure.colorbar(points, ax=variation, label="error over the sweep, %")
-    figure.set_layout_engine("constrained", wspace=0.05)
     return figure
 
 

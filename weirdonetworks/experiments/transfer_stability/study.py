@@ -140,7 +140,10 @@ def images_by_class(classes: Mapping[str, int]) -> str:
 
 def comparison(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Formats the results as header and rows of a table, a row for the constant prediction and for each network."""
-    header = ["network", "pixels", "weights", "accuracy, upright", "error over the turn", "at the worst angle"]
+    images = results["images"]
+    # The number of images stands in the header: accuracy is that on all of the test images, errors may be of fewer.
+    header = ["network", "pixels", "weights", f"accuracy, upright ({lab.counted(images['test'], 'image')})"]
+    header += [f"error over the turn ({lab.counted(images['turned'], 'image')})", "at the worst angle"]
     header += ["class changes", "variance", "difference"]
     rows = []
     for name, each in (results["baseline"] | results["networks"]).items():
@@ -174,7 +177,9 @@ def publish(
         variance, difference = (images[name][key] for key in MEASURES[1:])
         stabilities[name] = Stability(variance, difference, 1 - np.asarray(found["error_by_angle"]))
     words = "Right: for each variance the share of images whose variance is at most that."
-    drawn = [("transfer_stability", "Side by side", words, stability_plots.compared(stabilities, angles))]
+    ((name, baseline),) = results["baseline"].items()
+    constant = name, 1 - baseline["error"]["mean"]
+    drawn = [("transfer_stability", "Side by side", words, stability_plots.compared(stabilities, angles, constant))]
     words = "Of the first seed. Each row in the middle, and each point on the right, is an image."
     for name, each in outputs.items():
         figure = stability_plots.input_by_input(each, labels, angles)

@@ -1,5 +1,6 @@
 """Plots in a common style."""
 
+import math
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,11 +11,15 @@ import numpy.typing as npt
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-# Okabe & Ito's colours, distinct for colour-blind readers too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe & Ito's colours without yellow, and two more; distinct for colour-blind readers too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8B4513", "#3B0F70")
+DOTS_PER_INCH = 150
+PAGE = 8.0  # Inches: a picture of a page's width has 1,200 pixels, and text of 10 points is read without zooming.
 STYLE: Any = {
     "axes.prop_cycle": cycler(color=COLOURS),
     "axes.spines.top": False,
@@ -33,6 +38,39 @@ def row(count: int, widths: Sequence[float] | None = None, height: float = 3.2) 
         FigureCanvasAgg(figure)
         axes = figure.subplots(1, count, squeeze=False, width_ratios=shares)[0]
     return figure, list(axes)
+
+
+def grid(*counts: int, heights: Sequence[float] | float = 2.8) -> tuple[Figure, list[Axes]]:
+    """Makes a figure as wide as a page, with `counts[i]` axes of equal width in row i.
+
+    >>> figure, axes = grid(2, 1, heights=(3.0, 2.0))
+    >>> figure.get_size_inches().tolist(), len(axes)
+    ([8.0, 5.0], 3)
+
+    Args:
+      *counts: The number of axes in each row, from the top.
+      heights: The height of each row in inches, or of all.
+
+    Returns:
+      The figure, which belongs to no window, and its axes, row by row.
+    """
+    rows = [heights] * len(counts) if isinstance(heights, float | int) else list(heights)
+    columns = math.lcm(*counts)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE, sum(rows)), layout="constrained")
+        FigureCanvasAgg(figure)
+        cells = figure.add_gridspec(len(counts), columns, height_ratios=rows)
+        axes = [
+            figure.add_subplot(cells[row, place * columns // count : (place + 1) * columns // count])
+            for row, count in enumerate(counts)
+            for place in range(count)
+        ]
+    return figure, axes
+
+
+def pairs(count: int, height: float = 2.8) -> tuple[Figure, list[Axes]]:
+    """Makes a figure as wide as a page, with `count` axes, two in a row; a single last one is as wide as the row."""
+    return grid(*[2] * (count // 2), *[1] * (count % 2), heights=height)
 
 
 def tiles(rows: int, columns: int, side: float = 1.25) -> tuple[Figure, npt.NDArray[Any]]:
@@ -59,7 +97,7 @@ def by_epoch(axes: Axes, accuracies: Sequence[float], **style: Any) -> None:
     """Draws an accuracy after each epoch, in percent."""
     axes.plot(range(1, len(accuracies) + 1), [100 * accuracy for accuracy in accuracies], marker=".", **style)
     axes.set(xlabel="epoch", ylabel="%")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def error_bars(
@@ -97,6 +135,41 @@ def name_rows(axes: Axes, names: Iterable[str]) -> None:
     axes.invert_yaxis()
 
 
+def label_lines(axes: Axes) -> None:
+    """Writes the labels of the lines beside their right ends, in their colours, in place of a legend.
+
+    Labels that would overlap are moved apart, in the order of the lines' ends. The limits of the axes must be set
+    before.
+
+    >>> _, (axes,) = grid(1)
+    >>> _ = axes.plot([0, 1], [0, 1.00], label="up"), axes.plot([0, 1], [0, 1.01], label="further up")
+    >>> label_lines(axes)
+    >>> low, high = axes.texts
+    >>> low.get_text(), high.get_text(), bool(low.get_position()[1] + 0.05 < high.get_position()[1])
+    ('up', 'further up', True)
+    """
+    size = 0.9 * mpl.rcParams["font.size"]
+    apart = 1.25 * size / 72 / (0.75 * axes.bbox.height / axes.figure.dpi)
+    axes.autoscale_view()
+    to_fraction = axes.transData + axes.transAxes.inverted()
+    ends = []
+    for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+        line = handle[0] if isinstance(handle, ErrorbarContainer) else handle
+        if isinstance(line, Line2D):
+            data = np.asarray(line.get_xydata(), dtype=float)
+            known = data[np.isfinite(data).all(axis=1)]
+            if len(known):
+                ends.append((float(np.clip(to_fraction.transform(known[-1])[1], 0, 1)), name, line.get_color()))
+    ends.sort(key=lambda end: end[0])
+    places = np.array([end for end, _, _ in ends])
+    steps = apart * np.arange(len(ends))
+    places = np.maximum.accumulate(places - steps) + steps  # Up, where they overlap;
+    highest = max(1.0, apart * (len(ends) - 1))
+    places = np.minimum.accumulate((np.minimum(places, highest) - steps)[::-1])[::-1] + steps  # and down from the top.
+    for place, (_, name, colour) in zip(places, ends, strict=True):
+        axes.text(1.02, place, name, color=colour, size=size, va="center", transform=axes.transAxes)
+
+
 def label_ticks(axes: Axes, values: npt.ArrayLike) -> None:
     """Labels these values of the x axis, which may be logarithmic, and no others."""
     places = np.asarray(values).tolist()
@@ -112,10 +185,12 @@ def heat_map(axes: Axes, values: npt.NDArray[Any], title: str) -> None:
 
 
 def save(figure: Figure, path: pathlib.Path) -> None:
-    """Writes a figure as PNG, atomically."""
+    """Writes a figure as PNG, atomically; a legend outside the axes gets no frame."""
+    for legend in figure.legends:
+        legend.set_frame_on(False)
     beside = path.with_name(f".{path.name}")
     try:
-        figure.savefig(beside, dpi=130, format="png", metadata={"Software": None})
+        figure.savefig(beside, dpi=DOTS_PER_INCH, format="png", metadata={"Software": None})
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
