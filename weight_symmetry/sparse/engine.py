@@ -19,6 +19,7 @@ from weirdonetworks.lab.training.trainer import Trainer, batch_sizes
 
 with extras.needed("sparse", "--execution=sparse needs it", "numba"):
     from weight_symmetry.sparse import kernels
+from weight_symmetry.sparse.vectors import blocks
 from weight_symmetry.sparse.wiring import Images, Wiring
 
 # The share of weights kept from which on dense products are taken to be faster.
@@ -211,10 +212,8 @@ class SparseTrainer(Trainer):
         numbers, net = self._gather(wiring, self.network.trainable_variables), wiring.connections
         registers = self._registers(wiring, self.batch_size)
         width = len(registers) * kernels.LANES
-        examples = wiring.read(self._images, self.train)
         # Inputs that no connection leaves have a gradient, too.
-        every = np.arange(0, len(self._images.scale) - kernels.LANES + 1, kernels.LANES)
-        examples = examples._replace(blocks=np.append(every, len(self._images.scale) - kernels.LANES))
+        examples = wiring.read(self._images, self.train)._replace(blocks=blocks(net.inputs))
         turned, ignored = np.zeros_like(numbers.weights), kernels.Numbers(*map(np.zeros_like, numbers))
         kernels.turn(net, numbers, turned)
         rows, errors = (np.zeros((wiring.units, width), np.float32) for _ in range(2))
@@ -223,9 +222,9 @@ class SparseTrainer(Trainer):
         share = np.float32(1 / len(indices))
         spans = [slice(0, net.inputs), *wiring.spans]
         for first in range(0, len(indices), width):
-            chosen = np.asarray(indices[first : first + width], np.int32)
+            tile = np.asarray(indices[first : first + width], np.int32)
             kernels.differentiate(
-                registers, examples, chosen, share, net, numbers, turned, rows.reshape(-1), errors.reshape(-1), ignored
+                registers, examples, tile, share, net, numbers, turned, rows.reshape(-1), errors.reshape(-1), ignored
             )
             for total, before, after in zip(found, spans, spans[1:], strict=False):
                 total += rows[before] @ errors[after].T

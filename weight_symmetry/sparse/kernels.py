@@ -185,10 +185,30 @@ def _momentum(numbers: Any, gradient: Any, moving: Any, rule: Rule, rate: Any, d
 
 
 @compiled
+def _run(
+    registers: Any,
+    examples: Examples,
+    tile: Any,
+    share: Any,
+    net: Connections,
+    numbers: Numbers,
+    rows: Any,
+    errors: Any,
+) -> Any:
+    """Computes the activations of a tile, and what `_losses` does."""
+    filled = np.empty(len(registers) * LANES, np.int32)
+    for place in range(len(filled)):
+        filled[place] = tile[min(place, len(tile) - 1)]
+    _read(registers, rows, examples, filled)
+    _forward(registers, rows, net, numbers)
+    return _losses(rows, len(filled), net, examples.labels[tile], errors, share)
+
+
+@compiled
 def differentiate(
     registers: Any,
     examples: Examples,
-    chosen: Any,
+    tile: Any,
     share: Any,
     net: Connections,
     numbers: Numbers,
@@ -202,7 +222,7 @@ def differentiate(
     Args:
       registers: A tuple as long as a row has vectors.
       examples: The examples.
-      chosen: Which of them, int32.
+      tile: Which of them, int32.
       share: The factor, float32.
       net: The connections.
       numbers: Weights and biases.
@@ -214,16 +234,7 @@ def differentiate(
     Returns:
       The sums of loss and right answers.
     """
-    width = len(registers) * LANES
-    filled = np.empty(width, np.int32)
-    labels = np.empty(len(chosen), np.int32)
-    for place in range(width):
-        filled[place] = chosen[min(place, len(chosen) - 1)]
-    for place in range(len(chosen)):
-        labels[place] = examples.labels[chosen[place]]
-    _read(registers, rows, examples, filled)
-    _forward(registers, rows, net, numbers)
-    found = _losses(rows, width, net, labels, errors, share)
+    found = _run(registers, examples, tile, share, net, numbers, rows, errors)
     _backward(registers, rows, errors, net, turned, gradient)
     return found
 
@@ -307,11 +318,8 @@ def evaluate(registers: Any, examples: Examples, net: Connections, numbers: Numb
     errors = np.zeros_like(rows)
     loss, right = 0.0, 0.0
     for first in range(0, len(examples.labels), width):
-        labels = examples.labels[first : first + width]
-        chosen = np.minimum(np.arange(first, first + width), len(examples.labels) - 1)
-        _read(registers, rows, examples, chosen)
-        _forward(registers, rows, net, numbers)
-        found = _losses(rows, width, net, labels, errors, np.float32(1.0))
+        tile = np.arange(first, min(first + width, len(examples.labels)))
+        found = _run(registers, examples, tile, np.float32(1.0), net, numbers, rows, errors)
         loss += found[0]
         right += found[1]
     return loss, right

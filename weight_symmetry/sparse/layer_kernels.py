@@ -1,10 +1,11 @@
 """Compiled kernels of one layer whose connections are listed, by the unit that they end in."""
 
+import functools
 from typing import Any
 
 import numpy as np
 
-from weight_symmetry.sparse.vectors import LANES, activate, compiled, correlate, read_floats, write_floats
+from weight_symmetry.sparse.vectors import LANES, activate, blocks, compiled, correlate, read_floats, write_floats
 
 
 @compiled
@@ -22,10 +23,9 @@ def _read(registers: Any, rows: Any, array: Any, first: int) -> None:
     count, size = array.shape
     width = len(registers) * LANES
     flat, places = array.reshape(-1), _places(count, first, width, size)
-    for begin in range(0, size - LANES + 1, LANES):
-        read_floats((registers, rows, flat, places, begin))
     if size >= LANES:
-        read_floats((registers, rows, flat, places, size - LANES))
+        for begin in blocks(size):
+            read_floats((registers, rows, flat, places, begin))
     else:
         for unit in range(size):
             for example in range(width):
@@ -42,24 +42,29 @@ def _write(registers: Any, rows: Any, start: int, array: Any, first: int) -> Non
     width = len(registers) * LANES
     flat, places = array.reshape(-1), _places(count, first, width, size)
     if size >= LANES and first + width <= count:
-        for begin in range(0, size - LANES + 1, LANES):
+        for begin in blocks(size):
             write_floats((registers, rows, flat, places, start, begin))
-        write_floats((registers, rows, flat, places, start, size - LANES))
         return
     for example in range(min(width, count - first)):
         for unit in range(size):
             flat[places[example] + unit] = rows[(start + unit) * width + example]
 
 
-@compiled
+@functools.partial(compiled, reorders=False)  # Or else LLVM gathers into vectors, which takes twice as long.
 def multiply_few(inputs: Any, begin: Any, source: Any, values: Any, bias: Any, outputs: Any) -> None:
     """Computes a layer example by example, which is faster for few."""
     for example in range(len(inputs)):
+        row = inputs[example]
         for unit in range(len(bias)):
-            total = np.float32(0.0)
-            for k in range(begin[unit], begin[unit + 1]):
-                total += values[k] * inputs[example, source[k]]
-            outputs[example, unit] = total + bias[unit]
+            first, last = begin[unit], begin[unit + 1]
+            # Two sums, since each addition waits for the one before it.
+            total, other = bias[unit], np.float32(0.0)
+            for k in range(first, last - 1, 2):
+                total += values[k] * row[np.uint64(source[k])]  # Of signed indices the sign would be asked for.
+                other += values[k + 1] * row[np.uint64(source[k + 1])]
+            if (last - first) % 2:
+                total += values[last - 1] * row[np.uint64(source[last - 1])]
+            outputs[example, unit] = total + other
 
 
 @compiled

@@ -17,7 +17,7 @@ from weight_symmetry.sparse.vectors import LANES, REGISTERS
 from weight_symmetry.sparse.wiring import Wiring
 from weirdonetworks.nets.pooling import accumulator
 
-FEW = LANES // 4  # Examples that are faster one by one.
+FEW = 2  # Examples that are faster one by one.
 LINE = 16  # Numbers that TensorFlow's arrays are aligned to.
 
 _PROCESS = uuid.uuid4().hex  # Names a resource that exists in this process, and in none that loads a function of it.

@@ -13,6 +13,7 @@ from typing import Any
 
 import llvmlite.binding
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import caching, cgutils, types
 from numba.extending import intrinsic
@@ -37,15 +38,21 @@ class _Cache(caching.FunctionCache):
         return (*super()._index_key(*arguments), _SOURCES)
 
 
-def compiled(function: Callable[..., Any]) -> Any:
+def compiled(function: Callable[..., Any], reorders: bool = True) -> Any:
     """Compiles a function, which runs without Python's lock, at its first call; to disk if a folder can be written.
 
-    Sums may be reordered, as in TensorFlow; NaN and infinities survive.
+    Sums may be reordered, as in TensorFlow, if `reorders`; NaN and infinities survive.
     """
-    found: Any = numba.njit(nogil=True, fastmath={"contract", "reassoc"})(function)
+    found: Any = numba.njit(nogil=True, fastmath={"contract", *(["reassoc"] if reorders else [])})(function)
     with contextlib.suppress(RuntimeError):  # If neither the folder of this package nor that of the user can be.
         found._cache = _Cache(function)
     return found
+
+
+@compiled
+def blocks(size: int) -> Any:
+    """Returns the first of each `LANES` neighbouring units out of `size`, at least as many; the last two overlap."""
+    return np.append(np.arange(0, size - LANES, LANES), size - LANES)
 
 
 class Code:

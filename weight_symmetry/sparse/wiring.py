@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from weight_symmetry.masks.generators import Mask
-from weight_symmetry.sparse import kernels
 from weight_symmetry.sparse.kernels import Connections, Examples, Numbers
+from weight_symmetry.sparse.vectors import LANES, blocks
 from weirdonetworks.lab.data.datasets import Resident, Standardisation
 from weirdonetworks.lab.errors import UsageError
 
@@ -76,10 +76,9 @@ class Wiring:
 
     def read(self, images: "Images", data: Resident) -> Examples:
         """Returns the examples of a split, of which neighbouring inputs that nothing is connected to are not read."""
-        last, lanes = len(images.scale) - kernels.LANES, kernels.LANES
         live: Mask = np.any(self.masks[0], axis=1)
-        blocks = [begin for begin in (*range(0, last, lanes), last) if live[begin : begin + lanes].any()]
-        return Examples(*images.of(data), images.scale, images.offset, np.array(blocks, np.int64))
+        read = [begin for begin in blocks(len(live)) if live[begin : begin + LANES].any()]
+        return Examples(*images.of(data), images.scale, images.offset, np.array(read, np.int64))
 
 
 class Images:
@@ -95,7 +94,7 @@ class Images:
         """Takes the shape of an image, `[..., channels]`, what standardises each channel, and the number of classes."""
         self._shape, self._classes = tuple(shape), classes
         places = int(np.prod(shape[:-1]))
-        self.missing = max(0, kernels.LANES - places * shape[-1])
+        self.missing = max(0, LANES - places * shape[-1])
         self.scale, self.offset = (np.pad(np.tile(each, places), (0, self.missing)) for each in standardisation.factors)
         self._seen: dict[int, Any] = {}
 

@@ -1,6 +1,7 @@
 """The condensed layer: the dense one of the masked weight, forward and backward, and its refusals."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,12 @@ def draw(kind: str, size: int, units: int, seed: int = 0) -> npt.NDArray[np.bool
 @pytest.mark.parametrize(
     ("kind", "size", "units", "batch"),
     [
-        ("constant fan-in", 40, 25, 3),
+        ("constant fan-in", 40, 25, 2),
         ("constant fan-in", 40, 25, 50),
         ("random", 40, 25, 16),
+        ("random", 41, 25, 1),
         ("random", 3, 2, 7),
+        ("empty", 20, 40, 2),
         ("empty", 20, 40, 200),
         ("nothing", 5, 3, 6),
         ("full", 17, 1, 50),
@@ -137,6 +140,24 @@ def test_half_precision_is_summed_in_float32(kind: str, dtype: tf.DType) -> None
     layer = CondensedLinear.from_masked(np.ones((4096, 2)), mask)
     outputs = layer(tf.ones([1, 4096], dtype) / 64)
     assert outputs.dtype == dtype and outputs.numpy().tolist() == [(mask.sum(axis=0) / 64).tolist()]
+
+
+@pytest.mark.slow
+def test_threads_compute_the_same_bits_as_one() -> None:
+    layers = [CondensedLinear.from_masked(np.ones((size, 9)), draw("random", size, 9)) for size in (30, 70)]
+    batches = [tf.random.stateless_normal([40, len(layer.mask)], [1, 2]) for layer in layers]
+
+    def compute(place: int) -> list[Any]:
+        with tf.GradientTape() as tape:
+            outputs = layers[place](batches[place])
+        return [outputs.numpy(), tape.gradient(outputs, layers[place].w, outputs).numpy()]
+
+    expected = [compute(place) for place in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        for place, found in enumerate(pool.map(compute, [0, 1] * 20)):
+            for one, other in zip(expected[place % 2], found, strict=True):
+                np.testing.assert_array_equal(one, other)
+    assert expected[0][0].shape == expected[1][0].shape and (expected[0][0] != expected[1][0]).any()
 
 
 @pytest.mark.slow

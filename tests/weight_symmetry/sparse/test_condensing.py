@@ -89,6 +89,17 @@ def test_what_is_slower_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Non
     assert condensed.milliseconds.before == condensed.milliseconds.after
 
 
+@pytest.mark.parametrize(("saved", "kind"), [(0.02, "dense"), (0.05, "compacted")])
+def test_a_model_is_replaced_only_by_what_saves_more_than_3_percent(
+    saved: float, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "alternate_times", lambda functions, inputs, calls: [1.0, 1 - saved][: len(functions)])
+    model, images = snt.nets.MLP([8, 4], with_bias=False), tf.ones([3, 6])
+    model(images)
+    monkeypatch.setattr(module, "_products", lambda small: {})
+    assert condense(model, Masks.create(model, "random", 0.5, seed=1), images).kind == kind
+
+
 @pytest.mark.parametrize("kind", ["dense", "condensed"])
 def test_masks_that_were_not_applied_are_multiplied_in_whatever_is_fastest(
     kind: str, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from weight_symmetry.sparse import kernels
+from weight_symmetry.sparse.vectors import blocks
 from weight_symmetry.sparse.wiring import Wiring
 
 pytestmark = pytest.mark.slow  # The first call of a kernel compiles it.
@@ -62,7 +63,6 @@ def test_loss_and_gradient_are_those_in_float64(widths: tuple[int, ...], kind: s
     images = rng.integers(0, 256, (30, INPUTS)).astype(np.uint8)
     labels = rng.integers(0, widths[-1], 30).astype(np.int32)
     chosen = rng.choice(30, batch).astype(np.int32)
-    blocks = np.unique([0, INPUTS - kernels.LANES, min(kernels.LANES, INPUTS - kernels.LANES)])
     scale, offset = np.full(INPUTS, 0.01, np.float32), np.full(INPUTS, 0.5, np.float32)
     wiring = Wiring(masks)
     numbers = wiring.gather(weights, biases)
@@ -72,7 +72,7 @@ def test_loss_and_gradient_are_those_in_float64(widths: tuple[int, ...], kind: s
     kernels.turn(wiring.connections, numbers, turned)
     loss, _ = kernels.differentiate(
         (0,) * registers,
-        kernels.Examples(images, labels, scale, offset, blocks),
+        kernels.Examples(images, labels, scale, offset, blocks(INPUTS)),
         chosen,
         np.float32(1),
         wiring.connections,
@@ -119,7 +119,6 @@ def test_nan_survives() -> None:
     wiring = Wiring([np.ones((INPUTS, 2)), np.ones((2, 2))])
     numbers = wiring.gather([np.full((INPUTS, 2), np.nan), np.ones((2, 2))], [None, None])
     ones = np.ones(INPUTS, np.float32)
-    blocks = np.unique([0, INPUTS - kernels.LANES, min(kernels.LANES, INPUTS - kernels.LANES)])
-    examples = kernels.Examples(np.ones((3, INPUTS), np.uint8), np.zeros(3, np.int32), ones, ones, blocks)
+    examples = kernels.Examples(np.ones((3, INPUTS), np.uint8), np.zeros(3, np.int32), ones, ones, blocks(INPUTS))
     loss, _ = kernels.evaluate((0,), examples, wiring.connections, kernels.Numbers(*map(np.float32, numbers)))
     assert np.isnan(loss)
