@@ -2,7 +2,8 @@
 
     python -m benchmarks.many_models --models=16 --json=many_models.json
 
-The models are those of `benchmarks.training_step`, each with its own mask, initial weights and order of the examples.
+The models are those of `benchmarks.training_step`, each with its own mask, initial weights and order of the examples;
+`--variants=sparse,jax_processes` compares the sparse engine, which `--sparsity` lets gain more.
 What is timed is the training of all of them, with an evaluation on the test images after each epoch, after everything
 is compiled; the seconds are those of one epoch of one model.
 """
@@ -35,6 +36,9 @@ HERE = "benchmarks.many_models"
 _barrier: Any = None  # At which a process waits until all are ready; set in processes made for it.
 VARIANTS = (
     harness.Variant("ours", "ours, a model a core in threads", f"{HERE}:a_model_a_core"),
+    harness.Variant(
+        "sparse", "ours, execution=sparse, a model a core", f"{HERE}:sparse_model_a_core", needs=("numba",)
+    ),
     harness.Variant("batched", "ours, all in one program", f"{HERE}:batched"),
     harness.Variant("jax_vmap", "JAX: vmap, lax.scan", "benchmarks.rivals.jax_scan:vmap_models", needs=("jax",)),
     harness.Variant("jax_map", "JAX: lax.map, lax.scan", "benchmarks.rivals.jax_scan:map_models", needs=("jax",)),
@@ -91,7 +95,7 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
         threads=threads,
     )
     problems = [
-        dataclasses.replace(problem, masks=masks.create("random", shapes, SPARSITY, seed=seed), seed=seed)
+        dataclasses.replace(problem, masks=masks.create("random", shapes, options["sparsity"], seed=seed), seed=seed)
         for seed in range(first, first + options["models"])
     ]
     started = []
@@ -103,7 +107,12 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
     return harness.Sample([seconds / (len(problems) * options["epochs"])], figures)
 
 
-def a_model_a_core(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+def sparse_model_a_core(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    """Trains as a driver's trials in threads with `--execution=sparse`."""
+    return a_model_a_core(problems, ready, is_sparse=True)
+
+
+def a_model_a_core(problems: Sequence[Problem], ready: Callable[[], None], is_sparse: bool = False) -> Sequence[float]:
     """Trains as a driver's trials in threads: one trainer per core, each traced once and reused for the next model."""
     import tensorflow as tf
 
@@ -117,7 +126,14 @@ def a_model_a_core(problems: Sequence[Problem], ready: Callable[[], None]) -> Se
 
     def runner() -> tuple[Any, Any]:
         own, settings = _ours(problems[0])
-        trainer = Trainer(train=splits[0], execution="graph", **settings)
+        if is_sparse:
+            from weight_symmetry.sparse import SparseTrainer
+
+            standardisation = problems[0].standardisation
+            trainer: Trainer = SparseTrainer(train=splits[0], standardisation=standardisation, **settings)
+            _start(own, problems[0])  # Without masks it would compile dense products.
+        else:
+            trainer = Trainer(train=splits[0], execution="graph", **settings)
         trainer.epoch(np.arange(len(splits[0])), np.zeros(trainer.steps_per_epoch), (0, 0))
         trainer.evaluate(splits[1])
         return own, trainer
@@ -267,11 +283,12 @@ def _work(train: Contender, problems: Sequence[Problem], number: int) -> Sequenc
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", type=harness.positive, default=16, help="number of models (%(default)s)")
     parser.add_argument("--epochs", type=harness.positive, default=1, help="epochs of each (%(default)s)")
+    parser.add_argument("--sparsity", type=float, default=SPARSITY, help="share of weights masked (%(default)s)")
 
 
 def _caption(options: Mapping[str, Any]) -> str:
     return (
-        f"Seconds an epoch of one model, {counted(options['models'], 'model')}, {SPARSITY:.0%} masked, "
+        f"Seconds an epoch of one model, {counted(options['models'], 'model')}, {options['sparsity']:.0%} masked, "
         f"{counted(options['epochs'], 'epoch')}"
     )
 
