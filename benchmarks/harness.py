@@ -125,6 +125,13 @@ def pytorch_threads(threads: int) -> None:
         torch.set_num_interop_threads(threads)
 
 
+def pytorch_device() -> str:
+    """Returns the device of PyTorch's tensors: the GPU, where PyTorch has one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def jax_threads(threads: int) -> None:
     """Sets the number of JAX's threads by the environment, its only setting; to be called before it is imported."""
     os.environ["NPROC"] = str(threads)

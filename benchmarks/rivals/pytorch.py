@@ -21,10 +21,11 @@ def prune_and_data_loader(problem: Problem, finished: Finished) -> Sequence[npt.
     from torch.nn.utils import prune
     from torch.utils.data import DataLoader, TensorDataset
 
+    device = harness.pytorch_device()
     torch.manual_seed(problem.seed)
     layers, network = _network(problem)
     for layer, mask in zip(layers, problem.masks, strict=True):
-        prune.custom_from_mask(layer, "weight", torch.from_numpy(mask.T))
+        prune.custom_from_mask(layer, "weight", torch.from_numpy(mask.T).to(device))
     train = DataLoader(TensorDataset(*_tensors(problem, problem.train)), problem.batch_size, shuffle=True)
     test = DataLoader(TensorDataset(*_tensors(problem, problem.test)), problem.batch_size_test)
     optimizer = torch.optim.Adam(network.parameters(), problem.learning_rate)
@@ -32,11 +33,13 @@ def prune_and_data_loader(problem: Problem, finished: Finished) -> Sequence[npt.
         network.train()
         for images, labels in train:
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(network(images), labels).backward()
+            torch.nn.functional.cross_entropy(network(images.to(device)), labels.to(device)).backward()
             optimizer.step()
         network.eval()
         with torch.no_grad():
-            right = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in test)
+            right = sum(
+                int((network(images.to(device)).argmax(1) == labels.to(device)).sum()) for images, labels in test
+            )
         finished(right / len(problem.test))
     for layer in layers:
         prune.remove(layer, "weight")
@@ -48,17 +51,18 @@ def resident(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.fl
     harness.pytorch_threads(problem.threads)
     import torch
 
+    device = harness.pytorch_device()
     torch.manual_seed(problem.seed)
     layers, network = _network(problem)
-    masks = [torch.from_numpy(mask.T.astype(np.float32)).contiguous() for mask in problem.masks]
+    masks = [torch.from_numpy(mask.T.astype(np.float32)).contiguous().to(device) for mask in problem.masks]
     with torch.no_grad():
         for layer, mask in zip(layers, masks, strict=True):
             layer.weight.mul_(mask)
-    train_images, train_labels = _tensors(problem, problem.train)
-    test_images, test_labels = _tensors(problem, problem.test)
+    train_images, train_labels = (each.to(device) for each in _tensors(problem, problem.train))
+    test_images, test_labels = (each.to(device) for each in _tensors(problem, problem.test))
     optimizer = torch.optim.Adam(network.parameters(), problem.learning_rate, fused=True)
     for _ in range(problem.epochs):
-        for batch in torch.randperm(len(train_labels)).split(problem.batch_size):
+        for batch in torch.randperm(len(train_labels), device=device).split(problem.batch_size):
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(network(train_images[batch]), train_labels[batch]).backward()
             for layer, mask in zip(layers, masks, strict=True):
@@ -77,20 +81,22 @@ def vmap_models(problems: Sequence[Problem], ready: Callable[[], None]) -> Seque
     import torch
     from torch.func import functional_call, grad, stack_module_state, vmap
 
-    networks = []
+    device, networks = harness.pytorch_device(), []
     for problem in problems:
         torch.manual_seed(problem.seed)
         networks.append(_network(problem)[1])
     pattern = networks[0]
     parameters = {name: value.detach() for name, value in stack_module_state(networks)[0].items()}
     masks = {
-        f"{2 * layer}.weight": torch.stack([torch.from_numpy(p.masks[layer].T.astype(np.float32)) for p in problems])
+        f"{2 * layer}.weight": torch.from_numpy(np.stack([p.masks[layer].T.astype(np.float32) for p in problems])).to(
+            device
+        )
         for layer in range(len(problems[0].masks))
     }
     for name, mask in masks.items():
         parameters[name] *= mask
-    train_images, train_labels = _tensors(problems[0], problems[0].train)
-    test_images, test_labels = _tensors(problems[0], problems[0].test)
+    train_images, train_labels = (each.to(device) for each in _tensors(problems[0], problems[0].train))
+    test_images, test_labels = (each.to(device) for each in _tensors(problems[0], problems[0].test))
 
     def loss(own: dict[str, torch.Tensor], images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.cross_entropy(functional_call(pattern, own, (images,)), labels)
@@ -100,7 +106,7 @@ def vmap_models(problems: Sequence[Problem], ready: Callable[[], None]) -> Seque
     optimizer = torch.optim.Adam(list(parameters.values()), problems[0].learning_rate, fused=True)
     ready()
     for _ in range(problems[0].epochs):
-        orders = torch.stack([torch.randperm(len(train_labels)) for _ in problems])
+        orders = torch.stack([torch.randperm(len(train_labels), device=device) for _ in problems])
         for batch in orders.split(problems[0].batch_size, dim=1):
             for name, gradient in gradients(parameters, train_images[batch], train_labels[batch]).items():
                 parameters[name].grad = gradient * masks[name] if name in masks else gradient
@@ -118,7 +124,8 @@ def _network(problem: Problem) -> "tuple[list[torch.nn.Linear], torch.nn.Sequent
         torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         torch.nn.init.zeros_(layer.bias)
     *hidden, last = layers
-    return layers, torch.nn.Sequential(*(part for layer in hidden for part in (layer, torch.nn.ReLU())), last)
+    network = torch.nn.Sequential(*(part for layer in hidden for part in (layer, torch.nn.ReLU())), last)
+    return layers, network.to(harness.pytorch_device())
 
 
 def _tensors(problem: Problem, split: Split) -> "tuple[torch.Tensor, torch.Tensor]":
@@ -128,4 +135,4 @@ def _tensors(problem: Problem, split: Split) -> "tuple[torch.Tensor, torch.Tenso
 
 
 def _weights(layers: "Sequence[torch.nn.Linear]") -> Sequence[npt.NDArray[np.floating]]:
-    return [layer.weight.detach().numpy().T for layer in layers]
+    return [layer.weight.detach().cpu().numpy().T for layer in layers]

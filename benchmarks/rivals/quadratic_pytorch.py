@@ -15,7 +15,7 @@ def gather(problem: Problem) -> Prepared:
     harness.pytorch_threads(problem.threads)
     import torch
 
-    lower, upper = map(torch.from_numpy, problem.pairs)
+    lower, upper = (torch.from_numpy(each).to(harness.pytorch_device()) for each in problem.pairs)
     layer = torch.nn.Linear(*problem.weights.shape, bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(problem.weights.T))
@@ -49,12 +49,16 @@ def _prepared(
 ) -> Prepared:
     import torch
 
-    inputs, upstream = torch.from_numpy(problem.inputs), torch.from_numpy(problem.upstream)
+    device = harness.pytorch_device()
+    layer.to(device)
+    inputs, upstream = (torch.from_numpy(each).to(device) for each in (problem.inputs, problem.upstream))
 
     def step() -> "tuple[torch.Tensor, torch.Tensor]":
         layer.weight.grad = None
         outputs = run(inputs)
         outputs.backward(upstream)
+        if device == "cuda":
+            torch.cuda.synchronize()
         return outputs, layer.weight.grad
 
-    return Prepared(step, lambda done: (done[0].detach().numpy(), read(done[1].numpy())))
+    return Prepared(step, lambda done: (done[0].detach().cpu().numpy(), read(done[1].cpu().numpy())))

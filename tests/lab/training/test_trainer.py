@@ -406,3 +406,10 @@ def test_a_step_descends_along_the_direction_asked_for() -> None:
 def test_inputs_and_answers_must_be_as_many() -> None:
     with pytest.raises(ValueError, match=r"images of shape \(3, 2\) and labels of shape \(4,\) must match in length"):
         Examples(np.zeros((3, 2)), np.zeros(4))
+
+
+def test_splits_of_all_sizes_are_evaluated_by_one_program(digits: Dataset) -> None:
+    trainer = make_trainer(digits, batch_size_test=64)
+    for size in (200, 64, 7):
+        trainer.evaluate(Resident(digits.test[:size]))
+    assert len(trainer._compiled_evaluation._traced) == 1
