@@ -10,7 +10,8 @@ from tests.experiments.processes import run
 
 @pytest.mark.slow
 def test_the_study_leaves_results_a_picture_and_its_trainings(tmp_path: pathlib.Path) -> None:
-    short = ("--examples=300", "--epochs=1", "--shrink=4", "--width=8", "--examined=40", "--execution=graph")
+    short = ("--examples=300", "--batch_size=55", "--epochs=1", "--shrink=4", "--width=8", "--examined=40")
+    short += ("--execution=graph",)
     done = run("jacobian_penalty", *short, "--strengths=10", f"--experiment_dir={tmp_path}")
     assert (done.returncode, done.stderr) == (0, "")
     directory = only_run(tmp_path)
