@@ -53,7 +53,8 @@ def page(package: str, described: dict[int, str]) -> str:
     entries = {name: getattr(module, name) for name in public_names(module)}
     new = {name: value for name, value in entries.items() if id(value) not in described}
     described |= {id(value): f"{package}.{name}" for name, value in new.items()}
-    listed = [f"   ~{described[id(value)]}" for value in entries.values() if callable(value)]
+    full_names = [described[id(value)] for value in entries.values() if callable(value)]
+    listed = [f"   ~{name.removeprefix(f'{package}.')}" for name in full_names]
     lines = [package, "=" * len(package), "", f".. automodule:: {package}", "   :no-index:", ""]
     lines += [".. autosummary::", "", *listed, ""]
     for name, value in new.items():
@@ -62,7 +63,9 @@ def page(package: str, described: dict[int, str]) -> str:
         elif inspect.isroutine(value):
             lines += [f".. autofunction:: {package}.{name}", ""]
         elif inspect.ismodule(value):
-            lines += [f".. automodule:: {value.__name__}", "   :members:", ""]
+            again = [each for each in public_names(value) if id(getattr(value, each)) in described]
+            excluded = [f"   :exclude-members: {', '.join(again)}"] if again else []
+            lines += [f".. automodule:: {value.__name__}", "   :members:", *excluded, ""]
         else:
             shown = tuple(value) if isinstance(value, dict) else value
             lines += [f".. py:data:: {package}.{name}", f"   :value: {shown!r}", ""]
