@@ -103,6 +103,31 @@ def test_of_rescalings_that_a_step_breaks_the_difference_may_hold() -> None:
     assert len(found.exponents) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("blocks", "size"), [(6, 1), (3, 4)])
+def test_deep_residual_network_has_all_its_rescalings(blocks: int, size: int) -> None:
+    """In each block the first norm's output, and what each of both norms divides by; the stream once, as all add to it.
+
+    Without those of the norms' moving statistics, which are fixed: the first norms' outputs, and the stream.
+    """
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    inputs = keras.Input((3,))
+    stream = layers.Dense(6, activation="relu")(inputs)
+    for _ in range(blocks):
+        hidden = layers.ReLU()(layers.BatchNormalization()(layers.Dense(6)(stream)))
+        stream = layers.ReLU()(layers.Add()([stream, layers.BatchNormalization()(layers.Dense(6)(hidden))]))
+    model = keras.Model(inputs, layers.Dense(2)(stream))
+    for variable in model.trainable_variables:
+        variable.assign(size * variable)
+    graph = UnitGraph.trace(model, np.random.default_rng(0).normal(size=[2, 3]).astype(np.float32))
+    found = scalings(graph, flips=False)
+    assert [len(each.exponents) for each in found] == [1 + blocks] + [2] * blocks
+    assert all(set(each.exponents.ravel()) <= {-1, 0, 1} for each in found)
+    found = scalings(graph, flips=False, trainable=True)
+    assert [(len(each.exponents), len(each.shared)) for each in found] == [(1, 1)] * (1 + blocks)
+
+
 def test_random_outputs_are_judged_by_derivatives() -> None:
     """No two calls of a model with dropout agree, so that finite factors say nothing."""
     hidden, head = snt.Linear(6), snt.Linear(2)

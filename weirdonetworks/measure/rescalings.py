@@ -13,6 +13,7 @@ flips are tried one by one. Neither needs to know what functions the model is ma
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -91,23 +92,28 @@ def scalings(graph: UnitGraph, *, flips: bool = True, trainable: bool = False, s
         if not space.fixed or (trainable and {"in", "out"} <= {each.side for each in held}):
             groups[space] = tuple(held)
     call = without_epsilon(graph.call) if trainable else graph.call
-    points = _Points(call, groups, np.random.default_rng(seed))
+    points = _Points(call, groups, np.random.default_rng(seed), _summed(graph))
     rows = {space: np.zeros((0, space.size, len(own))) for space, own in groups.items()}
     sizes = {space: np.zeros(len(own)) for space, own in groups.items()}
     # All units at once give one row a point.
-    least = LEAST + max(map(len, groups.values()), default=0) * trainable
+    least = LEAST + max([LEAST, *map(len, groups.values() if trainable else ())])
     for tried in range(MOST + least):
         if tried >= least and all(
             len(_telling(each.reshape(-1, each.shape[-1]))) > 3 * each.shape[-1] for each in rows.values()
         ):
             break
-        values = points.values()
+        values = points.values(wide=tried < LEAST)
         products = points.products(values, points.inputs())
         for space, own in groups.items():
             columns = [group.totals(products[group.variable], space.size) for group in own]
             new = np.stack(columns, axis=1) if own else np.zeros((space.size, 0))
-            rows[space] = np.concatenate([rows[space], new[np.newaxis]])
-            sizes[space] += [group.totals(np.abs(products[group.variable]), space.size).max() for group in own]
+            # The outputs' scale differs from point to point by orders of magnitude.
+            largest = np.linalg.norm(new, axis=1).max(initial=0.0) or 1.0
+            if not np.isfinite(largest):
+                continue
+            rows[space] = np.concatenate([rows[space], new[np.newaxis] / largest])
+            totals = [group.totals(np.abs(products[group.variable]), space.size).max() for group in own]
+            sizes[space] += np.array(totals) / largest
     found = []
     finite = points.repeatable(FLIPPED)
     for space, own in groups.items():
@@ -121,7 +127,8 @@ def scalings(graph: UnitGraph, *, flips: bool = True, trainable: bool = False, s
             signs = _flips(points, space, own, used, exponents) if flips else signs
             if trainable:
                 shared = _null_space(_telling(rows[space].sum(axis=1)), used)
-                shared = _held(points, finite, space, own, shared, alike=True)
+                if not np.array_equal(shared, exponents):
+                    shared = _held(points, finite, space, own, shared, alike=True)
         found.append(Scalings(space, own, exponents, signs, shared))
     return found
 
@@ -199,21 +206,48 @@ def _groups(graph: UnitGraph, space: Space) -> Iterator[Group]:
                     yield Group(variable, number, found, "" if written == read else "in" if written else "out")
 
 
+def _summed(graph: UnitGraph) -> dict[int, int]:
+    """Counts for each variable of weights the terms of a sum that it makes."""
+    return {
+        edge.variable: math.prod(
+            size for axis, size in enumerate(graph.shapes[edge.variable]) if axis not in edge.outputs
+        )
+        for edge in graph.edges
+    }
+
+
 class _Points:
     """Random weights and inputs at which a traced function is tried."""
 
-    def __init__(self, call: Trace, groups: dict[Space, tuple[Group, ...]], rng: np.random.Generator):
+    def __init__(
+        self,
+        call: Trace,
+        groups: dict[Space, tuple[Group, ...]],
+        rng: np.random.Generator,
+        summed: Mapping[int, int] | None = None,
+    ):
         self._call = call
         self._groups = groups
         self._rng = rng
+        self._summed = summed or {}
         self._outputs = tf.function(self._evaluated, autograph=False)
         self._slopes = tf.function(self._differentiated, autograph=False)
 
-    def values(self) -> list[Floats]:
-        """Draws weights as `Trace.draw` does, units of many scales."""
+    def values(self, wide: bool = False) -> list[Floats]:
+        """Draws weights as `Trace.draw` does, units of many scales.
+
+        Unless `wide`, values neither grow nor vanish over many layers, where one term of a sum would hide the others:
+        all sums are of weights of a mean square of at most one over their number, whose factors have a mean square of
+        one. Wide ones also reach what a function is far from zero, such as a late cap.
+        """
         found = self._call.draw(self._rng)
+        for variable, value in enumerate(found):
+            if value.dtype.kind == "f" and not wide:
+                norm = float(np.sqrt(np.mean(np.square(value)) * self._summed.get(variable, 1)))
+                found[variable] = value / max(norm, 1.0)
         for space, groups in self._groups.items():
             factors = np.exp(SPREAD * self._rng.normal(size=space.size))
+            factors /= 1.0 if wide else np.sqrt(np.mean(np.square(factors)))
             for group in groups:
                 if group.side == "in":
                     found[group.variable] = group.scaled(found[group.variable], factors)
@@ -234,8 +268,8 @@ class _Points:
 
     def live(self, space: Space, groups: Sequence[Group]) -> Iterator[tuple[list[Floats], list[tf.Tensor], int]]:
         """Yields weights, inputs and a unit, such that the outputs depend on the unit's entries in each group."""
-        for _ in range(MOST):
-            values, inputs = self.values(), self.inputs()
+        for tried in range(MOST):
+            values, inputs = self.values(wide=tried % 2 == 0), self.inputs()
             products = self.products(values, inputs)
             sizes = np.array([group.totals(np.abs(products[group.variable]), space.size) for group in groups])
             # Relative, since the groups may differ in scale; a dead unit has zeros.
@@ -247,7 +281,7 @@ class _Points:
         """Draws weights and inputs, with the outputs; leaves out those whose outputs are random, or not finite."""
         found = []
         for _ in range(count):
-            values, inputs = self.values(), self.inputs()
+            values, inputs = self.values(wide=True), self.inputs()
             once, again = (self.outputs(values, inputs) for _ in range(2))
             if np.abs(once - again).max() <= EQUAL * np.abs(once).max() < np.inf:
                 found.append((values, inputs, once))
@@ -363,9 +397,10 @@ def _flips(points: _Points, space: Space, groups: Sequence[Group], used: Bools, 
     live = points.live(space, list(itertools.compress(groups, used)))
     tried = [(*each, points.outputs(*each[:2])) for each in itertools.islice(live, FLIPPED)]
     basis: list[Bools] = []
-    known = {(False,) * len(groups)}
+    known, refused = {(False,) * len(groups)}, list[tuple[bool, ...]]()
     for chosen in _candidates(groups, used, exponents) if tried else ():
-        if chosen in known:
+        # What differs by a flip that holds from one that does not hold does not hold either.
+        if chosen in known or any(tuple(np.logical_xor(chosen, other).tolist()) in known for other in refused):
             continue
         for values, inputs, unit, outputs in tried:
             signs = np.where(np.arange(space.size) == unit, -1.0, 1.0)
@@ -373,6 +408,7 @@ def _flips(points: _Points, space: Space, groups: Sequence[Group], used: Bools, 
             for group in itertools.compress(groups, chosen):
                 moved[group.variable] = group.scaled(moved[group.variable], signs)
             if not np.abs(points.outputs(moved, inputs) - outputs).max() <= EQUAL * np.abs(outputs).max():
+                refused.append(chosen)
                 break
         else:
             basis.append(np.array(chosen))
