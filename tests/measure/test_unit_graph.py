@@ -1,5 +1,6 @@
 """Tests of the unit graph beside those of `weight_symmetry/test_any_model.py`: edges, reasons, layouts, axes, calls."""
 
+import itertools
 import re
 from typing import Any
 
@@ -35,9 +36,28 @@ def test_what_cannot_be_followed_is_fixed_and_said() -> None:
     assert not graph.free
     (space,) = [space for space in graph.spaces if space.size == 6 and space.name == "linear/w"]
     assert "TopKV2" in space.fixed and "is not followed" in space.fixed
-    line = next(line for line in graph.describe().splitlines() if line.startswith("linear/w: 6 units, fixed"))
-    assert "TopKV2" in line and "compute it by other operations" in line
-    assert "linear/w (2): 2 units, fixed (outputs): the data tell them apart" in graph.describe()
+    header, *lines = str(graph).splitlines()[1:]
+    start = header.index("free or fixed")
+    reasons = " ".join(line[start:] for line in lines)
+    assert "fixed (TopKV2" in reasons and "compute it by other operations" in reasons
+    assert "fixed (outputs): the data tell them apart" in reasons
+    assert any(line.split()[:3] == ["2", "linear/w", "6"] for line in lines)
+
+
+def test_a_description_names_functions_and_shortens_lists_of_axes() -> None:
+    first, second, head = snt.Linear(5), snt.Linear(5), snt.Linear(2)
+
+    def network(x: tf.Tensor) -> tf.Tensor:
+        hidden = tf.nn.gelu(first(x))
+        return head(tf.reshape(tf.nn.leaky_relu(hidden + second(hidden)), [1, 20]))
+
+    header, *lines = str(UnitGraph.trace(network, tf.ones([4, 3]))).splitlines()[1:]
+    starts = [header.index(title) for title in ("along", "functions", "free")]
+    along, functions = (
+        " ".join(" ".join(line[start:end] for line in lines[:-1]).split()) for start, end in itertools.pairwise(starts)
+    )
+    assert "linear/b[0]" in along and "and 2 more" in along
+    assert "GELU, leaky ReLU" in functions and "erf" not in functions.lower()
 
 
 EDGES = {

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.measure.unit_tracing.naming import resource
 from weirdonetworks.measure.unit_tracing.traced_call import variables_of
 from weirdonetworks.nets.base_module import keras_layers
 
@@ -84,8 +85,8 @@ def linear_path(
       ValueError: If the models do not have the same variables, or none, or there are fewer than two points.
     """
     at_least("points", points, 2)
-    variables = [_resource(each) for each in variables_of(model_a)]
-    ends = [[variable.numpy() for variable in variables], [_resource(each).numpy() for each in variables_of(model_b)]]
+    variables = [resource(each) for each in variables_of(model_a)]
+    ends = [[variable.numpy() for variable in variables], [resource(each).numpy() for each in variables_of(model_b)]]
     shapes = [[each.shape for each in values] for values in ends]
     if shapes[0] != shapes[1] or not variables:
         raise ValueError(f"model_b (variables of shapes {shapes[1]}) must have those of model_a: {shapes[0]}.")
@@ -148,7 +149,3 @@ def _modules(model: Any) -> list[Any]:
     own = list(model.submodules) if isinstance(model, tf.Module) else []
     inner = [each for layer in keras_layers(model) for each in layer._flatten_layers()]
     return list({id(each): each for each in [*own, *inner]}.values())
-
-
-def _resource(variable: Any) -> tf.Variable:
-    return variable if isinstance(variable, tf.Variable) else variable.value

@@ -13,6 +13,7 @@ from weight_symmetry.masks.fan_in import fan_in_scale
 from weight_symmetry.masks.generators import Mask
 from weight_symmetry.masks.masked_optimizers import masked_optimizer, reset_moments
 from weirdonetworks.lab.records.tables import counted, table
+from weirdonetworks.measure.unit_tracing.naming import name_of, resource
 
 Optimizer = TypeVar("Optimizer")
 Only = str | Callable[[Any], bool] | None
@@ -60,8 +61,8 @@ class Masks(tf.Module):
         super().__init__(name=name)
         trainable = _trainable_variables(model)
         chosen = _choose(trainable, only)
-        self._held = _Held([_resource(each) for each in trainable], [_resource(each) for each in chosen])
-        self.names = [_name(each) for each in chosen]
+        self._held = _Held([resource(each) for each in trainable], [resource(each) for each in chosen])
+        self.names = [name_of(each) for each in chosen]
         self._masks = [
             tf.Variable(tf.ones(weight.shape, tf.bool), trainable=False, name="mask") for weight in self.weights
         ]
@@ -166,7 +167,7 @@ class Masks(tf.Module):
         Raises:
           ValueError: If there are not as many gradients as variables.
         """
-        known = self._held.trainable if variables is None else [_resource(each) for each in variables]
+        known = self._held.trainable if variables is None else [resource(each) for each in variables]
         if len(gradients) != len(known):
             raise ValueError(f"gradients (of length {len(gradients)}) must be those of {len(known)} variables.")
         masks = {id(weight): mask for weight, mask in zip(self.weights, self._masks, strict=True)}
@@ -249,29 +250,20 @@ def _trainable_variables(model: Any) -> list[Any]:
 
 def _choose(trainable: Sequence[Any], only: Only) -> list[Any]:
     """Selects the weights to mask."""
-    distinct = {id(_resource(each)): each for each in trainable}
+    distinct = {id(resource(each)): each for each in trainable}
     candidates = [each for each in distinct.values() if len(each.shape) >= 2 and tf.as_dtype(each.dtype).is_floating]
     if only is None:
-        chosen = [each for each in candidates if not _name(each).endswith("bias")]
+        chosen = [each for each in candidates if not name_of(each).endswith("bias")]
     elif isinstance(only, str):
-        chosen = [each for each in candidates if fnmatch.fnmatchcase(_name(each), only)]
+        chosen = [each for each in candidates if fnmatch.fnmatchcase(name_of(each), only)]
     elif callable(only):
         chosen = [each for each in candidates if only(each)]
     else:
         raise TypeError(f"only (={only!r}) must be a pattern of names, or a function of a variable.")
     if not chosen:
-        names = ", ".join(map(_name, candidates)) or "none"
+        names = ", ".join(map(name_of, candidates)) or "none"
         raise ValueError(f"only (={only!r}) must leave a weight to mask; those of two or more axes are: {names}.")
     return chosen
-
-
-def _resource(variable: Any) -> tf.Variable:
-    """Returns the TensorFlow variable, also of a Keras variable."""
-    return variable if isinstance(variable, tf.Variable) else variable.value
-
-
-def _name(variable: Any) -> str:
-    return str(getattr(variable, "path", None) or variable.name.partition(":")[0])
 
 
 def _cut(gradient: Any, mask: tf.Variable) -> Any:

@@ -14,6 +14,7 @@ from weight_symmetry.compaction.smaller import SmallerModel
 from weight_symmetry.sparse.condensed import CondensedLinear
 from weight_symmetry.symmetry.masked_units import Masks
 from weirdonetworks.lab.records.tables import table
+from weirdonetworks.measure.unit_tracing.naming import name_of
 from weirdonetworks.measure.unit_tracing.traced_call import Step
 
 SECONDS = 0.2  # That ways to compute a layer, or models, are called in turn for.
@@ -171,7 +172,7 @@ def _choose(
     step: Step, weight: tf.Variable, masks: Mapping[str, npt.NDArray[np.bool_]]
 ) -> tuple[Choice, CondensedLinear]:
     """Times a product for a batch of the size that was traced, dense and condensed."""
-    name = weight.name.partition(":")[0]
+    name = name_of(weight)
     mask = np.asarray(masks.get(name, weight.numpy() != 0))
     layer = CondensedLinear.from_masked(weight, mask, name="condensed")
     rows = tf.random.stateless_normal([step.operation.outputs[0].shape[0], mask.shape[0]], seed=[0, 0])

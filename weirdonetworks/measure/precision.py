@@ -9,6 +9,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import instance
+from weirdonetworks.measure.unit_tracing.naming import name_of
 from weirdonetworks.nets.base_module import keras_layers
 
 Module = TypeVar("Module", bound=snt.Module)
@@ -42,9 +43,7 @@ def in_dtype(module: Module, dtype: tf.DType) -> Module:
     others = [each for each in variables_of(module) if each.dtype.is_floating and each.dtype != dtype]
     if not others:
         return module
-    cast = [
-        tf.Variable(tf.cast(each, dtype), trainable=each.trainable, name=each.name.partition(":")[0]) for each in others
-    ]
+    cast = [tf.Variable(tf.cast(each, dtype), trainable=each.trainable, name=name_of(each)) for each in others]
     return with_variables(module, others, cast)
 
 

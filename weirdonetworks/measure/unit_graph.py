@@ -39,7 +39,7 @@ class UnitGraph(UnitLayout):
         self._called: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = None
         self.variables = call.variables
         axes, edges, self.tensor_axes = call.follow()
-        super().__init__(_distinct([variable.name.partition(":")[0] for variable in call.variables]), axes, edges)
+        super().__init__(_distinct(call.names), axes, edges)
 
     @classmethod
     def trace(cls, model: Callable[..., Any], *example_inputs: Any, **options: Any) -> "UnitGraph":

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.algebra.groups.permutations import as_permutations
+from weirdonetworks.measure.unit_table import unit_table
 from weirdonetworks.measure.unit_tracing.axes import (
     Axis,
     Concatenation,
@@ -21,7 +22,6 @@ from weirdonetworks.measure.unit_tracing.axes import (
     product,
     resolved,
     units_of,
-    written,
 )
 
 Arrays = list[npt.NDArray[Any]]
@@ -206,17 +206,15 @@ class UnitLayout:
         return moved
 
     def describe(self) -> str:
-        """Lists the spaces, each with its size, operations and axes; if fixed, why, and what could be done."""
-        names = {space.units: space.name for space in self.spaces}
-        lines = [f"{sum(space.size for space in self.free)} interchangeable units in {len(self.free)} spaces"]
-        for space in self.spaces:
-            state = f"fixed ({space.fixed}): {_remedy(space.fixed)}" if space.fixed else "free"
-            applied = f"; {', '.join(sorted(space.functions))}" if space.functions else ""
-            lines.append(f"{space.name}: {space.size} units, {state}{applied}")
-            for place in space.places:
-                axis = written(self.axes[place.variable][place.axis], names)
-                lines.append(f"    axis {place.axis} of {self.names[place.variable]}: {axis}")
-        return "\n".join(lines)
+        """Formats a table of the spaces: size, axes, functions, and, if fixed, why, and what could be done.
+
+        So does `print`.
+        """
+        free = f"{sum(space.size for space in self.free)} interchangeable units in {len(self.free)} spaces"
+        return f"{free}\n{unit_table(self.spaces, self.names)}"
+
+    def __str__(self) -> str:
+        return self.describe()
 
     def _checked(self, permutations: Mapping[str, npt.ArrayLike]) -> dict[Units, Ints]:
         if not isinstance(permutations, Mapping):
@@ -328,16 +326,3 @@ def _strides(axis: Axis) -> list[tuple[Units, int]]:
         after //= part.size
         found += [(units, stride * after) for units, stride in _strides(part)]
     return found
-
-
-def _remedy(reason: str) -> str:
-    """Says what could be done about units that are fixed for a reason."""
-    if reason in ("inputs", "outputs"):
-        return "the data tell them apart"
-    if "place" in reason or reason in ("padding", "copies", "counted"):
-        return "positions, not units"
-    if "constant" in reason:
-        return "make the constant a variable, or the same for all of them"
-    if "is not followed" in reason:
-        return "compute it by other operations, or leave them fixed"
-    return "split and join axes along whole sets of units, or leave them fixed"

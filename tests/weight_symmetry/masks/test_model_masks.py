@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from weight_symmetry.masks import Masks, create
 from weirdonetworks.lab.training import optimizers as own
+from weirdonetworks.measure.unit_graph import UnitGraph
 
 keras = tf.keras
 RNG = np.random.default_rng(0)
@@ -349,6 +350,24 @@ def test_what_is_no_list_of_masks_is_refused(given: Any, kind: str) -> None:
     masks = Masks([tf.Variable(tf.ones([2, 2]), name="weight")])
     with pytest.raises(TypeError, match=rf"^masks \(a {kind}\) must be a list with a mask for each of weight\.$"):
         masks.set(given)
+
+
+def test_weights_have_one_name_everywhere() -> None:
+    """Of layers within a layer TensorFlow's variables are all called `kernel`."""
+
+    class Block(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__(name="block")
+            self.first, self.second = keras.layers.Dense(4, name="first"), keras.layers.Dense(2, name="second")
+
+        def call(self, inputs: tf.Tensor) -> tf.Tensor:
+            return self.second(tf.nn.relu(self.first(inputs)))
+
+    for model in (keras.Sequential([keras.Input((3,)), Block()], name="whole"), snt.nets.MLP([4, 2])):
+        names = UnitGraph.trace(model, tf.ones([1, 3])).names
+        weights = Masks(model).names
+        assert names[::2] == list(weights)
+        assert len({name.rpartition("/")[0] for name in names}) == 2
 
 
 @pytest.mark.parametrize("seed", ["a", None, 1.5])

@@ -269,13 +269,3 @@ def gather(axis: Axis, permutations: Mapping[Units, Ints]) -> Ints:
     for part in parts[1:]:
         indices = (indices[:, None] * len(part) + part).ravel()
     return indices
-
-
-def written(axis: Axis, names: Mapping[Units, str]) -> str:
-    """Formats an axis with names for its sets of units: `height 4 x width 4 x b`."""
-    axis = resolved(axis)
-    if isinstance(axis, Units):
-        return names.get(axis, str(axis.size))
-    joint = " x " if isinstance(axis, Product) else " + "
-    texts = (written(part, names) for part in axis.parts)
-    return joint.join(f"({text})" if " " in text else text for text in texts)

@@ -17,6 +17,7 @@ from weirdonetworks.measure.unit_tracing import (
 )
 from weirdonetworks.measure.unit_tracing.axes import Axis, Edge, Units, fix, unify
 from weirdonetworks.measure.unit_tracing.edges import Edges
+from weirdonetworks.measure.unit_tracing.naming import name_of, resource
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 ASSIGNMENTS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
@@ -38,6 +39,7 @@ class Trace:
     Attributes:
       inputs: The example inputs.
       variables: The variables that the outputs depend on, in the order in which they are first read.
+      names: A name for each variable, as `name_of` gives it.
       others: Further variables that the call reads, for instance for a custom gradient.
       steps: The operations in an order of execution.
       captured: The tensors and variable handles from outside, by the number of the tensor that holds each.
@@ -48,6 +50,7 @@ class Trace:
 
     inputs: tuple[tf.Tensor, ...]
     variables: tuple[tf.Variable, ...]
+    names: tuple[str, ...]
     others: tuple[tf.Variable, ...]
     steps: tuple[Step, ...]
     captured: Mapping[int, tf.Tensor]
@@ -102,7 +105,10 @@ class Trace:
         if not read:
             raise ValueError(f"model (={type(model).__name__}) must read variables, and reads none when it is called.")
         structure = concrete.structured_outputs
-        return cls(tensors, read, others, tuple(steps), captured, parameters, results, structure)
+        # Of a Keras variable the graph has the TensorFlow variable alone, whose name lacks layers within layers.
+        known = {id(resource(each)): name_of(each) for each in variables_of(model) or _referred(model)}
+        names = tuple(known.get(id(each), name_of(each)) for each in read)
+        return cls(tensors, read, names, others, tuple(steps), captured, parameters, results, structure)
 
     @functools.cached_property
     def needed(self) -> set[int]:
