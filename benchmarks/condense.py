@@ -50,12 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(description="Condensed models beside the given ones")
     parser.add_argument("--models", type=_names, default=MODELS, help=f"models, of {', '.join(MODELS)} (all)")
-    parser.add_argument("--sparsities", type=_list(float), default=[0.5, 0.8, 0.9, 0.95, 0.98], help="(%(default)s)")
-    parser.add_argument("--batches", type=_list(harness.positive), default=[1, 128, 1000], help="(%(default)s)")
+    parser.add_argument(
+        "--sparsities", type=_list(float), default=[0.5, 0.8, 0.9, 0.95, 0.98], help="shares of weights masked"
+    )
+    parser.add_argument("--batches", type=_list(harness.positive), default=[1, 128, 1000], help="examples of a call")
     parser.add_argument("--threads", type=harness.positive, default=1, help="threads and processors (%(default)s)")
     parser.add_argument("--rounds", type=harness.positive, default=5, help="timed rounds (%(default)s)")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="what is timed (%(default)s)")
     options = parser.parse_args(arguments)
+    if options.threads > conditions.processors():
+        parser.error(
+            f"--threads (={options.threads}) must be at most {conditions.processors()}, the processors there are."
+        )
     described = conditions.describe_machine()
     machine.keep_to(machine.cores()[: options.threads])
     harness.tensorflow_threads(options.threads)
