@@ -10,7 +10,6 @@ from weight_symmetry.masks import Mask
 from weight_symmetry.symmetry.masked_units import MaskedUnits, Masks, read
 from weirdonetworks.measure.unit_layout import UnitLayout
 from weirdonetworks.measure.unit_tracing.axes import Units
-from weirdonetworks.measure.unit_tracing.naming import name_of
 
 Model = TypeVar("Model", bound=Callable[..., Any])
 
@@ -147,5 +146,5 @@ def _copied(model: Any) -> tuple[Any, list[tuple[Any, Any]]]:
             raise TypeError(f"model ({model.name}) must be one that Keras can clone ({error}). {REMEDY}") from error
         return copied, [(old.value, new.value) for old, new in zip(model.variables, copied.variables, strict=True)]
     old = list(getattr(model, "variables", ()))
-    new = [tf.Variable(each, trainable=each.trainable, name=name_of(each)) for each in old]
+    new = [tf.Variable(each, trainable=each.trainable, name=each.name.partition(":")[0]) for each in old]
     return with_variables(model, old, new), list(zip(old, new, strict=True))
