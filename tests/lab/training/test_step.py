@@ -13,7 +13,7 @@ from weight_symmetry.models import MNIST_FC
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.optimizers import Adam
-from weirdonetworks.lab.training.trainer import Resident, Trainer, gather_bytes, inner_product, step_seeds
+from weirdonetworks.lab.training.trainer import Resident, Trainer, gather_of_bytes, inner_product, step_seeds
 
 # Instructions that compute and move nothing.
 FREE = {"parameter", "tuple", "get-tuple-element", "constant", "bitcast", "after-all"}
@@ -78,4 +78,4 @@ def test_norms_are_products_with_ones_on_processors_alone(
 def test_bytes_are_gathered_whatever_their_number(shape: tuple[int, ...]) -> None:
     rows = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     for indices in ([4, 0, 4], [[1, 2], [3, 0]]):
-        np.testing.assert_array_equal(gather_bytes(tf.constant(rows), tf.constant(indices)), rows[np.array(indices)])
+        np.testing.assert_array_equal(gather_of_bytes(tf.constant(rows))(tf.constant(indices)), rows[np.array(indices)])

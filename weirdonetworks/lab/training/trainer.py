@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -298,7 +299,7 @@ class Trainer:
         held = [(each, each.read_value()) for each in variables_of(self.network) if not each.trainable]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            metrics = self._objective(*self._batch(images, labels, batch), is_training=True, seed=seed)
+            metrics = self._objective(*self._batches(images, labels)(batch), is_training=True, seed=seed)
             loss = tf.reduce_mean(metrics["loss"])
         gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         for variable, value in held:  # Such as moving averages of a batch norm.
@@ -317,18 +318,20 @@ class Trainer:
         # The number of steps of a whole epoch is a constant of the program, which accelerators need to run ahead.
         first, *end = tf.unstack(part)
         seeds = step_seeds(seed, first, learning_rates.shape[0])
+        batch_of = self._batches(images, labels)
 
         def step(index: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
             if self.count is not None:
                 # Not transposed: TensorFlow's kernel for integers prints an error on some processors.
                 batch = tf.stack(tf.unstack(batch, axis=1))
-            return self._step(*self._batch(images, labels, batch), learning_rates[index], seeds[index])
+            return self._step(*batch_of(batch), learning_rates[index], seeds[index])
 
         return over_batches(step, order, self.batch_size, [*self._axis, len(self.metrics) + 1], *end)
 
-    def _batch(self, images: tf.Tensor, labels: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        gather = tf.gather if self.execution == "xla" else gather_bytes
-        return gather(images, indices), tf.gather(labels, indices)
+    def _batches(self, images: tf.Tensor, labels: tf.Tensor) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        """Returns what gathers a batch by the indices of its examples."""
+        gather = functools.partial(tf.gather, images) if self.execution == "xla" else gather_of_bytes(images)
+        return lambda indices: (gather(indices), tf.gather(labels, indices))
 
     def _evaluation(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         def sums(objective: Objective) -> tf.Tensor:
@@ -364,22 +367,27 @@ def inner_product(one: Sequence[tf.Tensor], other: Sequence[tf.Tensor]) -> tf.Te
     return tf.add_n(products)
 
 
-def gather_bytes(rows: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
-    """Gathers rows, as `tf.gather` does, those of bytes in groups of four that are taken for a float32 each.
+def gather_of_bytes(rows: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns what gathers rows by their indices, as `tf.gather(rows, indices)`, on a GPU too.
 
-    TensorFlow has no kernel that gathers bytes on a GPU: all rows would be copied to the processor.
+    TensorFlow has no kernel that gathers bytes on a GPU: all rows would be copied to the processor at each call. So
+    four bytes are taken for a float32, here once, before the loop over batches.
 
-    >>> gather_bytes(tf.constant([[1, 2, 3], [250, 251, 252]], tf.uint8), tf.constant([1, 0])).numpy().tolist()
+    >>> gather = gather_of_bytes(tf.constant([[1, 2, 3], [250, 251, 252]], tf.uint8))
+    >>> gather(tf.constant([1, 0])).numpy().tolist()
     [[250, 251, 252], [1, 2, 3]]
     """
     if rows.dtype != tf.uint8:
-        return tf.gather(rows, indices)
-    size, words = math.prod(rows.shape[1:]), -(-math.prod(rows.shape[1:]) // 4)
-    flat = tf.reshape(rows, [-1, size])
-    padded = flat if size == 4 * words else tf.pad(flat, [[0, 0], [0, 4 * words - size]])
-    gathered = tf.gather(tf.bitcast(tf.reshape(padded, [-1, words, 4]), tf.float32), indices)
-    flat = tf.reshape(tf.bitcast(gathered, tf.uint8), [*indices.shape, 4 * words])
-    return tf.reshape(flat[..., :size], [*indices.shape, *rows.shape[1:]])
+        return functools.partial(tf.gather, rows)
+    shape, size = rows.shape[1:], math.prod(rows.shape[1:])
+    filled = tf.pad(tf.reshape(rows, [-1, size]), [[0, 0], [0, -size % 4]])
+    words = tf.bitcast(tf.reshape(filled, [-1, filled.shape[1] // 4, 4]), tf.float32)
+
+    def gather(indices: tf.Tensor) -> tf.Tensor:
+        gathered = tf.reshape(tf.bitcast(tf.gather(words, indices), tf.uint8), [*indices.shape, filled.shape[1]])
+        return tf.reshape(gathered[..., :size], [*indices.shape, *shape])
+
+    return gather
 
 
 def step_seeds(seed: tf.Tensor, first: tf.Tensor, steps: int) -> tf.Tensor:
