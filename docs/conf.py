@@ -35,6 +35,7 @@ nb_execution_raise_on_error = True
 nb_merge_streams = True
 nb_output_stderr = "remove"  # TensorFlow's notes as it starts.
 
+autoclass_content = "both"  # The class says what it computes, its constructor what it takes.
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_member_order = "bysource"

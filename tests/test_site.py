@@ -5,6 +5,7 @@ sphinx-build -W docs SITE && WEIRDONETWORKS_SITE=SITE python -m pytest tests/tes
 
 import dataclasses
 import functools
+import html
 import html.parser
 import http.server
 import itertools
@@ -137,6 +138,23 @@ def test_headings_pictures_and_links_of_every_page() -> None:
     assert len(read(site)) > 30
     found = list(faults(site))
     assert not found, "\n".join(found)
+
+
+@needs_site
+@pytest.mark.slow
+def test_the_reference_names_the_arguments_of_modules_and_their_methods() -> None:
+    text = {path.stem: plain(path) for path in (pathlib.Path(str(BUILT)) / "reference" / "api").glob("*.html")}
+    assert "EquivariantLinear(action_in, action_out=None, channels=1" in text["weirdonetworks"]
+    assert "features(inputs)" in text["weirdonetworks"]  # A method that Sonnet wraps in a name scope.
+    assert "Layer(module" in text["weirdonetworks.keras"]
+    hidden = {name for name, page in text.items() if "(*args, **kwargs)" in page and name != "weight_symmetry.updaters"}
+    assert not hidden
+    assert not [name for name, page in text.items() if "_typing._array_like" in page or r"\*" in page]
+
+
+def plain(path: pathlib.Path) -> str:
+    """Reads a page as text, without its tags."""
+    return html.unescape(re.sub(r"<[^>]*>", "", path.read_text(encoding="utf-8")))
 
 
 @needs_site

@@ -1,5 +1,6 @@
 """Writes the reference: a page for each package with public names."""
 
+import functools
 import importlib
 import inspect
 import pathlib
@@ -83,6 +84,43 @@ def write(app: "Sphinx") -> None:
             target.write_text(text, encoding="utf-8")
 
 
+def readable(app: "Sphinx") -> None:
+    """Gives Sonnet modules and Keras layers the signature of their constructor, and wrapped methods their docstring.
+
+    Sonnet constructs modules in a metaclass and wraps their methods in a name scope, and Keras overrides `__new__`:
+    Sphinx would show `(*args, **kwargs)`, and leave wrapped methods out.
+    """
+    bases = importlib.import_module("sonnet").Module, importlib.import_module("keras").layers.Layer
+    modules = [importlib.import_module(package) for package in PACKAGES]
+    public = [getattr(module, name) for module in modules for name in public_names(module)]
+    for cls in {each for each in public if inspect.isclass(each) and issubclass(each, bases)}:
+        cls.__signature__ = inspect.Signature([*inspect.signature(cls.__init__).parameters.values()][1:])
+        for method in vars(cls).values():
+            within = inspect.getclosurevars(method).nonlocals.get("f") if inspect.isfunction(method) else None
+            if inspect.isfunction(within):
+                functools.update_wrapper(method, within)
+
+
+ARRAY_LIKE = re.compile(r"~?numpy\._typing\._array_like\._Buffer \|.*?_NestedSequence\[complex \| bytes \| str\]")
+ARRAY = re.compile(r"~?numpy\.ndarray\[tuple\[~?(?:typing\.)?Any, \.\.\.\], ~?numpy\.dtype\[([^]]*)\]\]")
+
+
+def with_names_of_arrays(text: str) -> str:
+    """Names NumPy's types of arrays as the source does, where Python has written out what they stand for."""
+    return ARRAY.sub(r"NDArray[\1]", ARRAY_LIKE.sub("ArrayLike", text))
+
+
+def name_arguments(app: "Sphinx", domain: str, kind: str, content: Any) -> None:
+    """Names the types of arrays of parameters and results, before Sphinx writes them beside the descriptions."""
+    for annotations in app.env.current_document.autodoc_annotations.values():
+        annotations.update({name: with_names_of_arrays(text) for name, text in annotations.items()})
+
+
+def name_attributes(app: "Sphinx", what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Names the types of arrays of attributes, which stand in the text."""
+    lines[:] = map(with_names_of_arrays, lines)
+
+
 LITERAL = re.compile(r"(``.+?``|`[^`]+`)")
 SECTION = re.compile(r"(Args|Attributes|Returns|Yields|Raises):$")
 
@@ -90,15 +128,16 @@ SECTION = re.compile(r"(Args|Attributes|Returns|Yields|Raises):$")
 def marked_up(app: "Sphinx", what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Makes indented laws and formulas literal blocks, and escapes in text what would be markup."""
     result: list[str] = []
-    literal = in_section = False
+    literal = in_section = in_example = False
     for line in lines:
+        in_example = bool(line.strip()) and (in_example or line.lstrip().startswith(">>>"))
         in_section = in_section or bool(SECTION.match(line))
         if line.strip() and not in_section:
             indented = line.startswith("    ")
             if indented and not literal and (not result or not result[-1].strip()):
                 result += ["::", ""]
             literal = indented
-        if literal or line.lstrip().startswith((">>>", "...")):
+        if literal or in_example:
             result.append(line)
         else:
             parts = LITERAL.split(line)
@@ -119,7 +158,10 @@ def without_dead_links(app: "Sphinx", name: str, template: str, context: dict[st
 
 def setup(app: "Sphinx") -> dict[str, bool]:
     """Connects the extension."""
+    app.connect("builder-inited", readable)
     app.connect("builder-inited", write)
+    app.connect("object-description-transform", name_arguments, priority=100)
+    app.connect("autodoc-process-docstring", name_attributes, priority=900)
     app.connect("autodoc-process-docstring", marked_up, priority=100)
     app.connect("html-page-context", without_dead_links)
     return {"parallel_read_safe": True}
