@@ -146,6 +146,7 @@ def standing_in() -> dict[str, Any]:
         "images": images,
         "flat_images": images.reshape(2, -1),
         "velocities": images,
+        "feature_maps": snt.Conv2D(2, 3),
         "sets_of_4": rng.normal(size=(2, 4, 3)).astype(np.float32),
         "sets_of_5": rng.normal(size=(2, 5, 3)).astype(np.float32),
         "targets": rng.normal(size=(2, 1)).astype(np.float32),

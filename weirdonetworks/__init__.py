@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         OrbitAverage as OrbitAverage,
         Symmetrized as Symmetrized,
     )
+    from weirdonetworks.nets.base_module import BaseModule as BaseModule
     from weirdonetworks.nets.frames import (
         SortFrame as SortFrame,
         Standard as Standard,

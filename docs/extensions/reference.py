@@ -42,8 +42,23 @@ def public_names(module: ModuleType) -> list[str]:
     ]
 
 
+def enclosing(module: str, package: str) -> list[str]:
+    """Lists a module and the packages around it, outermost first, up to a package without it."""
+    if not module.startswith(f"{package}."):
+        return [module]
+    parts = module.removeprefix(f"{package}.").split(".")
+    return [".".join([package, *parts[:number]]) for number in range(1, len(parts) + 1)]
+
+
+def heading(module: str, package: str) -> list[str]:
+    """Writes the heading of a module's section, of the second level for modules next to the package."""
+    depth = len(enclosing(module, package))
+    title = module.removeprefix(f"{package}.")
+    return [title, "-~^"[depth - 1] * len(title), ""]
+
+
 def page(package: str, described: dict[int, str]) -> str:
-    """Writes the page of a package as reStructuredText.
+    """Writes the page of a package as reStructuredText: a section for each module, with what it says at its top.
 
     Args:
       package: The name of the package.
@@ -58,18 +73,33 @@ def page(package: str, described: dict[int, str]) -> str:
     listed = [f"   ~{name.removeprefix(f'{package}.')}" for name in full_names]
     lines = [package, "=" * len(package), "", f".. automodule:: {package}", "   :no-index:", ""]
     lines += [".. autosummary::", "", *listed, ""]
+    sections: dict[str, list[str]] = {}
     for name, value in new.items():
+        home = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", package)
+        if home.partition(".")[0] not in {each.partition(".")[0] for each in PACKAGES}:
+            home = package  # An alias of a type of NumPy's or Python's.
         if inspect.isclass(value):
-            lines += [f".. autoclass:: {package}.{name}", "   :members:", "   :special-members: __call__", ""]
+            entry = [f".. autoclass:: {package}.{name}", "   :members:", "   :special-members: __call__", ""]
         elif inspect.isroutine(value):
-            lines += [f".. autofunction:: {package}.{name}", ""]
+            entry = [f".. autofunction:: {package}.{name}", ""]
         elif inspect.ismodule(value):
             again = [each for each in public_names(value) if id(getattr(value, each)) in described]
             excluded = [f"   :exclude-members: {', '.join(again)}"] if again else []
-            lines += [f".. automodule:: {value.__name__}", "   :members:", *excluded, ""]
+            entry = [f".. automodule:: {home}", "   :members:", *excluded, ""]
         else:
             shown = tuple(value) if isinstance(value, dict) else value
-            lines += [f".. py:data:: {package}.{name}", f"   :value: {shown!r}", ""]
+            entry = [f".. py:data:: {package}.{name}", f"   :value: {shown!r}", ""]
+        sections.setdefault(home, []).extend(entry)
+    modules = {value.__name__ for value in new.values() if inspect.ismodule(value)}
+    seen = {package}
+    for home in sorted(sections, key=lambda home: (home != package, home)):
+        for module_name in enclosing(home, package):
+            if module_name not in seen:
+                seen.add(module_name)
+                lines += heading(module_name, package)
+                if module_name not in modules:  # Else the entry has it.
+                    lines += [f".. automodule:: {module_name}", "   :no-index:", ""]
+        lines += sections[home]
     return "\n".join(lines)
 
 

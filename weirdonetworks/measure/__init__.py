@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         spectrum as spectrum,
     )
     from weirdonetworks.measure.lie_derivatives import (
+        IMAGE_GENERATORS as IMAGE_GENERATORS,
         ImageGenerator as ImageGenerator,
         lie_derivative as lie_derivative,
         lie_derivative_by_layer as lie_derivative_by_layer,

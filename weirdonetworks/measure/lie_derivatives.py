@@ -120,9 +120,10 @@ def lie_derivative(
       inputs: The inputs, `[inputs, ...]`, at least one; of generators of image transformations they are images,
         `[images, height, width, channels]`.
       action: The action on the inputs, `flow(generators)`; or a list of `ImageGenerator`s, at least one; by default all
-        of `IMAGE_GENERATORS`.
+        of `IMAGE_GENERATORS`, in their order: by radian, counter-clockwise; by pixel, to the right and upwards; by
+        the logarithm of a zoom; and by the slope of a shear.
       action_out: The action of the same group on the outputs, its generators in the same order; None for outputs that
-        should stay the same, and of images where it is as the top of the module says.
+        should stay the same. Of images, outputs `[images, height, width, channels]` move along without it.
       batch_size: The number of inputs per chunk.
       dtype: The type to compute in, as for `stability.outputs_over`.
 

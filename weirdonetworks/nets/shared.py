@@ -25,7 +25,11 @@ class EquivariantLinear(BaseModule):
     convolution, S_n gives a I + b 1 1^T, and `action_out=trivial(1)` an invariant output. Elementwise activations are
     equivariant too, so a stack of such layers obeys the same law.
 
-    Three methods compute the same map up to rounding (see `shared_maps`): `dense` gathers the whole matrix; `sum` takes
+    A layer depends on the orbits of pairs alone, and larger groups can have the same ones. Then it obeys their law too:
+    on its corners the rotations of a cube have those of all its symmetries, so a stack of layers between corners does
+    not tell mirror images apart. Layers to and between `regular(group)` do.
+
+    Three methods compute the same map up to rounding: `dense` gathers the whole matrix; `sum` takes
     sums over inputs and a small product per orbit, for groups with few orbits such as S_n; `fourier` is for free cyclic
     shifts along one or two axes. `auto` selects the cheapest by an estimate: `dense` for few positions or small groups,
     `fourier` from some 500 shifts of one channel or 40 of sixteen.
@@ -46,6 +50,10 @@ class EquivariantLinear(BaseModule):
     >>> layer = EquivariantLinear(symmetric_group(100), channels=8)
     >>> layer(tf.ones([2, 100, 5])).shape.as_list(), layer.w.shape.as_list(), layer.applied
     ([2, 100, 8], [2, 5, 8], 'sum')
+    >>> from weirdonetworks.algebra import alternating_group
+    >>> from weirdonetworks.testing import assert_equivariant
+    >>> inputs = tf.random.stateless_normal([2, 4], seed=[0, 0])
+    >>> assert_equivariant(EquivariantLinear(alternating_group(4)), inputs, symmetric_group(4))  # The same orbits.
     >>> from weirdonetworks.algebra import image_dihedral, pixels, regular
     >>> square = image_dihedral(2, 2)
     >>> layer = EquivariantLinear(pixels(square) * regular(square), channels=3)

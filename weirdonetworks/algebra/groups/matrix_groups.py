@@ -216,7 +216,7 @@ def _tables(generators: Iterable[Any]) -> list[list[list[Any]]]:
 def _rows(generator: Any) -> Sequence[Any]:
     listed = generator.tolist() if hasattr(generator, "tolist") else generator  # NumPy arrays and SymPy matrices.
     if not isinstance(listed, list | tuple) or not all(isinstance(row, list | tuple) for row in listed):
-        raise ValueError(f"generators must be a list of matrices, and hold {generator!r}.")
+        raise ValueError(f"generators must be a list of matrices, and hold {generator!r}. Pass one matrix as [matrix].")
     return listed
 
 

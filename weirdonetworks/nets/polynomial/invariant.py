@@ -65,7 +65,8 @@ class InvariantMLP(BaseModule):
           degree: The highest degree of the invariants, at least 1.
           output_sizes: The width of each dense layer, at least one.
           invariants: `orbit_sums`, a basis of the invariants of each degree from 1 on (for permutations the orbit sums
-            of monomials); or `fundamental`, a minimal set of generators of the invariants up to the degree.
+            of monomials); or `fundamental`, a minimal set of generators of the invariants up to the degree. The degree
+            of the last of `fundamental_invariants(group)` gives all; it is at most the order of the group.
           activation: Applied after each layer but the last.
           with_bias: Whether the dense layers add a bias.
           w_init, b_init, name: As in `BaseModule`.
