@@ -118,6 +118,18 @@ class Recurrent(snt.Module):
         return self.head(outputs)
 
 
+class Transposed(snt.Module):
+    """A convolution, and a transposed one back to the size of the images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.narrow, self.wide = snt.Conv2D(3, 3, stride=2), snt.Conv2DTranspose(4, 2, stride=2)
+        self.head = snt.Conv2D(2, 1)
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        return self.head(tf.nn.tanh(self.wide(tf.nn.relu(self.narrow(images)))))
+
+
 class Quantised(snt.Module):
     """The distances of encoded vectors to the codes of a quantiser."""
 
@@ -149,6 +161,7 @@ CASES = [
     Case("grouped", keras_model(grouped, 4, 4, 3), (2, 4, 4, 3), (4, 2, 3)),
     Case("transformer", keras_model(transformer, 5, 3), (2, 5, 3), (8, 2, 3, 4, 16)),
     Case("LSTM", Recurrent, (2, 3, 4), (6,)),
+    Case("transposed", Transposed, (2, 4, 4, 2), (3, 4)),
     Case("shared", twice, (3, 4), (6,)),
     Case("encoder", Quantised, (3, 4), (8, 4)),
     Case("embedding", lambda: snt.Sequential([snt.Embed(9, 4), snt.Linear(2)]), (2, 3), (4,), integers=True),

@@ -60,6 +60,23 @@ def test_a_description_names_functions_and_shortens_lists_of_axes() -> None:
     assert "GELU, leaky ReLU" in functions and "erf" not in functions.lower()
 
 
+def test_a_description_says_once_what_is_long_or_occurs_several_times() -> None:
+    first, second, third, head = snt.Linear(5), snt.Linear(4), snt.Linear(3), snt.Linear(2)
+
+    def network(x: tf.Tensor) -> tf.Tensor:
+        hidden = first(x)
+        both = tf.concat([second(tf.concat([hidden, tf.tanh(hidden)], axis=1)), third(x)], axis=1)
+        with tf.name_scope("a_layer_that_orders_its_inputs"):
+            return head(tf.sort(both))
+
+    text = str(UnitGraph.trace(network, tf.ones([4, 3])))
+    assert text.startswith("5 interchangeable units in 1 space\n")
+    assert "2 times" in text and text.count("linear/w (2)[0]") == 1
+    assert text.count("fixed: note 1") == 3
+    (note,) = [line for line in text.splitlines() if line.startswith("Note")]
+    assert "TopKV2 (a_layer" in note and note.endswith("compute it by other operations, or leave them fixed.")
+
+
 EDGES = {
     "MLP": [*[("mlp/linear/w", (0,), (1,))] * 3],
     "mobile": [
@@ -99,6 +116,24 @@ def test_a_weight_computed_from_others_still_makes_an_edge() -> None:
         lambda x: head(tf.reshape(tf.transpose(x), [5, 6]) @ tf.reshape(weight * mask, [6, 4])), tf.ones([6, 5])
     )
     assert (graph.edges[0].inputs, graph.edges[0].outputs) == ((0, 1), (2,))
+
+
+def test_a_part_of_a_weight_makes_an_edge() -> None:
+    """As of the gates of a recurrent cell: without, its units would count as mixed, and stay when a model is compacted.
+
+    The flips of an update are those of the weights of its candidate, of what it reads and of what reads it.
+    """
+    cell, head = snt.GRU(4), snt.Linear(2)
+    graph = UnitGraph.trace(
+        lambda x: head(cell(x, cell(x, cell.initial_state(3))[1])[0]), tf.random.normal([3, 2], seed=1)
+    )
+    names = [each.rpartition("/")[2] for each in graph.names]
+    edges = {(names[edge.variable], edge.inputs, edge.outputs) for edge in graph.edges}
+    assert {("w_h", (0,), (1,)), ("w_i", (0,), (1,)), ("w", (0,), (1,))} == edges
+    ((space,), (found,)) = graph.free, scalings(graph)
+    assert not space.mixed
+    flipped = [names[group.variable] for group, flip in zip(found.groups, *found.flips, strict=True) if flip]
+    assert sorted(flipped) == ["b", "w", "w_h", "w_h", "w_i"]
 
 
 def test_functions_of_units_are_noted() -> None:

@@ -268,6 +268,14 @@ def test_a_model_that_computes_with_its_number_of_units_is_refused() -> None:
         compact(model, None, tf.ones([2, 4]))
 
 
+def test_a_model_that_returns_nan_is_refused_for_that() -> None:
+    """As with a norm of weights by their length, all of one unit cut."""
+    weight, head = tf.Variable(tf.ones([3, 2])), snt.Linear(2)
+    cut = [np.ones([3, 2]) * [1, 0], np.ones([2, 2])]
+    with pytest.raises(ValueError, match="model must not return NaN for the example inputs"):
+        compact(lambda x: head(x @ (weight / tf.norm(weight, axis=0))), cut, tf.ones([2, 3]))
+
+
 def test_the_result_is_written_as_a_table() -> None:
     model, masks = sparse_mlp(1, 0.5)
     lines = str(compact(model, masks, tf.ones([2, 4]))).splitlines()

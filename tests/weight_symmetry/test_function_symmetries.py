@@ -342,7 +342,7 @@ def test_one_line_describes_it_all() -> None:
     )
     found = symmetry.function_symmetries({}, traced(sparse_models.build("MNIST_CNN"), "MNIST_CNN"))
     assert found.describe() == (
-        "19 live hidden units with Mul, Relu, Rsqrt, batch norm: 49,766,400 permutations, 1 sign flip, 19 dimensions "
+        "19 live hidden units with batch norm, norm, ReLU: 49,766,400 permutations, 1 sign flip, 19 dimensions "
         "of rescaling; of these units, 19 with batch norm, whose scales and offsets allow 2^19 sign flips and 19 "
         "dimensions more"
     )

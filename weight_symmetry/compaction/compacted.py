@@ -19,7 +19,7 @@ from weight_symmetry.symmetry.masked_units import Masks, in_layout
 from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.lab.records.tables import table
 from weirdonetworks.measure.unit_graph import UnitGraph
-from weirdonetworks.measure.unit_tracing.edges import equation
+from weirdonetworks.measure.unit_tracing.edges import TRANSPOSED, equation, operands
 from weirdonetworks.measure.unit_tracing.traced_call import Trace, converted
 
 Number = TypeVar("Number", int, float)
@@ -222,6 +222,11 @@ def _check(
         except (tf.errors.OpError, TypeError, ValueError) as error:
             raise ValueError(f"model cannot be computed with fewer units, or other batch sizes: {_REASONS}") from error
         for one, each in zip(expected, found, strict=True):
+            if one.dtype.kind == "f" and np.isnan(one).any():
+                raise ValueError(
+                    "model must not return NaN for the example inputs with its masked weights, as it does: a norm of "
+                    "weights that are all cut may divide by zero."
+                )
             size = float(np.abs(one).max(initial=0)) if one.dtype.kind == "f" else 1.0
             if one.shape != each.shape or not np.allclose(one, each, rtol=0, atol=tolerance * (size or 1.0)):
                 raise ValueError(f"the compacted model would compute something else than model: {_REASONS}")
@@ -236,15 +241,14 @@ def _flops(removal: Removal, whole: bool) -> int:
     axes = removal.graph.tensor_axes
     total = 0
     for step in removal.sums:
-        operands = [axes[number] for number in step.inputs]
-        terms, result = equation(step.operation, [len(each) for each in operands])
-        if "Conv" in step.operation.type:  # The filter at each place of the result, its channels apart.
-            places = [axis for axis, letter in zip(axes[step.outputs[0]], result, strict=False) if letter in "npq"]
-            multiplied = [*operands[1], *places]
+        along = [axes[number] for number in operands(step.operation, step.inputs)]
+        terms, result = equation(step.operation, [len(each) for each in along])
+        if "Conv" in step.operation.type:  # The filter at each place of the result, or, transposed, of the images.
+            spread = (along[0], terms[0]) if step.operation.type == TRANSPOSED else (axes[step.outputs[0]], result)
+            places = [axis for axis, letter in zip(*spread, strict=False) if letter not in "cmo"]
+            multiplied = [*along[1], *places]
         else:
-            pairs = [
-                each for term, along in zip(terms, operands, strict=True) for each in zip(term, along, strict=True)
-            ]
+            pairs = [each for term, own in zip(terms, along, strict=True) for each in zip(term, own, strict=True)]
             multiplied = list(dict(pairs).values())
         total += math.prod(axis.size if whole else removal.size(axis) for axis in multiplied)
     return total // removal.graph.call.inputs[0].shape[0]

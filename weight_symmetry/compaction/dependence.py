@@ -8,7 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weirdonetworks.measure.unit_tracing import rules
-from weirdonetworks.measure.unit_tracing.edges import CONTRACTIONS
+from weirdonetworks.measure.unit_tracing.edges import CONTRACTIONS, operands
 from weirdonetworks.measure.unit_tracing.evaluation import compute
 from weirdonetworks.measure.unit_tracing.traced_call import Step, Trace
 
@@ -61,7 +61,7 @@ def _followed(step: Step, flags: list[Flags], values: list[Any], shapes: Sequenc
         if kind in ("Cast", "ReadVariableOp"):
             return flags[:1]
         return [np.asarray(each) > 0 for each in compute(operation, arguments, tf.float64)]
-    if (kind in CONTRACTIONS and len(flags) == 2) or kind == "Mul":
+    if kind == "Mul" or (kind in CONTRACTIONS and len(operands(operation, flags)) == 2):
         return [_bilinear(operation, flags, values)]
     if kind in ELEMENTWISE:
         return [np.broadcast_to(np.logical_or.reduce(np.broadcast_arrays(*flags)), shape) for shape in shapes]
@@ -79,10 +79,14 @@ def _followed(step: Step, flags: list[Flags], values: list[Any], shapes: Sequenc
 
 def _bilinear(operation: tf.Operation, flags: list[Flags], values: list[Any]) -> Flags:
     """A product depends on the inputs where one factor does and the other may not be zero."""
+    one, other = operands(operation, range(len(flags)))
     maybe = [tf.cast(own | (np.asarray(value) != 0), tf.float64) for own, value in zip(flags, values, strict=True)]
-    depends = [tf.cast(own, tf.float64) for own in flags]
-    pairs = ((depends[0], maybe[1]), (maybe[0], depends[1]))
-    return np.asarray(sum(np.asarray(compute(operation, pair, tf.float64)[0]) for pair in pairs)) > 0
+    products = []
+    for depends, rest in ((one, other), (other, one)):
+        given = list(values)
+        given[depends], given[rest] = tf.cast(flags[depends], tf.float64), maybe[rest]
+        products.append(np.asarray(compute(operation, given, tf.float64)[0]))
+    return np.asarray(sum(products) > 0)
 
 
 def _per_channel(operation: tf.Operation, flags: list[Flags], shape: tuple[int, ...]) -> Flags:

@@ -11,7 +11,7 @@ from weight_symmetry.compaction.dependence import Flags, dependent
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import collect, spread
 from weirdonetworks.measure.unit_tracing.axes import Axis, Units, units_of
-from weirdonetworks.measure.unit_tracing.edges import CONTRACTIONS, equation
+from weirdonetworks.measure.unit_tracing.edges import CONTRACTIONS, equation, operands
 from weirdonetworks.measure.unit_tracing.evaluation import compute
 from weirdonetworks.measure.unit_tracing.traced_call import Step
 
@@ -69,7 +69,7 @@ class Removal:
         return int(spread(axis, self.kept).sum())
 
     def _is_sum(self, step: Step) -> bool:
-        return step.operation.type in CONTRACTIONS and len(step.inputs) == 2
+        return step.operation.type in CONTRACTIONS and len(operands(step.operation, step.inputs)) == 2
 
     def _fixed_point(self) -> dict[Units, Flags]:
         """Removes units until none is left that contributes only to removed ones."""
@@ -98,10 +98,11 @@ class Removal:
 
     def _needed(self, step: Step, constants: Mapping[int, Any]) -> list[tuple[Units, Flags]]:
         """Finds the units whose contributions to a sum depend on the inputs."""
-        axes = [self.graph.tensor_axes[number] for number in step.inputs]
+        numbers = operands(step.operation, step.inputs)
+        axes = [self.graph.tensor_axes[number] for number in numbers]
         terms, result = equation(step.operation, [len(each) for each in axes])
         depends, maybe = [], []
-        for number in step.inputs:
+        for number in numbers:
             flags = self._depends[number]
             depends.append(flags)
             # A weight is taken as it is without the removed units.
@@ -128,18 +129,20 @@ class Removal:
     def _corrections(self, kept: Mapping[Units, Flags]) -> dict[int, npt.NDArray[np.float64]]:
         found = {}
         for step in self.sums:
-            axes = [self.graph.tensor_axes[number] for number in step.inputs]
+            numbers = operands(step.operation, step.inputs)
+            axes = [self.graph.tensor_axes[number] for number in numbers]
             terms, result = equation(step.operation, [len(each) for each in axes])
-            operands = [np.asarray(self._known[number]) for number in step.inputs]
-            gone = np.zeros([1] * operands[0].ndim, bool)
+            values = [np.asarray(self._known[number]) for number in step.inputs]
+            first = step.inputs.index(numbers[0])
+            gone = np.zeros([1] * values[first].ndim, bool)
             for letter in set(terms[0]) & set(terms[1]) - set(result):
                 place = terms[0].index(letter)
-                shape = [-1 if axis == place else 1 for axis in range(operands[0].ndim)]
+                shape = [-1 if axis == place else 1 for axis in range(gone.ndim)]
                 gone = gone | ~spread(axes[0][place], kept).reshape(shape)
             if gone.any():
                 # Of units without dependence on the inputs these are the same for all examples.
-                removed = [tf.constant(np.where(gone, operands[0], 0)), tf.constant(operands[1])]
-                found[step.outputs[0]] = np.asarray(compute(step.operation, removed, tf.float64)[0])
+                values[first] = np.where(gone, values[first], 0)
+                found[step.outputs[0]] = np.asarray(compute(step.operation, [*map(tf.constant, values)], tf.float64)[0])
         return found
 
 

@@ -14,6 +14,7 @@ from weight_symmetry.compaction.removal import Removal, restricted
 from weirdonetworks.measure.unit_layout import spread
 from weirdonetworks.measure.unit_tracing import rearranging, rules
 from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, resolved
+from weirdonetworks.measure.unit_tracing.edges import TRANSPOSED
 from weirdonetworks.measure.unit_tracing.evaluation import compute
 from weirdonetworks.measure.unit_tracing.traced_call import ASSIGNMENTS, Step, Trace, converted
 
@@ -160,6 +161,8 @@ class SmallerModel(tf.Module):
             return [tf.tile(inputs[0], tf.stack(times))]
         if kind == "Fill":
             return [tf.fill(self._shape(after[0], batch, known=True), inputs[1])]
+        if kind == TRANSPOSED:
+            return compute(operation, [self._shape(after[0], batch, known=True), *inputs[1:]], None)
         if kind in ("Split", "SplitV"):
             value, place = (inputs[1], 0) if kind == "Split" else (inputs[0], 2)
             axis = int(rules.constant(operation, place))

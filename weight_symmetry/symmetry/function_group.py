@@ -15,6 +15,7 @@ from weight_symmetry.symmetry.masked_units import Masks, read
 from weight_symmetry.symmetry.propagation import propagate, propagated
 from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.measure.unit_layout import UnitLayout
+from weirdonetworks.measure.unit_table import function_names
 
 if TYPE_CHECKING:
     from weirdonetworks.measure.rescalings import Scalings
@@ -62,7 +63,7 @@ class FunctionSymmetries:
     '3 live hidden units with relu: 6 permutations, 1 sign flip, 3 dimensions of rescaling'
 
     Attributes:
-      activation: The activation's name.
+      activation: The activation's name; of a graph, those of all functions of its units.
       permutations: The joint permutations of hidden units.
       live_units: The number of hidden units on a path from the inputs to the outputs.
       normalised_units: The number of them that batch norm follows.
@@ -128,7 +129,7 @@ def function_symmetries(
     Of a graph, weights that meet a unit in several places may have factors of their own in each, as keys and queries
     have in attention, and what two sets of units have in common counts once. There moving averages of batch norm count
     among the weights that follow, units with any as normalised; the weights that write a unit flip their sign together,
-    and so do those that read it.
+    those of each gate of a recurrent cell by themselves, and so do those that read it.
 
     >>> found = function_symmetries([np.ones((4, 3)), np.ones((3, 2))], "tanh")
     >>> found.permutations.order, found.sign_flips, found.rescaling_dimension
@@ -205,10 +206,11 @@ def _of_graph(masks: Masks, graph: UnitGraph) -> FunctionSymmetries:
     normalised = [each for each in found if any(not graph.variables[g.variable].trainable for g in each.groups)]
     plain = [each for each in found if each not in normalised]
     (dimension, flips), (plain_dimension, plain_flips) = (joint_dimensions(each, live) for each in (found, plain))
+    names = {name for each in found for name in function_names(each.space.functions)}
     units_normalised = sum(live[each.space] for each in normalised)
     rescaling_dimension = plain_dimension + sum(live[each.space] for each in normalised if len(each.exponents))
     return FunctionSymmetries(
-        activation=", ".join(sorted({name for each in found for name in each.space.functions})) or "identity",
+        activation=", ".join(sorted(names, key=str.lower)) or "identity",
         permutations=automorphisms(masks, graph),
         live_units=sum(live.values()),
         normalised_units=units_normalised,

@@ -417,15 +417,27 @@ def _flips(points: _Points, space: Space, groups: Sequence[Group], used: Bools, 
 
 
 def _candidates(groups: Sequence[Group], used: Bools, exponents: Floats) -> list[tuple[bool, ...]]:
-    """Lists the flips to try: of all weights that write, all that read, and others; and where exponents are odd."""
+    """Lists the flips to try: of all weights that write, all that read, and others; and where exponents are odd.
+
+    Where units lie several times along one axis, as the gates of a recurrent cell, also those of each gate.
+    """
     kept = [index for index in range(len(groups)) if used[index]]
     sides = [[index for index in kept if groups[index].side == side] for side in ("in", "out", "")]
     others = [[index] for index in sides[2]] if len(sides[2]) + 2 <= JOINED else [sides[2]]
-    joined = np.array([np.isin(np.arange(len(groups)), each) for each in (*sides[:2], *others) if each])
+    along = [(each.variable, each.axis) for each in groups]
+    gates = [
+        [index for index in kept if along[: index + 1].count(along[index]) == gate and along.count(along[index]) > 1]
+        for gate in range(1, max(map(along.count, along)) + 1)
+    ]
+    apart = [[index for index in kept if along.count(along[index]) == 1 and groups[index].side == "out"], *gates]
+    joined, by_gate = (
+        np.array([np.isin(np.arange(len(groups)), each) for each in parts if each]).astype(int)
+        for parts in ((*sides[:2], *others), apart if gates[0] and len(apart) <= JOINED else ())
+    )
     odd = np.abs(np.round(exponents)) % 2 == 1
     found = {
         tuple((np.array(chosen) @ basis % 2 == 1).tolist())
-        for basis in (joined.astype(int), odd.astype(int)[:JOINED])
+        for basis in (joined, odd.astype(int)[:JOINED], by_gate.reshape(-1, len(groups)))
         for chosen in itertools.product([0, 1], repeat=len(basis))
     }
     return sorted(found, key=lambda flips: (sum(flips), flips))

@@ -210,7 +210,8 @@ class UnitLayout:
 
         So does `print`.
         """
-        free = f"{sum(space.size for space in self.free)} interchangeable units in {len(self.free)} spaces"
+        units, spaces = sum(space.size for space in self.free), len(self.free)
+        free = f"{units} interchangeable unit{'s' * (units != 1)} in {spaces} space{'s' * (spaces != 1)}"
         return f"{free}\n{unit_table(self.spaces, self.names)}"
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 POSITIONS = "positions, not units"
 LISTED = 4  # At most so many axes of variables are listed for a space.
+LONG = 44  # Reasons of more letters, as those that name an operation, stand below the table.
 WIDTHS = (3, 26, 5, 42, 12, 22)  # Letters a column: 120 with two spaces between.
 # Functions that models compute by several operations: those that show them, and what else belongs to them.
 COMPOSED = (
@@ -35,22 +37,30 @@ NAMES = {
 def unit_table(spaces: Sequence["Space"], names: Sequence[str]) -> str:
     """Formats a row for each space: number, name, size, axes of variables, functions, and whether its units are free.
 
-    Positions, as the places of a filter, are only counted.
+    Positions, as the places of a filter, are only counted, and long reasons stand once, in notes below the table.
     """
     rows = [("", "space", "units", "along the axes of", "functions", "free or fixed")]
     positions = [space.fixed for space in spaces if _remedy(space.fixed) == POSITIONS]
+    notes: dict[str, int] = {}
     for number, space in enumerate((each for each in spaces if _remedy(each.fixed) != POSITIONS), 1):
-        along = [
+        # Several times along one axis, as the gates of a recurrent cell.
+        times = Counter(
             f"{names[each.variable]}[{each.axis}]" + f" stride {each.stride}" * (each.stride > 1)
             for each in space.places
-        ]
+        )
+        along = [f"{each} {count} times" if count > 1 else each for each, count in times.items()]
         more = f", and {len(along) - LISTED} more" * (len(along) > LISTED)
-        state = f"fixed ({space.fixed}): {_remedy(space.fixed)}" if space.fixed else "free"
+        state = "free"
+        if space.fixed:
+            state = f"fixed ({space.fixed}): {_remedy(space.fixed)}"
+        if len(space.fixed) > LONG:
+            state = f"fixed: note {notes.setdefault(space.fixed, len(notes) + 1)}"
         listed = ", ".join(along[:LISTED]) + more
         rows.append(
             (str(number), space.name, str(space.size), listed, ", ".join(function_names(space.functions)), state)
         )
     lines = [line for row in rows for line in _lines(row)]
+    lines += [f"Note {number}: {reason}: {_remedy(reason)}." for reason, number in notes.items()]
     if positions:
         lines.append(f"Besides, {len(positions)} axes of {POSITIONS}: {', '.join(sorted(set(positions)))}.")
     return "\n".join(lines)

@@ -3,21 +3,27 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
-from weirdonetworks.measure.unit_tracing import rules
+from weirdonetworks.measure.unit_tracing import rearranging, rules
 from weirdonetworks.measure.unit_tracing.axes import Axis, Edge, Places, mark
 
-CONTRACTIONS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "Conv2D", "DepthwiseConv2dNative")
+TRANSPOSED = "Conv2DBackpropInput"  # As of a transposed convolution.
+MATRIX_PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3")
+CONTRACTIONS = (*MATRIX_PRODUCTS, "Einsum", "Conv2D", "DepthwiseConv2dNative", TRANSPOSED)
+Number = TypeVar("Number")
 GATHERS = ("ResourceGather", "GatherV2")
 _ELLIPSIS = "αβγδεζηθ"  # Stand for the axes of an ellipsis, counted from the last.
 
 
 @dataclasses.dataclass(frozen=True)
 class _Origin:
-    """A tensor with the entries of a variable: for each of its axes, the variable's axes that it runs along."""
+    """A tensor with entries of a variable, all or a part: for each of its axes, the variable's axes that it runs along.
+
+    An edge of a part, as of some gates of a recurrent cell, is that of the whole variable.
+    """
 
     variable: int
     axes: tuple[Places, ...]
@@ -57,7 +63,8 @@ class Edges:
         """
         known = [self._origins.get(number) for number in inputs]
         if operation.type in CONTRACTIONS:
-            self._contract(operation, known, [axes[number] for number in inputs])
+            of_operands = [self._origins.get(number) for number in operands(operation, inputs)]
+            self._contract(operation, of_operands, [axes[number] for number in operands(operation, inputs)])
         elif operation.type in GATHERS and known[0] is not None:
             self._add(known[0], (0,), range(1, len(known[0].axes)))
         if not self._of_inputs.isdisjoint(inputs):
@@ -66,6 +73,9 @@ class Edges:
             self._origins.update(
                 {b: self._origins[a] for a, b in zip(inputs, outputs, strict=True) if a in self._origins}
             )
+        elif operation.type in ("Split", "SplitV") and any(known):
+            (whole,) = (each for each in known if each is not None)
+            self._origins.update(dict.fromkeys(outputs, whole))
         elif any(known) and len(outputs) == 1:
             moved = _moved(operation, known, len(axes[outputs[0]]))
             if moved is not None:
@@ -95,6 +105,11 @@ class Edges:
             self.found.append(edge)
 
 
+def operands(operation: tf.Operation, inputs: Sequence[Number]) -> list[Number]:
+    """Picks from the inputs of a contraction what it multiplies: of a transposed convolution images, then filters."""
+    return list(inputs[:0:-1] if operation.type == TRANSPOSED else inputs)
+
+
 def equation(operation: tf.Operation, ranks: Sequence[int]) -> tuple[list[str], str]:
     """Writes a contraction as an Einstein sum: letters for the axes of each operand, and for those of the result."""
     if operation.type == "Einsum":
@@ -104,6 +119,8 @@ def equation(operation: tf.Operation, ranks: Sequence[int]) -> tuple[list[str], 
     if "Conv" in operation.type:
         deep = operation.type != "Conv2D"
         first = operation.get_attr("data_format").startswith(b"NC")
+        if operation.type == TRANSPOSED:
+            return ["nchw" if first else "nhwc", "xyoc"], "nopq" if first else "npqo"
         channels = "cm" if deep else "o"
         return ["nchw" if first else "nhwc", "xyc" + channels[-1]], f"n{channels}pq" if first else f"npq{channels}"
     plain = operation.type == "MatMul"
@@ -124,6 +141,9 @@ def _moved(operation: tf.Operation, known: list[_Origin | None], rank: int) -> _
     first = known[0]
     if operation.type in rules.SAME.split():
         return first
+    if operation.type in ("Slice", "StridedSlice") and first is not None:
+        same = operation.type == "Slice" or all(isinstance(each, slice) for each in rearranging.indices(operation))
+        return first if same else None
     if operation.type == "Transpose" and first is not None:
         return _Origin(first.variable, tuple(first.axes[int(each)] for each in rules.constant(operation, 1)))
     if operation.type in ("Reshape", "Squeeze", "ExpandDims") and first is not None:

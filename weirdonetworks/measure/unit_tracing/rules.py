@@ -200,6 +200,16 @@ def _conv2d(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
     return [_spatial(operation, images, outputs)]
 
 
+@rule("Conv2DBackpropInput")
+def _transposed_conv2d(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+    _, filters, images = inputs
+    place = _channel_axis(operation, len(images))
+    check(images[place].size == filters[-1].size, f"{named(operation)} has groups")
+    unify(images[place], filters[-1], named(operation))
+    fix("the places of a filter", *filters[:-2])
+    return [_spatial(operation, images, filters[-2])]
+
+
 @rule("DepthwiseConv2dNative")
 def _depthwise(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
     images, filters = inputs
