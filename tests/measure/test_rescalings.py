@@ -11,9 +11,10 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests.unit_models import scaled
-from weirdonetworks.measure.rescalings import _Points, _reduced, joint_dimensions, scalings
+from weirdonetworks.measure.rescalings import _reduced, joint_dimensions, scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import places
+from weirdonetworks.measure.unit_points import Points
 from weirdonetworks.measure.unit_tracing.axes import Units, concatenation, product
 
 
@@ -44,7 +45,7 @@ def test_degree_and_parity_of_activations(activation: Any, exponents: list[Any],
 
 def test_what_is_tried_follows_from_the_seed() -> None:
     graph = network(tf.nn.relu)
-    points = [_Points(graph.call, {}, np.random.default_rng(seed)) for seed in (3, 3, 4)]
+    points = [Points(graph.call, graph, {}, np.random.default_rng(seed)) for seed in (3, 3, 4)]
     one, same, other = ([each.products(each.values(), each.inputs()) for _ in range(2)] for each in points)
     for first, again, else_ in zip(one, same, other, strict=True):
         assert all(map(np.array_equal, first, again))

@@ -19,25 +19,21 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import Floats, Group, Space, places
+from weirdonetworks.measure.unit_points import EQUAL, MOST, SMALLEST, Point, Points
 from weirdonetworks.measure.unit_tracing.epsilon import without_epsilon
-from weirdonetworks.measure.unit_tracing.traced_call import Trace
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
-Point: TypeAlias = tuple[list[Floats], list[tf.Tensor], Floats]  # Weights, inputs, and the outputs.
 
 NULL = 1e-7  # Singular values below this part of the largest are zero.
-EQUAL = 1e-9  # Outputs that differ by less than this part of the largest are equal.
 PIVOT = 1e-3  # Smaller entries of vectors of norm one are zero: operations in single precision leave up to some 1e-4.
 NEAR = 1e-3  # Exponents that are nearer to a multiple of a twelfth are this multiple.
-SPREAD = 1.5  # Standard deviation of the logarithms of the factors by which units differ in scale.
 JOINED = 7  # At most so many groups are flipped one by one.
 USED = 1e-10  # The function does not depend on a group whose part in all derivatives is smaller.
-SMALLEST = 1e-5  # Derivatives below this part of the largest say nothing.
-LEAST, MOST = 4, 40  # The number of points at which derivatives are taken: more where many units are dead.
+FAINT = 1e-6  # Spaces whose derivatives are below this part of others', as where a softmax saturates, are rounding.
+LEAST = 4  # So many points at which derivatives are taken are wide, and at least so many are not.
 FLIPPED = 4  # The number of points at which signs are flipped, and units rescaled.
 FACTOR = 5.0  # By which every second unit is multiplied, and others divided.
 HELD = 1e-5  # Outputs change less under what is a rescaling, with some operations in single precision.
@@ -92,28 +88,32 @@ def scalings(graph: UnitGraph, *, flips: bool = True, trainable: bool = False, s
         if not space.fixed or (trainable and {"in", "out"} <= {each.side for each in held}):
             groups[space] = tuple(held)
     call = without_epsilon(graph.call) if trainable else graph.call
-    points = _Points(call, groups, np.random.default_rng(seed), _summed(graph))
+    points = Points(call, graph, groups, np.random.default_rng(seed))
     rows = {space: np.zeros((0, space.size, len(own))) for space, own in groups.items()}
     sizes = {space: np.zeros(len(own)) for space, own in groups.items()}
     # All units at once give one row a point.
     least = LEAST + max([LEAST, *map(len, groups.values() if trainable else ())])
     for tried in range(MOST + least):
         if tried >= least and all(
-            len(_telling(each.reshape(-1, each.shape[-1]))) > 3 * each.shape[-1] for each in rows.values()
+            len(each) >= least and len(_telling(each.reshape(-1, each.shape[-1]))) > 3 * each.shape[-1]
+            for each in rows.values()
         ):
             break
         values = points.values(wide=tried < LEAST)
         products = points.products(values, points.inputs())
+        new = {}
         for space, own in groups.items():
             columns = [group.totals(products[group.variable], space.size) for group in own]
-            new = np.stack(columns, axis=1) if own else np.zeros((space.size, 0))
-            # The outputs' scale differs from point to point by orders of magnitude.
-            largest = np.linalg.norm(new, axis=1).max(initial=0.0) or 1.0
-            if not np.isfinite(largest):
+            new[space] = np.stack(columns, axis=1) if own else np.zeros((space.size, 0))
+        # The outputs' scale differs from point to point by orders of magnitude.
+        largest = {space: float(np.linalg.norm(each, axis=1).max(initial=0.0)) for space, each in new.items()}
+        whole = max(filter(math.isfinite, largest.values()), default=0.0) or 1.0
+        for space, own in groups.items():
+            if not math.isfinite(largest[space]) or largest[space] < FAINT * whole:
                 continue
-            rows[space] = np.concatenate([rows[space], new[np.newaxis] / largest])
+            rows[space] = np.concatenate([rows[space], new[space][np.newaxis] / (largest[space] or 1.0)])
             totals = [group.totals(np.abs(products[group.variable]), space.size).max() for group in own]
-            sizes[space] += np.array(totals) / largest
+            sizes[space] += np.array(totals) / whole
     found = []
     finite = points.repeatable(FLIPPED)
     for space, own in groups.items():
@@ -206,116 +206,6 @@ def _groups(graph: UnitGraph, space: Space) -> Iterator[Group]:
                     yield Group(variable, number, found, "" if written == read else "in" if written else "out")
 
 
-def _summed(graph: UnitGraph) -> dict[int, int]:
-    """Counts for each variable of weights the terms of a sum that it makes."""
-    return {
-        edge.variable: math.prod(
-            size for axis, size in enumerate(graph.shapes[edge.variable]) if axis not in edge.outputs
-        )
-        for edge in graph.edges
-    }
-
-
-class _Points:
-    """Random weights and inputs at which a traced function is tried."""
-
-    def __init__(
-        self,
-        call: Trace,
-        groups: dict[Space, tuple[Group, ...]],
-        rng: np.random.Generator,
-        summed: Mapping[int, int] | None = None,
-    ):
-        self._call = call
-        self._groups = groups
-        self._rng = rng
-        self._summed = summed or {}
-        self._outputs = tf.function(self._evaluated, autograph=False)
-        self._slopes = tf.function(self._differentiated, autograph=False)
-
-    def values(self, wide: bool = False) -> list[Floats]:
-        """Draws weights as `Trace.draw` does, units of many scales.
-
-        Unless `wide`, values neither grow nor vanish over many layers, where one term of a sum would hide the others:
-        all sums are of weights of a mean square of at most one over their number, whose factors have a mean square of
-        one. Wide ones also reach what a function is far from zero, such as a late cap.
-        """
-        found = self._call.draw(self._rng)
-        for variable, value in enumerate(found):
-            if value.dtype.kind == "f" and not wide:
-                norm = float(np.sqrt(np.mean(np.square(value)) * self._summed.get(variable, 1)))
-                found[variable] = value / max(norm, 1.0)
-        for space, groups in self._groups.items():
-            factors = np.exp(SPREAD * self._rng.normal(size=space.size))
-            factors /= 1.0 if wide else np.sqrt(np.mean(np.square(factors)))
-            for group in groups:
-                if group.side == "in":
-                    found[group.variable] = group.scaled(found[group.variable], factors)
-        return found
-
-    def inputs(self) -> list[tf.Tensor]:
-        """Draws inputs; those that are no floating-point numbers stay."""
-        return [
-            tf.constant(self._rng.normal(size=each.shape)) if each.dtype.is_floating else each
-            for each in self._call.inputs
-        ]
-
-    def products(self, values: Sequence[Floats], inputs: Sequence[tf.Tensor]) -> list[Floats]:
-        """Computes w df/dw of a random sum f of the outputs, for each entry w of each variable."""
-        seeds = tf.constant(self._rng.integers(2**31, size=[len(self._call.results), 2]), tf.int32)
-        slopes = self._slopes([tf.constant(each) for each in values], list(inputs), seeds)
-        return [value * np.asarray(slope) for value, slope in zip(values, slopes, strict=True)]
-
-    def live(self, space: Space, groups: Sequence[Group]) -> Iterator[tuple[list[Floats], list[tf.Tensor], int]]:
-        """Yields weights, inputs and a unit, such that the outputs depend on the unit's entries in each group."""
-        for tried in range(MOST):
-            values, inputs = self.values(wide=tried % 2 == 0), self.inputs()
-            products = self.products(values, inputs)
-            sizes = np.array([group.totals(np.abs(products[group.variable]), space.size) for group in groups])
-            # Relative, since the groups may differ in scale; a dead unit has zeros.
-            least = (sizes / sizes.max(axis=1, keepdims=True, initial=np.finfo(np.float64).tiny)).min(axis=0)
-            if least.max() > SMALLEST:
-                yield values, inputs, int(least.argmax())
-
-    def repeatable(self, count: int) -> list[Point]:
-        """Draws weights and inputs, with the outputs; leaves out those whose outputs are random, or not finite."""
-        found = []
-        for _ in range(count):
-            values, inputs = self.values(wide=True), self.inputs()
-            once, again = (self.outputs(values, inputs) for _ in range(2))
-            if np.abs(once - again).max() <= EQUAL * np.abs(once).max() < np.inf:
-                found.append((values, inputs, once))
-        return found
-
-    def outputs(self, values: Sequence[Floats], inputs: Sequence[tf.Tensor]) -> Floats:
-        """Computes all outputs, in one row."""
-        return np.concatenate([np.ravel(each) for each in self._outputs(list(map(tf.constant, values)), list(inputs))])
-
-    def _evaluated(self, values: Sequence[tf.Tensor], inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        known = self._call.evaluate(values, inputs)
-        outputs = [tf.convert_to_tensor(known[number]) for number in self._call.results]
-        parts = [
-            tf.stack([tf.math.real(each), tf.math.imag(each)]) if each.dtype.is_complex else each for each in outputs
-        ]
-        return [each for each in parts if each.dtype.is_floating]
-
-    def _differentiated(
-        self, values: Sequence[tf.Tensor], inputs: Sequence[tf.Tensor], seeds: tf.Tensor
-    ) -> list[tf.Tensor]:
-        with tf.GradientTape() as tape:
-            tape.watch(values)
-            outputs = self._evaluated(values, inputs)
-            if not outputs:
-                raise ValueError("model must have an output of floating-point numbers, to be tried with other weights.")
-            total = tf.add_n(
-                [
-                    tf.reduce_sum(each * tf.random.stateless_normal(each.shape, seed, dtype=each.dtype))
-                    for each, seed in zip(outputs, tf.unstack(seeds), strict=False)
-                ]
-            )
-        return [tf.convert_to_tensor(each) for each in tape.gradient(total, values, unconnected_gradients="zero")]
-
-
 def _telling(rows: Floats) -> Floats:
     """Scales rows to norm one, without those of units that are dead or saturated, where rounding would count."""
     sizes = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -351,7 +241,7 @@ def _reduced(rows: Floats) -> Floats:
 
 
 def _held(
-    points: _Points, tried: Sequence[Point], space: Space, groups: Sequence[Group], basis: Floats, alike: bool = False
+    points: Points, tried: Sequence[Point], space: Space, groups: Sequence[Group], basis: Floats, alike: bool = False
 ) -> Floats:
     """Finds a basis of the exponents, among those that a basis spans, that hold for finite factors.
 
@@ -389,7 +279,7 @@ def _held(
     return _reduced(np.array(found).reshape(-1, len(groups)))
 
 
-def _flips(points: _Points, space: Space, groups: Sequence[Group], used: Bools, exponents: Floats) -> Bools:
+def _flips(points: Points, space: Space, groups: Sequence[Group], used: Bools, exponents: Floats) -> Bools:
     """Finds a basis of the sign flips of a unit of a space, of the groups that are used.
 
     They are tried on units that the outputs depend on: with a dead one, any flip leaves them as they are.
