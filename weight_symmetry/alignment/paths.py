@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.lab.records.tables import table
 from weirdonetworks.measure.unit_tracing.naming import resource
 from weirdonetworks.measure.unit_tracing.traced_call import variables_of
 from weirdonetworks.nets.base_module import keras_layers
@@ -23,6 +24,9 @@ class Path:
     >>> path = Path(np.array([0.0, 0.5, 1.0]), {"accuracy": np.array([0.9, 0.2, 0.8])})
     >>> f"{path.metrics['accuracy'][1]:.0%} half way, a barrier of {100 * path.barrier('-accuracy'):.0f} points"
     '20% half way, a barrier of 65 points'
+    >>> print(path)
+              at A  at B  least  greatest
+    accuracy   0.9   0.8    0.2       0.9
 
     Attributes:
       shares: The shares t of the second model, from 0 to 1.
@@ -50,9 +54,20 @@ class Path:
         """
         name = metric.removeprefix("-")
         if name not in self.metrics:
-            raise ValueError(f"metric (={metric!r}) must be one of {', '.join(self.metrics)}, or one after a minus.")
+            measured = ", ".join(self.metrics)
+            raise ValueError(
+                f"metric (={metric!r}) must be one of {measured}, or after a minus, as '-accuracy', if it falls."
+            )
         values = self.metrics[name] * (-1 if metric != name else 1)
         return float(np.max(values - (1 - self.shares) * values[0] - self.shares * values[-1]))
+
+    def __str__(self) -> str:
+        columns = ("at A", "at B", "least", "greatest")
+        rows = [
+            [name, *(f"{value:.4g}" for value in (values[0], values[-1], values.min(), values.max()))]
+            for name, values in self.metrics.items()
+        ]
+        return table(["", *columns], rows)
 
 
 def linear_path(
@@ -75,14 +90,15 @@ def linear_path(
     Args:
       model_a: A Sonnet or Keras model.
       model_b: Another one of its architecture, aligned by `match` if it is to be.
-      measure: Measures a model: it is called with `model_a`, which has the values of each point in turn, and its own
-        again in the end.
+      measure: Measures a model; returns the metrics by name. It is called with `model_a`, which has the values of each
+        point in turn, and its own again in the end.
       points: The number of points, the ends among them.
       correct: Changes an interpolated model before it is measured, such as `lambda model: repair(model, images)`; the
         ends stay as they are.
 
     Raises:
       ValueError: If the models do not have the same variables, or none, or there are fewer than two points.
+      TypeError: If `measure` returns no mapping.
     """
     at_least("points", points, 2)
     variables = [resource(each) for each in variables_of(model_a)]
@@ -97,7 +113,11 @@ def linear_path(
                 variable.assign((1 - share) * a + share * b if variable.dtype.is_floating else a)
             if correct is not None and 0 < share < 1:
                 correct(model_a)
-            found.append(measure(model_a))
+            measured = measure(model_a)
+            if not isinstance(measured, Mapping):
+                kind = type(measured).__name__
+                raise TypeError(f"measure(model) (a {kind}) must be metrics by name, such as {{'loss': 0.3}}.")
+            found.append(measured)
     finally:
         for variable, value in zip(variables, ends[0], strict=True):
             variable.assign(value)
@@ -105,10 +125,11 @@ def linear_path(
 
 
 def repair(model: Any, *inputs: Any, **options: Any) -> None:
-    """Sets the statistics of a model's batch norms to those of a batch.
+    """Sets the statistics of a model's batch norms to those of a batch, in place.
 
     An average of two networks has activations of smaller variance than either. Statistics measured anew give each
-    channel back the mean and variance that its norm is to have (Jordan, Sedghi, Saukh, Entezari & Neyshabur 2023).
+    channel back the mean and variance that its norm is to have (Jordan, Sedghi, Saukh, Entezari & Neyshabur 2023). So
+    they do for a network that has just been pruned, whose moving averages are still those of before.
 
     >>> import sonnet as snt
     >>> norm, images = snt.BatchNorm(True, True), tf.constant([[1.0], [3.0], [5.0]])
@@ -124,24 +145,42 @@ def repair(model: Any, *inputs: Any, **options: Any) -> None:
       **options: Its keyword arguments, such as `is_training=True`.
 
     Raises:
-      ValueError: If the model has no batch norm.
+      ValueError: If the model has no batch norm, or none is in training in that call.
     """
     norms = [each for each in _modules(model) if hasattr(each, "moving_mean") and hasattr(each, "moving_variance")]
     if not norms:
         raise ValueError(f"model (a {type(model).__name__}) must have batch norms, whose statistics can be measured.")
     momenta = [getattr(norm, "momentum", None) for norm in norms]
-    for norm in norms:
+    held = [[(each, each.numpy()) for each in _statistics(norm)] for norm in norms]
+    variances = [getattr(norm.moving_variance, "average", norm.moving_variance) for norm in norms]
+    for norm, variance in zip(norms, variances, strict=True):
         for average in (norm.moving_mean, norm.moving_variance):
             if hasattr(average, "reset"):
                 average.reset()  # Sonnet's averages begin anew, and are unbiased from their first value on.
+        variance.assign(-tf.ones_like(variance))  # As no batch has it: those that keep it have not measured.
         if hasattr(norm, "momentum"):
             norm.momentum = 0.0
     try:
         model(*inputs, **options)
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
+        unmeasured = [norm for norm, variance in zip(norms, variances, strict=True) if np.all(variance.numpy() == -1)]
+        for norm, momentum, values in zip(norms, momenta, held, strict=True):
             if momentum is not None:
                 norm.momentum = momentum
+            if norm in unmeasured:
+                for variable, value in values:
+                    variable.assign(value)
+    if len(unmeasured) == len(norms):
+        raise ValueError(
+            f"options (={options}) must make it a call in training, in which batch norms measure the batch: "
+            "is_training=True of a Sonnet model, training=True of a Keras one."
+        )
+
+
+def _statistics(norm: Any) -> list[Any]:
+    """Lists the variables of a batch norm's moving averages."""
+    averages = (norm.moving_mean, norm.moving_variance)
+    return [each for average in averages for each in getattr(average, "variables", (average,))]
 
 
 def _modules(model: Any) -> list[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from weight_symmetry import symmetry
 from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.measure.unit_graph import UnitGraph
 
 Model = TypeVar("Model", bound=Callable[..., Any])
@@ -25,6 +26,8 @@ class Permutations:
     >>> found = alignment.match(model, other, inputs)
     >>> found.by_space, round(found.similarity, 3)
     ({'mlp/linear_0/w': array([2, 0, 1])}, 1.0)
+    >>> print(found)
+    3 of 3 units permuted, cosine of the weights 1.000 afterwards
     >>> aligned = found.apply(other)
     >>> bool(np.allclose(aligned.trainable_variables[1], model.trainable_variables[1]))
     True
@@ -57,6 +60,12 @@ class Permutations:
     def named(self, graph: UnitGraph) -> dict[str, Ints]:
         """Returns the permutations by the names that the spaces have in a graph of the same architecture."""
         return {space.name: order for space, order in zip(graph.free, self.by_space.values(), strict=True)}
+
+    def __str__(self) -> str:
+        units = sum(map(len, self.by_space.values()))
+        return (
+            f"{self.moved} of {counted(units, 'unit')} permuted, cosine of the weights {self.similarity:.3f} afterwards"
+        )
 
     @property
     def moved(self) -> int:

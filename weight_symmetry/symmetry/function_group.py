@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from weight_symmetry.symmetry.group import Automorphisms, automorphisms
+from weight_symmetry.symmetry.group import Automorphisms, automorphisms, format_permutations
 from weight_symmetry.symmetry.masked_units import Masks, read
 from weight_symmetry.symmetry.propagation import propagate, propagated
 from weirdonetworks.lab.records.tables import counted
@@ -88,7 +88,7 @@ class FunctionSymmetries:
         """States the whole group in one line."""
         line = (
             f"{counted(self.live_units, 'live hidden unit')} with {self.activation}: "
-            f"{_format_permutations(self.permutations.live_order)}, {_format_flips(self.sign_flips)}, "
+            f"{format_permutations(self.permutations.live_order)}, {_format_flips(self.sign_flips)}, "
             f"{counted(self.rescaling_dimension, 'dimension')} of rescaling"
         )
         if self.normalised_units:
@@ -282,11 +282,6 @@ def _degree(function: Callable[[Floats], Floats]) -> float | None:
 def _equal(one: Floats, other: Floats) -> bool:
     """Tells whether two arrays are finite and equal up to rounding, entry by entry."""
     return bool(np.isfinite(one).all() and np.allclose(one, other, rtol=1e-9, atol=1e-15))
-
-
-def _format_permutations(count: int) -> str:
-    """Formats a count of permutations in digits, or, from 10^12 on, as a power of ten."""
-    return counted(count, "permutation") if count < 10**12 else f"10^{math.log10(count):.1f} permutations"
 
 
 def _format_flips(count: int) -> str:

@@ -17,6 +17,7 @@ from weight_symmetry.symmetry.masked_units import Key, Masks, Numbers, read
 from weight_symmetry.symmetry.permuting import permuted
 from weight_symmetry.symmetry.propagation import propagated
 from weirdonetworks import extras
+from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.measure.unit_layout import UnitLayout
 
 
@@ -29,9 +30,11 @@ class Automorphisms:
     >>> group = automorphisms([np.ones((2, 4)), np.ones((4, 1))])  # Any two of the four hidden units may be exchanged.
     >>> group.order, round(group.log10_order, 2), group.orbits
     (24, 1.38, {0: [[0, 1, 2, 3]]})
+    >>> print(group)
+    24 permutations of units leave the masks as they are; 24 permutations of living units alone
 
     Attributes:
-      order: The exact number of elements, over all interchangeable units, dead ones included.
+      order: The exact number of permutations in the group, over all interchangeable units, dead ones included.
       live_order: The same over the units alone, and the connections, that propagation leaves alive.
       generators: Each a mapping of sets to the permutation `s` of their units, `s[i]` the image of unit `i`; a set that
         stays in place is left out.
@@ -53,6 +56,15 @@ class Automorphisms:
         """The decimal logarithm of the live order."""
         return math.log10(self.live_order)
 
+    def __str__(self) -> str:
+        whole, live = format_permutations(self.order), format_permutations(self.live_order)
+        return f"{whole} of units leave the masks as they are; {live} of living units alone"
+
+
+def format_permutations(count: int) -> str:
+    """Formats a count of permutations in digits, or, from 10^12 on, as a power of ten."""
+    return counted(count, "permutation") if count < 10**12 else f"10^{math.log10(count):.1f} permutations"
+
 
 def automorphisms(masks: Masks, layout: UnitLayout | None = None, *, permute_outputs: bool = False) -> Automorphisms:
     """Computes the group of all joint permutations of hidden units that leave every mask unchanged.
@@ -69,6 +81,8 @@ def automorphisms(masks: Masks, layout: UnitLayout | None = None, *, permute_out
     Args:
       masks: The masks, as `propagate` takes them.
       layout: The layout of a model that is no chain of layers: `UnitGraph.trace(model, *example_inputs)`.
+        Without it the masks are read as those of a chain, so with residual sums, branches or shared layers the count
+        is that of another model.
       permute_outputs: Whether the outputs of a chain may be permuted too; they are labelled otherwise.
 
     Returns:

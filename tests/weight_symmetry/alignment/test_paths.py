@@ -47,6 +47,8 @@ def test_a_path_ends_at_its_models_and_leaves_them() -> None:
         alignment.linear_path(one, other, outputs, points=1)
     with pytest.raises(ValueError, match=r"must have those of model_a"):
         alignment.linear_path(one, snt.Linear(2), outputs)
+    with pytest.raises(TypeError, match=r"^measure\(model\) \(a float\) must be metrics by name"):
+        alignment.linear_path(one, other, lambda model: 1.0)  # type: ignore[arg-type, return-value]
 
 
 def test_alignment_takes_the_barrier_away_between_permuted_copies() -> None:
@@ -83,6 +85,10 @@ def test_statistics_are_those_of_the_batch(make: Callable[[], Any], flag: str) -
     assert np.abs(after - before).max() > 0.1
     with pytest.raises(ValueError, match=r"^model \(a MLP\) must have batch norms"):
         alignment.repair(built(mlp(), X, 1), X)
+    after = model(X, **{flag: False}).numpy()
+    with pytest.raises(ValueError, match=r"^options \(=\{.*False\}\) must make it a call in training"):
+        alignment.repair(model, X, **{flag: False})
+    np.testing.assert_array_equal(model(X, **{flag: False}).numpy(), after)
 
 
 def test_repair_is_applied_between_the_ends() -> None:
