@@ -38,6 +38,7 @@ nb_output_stderr = "remove"  # TensorFlow's notes as it starts.
 autoclass_content = "both"  # The class says what it computes, its constructor what it takes.
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autosummary_generate = False
 napoleon_numpy_docstring = False

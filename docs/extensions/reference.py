@@ -188,6 +188,11 @@ def without_dead_links(app: "Sphinx", name: str, template: str, context: dict[st
 
 def setup(app: "Sphinx") -> dict[str, bool]:
     """Connects the extension."""
+    from sphinx.domains.python import PyObject
+
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"  # Sphinx has "Variables", which here are TensorFlow's.
     app.connect("builder-inited", readable)
     app.connect("builder-inited", write)
     app.connect("object-description-transform", name_arguments, priority=100)

@@ -107,7 +107,11 @@ class SET(DropAndGrow):
     def __init__(self, masks: Masks, *, interval: int = 100, end: int, drop_fraction: float = 0.3, seed: int = 0):
         """Makes the updater.
 
-        Args: as for `DropAndGrow`, and
+        Args:
+          masks: The masks, drawn sparse: `Masks.create(model, "random", 0.9)`.
+          interval: The number of steps between changes, at least 1.
+          end: The number of steps after which the masks stay, such as three quarters of the training.
+          drop_fraction: The fraction of connections that is exchanged at first, in [0, 1].
           seed: The base seed; each weight draws at each change from a seed of its own.
         """
         super().__init__(masks, interval=interval, end=end, drop_fraction=drop_fraction)
@@ -197,7 +201,11 @@ class SRigL(RigL):
     ):
         """Makes the updater.
 
-        Args: as for `DropAndGrow`, with masks of constant fan-in (`per-neuron`), and
+        Args:
+          masks: The masks, drawn with a constant fan-in: `Masks.create(model, "per-neuron", 0.9)`.
+          interval: The number of steps between changes, at least 1.
+          end: The number of steps after which the masks stay, such as three quarters of the training.
+          drop_fraction: The fraction of connections that is exchanged at first, in [0, 1].
           min_salient: The least number of salient weights of a neuron, as a fraction of its connections, in [0, 1].
           never_ablated: The indices of the masked weights whose neurons all stay, such as the model's outputs.
 

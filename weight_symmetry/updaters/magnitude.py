@@ -16,6 +16,9 @@ Array = npt.NDArray[np.floating]
 class MagnitudePruning(Updater):
     """Cuts the weights of least magnitude, to a sparsity that rises over the epochs.
 
+    Called with the number of finished steps in place of epochs, it prunes by a schedule of steps. It need not be called
+    at each of them: `if step % 100 == 0: pruning.update(step)` prunes every hundred steps.
+
     >>> import sonnet as snt, tensorflow as tf
     >>> from weight_symmetry.updaters import CubicSparsity
     >>> model = snt.nets.MLP([8, 4])
@@ -35,9 +38,9 @@ class MagnitudePruning(Updater):
 
         Args:
           masks: The masks.
-          schedule: The total sparsity after a number of epochs, of all masked weights, or of each by its index; the
-            weights without a schedule are not pruned.
-          scope: One of `SCOPES`: whether each weight reaches the sparsity, or all of them together.
+          schedule: The total sparsity after a number of epochs or steps, of all masked weights, or of each by its
+            index; the weights without a schedule are not pruned.
+          scope: `layer` if each weight is to reach the sparsity, `global` if all of them together.
 
         Raises:
           TypeError: If `masks` is no `Masks`, or a schedule cannot be called.
@@ -56,7 +59,7 @@ class MagnitudePruning(Updater):
         self._before: int | None = None  # Of the one before it.
 
     def proposed(self, epoch: int, gradients: Gradients | None = None) -> list[Mask] | None:
-        """Returns masks of the schedule's sparsity, if it has risen since the last earlier call.
+        """Returns masks of the schedule's sparsity if it has risen since the last call at an earlier epoch.
 
         At the first call the sparsity is compared with that of one epoch before, and with that of the masks, which may
         be those of a training that is resumed.

@@ -33,6 +33,10 @@ class SteppedSparsity:
     >>> schedule = SteppedSparsity(epochs=(2, 5, 8), sparsities=(0.3, 0.6, 0.95))
     >>> [schedule(epoch) for epoch in (0, 2, 6, 8)]
     [0.0, 0.3, 0.6, 0.95]
+
+    Attributes:
+      epochs: The numbers of finished epochs (or steps, if the updater is called with these) at which it jumps, rising.
+      sparsities: The total sparsity reached at each, in [0, 1], rising.
     """
 
     epochs: tuple[int, ...]
@@ -70,6 +74,11 @@ class CubicSparsity:
     >>> schedule = CubicSparsity(final=0.9, begin=2, end=6)
     >>> [round(schedule(epoch), 3) for epoch in (1, 2, 4, 6, 9)]
     [0.0, 0.0, 0.787, 0.9, 0.9]
+
+    Attributes:
+      final: The sparsity that it ends with, in [0, 1].
+      begin: The number of finished epochs up to which it is 0; of steps, if the updater is called with these.
+      end: The number from which on it is `final`.
     """
 
     final: float
@@ -78,7 +87,7 @@ class CubicSparsity:
 
     def __post_init__(self) -> None:
         if not 0 <= self.final <= 1:
-            raise UsageError(f"sparsity (={self.final}) must be in [0, 1].")
+            raise UsageError(f"final sparsity (={self.final}) must be in [0, 1].")
         if not 0 <= self.begin < self.end:
             raise UsageError(f"cubic pruning schedule: begin (={self.begin}) must be in [0, end (={self.end})).")
 
