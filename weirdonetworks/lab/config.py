@@ -152,7 +152,7 @@ class TrainingConfig(DataConfig):
     learning_rate: float = setting(0.002, "Initial learning rate.", minimum=0.0, short="lr")
     weight_decay: float | None = setting(
         None,
-        "Weight decay, decoupled with Adam and L2 with Momentum; where it has no default, 0.2 and 0.",
+        "Weight decay; if not given, 0.2 with Adam, which decouples it, and 0 with Momentum, where it is L2.",
         minimum=0.0,
         short="wd",
     )
