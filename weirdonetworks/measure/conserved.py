@@ -85,7 +85,8 @@ class Conserved:
     Attributes:
       name: Its name, such as `layer_0/balance`.
       symmetry: The symmetry of the loss that implies it.
-      value: Computes the quantity from the current variables.
+      value: Computes the quantity from the current variables: its `numbers`, and the `size` of its terms. Two values
+        are compared by `drift`.
     """
 
     name: str

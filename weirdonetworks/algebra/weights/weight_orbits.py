@@ -118,7 +118,8 @@ def paired_permutations(action_in: Any, action_out: Any) -> tuple[PermutationAct
         action = as_action(name, given)
         if not isinstance(action, PermutationAction):
             raise TypeError(
-                f"{name} (={given!r}) must permute positions, as points(group), items(group) and pixels(group) do."
+                f"{name} (={given!r}) must permute positions, as points(group), items(group) and pixels(group) do. "
+                "For matrices, pass the PermutationGroup of points that they permute."
             )
         actions.append(action)
     return paired(*actions)
