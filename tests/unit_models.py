@@ -94,6 +94,13 @@ def transformer(inputs: keras.KerasTensor) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(2)(stream))
 
 
+def volumes(inputs: keras.KerasTensor) -> keras.Model:
+    """Convolutions over three axes, one of them transposed."""
+    hidden = keras.layers.Conv3D(3, 2, strides=2, padding="same", activation="relu")(inputs)
+    hidden = keras.layers.Conv3DTranspose(4, 2, activation="tanh")(hidden)
+    return keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling3D()(hidden)))
+
+
 def keras_model(build: Callable[[Any], keras.Model], *shape: int) -> Callable[[], keras.Model]:
     return lambda: build(keras.Input(shape))
 
@@ -161,6 +168,7 @@ CASES = [
     Case("grouped", keras_model(grouped, 4, 4, 3), (2, 4, 4, 3), (4, 2, 3)),
     Case("transformer", keras_model(transformer, 5, 3), (2, 5, 3), (8, 2, 3, 4, 16)),
     Case("LSTM", Recurrent, (2, 3, 4), (6,)),
+    Case("volumes", keras_model(volumes, 3, 4, 4, 2), (2, 3, 4, 4, 2), (3, 4)),
     Case("transposed", Transposed, (2, 4, 4, 2), (3, 4)),
     Case("shared", twice, (3, 4), (6,)),
     Case("encoder", Quantised, (3, 4), (8, 4)),

@@ -180,6 +180,8 @@ def test_permutations_without_names_are_refused() -> None:
 
 
 def test_what_is_no_model_is_refused() -> None:
+    with pytest.raises(TypeError, match="example_inputs must hold the arguments of a call of model, and are none: "):
+        UnitGraph.trace(snt.nets.MLP([2]))
     with pytest.raises(TypeError, match=r"model \(=int\) must be a module"):
         UnitGraph.trace(3, tf.ones([1, 2]))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="must read variables"):

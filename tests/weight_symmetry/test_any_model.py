@@ -74,6 +74,7 @@ EXPECTED = {
     "transformer": Expected(((2, 2), (2, 2), (1, 1), (1, 1), (0, 0)), (25, 25), laws(4, 5, mixed=2)),
     # The candidate, the cell and with them the hidden state may change sign, since the hyperbolic tangent is odd.
     "LSTM": Expected(((0, 1),), (0, 6), laws(0, 1)),
+    "volumes": Expected(((1, 0), (0, 1)), (3, 4), laws(1, 2)),
     "transposed": Expected(((1, 0), (0, 1)), (3, 4), laws(1, 2)),
     "shared": Expected(((1, 0),), (6, 0), laws(1, 1)),
     "encoder": Expected(((1, 0), (0, 1)), (8, 4), laws(1, 2, classes=0)),  # Distances are no logits.

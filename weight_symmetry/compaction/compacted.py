@@ -244,7 +244,7 @@ def _flops(removal: Removal, whole: bool) -> int:
         along = [axes[number] for number in operands(step.operation, step.inputs)]
         terms, result = equation(step.operation, [len(each) for each in along])
         if "Conv" in step.operation.type:  # The filter at each place of the result, or, transposed, of the images.
-            spread = (along[0], terms[0]) if step.operation.type == TRANSPOSED else (axes[step.outputs[0]], result)
+            spread = (along[0], terms[0]) if step.operation.type in TRANSPOSED else (axes[step.outputs[0]], result)
             places = [axis for axis, letter in zip(*spread, strict=False) if letter not in "cmo"]
             multiplied = [*along[1], *places]
         else:

@@ -161,7 +161,7 @@ class SmallerModel(tf.Module):
             return [tf.tile(inputs[0], tf.stack(times))]
         if kind == "Fill":
             return [tf.fill(self._shape(after[0], batch, known=True), inputs[1])]
-        if kind == TRANSPOSED:
+        if kind in TRANSPOSED:
             return compute(operation, [self._shape(after[0], batch, known=True), *inputs[1:]], None)
         if kind in ("Split", "SplitV"):
             value, place = (inputs[1], 0) if kind == "Split" else (inputs[0], 2)

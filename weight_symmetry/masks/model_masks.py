@@ -84,6 +84,7 @@ class Masks(tf.Module):
         Args:
           model: As in the constructor.
           mask_type: One of `MASK_TYPES`: `symmetric`, `random`, `per-neuron`, `per-neuron-no-input-ablation`.
+            Neurons are taken to lie along the last axis of a weight, where transposed convolutions have their inputs.
           sparsity: The fraction of connections to cut, in [0, 1], or that of each weight.
           seed: The base seed; each weight draws from a seed of its own.
           trial: The number of the trial; each has its own masks.

@@ -10,9 +10,9 @@ import tensorflow as tf
 from weirdonetworks.measure.unit_tracing import rearranging, rules
 from weirdonetworks.measure.unit_tracing.axes import Axis, Edge, Places, mark
 
-TRANSPOSED = "Conv2DBackpropInput"  # As of a transposed convolution.
+TRANSPOSED = ("Conv2DBackpropInput", "Conv3DBackpropInputV2")  # As of a transposed convolution.
 MATRIX_PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3")
-CONTRACTIONS = (*MATRIX_PRODUCTS, "Einsum", "Conv2D", "DepthwiseConv2dNative", TRANSPOSED)
+CONTRACTIONS = (*MATRIX_PRODUCTS, "Einsum", "Conv2D", "Conv3D", "DepthwiseConv2dNative", *TRANSPOSED)
 Number = TypeVar("Number")
 GATHERS = ("ResourceGather", "GatherV2")
 _ELLIPSIS = "αβγδεζηθ"  # Stand for the axes of an ellipsis, counted from the last.
@@ -107,7 +107,7 @@ class Edges:
 
 def operands(operation: tf.Operation, inputs: Sequence[Number]) -> list[Number]:
     """Picks from the inputs of a contraction what it multiplies: of a transposed convolution images, then filters."""
-    return list(inputs[:0:-1] if operation.type == TRANSPOSED else inputs)
+    return list(inputs[:0:-1] if operation.type in TRANSPOSED else inputs)
 
 
 def equation(operation: tf.Operation, ranks: Sequence[int]) -> tuple[list[str], str]:
@@ -117,12 +117,15 @@ def equation(operation: tf.Operation, ranks: Sequence[int]) -> tuple[list[str], 
         written = [_spelled(term, rank) for term, rank in zip(terms.split(","), ranks, strict=True)]
         return written, _spelled(result, len(result) - 3 + len(_ELLIPSIS))
     if "Conv" in operation.type:
-        deep = operation.type != "Conv2D"
         first = operation.get_attr("data_format").startswith(b"NC")
-        if operation.type == TRANSPOSED:
-            return ["nchw" if first else "nhwc", "xyoc"], "nopq" if first else "npqo"
-        channels = "cm" if deep else "o"
-        return ["nchw" if first else "nhwc", "xyc" + channels[-1]], f"n{channels}pq" if first else f"npq{channels}"
+        before, places, after = (letters[: ranks[0] - 2] for letters in ("hwd", "xyz", "pqr"))
+        filters, channels = "co", "o"
+        if operation.type in TRANSPOSED:
+            filters = "oc"
+        elif operation.type == "DepthwiseConv2dNative":
+            filters, channels = "cm", "cm"
+        images, result = ("nc" + before, f"n{channels}{after}") if first else (f"n{before}c", f"n{after}{channels}")
+        return [images, places + filters], result
     plain = operation.type == "MatMul"
     turned = [operation.get_attr(name) for name in (("transpose_a", "transpose_b") if plain else ("adj_x", "adj_y"))]
     ends = ["ji" if turned[0] else "ij", "kj" if turned[1] else "jk"]

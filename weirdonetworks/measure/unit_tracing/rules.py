@@ -182,8 +182,8 @@ def _einsum(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
     return [[*(letters[each] for each in before), *(shared if dots else []), *(letters[each] for each in after)]]
 
 
-@rule("Conv2D")
-def _conv2d(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+@rule("Conv2D Conv3D")
+def _convolution(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
     images, filters = inputs
     place, where = _channel_axis(operation, len(images)), named(operation)
     groups = images[place].size // filters[-2].size
@@ -200,8 +200,8 @@ def _conv2d(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
     return [_spatial(operation, images, outputs)]
 
 
-@rule("Conv2DBackpropInput")
-def _transposed_conv2d(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
+@rule("Conv2DBackpropInput Conv3DBackpropInputV2")
+def _transposed_convolution(operation: tf.Operation, inputs: list[Axes]) -> list[Axes]:
     _, filters, images = inputs
     place = _channel_axis(operation, len(images))
     check(images[place].size == filters[-1].size, f"{named(operation)} has groups")

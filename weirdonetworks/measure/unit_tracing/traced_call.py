@@ -74,7 +74,14 @@ class Trace:
         nested = tuple(map(converted, inputs))
         tensors = tuple(tf.nest.flatten(nested))
         state = [(variable, variable.numpy()) for variable in variables_of(model) or _referred(model)]
-        model(*nested, **options)  # Creates the variables of modules that do so at their first call.
+        try:
+            model(*nested, **options)  # Creates the variables of modules that do so at their first call.
+        except TypeError as error:
+            if inputs:
+                raise
+            raise TypeError(
+                f"example_inputs must hold the arguments of a call of model, and are none: {error}"
+            ) from error
         for variable, value in state:  # Which the call may have changed, as batch norm does in training.
             variable.assign(value)
         function = tf.function(
