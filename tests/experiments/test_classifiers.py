@@ -8,9 +8,10 @@ import pytest
 from tests.drivers.processes import all_runs, only_run, read, records
 from tests.experiments.processes import run, shown_again
 
+# Whole batches: a short one would be traced beside them.
 SHORT = {
-    "lenet": ("--examples=500", "--epochs=2", "--num_trials=2", "--execution=graph"),
-    "convolution": ("--examples=300", "--epochs=1", "--num_trials=1"),
+    "lenet": ("--examples=500", "--batch_size=51", "--epochs=2", "--num_trials=2", "--execution=graph"),
+    "convolution": ("--examples=300", "--batch_size=55", "--epochs=1", "--num_trials=1"),
 }
 PARAMETERS = {"lenet": 61_706, "convolution": 1_199_882}
 Done = tuple[str, pathlib.Path, subprocess.CompletedProcess[str]]

@@ -16,7 +16,15 @@ from weirdonetworks.measure.jacobian import spectrum
 from weirdonetworks.measure.lie_derivatives import IMAGE_GENERATORS
 
 SHORT = jacobian_structure.JacobianStructureConfig(
-    examples=300, validation_size=0, shrink=4, width=5, channels=(3,), epochs=1, examined=30, execution="graph"
+    examples=300,
+    validation_size=0,
+    batch_size=100,  # Whole batches: a short one would be traced beside them.
+    shrink=4,
+    width=5,
+    channels=(3,),
+    epochs=1,
+    examined=30,
+    execution="graph",
 )
 STAGES = ["convolution 0", "ReLU 0", "pooling 0", "flatten", "dense"]
 

@@ -11,7 +11,8 @@ from tests.drivers.processes import only_run, read, records
 from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments.self_attention.study import central_pixel
 
-SHORT = ("--examples=110", "--epochs=1", "--size=4", "--window=1")
+# Whole batches: a short one would be traced beside them.
+SHORT = ("--examples=110", "--validation_size=14", "--epochs=1", "--size=4", "--window=1")
 Done = tuple[pathlib.Path, subprocess.CompletedProcess[str]]
 
 

@@ -10,7 +10,9 @@ from tests.experiments.processes import run, shown_again
 from weirdonetworks.experiments.softfloor import SoftfloorConfig
 from weirdonetworks.lab.errors import UsageError
 
-SHORT = ("--examples=1000", "--epochs=3", "--levels=3", "--execution=graph", "--learning_rate=0.01", "--batch_size=32")
+# Whole batches: a short one would be traced beside them.
+SHORT = ("--examples=1000", "--validation_size=72", "--batch_size=32", "--epochs=3", "--levels=3")
+SHORT += ("--execution=graph", "--learning_rate=0.01")
 Done = tuple[pathlib.Path, subprocess.CompletedProcess[str]]
 
 

@@ -15,7 +15,8 @@ from weirdonetworks.experiments.topology.study import _Pixels, reproduction
 from weirdonetworks.lab.training import study
 from weirdonetworks.measure.topology import denoiser
 
-SHORT = ("--examples=1500", "--epochs=4", "--batch_size=32", "--execution=graph")
+# Whole batches: a short one would be traced beside them.
+SHORT = ("--examples=1500", "--validation_size=92", "--batch_size=32", "--epochs=4", "--execution=graph")
 Done = tuple[pathlib.Path, subprocess.CompletedProcess[str]]
 
 

@@ -15,7 +15,7 @@ from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.optimizers import Adam, Momentum
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 
-BATCH = 64  # 500 images make 7 full batches and one of 52.
+BATCH, STEPS = 50, 10  # Of 500 images, whole: a short one would be traced beside them.
 
 
 class Dense(snt.Module):
@@ -40,13 +40,20 @@ def make_trainer(
     execution: str = "graph",
     optimizer: Adam | Momentum | None = None,
     network: Dense | None = None,
+    batch_size: int = BATCH,
     **options: Any,
 ) -> Trainer:
     network = network or Dense()
     objective = objectives.classification(network, data.standardisation, takes=("is_training", "seed"))
     optimizer = optimizer or Momentum(0.9)
     return Trainer(
-        network, optimizer, lambda _: objective, Resident(data.train), batch_size=BATCH, execution=execution, **options
+        network,
+        optimizer,
+        lambda _: objective,
+        Resident(data.train),
+        batch_size=batch_size,
+        execution=execution,
+        **options,
     )
 
 
@@ -64,7 +71,8 @@ def largest_difference(one: list[np.ndarray], other: list[np.ndarray]) -> float:
 
 @pytest.mark.slow
 def test_an_epoch_equals_a_loop_over_its_batches(digits: Dataset) -> None:
-    trainer = make_trainer(digits)
+    size = 64  # 500 images make 7 full batches and one of 52.
+    trainer = make_trainer(digits, batch_size=size)
     order, rates = order_of(digits), np.linspace(0.02, 0.01, 8)
     figures = trainer.epoch(order, rates, (1, 2))
 
@@ -72,7 +80,7 @@ def test_an_epoch_equals_a_loop_over_its_batches(digits: Dataset) -> None:
     optimizer = snt.optimizers.Momentum(0.0, 0.9)
     losses, accuracies, norms, sizes = [], [], [], []
     for step, rate in enumerate(rates):
-        batch = digits.train[order[step * BATCH : (step + 1) * BATCH]]
+        batch = digits.train[order[step * size : (step + 1) * size]]
         images = (batch.images / 255 - digits.standardisation.mean) / digits.standardisation.deviation
         with tf.GradientTape() as tape:
             logits = network(tf.constant(images, tf.float32), is_training=True, seed=tf.constant([0, 0]))
@@ -86,7 +94,7 @@ def test_an_epoch_equals_a_loop_over_its_batches(digits: Dataset) -> None:
         norms.append(np.sqrt(sum(np.sum(np.square(gradient, dtype=np.float64)) for gradient in gradients)))
         sizes.append(len(batch))
 
-    assert sizes == [64] * 7 + [52] == figures["batch_size"].tolist()
+    assert sizes == [size] * 7 + [52] == figures["batch_size"].tolist()
     assert trainer.steps_per_epoch == 8
     np.testing.assert_allclose(figures["loss"], losses, rtol=1e-4)
     np.testing.assert_allclose(figures["accuracy"], accuracies, atol=1e-6)
@@ -94,7 +102,7 @@ def test_an_epoch_equals_a_loop_over_its_batches(digits: Dataset) -> None:
     by_hand = [variable.numpy() for variable in network.trainable_variables]
     assert largest_difference(weights(trainer), by_hand) < 1e-4
     # A control: another order of the same images ends elsewhere.
-    other = make_trainer(digits)
+    other = make_trainer(digits, batch_size=size)
     other.epoch(order_of(digits, seed=1), rates, (1, 2))
     assert largest_difference(weights(other), by_hand) > 1e-2
 
@@ -103,18 +111,18 @@ def test_an_epoch_equals_a_loop_over_its_batches(digits: Dataset) -> None:
 @pytest.mark.parametrize("execution", ["graph", "xla"])
 def test_an_epoch_in_parts_equals_the_whole(execution: str, digits: Dataset) -> None:
     whole, parts = (make_trainer(digits, execution, network=Dense(dropout_rate=0.3)) for _ in range(2))
-    order, rates = order_of(digits), np.linspace(0.02, 0.01, 8)
+    order, rates = order_of(digits), np.linspace(0.02, 0.01, STEPS)
     expected = whole.epoch(order, rates, (1, 2))
     found = [
         parts.epoch(order[first * BATCH : end * BATCH], rates[first:end], (1, 2), first)
-        for first, end in ((0, 3), (3, 4), (4, 8))
+        for first, end in ((0, 3), (3, 4), (4, STEPS))
     ]
     for name, values in expected.items():
         np.testing.assert_allclose(np.concatenate([part[name] for part in found]), values, rtol=1e-5)
     assert largest_difference(weights(parts), weights(whole)) < 1e-5
     # A control: the seeds of a part are those of its place.
     other = make_trainer(digits, execution, network=Dense(dropout_rate=0.3))
-    for first, end in ((0, 3), (3, 4), (4, 8)):
+    for first, end in ((0, 3), (3, 4), (4, STEPS)):
         other.epoch(order[first * BATCH : end * BATCH], rates[first:end], (1, 2))
     assert largest_difference(weights(other), weights(whole)) > 1e-3
 
@@ -142,7 +150,7 @@ def test_an_epoch_lowers_the_loss_that_evaluation_sees(digits: Dataset) -> None:
     test = Resident(digits.test)
     before = trainer.evaluate(test)
     for epoch in range(3):
-        trainer.epoch(order_of(digits, epoch), np.full(8, 0.02), (1, epoch))
+        trainer.epoch(order_of(digits, epoch), np.full(STEPS, 0.02), (1, epoch))
     after = trainer.evaluate(test)
     assert after["loss"] < 0.7 * before["loss"]
     assert after["accuracy"] > before["accuracy"] + 0.3
@@ -186,7 +194,7 @@ def train_two_epochs(
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     trainer = make_trainer(data, execution, Adam(weight_decay=0.1), Dense(dropout_rate=dropout_rate))
     figures = [
-        trainer.epoch(order_of(data, epoch), np.full(8, 0.002), (5, epoch))[name]
+        trainer.epoch(order_of(data, epoch), np.full(STEPS, 0.002), (5, epoch))[name]
         for epoch in range(2)
         for name in ("loss", "gradient_norm")
     ]
@@ -250,7 +258,7 @@ def test_nothing_is_traced_again(recorded: tuple[Trainer, Recording], digits: Da
     splits = [Resident(digits.test), Resident(digits.train)]
 
     def once(epoch: int) -> None:
-        trainer.epoch(order_of(digits, epoch), np.full(8, 0.1 / (1 + epoch)), (3, epoch))
+        trainer.epoch(order_of(digits, epoch), np.full(STEPS, 0.1 / (1 + epoch)), (3, epoch))
         for split in splits:
             trainer.evaluate(split)
 
@@ -267,7 +275,7 @@ def test_nothing_is_traced_again(recorded: tuple[Trainer, Recording], digits: Da
 def test_every_image_is_trained_on_in_order(recorded: tuple[Trainer, Recording], digits: Dataset) -> None:
     trainer, _ = recorded
     order = order_of(digits)
-    means = trainer.epoch(order, np.zeros(8), (3, 0))["label"]
+    means = trainer.epoch(order, np.zeros(STEPS), (3, 0))["label"]
     labels = digits.train.labels[order]
     expected = [labels[start : start + BATCH].mean() for start in range(0, 500, BATCH)]
     np.testing.assert_allclose(means, expected, rtol=1e-6)
@@ -277,25 +285,25 @@ def test_every_step_has_its_own_seed(recorded: tuple[Trainer, Recording], digits
     trainer, _ = recorded
 
     def seeds_of(seed: tuple[int, int]) -> list[tuple[float, ...]]:
-        figures = trainer.epoch(order_of(digits), np.zeros(8), seed)
+        figures = trainer.epoch(order_of(digits), np.zeros(STEPS), seed)
         return list(zip(*(figures[f"seed_{part}"].tolist() for part in ("high", "low", "rest")), strict=True))
 
     first, again, next_epoch = seeds_of((3, 0)), seeds_of((3, 0)), seeds_of((3, 1))
     assert first == again
-    assert len({*first, *next_epoch}) == 16
+    assert len({*first, *next_epoch}) == 2 * STEPS
 
 
 def test_a_scalar_counts_for_every_example(recorded: tuple[Trainer, Recording], digits: Dataset) -> None:
     trainer, _ = recorded
     assert trainer.evaluate(Resident(digits.test))["one"] == 1
-    assert trainer.epoch(order_of(digits), np.zeros(8), (3, 0))["one"].tolist() == [1.0] * 8
+    assert trainer.epoch(order_of(digits), np.zeros(STEPS), (3, 0))["one"].tolist() == [1.0] * STEPS
 
 
 def test_a_weight_outside_the_loss_stays(digits: Dataset) -> None:
     network = Dense()
     network.idle = tf.Variable([[1.0, 2.0]])
     trainer = make_trainer(digits, optimizer=Momentum(), network=network)
-    trainer.epoch(order_of(digits), np.full(8, 0.1), (0, 0))
+    trainer.epoch(order_of(digits), np.full(STEPS, 0.1), (0, 0))
     assert network.idle.numpy().tolist() == [[1.0, 2.0]]
 
 
@@ -303,7 +311,7 @@ def test_the_distance_from_the_start(digits: Dataset) -> None:
     trainer = make_trainer(digits)
     start = np.concatenate([w.ravel() for w in weights(trainer)]).astype(np.float64)
     assert trainer.state.distance_from_start() == pytest.approx({"cosine_similarity": 1, "vector_difference_norm": 0})
-    trainer.epoch(order_of(digits), np.full(8, 0.02), (0, 0))
+    trainer.epoch(order_of(digits), np.full(STEPS, 0.02), (0, 0))
     now = np.concatenate([w.ravel() for w in weights(trainer)]).astype(np.float64)
     distance = trainer.state.distance_from_start()
     assert distance["vector_difference_norm"] == pytest.approx(np.linalg.norm(now - start), rel=1e-9)
@@ -325,13 +333,13 @@ def test_a_network_of_zeros_has_no_direction(digits: Dataset) -> None:
 def test_restart_forgets_the_training(digits: Dataset) -> None:
     trainer = make_trainer(digits, optimizer=Adam())
     start = weights(trainer)
-    first = trainer.epoch(order_of(digits), np.full(8, 0.01), (0, 0))["loss"]
-    trainer.state.step.assign_add(8)
+    first = trainer.epoch(order_of(digits), np.full(STEPS, 0.01), (0, 0))["loss"]
+    trainer.state.step.assign_add(STEPS)
     for variable, value in zip(trainer.state.network.trainable_variables, start, strict=True):
         variable.assign(value)
     trainer.state.restart()
     assert int(trainer.state.step) == 0
-    second = trainer.epoch(order_of(digits), np.full(8, 0.01), (0, 0))["loss"]
+    second = trainer.epoch(order_of(digits), np.full(STEPS, 0.01), (0, 0))["loss"]
     assert first.tobytes() == second.tobytes()
 
 

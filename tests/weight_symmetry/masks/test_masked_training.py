@@ -43,7 +43,7 @@ def make_trainer(network: Any, optimizer: Any, digits: Dataset, execution: str =
     def objective(network: Any) -> objectives.Objective:
         return objectives.classification(network, digits.standardisation)
 
-    return Trainer(network, optimizer, objective, Resident(digits.train), batch_size=64, execution=execution)
+    return Trainer(network, optimizer, objective, Resident(digits.train), batch_size=50, execution=execution)
 
 
 def train(trainer: Trainer, epochs: int = 3, first: int = 0) -> None:
@@ -121,7 +121,7 @@ def test_a_new_mask_traces_nothing_again(execution: str, digits: Dataset) -> Non
         masks.wrap(Adam()),
         lambda _: objective,
         Resident(digits.train),
-        batch_size=64,
+        batch_size=50,
         execution=execution,
     )
     test = Resident(digits.test)
