@@ -1,4 +1,7 @@
-"""Every module's forward pass and gradient step compile with XLA, and compute what they compute without."""
+"""Every module's forward pass and gradient step compile with XLA, and compute what they compute without.
+
+Each operation of what is compiled has a kernel for GPUs too, which run it where XLA does not.
+"""
 
 from typing import Any
 
@@ -8,6 +11,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests import registry
+from tests.conformance import kernels
 from tests.conformance.comparison import assert_close
 
 
@@ -43,6 +47,7 @@ def check(entry: registry.Network) -> None:
         return [*outputs, in_training], first
 
     outputs, first = step(inputs)
+    assert not kernels.only_on_processors(step.get_concrete_function(inputs))
     for compiled, eager in zip(outputs, expected_outputs, strict=True):
         assert_close(compiled, eager)
     assert_close(first, by_inputs)
