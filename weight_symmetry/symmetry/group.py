@@ -31,7 +31,7 @@ class Automorphisms:
     >>> group.order, round(group.log10_order, 2), group.orbits
     (24, 1.38, {0: [[0, 1, 2, 3]]})
     >>> print(group)
-    24 permutations of units leave the masks as they are; 24 permutations of living units alone
+    24 permutations of units under which the masks stay as they are, 24 permutations of living units alone
 
     Attributes:
       order: The exact number of permutations in the group, over all interchangeable units, dead ones included.
@@ -58,7 +58,7 @@ class Automorphisms:
 
     def __str__(self) -> str:
         whole, live = format_permutations(self.order), format_permutations(self.live_order)
-        return f"{whole} of units leave the masks as they are; {live} of living units alone"
+        return f"{whole} of units under which the masks stay as they are, {live} of living units alone"
 
 
 def format_permutations(count: int) -> str:
