@@ -147,6 +147,7 @@ def test_the_reference_names_the_arguments_of_modules_and_their_methods() -> Non
     assert "EquivariantLinear(action_in, action_out=None, channels=1" in text["weirdonetworks"]
     assert "features(inputs)" in text["weirdonetworks"]  # A method that Sonnet wraps in a name scope.
     assert "Layer(module" in text["weirdonetworks.keras"]
+    assert "batch_size=4096, dtype=tf.float32)" in text["weirdonetworks.measure"]
     hidden = {name for name, page in text.items() if "(*args, **kwargs)" in page and name != "weight_symmetry.updaters"}
     assert not hidden
     assert not [name for name, page in text.items() if "_typing._array_like" in page or r"\*" in page]

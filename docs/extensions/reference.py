@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pathlib
 import re
+import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,22 @@ def readable(app: "Sphinx") -> None:
                 functools.update_wrapper(method, within)
 
 
+CONSTANT = re.compile(r"=([A-Z_]+)\b")
+
+
+def numbers_of_constants(
+    app: "Sphinx", what: str, name: str, obj: Any, options: Any, signature: str | None, result: str | None
+) -> tuple[str | None, str | None]:
+    """Shows the number where a default is a constant of the module, which the reader cannot look up."""
+    module = vars(sys.modules[obj.__module__]) if getattr(obj, "__module__", None) in sys.modules else {}
+
+    def number(found: re.Match[str]) -> str:
+        value = module.get(found[1])
+        return f"={value!r}" if isinstance(value, int | float) else found[0]
+
+    return signature and CONSTANT.sub(number, signature), result
+
+
 ARRAY_LIKE = re.compile(r"~?numpy\._typing\._array_like\._Buffer \|.*?_NestedSequence\[complex \| bytes \| str\]")
 ARRAY = re.compile(r"~?numpy\.ndarray\[tuple\[~?(?:typing\.)?Any, \.\.\.\], ~?numpy\.dtype\[([^]]*)\]\]")
 
@@ -195,6 +212,7 @@ def setup(app: "Sphinx") -> dict[str, bool]:
             field.label = "Attributes"  # Sphinx has "Variables", which here are TensorFlow's.
     app.connect("builder-inited", readable)
     app.connect("builder-inited", write)
+    app.connect("autodoc-process-signature", numbers_of_constants)
     app.connect("object-description-transform", name_arguments, priority=100)
     app.connect("autodoc-process-docstring", name_attributes, priority=900)
     app.connect("autodoc-process-docstring", marked_up, priority=100)
