@@ -129,7 +129,8 @@ def function_symmetries(
     Of a graph, weights that meet a unit in several places may have factors of their own in each, as keys and queries
     have in attention, and what two sets of units have in common counts once. There moving averages of batch norm count
     among the weights that follow, units with any as normalised; the weights that write a unit flip their sign together,
-    those of each gate of a recurrent cell by themselves, and so do those that read it.
+    those of each gate of a recurrent cell by themselves, and so do those that read it. Flips in which only some of
+    these take part, as in a highway network, whose gates keep their sign, are not found.
 
     >>> found = function_symmetries([np.ones((4, 3)), np.ones((3, 2))], "tanh")
     >>> found.permutations.order, found.sign_flips, found.rescaling_dimension

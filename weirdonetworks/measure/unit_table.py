@@ -31,6 +31,7 @@ NAMES = {
     "Mul": "product",
     "RealDiv": "quotient",
     "SelectV2": "selection",
+    **dict.fromkeys(("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"), "matrix product"),
 }
 
 
