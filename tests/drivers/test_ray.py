@@ -11,7 +11,7 @@ from tests.drivers.processes import all_runs, read, run
 from tests.faults import scenarios
 
 # The path is relative to the sweep's working directory, which is not that of Ray's processes.
-FLAGS = "--flags=--dataset=./data.npz --validation_size=10 --batch_size=16 --epochs=1 --features=8"
+FLAGS = "--flags=--dataset=./data.npz --validation_size=10 --batch_size=10 --epochs=1 --features=8"
 
 
 @pytest.mark.slow

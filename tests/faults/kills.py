@@ -11,6 +11,7 @@ import hashlib
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import threading
@@ -29,39 +30,46 @@ class Whole:
     Attributes:
       contents: What it left.
       calls: The calls that changed files, as "name path".
-      before: For each call a folder with the state of its files before it, one for equal states.
+      before: Calls, each with a folder of the state of the files before it, one for equal states.
       seconds: How long it took.
     """
 
     contents: dict[str, Any]
     calls: list[str]
-    before: list[pathlib.Path]
+    before: list[tuple[str, pathlib.Path]]
     seconds: float
 
     @property
     def states(self) -> dict[pathlib.Path, str]:
         """The distinct states of the files: folder -> the first call that found it so."""
-        return dict(reversed(list(zip(self.before, self.calls, strict=False))))
+        return {folder: call for call, folder in reversed(self.before)}
 
 
-def whole(scenario: Scenario, folder: pathlib.Path, states: bool = True) -> Whole:
-    """Runs a scenario undisturbed in a folder made for it beside the data, and keeps the states of its files."""
+def whole(scenario: Scenario, folder: pathlib.Path, wanted: str = ".*") -> Whole:
+    """Runs a scenario undisturbed in a folder made for it beside the data, and keeps states of its files.
+
+    Args:
+      scenario: The program.
+      folder: The folder.
+      wanted: Matches the calls before which the state is kept.
+    """
     folder.mkdir()
     calls: list[str] = []
-    before: list[pathlib.Path] = []
+    before: list[tuple[str, pathlib.Path]] = []
     found: dict[str, pathlib.Path] = {}
 
     def look(call: Call) -> None:
         calls.append(f"{call.name} {call.path.relative_to((folder / RUNS).resolve())}")
-        if states:
+        if re.fullmatch(wanted, calls[-1]):
             beside = folder / f"state {len(calls)}"
             for _ in range(9):
                 shutil.rmtree(beside, ignore_errors=True)
                 with contextlib.suppress(shutil.Error, FileNotFoundError):  # Another thread's last call is under way.
                     scenarios.copy(folder / RUNS, beside)
                     break
-            before.append(found.setdefault(_digest(beside), beside))
-            if before[-1] != beside:
+            kept = found.setdefault(_digest(beside), beside)
+            before.append((calls[-1], kept))
+            if kept != beside:
                 shutil.rmtree(beside)
 
     started = time.monotonic()

@@ -46,11 +46,12 @@ class Scenario:
         return [self.module, *self.flags, *more, f"--experiment_dir={RUNS}", *self.arguments]
 
 
-SHORT = ("--dataset=../data.npz", "--validation_size=10", "--epochs=3", "--batch_size=16", "--update_iterations=2")
+# Whole batches of the 40 images to train on: a short one would be traced beside them.
+SHORT = ("--dataset=../data.npz", "--validation_size=10", "--epochs=3", "--batch_size=10", "--update_iterations=2")
 WIDTHS = ("--features=5,4", "--execution=graph")
 MASK = ("--mask_type=random", "--mask_sparsity=0.5")
 TRIALS = ("--num_trials=3",)
-STUDY = ("--dataset=../data.npz", "--validation_size=10", "--epochs=2", "--batch_size=16", "--execution=graph")
+STUDY = ("--dataset=../data.npz", "--validation_size=10", "--epochs=2", "--batch_size=10", "--execution=graph")
 
 
 def _driver(name: str, driver: str, *flags: str) -> Scenario:

@@ -15,17 +15,22 @@ pytestmark = [
     pytest.mark.skipif(not system_calls.AVAILABLE, reason="needs Linux on x86-64"),
 ]
 PRUNE = SCENARIOS["prune"]
+WRITTEN, SAVED, SUMMARISED = (
+    r"write .*/metrics\.jsonl",
+    r"write .*/checkpoints/ckpt-2\.index",
+    r"rename \.summary\.json\..*",
+)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> kills.Whole:
     folder = tmp_path_factory.mktemp("faults")
     scenarios.make_data(folder / "data.npz")
-    return kills.whole(PRUNE, folder / "whole")
+    return kills.whole(PRUNE, folder / "whole", wanted=f"{WRITTEN}|{SAVED}|{SUMMARISED}")
 
 
 def folder_beside(whole: kills.Whole, name: str) -> pathlib.Path:
-    folder = whole.before[0].parents[1] / name
+    folder = whole.before[0][1].parents[1] / name
     folder.mkdir()
     return folder
 
@@ -33,13 +38,13 @@ def folder_beside(whole: kills.Whole, name: str) -> pathlib.Path:
 @pytest.mark.parametrize(
     ("call", "clock"),
     [
-        (r"write .*/metrics\.jsonl", -86_400.0),  # The clock was set back by a day meanwhile.
-        (r"write .*/checkpoints/ckpt-2\.index", 0.0),
-        (r"rename \.summary\.json\..*", 0.0),
+        (WRITTEN, -86_400.0),  # The clock was set back by a day meanwhile.
+        (SAVED, 0.0),
+        (SUMMARISED, 0.0),
     ],
 )
 def test_what_a_kill_leaves_goes_on_to_the_same_end(call: str, clock: float, whole: kills.Whole) -> None:
-    *_, state = (state for made, state in zip(whole.calls, whole.before, strict=True) if re.fullmatch(call, made))
+    *_, state = (state for made, state in whole.before if re.fullmatch(call, made))
     folder = folder_beside(whole, f"cut {state.name}")
     shutil.copytree(state, folder, dirs_exist_ok=True)
     assert kills.resumed(PRUNE, whole, folder, clock=clock) == []
