@@ -75,7 +75,8 @@ def drive(model: Any, make: Callable[[], Any], *arguments: Any, jit_compile: boo
     drawn = create("random", [weight.shape for weight in weights(model)], 0.6, seed=1)
     start = [variable.numpy() for variable in model.trainable_variables]
     masks = Masks(model)
-    step = tf.function(loop(model, masks.wrap(make()), *arguments), jit_compile=jit_compile)
+    # AutoGraph takes long, so it reads the loop in one test alone.
+    step = tf.function(loop(model, masks.wrap(make()), *arguments), jit_compile=jit_compile, autograph=jit_compile)
     for _ in range(10):
         step()
     masks.set(drawn)
