@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from weirdonetworks import lab
 from weirdonetworks.algebra import image_rotations
@@ -104,7 +105,12 @@ def measure(
     """Measures one trained network."""
     side = upright.side
     sweep = [rotation(side, side, angle) for angle in config.angles()]
-    probabilities = digits.probabilities(trained.network, upright)
+    # Traced once, for all measures.
+    probabilities = tf.function(
+        digits.probabilities(trained.network, upright),
+        input_signature=[tf.TensorSpec([None, *upright.test.images.shape[1:]])],
+        autograph=False,
+    )
     few, quarters = upright.test[: config.examined], image_rotations(side, side)
     images, labels = {"digits": few.images, **unlike}, {"digits": few.labels}
     swept, turned = (
