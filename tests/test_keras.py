@@ -1,8 +1,6 @@
 """Sonnet modules as Keras layers: trained by `fit`, saved, and the same as in a loop of Sonnet's."""
 
 import pathlib
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -203,10 +201,3 @@ def test_a_layer_takes_several_tensors_and_integers() -> None:
     model = keras.Model(inputs, Layer(Scores())(inputs))
     given = {"words": np.array([[0, 1, 2, 3]]), "scale": np.array([[2.0]])}
     assert model(given).shape == [1, 3] and len(model.trainable_weights) == 1
-
-
-@pytest.mark.slow
-def test_keras_is_imported_on_demand() -> None:
-    program = "import sys, weirdonetworks as w; print('keras' in sys.modules, w.keras.Layer.__module__, w.__name__)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.split() == ["False", "weirdonetworks.keras", "weirdonetworks"]

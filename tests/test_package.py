@@ -44,12 +44,13 @@ def test_each_name_is_there_once_and_found() -> None:
 
 
 @pytest.mark.slow
-def test_a_star_import_brings_every_name_and_an_import_no_tensorflow() -> None:
+def test_a_star_import_brings_every_name_and_an_import_no_tensorflow_nor_keras() -> None:
     program = (
-        "import sys, weirdonetworks; light = 'tensorflow' not in sys.modules; from weirdonetworks import *; "
-        "print(light, set(weirdonetworks.__all__) <= set(globals()), pooling.mean.__module__)"
+        "import sys, weirdonetworks; light = not {'tensorflow', 'keras'} & set(sys.modules); "
+        "from weirdonetworks import *; print(light, set(weirdonetworks.__all__) <= set(globals()), "
+        "pooling.mean.__module__, weirdonetworks.keras.Layer.__module__)"
     )
-    assert run("-c", program).split() == ["True", "True", "weirdonetworks.nets.pooling"]
+    assert run("-c", program).split() == ["True", "True", "weirdonetworks.nets.pooling", "weirdonetworks.keras"]
 
 
 @pytest.mark.slow

@@ -29,7 +29,8 @@ def test_widths_are_rewarded_in_training_alone(digits: Dataset) -> None:
 
 @pytest.mark.slow
 def test_it_tells_the_width_learned_for_each_range(tmp_path: pathlib.Path) -> None:
-    short = ("--examples=300", "--epochs=2", "--shrink=4", "--execution=graph", "--hidden_size=4")
+    # Whole batches: a short one would be traced beside them.
+    short = ("--examples=300", "--batch_size=55", "--epochs=2", "--shrink=4", "--execution=graph", "--hidden_size=4")
     done = run("learned_augmentation", *short, "--ranges=45", "--strengths=9", f"--experiment_dir={tmp_path}")
     assert (done.returncode, done.stderr) == (0, "")
     (directory,) = tmp_path.glob("learned_augmentation-*")
