@@ -1,9 +1,12 @@
 """Programs run as processes, forked from one that has imported TensorFlow: to import it takes seconds each time.
 
+The programs that these start by `python -m` in turn, as a sweep does, are forked from them.
+
 usage: python -m tests.processes    runs what stdin asks for, a line of JSON a program
 """
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
@@ -11,12 +14,17 @@ import json
 import os
 import pathlib
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Callable
 from typing import Any
+
+from absl import flags
 
 from tests import packages
 from tests.faults import system_calls
@@ -42,23 +50,47 @@ def run(
       watcher: The address of a watcher of system calls.
       clock: Seconds by which its clock is ahead.
     """
-    server = _server()
+    return start(module, *arguments, folder=folder, watcher=watcher, clock=clock).end()
+
+
+def start(module: str, *arguments: str, **options: Any) -> "Program":
+    """Starts what `run` runs. No other can be started before it has ended."""
+    server, output = _server(), tempfile.mkdtemp()
     assert server.stdin is not None and server.stdout is not None
-    with tempfile.TemporaryDirectory() as output:
-        request = {
-            "argv": [module, *arguments],
-            "output": output,
-            "environment": dict(os.environ),
-            "folder": os.fspath(folder) if folder is not None else None,
-            "watcher": watcher,
-            "timeout": TIMEOUT,
-            "clock": clock,
-        }
-        server.stdin.write(json.dumps(request) + "\n")
-        server.stdin.flush()
+    folder = options.pop("folder", None)
+    request = {
+        "argv": [module, *arguments],
+        "output": output,
+        "environment": dict(os.environ),
+        "folder": os.fspath(folder) if folder is not None else None,
+        "watcher": options.pop("watcher", None),
+        "timeout": TIMEOUT,
+        "clock": options.pop("clock", 0.0),
+    }
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    return Program(request["argv"], pathlib.Path(output), int(server.stdout.readline()))
+
+
+class Program:
+    """A program that has been started."""
+
+    def __init__(self, argv: list[str], output: pathlib.Path, process: int):
+        self._argv, self._output, self._process = argv, output, process
+
+    def send(self, sent: signal.Signals) -> None:
+        """Sends it a signal, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process, sent)
+
+    def end(self) -> subprocess.CompletedProcess[str]:
+        """Waits for its end; returns its exit status and output."""
+        server = _server()
+        assert server.stdout is not None
         status = int(server.stdout.readline())
-        said, errors = ((pathlib.Path(output) / name).read_text() for name in ("stdout", "stderr"))
-    return subprocess.CompletedProcess([module, *arguments], status, said, errors)
+        said, errors = ((self._output / name).read_text() for name in ("stdout", "stderr"))
+        shutil.rmtree(self._output)
+        return subprocess.CompletedProcess(self._argv, status, said, errors)
 
 
 @functools.cache
@@ -80,6 +112,7 @@ def _serve() -> dict[str, Any] | None:
         child = os.fork()
         if not child:
             return json.loads(line)
+        print(child, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
     return None
 
@@ -106,12 +139,55 @@ def _become(
         time.time = lambda: now() + clock
     if watcher is not None:
         system_calls.submit(watcher)
+    subprocess.Popen = Forking  # type: ignore[misc]
     runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+
+
+class Forking(subprocess.Popen[Any]):
+    """Forks where it is asked for `python -m module`."""
+
+    def __init__(self, args: Any, **options: Any):
+        if list(args[:2]) == [sys.executable, "-m"]:
+            options["preexec_fn"] = functools.partial(_instead, list(args[2:]), options.get("preexec_fn"))
+        super().__init__(args, **options)
+
+
+def _instead(argv: list[str], first: Callable[[], None] | None) -> None:
+    """Becomes another program in a process just forked, as `exec` would; does not return."""
+    status, outer = 1, (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)  # What these hold is the parent's.
+    try:
+        if first is not None:
+            first()
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # One of these tells the parent that the program has begun.
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            stream = os.fdopen(number, "w", closefd=False)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+        for name in [name for name in sys.modules if name.partition(".")[0] in packages.PACKAGES]:
+            del sys.modules[name]
+        flags.FLAGS.remove_flag_values(set(flags.FLAGS) - FLAGS)
+        flags.FLAGS.unparse_flags()
+        sys.argv = argv
+        runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        del outer
+        os._exit(status)
 
 
 if __name__ == "__main__":
     for name in HEAVY:
         importlib.import_module(name)
+    FLAGS = frozenset(flags.FLAGS)  # Those of the libraries, which every program has.
     gc.freeze()  # Else each program looks through all of this for garbage when it ends, for more than a second.
     request = _serve()
     if request is not None:

@@ -3,18 +3,17 @@
 import json
 import pathlib
 import subprocess
-import sys
 from typing import Any
 
 from tests import processes
 
 
-def command(driver: str, *flags: str) -> list[str]:
-    return [sys.executable, "-m", f"weight_symmetry.{driver}", *flags]
-
-
 def run(driver: str, *flags: str) -> subprocess.CompletedProcess[str]:
     return processes.run(f"weight_symmetry.{driver}", *flags)
+
+
+def start(driver: str, *flags: str) -> processes.Program:
+    return processes.start(f"weight_symmetry.{driver}", *flags)
 
 
 def all_runs(folder: pathlib.Path) -> list[pathlib.Path]:

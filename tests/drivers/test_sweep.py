@@ -3,12 +3,11 @@
 import pathlib
 import re
 import signal
-import subprocess
 import time
 
 import pytest
 
-from tests.drivers.processes import all_runs, command, read, run
+from tests.drivers.processes import all_runs, read, run, start
 from weight_symmetry.run import grid
 from weight_symmetry.run.config import TrialOptions
 from weight_symmetry.run.mask_config import ShuffledMaskConfig
@@ -109,27 +108,27 @@ def test_the_grid_is_the_product_in_order() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_an_ended_sweep_ends_its_cells_and_goes_on_where_they_were(
-    ending: signal.Signals, tmp_path: pathlib.Path
-) -> None:
-    flags = ("--flags=--examples=400 --validation_size=100 --epochs=300 --features=8", f"--experiment_dir={tmp_path}")
-    wanted = ("sweep", "--grid=mask_sparsity=0.5", *flags, "shuffled_mask")
-    child = subprocess.Popen(command(*wanted), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("*/checkpoints/checkpoint")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    child.send_signal(ending)
-    child.communicate(timeout=60)
-    assert child.returncode not in (0, None)
-    time.sleep(0.5)  # SIGKILL leaves the cells to the system.
-    lines = tmp_path.glob("*/metrics.jsonl")
-    (finished,) = (len(path.read_text().splitlines()) for path in lines)
-    assert 0 < finished < 300
-    time.sleep(1.0)
-    (later,) = (len(path.read_text().splitlines()) for path in tmp_path.glob("*/metrics.jsonl"))
-    assert later == finished  # Nobody trains on behind the sweep's back.
+def test_an_ended_sweep_ends_its_cells_and_goes_on_where_they_were(tmp_path: pathlib.Path) -> None:
+    flags = ("--flags=--examples=400 --validation_size=100 --batch_size=100 --epochs=300 --features=8",)
+    wanted = ("sweep", "--grid=mask_sparsity=0.5", *flags, f"--experiment_dir={tmp_path}", "shuffled_mask")
+    before = 0
+    for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+        child, deadline = start(*wanted), time.monotonic() + 120
+        while epochs(tmp_path) < before + 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.send(ending)
+        assert child.end().returncode != 0
+        time.sleep(0.5)  # SIGKILL leaves the cells to the system.
+        finished = epochs(tmp_path)
+        assert before < finished < 300
+        time.sleep(1.0)
+        assert epochs(tmp_path) == finished  # Nobody trains on behind the sweep's back.
+        before = finished
     again = run(*wanted)
     assert again.returncode == 0, again.stderr
-    (path,) = tmp_path.glob("*/metrics.jsonl")
-    assert len(path.read_text().splitlines()) == 300
+    assert epochs(tmp_path) == 300
+
+
+def epochs(folder: pathlib.Path) -> int:
+    """The number of epochs that the one run in a folder has finished."""
+    return sum(len(path.read_text().splitlines()) for path in folder.glob("*/metrics.jsonl"))

@@ -2,12 +2,11 @@
 
 import pathlib
 import signal
-import subprocess
 import time
 
 import pytest
 
-from tests.drivers.processes import all_runs, command, only_run, read, records, run
+from tests.drivers.processes import all_runs, only_run, read, records, run, start
 
 # Whole batches: a short one would be compiled beside them.
 DATA = ("--examples=1500", "--validation_size=500", "--batch_size=100")
@@ -119,16 +118,12 @@ def test_killed_trials_go_on_with_the_unfinished(tmp_path: pathlib.Path) -> None
     flags = (*SHORT, "--epochs=12", "--num_trials=4")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert run("shuffled_mask", *flags, f"--experiment_dir={whole}").returncode == 0
-    child = subprocess.Popen(
-        command("shuffled_mask", *flags, f"--experiment_dir={cut}"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    child = start("shuffled_mask", *flags, f"--experiment_dir={cut}")
     deadline = time.monotonic() + 120
     while not (cut / "summary.json").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    child.send(signal.SIGKILL)
+    assert child.end().returncode == -signal.SIGKILL
     assert 1 <= len(read(cut / "summary.json")) < 4
     assert run("shuffled_mask", *flags, "--resume", f"--experiment_dir={cut}").returncode == 0
     assert [path.name for path in all_runs(cut)] == [path.name for path in all_runs(whole)]

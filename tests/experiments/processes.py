@@ -6,7 +6,6 @@ import inspect
 import io
 import pathlib
 import subprocess
-import sys
 import types
 import typing
 from typing import Any
@@ -14,10 +13,6 @@ from typing import Any
 from tests import processes
 from weirdonetworks.lab import experiment
 from weirdonetworks.lab.config import Config, RunOptions
-
-
-def command(name: str, *flags: str) -> list[str]:
-    return [sys.executable, "-m", f"weirdonetworks.experiments.{name}", *flags]
 
 
 def run(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
