@@ -16,7 +16,16 @@ from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training.study import spreads
 
 SHORT = AlignConfig(
-    examples=400, epochs=1, num_trials=1, points=3, match_steps=2, match_batch=50, features=(8, 6), execution="graph"
+    examples=400,
+    validation_size=40,
+    batch_size=120,  # Whole batches: a short one would be traced beside them.
+    epochs=1,
+    num_trials=1,
+    points=3,
+    match_steps=2,
+    match_batch=50,
+    features=(8, 6),
+    execution="graph",
 )
 
 

@@ -21,7 +21,14 @@ def test_it_trains_each_sparse_network(tmp_path: pathlib.Path, capsys: pytest.Ca
     from weight_symmetry.carry_ticket.study import ARMS
 
     config = CarryTicketConfig(
-        examples=300, epochs=2, num_trials=1, features=(8, 6), sparsities=(0.5,), rewind_epochs=(1,), execution="graph"
+        examples=300,
+        batch_size=55,  # Whole batches: a short one would be traced beside them.
+        epochs=2,
+        num_trials=1,
+        features=(8, 6),
+        sparsities=(0.5,),
+        rewind_epochs=(1,),
+        execution="graph",
     )
     experiment.main(config, RunOptions(experiment_dir=str(tmp_path)))
     printed = capsys.readouterr().out

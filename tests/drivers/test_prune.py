@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.drivers.processes import command, only_run, records, run
+from tests.drivers.processes import only_run, records, run, start
 from weight_symmetry.run.prune_config import PruneConfig
 from weirdonetworks.lab.errors import UsageError
 
@@ -115,21 +115,19 @@ def test_a_finished_run_is_left_alone(pruned: tuple[pathlib.Path, subprocess.Com
 
 @pytest.mark.slow
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: pathlib.Path) -> None:
-    flags = (*SHORT[:-2], "--features=30", "--epochs=40", "--pruning_schedule=[(3, 0.5), (30, 0.8)]")
+    flags = (*SHORT[:-2], WHOLE, "--features=30", "--epochs=40", "--pruning_schedule=[(3, 0.5), (30, 0.8)]")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert run("prune", *flags, f"--experiment_dir={whole}").returncode == 0
-    child = subprocess.Popen(
-        command("prune", *flags, f"--experiment_dir={cut}"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    child = start("prune", *flags, f"--experiment_dir={cut}")
     deadline = time.monotonic() + 120
     while not list(cut.glob("*/checkpoints/checkpoint")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=60)
+    child.send(signal.SIGINT)
+    ended = child.end()
     directory = only_run(cut)
     finished = len(records(directory))
-    assert child.returncode == 130, errors
-    assert errors == "error: interrupted. Finished epochs are on disk; --resume goes on from them.\n"
+    assert ended.returncode == 130, ended.stderr
+    assert ended.stderr == "error: interrupted. Finished epochs are on disk; --resume goes on from them.\n"
     assert 0 < finished < 40
     assert json.loads((directory / "status.json").read_text())["status"] == "interrupted"
     unasked = run("prune", *flags, f"--experiment_dir={cut}")
@@ -170,7 +168,7 @@ def test_bad_input_is_one_clear_line(flag: str, status: int, message: str, tmp_p
 
 @pytest.mark.slow
 def test_pruning_before_any_training_is_told(tmp_path: pathlib.Path) -> None:
-    short = ("--examples=400", "--validation_size=100", "--epochs=1", "--features=8", WHOLE)
+    short = ("--examples=400", "--validation_size=100", "--epochs=1", "--features=8", WHOLE, "--execution=graph")
     done = run("prune", *short, f"--experiment_dir={tmp_path / 'once'}")
     assert done.returncode == 0
     assert done.stderr.startswith("warning: epochs (=1) prunes before any training: raise --epochs")
@@ -217,6 +215,7 @@ def test_train_keeps_every_connection(tmp_path: pathlib.Path) -> None:
     done = run(
         "train",
         *SHORT,
+        WHOLE,
         "--lr_schedule=stepped",
         "--lr_schedule_steps=[(2, 0.1)]",
         f"--experiment_dir={tmp_path}",
@@ -230,7 +229,15 @@ def test_train_keeps_every_connection(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.slow
 def test_rewinding_trains_the_ticket_from_its_early_weights(tmp_path: pathlib.Path) -> None:
-    flags = (*SHORT, WHOLE, "--epochs=6", "--pruning_schedule=[(3, 0.5)]", "--rewind_epoch=1", "--lr_schedule=cosine")
+    flags = (
+        *SHORT,
+        WHOLE,
+        "--execution=graph",
+        "--epochs=6",
+        "--pruning_schedule=[(3, 0.5)]",
+        "--rewind_epoch=1",
+        "--lr_schedule=cosine",
+    )
     plain, again = tmp_path / "ticket", tmp_path / "reinit"
     assert run("prune", *flags, f"--experiment_dir={plain}").returncode == 0
     lines = records(only_run(plain))

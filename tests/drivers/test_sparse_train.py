@@ -17,7 +17,7 @@ from weirdonetworks.lab.training.hooks import Hook
 
 # Eleven steps an epoch, so that masks change within epochs and between them.
 SHORT: dict[str, Any] = {
-    **{"examples": 800, "validation_size": 100, "batch_size": 64, "epochs": 4, "features": (24, 12)},
+    **{"examples": 804, "validation_size": 100, "batch_size": 64, "epochs": 4, "features": (24, 12)},
     **{"update_interval": 4, "update_end": 0.7, "execution": "graph", "dropout_rate": 0.1},
 }
 
