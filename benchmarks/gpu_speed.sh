@@ -54,7 +54,5 @@ measure permutations orbits permutations
 measure synchronous orbits synchronous --batch=1000 --xla
 measure shared_shifts shared_layers --group=shifts
 measure shared_permutations shared_layers --group=permutations
-if "$python" -m benchmarks.training_step --help | grep -q -- '--model[ =]'; then
-    measure cifar10_cnn training_step "${examples[@]}" --model=CIFAR10_CNN
-fi
+measure cifar10_cnn training_step "${examples[@]}" --model=CIFAR10_CNN --variants=ours_graph,pytorch_best,jax_scan
 exit "$failed"

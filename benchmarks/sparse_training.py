@@ -11,16 +11,13 @@ the processor's time of the process, which others on the machine disturb less; i
 import argparse
 import itertools
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import harness, training_step
 from benchmarks.rivals import Contender, Problem
 from weight_symmetry import masks
 from weirdonetworks.lab.data import datasets
-
-CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "processor": time.process_time}
 
 OURS = "benchmarks.training_step"
 RIVALS = "benchmarks.rivals"
@@ -60,7 +57,7 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
         seed=options["round"],
         threads=threads,
     )
-    return training_step.timed(contender, problem, 1, CLOCKS[options["clock"]])
+    return training_step.timed(contender, problem, 1, training_step.CLOCKS[options["clock"]])
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +67,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--examples", type=harness.positive, default=60000, help="training images (%(default)s)")
     parser.add_argument("--epochs", type=harness.positive, default=3, help="timed epochs per process (%(default)s)")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="what is timed (%(default)s)")
+    parser.add_argument("--clock", choices=training_step.CLOCKS, default="wall", help="what is timed (%(default)s)")
 
 
 def _widths(text: str) -> tuple[int, ...]:

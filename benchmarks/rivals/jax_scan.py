@@ -132,14 +132,18 @@ def _step(problem: Problem) -> Callable[[Any, Any, Any, Any], Any]:
     import jax
     import jax.numpy as jnp
 
-    def loss(weights: Any, images: Any, labels: Any) -> Any:
-        logits = _logits(problem, weights, images)
-        return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1).mean()
+    def loss(parameters: Any, images: Any, labels: Any) -> Any:
+        logits, moments = _logits(problem, parameters, images, None)
+        return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1).mean(), moments
 
     def step(state: Any, images: Any, labels: Any, batch: Any) -> Any:
-        parameters, m, v, count, masks = state
-        gradients = jax.grad(loss)(parameters, images[batch], labels[batch])
-        gradients = [(w * mask, b) for (w, b), mask in zip(gradients, masks, strict=True)]
+        (parameters, averages), m, v, count, masks = state
+        gradients, moments = jax.grad(loss, has_aux=True)(parameters, images[batch], labels[batch])
+        gradients = [
+            {name: value * mask if name == "w" else value for name, value in layer.items()}
+            for layer, mask in zip(gradients, masks, strict=True)
+        ]
+        averages = jax.tree.map(lambda average, moment: 0.99 * average + 0.01 * moment, averages, moments)
         count = count + 1
         m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, gradients)
         v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, gradients)
@@ -147,36 +151,69 @@ def _step(problem: Problem) -> Callable[[Any, Any, Any, Any], Any]:
         parameters = jax.tree.map(
             lambda p, m, v: p - rate * m / (jnp.sqrt(v / (1 - 0.999**count)) + 1e-8), parameters, m, v
         )
-        return parameters, m, v, count, masks
+        return (parameters, averages), m, v, count, masks
 
     return step
 
 
-def _logits(problem: Problem, parameters: Any, images: Any) -> Any:
+def _logits(problem: Problem, parameters: Any, images: Any, averages: Any) -> Any:
+    """Computes logits, and the moments of each batch norm: those of the batch, unless averages are given."""
     import jax
     import jax.numpy as jnp
 
-    (mean,), (deviation,) = problem.standardisation.mean, problem.standardisation.deviation
-    hidden = images.reshape(len(images), -1).astype(jnp.float32) * (1 / (255 * deviation)) - mean / deviation
-    for w, b in parameters[:-1]:
-        hidden = jax.nn.relu(hidden @ w + b)
-    w, b = parameters[-1]
-    return hidden @ w + b
+    scale, offset = problem.standardisation.factors
+    hidden = images.astype(jnp.float32) * scale - offset
+    remaining, moments = iter(parameters), []
+    for part in problem.parts:
+        if part.startswith("layer"):
+            layer = next(remaining)
+            if layer["w"].ndim == 2:
+                hidden = hidden @ layer["w"]
+            else:
+                hidden = jax.lax.conv_general_dilated(
+                    hidden, layer["w"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+                )
+            if "b" in layer:
+                hidden = hidden + layer["b"]
+        elif part == "norm":
+            axes = tuple(range(hidden.ndim - 1))
+            batch = (hidden.mean(axes), hidden.var(axes)) if averages is None else averages[len(moments)]
+            moments.append(batch)
+            hidden = (hidden - batch[0]) * (layer["scale"] * jax.lax.rsqrt(batch[1] + 1e-5)) + layer["offset"]
+        elif part == "pool":
+            hidden = jax.lax.reduce_window(hidden, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+        elif part == "mean":
+            hidden = hidden.mean((1, 2))
+        else:
+            hidden = jax.nn.relu(hidden) if part == "relu" else hidden.reshape(len(hidden), -1)
+    return hidden, moments
 
 
 def _initial(problem: Problem, rng: np.random.Generator) -> Any:
-    """Draws the state that training starts from: parameters, Adam's two moments, its count, and the masks."""
+    """Draws the state that training starts from.
+
+    Returns:
+      The parameters and the averages of batch norms, Adam's two moments, its count, and the masks.
+    """
     import jax
     import jax.numpy as jnp
 
     masks = [jnp.asarray(mask, jnp.float32) for mask in problem.masks]
-    scales = [np.sqrt(2 / len(mask)) for mask in masks]
-    parameters = [
-        (jnp.asarray(rng.normal(0, scale, mask.shape), jnp.float32) * mask, jnp.zeros(mask.shape[1]))
-        for mask, scale in zip(masks, scales, strict=True)
-    ]
+    remaining = iter(masks)
+    parameters: list[dict[str, Any]] = []
+    averages = []
+    for part in problem.parts:
+        if part.startswith("layer"):
+            mask = next(remaining)
+            outputs, scale = mask.shape[-1], np.sqrt(2 * mask.shape[-1] / mask.size)
+            parameters.append({"w": jnp.asarray(rng.normal(0, scale, mask.shape), jnp.float32) * mask})
+            if part == "layer":
+                parameters[-1]["b"] = jnp.zeros(outputs)
+        elif part == "norm":
+            parameters[-1] |= {"scale": jnp.ones(outputs), "offset": jnp.zeros(outputs)}
+            averages.append((jnp.zeros(outputs), jnp.ones(outputs)))
     m, v = (jax.tree.map(jnp.zeros_like, parameters) for _ in range(2))
-    return parameters, m, v, jnp.zeros([], jnp.int32), masks
+    return (parameters, averages), m, v, jnp.zeros([], jnp.int32), masks
 
 
 def _arrays(split: Split) -> tuple[Any, Any]:
@@ -188,8 +225,8 @@ def _arrays(split: Split) -> tuple[Any, Any]:
 def _accuracy(problem: Problem) -> Callable[[Any, Any, Any], Any]:
     import jax.numpy as jnp
 
-    def accuracy(parameters: Any, images: Any, labels: Any) -> Any:
-        return jnp.mean(_logits(problem, parameters, images).argmax(axis=1) == labels)
+    def accuracy(model: Any, images: Any, labels: Any) -> Any:
+        return jnp.mean(_logits(problem, model[0], images, model[1])[0].argmax(axis=1) == labels)
 
     return accuracy
 
@@ -203,7 +240,11 @@ def _train(
     state = _initial(problem, rng)
     train, test = _arrays(problem.train), _arrays(problem.test)
     accuracy = jax.jit(_accuracy(problem))
+    # Dense layers are fastest on all images at once; activations of convolutions would fill the memory.
+    size = len(problem.test) if problem.model == "MNIST_FC" else problem.batch_size_test
+    chunks = [tuple(each[first : first + size] for each in test) for first in range(0, len(problem.test), size)]
     for _ in range(problem.epochs):
         state = epoch(state, *train, rng.permutation(len(train[1])).astype(np.int32))
-        finished(float(accuracy(state[0], *test)))
-    return [np.asarray(w) for w, _ in state[0]]
+        right = sum(len(labels) * float(accuracy(state[0], images, labels)) for images, labels in chunks)
+        finished(right / len(problem.test))
+    return [np.asarray(layer["w"]) for layer in state[0][0]]

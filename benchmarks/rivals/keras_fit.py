@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -35,17 +35,25 @@ def _fit(problem: Problem, finished: Finished, steps_per_execution: int) -> Sequ
 
     keras.utils.set_random_seed(problem.seed)
 
-    def dense(mask: npt.NDArray[np.bool_], activation: str | None) -> keras.layers.Layer:
-        return keras.layers.Dense(
-            mask.shape[1], activation, kernel_initializer="he_normal", kernel_constraint=Masked(mask)
-        )
+    def masked(mask: npt.NDArray[np.bool_], use_bias: bool) -> keras.layers.Layer:
+        options = {"kernel_initializer": "he_normal", "kernel_constraint": Masked(mask), "use_bias": use_bias}
+        if mask.ndim == 2:
+            return keras.layers.Dense(mask.shape[1], **options)
+        return keras.layers.Conv2D(mask.shape[3], mask.shape[:2], padding="same", **options)
 
-    *hidden, last = problem.masks
-    pixels = len(problem.masks[0])
-    network = keras.Sequential(
-        [keras.Input([pixels]), *(dense(mask, "relu") for mask in hidden), dense(last, activation=None)]
-    )
-    for layer in network.layers:
+    others: dict[str, Callable[[], keras.layers.Layer]] = {
+        "norm": lambda: keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-5),
+        "relu": keras.layers.ReLU,
+        "pool": keras.layers.MaxPooling2D,
+        "mean": keras.layers.GlobalAveragePooling2D,
+        "flatten": keras.layers.Flatten,
+    }
+    remaining = iter(problem.masks)
+    network = keras.Sequential([keras.Input(problem.train.images.shape[1:])])
+    for part in problem.parts:
+        network.add(others[part]() if part in others else masked(next(remaining), use_bias=part == "layer"))
+    layers = [layer for layer in network.layers if hasattr(layer, "kernel")]
+    for layer in layers:
         layer.kernel.assign(layer.kernel_constraint(layer.kernel))
     network.compile(
         optimizer=keras.optimizers.Adam(problem.learning_rate),
@@ -63,4 +71,4 @@ def _fit(problem: Problem, finished: Finished, steps_per_execution: int) -> Sequ
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: finished(logs["val_accuracy"]))],
         verbose=0,
     )
-    return [layer.kernel.numpy() for layer in network.layers]
+    return [layer.kernel.numpy() for layer in layers]

@@ -13,6 +13,8 @@ from weirdonetworks.lab.data.datasets import Split
 if TYPE_CHECKING:
     import torch
 
+    Layer = torch.nn.Linear | torch.nn.Conv2d
+
 
 def prune_and_data_loader(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:
     """Trains with masks set by `prune.custom_from_mask`, on batches from a `DataLoader`."""
@@ -25,7 +27,7 @@ def prune_and_data_loader(problem: Problem, finished: Finished) -> Sequence[npt.
     torch.manual_seed(problem.seed)
     layers, network = _network(problem)
     for layer, mask in zip(layers, problem.masks, strict=True):
-        prune.custom_from_mask(layer, "weight", torch.from_numpy(mask.T).to(device))
+        prune.custom_from_mask(layer, "weight", torch.from_numpy(_outputs_first(mask)).to(device))
     train = DataLoader(TensorDataset(*_tensors(problem, problem.train)), problem.batch_size, shuffle=True)
     test = DataLoader(TensorDataset(*_tensors(problem, problem.test)), problem.batch_size_test)
     optimizer = torch.optim.Adam(network.parameters(), problem.learning_rate)
@@ -47,14 +49,18 @@ def prune_and_data_loader(problem: Problem, finished: Finished) -> Sequence[npt.
 
 
 def resident(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:
-    """Trains on resident tensors with the fused Adam; weights and gradients are multiplied by the mask."""
+    """Trains on resident tensors, channels last, with the fused Adam; multiplies weights and gradients by the mask."""
     harness.pytorch_threads(problem.threads)
     import torch
 
     device = harness.pytorch_device()
     torch.manual_seed(problem.seed)
     layers, network = _network(problem)
-    masks = [torch.from_numpy(mask.T.astype(np.float32)).contiguous().to(device) for mask in problem.masks]
+    network.to(memory_format=torch.channels_last)
+    masks = [
+        torch.empty_like(layer.weight).copy_(torch.from_numpy(_outputs_first(mask).astype(np.float32)))
+        for layer, mask in zip(layers, problem.masks, strict=True)
+    ]
     with torch.no_grad():
         for layer, mask in zip(layers, masks, strict=True):
             layer.weight.mul_(mask)
@@ -62,6 +68,7 @@ def resident(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.fl
     test_images, test_labels = (each.to(device) for each in _tensors(problem, problem.test))
     optimizer = torch.optim.Adam(network.parameters(), problem.learning_rate, fused=True)
     for _ in range(problem.epochs):
+        network.train()
         for batch in torch.randperm(len(train_labels), device=device).split(problem.batch_size):
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(network(train_images[batch]), train_labels[batch]).backward()
@@ -69,8 +76,12 @@ def resident(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.fl
                 assert layer.weight.grad is not None
                 layer.weight.grad.mul_(mask)
             optimizer.step()
+        network.eval()
         with torch.inference_mode():
-            right = int((network(test_images).argmax(1) == test_labels).sum())
+            chunks = zip(
+                test_images.split(problem.batch_size_test), test_labels.split(problem.batch_size_test), strict=True
+            )
+            right = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in chunks)
         finished(right / len(problem.test))
     return _weights(layers)
 
@@ -88,10 +99,10 @@ def vmap_models(problems: Sequence[Problem], ready: Callable[[], None]) -> Seque
     pattern = networks[0]
     parameters = {name: value.detach() for name, value in stack_module_state(networks)[0].items()}
     masks = {
-        f"{2 * layer}.weight": torch.from_numpy(np.stack([p.masks[layer].T.astype(np.float32) for p in problems])).to(
+        name: torch.from_numpy(np.stack([_outputs_first(p.masks[layer]).astype(np.float32) for p in problems])).to(
             device
         )
-        for layer in range(len(problems[0].masks))
+        for layer, name in enumerate(name for name in parameters if name.endswith("weight"))
     }
     for name, mask in masks.items():
         parameters[name] *= mask
@@ -116,16 +127,52 @@ def vmap_models(problems: Sequence[Problem], ready: Callable[[], None]) -> Seque
     return accuracies
 
 
-def _network(problem: Problem) -> "tuple[list[torch.nn.Linear], torch.nn.Sequential]":
+def _network(problem: Problem) -> "tuple[list[Layer], torch.nn.Sequential]":
+    """Makes the layers with weights, and the network of images, channels last, that they are in."""
     import torch
 
-    layers = [torch.nn.Linear(*mask.shape) for mask in problem.masks]
-    for layer in layers:
-        torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        torch.nn.init.zeros_(layer.bias)
-    *hidden, last = layers
-    network = torch.nn.Sequential(*(part for layer in hidden for part in (layer, torch.nn.ReLU())), last)
+    class ChannelsFirst(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.permute(0, 3, 1, 2)
+
+    class Mean(torch.nn.Module):
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return hidden.mean((2, 3))
+
+    def layer(mask: npt.NDArray[np.bool_], bias: bool) -> "Layer":
+        if mask.ndim == 2:
+            made: Layer = torch.nn.Linear(*mask.shape, bias=bias)
+        else:
+            height, width, inputs, outputs = mask.shape
+            made = torch.nn.Conv2d(inputs, outputs, (height, width), padding="same", bias=bias)
+        torch.nn.init.kaiming_normal_(made.weight, nonlinearity="relu")
+        if made.bias is not None:
+            torch.nn.init.zeros_(made.bias)
+        return made
+
+    others: dict[str, Callable[[], torch.nn.Module]] = {
+        "flatten": torch.nn.Flatten,
+        "relu": torch.nn.ReLU,
+        "pool": lambda: torch.nn.MaxPool2d(2),
+        "mean": Mean,
+    }
+    remaining, layers = iter(problem.masks), []
+    network = torch.nn.Sequential(*[ChannelsFirst()] * (problem.parts[0] != "flatten"))
+    for part in problem.parts:
+        if part in others:
+            network.append(others[part]())
+        elif part == "norm":
+            norm = torch.nn.BatchNorm1d if layers[-1].weight.ndim == 2 else torch.nn.BatchNorm2d
+            network.append(norm(len(layers[-1].weight), momentum=0.01))
+        else:
+            layers.append(layer(next(remaining), bias=part == "layer"))
+            network.append(layers[-1])
     return layers, network.to(harness.pytorch_device())
+
+
+def _outputs_first(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Orders the axes of a mask as PyTorch does those of weights: `[outputs, inputs, height, width]`."""
+    return mask.transpose(3, 2, 0, 1) if mask.ndim == 4 else mask.T
 
 
 def _tensors(problem: Problem, split: Split) -> "tuple[torch.Tensor, torch.Tensor]":
@@ -134,5 +181,6 @@ def _tensors(problem: Problem, split: Split) -> "tuple[torch.Tensor, torch.Tenso
     return torch.from_numpy(problem.inputs(split)), torch.from_numpy(split.labels).long()
 
 
-def _weights(layers: "Sequence[torch.nn.Linear]") -> Sequence[npt.NDArray[np.floating]]:
-    return [layer.weight.detach().cpu().numpy().T for layer in layers]
+def _weights(layers: "Sequence[Layer]") -> Sequence[npt.NDArray[np.floating]]:
+    weights = [layer.weight.detach().cpu().numpy() for layer in layers]
+    return [weight.transpose(2, 3, 1, 0) if weight.ndim == 4 else weight.T for weight in weights]

@@ -102,35 +102,56 @@ def _train(
     import sonnet as snt
     import tensorflow as tf
 
-    class MaskedLinear(snt.Module):
-        def __init__(self, mask: npt.NDArray[np.bool_]):
+    class MaskedLayer(snt.Module):
+        def __init__(self, mask: npt.NDArray[np.bool_], with_bias: bool):
             super().__init__()
             initializer = snt.initializers.VarianceScaling(2.0, "fan_in", "truncated_normal")
             self.mask = tf.constant(mask, tf.float32)
             self.w = tf.Variable(initializer(mask.shape, tf.float32))
-            self.b = tf.Variable(tf.zeros(mask.shape[1]))
+            self.b = tf.Variable(tf.zeros(mask.shape[-1])) if with_bias else None
 
         def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-            return tf.matmul(inputs, self.w * self.mask) + self.b
+            w = self.w * self.mask
+            outputs = tf.matmul(inputs, w) if w.shape.rank == 2 else tf.nn.conv2d(inputs, w, 1, "SAME")
+            return outputs if self.b is None else tf.nn.bias_add(outputs, self.b)
 
     tf.random.set_seed(problem.seed)
-    layers = [MaskedLinear(mask) for mask in problem.masks]
-    *hidden, last = layers
-    network = snt.Sequential([snt.Flatten(), *(part for layer in hidden for part in (layer, tf.nn.relu)), last])
+    parts = problem.parts
+    biased = [part == "layer" for part in parts if part.startswith("layer")]
+    layers = [MaskedLayer(mask, with_bias) for mask, with_bias in zip(problem.masks, biased, strict=True)]
+    norms = [snt.BatchNorm(True, True, decay_rate=0.99) for part in parts if part == "norm"]
+    functions = {
+        "flatten": snt.flatten,
+        "relu": tf.nn.relu,
+        "pool": lambda hidden: tf.nn.max_pool2d(hidden, 2, 2, "VALID"),
+        "mean": lambda hidden: tf.reduce_mean(hidden, axis=(1, 2)),
+    }
+
+    def network(hidden: tf.Tensor, is_training: bool) -> tf.Tensor:
+        layer, norm = iter(layers), iter(norms)
+        for part in parts:
+            if part == "norm":
+                hidden = next(norm)(hidden, is_training)
+            else:
+                hidden = (functions[part] if part in functions else next(layer))(hidden)
+        return hidden
+
+    network(tf.zeros([1, *problem.train.images.shape[1:]]), is_training=False)
+    parameters = [variable for module in (*layers, *norms) for variable in module.trainable_variables]
     optimizer = snt.optimizers.Adam(problem.learning_rate)
 
     @tf.function
     def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            logits = network(images)
+            logits = network(images, is_training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        parameters = network.trainable_variables
         optimizer.apply(tape.gradient(loss, parameters), parameters)
         return loss
 
     @tf.function
     def count_right(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return tf.math.count_nonzero(tf.argmax(network(images), axis=1, output_type=tf.int32) == labels)
+        logits = network(images, is_training=False)
+        return tf.math.count_nonzero(tf.argmax(logits, axis=1, output_type=tf.int32) == labels)
 
     def train_epoch() -> None:
         for images, labels in train:
