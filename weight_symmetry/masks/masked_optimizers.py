@@ -1,7 +1,8 @@
 """Optimizers that mask the gradients before, and the weights after each step."""
 
+import contextlib
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -16,6 +17,8 @@ class WeightMasks(Protocol):
 
     def apply(self) -> None: ...
 
+    def cut_moments(self, optimizer: Any, parameters: Sequence[Any]) -> None: ...
+
 
 class _Masking:
     """Overrides of an optimizer's methods, put before its class.
@@ -27,13 +30,35 @@ class _Masking:
 
     masks: WeightMasks
     corrects_fan_in: bool
+    _holds_zeros: bool = False
 
     def apply(self, updates: Sequence[Any], parameters: Sequence[Any], *options: Any) -> list[Any]:
         """Applies masked updates; returns them."""
         updates = self.masks.masked(updates, parameters, self.corrects_fan_in)
         super().apply(updates, parameters, *options)  # type: ignore[misc]
-        self.masks.apply()
+        if not self._holds_zeros:
+            self.masks.apply()
         return updates
+
+    @contextlib.contextmanager
+    def zeros_held(self, parameters: Sequence[Any]) -> Iterator[None]:
+        """Masks weights and moments at once instead of weights after each step, if the optimizer has `keeps_zeros`.
+
+        For steps between which neither masks nor weights are assigned; also within a `tf.function`.
+
+        Args:
+          parameters: The variables that the optimizer trains, in its order.
+        """
+        if not getattr(self, "keeps_zeros", False):
+            yield
+            return
+        self.masks.apply()
+        self.masks.cut_moments(self, parameters)
+        self._holds_zeros = True
+        try:
+            yield
+        finally:
+            self._holds_zeros = False
 
 
 class _KerasMasking(_Masking):

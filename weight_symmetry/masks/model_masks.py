@@ -155,6 +155,16 @@ class Masks(tf.Module):
         for weight, mask in zip(self.weights, self._masks, strict=True):
             weight.assign(_where(mask, tf.convert_to_tensor(weight)))
 
+    def cut_moments(self, optimizer: Any, parameters: Sequence[Any]) -> None:
+        """Sets the moments of the cut weights to zero; also within a `tf.function`.
+
+        Args:
+          optimizer: The optimizer that has the moments.
+          parameters: The variables that it trains, in its order.
+        """
+        cut = {id(weight): tf.logical_not(mask) for weight, mask in zip(self.weights, self._masks, strict=True)}
+        reset_moments(optimizer, [resource(each) for each in parameters], cut)
+
     def masked(
         self, gradients: Sequence[Any], variables: Sequence[Any] | None = None, corrects_fan_in: bool = False
     ) -> list[Any]:

@@ -91,6 +91,33 @@ def test_a_weight_cut_in_mid_training_stays(optimizer: str, wrapped: bool, digit
     assert stayed == 1 if wrapped else stayed < 0.7
 
 
+@pytest.mark.parametrize("optimizer", ["Adam with decay", "Momentum with decay"])
+def test_weights_masked_once_an_epoch_train_as_those_masked_after_each_step(
+    optimizer: str, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = pixel_mask()
+
+    def trained(keeps_zeros: bool) -> npt.NDArray[np.float32]:
+        network = Plain()
+        masks = Masks(network)
+        masks.set([mask])
+        inner = masks.wrap(OPTIMIZERS[optimizer]())
+        inner.keeps_zeros = keeps_zeros
+        trainer = make_trainer(network, inner, digits)
+        index = [id(each) for each in network.trainable_variables].index(id(network.w))
+        for moments in (getattr(inner, slot) for slot in inner.slot_names):
+            moments[index].assign(tf.where(mask, 0.0, 1.0))  # As after steps under another mask.
+        train(trainer, epochs=1)
+        values: npt.NDArray[np.float32] = network.w.numpy()
+        return values
+
+    once, always = trained(True), trained(False)
+    np.testing.assert_array_equal(once, always)
+    assert (once[~mask] == 0).all() and (once[mask] != 0).all()
+    monkeypatch.setattr(Masks, "cut_moments", lambda *_: None)
+    assert (trained(True)[~mask] != 0).all(), "control"
+
+
 def test_the_recorded_norm_is_that_of_the_masked_gradient(digits: Dataset) -> None:
     norms = []
     for kept in (0.0, 0.5, 1.0):

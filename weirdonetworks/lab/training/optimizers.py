@@ -14,8 +14,14 @@ from weirdonetworks.nets.pooling import accumulator
 
 
 class _Slots(snt.Module):
-    """Per-parameter state of an optimizer: `names[k]` -> a list of variables in the order of the parameters."""
+    """Per-parameter state of an optimizer: `names[k]` -> a list of variables in the order of the parameters.
 
+    Attributes:
+      keeps_zeros: Whether a weight of 0 whose slots are 0 stays so, with its slots, under gradients of 0. Then masks
+        need to cut weights once an epoch instead of after each step.
+    """
+
+    keeps_zeros = True
     slot_names: tuple[str, ...] = ()
     _decays: list[bool]
 

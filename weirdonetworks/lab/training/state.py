@@ -36,6 +36,12 @@ class TrainState(tf.Module):
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.cumulative_gradient_norm = tf.Variable(0.0, dtype=tf.float64, trainable=False)
 
+    @property
+    def parameters(self) -> Sequence[tf.Variable]:
+        """The trainable variables of the network, in the optimizer's order."""
+        variables: Sequence[tf.Variable] = self.network.trainable_variables
+        return variables
+
     def restart(self) -> None:
         """Resets the state, with the network's current weights as initial ones."""
         for start, weight in zip(self.initial, self.network.trainable_variables, strict=True):

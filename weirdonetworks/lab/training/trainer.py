@@ -326,7 +326,10 @@ class Trainer:
                 batch = tf.stack(tf.unstack(batch, axis=1))
             return self._step(*batch_of(batch), learning_rates[index], seeds[index])
 
-        return over_batches(step, order, self.batch_size, [*self._axis, len(self.metrics) + 1], *end)
+        # Masked weights are set to zero once, not after each step, where the optimizer leaves them there.
+        trained = self._copies or self.state
+        with getattr(trained.optimizer, "zeros_held", contextlib.nullcontext)(trained.parameters):
+            return over_batches(step, order, self.batch_size, [*self._axis, len(self.metrics) + 1], *end)
 
     def _batches(self, images: tf.Tensor, labels: tf.Tensor) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """Returns what gathers a batch by the indices of its examples."""
