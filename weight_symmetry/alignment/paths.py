@@ -145,7 +145,8 @@ def repair(model: Any, *inputs: Any, **options: Any) -> None:
       **options: Its keyword arguments, such as `is_training=True`.
 
     Raises:
-      ValueError: If the model has no batch norm, or none is in training in that call.
+      ValueError: If the model has no batch norm, none is in training in that call, or one keeps a share of its former
+        statistics. The statistics are then as they were.
     """
     norms = [each for each in _modules(model) if hasattr(each, "moving_mean") and hasattr(each, "moving_variance")]
     if not norms:
@@ -153,28 +154,50 @@ def repair(model: Any, *inputs: Any, **options: Any) -> None:
     momenta = [getattr(norm, "momentum", None) for norm in norms]
     held = [[(each, each.numpy()) for each in _statistics(norm)] for norm in norms]
     variances = [getattr(norm.moving_variance, "average", norm.moving_variance) for norm in norms]
-    for norm, variance in zip(norms, variances, strict=True):
+    marks = [_no_variance(variance.numpy()) for variance in variances]
+    for norm, variance, mark in zip(norms, variances, marks, strict=True):
         for average in (norm.moving_mean, norm.moving_variance):
             if hasattr(average, "reset"):
                 average.reset()  # Sonnet's averages begin anew, and are unbiased from their first value on.
-        variance.assign(-tf.ones_like(variance))  # As no batch has it: those that keep it have not measured.
+        variance.assign(mark)  # Those that keep it have not measured.
         if hasattr(norm, "momentum"):
             norm.momentum = 0.0
+    restored = norms
     try:
         model(*inputs, **options)
+        found = [variance.numpy() for variance in variances]
+        idle = [norm for norm, value, mark in zip(norms, found, marks, strict=True) if np.all(value == mark)]
+        mixed = [  # A hundredth, since a variance of zero may be negative by its rounding.
+            norm
+            for norm, value, mark in zip(norms, found, marks, strict=True)
+            if norm not in idle and np.any(value < mark / 100)
+        ]
+        if mixed:
+            names = ", ".join(norm.name for norm in mixed)
+            raise ValueError(
+                f"model (with the batch norms {names}) must replace its statistics in one call, but these keep a share "
+                "of the former ones: set a decay of their own to 0 for this call, and call a model of Keras layers as "
+                "it was before a tf.function traced it with their momentum."
+            )
+        if len(idle) == len(norms):
+            raise ValueError(
+                f"options (={options}) must make it a call in training, in which batch norms measure the batch: "
+                "is_training=True of a Sonnet model, training=True of a Keras one."
+            )
+        restored = idle
     finally:
-        unmeasured = [norm for norm, variance in zip(norms, variances, strict=True) if np.all(variance.numpy() == -1)]
         for norm, momentum, values in zip(norms, momenta, held, strict=True):
             if momentum is not None:
                 norm.momentum = momentum
-            if norm in unmeasured:
+            if norm in restored:
                 for variable, value in values:
                     variable.assign(value)
-    if len(unmeasured) == len(norms):
-        raise ValueError(
-            f"options (={options}) must make it a call in training, in which batch norms measure the batch: "
-            "is_training=True of a Sonnet model, training=True of a Keras one."
-        )
+
+
+def _no_variance(variance: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Makes negative numbers, so large beside a norm's variances that an average with those of a batch is negative."""
+    scale = 1 + 100 * np.abs(variance.astype(np.float64))
+    return -np.fmin(scale, 1e4).astype(variance.dtype)  # Finite, also in float16 and of a network that diverged.
 
 
 def _statistics(norm: Any) -> list[Any]:

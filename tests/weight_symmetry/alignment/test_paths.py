@@ -91,6 +91,51 @@ def test_statistics_are_those_of_the_batch(make: Callable[[], Any], flag: str) -
     np.testing.assert_array_equal(model(X, **{flag: False}).numpy(), after)
 
 
+class OwnNorm(tf.Module):
+    """A norm of plain variables, with a decay that nothing outside knows."""
+
+    def __init__(self, size: int, decay: float) -> None:
+        super().__init__(name="own_norm")
+        self.moving_mean, self.moving_variance = tf.Variable(tf.zeros(size)), tf.Variable(tf.ones(size))
+        self.decay_rate = decay
+
+    def __call__(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if training:
+            for average, value in zip((self.moving_mean, self.moving_variance), tf.nn.moments(x, [0]), strict=True):
+                average.assign(self.decay_rate * average + (1 - self.decay_rate) * value)
+        return (x - self.moving_mean) / tf.sqrt(self.moving_variance + 1e-3)
+
+
+class Traced(tf.Module):
+    """A model whose function is traced at its first call, with the momentum that the norm then has."""
+
+    def __init__(self, norm: Any) -> None:
+        super().__init__()
+        self.norm = norm
+
+    @tf.function
+    def __call__(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return self.norm(x, training=training)
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0])  # A variance of 900 times 1 - decay outweighs a mark of -1.
+@pytest.mark.parametrize("name", ["own_norm", "traced_norm"])
+def test_a_decay_that_stays_is_refused_and_leaves_the_statistics(name: str, size: float) -> None:
+    norm: Any = OwnNorm(3, 0.9) if name == "own_norm" else keras.layers.BatchNormalization(name=name, momentum=0.9)
+    model = Traced(norm) if name == "traced_norm" else snt.Sequential([norm])
+    model(size * X, training=True)
+    before = [norm.moving_mean.numpy(), norm.moving_variance.numpy()]
+    with pytest.raises(ValueError, match=rf"^model \(with the batch norms {name}\) must replace its statistics in one"):
+        alignment.repair(model, size * X, training=True)
+    np.testing.assert_array_equal([norm.moving_mean.numpy(), norm.moving_variance.numpy()], before)
+
+
+def test_a_norm_of_ones_own_without_decay_is_repaired() -> None:
+    norm = OwnNorm(3, 0.0)
+    alignment.repair(snt.Sequential([norm]), X, training=True)
+    np.testing.assert_allclose(norm.moving_variance, X.var(axis=0), rtol=1e-5)
+
+
 def test_repair_is_applied_between_the_ends() -> None:
     one, other = built(Normalised, X, 1), built(Normalised, X, 2)
     plain = alignment.linear_path(one, other, outputs, points=3)
