@@ -45,7 +45,8 @@ class SparseProduct:
     def multiply(self, rows: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         """Computes the outputs `[batch, units]` of inputs `[batch, inputs]`, all float32, by kernels where they are.
 
-        Kernels are in this process alone, and outside of what XLA compiles; elsewhere it is `gathered`.
+        Kernels are in this process alone, and outside of what XLA compiles; elsewhere it is `gathered`, of which the
+        second derivatives always are.
         """
         if _in_xla():
             return self.gathered(rows, weights) + bias
@@ -58,13 +59,23 @@ class SparseProduct:
                 found = tf.numpy_function(self._outputs, [rows, weights, bias], tf.float32, stateful=False)
                 return tf.ensure_shape(found, [rows.shape[0], bias.shape[0]])
 
-            def gradient(errors: tf.Tensor) -> Any:
-                def gradients() -> list[tf.Tensor]:
-                    given, shapes = [rows, weights, errors], [rows.shape, weights.shape, bias.shape]
+            @tf.custom_gradient
+            def gradients(*given: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
+                def computed() -> list[tf.Tensor]:
                     found = tf.numpy_function(self._gradients, given, [tf.float32] * 3, stateful=False)
+                    shapes = rows.shape, weights.shape, bias.shape
                     return [tf.ensure_shape(each, shape) for each, shape in zip(found, shapes, strict=True)]
 
-                return tf.cond(has_kernels, gradients, lambda: self._gathered_gradients(rows, weights, errors))
+                def second(*factors: tf.Tensor) -> Any:  # Without it `cond` takes the gradient of kernels for zero.
+                    with tf.GradientTape() as tape:
+                        tape.watch(given)
+                        found = self._gathered_gradients(*given)
+                    return tape.gradient(found, given, factors, unconnected_gradients="zero")
+
+                return tf.cond(has_kernels, computed, lambda: self._gathered_gradients(*given)), second
+
+            def gradient(errors: tf.Tensor) -> Any:
+                return gradients(rows, weights, errors)
 
             return tf.cond(has_kernels, outputs, lambda: self.gathered(rows, weights) + bias), gradient
 

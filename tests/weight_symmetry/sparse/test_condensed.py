@@ -104,6 +104,36 @@ def test_other_types_are_gathered() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("in_graph", [True, False])
+@pytest.mark.parametrize("kind", ["constant fan-in", "random"])
+def test_a_penalty_of_gradients_trains_by_kernels_as_by_gathers(kind: str, in_graph: bool) -> None:
+    rng = np.random.default_rng(3)
+    mask, weight, bias, inputs = (
+        draw(kind, 12, 9),
+        rng.normal(size=(12, 9)),
+        rng.normal(size=9),
+        rng.normal(size=(5, 12)),
+    )
+
+    def penalised(layer: CondensedLinear, x: tf.Tensor) -> Any:
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                loss = tf.reduce_sum(tf.tanh(layer(x)) ** 2)
+            penalty = tf.add_n([tf.reduce_sum(each**2) for each in inner.gradient(loss, [x, layer.w, layer.b])])
+        return outer.gradient(penalty, [x, layer.w, layer.b])
+
+    exact = penalised(CondensedLinear.from_masked(tf.constant(weight), mask, bias), tf.constant(inputs))
+    layer = CondensedLinear.from_masked(weight, mask, bias, kernels=True)
+    call = tf.function(penalised) if in_graph else penalised
+    found = call(layer, tf.constant(inputs, tf.float32))
+    for one, other in zip(found, exact, strict=True):
+        assert np.abs(other).max() > 0.1
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
+
+
+@pytest.mark.slow
 def test_derivatives_of_each_output_are_the_weights() -> None:
     layer, x = CondensedLinear(draw("random", 12, 9)), tf.ones([2, 12])
     layer(x)
