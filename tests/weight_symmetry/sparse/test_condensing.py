@@ -1,8 +1,10 @@
 """Condensing of traced models: the same outputs whichever way a layer is computed, and the fastest way chosen."""
 
+import gc
 import pathlib
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -164,6 +166,19 @@ def test_another_process_and_xla_compute_what_was_condensed(
         assert set(found) == set(expected)
         for name, value in expected.items():
             np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5 * np.abs(value).max(), err_msg=name)
+
+
+def test_the_process_that_saved_a_layer_computes_it_when_the_layer_is_gone(tmp_path: pathlib.Path) -> None:
+    layer, x = CondensedLinear.from_masked(np.arange(12.0).reshape(6, 2), np.eye(6, 2), kernels=True), tf.ones([3, 6])
+    module: Any = tf.Module()
+    module.own, module.layer = layer, tf.function(layer)
+    expected, known = module.layer(x).numpy(), weakref.ref(layer)
+    tf.saved_model.save(module, str(tmp_path))
+    del layer, module
+    gc.collect()
+    loaded = tf.saved_model.load(str(tmp_path))
+    assert known() is None
+    np.testing.assert_array_equal(loaded.layer(x), expected)
 
 
 def test_the_table_says_what_was_chosen() -> None:
