@@ -318,7 +318,9 @@ def sparsity_level(frame: pd.DataFrame) -> pd.Series:
         close = [name for name in names if abs(name - value) <= margin]
         merged[value] = min(close, key=lambda name: abs(name - value)) if close else value
         names += [] if close else [value]
-    return target.fillna(levels(measured.map(merged)))
+    nearest = measured.map(merged)
+    is_target = nearest.isin(target.dropna())
+    return target.fillna(nearest.where(is_target)).fillna(levels(nearest.where(~is_target)))
 
 
 def statistics(frame: pd.DataFrame) -> pd.DataFrame:

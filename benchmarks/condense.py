@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from benchmarks import conditions, harness
-from benchmarks.sparse_training import CLOCKS
 from weirdonetworks.lab import machine
 from weirdonetworks.lab.records.tables import counted, table
 
@@ -56,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--batches", type=_list(harness.positive), default=[1, 128, 1000], help="examples of a call")
     parser.add_argument("--threads", type=harness.positive, default=1, help="threads and processors (%(default)s)")
     parser.add_argument("--rounds", type=harness.positive, default=5, help="timed rounds (%(default)s)")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="what is timed (%(default)s)")
+    parser.add_argument("--clock", choices=harness.CLOCKS, default="wall", help="what is timed (%(default)s)")
     options = parser.parse_args(arguments)
     if options.threads > conditions.processors():
         parser.error(
@@ -68,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     others = conditions.Others()
     plan = list(itertools.product(options.models, options.sparsities, options.batches))
     rows = [
-        measure(model, sparsity, batch, options.rounds, CLOCKS[options.clock])
+        measure(model, sparsity, batch, options.rounds, harness.CLOCKS[options.clock])
         for model, sparsity, batch in tqdm(plan, unit="model", disable=None)
     ]
     print(described)

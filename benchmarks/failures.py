@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Prints the name of a failed test, and its error's last line."""
+    """Prints the name of a failed test, and the first line of its error."""
     if report.failed:
         print(f"\n{described(report)}", file=sys.__stdout__, flush=True)
 

@@ -22,6 +22,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,9 @@ from weirdonetworks.lab.records import files
 
 # A timing is marked as disturbed where other processes keep more processors busy than this.
 QUIET = 0.1
+
+# What a timing may be of, in seconds.
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 @dataclasses.dataclass(frozen=True)

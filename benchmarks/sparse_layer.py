@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import harness
-from benchmarks.sparse_training import CLOCKS
 from weight_symmetry import masks
 
 TOLERANCE = 1e-4  # Of the largest output, in float32.
@@ -99,7 +98,7 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
       RuntimeError: If its outputs are wrong.
     """
     shape = options["size"], options["sparsity"], options["batch"], options["step"]
-    problem, clock = Problem(threads, options["round"], *shape), CLOCKS[options["clock"]]
+    problem, clock = Problem(threads, options["round"], *shape), harness.CLOCKS[options["clock"]]
     step = contender(problem)
     expected = problem.inputs.astype(np.float64) @ problem.weight.astype(np.float64)
     error = np.abs(step() - expected).max() / np.abs(expected).max()
@@ -242,7 +241,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sparsity", type=float, default=0.9, help="share of weights that is masked (%(default)s)")
     parser.add_argument("--batch", type=harness.positive, default=128, help="examples of a call (%(default)s)")
     parser.add_argument("--step", action="store_true", help="time the gradients by inputs and weights, too")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="what is timed (%(default)s)")
+    parser.add_argument("--clock", choices=harness.CLOCKS, default="wall", help="what is timed (%(default)s)")
     parser.add_argument(
         "--repetitions", type=harness.positive, default=5, help="timings per process, of 0.1 s each (%(default)s)"
     )

@@ -57,7 +57,7 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
         seed=options["round"],
         threads=threads,
     )
-    return training_step.timed(contender, problem, 1, training_step.CLOCKS[options["clock"]])
+    return training_step.timed(contender, problem, 1, harness.CLOCKS[options["clock"]])
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +67,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--examples", type=harness.positive, default=60000, help="training images (%(default)s)")
     parser.add_argument("--epochs", type=harness.positive, default=3, help="timed epochs per process (%(default)s)")
-    parser.add_argument("--clock", choices=training_step.CLOCKS, default="wall", help="what is timed (%(default)s)")
+    parser.add_argument("--clock", choices=harness.CLOCKS, default="wall", help="what is timed (%(default)s)")
 
 
 def _widths(text: str) -> tuple[int, ...]:

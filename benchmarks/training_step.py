@@ -29,7 +29,6 @@ from weight_symmetry.models.widths import FILTERS
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.data import datasets
 
-CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "processor": time.process_time}
 WIDTHS = (784, 300, 100, 10)
 SHAPES: dict[str, list[tuple[int, ...]]] = {
     "MNIST_FC": list(itertools.pairwise(WIDTHS)),
@@ -94,7 +93,7 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
         seed=options["round"],
         threads=threads,
     )
-    return timed(contender, problem, options["warmup"], CLOCKS[options["clock"]])
+    return timed(contender, problem, options["warmup"], harness.CLOCKS[options["clock"]])
 
 
 def timed(
@@ -185,7 +184,7 @@ def _cifar10(data_dir: str | None) -> datasets.Dataset:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", choices=SHAPES, default="MNIST_FC", help="the classifier (%(default)s)")
     parser.add_argument("--data_dir", help="folder of CIFAR10 (none: random images are drawn)")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="what is timed (%(default)s)")
+    parser.add_argument("--clock", choices=harness.CLOCKS, default="wall", help="what is timed (%(default)s)")
     parser.add_argument("--epochs", type=harness.positive, default=5, help="timed epochs per process (%(default)s)")
     parser.add_argument("--warmup", type=harness.positive, default=1, help="warm-up epochs before those (%(default)s)")
     parser.add_argument("--examples", type=_examples, help="number of training and test images (all)")

@@ -49,7 +49,8 @@ class _Masking:
         Args:
           parameters: The variables that the optimizer trains, in its order.
         """
-        if not getattr(self, "keeps_zeros", False):
+        wrapped = type(self).__bases__[-1]
+        if not ("keeps_zeros" in vars(wrapped) and self.keeps_zeros):  # type: ignore[attr-defined]
             yield
             return
         self.masks.apply()

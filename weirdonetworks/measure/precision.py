@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -81,12 +82,17 @@ def with_variables(module: Module, variables: Iterable[tf.Variable], others: Ite
         ) from error
 
 
+_rounding = threading.Lock()
+_before: list[bool] = []  # The setting as each that is within `full_float32` has found it.
+
+
 @contextlib.contextmanager
 def full_float32() -> Iterator[None]:
     """Computes products and convolutions of float32 within in float32, also on GPUs.
 
     By default NVIDIA's GPUs round their factors to TF32, whose relative rounding error is 2^-11 where that of float32
-    is 2^-24. The setting is one for the whole process: whatever other threads compute meanwhile is not rounded either.
+    is 2^-24. The setting is one for the whole process: whatever other threads compute meanwhile is not rounded either,
+    until the last thread has left.
     A function that XLA has compiled before keeps what it was compiled with.
 
     >>> tf.config.experimental.enable_tensor_float_32_execution(True)
@@ -96,12 +102,18 @@ def full_float32() -> Iterator[None]:
     >>> tf.config.experimental.tensor_float_32_execution_enabled()
     True
     """
-    rounds = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+    with _rounding:
+        _before.append(tf.config.experimental.tensor_float_32_execution_enabled())
+        tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
         yield
     finally:
-        tf.config.experimental.enable_tensor_float_32_execution(rounds)
+        with _rounding:
+            # The setting of the first to enter; those within have found it switched off.
+            earliest = _before[0]
+            _before.pop()
+            if not _before:
+                tf.config.experimental.enable_tensor_float_32_execution(earliest)
 
 
 def variables_of(module: snt.Module) -> tuple[tf.Variable, ...]:

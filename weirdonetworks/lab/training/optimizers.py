@@ -14,14 +14,8 @@ from weirdonetworks.nets.pooling import accumulator
 
 
 class _Slots(snt.Module):
-    """Per-parameter state of an optimizer: `names[k]` -> a list of variables in the order of the parameters.
+    """Per-parameter state of an optimizer: `names[k]` -> a list of variables in the order of the parameters."""
 
-    Attributes:
-      keeps_zeros: Whether a weight of 0 whose slots are 0 stays so, with its slots, under gradients of 0. Then masks
-        need to cut weights once an epoch instead of after each step.
-    """
-
-    keeps_zeros = True
     slot_names: tuple[str, ...] = ()
     _decays: list[bool]
 
@@ -72,6 +66,11 @@ class Adam(_Slots):
     """
 
     slot_names = ("m", "v")
+
+    @property
+    def keeps_zeros(self) -> bool:
+        """As `Optimizer` says; without epsilon 0 is divided by 0."""
+        return self.epsilon > 0
 
     def __init__(
         self,
@@ -142,6 +141,7 @@ class Momentum(_Slots):
     """
 
     slot_names = ("accumulated",)
+    keeps_zeros = True
 
     def __init__(self, momentum: float = 0.9, weight_decay: float = 0.0, name: str | None = None):
         super().__init__(weight_decay, name)
@@ -171,7 +171,12 @@ class Momentum(_Slots):
 
 
 class Optimizer(Protocol):
-    """What `Trainer` needs of an optimizer; `Adam` and `Momentum`, also wrapped by masks, are such."""
+    """What `Trainer` needs of an optimizer; `Adam` and `Momentum`, also wrapped by masks, are such.
+
+    A class may have an attribute `keeps_zeros` of its own: that a weight of 0 whose slots are 0 stays so, with its
+    slots, under gradients of 0. Then masks cut weights once an epoch instead of after each step. It is not inherited,
+    since a subclass may take other steps.
+    """
 
     def initialize(self, parameters: Sequence[tf.Variable]) -> None:
         """Creates the slots of parameters."""
