@@ -177,6 +177,33 @@ def test_what_heads_and_their_insides_have_in_common_counts_once() -> None:
     assert dimension == np.linalg.matrix_rank(np.array(rows) - start) < naive
 
 
+@pytest.mark.parametrize("part", [1e-8, 1e-4])
+@pytest.mark.parametrize(("activation", "counts"), [(tf.nn.relu, (1, 0)), (tf.tanh, (0, 1)), (tf.sigmoid, (0, 0))])
+def test_units_on_which_little_depends_have_theirs(
+    activation: Callable[[tf.Tensor], tf.Tensor], counts: tuple[int, int], part: float
+) -> None:
+    loud, faint, first, second = (snt.Linear(size) for size in (6, 5, 2, 2))
+    graph = UnitGraph.trace(lambda x: first(tf.nn.relu(loud(x))) + part * second(activation(faint(x))), tf.ones([2, 3]))
+    found = {each.space.size: (len(each.exponents), len(each.flips)) for each in scalings(graph)}
+    assert found == {6: (1, 0), 5: counts}
+
+
+def test_units_between_frozen_weights_have_nothing_to_rescale() -> None:
+    """With the head trainable alone, the first hidden units have no weights that vary; the last have the head's."""
+    weights = [tf.Variable(tf.ones(shape), trainable=shape == [4, 2]) for shape in ([3, 6], [6, 4], [4, 2])]
+    graph = UnitGraph.trace(lambda x: tf.nn.relu(tf.nn.relu(x @ weights[0]) @ weights[1]) @ weights[2], tf.ones([2, 3]))
+    found = scalings(graph, trainable=True)
+    assert [(each.space.size, len(each.groups), len(each.exponents)) for each in found] == [(4, 1, 0)]
+
+
+def test_weights_are_drawn_for_their_longest_sum() -> None:
+    """Of an autoencoder with tied weights, that of the encoder."""
+    weight = tf.Variable(tf.ones([400, 3]))
+    graph = UnitGraph.trace(lambda x: tf.matmul(tf.nn.relu(x @ weight), weight, transpose_b=True), tf.ones([1, 400]))
+    (values,) = Points(graph.call, graph, {}, np.random.default_rng(0)).values()
+    assert np.mean(np.square(values)) <= 1.001 / 400
+
+
 def test_units_are_placed_along_terms() -> None:
     two, three = Units(2), Units(3)
     found = [(units.size, along.tolist()) for units, along in places(concatenation([product([two, three]), two]))]

@@ -14,6 +14,7 @@ from tests.unit_models import CASES
 from weirdonetworks.measure.rescalings import scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import UnitLayout, collect, spread
+from weirdonetworks.measure.unit_table import function_names
 from weirdonetworks.measure.unit_tracing.axes import (
     Axis,
     Concatenation,
@@ -75,6 +76,47 @@ def test_a_description_says_once_what_is_long_or_occurs_several_times() -> None:
     assert text.count("fixed: note 1") == 3
     (note,) = [line for line in text.splitlines() if line.startswith("Note")]
     assert "TopKV2 (a_layer" in note and note.endswith("compute it by other operations, or leave them fixed.")
+
+
+def test_a_description_takes_no_name_of_an_operation_for_a_reason() -> None:
+    first, head = snt.Linear(5), snt.Linear(2)
+
+    def network(x: tf.Tensor) -> tf.Tensor:
+        with tf.name_scope("laplace"):
+            return head(tf.cumsum(first(x), axis=1, name="constant"))
+
+    (reason,) = {each.fixed for each in UnitGraph.trace(network, tf.ones([4, 3])).spaces if each.size == 5}
+    assert reason == "Cumsum (laplace/constant) is not followed"
+    text = " ".join(str(UnitGraph.trace(network, tf.ones([4, 3]))).split())
+    assert "positions, not units" not in text and "constant a variable" not in text
+    assert " 5 linear/w[1]" in text
+
+
+@pytest.mark.parametrize(
+    ("operations", "names"),
+    [
+        ("Pow Tanh Mul", ["GELU"]),
+        ("Pow Tanh", ["pow", "tanh"]),
+        ("Erf", ["erf"]),
+        ("SquaredDifference", ["squared difference"]),
+        ("Rsqrt", ["rsqrt"]),
+        ("Erfc Mul Neg Rsqrt SquaredDifference", ["GELU", "norm"]),
+        ("Mean Mul SquaredDifference", ["norm"]),
+    ],
+)
+def test_functions_of_several_operations_are_named_where_all_occur(operations: str, names: list[str]) -> None:
+    assert function_names(frozenset(operations.split())) == names
+
+
+def test_a_computed_index_fixes_what_it_takes_from() -> None:
+    first, head, step, scales = snt.Linear(5), snt.Linear(2), tf.Variable(0), tf.Variable(tf.ones([3, 5]))
+
+    def network(x: tf.Tensor, index: tf.Variable | int) -> tf.Tensor:
+        return head(tf.nn.relu(first(x)) * scales[index])
+
+    found = {each.size: each.fixed for each in UnitGraph.trace(lambda x: network(x, step), tf.ones([2, 4])).spaces}
+    assert found[3] == found[5] and "is given a computed argument" in found[5]
+    assert [each.size for each in UnitGraph.trace(lambda x: network(x, 0), tf.ones([2, 4])).free] == [5]
 
 
 EDGES = {

@@ -32,7 +32,9 @@ PIVOT = 1e-3  # Smaller entries of vectors of norm one are zero: operations in s
 NEAR = 1e-3  # Exponents that are nearer to a multiple of a twelfth are this multiple.
 JOINED = 7  # At most so many groups are flipped one by one.
 USED = 1e-10  # The function does not depend on a group whose part in all derivatives is smaller.
-FAINT = 1e-6  # Spaces whose derivatives are below this part of others', as where a softmax saturates, are rounding.
+FAINT = 1e-6  # Derivatives below this part of others', as where a softmax saturates, count where none are larger alone.
+UNSEEN = 1e-10  # Spaces whose derivatives are at all points below this part of others' cannot be told from rounding.
+PRECISE = 1e-13  # Rounding in double precision changes outputs by less.
 LEAST = 4  # So many points at which derivatives are taken are wide, and at least so many are not.
 FLIPPED = 4  # The number of points at which signs are flipped, and units rescaled.
 FACTOR = 5.0  # By which every second unit is multiplied, and others divided.
@@ -60,12 +62,29 @@ class Scalings:
     shared: Floats
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Derivatives:
+    """The logarithmic derivatives by the weights of a space at one point.
+
+    Attributes:
+      part: The largest norm of a unit's, over that of any space.
+      rows: Over that of the space, `[units, groups]`.
+      sizes: The largest sum of magnitudes of a unit's in each group, `[groups]`, over the norm of any space.
+    """
+
+    part: float
+    rows: Floats
+    sizes: Floats
+
+
 def scalings(graph: UnitGraph, *, flips: bool = True, trainable: bool = False, seed: int = 0) -> list[Scalings]:
     """Finds the rescalings and sign flips of single units, for each space of interchangeable units.
 
     They are those of the traced function of all its variables, moving statistics included. With `trainable`, they are
     those of its trainable variables, the others fixed, but for the epsilon by which a norm keeps from dividing by zero;
-    and of all spaces that weights write and read, interchangeable or not.
+    and of all spaces with such weights that are interchangeable, or that such weights write and read.
+
+    Of units on which the outputs depend at all points by less than 1e-10 of what they depend on others, none are found.
 
     >>> import sonnet as snt
     >>> (hidden,) = scalings(UnitGraph.trace(snt.nets.MLP([5, 2]), tf.ones([1, 3])))
@@ -85,18 +104,18 @@ def scalings(graph: UnitGraph, *, flips: bool = True, trainable: bool = False, s
     groups: dict[Space, tuple[Group, ...]] = {}
     for space in graph.spaces:
         held = [each for each in _groups(graph, space) if not trainable or graph.variables[each.variable].trainable]
-        if not space.fixed or (trainable and {"in", "out"} <= {each.side for each in held}):
+        if held and (not space.fixed or (trainable and {"in", "out"} <= {each.side for each in held})):
             groups[space] = tuple(held)
     call = without_epsilon(graph.call) if trainable else graph.call
     points = Points(call, graph, groups, np.random.default_rng(seed))
-    rows = {space: np.zeros((0, space.size, len(own))) for space, own in groups.items()}
-    sizes = {space: np.zeros(len(own)) for space, own in groups.items()}
+    seen: dict[Space, list[_Derivatives]] = {space: [] for space in groups}
     # All units at once give one row a point.
     least = LEAST + max([LEAST, *map(len, groups.values() if trainable else ())])
     for tried in range(MOST + least):
+        loud = {space: [each.rows for each in own if each.part >= FAINT] for space, own in seen.items()}
         if tried >= least and all(
-            len(each) >= least and len(_telling(each.reshape(-1, each.shape[-1]))) > 3 * each.shape[-1]
-            for each in rows.values()
+            len(each) >= least and len(_telling(np.concatenate(each))) > 3 * len(groups[space])
+            for space, each in loud.items()
         ):
             break
         values = points.values(wide=tried < LEAST)
@@ -104,31 +123,35 @@ def scalings(graph: UnitGraph, *, flips: bool = True, trainable: bool = False, s
         new = {}
         for space, own in groups.items():
             columns = [group.totals(products[group.variable], space.size) for group in own]
-            new[space] = np.stack(columns, axis=1) if own else np.zeros((space.size, 0))
+            new[space] = np.stack(columns, axis=1)
         # The outputs' scale differs from point to point by orders of magnitude.
         largest = {space: float(np.linalg.norm(each, axis=1).max(initial=0.0)) for space, each in new.items()}
         whole = max(filter(math.isfinite, largest.values()), default=0.0) or 1.0
         for space, own in groups.items():
-            if not math.isfinite(largest[space]) or largest[space] < FAINT * whole:
-                continue
-            rows[space] = np.concatenate([rows[space], new[space][np.newaxis] / (largest[space] or 1.0)])
-            totals = [group.totals(np.abs(products[group.variable]), space.size).max() for group in own]
-            sizes[space] += np.array(totals) / whole
+            if UNSEEN * whole <= largest[space] < math.inf:
+                totals = [group.totals(np.abs(products[group.variable]), space.size).max() for group in own]
+                part, rows = largest[space] / whole, new[space] / largest[space]
+                seen[space].append(_Derivatives(part, rows, np.array(totals) / whole))
     found = []
     finite = points.repeatable(FLIPPED)
     for space, own in groups.items():
-        telling = _telling(rows[space].reshape(-1, len(own)))
-        used = sizes[space] > USED * sizes[space].max(initial=0.0)
+        part = max((each.part for each in seen[space]), default=0.0)
+        part = 1.0 if part >= FAINT else part
+        kept = [each for each in seen[space] if each.part >= FAINT * part]
+        sizes = np.sum([np.zeros(len(own)), *(each.sizes for each in kept)], axis=0)
+        used = sizes > USED * sizes.max(initial=0.0)
         exponents = np.zeros((0, len(own)))
         signs = np.zeros((0, len(own)), bool)
         shared = exponents
         if used.any():
-            exponents = _held(points, finite, space, own, _null_space(telling, used))
-            signs = _flips(points, space, own, used, exponents) if flips else signs
+            near, equal = (max(each * part, PRECISE) for each in (HELD, EQUAL))
+            telling = _telling(np.concatenate([each.rows for each in kept]))
+            exponents = _held(points, finite, space, own, _null_space(telling, used), near)
+            signs = _flips(points, space, own, used, exponents, equal) if flips else signs
             if trainable:
-                shared = _null_space(_telling(rows[space].sum(axis=1)), used)
+                shared = _null_space(_telling(np.stack([each.rows.sum(axis=0) for each in kept])), used)
                 if not np.array_equal(shared, exponents):
-                    shared = _held(points, finite, space, own, shared, alike=True)
+                    shared = _held(points, finite, space, own, shared, near, alike=True)
         found.append(Scalings(space, own, exponents, signs, shared))
     return found
 
@@ -241,7 +264,13 @@ def _reduced(rows: Floats) -> Floats:
 
 
 def _held(
-    points: Points, tried: Sequence[Point], space: Space, groups: Sequence[Group], basis: Floats, alike: bool = False
+    points: Points,
+    tried: Sequence[Point],
+    space: Space,
+    groups: Sequence[Group],
+    basis: Floats,
+    tolerance: float,
+    alike: bool = False,
 ) -> Floats:
     """Finds a basis of the exponents, among those that a basis spans, that hold for finite factors.
 
@@ -254,6 +283,7 @@ def _held(
       space: The units, which all get factors at once; those of a dead one would say nothing.
       groups: Their groups of weights.
       basis: The basis, `[dimension, groups]`.
+      tolerance: By which part of the largest outputs may change.
       alike: Whether all units get the same factor.
     """
 
@@ -264,7 +294,7 @@ def _held(
             moved = list(values)
             for group, exponent in zip(groups, exponents, strict=True):
                 moved[group.variable] = group.scaled(moved[group.variable], factors**exponent)
-            if not np.abs(points.outputs(moved, inputs) - outputs).max() <= HELD * np.abs(outputs).max():
+            if not np.abs(points.outputs(moved, inputs) - outputs).max() <= tolerance * np.abs(outputs).max():
                 return False
         return True
 
@@ -279,7 +309,9 @@ def _held(
     return _reduced(np.array(found).reshape(-1, len(groups)))
 
 
-def _flips(points: Points, space: Space, groups: Sequence[Group], used: Bools, exponents: Floats) -> Bools:
+def _flips(
+    points: Points, space: Space, groups: Sequence[Group], used: Bools, exponents: Floats, tolerance: float
+) -> Bools:
     """Finds a basis of the sign flips of a unit of a space, of the groups that are used.
 
     They are tried on units that the outputs depend on: with a dead one, any flip leaves them as they are.
@@ -297,7 +329,7 @@ def _flips(points: Points, space: Space, groups: Sequence[Group], used: Bools, e
             moved = list(values)
             for group in itertools.compress(groups, chosen):
                 moved[group.variable] = group.scaled(moved[group.variable], signs)
-            if not np.abs(points.outputs(moved, inputs) - outputs).max() <= EQUAL * np.abs(outputs).max():
+            if not np.abs(points.outputs(moved, inputs) - outputs).max() <= tolerance * np.abs(outputs).max():
                 refused.append(chosen)
                 break
         else:

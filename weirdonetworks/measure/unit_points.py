@@ -127,10 +127,9 @@ class Points:
 
 
 def _summed(graph: UnitLayout) -> dict[int, int]:
-    """Counts for each variable of weights the terms of a sum that it makes."""
-    return {
-        edge.variable: math.prod(
-            size for axis, size in enumerate(graph.shapes[edge.variable]) if axis not in edge.outputs
-        )
-        for edge in graph.edges
-    }
+    """Counts for each variable of weights the terms of the longest sum that it makes."""
+    found: dict[int, int] = {}
+    for edge in graph.edges:
+        terms = math.prod(size for axis, size in enumerate(graph.shapes[edge.variable]) if axis not in edge.outputs)
+        found[edge.variable] = max(terms, found.get(edge.variable, 0))
+    return found

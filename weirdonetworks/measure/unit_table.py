@@ -11,16 +11,18 @@ if TYPE_CHECKING:
     from weirdonetworks.measure.unit_layout import Space
 
 POSITIONS = "positions, not units"
+PLACES = ("places of an image", "places of a filter", "the places of a filter", "places in a stack")
 LISTED = 4  # At most so many axes of variables are listed for a space.
 LONG = 44  # Reasons of more letters, as those that name an operation, stand below the table.
 WIDTHS = (3, 26, 5, 42, 12, 22)  # Letters a column: 120 with two spaces between.
-# Functions that models compute by several operations: those that show them, and what else belongs to them.
-COMPOSED = (
-    ({"Erfc"}, {"Mul", "Neg"}, "GELU"),
-    ({"Erf"}, {"Mul"}, "GELU"),
-    ({"Pow", "Tanh"}, {"Mul"}, "GELU"),
-    ({"SquaredDifference"}, {"Mean", "Mul", "Rsqrt"}, "norm"),
-    ({"Rsqrt"}, {"Mul", "Square", "Mean"}, "norm"),
+# Functions that models compute by several operations: those that all must occur, and what else belongs to them.
+COMPOSED: tuple[tuple[set[str], set[str], str], ...] = (
+    ({"Erfc", "Mul"}, {"Neg"}, "GELU"),
+    ({"Erf", "Mul"}, set(), "GELU"),
+    ({"Pow", "Tanh", "Mul"}, set(), "GELU"),
+    ({"SquaredDifference", "Mean", "Mul"}, {"Rsqrt"}, "norm"),
+    ({"SquaredDifference", "Rsqrt", "Mul"}, {"Mean"}, "norm"),
+    ({"Rsqrt", "Mul"}, {"Square", "Mean"}, "norm"),
 )
 NAMES = {
     "Relu": "ReLU",
@@ -70,14 +72,16 @@ def unit_table(spaces: Sequence["Space"], names: Sequence[str]) -> str:
 def function_names(operations: frozenset[str]) -> list[str]:
     """Names functions as the field does, those of several operations by one name.
 
+    Which operation belongs to which function is not known: a product beside a GELU, as of a gate, counts as part of it.
+
     >>> function_names(frozenset({"Erfc", "Mul", "Neg"})), function_names(frozenset({"LeakyRelu", "Sum"}))
     (['GELU'], ['leaky ReLU', 'sum'])
     """
-    left, found = set(operations), []
-    for shown_by, others, name in COMPOSED:
-        if shown_by <= left:
-            left -= shown_by | others
-            found.append(name)
+    left, found = set(operations), set()
+    for needed, others, name in COMPOSED:
+        if needed <= operations:  # Not only what is left: a GELU and a norm both multiply.
+            left -= needed | others
+            found.add(name)
     words = (NAMES.get(each) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", each).lower() for each in left)
     return sorted([*found, *words], key=str.lower)
 
@@ -96,9 +100,9 @@ def _remedy(reason: str) -> str:
     """Says what could be done about units that are fixed for a reason."""
     if reason in ("inputs", "outputs"):
         return "the data tell them apart"
-    if "place" in reason or reason in ("padding", "copies", "counted"):
+    if reason in (*PLACES, "padding", "copies", "counted"):
         return POSITIONS
-    if "constant" in reason:
+    if reason == "a constant differs from unit to unit":
         return "make the constant a variable, or the same for all of them"
     if "is not followed" in reason:
         return "compute it by other operations, or leave them fixed"

@@ -77,7 +77,10 @@ class Edges:
             (whole,) = (each for each in known if each is not None)
             self._origins.update(dict.fromkeys(outputs, whole))
         elif any(known) and len(outputs) == 1:
-            moved = _moved(operation, known, len(axes[outputs[0]]))
+            try:
+                moved = _moved(operation, known, len(axes[outputs[0]]))
+            except ValueError:  # A computed argument, such as the number of a slice: which entries it has is not known.
+                moved = None
             if moved is not None:
                 self._origins[outputs[0]] = moved
 
@@ -140,7 +143,11 @@ def _spelled(term: str, rank: int) -> str:
 
 
 def _moved(operation: tf.Operation, known: list[_Origin | None], rank: int) -> _Origin | None:
-    """Returns the origin of an operation's output; None if that does not have the entries of one variable."""
+    """Returns the origin of an operation's output; None if that does not have the entries of one variable.
+
+    Raises:
+      ValueError: If the operation is given a computed argument.
+    """
     first = known[0]
     if operation.type in rules.SAME.split():
         return first
