@@ -141,6 +141,28 @@ def test_variables_that_are_not_trained_take_no_part() -> None:
     assert {each.symmetry for each in found_in(layers)} == {PERMUTATION}
 
 
+@pytest.mark.parametrize("twins", [False, True])
+def test_units_that_frozen_weights_tell_apart_are_not_equal(twins: bool) -> None:
+    """All have outgoing weights of 0, but only those with the same frozen incoming weights as another's stay equal."""
+    rng = np.random.default_rng(0)
+    incoming = rng.normal(size=[3, 5])
+    if twins:
+        incoming[:, 1] = incoming[:, 0]
+    frozen, head = tf.Variable(incoming, trainable=False), tf.Variable(np.zeros([5, 2]))
+    inputs, labels = tf.constant(rng.normal(size=[4, 3])), tf.one_hot([0, 1, 1, 0], 2, dtype=tf.float64)
+
+    def model(x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.relu(x @ frozen) @ head
+
+    (units,) = (each for each in conserved_quantities(model, CROSS_ENTROPY, inputs) if each.symmetry == PERMUTATION)
+    before = units.value()
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels, model(inputs)))
+    head.assign_sub(0.1 * tape.gradient(loss, head))
+    assert np.array_equal(before.numbers, units.value().numbers)
+    assert before.numbers.sum() == 5 + 2 * twins
+
+
 def test_several_outputs_have_no_class_sums() -> None:
     first, second = snt.Linear(3), snt.Linear(2)
     found = conserved_quantities(lambda x: (first(x), second(first(x))), CROSS_ENTROPY, tf.ones([2, 4]))

@@ -38,7 +38,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weirdonetworks.measure.rescalings import Scalings, scalings
+from weirdonetworks.measure.rescalings import Scalings, groups_of, scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import Floats, Group
 from weirdonetworks.measure.unit_tracing.axes import units_of
@@ -200,7 +200,12 @@ def _of_units(graph: UnitGraph, found: Scalings) -> Iterator[tuple[str, str, Cal
         else:
             yield "balance", RESCALING, functools.partial(_balance, inward, away)
     if not found.space.fixed:
-        yield "equal_units", PERMUTATION, functools.partial(_equal_units, parts(~outward * 1), parts(outward * 1))
+        inward, away = parts(~outward * 1), parts(outward * 1)
+        # Of units that frozen weights tell apart, equal trainable ones do not stay equal.
+        for group in groups_of(graph, found.space):
+            if group.side and not graph.variables[group.variable].trainable:
+                (away if group.side == "out" else inward).append(_Part(graph.variables[group.variable], group, 1.0))
+        yield "equal_units", PERMUTATION, functools.partial(_equal_units, inward, away)
 
 
 def _mixes(graph: UnitGraph, found: Scalings, exponents: Floats) -> bool:

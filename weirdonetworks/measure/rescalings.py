@@ -103,7 +103,7 @@ def scalings(graph: UnitGraph, *, flips: bool = True, trainable: bool = False, s
     """
     groups: dict[Space, tuple[Group, ...]] = {}
     for space in graph.spaces:
-        held = [each for each in _groups(graph, space) if not trainable or graph.variables[each.variable].trainable]
+        held = [each for each in groups_of(graph, space) if not trainable or graph.variables[each.variable].trainable]
         if held and (not space.fixed or (trainable and {"in", "out"} <= {each.side for each in held})):
             groups[space] = tuple(held)
     call = without_epsilon(graph.call) if trainable else graph.call
@@ -218,7 +218,8 @@ def _rank_of_bits(rows: Floats) -> int:
     return len(basis)
 
 
-def _groups(graph: UnitGraph, space: Space) -> Iterator[Group]:
+def groups_of(graph: UnitGraph, space: Space) -> Iterator[Group]:
+    """Yields the groups of weights of the units of a space, axis by axis of the variables."""
     for variable, axes in enumerate(graph.axes):
         edges = [edge for edge in graph.edges if edge.variable == variable]
         for number, axis in enumerate(axes):
