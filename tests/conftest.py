@@ -4,6 +4,7 @@ import gc
 import importlib.metadata
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -25,6 +26,10 @@ os.environ.setdefault("XLA_FLAGS", " ".join(quick))
 # Shared machines pause at random, so no deadlines; and a run tries the same examples as the one before.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+
+# What a shell puts in the background ignores Ctrl-C, and so would the programs that tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # Before pytest leaves out what is not asked for.

@@ -9,9 +9,8 @@ import pytest
 
 # Long in C code, which it is in by the time that it says so.
 CODE = """
-import hashlib, signal, sys, threading, time
+import hashlib, sys, threading, time
 from weirdonetworks.lab import interrupts
-signal.signal(signal.SIGINT, signal.default_int_handler)  # Programs that a shell puts in the background ignore it.
 interrupts.PATIENCE = 0.2
 try:
     with interrupts.watched(" All is saved."):
