@@ -13,9 +13,10 @@ from weight_symmetry.sparse.chain import Dense, dense_layers
 from weirdonetworks import extras
 from weirdonetworks.lab.data.datasets import Resident, Standardisation
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.training.batches import batch_sizes
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.optimizers import Adam, Momentum, Optimizer
-from weirdonetworks.lab.training.trainer import Trainer, batch_sizes
+from weirdonetworks.lab.training.trainer import Trainer
 
 with extras.needed("sparse", "--execution=sparse needs it", "numba"):
     from weight_symmetry.sparse import kernels

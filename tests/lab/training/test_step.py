@@ -12,8 +12,9 @@ from weight_symmetry.masks import Masks
 from weight_symmetry.models import MNIST_FC
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.training import objectives
+from weirdonetworks.lab.training.batches import gather_of_bytes, step_seeds
 from weirdonetworks.lab.training.optimizers import Adam
-from weirdonetworks.lab.training.trainer import Resident, Trainer, gather_of_bytes, inner_product, step_seeds
+from weirdonetworks.lab.training.trainer import Resident, Trainer, inner_product
 
 # Instructions that compute and move nothing.
 FREE = {"parameter", "tuple", "get-tuple-element", "constant", "bitcast", "after-all"}

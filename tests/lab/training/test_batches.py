@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from weirdonetworks.lab.training.trainer import over_batches
+from weirdonetworks.lab.training.batches import over_batches
 
 
 def sums(order: tf.Tensor, *end: tf.Tensor) -> tf.Tensor:
