@@ -27,7 +27,9 @@ class ModelConfig(TrainingConfig):
         "MNIST_FC",
         f"The model: {', '.join(MODELS)}, or package.module:function, which returns a Sonnet or Keras model.",
     )
-    model_options: str = setting("", "Keyword arguments of the model or function, in JSON: '{\"depth\": 3}'.")
+    model_options: str = setting(
+        "", "Keyword arguments of the model or function, in JSON: '{\"depth\": 3}'.", default_affects="nothing"
+    )
     features: tuple[int, ...] = setting(FEATURES, "Widths of the hidden layers of MNIST_FC.", minimum=1)
     filters: tuple[int, ...] = setting((), "Filters of each convolution; empty: the model's default.", minimum=1)
     init: str | None = setting(
@@ -73,6 +75,11 @@ class ModelConfig(TrainingConfig):
             raise UsageError(
                 f"execution (=sparse) is for fully connected models without dropout, and not for {given}: pass "
                 "--execution=auto."
+            )
+        if self.execution == "sparse" and self.precision == "bfloat16":
+            raise UsageError(
+                "precision (=bfloat16) must be tf32 with --execution=sparse, which computes in float32: pass "
+                "--execution=auto or another --precision."
             )
         for index in self.masked_layer_indices:
             self.check_layer("masked_layer_indices", index)
@@ -155,14 +162,6 @@ class ModelConfig(TrainingConfig):
         widths = {"features": self.features} if self.model == "MNIST_FC" else {}
         filters = {"filters": self.filters} if self.filters else {}
         return {"dropout_rate": self.dropout_rate, **widths, **filters, **options}
-
-    def affecting(self, *what: str) -> dict[str, Any]:
-        """Returns the fields that affect something, as `setting` declares them, without `model_options` if empty.
-
-        So the run of a model without options has the id that it had before there were any.
-        """
-        fields = super().affecting(*what)
-        return {name: value for name, value in fields.items() if name != "model_options" or value}
 
 
 class TrialOptions(RunOptions, TrialSettings):

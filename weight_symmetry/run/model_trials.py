@@ -201,7 +201,7 @@ class ModelTrial(Trial):
             self.folder,
             self.name,
             self.settings(executed),
-            unhashed=dataclasses.asdict(self._options) | self.config.affecting("measuring"),
+            unhashed=dataclasses.asdict(self._options) | self.config.affecting("measuring", "nothing"),
             resume=self._options.resume,
             overwrite=self._options.overwrite,
             must_exist=self._must_exist,

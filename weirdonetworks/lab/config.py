@@ -32,6 +32,7 @@ def setting(
     positional: bool = False,
     path: bool = False,
     affects: str = "training",
+    default_affects: str | None = None,
 ) -> Any:
     """Declares one field of a configuration.
 
@@ -48,6 +49,8 @@ def setting(
       path: Whether it is a path, in which `~` means the user's home.
       affects: `training`, and so the run's id; `measuring`, what is measured of a training, or which trainings a study
         has, such as a list with an entry for each; or `nothing` that is recorded, such as the folder of runs.
+      default_affects: What its default affects, if not the same: `nothing` of a setting younger than runs that were
+        trained as its default says, whose ids then stay.
     """
     metadata: dict[str, Any] = {"help": help_text, "choices": choices, "range": (minimum, maximum)}
     metadata |= {
@@ -57,6 +60,7 @@ def setting(
         "positional": positional,
         "path": path,
         "affects": affects,
+        "default_affects": default_affects or affects,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -114,8 +118,12 @@ class Config:
         >>> TrainingConfig().affecting("measuring")
         {'batch_size_test': 1000, 'update_epoch': 10, 'update_iterations': 100}
         """
-        fields = dataclasses.fields(self)
-        return {each.name: getattr(self, each.name) for each in fields if each.metadata["affects"] in what}
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return {
+            each.name: values[each.name]
+            for each in dataclasses.fields(self)
+            if each.metadata["default_affects" if values[each.name] == each.default else "affects"] in what
+        }
 
 
 class DataConfig(Config):
@@ -165,6 +173,13 @@ class TrainingConfig(DataConfig):
     data_seed: int = setting(0, "Seed of the validation split and of random changes to the data.")
     execution: str = setting(
         "auto", "Compilation of an epoch; auto chooses the fastest.", choices=("auto", "xla", "graph")
+    )
+    precision: str = setting(
+        "tf32",
+        "Arithmetic of the network: highest, float32; tf32, the same, but GPUs round factors of products to TF32; "
+        "bfloat16, with weights and loss in float32.",
+        choices=("highest", "tf32", "bfloat16"),
+        default_affects="nothing",
     )
     update_epoch: int = setting(
         10, "Evaluate on the whole training data every this many epochs.", minimum=1, affects="measuring"

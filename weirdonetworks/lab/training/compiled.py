@@ -1,5 +1,6 @@
 """A cache of compiled functions by graph, shared by trainings of one architecture."""
 
+import contextlib
 import hashlib
 import re
 import threading
@@ -10,7 +11,10 @@ from typing import Any
 
 import tensorflow as tf
 
-_compiled: dict[tuple[str, bool], Any] = {}  # By the graph's fingerprint, and whether XLA compiles it.
+from weirdonetworks.measure.precision import full_float32
+
+# By the graph's fingerprint, whether XLA compiles it, and whether TF32 is off, which XLA asks when it compiles.
+_compiled: dict[tuple[str, bool, bool], Any] = {}
 _compiling = threading.Lock()
 
 
@@ -29,18 +33,20 @@ class Compiled:
     (10.0, 15.0)
     """
 
-    def __init__(self, function: Callable[..., tf.Tensor], *, jit_compile: bool):
+    def __init__(self, function: Callable[..., tf.Tensor], *, jit_compile: bool, in_full_float32: bool = False):
         """Wraps a function; it is traced when it is called.
 
         Args:
           function: Maps tensors to one tensor. It must not create variables, and tensors that it captures must outlive
             it. A method is held by a weak reference, so that its object may hold the program.
           jit_compile: Whether XLA compiles it; TensorFlow's own executor runs it otherwise.
+          in_full_float32: Whether its products of float32 are computed without TF32, as by `full_float32`.
         """
         # An object and its program would else be a cycle, and weights stay until Python looks for cycles.
         method = isinstance(function, types.MethodType)
         self._function = weakref.WeakMethod(function) if method else lambda: function
         self._jit_compile = jit_compile
+        self._in_full_float32 = in_full_float32
         self._traced: dict[Any, tuple[Any, list[tf.Tensor]]] = {}
 
     def __call__(self, *inputs: tf.Tensor) -> tf.Tensor:
@@ -50,7 +56,8 @@ class Compiled:
           *inputs: Tensors; for shapes and types that are new the function is traced.
         """
         compiled, captured = self._trace(inputs)
-        (output,) = compiled.call_flat(*inputs, *captured)
+        with full_float32() if self._in_full_float32 else contextlib.nullcontext():
+            (output,) = compiled.call_flat(*inputs, *captured)
         return output
 
     def captured(self, *inputs: tf.Tensor) -> list[tf.Tensor]:
@@ -66,7 +73,7 @@ class Compiled:
         return self._traced[key]
 
     def _compile(self, concrete: Any) -> Any:
-        graph = fingerprint(concrete), self._jit_compile
+        graph = fingerprint(concrete), self._jit_compile, self._in_full_float32
         with _compiling:
             if graph not in _compiled:
                 function = _compiled[graph] = concrete.inference_fn

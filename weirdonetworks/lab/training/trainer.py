@@ -15,6 +15,7 @@ import tensorflow as tf
 from weirdonetworks.lab import machine
 from weirdonetworks.lab.data.datasets import Resident
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.training.arithmetic import in_bfloat16
 from weirdonetworks.lab.training.batches import batch_sizes, filled, gather_of_bytes, over_batches, step_seeds
 from weirdonetworks.lab.training.compiled import Compiled
 from weirdonetworks.lab.training.copies import Copies
@@ -67,6 +68,7 @@ class Trainer:
       state: The checkpointed state: network, optimizer and counts.
       metrics: The names of the objective's metrics.
       execution: How the functions are compiled, `xla` or `graph`.
+      precision: The arithmetic of the network.
       count: The number of copies trained side by side; None for the network itself.
     """
 
@@ -82,6 +84,7 @@ class Trainer:
         batch_size_test: int = 1000,
         execution: str = "auto",
         direction: Direction = of_loss,
+        precision: str = "tf32",
     ):
         """Builds the network on one example and prepares the compiled functions.
 
@@ -95,9 +98,12 @@ class Trainer:
           batch_size_test: Batch size in evaluation, which affects speed and memory, not the result.
           execution: See `resolve_execution`.
           direction: Maps `gradient(metric_name)` to the update direction, e.g. `projection.keeping(metric_name)`.
+          precision: `highest`, float32; `tf32`, as TensorFlow is set, by default with TF32 products on GPUs that have
+            them; `bfloat16`, of the network alone and with float32 weights, see `InBfloat16`.
 
         Raises:
-          UsageError: If the batch is larger than the data, or the count is below 1.
+          UsageError: If the batch is larger than the data, the count is below 1, or the network does not compute in
+            bfloat16 that is asked for.
         """
         if not 1 <= batch_size <= len(train):
             raise UsageError(f"batch_size (={batch_size}) must be in [1, {len(train)}], the training examples.")
@@ -113,6 +119,10 @@ class Trainer:
         self._make_objective = objective
         self._objective = objective(network)
         self.metrics = self.build(self._objective)
+        self.precision = precision
+        if precision == "bfloat16":
+            self._make_objective = in_bfloat16(objective, network, train.images[:2], train.labels[:2])
+            self._objective = self._make_objective(network)
         self.state = TrainState(network, optimizer)
         self.execution = resolve_execution(execution, network, len(train))
         self._direction = direction
@@ -125,10 +135,10 @@ class Trainer:
             self._copies = Copies(self.state, count)
 
     def _compile(self) -> None:
-        compiled = self.execution == "xla"
-        self._compiled_epoch = Compiled(self._epoch, jit_compile=compiled)
-        self._compiled_evaluation = Compiled(self._evaluation, jit_compile=compiled)
-        self._compiled_gradients = Compiled(self._gradients, jit_compile=compiled)
+        ways = {"jit_compile": self.execution == "xla", "in_full_float32": self.precision == "highest"}
+        self._compiled_epoch = Compiled(self._epoch, **ways)
+        self._compiled_evaluation = Compiled(self._evaluation, **ways)
+        self._compiled_gradients = Compiled(self._gradients, **ways)
 
     def build(self, objective: Objective) -> tuple[str, ...]:
         """Calls an objective on one training example, which creates variables; returns the names of its metrics."""

@@ -77,6 +77,7 @@ class Trial(abc.ABC):
             batch_size_test=self.config.batch_size_test,
             execution=execution,
             direction=self.direction,
+            precision=self.config.precision,
         )
 
     @abc.abstractmethod
