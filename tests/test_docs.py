@@ -154,6 +154,8 @@ def standing_in() -> dict[str, Any]:
         "any_sonnet_module": snt.Sequential([mean, snt.Linear(3)]),
         "any_network_of_yours": mean,
         "chain": chain,
+        "small_model": snt.nets.MLP([3, 2]),
+        "one_example": rng.normal(size=(1, 4)).astype(np.float32),
         "loss": tf.nn.sparse_softmax_cross_entropy_with_logits,
         "examples": rng.normal(size=(2000, 4)).cumsum(axis=1),
     }

@@ -5,9 +5,14 @@ from typing import TYPE_CHECKING
 from weirdonetworks import lazy
 
 if TYPE_CHECKING:
-    from weirdonetworks.measure.conservation_laws import LawCount as LawCount, count_laws as count_laws
+    from weirdonetworks.measure.conservation_laws import (
+        LawCount as LawCount,
+        count_laws as count_laws,
+        count_model_laws as count_model_laws,
+    )
     from weirdonetworks.measure.conserved import (
         Conserved as Conserved,
+        ConservedQuantities as ConservedQuantities,
         conserved_quantities as conserved_quantities,
         drift as drift,
     )

@@ -10,15 +10,15 @@ that moves the parameters w along M w, M a symmetric matrix, conserves w M w; on
     permutation   units with f(z P) = f(z) P                              which units are equal
 
 with `in` the incoming weights of a unit and its bias (or, where a norm comes before the unit, that norm's scale and
-offset), and `out` its outgoing weights. The units of a convolution are its channels, at all positions at once; pooling
-and flattening do not mix them. Permutations are a discrete symmetry and have no such quantity. But units with equal
-`in` and equal `out` have the same flow and stay equal, and where the loss is smooth, so that the flow can be reversed,
-other units never become equal.
+offset), and `out` its outgoing weights. In attention the matrices are those within each head. The units of a
+convolution are its channels, at all positions at once; pooling and flattening do not mix them. Permutations are a
+discrete symmetry and have no such quantity. But units with equal `in` and equal `out` have the same flow and stay
+equal, and where the loss is smooth, so that the flow can be reversed, other units never become equal.
 
 Gradient descent conserves them approximately. A step with learning rate h along the gradient g changes w M w by exactly
 h^2 g M g, so over a fixed time, h times the number of steps, the drift is proportional to h. It conserves u w exactly,
 and equal units stay equal.
-Of chains of linear or ReLU layers `measure.conservation_laws.count_laws` tells whether these are all.
+Whether those that are found are all, `are_all` tells of a small model, by a count of the laws (`conservation_laws`).
 All this holds for each batch, hence for stochastic gradients. Momentum conserves u w and equal units; Adam and weight
 decay conserve equal units only. The epsilon in a norm breaks the scale symmetry slightly, and rounding can separate
 equal units where training does not pull them together.
@@ -31,19 +31,19 @@ automatically balanced, 2018.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from weirdonetworks.measure.conservation_laws import count_call_laws
+from weirdonetworks.measure.losses import SCALES, Loss, agree, losses
 from weirdonetworks.measure.rescalings import Scalings, groups_of, scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import Floats, Group
 from weirdonetworks.measure.unit_tracing.axes import units_of
-
-Loss: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 RESCALING = "rescaling of homogeneous units"
 MIXING = "mixing of linear units"
@@ -51,8 +51,6 @@ SCALE = "scale of normalised weights"
 TRANSLATION = "translation of softmax classes"
 PERMUTATION = "permutation of units"
 
-SCALES = (0.1, 3.0, 100.0)  # Scales of the weights with which a symmetry of the loss is tried.
-AGREEMENT = 1e-9  # Tolerance, relative to the largest output.
 EQUAL = 1e-5  # Units at a smaller relative distance count as equal.
 
 
@@ -85,13 +83,55 @@ class Conserved:
     Attributes:
       name: Its name, such as `layer_0/balance`.
       symmetry: The symmetry of the loss that implies it.
-      value: Computes the quantity from the current variables: its `numbers`, and the `size` of its terms. Two values
-        are compared by `drift`.
+      variables: The variables of the model.
+      of: Computes the quantity from values of these, in float64.
     """
 
     name: str
     symmetry: str
-    value: Callable[[], Value] = dataclasses.field(repr=False)  # It holds layers, whose weights would fill pages.
+    variables: Sequence[Any] = dataclasses.field(repr=False)  # Their values would fill pages.
+    of: Callable[[Sequence[Floats]], Value] = dataclasses.field(repr=False)
+
+    def value(self) -> Value:
+        """Computes the quantity from the current variables; two values are compared by `drift`."""
+        return self.of([_numbers(variable) for variable in self.variables])
+
+
+class ConservedQuantities(list[Conserved]):
+    """The quantities that are found in a model, a list."""
+
+    def __init__(self, found: Iterable[Conserved], graph: UnitGraph, loss: Loss):
+        """Takes the quantities, the traced model, and the loss."""
+        super().__init__(found)
+        self._graph = graph
+        self._loss = loss
+
+    def are_all(self) -> bool:
+        """Tells whether gradient flow conserves nothing else, whatever data.
+
+        The number of independent quantities is the rank of their gradients; that of all, `count_model_laws` counts.
+        Which units are equal is no such quantity, and parameters that no output depends on are none that is looked for.
+
+        >>> inputs, loss = tf.ones([1, 4]), tf.nn.sparse_softmax_cross_entropy_with_logits
+        >>> conserved_quantities(snt.nets.MLP([3, 2]), loss, inputs).are_all()
+        True
+        >>> conserved_quantities(lambda x, w=tf.Variable([[1.0, 2.0]]): x @ w, loss, tf.zeros([1, 1])).are_all()
+        True
+
+        Returns:
+          Whether they are known to be all.
+
+        Raises:
+          ValueError: If the model has operations that cannot be followed, as norms have, or too many parameters.
+        """
+        count = count_call_laws(self._graph.call, self._loss)
+        rng = np.random.default_rng(0)
+        variables = self._graph.variables
+        values = [rng.normal(size=each.shape) if each.trainable else _numbers(each) for each in variables]
+        trained = [index for index, each in enumerate(variables) if each.trainable]
+        rows = [row for each in self if each.symmetry != PERMUTATION for row in _gradients(each, values, trained)]
+        rows += list(np.eye(count.parameters)[list(count.unread)])
+        return bool(np.linalg.matrix_rank(rows) == count.at_most) if rows else count.at_most == 0
 
 
 def drift(before: Value, after: Value) -> float:
@@ -112,7 +152,7 @@ def drift(before: Value, after: Value) -> float:
     return moved / max(before.size, after.size) if moved else 0.0
 
 
-def conserved_quantities(model: Any, loss: Loss, *example_inputs: Any, **options: Any) -> list[Conserved]:
+def conserved_quantities(model: Any, loss: Loss, *example_inputs: Any, **options: Any) -> ConservedQuantities:
     """Finds the quantities of a model that gradient flow on a loss conserves.
 
     They are found from the model's traced units (`UnitGraph`), tried with other weights and inputs of many scales, so
@@ -125,6 +165,8 @@ def conserved_quantities(model: Any, loss: Loss, *example_inputs: Any, **options
     ['layer_0/balance', 'layer_0/equal_units', 'layer_1/class_sums']
     >>> found[0].symmetry, found[0].value().numbers.shape
     ('rescaling of homogeneous units', (3,))
+    >>> found.are_all()
+    True
 
     Args:
       model: A module, a Keras model, or a function that reads variables.
@@ -134,7 +176,8 @@ def conserved_quantities(model: Any, loss: Loss, *example_inputs: Any, **options
       **options: Keyword arguments of a call as in training, such as `is_training=True`, but without dropout.
 
     Returns:
-      The quantities, layer by layer; a layer is a weight between units, in the order in which weights are used.
+      The quantities, layer by layer; a layer is a weight between units, in the order in which weights are used. Whether
+      there are no others, `are_all` tells of a small model.
 
     Raises:
       TypeError: If the model cannot be called.
@@ -146,48 +189,62 @@ def conserved_quantities(model: Any, loss: Loss, *example_inputs: Any, **options
     for each in scalings(graph, flips=False, trainable=True):
         written = [weights.index(group.variable) for group in each.groups if group.side == "in"]
         layer = min(written, default=0)
-        for kind, symmetry, value in _of_units(graph, each):
+        for kind, symmetry, of in _of_units(graph, each):
             name = f"layer_{layer}/{kind}"
             count = sum(other.name.startswith(name) for _, other in found)
-            found.append((layer, Conserved(f"{name}_{count + 1}" if count else name, symmetry, value)))
+            numbered = f"{name}_{count + 1}" if count else name
+            found.append((layer, Conserved(numbered, symmetry, graph.variables, of)))
     translated = _translated(graph, loss)
     if translated:
         layer = min((weights.index(index) for index in translated if index in weights), default=0)
-        value = functools.partial(_class_sums, [graph.variables[index] for index in translated])
-        found.append((layer, Conserved(f"layer_{layer}/class_sums", TRANSLATION, value)))
-    return [quantity for _, quantity in sorted(found, key=lambda pair: pair[0])]
+        of = functools.partial(_class_sums, translated)
+        found.append((layer, Conserved(f"layer_{layer}/class_sums", TRANSLATION, graph.variables, of)))
+    return ConservedQuantities((each for _, each in sorted(found, key=lambda pair: pair[0])), graph, loss)
+
+
+def _gradients(quantity: Conserved, values: Sequence[Floats], trained: Sequence[int]) -> Floats:
+    """Computes the gradients of a quantity, which is at most quadratic, `[numbers, trained parameters]`."""
+    columns = []
+    for index in trained:
+        for place in np.ndindex(values[index].shape):
+            moved = []
+            for step in (1.0, -1.0):
+                own = values[index].copy()
+                own[place] += step
+                moved.append(quantity.of([*values[:index], own, *values[index + 1 :]]).numbers.ravel())
+            columns.append((moved[0] - moved[1]) / 2)
+    return np.array(columns).T
+
+
+def _numbers(variable: Any) -> Floats:
+    return np.asarray(variable, np.float64)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Part:
     """Weights of the units of a space along one axis of a variable, with a coefficient in a quantity."""
 
-    variable: Any
     group: Group
     coefficient: float
 
-    def columns(self) -> Floats:
-        """Returns the weights in float64, `[weights, units]`."""
+    def columns(self, values: Sequence[Floats]) -> Floats:
+        """Returns the weights among the values of all variables, `[weights, units]`."""
         if not self.group.is_plain:
-            return self.rows().T
-        array = np.moveaxis(np.asarray(self.variable, np.float64), self.group.axis, -1)
+            return self.rows(values).T
+        array = np.moveaxis(values[self.group.variable], self.group.axis, -1)
         return array.reshape(-1, array.shape[-1])
 
-    def rows(self) -> Floats:
-        """Returns the weights in float64, `[units, weights]`."""
-        array = np.moveaxis(np.asarray(self.variable, np.float64), self.group.axis, 0)
+    def rows(self, values: Sequence[Floats]) -> Floats:
+        """Returns the weights among the values of all variables, `[units, weights]`."""
+        array = np.moveaxis(values[self.group.variable], self.group.axis, 0)
         return array.reshape(len(array), -1)[self.group.by_unit].reshape(len(self.group.by_unit), -1)
 
 
-def _of_units(graph: UnitGraph, found: Scalings) -> Iterator[tuple[str, str, Callable[[], Value]]]:
+def _of_units(graph: UnitGraph, found: Scalings) -> Iterator[tuple[str, str, Callable[[Sequence[Floats]], Value]]]:
     """Yields the quantities of the units of a space: name, symmetry and value."""
 
     def parts(exponents: npt.NDArray[Any]) -> list[_Part]:
-        return [
-            _Part(graph.variables[group.variable], group, float(each))
-            for group, each in zip(found.groups, exponents, strict=True)
-            if each > 0
-        ]
+        return [_Part(group, float(each)) for group, each in zip(found.groups, exponents, strict=True) if each > 0]
 
     outward = np.array([group.side == "out" for group in found.groups])
     lengths, joint = ([each for each in basis if each.min() >= 0] for basis in (found.exponents, found.shared))
@@ -196,7 +253,8 @@ def _of_units(graph: UnitGraph, found: Scalings) -> Iterator[tuple[str, str, Cal
     for exponents in found.exponents[found.exponents.min(axis=1, initial=0.0) < 0]:
         inward, away = parts(exponents), parts(-exponents)
         if _mixes(graph, found, exponents):
-            yield "balance", MIXING, functools.partial(_matrix_balance, inward, away)
+            apart = _apart(graph, found, exponents)
+            yield "balance", MIXING, functools.partial(_matrix_balance, inward, away, apart)
         else:
             yield "balance", RESCALING, functools.partial(_balance, inward, away)
     if not found.space.fixed:
@@ -204,12 +262,19 @@ def _of_units(graph: UnitGraph, found: Scalings) -> Iterator[tuple[str, str, Cal
         # Of units that frozen weights tell apart, equal trainable ones do not stay equal.
         for group in groups_of(graph, found.space):
             if group.side and not graph.variables[group.variable].trainable:
-                (away if group.side == "out" else inward).append(_Part(graph.variables[group.variable], group, 1.0))
+                (away if group.side == "out" else inward).append(_Part(group, 1.0))
         yield "equal_units", PERMUTATION, functools.partial(_equal_units, inward, away)
 
 
-def _mixes(graph: UnitGraph, found: Scalings, exponents: Floats) -> bool:
-    """Tests whether units may be mixed: incoming weights times a matrix, outgoing ones times its inverse."""
+def _mixes(graph: UnitGraph, found: Scalings, exponents: Floats, apart: Mapping[int, int] | None = None) -> bool:
+    """Tests whether units may be mixed: incoming weights times a matrix, outgoing ones times its inverse.
+
+    Args:
+      graph: The traced model.
+      found: The units.
+      exponents: The exponents of their rescaling.
+      apart: An axis of each of their variables; None to mix at all of its places alike, else at the first alone.
+    """
     if set(np.unique(exponents).tolist()) - {-1.0, 0.0, 1.0}:
         return False
     rng = np.random.default_rng(0)
@@ -220,11 +285,36 @@ def _mixes(graph: UnitGraph, found: Scalings, exponents: Floats) -> bool:
     moved = list(values)
     for group, exponent in zip(found.groups, exponents, strict=True):
         if exponent:
-            moved[group.variable] = group.mixed(
-                moved[group.variable], np.asarray(matrix.T if exponent > 0 else np.linalg.inv(matrix), np.float64)
-            )
-    before, after = (graph.call.outputs(each) for each in (values, moved))
-    return all(_agree(one, other) for one, other in zip(before, after, strict=True))
+            index, own = group.variable, np.asarray(matrix.T if exponent > 0 else np.linalg.inv(matrix), np.float64)
+            mixed = group.mixed(moved[index], own)
+            moved[index] = mixed if apart is None else _at_first(mixed, moved[index], apart[index])
+    inputs = graph.call.draw_inputs(rng)  # Given ones may be alike, such as the tokens of ones.
+    before, after = (graph.call.outputs(each, inputs) for each in (values, moved))
+    return all(agree(one, other) for one, other in zip(before, after, strict=True))
+
+
+def _at_first(one: Floats, other: Floats, axis: int) -> Floats:
+    """Joins two arrays: the first place along an axis is that of the first."""
+    rest = np.take(other, np.arange(1, other.shape[axis]), axis)
+    return np.concatenate([np.take(one, [0], axis), rest], axis)
+
+
+def _apart(graph: UnitGraph, found: Scalings, exponents: Floats) -> dict[int, int] | None:
+    """Finds units within each of which the given ones may be mixed by themselves, as within each head of an attention.
+
+    Returns:
+      The axis of those units in each variable of the given ones; None if there are none.
+    """
+    groups = [group for group, exponent in zip(found.groups, exponents, strict=True) if exponent]
+    for space in graph.free:
+        axes: dict[int, int] = {}
+        for group in groups:
+            for axis, each in enumerate(graph.axes[group.variable]):
+                if axis != group.axis and tuple(units_of(each)) == (space.units,):
+                    axes[group.variable] = axis
+        if space.size > 1 and len(axes) == len(groups) and _mixes(graph, found, exponents, axes):
+            return axes
+    return None
 
 
 def _translated(graph: UnitGraph, loss: Loss) -> list[int]:
@@ -245,44 +335,37 @@ def _translated(graph: UnitGraph, loss: Loss) -> list[int]:
             moved = list(values)
             moved[index] = values[index] + scale * rng.normal(size=[*variable.shape[:-1], 1])
             one, other = (tf.constant(graph.call.outputs(each)[0]) for each in (values, moved))
-            agrees &= _agree(*map(np.asarray, _losses(loss, one, other)))
+            agrees &= agree(*map(np.asarray, losses(loss, one, other)))
         if agrees:
             found.append(index)
     return found
 
 
-def _losses(loss: Loss, *outputs: tf.Tensor) -> list[tf.Tensor]:
-    """Computes the losses of outputs `[..., classes]`, with labels of the kind that the loss accepts."""
-    shape = outputs[0].shape
-    classes = tf.reshape(tf.range(math.prod(shape[:-1])) % shape[-1], shape[:-1])
-    causes = []
-    for labels in (tf.one_hot(classes, shape[-1], dtype=outputs[0].dtype), classes):
-        try:
-            return [tf.convert_to_tensor(loss(labels, each)) for each in outputs]
-        except Exception as error:  # A loss may raise any error on labels that it does not accept.
-            causes.append(str(error).partition("\n")[0])
-    raise ValueError(f"loss (={loss!r}) must take one-hot or integer labels, and outputs: {' '.join(causes)}")
-
-
-def _agree(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
-    size = max(float(np.abs(each).max(initial=0.0)) for each in (one, other))
-    return bool(np.abs(one - other).max(initial=0.0) <= AGREEMENT * size)
-
-
-def _length(parts: list[_Part], joint: bool) -> Value:
-    squares = np.square(_columns(parts)).sum(axis=0)
+def _length(parts: list[_Part], joint: bool, values: Sequence[Floats]) -> Value:
+    squares = np.square(_columns(parts, values)).sum(axis=0)
     numbers = squares.sum(keepdims=True) if joint else squares
     return Value(numbers, float(np.linalg.norm(numbers)))
 
 
-def _balance(inward: list[_Part], outward: list[_Part]) -> Value:
+def _balance(inward: list[_Part], outward: list[_Part], values: Sequence[Floats]) -> Value:
     degree = outward[0].coefficient
-    away = degree * np.square(_rows(outward, degree)).sum(axis=1)
-    return _difference(np.square(_columns(inward)).sum(axis=0), away)
+    away = degree * np.square(_rows(outward, values, degree)).sum(axis=1)
+    return _difference(np.square(_columns(inward, values)).sum(axis=0), away)
 
 
-def _matrix_balance(inward: list[_Part], outward: list[_Part]) -> Value:
-    columns, rows = _columns(inward), _rows(outward)
+def _matrix_balance(
+    inward: list[_Part], outward: list[_Part], apart: Mapping[int, int] | None, values: Sequence[Floats]
+) -> Value:
+    if apart is not None:
+        sizes = {values[variable].shape[axis] for variable, axis in apart.items()}
+        found = []
+        for place in range(max(sizes)):
+            own = list(values)
+            for variable, axis in apart.items():
+                own[variable] = np.take(values[variable], [place], axis)
+            found.append(_matrix_balance(inward, outward, None, own))
+        return Value(np.stack([each.numbers for each in found]), sum(each.size for each in found))
+    columns, rows = _columns(inward, values), _rows(outward, values)
     return _difference(columns.T @ columns, rows @ rows.T)
 
 
@@ -290,14 +373,15 @@ def _difference(one: Floats, other: Floats) -> Value:
     return Value(one - other, float(np.linalg.norm(one) + np.linalg.norm(other)))
 
 
-def _class_sums(variables: list[Any]) -> Value:
-    arrays = [np.asarray(each, np.float64) for each in variables]
-    weights = np.concatenate([array.reshape(-1, array.shape[-1]) for array in arrays])
+def _class_sums(variables: list[int], values: Sequence[Floats]) -> Value:
+    weights = np.concatenate([values[index].reshape(-1, values[index].shape[-1]) for index in variables])
     return Value(weights.sum(axis=1), float(np.linalg.norm(weights)))
 
 
-def _equal_units(inward: list[_Part], outward: list[_Part]) -> Value:
-    units = np.concatenate([*([_columns(inward)] if inward else []), *([_rows(outward).T] if outward else [])])
+def _equal_units(inward: list[_Part], outward: list[_Part], values: Sequence[Floats]) -> Value:
+    units = np.concatenate(
+        [*([_columns(inward, values)] if inward else []), *([_rows(outward, values).T] if outward else [])]
+    )
     products = units.T @ units
     squares = np.diag(products)
     distances = squares[:, None] + squares - 2 * products
@@ -305,14 +389,14 @@ def _equal_units(inward: list[_Part], outward: list[_Part]) -> Value:
     return Value(equal, float(np.linalg.norm(equal)))
 
 
-def _columns(parts: list[_Part]) -> Floats:
+def _columns(parts: list[_Part], values: Sequence[Floats]) -> Floats:
     """Stacks weights times the roots of their coefficients, a column for each unit."""
-    return np.concatenate([_times(part.columns(), part.coefficient) for part in parts])
+    return np.concatenate([_times(part.columns(values), part.coefficient) for part in parts])
 
 
-def _rows(parts: list[_Part], degree: float = 1.0) -> Floats:
+def _rows(parts: list[_Part], values: Sequence[Floats], degree: float = 1.0) -> Floats:
     """Stacks weights times the roots of their coefficients over a degree, a row for each unit."""
-    return np.concatenate([_times(part.rows(), part.coefficient / degree) for part in parts], axis=1)
+    return np.concatenate([_times(part.rows(values), part.coefficient / degree) for part in parts], axis=1)
 
 
 def _times(weights: Floats, coefficient: float) -> Floats:

@@ -65,10 +65,7 @@ class Points:
 
     def inputs(self) -> list[tf.Tensor]:
         """Draws inputs; those that are no floating-point numbers stay."""
-        return [
-            tf.constant(self._rng.normal(size=each.shape)) if each.dtype.is_floating else each
-            for each in self._call.inputs
-        ]
+        return self._call.draw_inputs(self._rng)
 
     def products(self, values: Sequence[Floats], inputs: Sequence[tf.Tensor]) -> list[Floats]:
         """Computes w df/dw of a random sum f of the outputs, for each entry w of each variable."""

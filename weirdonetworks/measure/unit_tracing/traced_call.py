@@ -187,6 +187,10 @@ class Trace:
             found.append(value)
         return found
 
+    def draw_inputs(self, rng: np.random.Generator) -> list[tf.Tensor]:
+        """Draws inputs, in float64; those that are no floating-point numbers stay."""
+        return [tf.constant(rng.normal(size=each.shape)) if each.dtype.is_floating else each for each in self.inputs]
+
     def without_inputs(self) -> "Trace":
         """Returns the part of the call that the inputs do not enter: weights, and what is computed from them."""
         entered = set(self.parameters)
@@ -195,9 +199,9 @@ class Trace:
                 entered.update(step.outputs)
         return dataclasses.replace(self, steps=tuple(step for step in self.steps if entered.isdisjoint(step.inputs)))
 
-    def outputs(self, values: Sequence[Any]) -> list[np.ndarray]:
-        """Computes the outputs for the example inputs in float64, for other values of the variables."""
-        known = self.evaluate(values)
+    def outputs(self, values: Sequence[Any], inputs: Sequence[Any] | None = None) -> list[np.ndarray]:
+        """Computes the outputs in float64 for other values of the variables, and for other inputs if there are any."""
+        known = self.evaluate(values, inputs)
         return [np.asarray(known[number]) for number in self.results]
 
 

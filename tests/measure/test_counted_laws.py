@@ -1,0 +1,145 @@
+"""The number of conservation laws of models, residual sums and attention among them, beside a numerical rank."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import sonnet as snt
+import tensorflow as tf
+
+from tests.measure.chains import CROSS_ENTROPY, squared_error
+from weirdonetworks.measure.conservation_laws import count_model_laws
+from weirdonetworks.measure.conserved import conserved_quantities
+
+RNG = np.random.default_rng(0)
+POINTS = np.random.default_rng(1)
+
+
+def drawn(*shape: int) -> tf.Variable:
+    return tf.Variable(0.7 * RNG.normal(size=shape))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Block:
+    """Attention, if it has heads, and then a layer of ReLUs, if it has units, each with a residual sum."""
+
+    variables: list[tf.Variable]
+    heads: bool = False
+    biases: bool = False
+
+    @classmethod
+    def of(cls, heads: int = 0, units: int = 0, biases: bool = False) -> "Block":
+        attention = [*(drawn(2, heads, 2) for _ in range(3)), drawn(heads, 2, 2)] if heads else []
+        offsets = [drawn(heads, 2) for _ in range(3)] if biases else []
+        return cls([*attention, *offsets, *([drawn(2, units), drawn(units, 2)] if units else [])], heads > 0, biases)
+
+    def __call__(self, tokens: tf.Tensor, values: list[tf.Tensor] | None = None) -> tf.Tensor:
+        left = list(self.variables if values is None else values)
+        if self.heads:
+            *kernels, out = (left.pop(0) for _ in range(4))
+            offsets = [left.pop(0) if self.biases else 0.0 for _ in range(3)]
+            query, key, value = (
+                tf.einsum("btw,whd->bthd", tokens, kernel) + offset
+                for kernel, offset in zip(kernels, offsets, strict=True)
+            )
+            shares = tf.nn.softmax(tf.einsum("bthd,bshd->bhts", query, key) / np.sqrt(2))
+            tokens += tf.einsum("bhts,bshd,hdw->btw", shares, value, out)
+        if left:
+            tokens += tf.nn.relu(tokens @ left[0]) @ left[1]
+        return tokens
+
+
+def laws_in_floating_point(block: Block, examples: int = 24) -> int:
+    """Counts the parameters less the rank of gradients of outputs and of their brackets, on random data."""
+    sizes = [int(tf.size(each)) for each in block.variables]
+    point = tf.constant(np.concatenate([np.ravel(each) for each in block.variables]))
+    tokens = tf.constant(2 * POINTS.normal(size=(examples, 3, 2)))
+    directions = tf.constant(POINTS.normal(size=(examples, 3, 2)))
+    with tf.GradientTape() as outer:
+        outer.watch(point)
+        with tf.GradientTape() as inner:
+            inner.watch(point)
+            parts = tf.split(point, sizes)
+            values = [tf.reshape(part, each.shape) for part, each in zip(parts, block.variables, strict=True)]
+            outputs = tf.reduce_sum(block(tokens, values) * directions, axis=[1, 2])
+        gradients = inner.jacobian(outputs, point)
+    hessians = outer.jacobian(gradients, point).numpy()
+    fields = gradients.numpy()
+    moved = np.einsum("aij,bj->abi", hessians, fields)
+    brackets = (moved - moved.swapaxes(0, 1))[np.triu_indices(examples, 1)]
+    rows = np.concatenate([fields, brackets])
+    return len(point) - int(
+        np.linalg.matrix_rank(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9), tol=1e-7)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("heads", "units", "biases", "laws"),
+    [
+        pytest.param(0, 3, False, 3, id="residual"),
+        pytest.param(1, 0, True, 8, id="attention with biases"),
+        *(
+            pytest.param(*each, id=name, marks=pytest.mark.exhaustive)
+            for name, each in {"two heads": (2, 0, False, 12), "transformer": (1, 3, False, 9)}.items()
+        ),
+    ],
+)
+def test_a_blocks_laws_are_as_many_in_floating_point_and_all_are_found(
+    heads: int, units: int, biases: bool, laws: int
+) -> None:
+    """A balance for each ReLU; for each head symmetric matrices of queries and keys, and of values and outputs."""
+    block = Block.of(heads, units, biases)
+    tokens = tf.constant(POINTS.normal(size=(1, 3, 2)))
+    count = count_model_laws(block, tokens, loss=squared_error)
+    assert count.is_complete and count.at_most == laws == laws_in_floating_point(block)
+    assert len(count.unread) == (2 if biases else 0)  # A softmax ignores what the keys' bias adds to all scores.
+    found = conserved_quantities(block, squared_error, tokens)
+    assert found.are_all()
+    while found[-1].symmetry == "permutation of units":
+        found.pop()
+    found.pop()
+    assert not found.are_all()  # The control: one quantity less.
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "laws"),
+    [
+        (tf.nn.relu, squared_error, 3),
+        (tf.nn.relu, CROSS_ENTROPY, 3 + 4),
+        (tf.tanh, CROSS_ENTROPY, 4),
+        (tf.square, squared_error, 3),
+        (tf.identity, squared_error, 3 * 2),
+    ],
+    ids=["ReLU", "softmax", "tanh", "square", "linear"],
+)
+def test_sums_over_classes_count_where_the_loss_has_them(activation, loss, laws: int) -> None:  # type: ignore[no-untyped-def]
+    inputs = tf.constant(POINTS.normal(size=(1, 3)), tf.float32)
+    model = snt.nets.MLP([3, 3], activation=activation)
+    assert count_model_laws(model, inputs, loss=loss).at_most == laws
+    assert conserved_quantities(model, loss, inputs).are_all()
+
+
+def test_quantities_that_are_not_all_are_not_said_to_be() -> None:
+    """A linear network of one input and one output moves along one field: it conserves what is not quadratic, too."""
+    model = snt.nets.MLP([2, 3, 1], activation=tf.identity, with_bias=False)
+    found = conserved_quantities(model, squared_error, tf.ones([1, 1]))
+    count = count_model_laws(model, tf.ones([1, 1]))
+    assert (count.parameters, count.quadratic, count.at_most) == (11, 9, 10) and not found.are_all()
+
+
+def test_frozen_weights_are_no_parameters_and_filters_have_a_law_a_channel() -> None:
+    images = tf.constant(POINTS.normal(size=(1, 3, 3, 1)), tf.float32)
+    for trainable, parameters, laws in ((True, 8 + 2 + 16, 2), (False, 8 + 2, 0)):
+        last = tf.Variable(tf.random.stateless_normal([8, 2], [1, 2]), trainable=trainable)
+        model = snt.Sequential([snt.Conv2D(2, 2, padding="VALID"), tf.nn.relu, snt.Flatten(), lambda x, w=last: x @ w])
+        count = count_model_laws(model, images)
+        assert (count.parameters, count.at_most) == (parameters, laws)
+
+
+def test_models_that_cannot_be_counted_are_refused() -> None:
+    norm = snt.Sequential([snt.Linear(3), snt.LayerNorm(-1, True, True), snt.Linear(2)])
+    with pytest.raises(ValueError, match=r"model: \w+ \(.*\) cannot be followed\. Conservation laws are counted of"):
+        count_model_laws(norm, tf.ones([1, 3]))
+    with pytest.raises(ValueError, match=r"model \(of 610 parameters\) must have 1 to 120\."):
+        conserved_quantities(snt.nets.MLP([50, 10]), CROSS_ENTROPY, tf.ones([1, 1])).are_all()

@@ -1,0 +1,265 @@
+"""The polynomials of its parameters on which the outputs of a network depend, found by computing with symbols.
+
+Every number of a call is a sum `sum_k c_k phi_k(w)` of polynomials phi_k of the parameters w, whose coefficients c_k
+are products of symbols that stand for what the data decide: the inputs, whether a ReLU is active, a value of tanh or of
+a softmax. Since these can be anything, outputs depend on w through the phi_k alone, and on each of them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from weirdonetworks.algebra import modular
+from weirdonetworks.measure.unit_tracing import evaluation
+from weirdonetworks.measure.unit_tracing.traced_call import ASSIGNMENTS, Trace
+
+PRIME = modular.prime_below(modular.LARGEST)
+Product: TypeAlias = tuple[int, ...]  # Of parameters or of symbols, by number, rising; () is 1.
+Polynomial: TypeAlias = frozenset[tuple[Product, int]]  # Products of parameters and their coefficients.
+Symbols: TypeAlias = npt.NDArray[Any]  # Of `Sum`.
+
+GATES = ("Relu", "LeakyRelu", "Abs")  # f(z) = c z, where c depends on the sign of z.
+SMOOTH = ("Elu", "Erf", "Erfc", "Selu", "Sigmoid", "Softplus", "Softsign", "Tanh")
+MOVES = (  # Each entry of a result is an entry of an input, or 0.
+    *("BroadcastTo", "ConcatV2", "ExpandDims", "GatherV2", "Identity", "Pack", "Pad", "PadV2", "ReadVariableOp"),
+    *("Reshape", "ResourceGather", "Reverse", "ReverseV2", "Slice", "Split", "SplitV", "Squeeze", "StridedSlice"),
+    *("Tile", "Transpose", "Unpack"),
+)
+
+
+class Sum:
+    """A polynomial of parameters with symbols as coefficients, modulo a prime.
+
+    Attributes:
+      terms: The coefficient, in [1, PRIME), of each product of symbols and of parameters.
+    """
+
+    __slots__ = ("terms",)
+
+    def __init__(self, terms: dict[tuple[Product, Product], int]):
+        self.terms = terms
+
+    @classmethod
+    def constant(cls, value: float) -> Self:
+        """Makes a number, which as a float is a fraction."""
+        fraction = Fraction(float(value))
+        residue = fraction.numerator * pow(fraction.denominator, -1, PRIME) % PRIME
+        return cls({((), ()): residue} if residue else {})
+
+    def __add__(self, other: "Sum") -> "Sum":
+        found = dict(self.terms)
+        for key, coefficient in other.terms.items():
+            found[key] = (found.get(key, 0) + coefficient) % PRIME
+        return Sum({key: coefficient for key, coefficient in found.items() if coefficient})
+
+    def __radd__(self, other: int) -> "Sum":
+        """Adds to the 0 with which NumPy begins a sum."""
+        return self
+
+    def __neg__(self) -> "Sum":
+        return Sum({key: PRIME - coefficient for key, coefficient in self.terms.items()})
+
+    def __sub__(self, other: "Sum") -> "Sum":
+        return self + -other
+
+    def __mul__(self, other: "Sum") -> "Sum":
+        found: dict[tuple[Product, Product], int] = {}
+        for (symbols, product), coefficient in self.terms.items():
+            for (others, factors), also in other.terms.items():
+                key = tuple(sorted(symbols + others)), tuple(sorted(product + factors))
+                found[key] = (found.get(key, 0) + coefficient * also) % PRIME
+        return Sum({key: coefficient for key, coefficient in found.items() if coefficient})
+
+    def polynomials(self) -> Iterator[Polynomial]:
+        """Yields the polynomial of each product of symbols, but constants."""
+        found: dict[Product, list[tuple[Product, int]]] = {}
+        for (symbols, product), coefficient in self.terms.items():
+            if product:
+                found.setdefault(symbols, []).append((product, coefficient))
+        return map(frozenset, found.values())
+
+
+class Calculation:
+    """A calculation with symbols.
+
+    Attributes:
+      found: The polynomials that symbols depend on, so far.
+    """
+
+    def __init__(self) -> None:
+        self.found: set[Polynomial] = set()
+        self._symbols = 0
+
+    def new(self, shape: Iterable[int]) -> Symbols:
+        """Makes an array of new symbols."""
+        array = np.empty(tuple(shape), object)
+        for place in np.ndindex(array.shape):
+            array[place] = Sum({((self._symbols,), ()): 1})
+            self._symbols += 1
+        return array
+
+    def gated(self, values: Symbols) -> Symbols:
+        """Multiplies each value by a new symbol, as a ReLU does."""
+        return np.asarray(values * self.new(values.shape))
+
+    def unknown(self, values: Symbols) -> Symbols:
+        """Maps each value by a function that is no polynomial."""
+        self.note(values)
+        return self.new(values.shape)
+
+    def note(self, values: Symbols) -> None:
+        """Adds the polynomials that values depend on."""
+        for each in values.flat:
+            self.found.update(each.polynomials())
+
+
+def of_differences(values: Symbols) -> Symbols:
+    """Returns what remains of values along the last axis where a common summand has no effect, as in a softmax."""
+    return np.asarray(values[..., 1:] - values[..., :1])
+
+
+def parameters(shapes: Sequence[Sequence[int]]) -> list[Symbols]:
+    """Makes arrays of parameters, numbered in order."""
+    found, count = [], 0
+    for shape in shapes:
+        array = np.empty(tuple(shape), object)
+        for place in np.ndindex(array.shape):
+            array[place] = Sum({((), (count,)): 1})
+            count += 1
+        found.append(array)
+    return found
+
+
+def of_model(call: Trace, calculation: Calculation) -> list[Symbols]:
+    """Calculates a traced call with symbols as its inputs and its trainable variables as parameters.
+
+    Returns:
+      The outputs.
+
+    Raises:
+      ValueError: If an operation cannot be followed, as the norms'.
+    """
+    trained = [each for each in call.variables if each.trainable]
+    own = dict(zip((id(each.handle) for each in trained), parameters([each.shape for each in trained]), strict=True))
+    frozen = {id(each.handle): each for each in (*call.variables, *call.others) if not each.trainable}
+    known: dict[int, Any] = {
+        number: own[id(outside)] if id(outside) in own else np.asarray(frozen.get(id(outside), outside))
+        for number, outside in call.captured.items()
+    }
+    for number, given in zip(call.parameters, call.inputs, strict=True):
+        known[number] = calculation.new(given.shape) if given.dtype.is_floating else np.asarray(given)
+    for step in call.steps:
+        if not call.needed.isdisjoint(step.outputs) and step.operation.type not in ASSIGNMENTS:
+            results = _computed(step.operation, [known[number] for number in step.inputs], calculation)
+            known.update(zip(step.outputs, results, strict=True))
+    return [_symbolic(known[number]) for number in call.results]
+
+
+def _computed(operation: tf.Operation, inputs: list[Any], calculation: Calculation) -> list[Any]:
+    kind = operation.type
+    if not any(each.dtype == object for each in inputs):
+        results = evaluation.compute(operation, list(map(tf.constant, inputs)), tf.float64)
+        return list(map(np.asarray, results))
+    if kind == "IdentityN":
+        return inputs
+    if kind in MOVES:
+        return _moved(operation, inputs)
+    if kind in GATES:
+        return [calculation.gated(inputs[0])]
+    if kind in SMOOTH:
+        return [calculation.unknown(inputs[0])]
+    if kind == "Softmax":
+        calculation.note(of_differences(inputs[0]))
+        return [calculation.new(inputs[0].shape)]
+    if kind == "RealDiv" and inputs[1].dtype != object:
+        return [inputs[0] * _symbolic(1 / inputs[1])]
+    if kind in ("Sum", "Mean"):
+        return [_reduced(operation, *inputs)]
+    if kind in RULES:
+        return [np.asarray(RULES[kind](operation, *map(_symbolic, inputs)))]
+    raise ValueError(
+        f"model: {evaluation.named(operation)} cannot be followed. Conservation laws are counted of dense layers, "
+        "convolutions, attention and residual sums, with activations that are applied to each unit by itself."
+    )
+
+
+def _symbolic(values: Any) -> Symbols:
+    if values.dtype == object:
+        return np.asarray(values)
+    found = np.empty(values.shape, object)
+    for place in np.ndindex(values.shape):
+        found[place] = Sum.constant(values[place])
+    return found
+
+
+def _moved(operation: tf.Operation, inputs: list[Any]) -> list[Symbols]:
+    """Finds where the entries of results come from by moving their numbers."""
+    floating = [each.dtype.is_floating or each.dtype == tf.resource for each in operation.inputs]
+    entries, given = [Sum({})], []
+    for each, holds_values in zip(inputs, floating, strict=True):
+        if holds_values:
+            given.append(tf.constant(np.arange(each.size).reshape(each.shape) + float(len(entries)), tf.float64))
+            entries += _symbolic(each).ravel().tolist()
+        else:
+            given.append(tf.constant(each))
+    results = evaluation.compute(operation, given, tf.float64)
+    return [_taken(entries, np.asarray(each)) for each in results]
+
+
+def _taken(entries: Sequence[Sum], places: npt.NDArray[Any]) -> Symbols:
+    found = np.empty(places.shape, object)
+    found.ravel()[:] = [entries[int(place)] for place in places.ravel()]
+    return found
+
+
+def _reduced(operation: tf.Operation, values: Symbols, axes: npt.NDArray[Any]) -> Symbols:
+    chosen = tuple(np.ravel(axes).tolist())
+    total = np.asarray(np.sum(values, axis=chosen, keepdims=bool(operation.get_attr("keep_dims"))), object)
+    if operation.type == "Mean":
+        total = total * _symbolic(np.asarray(total.size / values.size))
+    return np.asarray(total)
+
+
+def _matmul(operation: tf.Operation, one: Symbols, other: Symbols) -> Symbols:
+    names = ("transpose_a", "transpose_b") if operation.type == "MatMul" else ("adj_x", "adj_y")
+    one, other = (
+        each.swapaxes(-1, -2) if operation.get_attr(name) else each
+        for each, name in zip((one, other), names, strict=True)
+    )
+    return np.asarray(np.matmul(one, other))
+
+
+def _einsum(operation: tf.Operation, *inputs: Symbols) -> Symbols:
+    return np.asarray(np.einsum(operation.get_attr("equation").decode(), *inputs))
+
+
+def _convolved(operation: tf.Operation, images: Symbols, filters: Symbols) -> Symbols:
+    get = operation.get_attr
+    if get("data_format") != b"NHWC" or get("padding") == b"EXPLICIT" or images.shape[-1] != filters.shape[2]:
+        raise ValueError(f"model: {evaluation.named(operation)} must be ungrouped, channels last, to be followed.")
+    numbers = tf.constant(1.0 + np.arange(images.size).reshape(images.shape), tf.float64)
+    patches = tf.image.extract_patches(
+        numbers, [1, *filters.shape[:2], 1], get("strides"), get("dilations"), get("padding").decode()
+    )
+    taken = _taken([Sum({}), *images.ravel().tolist()], patches.numpy())
+    return np.asarray(np.matmul(taken, filters.reshape(-1, filters.shape[-1])))
+
+
+RULES: dict[str, Callable[..., Any]] = {
+    "Add": lambda _, a, b: a + b,
+    "AddV2": lambda _, a, b: a + b,
+    "AddN": lambda _, *each: np.sum(each, axis=0),
+    "BatchMatMulV2": _matmul,
+    "BiasAdd": lambda _, a, b: a + b,
+    "Conv2D": _convolved,
+    "Einsum": _einsum,
+    "MatMul": _matmul,
+    "Mul": lambda _, a, b: a * b,
+    "Neg": lambda _, a: -a,
+    "Square": lambda _, a: a * a,
+    "Sub": lambda _, a, b: a - b,
+}
