@@ -65,6 +65,7 @@ def test_a_broken_rule_is_told_in_one_line(values: dict[str, Any], message: str)
         ("learning_rate", -0.1),
         ("weight_decay", -0.1),
         ("momentum", 1.5),
+        ("nesterov", True),
         ("lr_schedule", "linear"),
         ("execution", "eager"),
         ("update_epoch", 0),

@@ -299,7 +299,7 @@ def _identities(layer: Dense) -> list[int | None]:
 def _rule(optimizer: Any) -> kernels.Rule:
     """Returns the constants of an optimizer."""
     if isinstance(optimizer, Adam):
-        own = (optimizer.beta1, optimizer.beta2, optimizer.epsilon, 0.0)
+        own, nesterov = (optimizer.beta1, optimizer.beta2, optimizer.epsilon, 0.0), False
     else:
-        own = (0.0, 0.0, 0.0, optimizer.momentum)
-    return kernels.Rule(isinstance(optimizer, Adam), *map(np.float32, (*own, optimizer.weight_decay)))
+        own, nesterov = (0.0, 0.0, 0.0, optimizer.momentum), optimizer.nesterov
+    return kernels.Rule(isinstance(optimizer, Adam), nesterov, *map(np.float32, (*own, optimizer.weight_decay)))

@@ -67,6 +67,7 @@ class Rule(NamedTuple):
     """The constants of `weirdonetworks.lab.training.optimizers.Adam` or `Momentum`, zero where it has none."""
 
     is_adam: bool
+    nesterov: bool
     beta1: np.float32
     beta2: np.float32
     epsilon: np.float32
@@ -180,8 +181,9 @@ def _adam(numbers: Any, gradient: Any, mean: Any, square: Any, rule: Rule, rate:
 @compiled
 def _momentum(numbers: Any, gradient: Any, moving: Any, rule: Rule, rate: Any, decay: Any) -> None:
     for k in range(len(numbers)):
-        moving[k] = rule.momentum * moving[k] + (gradient[k] + decay * numbers[k])
-        numbers[k] -= rate * moving[k]
+        change = gradient[k] + decay * numbers[k]
+        moving[k] = rule.momentum * moving[k] + change
+        numbers[k] -= rate * (rule.momentum * moving[k] + change if rule.nesterov else moving[k])
 
 
 @compiled

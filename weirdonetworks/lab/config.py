@@ -165,6 +165,7 @@ class TrainingConfig(DataConfig):
         short="wd",
     )
     momentum: float = setting(0.9, "Momentum, for --optimizer=Momentum.", minimum=0.0, maximum=1.0)
+    nesterov: bool = setting(False, "Use Nesterov's momentum, for --optimizer=Momentum.", default_affects="nothing")
     lr_schedule: str = setting("cosine", "Schedule of the learning rate.", choices=("constant", "stepped", "cosine"))
     lr_schedule_steps: str = setting(
         "[(10, 0.1), (15, 0.01)]", "For --lr_schedule=stepped: a list of (epoch, factor of the learning rate)."
@@ -194,6 +195,10 @@ class TrainingConfig(DataConfig):
             raise UsageError(f"epochs (={self.epochs}) must be at most {EPOCHS}.")
         if self.lr_schedule == "stepped":
             self.learning_rate_steps()
+        if self.nesterov and self.optimizer != "Momentum":
+            raise UsageError(
+                f"nesterov (=True) must be False with --optimizer={self.optimizer}: pass --optimizer=Momentum."
+            )
 
     @property
     def decay(self) -> float:

@@ -336,7 +336,7 @@ def test_there_need_be_no_validation(digits: Dataset, tmp_path: pathlib.Path) ->
         ({}, Adam, 0.2),
         ({"weight_decay": 0.1}, Adam, 0.1),
         ({"optimizer": "Momentum", "momentum": 0.3}, Momentum, 0.0),
-        ({"optimizer": "Momentum", "weight_decay": 0.01}, Momentum, 0.01),
+        ({"optimizer": "Momentum", "weight_decay": 0.01, "nesterov": True}, Momentum, 0.01),
     ],
 )
 def test_the_optimizer_is_the_one_asked_for(options: dict[str, Any], kind: type, weight_decay: float) -> None:
@@ -344,7 +344,7 @@ def test_the_optimizer_is_the_one_asked_for(options: dict[str, Any], kind: type,
     optimizer = loop.optimizer(config)
     assert type(optimizer) is kind and optimizer.weight_decay == weight_decay
     if isinstance(optimizer, Momentum):
-        assert optimizer.momentum == config.momentum
+        assert (optimizer.momentum, optimizer.nesterov) == (config.momentum, config.nesterov)
 
 
 def test_the_learning_rate_is_the_one_asked_for() -> None:

@@ -33,12 +33,13 @@ def reference_adam(weights: Arrays, weight_decay: Arrays, beta1: float, beta2: f
     return weights
 
 
-def reference_momentum(weights: Arrays, weight_decay: Arrays, momentum: float) -> Arrays:
+def reference_momentum(weights: Arrays, weight_decay: Arrays, momentum: float, nesterov: bool = False) -> Arrays:
     a = [np.zeros_like(w) for w in weights]
     for t, rate in enumerate(RATES, start=1):
         for i, g in enumerate(draw(t)):
-            a[i] = momentum * a[i] + g + weight_decay[i] * weights[i]
-            weights[i] = weights[i] - rate * a[i]
+            slope = g + weight_decay[i] * weights[i]
+            a[i] = momentum * a[i] + slope
+            weights[i] = weights[i] - rate * (momentum * a[i] + slope if nesterov else a[i])
     return weights
 
 
@@ -116,10 +117,10 @@ def test_adam_is_that_of_the_papers(weight_decay: float, options: dict[str, Any]
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.7])
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_momentum_is_that_of_the_paper(weight_decay: float, momentum: float) -> None:
-    actual = run(Momentum(momentum, weight_decay=weight_decay))
-    assert error(actual, reference_momentum(draw(0), decays(weight_decay), momentum)) < 1e-5
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
+def test_momentum_is_that_of_the_papers(weight_decay: float, momentum: float, nesterov: bool) -> None:
+    actual = run(Momentum(momentum, weight_decay=weight_decay, nesterov=nesterov))
+    assert error(actual, reference_momentum(draw(0), decays(weight_decay), momentum, nesterov)) < 1e-5
 
 
 def test_the_comparison_sees_a_decay_of_vectors_and_a_missing_correction() -> None:
@@ -129,12 +130,17 @@ def test_the_comparison_sees_a_decay_of_vectors_and_a_missing_correction() -> No
     assert error(actual, reference_adam(draw(0), decays(0.7), 0.9, 0.99, 1e-8)) > 1e-4
     actual = run(Momentum(0.9, weight_decay=0.7))
     assert error(actual, reference_momentum(draw(0), decays(0.7, 0.7), 0.9)) > 1e-2
+    assert error(actual, reference_momentum(draw(0), decays(0.7), 0.9, nesterov=True)) > 1e-2
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs"),
-    [(Adam, lambda: snt.optimizers.Adam(0.1)), (lambda: Momentum(0.8), lambda: snt.optimizers.Momentum(0.1, 0.8))],
-    ids=["Adam", "Momentum"],
+    [
+        (Adam, lambda: snt.optimizers.Adam(0.1)),
+        (lambda: Momentum(0.8), lambda: snt.optimizers.Momentum(0.1, 0.8)),
+        (lambda: Momentum(0.8, nesterov=True), lambda: snt.optimizers.Momentum(0.1, 0.8, use_nesterov=True)),
+    ],
+    ids=["Adam", "Momentum", "Nesterov"],
 )
 def test_without_decay_they_are_those_of_sonnet(ours: Any, theirs: Any) -> None:
     reference = theirs()

@@ -32,6 +32,7 @@ BATCH = 30
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "Adam": lambda: Adam(weight_decay=0.2),
     "Momentum": lambda: Momentum(0.9, weight_decay=0.01),
+    "Nesterov": lambda: Momentum(0.9, weight_decay=0.01, nesterov=True),
 }
 
 

@@ -37,7 +37,7 @@ def optimizer(config: TrainingConfig) -> Optimizer:
     """Makes the optimizer that a configuration names."""
     if config.optimizer == "Adam":
         return Adam(weight_decay=config.decay)
-    return Momentum(config.momentum, weight_decay=config.decay)
+    return Momentum(config.momentum, weight_decay=config.decay, nesterov=config.nesterov)
 
 
 @dataclasses.dataclass(frozen=True)

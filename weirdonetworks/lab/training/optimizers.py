@@ -129,6 +129,10 @@ class Momentum(_Slots):
 
         a <- momentum a + (g + weight_decay w),   w <- w - lr a
 
+    With `nesterov`, in the form of TensorFlow and Keras (Sutskever et al. 2013):
+
+        a <- momentum a + (g + weight_decay w),   w <- w - lr (momentum a + (g + weight_decay w))
+
     Weights of rank two and more decay, vectors do not.
 
     >>> w = tf.Variable([1.0])
@@ -143,9 +147,12 @@ class Momentum(_Slots):
     slot_names = ("accumulated",)
     keeps_zeros = True
 
-    def __init__(self, momentum: float = 0.9, weight_decay: float = 0.0, name: str | None = None):
+    def __init__(
+        self, momentum: float = 0.9, weight_decay: float = 0.0, nesterov: bool = False, name: str | None = None
+    ):
         super().__init__(weight_decay, name)
         self.momentum = momentum
+        self.nesterov = nesterov
 
     def apply(
         self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor
@@ -154,9 +161,11 @@ class Momentum(_Slots):
         for g, parameter, accumulated, decays in zip(updates, parameters, self.accumulated, self._decays, strict=True):
             if accumulated.dtype != parameter.dtype:
                 w, g = (tf.cast(each, accumulated.dtype) for each in (parameter, g))
-                accumulated.assign(self.momentum * accumulated + (g + self.weight_decay * w if decays else g))
+                g = g + self.weight_decay * w if decays else g
+                accumulated.assign(self.momentum * accumulated + g)
                 rate = tf.cast(learning_rate, accumulated.dtype)
-                parameter.assign(tf.cast(w - rate * accumulated, parameter.dtype))
+                step = self.momentum * accumulated + g if self.nesterov else accumulated
+                parameter.assign(tf.cast(w - rate * step, parameter.dtype))
                 continue
             if decays:
                 g = g + self.weight_decay * parameter
@@ -166,6 +175,7 @@ class Momentum(_Slots):
                 lr=tf.cast(learning_rate, parameter.dtype),
                 grad=g,
                 momentum=tf.cast(self.momentum, parameter.dtype),
+                use_nesterov=self.nesterov,
             )
         return updates
 
