@@ -38,6 +38,9 @@ class ModelConfig(TrainingConfig):
         "default: he_normal, and own for a model of your own.",
         choices=INITS,
     )
+    standardise: bool = setting(
+        True, "Standardise pixels to mean 0 and variance 1; if not, they are in [0, 1].", default_affects="nothing"
+    )
     dropout_rate: float = setting(0.0, "The probability of dropping a unit in training.", minimum=0.0, maximum=0.99)
     execution: str = setting(
         "auto",
@@ -113,6 +116,11 @@ class ModelConfig(TrainingConfig):
         if self.masked_layer_indices or self.num_layers is None:
             return self.masked_layer_indices or None
         return tuple(range(self.num_layers))
+
+    @property
+    def standardises(self) -> bool:
+        """Whether pixels have mean 0 and variance 1; if not, they are in [0, 1]."""
+        return self.standardise
 
     @property
     def corrects_fan_in(self) -> bool:

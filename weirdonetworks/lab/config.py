@@ -205,6 +205,11 @@ class TrainingConfig(DataConfig):
         """The weight decay, by default `DEFAULT_WEIGHT_DECAY` of the optimizer."""
         return DEFAULT_WEIGHT_DECAY[self.optimizer] if self.weight_decay is None else self.weight_decay
 
+    @property
+    def standardises(self) -> bool:
+        """Whether pixels have mean 0 and variance 1; if not, they are in [0, 1]."""
+        return True
+
     def learning_rate_steps(self) -> list[tuple[float, float]]:
         """Parses `lr_schedule_steps`.
 

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.run.mask_config import FixedParamConfig, RandomMaskConfig, ShuffledMaskConfig
 from weight_symmetry.run.prune_config import PruneConfig
 from weight_symmetry.updaters import CubicSparsity, SteppedSparsity
+from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.errors import UsageError
 
 
@@ -35,6 +37,19 @@ def test_the_depth_is_that_of_the_model_itself() -> None:
     for name in MODELS:
         config = ModelConfig(model=name)
         assert len(MODELS[name](**config.keywords()).layers) == config.num_layers
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_pixels_are_standardised_or_in_the_unit_interval(standardise: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6, 2, 2, 3), dtype=np.uint8)
+    split = datasets.Split(images, np.zeros(6, np.int32))
+    data = datasets.Dataset("invented", split, split, ("a",), datasets.Standardisation.of(images))
+    monkeypatch.setattr(datasets, "load", lambda *_: data)
+    config = ModelConfig(standardise=standardise, validation_size=0)
+    inputs = datasets.configured(config).standardisation(images).numpy()
+    assert np.allclose(inputs, images / 255, atol=1e-6) != standardise
+    assert np.allclose(inputs.mean(axis=(0, 1, 2)), 0, atol=1e-6) == standardise
+    assert ("standardise" in config.affecting("training")) != standardise
 
 
 def test_some_layers_can_be_chosen() -> None:

@@ -213,12 +213,15 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
 
 
 def configured(config: TrainingConfig, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
-    """Loads the data set of a configuration, with its number of examples and its validation split.
+    """Loads the data set of a configuration, with its pixels' scale, number of examples and validation split.
 
     Raises:
       UsageError, OSError: As `load`, and as `Dataset.with_validation`.
     """
     data = load(config.dataset, data_dir)
+    if not config.standardises:
+        channels = data.train.images.shape[-1]
+        data = dataclasses.replace(data, standardisation=Standardisation((0.0,) * channels, (1.0,) * channels))
     if config.examples:
         data = data.cut(config.examples)
     return data.with_validation(config.validation_size, config.data_seed)
