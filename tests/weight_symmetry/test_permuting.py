@@ -15,6 +15,7 @@ from tests.sparse_models import applied
 from weight_symmetry import masks, models, symmetry
 from weirdonetworks.measure.unit_graph import UnitGraph
 
+TYPES = [each for each in masks.MASK_TYPES if each != "asymmetric"]  # Of which there is none without sparsity.
 KINDS = list(models.MODELS)
 Joint = dict[int, np.ndarray]
 # Batch norm on images is there in float32 only; the other models are tested in float64.
@@ -43,7 +44,7 @@ def same(one: models.Classifier, other: models.Classifier) -> bool:
 @pytest.mark.parametrize("is_training", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=12)
-@given(st.sampled_from(sparse_models.SPARSITIES), st.sampled_from(list(masks.MASK_TYPES)), st.integers(0, 10**6))
+@given(st.sampled_from(sparse_models.SPARSITIES), st.sampled_from(TYPES), st.integers(0, 10**6))
 def test_outputs_are_the_same(kind: str, is_training: bool, sparsity: float, mask_type: str, seed: int) -> None:
     dtype = DTYPES[kind]
     model = sparse_models.sparse(kind, sparsity, seed, mask_type, dtype)

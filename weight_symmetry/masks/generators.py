@@ -1,4 +1,4 @@
-"""Generators of masks for sparse networks, and distributions of the sparsity over layers.
+"""Generators of masks for sparse networks.
 
 A mask has the shape of the weight it masks, `[..., in, out]`: `[in, out]` of a dense layer, `[height, width, in, out]`
 of a convolution; True is a connection that is kept. A neuron, or filter, is the last axis; its fan-in is the others.
@@ -6,16 +6,16 @@ of a convolution; True is a connection that is kept. A neuron, or filter, is the
 
 import math
 import operator
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from weight_symmetry.masks.distributions import Shape, choice, fan_in_of, kept_of, layer_sparsities
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.lab import seeds
 
 Mask = npt.NDArray[np.bool_]
-Shape = Sequence[int]
 
 
 def create(
@@ -26,8 +26,12 @@ def create(
     *,
     trial: int = 0,
     distribution: str = "uniform",
+    group_size: int = 0,
 ) -> list[Mask]:
     """Draws the masks of a model, each layer from a seed of its own.
+
+    In `grouped` masks a layer whose inputs are the neurons of the layer before takes whole groups of them, as far as
+    the numbers allow, so that the neurons of a group stay interchangeable.
 
     >>> masks = create("per-neuron", [(784, 300), (300, 10)], sparsity=0.9, seed=1)
     >>> sorted(set(masks[1].sum(axis=0).tolist()))
@@ -40,6 +44,7 @@ def create(
       seed: The base seed of the experiment.
       trial: The number of the trial; each has its own masks.
       distribution: How the sparsity is distributed over layers, one of `DISTRIBUTIONS`.
+      group_size: The greatest number of neurons in a group, for `grouped`; 0 for as many as reach all inputs.
 
     Returns:
       A boolean mask for each shape.
@@ -52,12 +57,19 @@ def create(
         operator.index(seed)
     except TypeError:
         raise TypeError(f"seed (={seed!r}) must be an integer.") from None
-    make = MASK_TYPES[_choice("mask_type", mask_type, MASK_TYPES)]
+    chosen = choice("mask_type", mask_type, MASK_TYPES)
+    at_least("group_size", group_size, 0)
+    found: list[Mask] = []
     sparsities = layer_sparsities(shapes, sparsity, distribution)
-    return [
-        make(shape, layer_sparsity, seeds.generator(seed, "mask", layer, trial))
-        for layer, (shape, layer_sparsity) in enumerate(zip(shapes, sparsities, strict=True))
-    ]
+    for layer, (shape, layer_sparsity) in enumerate(zip(shapes, sparsities, strict=True)):
+        rng = seeds.generator(seed, "mask", layer, trial)
+        if chosen == "grouped":
+            follows = bool(found) and found[-1].shape[-1:] == tuple(shape[-2:-1])
+            groups = _alike(found[-1]) if follows else None
+            found.append(grouped(shape, layer_sparsity, rng, group_size=group_size, input_groups=groups))
+        else:
+            found.append(MASK_TYPES[chosen](shape, layer_sparsity, rng))
+    return found
 
 
 def symmetric(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
@@ -77,8 +89,8 @@ def symmetric(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
     Raises:
       ValueError: If the sparsity or the shape is out of range.
     """
-    fan_in, rng = _fan_in(shape), checked_generator(rng)
-    kept = np.arange(fan_in) < _kept(fan_in, sparsity)
+    fan_in, rng = fan_in_of(shape), checked_generator(rng)
+    kept = np.arange(fan_in) < kept_of(fan_in, sparsity)
     rng.shuffle(kept)
     return np.repeat(kept, shape[-1]).reshape(shape)
 
@@ -91,8 +103,8 @@ def random(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
 
     Args: as for `symmetric`.
     """
-    size = _fan_in(shape) * shape[-1]
-    mask = np.arange(size) < _kept(size, sparsity)
+    size = fan_in_of(shape) * shape[-1]
+    mask = np.arange(size) < kept_of(size, sparsity)
     checked_generator(rng).shuffle(mask)
     return mask.reshape(shape)
 
@@ -105,8 +117,8 @@ def per_neuron(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
 
     Args: as for `symmetric`.
     """
-    fan_in, rng = _fan_in(shape), checked_generator(rng)
-    kept = np.arange(fan_in) < _kept(fan_in, sparsity)
+    fan_in, rng = fan_in_of(shape), checked_generator(rng)
+    kept = np.arange(fan_in) < kept_of(fan_in, sparsity)
     neurons = rng.permuted(np.broadcast_to(kept, (shape[-1], fan_in)), axis=1)
     return np.ascontiguousarray(neurons.T).reshape(shape)
 
@@ -125,8 +137,8 @@ def per_neuron_no_input_ablation(shape: Shape, sparsity: float, rng: np.random.G
 
     Args: as for `symmetric`.
     """
-    fan_in, inputs, neurons = _fan_in(shape), shape[-2], shape[-1]
-    kept, rng = _kept(fan_in, sparsity), checked_generator(rng)
+    fan_in, inputs, neurons = fan_in_of(shape), shape[-2], shape[-1]
+    kept, rng = kept_of(fan_in, sparsity), checked_generator(rng)
     readers = rng.permutation(neurons)[np.arange(inputs) % neurons]
     dealt = np.zeros((neurons, fan_in), bool)
     dealt[readers, rng.integers(fan_in // inputs, size=inputs) * inputs + rng.permutation(inputs)] = True
@@ -138,70 +150,127 @@ def per_neuron_no_input_ablation(shape: Shape, sparsity: float, rng: np.random.G
     return np.ascontiguousarray(dealt.T).reshape(shape)
 
 
+def asymmetric(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
+    """Keeps as many connections as `per_neuron`, and of no two neurons the same ones.
+
+    So each neuron can be told from all others by the inputs that it reads: with masks of this type in all hidden
+    layers, no permutation of hidden neurons but the identity leaves the masks as they are.
+
+    >>> mask = asymmetric((4, 6), 0.5, np.random.default_rng(0))
+    >>> mask.sum(axis=0).tolist(), len(np.unique(mask, axis=1).T)
+    ([2, 2, 2, 2, 2, 2], 6)
+
+    Source: Lim, Putterman, Walters, Maron & Jegelka, The empirical impact of neural parameter symmetries, or lack
+    thereof, 2024; the fixed weights are 0 here, and any constants in `models.AsymmetricLinear`.
+
+    Args: as for `symmetric`.
+
+    Raises:
+      ValueError: If there are fewer choices of inputs than neurons, or as `symmetric`.
+    """
+    fan_in, neurons, rng = fan_in_of(shape), shape[-1], checked_generator(rng)
+    kept = kept_of(fan_in, sparsity)
+    if math.comb(fan_in, kept) < neurons:
+        raise ValueError(
+            f"sparsity (={sparsity}) must leave each of {neurons} neurons other inputs for an asymmetric mask, and "
+            f"there are {math.comb(fan_in, kept)} ways to keep {kept} of {fan_in}: choose another sparsity."
+        )
+    chosen: set[bytes] = set()
+    columns = np.zeros((neurons, fan_in), bool)
+    for column in columns:
+        while True:
+            column[:] = rng.permutation(np.arange(fan_in) < kept)
+            if column.tobytes() not in chosen:
+                break
+        chosen.add(column.tobytes())
+    return np.ascontiguousarray(columns.T).reshape(shape)
+
+
+def grouped(
+    shape: Shape,
+    sparsity: float,
+    rng: np.random.Generator,
+    *,
+    group_size: int = 0,
+    input_groups: npt.NDArray[np.intp] | None = None,
+) -> Mask:
+    """Keeps as many connections as `per_neuron`, the same ones for all neurons of a group, which stay interchangeable.
+
+    The groups are drawn, of sizes that differ by at most one. Inputs are dealt to them like cards: none is dealt
+    again before all are dealt. So every input is read where the groups are enough, which they are without `group_size`
+    unless the neurons themselves are too few. Groups of one neuron tie nothing; a group of all neurons makes the mask
+    `symmetric`, which cuts inputs.
+
+    >>> grouped((4, 6), 0.5, np.random.default_rng(0)).astype(int)
+    array([[1, 0, 0, 1, 1, 0],
+           [1, 0, 0, 1, 1, 0],
+           [0, 1, 1, 0, 0, 1],
+           [0, 1, 1, 0, 0, 1]])
+
+    Args:
+      shape: The shape of the weight.
+      sparsity: The fraction of connections to remove, in [0, 1].
+      rng: The random generator.
+      group_size: The greatest number of neurons in a group; 0 for as many as reach all inputs.
+      input_groups: A number for each input unit: those of equal number are dealt one after another, as the neurons of
+        a group in the layer before. None for inputs that are dealt one by one.
+
+    Returns:
+      A boolean mask of that shape.
+
+    Raises:
+      ValueError: If the sparsity or the shape is out of range.
+    """
+    fan_in, inputs, neurons = fan_in_of(shape), shape[-2], shape[-1]
+    kept, rng = kept_of(fan_in, sparsity), checked_generator(rng)
+    count = -(-neurons // group_size) if group_size else min(-(-fan_in // max(kept, 1)), neurons)
+    groups = rng.permutation(np.arange(neurons) * count // neurons)
+    own = np.arange(inputs) if input_groups is None else np.unique(input_groups, return_inverse=True)[1]
+    tied = (np.arange(fan_in // inputs)[:, np.newaxis] * inputs + own).ravel()  # The same at another position is not.
+    hands = np.zeros((count, fan_in), bool)
+    left = np.zeros(0, np.intp)
+    for hand in hands:
+        taken, left = left[:kept], left[kept:]
+        if len(taken) < kept:
+            dealt = np.argsort(rng.permutation(fan_in)[tied], kind="stable")
+            again = np.isin(dealt, taken)
+            dealt = np.concatenate([dealt[~again], dealt[again]])
+            missing = kept - len(taken)
+            taken, left = np.concatenate([taken, dealt[:missing]]), dealt[missing:]
+        hand[taken] = True
+    return np.ascontiguousarray(hands[groups].T).reshape(shape)
+
+
+def whole_neurons(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
+    """Keeps all connections of round((1 - sparsity) x neurons) neurons: a narrower dense layer.
+
+    The neurons that are left are interchangeable and read all inputs.
+
+    >>> whole_neurons((2, 6), 0.5, np.random.default_rng(0)).astype(int).tolist()
+    [[0, 0, 1, 1, 1, 0], [0, 0, 1, 1, 1, 0]]
+
+    Args: as for `symmetric`.
+    """
+    fan_in, rng = fan_in_of(shape), checked_generator(rng)
+    kept = rng.permutation(np.arange(shape[-1]) < kept_of(shape[-1], sparsity))
+    return np.broadcast_to(kept, (fan_in, shape[-1])).reshape(shape).copy()
+
+
+def _alike(mask: Mask) -> npt.NDArray[np.intp]:
+    """Numbers the neurons of a mask by what they are connected to: equal numbers for equal connections."""
+    columns = mask.reshape(-1, mask.shape[-1])
+    return np.unique(columns, axis=1, return_inverse=True)[1].ravel()
+
+
 MASK_TYPES: dict[str, Callable[[Shape, float, np.random.Generator], Mask]] = {
     "symmetric": symmetric,
     "random": random,
     "per-neuron": per_neuron,
     "per-neuron-no-input-ablation": per_neuron_no_input_ablation,
+    "asymmetric": asymmetric,
+    "grouped": grouped,
+    "whole-neurons": whole_neurons,
 }
-DISTRIBUTIONS = ("uniform", "erdos-renyi", "erdos-renyi-kernel")
-
-
-def layer_sparsities(
-    shapes: Sequence[Shape], sparsity: float | Sequence[float], distribution: str = "uniform"
-) -> list[float]:
-    """Distributes a model's sparsity over its layers.
-
-    `uniform` gives every layer the same. `erdos-renyi` makes a layer's density proportional to (in + out) / (in x out),
-    and `erdos-renyi-kernel` to (height + width + in + out) / (height x width x in x out), the same for dense layers:
-    the sum of all axes over their product.
-    Densities above 1 are clipped to 1 and the excess is spread over the other layers, so that the connections
-    kept add up to (1 - sparsity) x size. (A mask then rounds to whole connections layer by layer.)
-
-    >>> [round(layer, 3) for layer in layer_sparsities([(784, 300), (300, 100), (100, 10)], 0.9, "erdos-renyi")]
-    [0.92, 0.77, 0.0]
-
-    Source: Evci et al., Rigging the Lottery: Making All Tickets Winners (2020), section 3.
-
-    Args:
-      shapes: The shapes of the weights in layer order.
-      sparsity: The sparsity of the whole model, in [0, 1]; or that of each layer, which is returned.
-      distribution: One of `DISTRIBUTIONS`, with hyphens or underscores.
-
-    Returns:
-      The sparsity of each layer, in [0, 1].
-
-    Raises:
-      ValueError: If an argument is out of its range.
-    """
-    distribution = _choice("distribution", distribution, DISTRIBUTIONS)
-    if isinstance(sparsity, Sequence) and not isinstance(sparsity, str):
-        if len(sparsity) != len(shapes) or distribution != "uniform":
-            raise ValueError(
-                f"sparsity (={[*sparsity]}) must be one number, or {len(shapes)}, those of the layers, with a uniform "
-                "distribution."
-            )
-        for each in sparsity:
-            _check_sparsity(each)
-        return [float(each) for each in sparsity]
-    _check_sparsity(sparsity)
-    sizes = np.array([_fan_in(shape) * shape[-1] for shape in shapes], float)
-    if distribution == "uniform" or not len(shapes):
-        return [float(sparsity)] * len(shapes)
-    joined = [sum(shape if distribution == "erdos-renyi-kernel" else shape[-2:]) for shape in shapes]
-    area = sizes if distribution == "erdos-renyi-kernel" else [shape[-2] * shape[-1] for shape in shapes]
-    shares = np.array(joined) / area
-    density = np.ones(len(shapes))
-    open_layers = np.ones(len(shapes), bool)
-    while open_layers.any():
-        budget = (1 - sparsity) * sizes.sum() - sizes[~open_layers].sum()
-        density[open_layers] = shares[open_layers] * (budget / (shares * sizes)[open_layers].sum())
-        full = open_layers & (density > 1)
-        if not full.any():
-            break
-        density[full] = 1.0
-        open_layers &= ~full
-    return [float(layer) for layer in np.clip(1 - density, 0, 1)]
 
 
 def connections_added(
@@ -218,12 +287,12 @@ def connections_added(
       A count for each layer: 0 for every type but `per-neuron-no-input-ablation`, and there too where the density is
       enough to reach all inputs.
     """
-    chosen = _choice("mask_type", mask_type, MASK_TYPES)
+    chosen = choice("mask_type", mask_type, MASK_TYPES)
     sparsities = layer_sparsities(shapes, sparsity, distribution)
     if chosen != "per-neuron-no-input-ablation":
         return [0] * len(shapes)
     return [
-        max(shape[-2] - _kept(_fan_in(shape), layer_sparsity) * shape[-1], 0)
+        max(shape[-2] - kept_of(fan_in_of(shape), layer_sparsity) * shape[-1], 0)
         for shape, layer_sparsity in zip(shapes, sparsities, strict=True)
     ]
 
@@ -259,32 +328,8 @@ def as_mask(values: npt.ArrayLike, name: str = "mask") -> Mask:
     return np.ascontiguousarray(mask)
 
 
-def _kept(size: int, sparsity: float) -> int:
-    _check_sparsity(sparsity)
-    return round((1 - sparsity) * size)
-
-
 def checked_generator(rng: np.random.Generator) -> np.random.Generator:
     """Returns a random generator of NumPy, or raises a TypeError."""
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng (={rng!r:.50}) must be a generator of NumPy, such as np.random.default_rng(0).")
     return rng
-
-
-def _check_sparsity(sparsity: object) -> None:
-    if not isinstance(sparsity, int | float | np.number) or not 0 <= sparsity <= 1:
-        raise ValueError(f"sparsity (={sparsity!r}) must be in [0, 1].")
-
-
-def _fan_in(shape: Shape) -> int:
-    sizes = [at_least("shape", size, 0) for size in shape] if np.iterable(shape) else []
-    if len(sizes) < 2 or min(sizes) < 1:
-        raise ValueError(f"shape (={shape!r}) must be [..., in, out], all 1 or more.")
-    return math.prod(sizes[:-1])
-
-
-def _choice(name: str, value: str, choices: Collection[str]) -> str:
-    chosen = value.replace("_", "-") if isinstance(value, str) else value
-    if chosen not in choices:
-        raise ValueError(f"{name} (={value!r}) must be one of {', '.join(choices)}.")
-    return chosen

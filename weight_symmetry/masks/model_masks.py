@@ -77,18 +77,21 @@ class Masks(tf.Module):
         seed: int = 0,
         trial: int = 0,
         distribution: str = "uniform",
+        group_size: int = 0,
         only: Only = None,
     ) -> Self:
         """Draws masks, and sets the weights that they cut to zero.
 
         Args:
           model: As in the constructor.
-          mask_type: One of `MASK_TYPES`: `symmetric`, `random`, `per-neuron`, `per-neuron-no-input-ablation`.
-            Neurons are taken to lie along the last axis of a weight, where transposed convolutions have their inputs.
+          mask_type: One of `MASK_TYPES`: `symmetric`, `random`, `per-neuron`, `per-neuron-no-input-ablation`,
+            `asymmetric`, `grouped`, `whole-neurons`. Neurons are taken to lie along the last axis of a weight, where
+            transposed convolutions have their inputs.
           sparsity: The fraction of connections to cut, in [0, 1], or that of each weight.
           seed: The base seed; each weight draws from a seed of its own.
           trial: The number of the trial; each has its own masks.
           distribution: How the sparsity is distributed over the weights, one of `DISTRIBUTIONS`.
+          group_size: The greatest number of neurons in a group, for `grouped`; 0 for as many as reach all inputs.
           only: As in the constructor.
 
         Raises:
@@ -97,7 +100,11 @@ class Masks(tf.Module):
         """
         masks = cls(model, only)
         shapes = [tuple(weight.shape) for weight in masks.weights]
-        masks.set(generators.create(mask_type, shapes, sparsity, seed, trial=trial, distribution=distribution))
+        masks.set(
+            generators.create(
+                mask_type, shapes, sparsity, seed, trial=trial, distribution=distribution, group_size=group_size
+            )
+        )
         return masks
 
     @property

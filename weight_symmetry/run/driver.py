@@ -43,5 +43,6 @@ def fixed_mask(config: "FixedMaskConfig", model: "MaskedModel") -> "FixedMask":
         config.drawn_sparsity,
         seed=config.mask_randomseed,
         distribution=config.sparsity_distribution,
+        group_size=config.group_size,
         indices=config.masked_layers,
     )

@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 from weight_symmetry.run.config import ModelConfig
 from weirdonetworks.lab.config import setting
@@ -12,7 +12,7 @@ from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records.tables import counted
 
 KEEPS_INPUTS = "per-neuron-no-input-ablation"
-MASK_TYPES = ("symmetric", "random", "per-neuron", KEEPS_INPUTS)
+MASK_TYPES = ("symmetric", "random", "per-neuron", KEEPS_INPUTS, "asymmetric", "grouped", "whole-neurons")
 DISTRIBUTIONS = ("uniform", "erdos-renyi", "erdos-renyi-kernel")
 
 
@@ -24,6 +24,12 @@ class FixedMaskConfig(ModelConfig, abc.ABC):
     sparsity_distribution: str = setting(
         "uniform", "How the sparsity is distributed over layers.", choices=DISTRIBUTIONS
     )
+    group_size: int = setting(
+        0,
+        "For --mask_type=grouped: the greatest number of neurons that share their inputs; 0: as many as reach all "
+        "inputs.",
+        minimum=0,
+    )
 
     def __post_init__(self) -> None:
         for name in ("mask_type", "sparsity_distribution"):
@@ -31,6 +37,12 @@ class FixedMaskConfig(ModelConfig, abc.ABC):
         super().__post_init__()
         if self.mask_type not in MASK_TYPES:
             raise UsageError(f"mask_type (={self.mask_type}) must be one of {', '.join(MASK_TYPES)}.")
+        if self.group_size and self.mask_type != "grouped":
+            raise UsageError(f"group_size (={self.group_size}) is for --mask_type=grouped: leave it out.")
+
+    def affecting(self, *what: str) -> dict[str, Any]:
+        """Returns the fields that affect something, without `group_size` if it is 0, as before there was any."""
+        return {name: value for name, value in super().affecting(*what).items() if name != "group_size" or value}
 
     @property
     @abc.abstractmethod

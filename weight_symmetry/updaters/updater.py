@@ -108,6 +108,7 @@ class FixedMask(Updater):
         *,
         seed: int = 0,
         distribution: str = "uniform",
+        group_size: int = 0,
         indices: Collection[int] | None = None,
     ):
         """Draws masks, and sets the weights that they cut to zero.
@@ -118,6 +119,7 @@ class FixedMask(Updater):
           sparsity: The fraction of connections to cut, in [0, 1], or that of each weight.
           seed: The base seed.
           distribution: How the sparsity is distributed over the weights, one of `masks.DISTRIBUTIONS`.
+          group_size: The greatest number of neurons in a group, for `grouped`; 0 for as many as reach all inputs.
           indices: The indices of the weights to draw masks of, all by default; those of others become ones.
 
         Raises:
@@ -133,7 +135,7 @@ class FixedMask(Updater):
         if unknown := [index for index in chosen if index not in everything]:
             raise ValueError(f"indices: {unknown[0]!r} must be in [0, {len(arrays)}), the masked weights.")
         shapes = [arrays[index].shape for index in chosen]
-        drawn = create(mask_type, shapes, sparsity, seed, distribution=distribution)
+        drawn = create(mask_type, shapes, sparsity, seed, distribution=distribution, group_size=group_size)
         for index, mask in zip(chosen, drawn, strict=True):
             arrays[index] = mask
         masks.set(arrays)

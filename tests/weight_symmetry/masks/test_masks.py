@@ -17,6 +17,9 @@ GOLDEN = {
     "random": "526845917e9a",
     "per-neuron": "0acdadcb6723",
     "per-neuron-no-input-ablation": "ca4394382bb6",
+    "asymmetric": "0acdadcb6723",
+    "grouped": "506e5d93d799",
+    "whole-neurons": "956e4a861ec8",
 }
 LENET = [(784, 300), (300, 100), (100, 10)]
 CNN = [(3, 3, 3, 32), (3, 3, 32, 64), (3136, 10)]
@@ -84,6 +87,83 @@ def test_no_input_is_ablated_and_no_more_is_added_than_that_takes(
     assert max(counts(mask)) - min(counts(mask)) <= (added > 0)
 
 
+def neuron_classes(mask: Bools) -> list[int]:
+    """The numbers of neurons with equal connections."""
+    return sorted(np.unique(mask.reshape(-1, mask.shape[-1]), axis=1, return_counts=True)[1].tolist())
+
+
+@given(shapes, sparsities, st.integers(0, 5), numbers)
+def test_groups_share_their_inputs_and_together_read_all(
+    shape: tuple[int, ...], sparsity: float, group_size: int, seed: int
+) -> None:
+    (mask,) = masks.create("grouped", [shape], sparsity, seed, group_size=group_size)
+    each, neurons = kept(fan_in(shape), sparsity), shape[-1]
+    assert mask.shape == shape and mask.dtype == np.bool_ and counts(mask) == [each] * neurons
+    groups = math.ceil(neurons / group_size) if group_size else min(math.ceil(fan_in(shape) / max(each, 1)), neurons)
+    read = mask.reshape(-1, neurons).any(axis=1).sum()
+    assert read == min(groups * each, fan_in(shape))  # None is dealt again before all are.
+    sizes = neuron_classes(mask)
+    assert len(sizes) <= groups
+    if len(sizes) == groups:  # Two groups may have been dealt the same.
+        assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("sparsity", [0.5, 0.8, 0.9])
+def test_groups_stay_interchangeable_through_the_layers_at_no_cost_of_inputs_or_connections(sparsity: float) -> None:
+    shapes = [(60, 40), (40, 20)]
+    made = {name: [*masks.create(name, shapes, sparsity, seed=3), np.ones((20, 4), bool)] for name in masks.MASK_TYPES}
+    orders = {name: symmetry.automorphisms(each) for name, each in made.items()}
+    assert orders["grouped"].live_order == orders["grouped"].order > 10**9
+    # What the per-neuron mask has too: connections of each neuron, and every input and neuron read.
+    for grouped, alone in zip(made["grouped"], made["per-neuron"], strict=True):
+        assert counts(grouped) == counts(alone) and grouped.any(axis=1).all()
+    assert orders["per-neuron"].order < 10**3
+    assert not made["symmetric"][0].any(axis=1).all()
+    # The control: layers whose inputs are dealt one by one break up the groups of the layer before.
+    apart = [masks.create("grouped", [shape], sparsity, seed=3)[0] for shape in shapes]
+    assert symmetry.automorphisms([*apart, np.ones((20, 4), bool)]).order < orders["grouped"].order
+
+
+def test_group_sizes_are_a_scale_from_no_symmetry_to_all_of_it() -> None:
+    def order(size: int) -> int:
+        (mask,) = masks.create("grouped", [(60, 24)], 0.8, seed=1, group_size=size)
+        return symmetry.automorphisms([mask, np.ones((24, 4), bool)]).order
+
+    assert [order(size) for size in (1, 2, 3, 24)] == [1, 2**12, math.factorial(3) ** 8, math.factorial(24)]
+
+
+@given(dense, sparsities, numbers)
+def test_asymmetric_neurons_differ_so_that_the_group_is_trivial(
+    shape: tuple[int, ...], sparsity: float, seed: int
+) -> None:
+    choices = math.comb(fan_in(shape), kept(fan_in(shape), sparsity))
+    if choices < shape[-1]:
+        with pytest.raises(ValueError, match=r"sparsity \(=.*\) must leave each of \d+ neurons other inputs for an as"):
+            masks.create("asymmetric", [shape], sparsity, seed)
+        return
+    (mask,) = masks.create("asymmetric", [shape], sparsity, seed)
+    assert counts(mask) == [kept(fan_in(shape), sparsity)] * shape[-1] and max(neuron_classes(mask)) == 1
+    assert symmetry.automorphisms([mask, np.ones((shape[-1], 2), bool)]).order == 1
+
+
+def test_asymmetric_masks_of_few_inputs_have_no_symmetry_where_others_have() -> None:
+    """Six ways to keep two of four inputs, and six neurons."""
+    shapes = [(4, 6), (6, 15)]
+    orders = {
+        name: symmetry.automorphisms([*masks.create(name, shapes, 0.5, seed=0), np.ones((15, 3), bool)]).order
+        for name in ("asymmetric", "per-neuron")
+    }
+    assert orders["asymmetric"] == 1 < orders["per-neuron"]
+
+
+@given(shapes, sparsities, numbers)
+def test_whole_neurons_read_all_inputs_or_none(shape: tuple[int, ...], sparsity: float, seed: int) -> None:
+    (mask,) = masks.create("whole-neurons", [shape], sparsity, seed)
+    assert mask.shape == shape and mask.dtype == np.bool_
+    left = kept(shape[-1], sparsity)
+    assert sorted(counts(mask)) == [0] * (shape[-1] - left) + [fan_in(shape)] * left
+
+
 def test_each_law_fails_for_another_type() -> None:
     shape, sparsity = (50, 20), 0.9
     made = {name: masks.create(name, [shape], sparsity, seed=5)[0] for name in masks.MASK_TYPES}
@@ -91,6 +171,8 @@ def test_each_law_fails_for_another_type() -> None:
         assert (made[name] != made[name][:, :1]).any(), "not symmetric"
     assert len(set(counts(made["random"]))) > 1, "not per-neuron"
     assert not inputs_reached(made["symmetric"]).all(), "some input is ablated"
+    assert len(neuron_classes(made["per-neuron"])) > len(neuron_classes(made["grouped"])), "no groups"
+    assert len(set(counts(made["whole-neurons"]))) == 2, "not per-neuron"
     (sparse,) = masks.create("per-neuron", [(40, 10)], 0.9, seed=5)
     assert not inputs_reached(sparse).all(), "some input is ablated"
 
@@ -120,8 +202,8 @@ def test_layers_and_trials_and_seeds_have_their_own_masks() -> None:
 
 def test_hyphens_and_underscores_name_the_same_type() -> None:
     for name in masks.MASK_TYPES:
-        hyphens = masks.create(name, LENET, 0.9, seed=1, distribution="erdos-renyi")
-        underscores = masks.create(name.replace("-", "_"), LENET, 0.9, seed=1, distribution="erdos_renyi")
+        hyphens = masks.create(name, LENET, 0.98, seed=1, distribution="erdos-renyi")
+        underscores = masks.create(name.replace("-", "_"), LENET, 0.98, seed=1, distribution="erdos_renyi")
         for one, other in zip(hyphens, underscores, strict=True):
             np.testing.assert_array_equal(one, other)
 
@@ -188,6 +270,10 @@ def test_connections_added_only_where_inputs_outnumber_them() -> None:
         (("random", LENET, "0.5", 0), r"sparsity \(='0.5'\) must be in"),
         (("random", LENET, float("nan"), 0), r"sparsity \(=nan\) must be in"),
         (("dense", LENET, 0.5, 0), r"mask_type \(='dense'\) must be one of symmetric, random, per-neuron, "),
+        (
+            ("asymmetric", LENET, 0.0, 0),
+            r"sparsity \(=0\.0\) must leave each of 300 neurons other inputs for an asymmetr",
+        ),
         (("random", [(3,)], 0.5, 0), r"shape \(=\(3,\)\) must be"),
         (("random", [(3, 0)], 0.5, 0), r"shape \(=\(3, 0\)\) must be"),
     ],

@@ -110,6 +110,13 @@ def test_a_mask_drawn_before_training_leaves_some_weight(mask_type: str) -> None
     assert RandomMaskConfig(mask_type=mask_type, sparsity_range=(0.5, 0.999)).drawn_sparsity < 0.999
 
 
+def test_the_size_of_groups_is_for_groups_and_leaves_other_runs_their_ids() -> None:
+    with pytest.raises(UsageError, match=r"^group_size \(=2\) is for --mask_type=grouped: leave it out\."):
+        ShuffledMaskConfig(mask_type="random", group_size=2)
+    assert ShuffledMaskConfig(mask_type="grouped", group_size=2).affecting("training")["group_size"] == 2
+    assert "group_size" not in ShuffledMaskConfig(mask_type="grouped").affecting("training")
+
+
 def test_a_mask_that_keeps_every_input_is_never_empty() -> None:
     kept = "per-neuron-no-input-ablation"
     assert ShuffledMaskConfig(mask_type=kept, mask_sparsity=1.0).drawn_sparsity == 1
