@@ -202,10 +202,10 @@ def grouped(
     `symmetric`, which cuts inputs.
 
     >>> grouped((4, 6), 0.5, np.random.default_rng(0)).astype(int)
-    array([[1, 0, 0, 1, 1, 0],
-           [1, 0, 0, 1, 1, 0],
-           [0, 1, 1, 0, 0, 1],
-           [0, 1, 1, 0, 0, 1]])
+    array([[0, 1, 0, 0, 1, 1],
+           [1, 0, 1, 1, 0, 0],
+           [0, 1, 0, 0, 1, 1],
+           [1, 0, 1, 1, 0, 0]])
 
     Args:
       shape: The shape of the weight.
@@ -247,7 +247,7 @@ def whole_neurons(shape: Shape, sparsity: float, rng: np.random.Generator) -> Ma
     The neurons that are left are interchangeable and read all inputs.
 
     >>> whole_neurons((2, 6), 0.5, np.random.default_rng(0)).astype(int).tolist()
-    [[0, 0, 1, 1, 1, 0], [0, 0, 1, 1, 1, 0]]
+    [[0, 1, 0, 0, 1, 1], [0, 1, 0, 0, 1, 1]]
 
     Args: as for `symmetric`.
     """
