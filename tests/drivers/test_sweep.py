@@ -19,8 +19,8 @@ FLAGS = "--flags=--examples=400 --validation_size=100 --batch_size=100 --epochs=
 
 @pytest.mark.slow
 def test_a_failed_cell_stops_no_other_and_what_is_finished_is_skipped(tmp_path: pathlib.Path) -> None:
-    wanted = "--grid=mask_type=nonsense,symmetric;mask_sparsity=0.9"
-    done = run("sweep", wanted, FLAGS, f"--experiment_dir={tmp_path}", "shuffled_mask")
+    wanted, folder = "--grid=mask_type=nonsense,symmetric;mask_sparsity=0.9", tmp_path / "shuffled_mask-0123456789"
+    done = run("sweep", wanted, FLAGS, f"--experiment_dir={folder}", "shuffled_mask")
     assert done.returncode == 1
     assert done.stderr == "error: 1 of 2 combinations failed; the same command tries again.\n"
     header, *rows = done.stdout.strip().splitlines()[:3]
@@ -32,20 +32,23 @@ def test_a_failed_cell_stops_no_other_and_what_is_finished_is_skipped(tmp_path: 
         ["symmetric", "0.9", "1"],
     ]
     assert [row.split()[3].endswith("%") for row in rows] == [False, True]
-    assert f"python -m weight_symmetry.report {tmp_path}\n" in done.stdout
+    assert f"python -m weight_symmetry.report {folder}\n" in done.stdout
     assert done.stdout.count("mask_type (=nonsense) must be one of") == 1
-    assert [read(path / "config.json")["mask_sparsity"] for path in all_runs(tmp_path)] == [0.9]
-    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/metrics.jsonl")}
+    assert [read(path / "config.json")["mask_sparsity"] for path in all_runs(folder)] == [0.9]
+    times = {path: path.stat().st_mtime_ns for path in folder.glob("*/metrics.jsonl")}
     wider = run(
         "sweep",
         "--grid=mask_type=symmetric;mask_sparsity=0.9,0.8",
         FLAGS,
-        f"--experiment_dir={tmp_path}",
+        f"--experiment_dir={folder}",
         "shuffled_mask",
     )
     assert wider.returncode == 0, wider.stderr
     assert "2 combinations: 1 finished before, 1 now" in wider.stdout
-    assert len(all_runs(tmp_path)) == 2
+    ids = [name for entry in read(folder / "sweep.json").values() for name in entry["runs"]]
+    assert (
+        sorted(ids) == sorted(path.name for path in all_runs(folder)) and len(ids) == 2
+    )  # No part of the folder's name.
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 

@@ -116,7 +116,9 @@ def execute(cell: Cell, experiment_dir: str, folder: str = "") -> Result:
     finally:
         _RUNNING.discard(child)
     lines = errors.strip().splitlines()
-    ids = sorted(set(re.findall(rf"\b{cell.driver}-[0-9a-f]{{10}}\b", output)))
+    # A run stands in the folder, or begins a line of a table; the folder may be named like one.
+    where = rf"^(?:.*{re.escape(experiment_dir)}/)?({cell.driver}-[0-9a-f]{{10}})(?!\S)"
+    ids = sorted(set(re.findall(where, output, re.MULTILINE)))
     return Result(child.returncode, lines[-1] if lines else "", time.monotonic() - started, tuple(ids))
 
 
