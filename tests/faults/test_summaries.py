@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from analysis import page, summaries
 from weirdonetworks.lab.records import files, runs
 
 WRITERS, ENTRIES = 20, 5
@@ -50,6 +51,9 @@ def test_one_more_of_thousands_is_quick(tmp_path: pathlib.Path) -> None:
     runs.update_json(path, "second", record(2))
     assert time.process_time() - started < 0.1
     assert json.loads(path.read_text()) == content | {"first": record(1), "second": record(2)}
+    page.write(summaries.load(tmp_path), tmp_path / "report.html", title="thousands")
+    assert time.process_time() - started < 30
+    assert (tmp_path / "report.html").stat().st_size < 20e6  # A browser opens it at once.
 
 
 def test_the_text_is_the_same_however_it_was_written(tmp_path: pathlib.Path) -> None:

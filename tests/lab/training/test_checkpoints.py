@@ -137,6 +137,12 @@ def damage(folder: pathlib.Path, how: str, epoch: int) -> None:
         data.with_name(f"ckpt-{epoch}.index").write_bytes(b"")
     elif how == "missing":
         data.unlink()
+    elif how == "of another version":  # Of this package or of Sonnet, in which the same state has other variables.
+        layer = snt.LayerNorm(-1, create_scale=True, create_offset=True)
+        layer(tf.ones([1, 2]))
+        state = TrainState(layer, Adam())
+        state.epoch.assign(epoch)
+        Checkpoints(Run(folder), state, [], None).save(epoch)
     else:
         saved(folder.parent / "run-2", epoch)
         for end in ("data-00000-of-00001", "index"):
@@ -151,7 +157,7 @@ class Alone:
         yield
 
 
-@pytest.mark.parametrize("how", ["flipped", "cut short", "missing", "of another run"])
+@pytest.mark.parametrize("how", ["flipped", "cut short", "missing", "of another run", "of another version"])
 def test_the_one_before_is_used_if_the_last_is_no_use(
     how: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
