@@ -32,6 +32,7 @@ def test_it_counts_what_is_left_in_effect(tmp_path: pathlib.Path, capsys: pytest
         dense, sparse = (found["sparse"][name][weights] for name in ("0", "0.8"))
         assert dense["exact"]["mean"] == pytest.approx(found["all"])
         assert sparse["exact"]["mean"] <= sparse["0.1"]["mean"] <= sparse["100"]["mean"]
+        assert dense["distance_correlation"]["mean"] == 0 < sparse["distance_correlation"]["mean"] <= 1
         assert sparse["100"]["mean"] == pytest.approx(found["all"]) != sparse["exact"]["mean"]
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tests import sparse_models
 from weight_symmetry import symmetry
+from weight_symmetry.masks import Masks
 
 X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
 LABELS = np.random.default_rng(1).integers(0, 2, 20)
@@ -60,6 +61,36 @@ def test_the_cost_is_what_the_outputs_change_by() -> None:
     assert costs[1, 3] == costs[3, 1] == pytest.approx(wanted, rel=1e-4)
     losses = [tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(LABELS, each)) for each in (before, after)]
     assert changes[1, 3] == pytest.approx(float(losses[1] - losses[0]), abs=1e-5)
+
+
+def test_distances_are_what_an_exchange_cuts_of_the_inputs() -> None:
+    made, drawn = model(), masks(0.3)
+    inputs = np.repeat(X[:3], 4, axis=0)  # Of three dimensions at most.
+    found = symmetry.effective(made, drawn, inputs)
+    first, second = found.distances.values()
+    weights = [layer.w.numpy() * mask for layer, mask in zip(made._layers, drawn, strict=True)]
+    hidden = np.maximum(inputs @ weights[0], 0)
+    for distances, given, weight, mask in (
+        (first, inputs, weights[0], drawn[0]),
+        (second, hidden, weights[1], drawn[1]),
+    ):
+        for i, j in ((1, 3), (0, 2)):
+            cut = [weight[:, a] * ~mask[:, b] for a, b in ((i, j), (j, i))]
+            square = sum(np.square(given @ each).mean() for each in cut)
+            wanted = np.sqrt(square / np.square(given @ weight).mean())
+            assert distances[i, j] == distances[j, i] == pytest.approx(wanted, rel=0.02)
+        assert (distances[np.diag_indices(5)] == 0).all()
+    # Zero exactly where the masks of incoming weights are alike, which the exchange of all costs nothing less of.
+    alike = (drawn[0][:, :, None] == drawn[0][:, None]).all(axis=0)
+    assert ((first == 0) == alike).all() and not alike.all()
+
+
+def test_only_dense_layers_have_distances() -> None:
+    made = snt.Sequential([snt.Conv2D(3, 2), tf.nn.relu, snt.Flatten(), snt.Linear(4), tf.nn.relu, snt.Linear(2)])
+    images = np.random.default_rng(0).normal(size=(5, 3, 3, 1)).astype(np.float32)
+    made(images)
+    found = symmetry.effective(made, Masks.create(made, "random", 0.3), images)
+    assert len(found.costs) == 2 and len(found.distances) == 1
 
 
 def test_clusters_hold_units_whose_exchange_costs_little() -> None:

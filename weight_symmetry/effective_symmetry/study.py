@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.stats
 
 from weight_symmetry import symmetry
 from weight_symmetry.effective_symmetry import EffectiveSymmetryConfig
@@ -62,7 +63,7 @@ def pruned(
 def measure(
     config: EffectiveSymmetryConfig, networks: TrainedNetworks, data: Dataset, values: Values, arrays: Sequence[Mask]
 ) -> dict[str, Any]:
-    """Counts permutations, as decimal logarithms; and the median cost of an exchange."""
+    """Counts permutations, as decimal logarithms; and tells the median cost, and how well distances order the costs."""
     (network,) = networks.holding(values)
     masks = Masks(network)
     masks.set(arrays)
@@ -72,8 +73,24 @@ def measure(
     return {
         "exact": math.log10(found.exact_order),
         "median_cost": float(np.median(costs)),
+        "distance_correlation": rank_correlation(found),
         **{f"{tolerance:g}": math.log10(found.permutations(tolerance)) for tolerance in config.tolerances},
     }
+
+
+def rank_correlation(found: symmetry.EffectiveSymmetry) -> float:
+    """Computes Spearman's rank correlation of distances and costs within a space, the mean over the spaces.
+
+    It is 0 where all distances or all costs of a space are equal.
+    """
+    correlations = []
+    for name, distances in found.distances.items():
+        pairs = np.triu_indices(len(distances), 1)
+        ranks = [scipy.stats.rankdata(each[pairs]) for each in (distances, found.costs[name])]
+        ranks = [each - each.mean() for each in ranks]
+        norms = float(np.linalg.norm(ranks[0]) * np.linalg.norm(ranks[1]))
+        correlations.append(float(ranks[0] @ ranks[1]) / norms if norms else 0.0)
+    return float(np.mean(correlations)) if correlations else 0.0
 
 
 def _sizes(networks: TrainedNetworks, values: Values, data: Dataset) -> list[int]:
@@ -112,8 +129,10 @@ def table(found: Any) -> Iterator[str]:
                 percent(each["accuracy"]) if weights == "trained" else "-",
                 *(formatted(each[weights][name], ".1f") for name in names),
                 formatted(each[weights]["median_cost"], ".3f"),
+                formatted(each[weights]["distance_correlation"], ".2f"),
             ]
             for sparsity, each in found["sparse"].items()
         ]
         header = [f"log10, {weights}", "accuracy", "exact", *(f"up to {name}" for name in names[1:]), "median cost"]
+        header += ["rank correlation of distances with costs"]
         yield tables.table(header, rows)

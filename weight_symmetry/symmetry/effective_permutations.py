@@ -14,6 +14,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from weight_symmetry.symmetry.group import automorphisms
+from weight_symmetry.symmetry.input_distances import input_distances
 from weight_symmetry.symmetry.masked_units import MaskedUnits, Masks, Numbers, read, twins
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import Space, UnitLayout
@@ -38,12 +39,16 @@ class EffectiveSymmetry:
       costs: For each free space by name the cost of exchanging each pair of units, `[units, units]`: 0 on the diagonal
         and for units that the masks connect alike, which are all that cost 0.
       change_of_loss: For each space the mean loss after the exchange less that before; empty without labels.
+      distances: For each space that dense layers write, what exchanging each pair of units would cut of their inputs,
+        by the inputs' principal components: an estimate of the costs without a call for each pair; see
+        `input_distances`.
       exact_order: The order of the group of permutations that leave the masks as they are.
       masked: The masks.
     """
 
     costs: Mapping[str, Floats]
     change_of_loss: Mapping[str, Floats]
+    distances: Mapping[str, Floats]
     exact_order: int
     masked: MaskedUnits = dataclasses.field(repr=False)
 
@@ -163,7 +168,8 @@ def effective(
             costs[space.name] = cost
             if labels is not None:
                 changes[space.name] = change
-    return EffectiveSymmetry(costs, changes, automorphisms(masks, graph).order, masked)
+    distances = input_distances(graph, masked, values)
+    return EffectiveSymmetry(costs, changes, distances, automorphisms(masks, graph).order, masked)
 
 
 def _exchanged(
