@@ -46,7 +46,7 @@ measure() {
 
 measure training_step training_step "${examples[@]}" --variants=ours_graph,pytorch_best,jax_scan
 for models in ${MODELS:-16 64 256}; do
-    measure "many_models_$models" many_models --models="$models" --variants=batched,pytorch_vmap,jax_vmap
+    measure "many_models_$models" many_models --models="$models" --variants=batched,shared,pytorch_vmap,jax_vmap
 done
 measure polynomial_layer polynomial_layer
 measure rotations orbits rotations

@@ -40,6 +40,7 @@ VARIANTS = (
         "sparse", "ours, execution=sparse, a model a core", f"{HERE}:sparse_model_a_core", needs=("numba",)
     ),
     harness.Variant("batched", "ours, all in one program", f"{HERE}:batched"),
+    harness.Variant("shared", "ours, in one program, one order for all", f"{HERE}:batched_in_one_order"),
     harness.Variant("jax_vmap", "JAX: vmap, lax.scan", "benchmarks.rivals.jax_scan:vmap_models", needs=("jax",)),
     harness.Variant("jax_map", "JAX: lax.map, lax.scan", "benchmarks.rivals.jax_scan:map_models", needs=("jax",)),
     harness.Variant("jax_processes", "JAX: lax.scan, a process a core", f"{HERE}:jax_processes", needs=("jax",)),
@@ -168,6 +169,15 @@ def a_model_a_core(problems: Sequence[Problem], ready: Callable[[], None], is_sp
 
 def batched(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
     """Trains all models in one program, the choice for accelerators."""
+    return _together(problems, ready, [problem.seed for problem in problems])
+
+
+def batched_in_one_order(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[float]:
+    """Trains all models in one program, in the first one's order of the examples."""
+    return _together(problems, ready, [problems[0].seed])
+
+
+def _together(problems: Sequence[Problem], ready: Callable[[], None], order_seeds: Sequence[int]) -> Sequence[float]:
     harness.tensorflow_threads(problems[0].threads)
     from weirdonetworks.lab.training.trainer import Resident, Trainer
 
@@ -175,7 +185,7 @@ def batched(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[
     own, settings = _ours(problems[0])
     trainer = Trainer(train=train, count=len(problems), execution="xla", **settings)
     rates = np.full(trainer.steps_per_epoch, problems[0].learning_rate)
-    orders = np.tile(np.arange(len(train)), (len(problems), 1))
+    orders = np.squeeze(np.tile(np.arange(len(train)), (len(order_seeds), 1)))
     trainer.epoch(orders, np.zeros_like(rates), [(0, 0)] * len(problems))
     trainer.evaluate(test)
     ready()
@@ -184,8 +194,8 @@ def batched(problems: Sequence[Problem], ready: Callable[[], None]) -> Sequence[
             _start(own, problem)
             one.state.restart()
     for epoch in range(problems[0].epochs):
-        orders = np.stack([seeds.generator(p.seed, "shuffle", epoch).permutation(len(train)) for p in problems])
-        trainer.epoch(orders, rates, [seeds.derive(problem.seed, "dropout", epoch) for problem in problems])
+        orders = np.stack([seeds.generator(seed, "shuffle", epoch).permutation(len(train)) for seed in order_seeds])
+        trainer.epoch(np.squeeze(orders), rates, [seeds.derive(problem.seed, "dropout", epoch) for problem in problems])
         accuracies = trainer.evaluate(test)["accuracy"]
     return accuracies
 

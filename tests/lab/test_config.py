@@ -116,3 +116,13 @@ def test_one_trial_is_the_configuration_itself() -> None:
 def test_there_is_at_least_one_trial() -> None:
     with pytest.raises(UsageError, match=r"^num_trials \(=0\) must be at least 1\.$"):
         StudyConfig(num_trials=0)
+
+
+def test_the_order_of_trials_changes_ids_only_if_it_is_shared() -> None:
+    own, shared = StudyConfig(num_trials=2), StudyConfig(num_trials=2, trials_order="shared")
+    assert not {"order_seed", "trials_order"} & own.affecting("training").keys()
+    assert [trial.affecting("training")["order_seed"] for trial in shared.trials()] == [42, 42]
+    assert [trial.order_seed for trial in StudyConfig(order_seed=5, trials_order="shared", num_trials=2).trials()] == [
+        5,
+        5,
+    ]

@@ -8,7 +8,7 @@ import re
 from typing import Any, Self
 
 from weight_symmetry.models.widths import FEATURES, FILTERS
-from weirdonetworks.lab.config import RunOptions, TrainingConfig, TrialSettings, setting
+from weirdonetworks.lab.config import RunOptions, TrainingConfig, TrainingTrials, setting
 from weirdonetworks.lab.errors import UsageError
 
 MODELS = ("MNIST_FC", "MNIST_CNN", "CIFAR10_CNN")
@@ -172,5 +172,5 @@ class ModelConfig(TrainingConfig):
         return {"dropout_rate": self.dropout_rate, **widths, **filters, **options}
 
 
-class TrialOptions(RunOptions, TrialSettings):
+class TrialOptions(RunOptions, TrainingTrials):
     """Run options of a driver that can train several masks and seeds in one process."""

@@ -24,7 +24,7 @@ def run(driver: str, config: ModelConfig, options: TrialOptions, make_updater: M
       UsageError: If a setting is invalid (see `runs.open_run`, `datasets.load`, `Trainer`).
       OSError: If the data cannot be loaded or a run cannot be written.
     """
-    config = config.resolved()
+    config = options.ordered(config.resolved())
     data = datasets.configured(config, options.data_dir)
     config = config.fitted(data.train.images[0].size, len(data.classes))
     splits = data.residents

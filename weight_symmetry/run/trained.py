@@ -139,8 +139,9 @@ class TrainedNetworks:
           starts: What each starts from; none for new weights.
         """
         begun: Sequence[Start | None] = starts or [None] * len(numbers)
+        ordered = getattr(self._config, "ordered", lambda config: config)(self._config)
         trials = [
-            NetworkTrial(self._config.trial(number), self._options, self._data, early, start)
+            NetworkTrial(ordered.trial(number), self._options, self._data, early, start)
             for number, start in zip(numbers, begun, strict=True)
         ]
         asked = getattr(self._config, "trials_backend", "auto")

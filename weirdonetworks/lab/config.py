@@ -15,6 +15,8 @@ from typing import Any, Self
 from weirdonetworks.lab import literals
 from weirdonetworks.lab.errors import UsageError
 
+Training = typing.TypeVar("Training", bound="TrainingConfig")
+
 # The default of a field that has none.
 REQUIRED: Any = dataclasses.MISSING
 
@@ -171,6 +173,9 @@ class TrainingConfig(DataConfig):
         "[(10, 0.1), (15, 0.01)]", "For --lr_schedule=stepped: a list of (epoch, factor of the learning rate)."
     )
     random_seed: int = setting(42, "Base seed of the initial weights, the order of the images, and dropout.")
+    order_seed: int | None = setting(
+        None, "Seed of the order of the images; default: --random_seed.", default_affects="nothing"
+    )
     data_seed: int = setting(0, "Seed of the validation split and of random changes to the data.")
     execution: str = setting(
         "auto", "Compilation of an epoch; auto chooses the fastest.", choices=("auto", "xla", "graph")
@@ -244,7 +249,29 @@ class TrialSettings(Config):
             raise UsageError(f"num_trials (={self.num_trials}) must be at most {TRIALS}.")
 
 
-class StudyConfig(TrainingConfig, TrialSettings):
+class TrainingTrials(TrialSettings):
+    """Settings of repeated trials that train networks."""
+
+    trials_order: str = setting(
+        "own",
+        "Order of the images in trials: own, or shared, that of the first trial, in which one program reads each batch "
+        "once for all.",
+        choices=("own", "shared"),
+        default_affects="nothing",
+    )
+
+    def ordered(self, first: Training) -> Training:
+        """Returns the settings of the first trial, with the order that the others take from it if they do.
+
+        >>> TrainingTrials(trials_order="shared").ordered(TrainingConfig(random_seed=7)).order_seed
+        7
+        """
+        if self.trials_order == "own" or first.order_seed is not None:
+            return first
+        return dataclasses.replace(first, order_seed=first.random_seed)
+
+
+class StudyConfig(TrainingConfig, TrainingTrials):
     """Settings of a study: of its trainings, and of their repeated trials."""
 
     def trials(self) -> list[Self]:
@@ -253,7 +280,8 @@ class StudyConfig(TrainingConfig, TrialSettings):
         >>> [trial.random_seed for trial in StudyConfig(num_trials=3).trials()]
         [42, 43, 44]
         """
-        return [dataclasses.replace(self, random_seed=self.random_seed + number) for number in range(self.num_trials)]
+        first = self.ordered(self)
+        return [dataclasses.replace(first, random_seed=self.random_seed + number) for number in range(self.num_trials)]
 
 
 class RunOptions(Config):

@@ -244,3 +244,39 @@ def test_a_variable_out_of_reach_is_refused(few: Dataset) -> None:
 def test_a_count_below_one_is_refused(few: Dataset) -> None:
     with pytest.raises(UsageError, match=r"count \(=0\) must be at least 1"):
         make_trainer("MNIST_FC", few, "graph", count=0)
+
+
+@pytest.mark.slow
+def test_copies_of_one_order_train_as_copies_given_it_each(few: Dataset) -> None:
+    order, rates, seeds = np.arange(EXAMPLES)[::-1], np.full(2, 0.05), [(1, 2), (3, 4)]
+    ends = []
+    for given in (order, np.stack([order] * 2)):
+        copies = make_trainer("MNIST_FC", few, "graph", count=2)
+        for index in range(2):
+            with copies.member(index) as one:
+                start(one, index)
+        losses = copies.epoch(given, rates, seeds)["loss"]
+        with copies.member(1) as one:
+            ends.append([losses, *state(one)])
+    for here, there in zip(*ends, strict=True):
+        np.testing.assert_allclose(here, there, rtol=1e-4, atol=1e-5)
+    assert (ends[0][0][0] != ends[0][0][1]).any()  # Weights, masks and dropout are each copy's own.
+    # Forward and by its weights, the first layer is one product for all copies, where the order is shared.
+    assert [_products(copies, given).count((2 * 12,)) for given in (order, np.stack([order] * 2))] == [2, 0]
+
+
+def _products(copies: Trainer, order: npt.NDArray[np.integer]) -> list[tuple[int, ...]]:
+    """Lists the widths of the matrix products in the compiled epoch that are not one for each copy."""
+    graph = tf.function(copies._epoch, autograph=False).get_concrete_function(
+        copies.train.images,
+        copies.train.labels,
+        tf.constant(order.T, tf.int32),
+        tf.zeros([2]),
+        tf.zeros([2, 2], tf.int32),
+        tf.zeros([1], tf.int32),
+    )
+    bodies = graph.graph.as_graph_def(add_shapes=True).library.function
+    shapes = [
+        node.attr["_output_shapes"].list.shape[0] for body in bodies for node in body.node_def if node.op == "MatMul"
+    ]
+    return [tuple(size.size for size in shape.dim[1:]) for shape in shapes]

@@ -69,6 +69,23 @@ def test_records_are_the_same_in_each_way(config: PruneConfig, batched: pathlib.
 
 
 @pytest.mark.slow
+def test_trials_of_one_order_have_the_same_records_in_each_way(batched: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    for backend in ("batched", "threads"):
+        train(tmp_path / backend, backend, trials_order="shared", num_trials=2)
+    ours, theirs = lines(tmp_path / "batched"), lines(tmp_path / "threads")
+    for seed in (42, 43):
+        for one, other in zip(ours[seed], theirs[seed], strict=True):
+            for key in ("train_avg_loss", "test_avg_loss", "gradient_norm"):
+                assert one[key] == pytest.approx(other[key], rel=0.02), (seed, one["epoch"], key)
+    # The first trial's order is its own; that of the second is another than it has alone.
+    own = lines(batched)
+    assert ours[42][0]["train_avg_loss"] == pytest.approx(own[42][0]["train_avg_loss"], rel=1e-4)
+    assert ours[43][0]["train_avg_loss"] != pytest.approx(own[43][0]["train_avg_loss"], rel=1e-4)
+    configs = [json.loads(path.read_text()) for path in (tmp_path / "batched").glob("prune-*/config.json")]
+    assert sorted((config["random_seed"], config["order_seed"]) for config in configs) == [(42, 42), (43, 42)]
+
+
+@pytest.mark.slow
 def test_trials_in_one_program_keep_all_that_single_ones_do(batched: pathlib.Path) -> None:
     summary = json.loads((batched / "summary.json").read_text())
     directories = sorted(batched.glob("prune-*"))

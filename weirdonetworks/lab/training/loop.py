@@ -54,6 +54,12 @@ class Member:
     config: TrainingConfig
     hooks: Sequence[Hook] = ()
 
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """The base seeds of its steps, and of the order of its examples."""
+        order = self.config.order_seed
+        return self.config.random_seed, self.config.random_seed if order is None else order
+
     def learning_rates(self, epoch: int, steps_per_epoch: int) -> npt.NDArray[np.floating]:
         """Returns the learning rate of each step of an epoch, set by a hook or else by the configured schedule."""
         for hook in self.hooks:
@@ -111,7 +117,7 @@ def fit(trainer: Trainer, members: Sequence[Member], data: Mapping[str, Resident
                 with trainer.member(index):
                     added[index] = members[index].before_epoch(epoch)
         rates = members[min(added)].learning_rates(epoch, trainer.steps_per_epoch)
-        bases = [member.config.random_seed for member in members]
+        bases = [member.seeds for member in members]
         calls = {index: members[index].within_epoch(epoch, trainer.steps_per_epoch) for index in added}
         steps = train_epoch(trainer, rates, bases, epoch, calls)
         due = due_splits(data, config, epoch + 1)
@@ -164,7 +170,7 @@ def epoch_steps(epoch: int, steps_per_epoch: int) -> npt.NDArray[np.integer]:
 def train_epoch(
     trainer: Trainer,
     rates: npt.NDArray[np.floating],
-    bases: Sequence[int],
+    bases: Sequence[tuple[int, int]],
     epoch: int,
     calls: Mapping[int, Mapping[int, Sequence[Callable[[Gradients], None]]]] | None = None,
 ) -> list[dict[str, np.ndarray]]:
@@ -173,7 +179,7 @@ def train_epoch(
     Args:
       trainer: The trainer.
       rates: The learning rate of each step.
-      bases: The base seed of each network.
+      bases: The base seeds of each network, as `Member.seeds`. Copies of one order read each batch once for all.
       epoch: The number of finished epochs.
       calls: By the number of a network, what is called within the epoch, as `Member.within_epoch` returns it.
 
@@ -181,8 +187,9 @@ def train_epoch(
       The metrics of each network's steps, the global `step` and `lr` among them.
     """
     size, length = trainer.batch_size, trainer.steps_per_epoch
-    orders = np.stack([order(base, epoch, len(trainer.train)) for base in bases])
-    drawn = [seeds.derive(base, "step", epoch) for base in bases]
+    by_seed = {base: order(base, epoch, len(trainer.train)) for _, base in bases}
+    orders = np.stack([by_seed[base] for _, base in bases]) if len(by_seed) > 1 else by_seed[bases[0][1]]
+    drawn = [seeds.derive(base, "step", epoch) for base, _ in bases]
     within = calls or {}
     starts = sorted({0}.union(*within.values()))
     parts = []
@@ -190,18 +197,14 @@ def train_epoch(
         for index, own in within.items():
             if first not in own:
                 continue
-            batch = orders[index, first * size : (first + 1) * size]
+            base, base_of_order = bases[index]
+            batch = by_seed[base_of_order][first * size : (first + 1) * size]
             with trainer.member(index) as one:
-                gradients = functools.partial(
-                    one.gradients, batch, seeds.derive(bases[index], "gradients", epoch, first)
-                )
+                gradients = functools.partial(one.gradients, batch, seeds.derive(base, "gradients", epoch, first))
                 for call in own[first]:
                     call(gradients)
-        order_of_part = orders[:, first * size : end * size]
-        if trainer.count is None:
-            parts.append(trainer.epoch(order_of_part[0], rates[first:end], drawn[0], first))
-        else:
-            parts.append(trainer.epoch(order_of_part, rates[first:end], drawn, first))
+        seed = drawn[0] if trainer.count is None else drawn
+        parts.append(trainer.epoch(orders[..., first * size : end * size], rates[first:end], seed, first))
     metrics = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
     shared = {"step": epoch_steps(epoch, length) + 1, "lr": rates}
     return [own | shared for own in _each(trainer, metrics)]

@@ -59,9 +59,10 @@ class Trainer:
     The loop over an epoch's batches runs inside one compiled function, from shuffled indices to the metrics of every
     step; Python is entered once an epoch. The last, short batch of an epoch is a step of its own; nothing is dropped.
 
-    With a `count` K, every variable of network and optimizer has a leading axis of K copies, each trained on its own
-    order of the data; so have orders, seeds and metrics. A step is that of a single network, vectorised over copies,
-    and agrees with it to rounding. This fills an accelerator; on a CPU one network per core is faster.
+    With a `count` K, every variable of network and optimizer has a leading axis of K copies, and so have orders, seeds
+    and metrics. Of one order for all copies, each batch is read once and multiplied by all first layers at once. A step
+    is that of a single network, vectorised over copies, and agrees with it to rounding. This fills an accelerator; on a
+    CPU one network per core is faster.
 
     Attributes:
       network: The network, built; with a count, the one that `member` loads a copy into.
@@ -173,8 +174,8 @@ class Trainer:
         whatever lengths are compiled once.
 
         Args:
-          order: A permutation of its indices, `[examples]`, or `[count, examples]`; or those of a part, which ends with
-            a full batch or with the epoch.
+          order: A permutation of its indices, `[examples]`, or of each copy, `[count, examples]`; or those of a part,
+            which ends with a full batch or with the epoch.
           learning_rates: The rate of each step, `[steps]`.
           seed: The epoch's seed of random layers and augmentation, `[2]`, or `[count, 2]`.
           first: The number of the epoch's steps before the part.
@@ -289,18 +290,24 @@ class Trainer:
 
         return tf.stack([*means.values()]), self._direction(gradient)
 
-    def _step(self, images: tf.Tensor, labels: tf.Tensor, learning_rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def _step(
+        self, images: tf.Tensor, labels: tf.Tensor, learning_rate: tf.Tensor, seed: tf.Tensor, is_own: bool
+    ) -> tf.Tensor:
         if self._copies is None:
             parameters = self.network.trainable_variables
             metrics, gradients = self._descent(self._objective, parameters, images, labels, seed)
             applied = self.state.optimizer.apply(gradients, parameters, learning_rate)
             return tf.concat([metrics, gradient_norm(applied)[tf.newaxis]], axis=0)
 
+        # What all copies share is captured, so that it is not computed for each.
+        shared = () if is_own else (images, labels)
+        own = (images, labels, seed) if is_own else (seed,)
+
         def one(network: Any, parameters: Sequence[tf.Tensor], *batch: tf.Tensor) -> Any:
             # The gradient is taken in here: from outside, the layers' own gradients would be lost in vectorising.
-            return self._descent(self._make_objective(network), parameters, *batch)
+            return self._descent(self._make_objective(network), parameters, *shared, *batch)
 
-        metrics, gradients = self._copies.call(one, images, labels, seed)
+        metrics, gradients = self._copies.call(one, *own)
         applied = self._copies.optimizer.apply(gradients, self._copies.parameters, learning_rate)
         norms = tf.vectorized_map(gradient_norm, applied)
         return tf.concat([metrics, norms[:, tf.newaxis]], axis=1)
@@ -330,12 +337,13 @@ class Trainer:
         first, *end = tf.unstack(part)
         seeds = step_seeds(seed, first, learning_rates.shape[0])
         batch_of = self._batches(images, labels)
+        is_own = order.shape.rank > 1  # Copies may have an order each, or one for all.
 
         def step(index: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
-            if self.count is not None:
+            if is_own:
                 # Not transposed: TensorFlow's kernel for integers prints an error on some processors.
                 batch = tf.stack(tf.unstack(batch, axis=1))
-            return self._step(*batch_of(batch), learning_rates[index], seeds[index])
+            return self._step(*batch_of(batch), learning_rates[index], seeds[index], is_own)
 
         # Masked weights are set to zero once, not after each step, where the optimizer leaves them there.
         trained = self._copies or self.state
