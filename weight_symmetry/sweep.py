@@ -11,6 +11,7 @@ accuracies of its trials.
 """
 
 import concurrent.futures
+import logging
 import os
 import pathlib
 import queue
@@ -106,6 +107,7 @@ def _check_flags(driver: str, cells: Sequence[grid.Cell]) -> None:
         raise UsageError(f"{driver}: --{name} must not be a flag of a sweep's runs: {RESERVED_FLAGS[name]}.")
 
 
+LOOKS_EVERY, LOOKS = 2, 3  # Seconds between looks at a cluster's head, and how many must miss it.
 REACHED_WITHIN = 10  # Seconds for a cluster to answer, before it is taken to be out of reach.
 Execute = Callable[[Sequence[grid.Cell], str], Iterator[tuple[grid.Cell, grid.Result]]]
 
@@ -147,7 +149,7 @@ def _on_ray(address: str) -> Execute:
     def execute(cells: Sequence[grid.Cell], folder: str) -> Iterator[tuple[grid.Cell, grid.Result]]:
         try:
             _reach(address)
-            ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
+            ray.init(address=address, log_to_driver=False, ignore_reinit_error=True, logging_level=logging.WARNING)
         except (OSError, RuntimeError, ValueError) as error:  # Ray's own text names its flags, not ours.
             raise OSError(
                 f"ray_address (={address}) must be that of a running Ray cluster: start one by `ray start --head`, or "
@@ -155,8 +157,19 @@ def _on_ray(address: str) -> Execute:
             ) from error
         task: Any = ray.remote(num_cpus=1, max_retries=0)(grid.execute)
         waiting = {task.remote(cell, folder, os.getcwd()): cell for cell in cells}
+        head = address if address.startswith("ray://") else ray.get_runtime_context().gcs_address
+        unreached = 0
         while waiting:
-            (ready,), _ = ray.wait(list(waiting), num_returns=1)
+            ended, _ = ray.wait(list(waiting), num_returns=1, timeout=LOOKS_EVERY)
+            if not ended:
+                unreached = 0 if _is_reached(head) else unreached + 1
+                if unreached == LOOKS:  # Ray itself would end this process after a minute.
+                    raise OSError(
+                        f"ray_address (={address}): the head of the cluster, {head}, has ended or is out of reach. "
+                        "What ran there ends, too; the same command goes on from it, on a new cluster or without."
+                    )
+                continue
+            (ready,) = ended
             cell = waiting.pop(ready)
             try:
                 yield cell, ray.get(ready)
@@ -164,6 +177,14 @@ def _on_ray(address: str) -> Execute:
                 yield cell, grid.Result(1, str(error).splitlines()[0], 0.0)
 
     return execute
+
+
+def _is_reached(address: str) -> bool:
+    try:
+        _reach(address)
+    except OSError:
+        return False
+    return True
 
 
 def _reach(address: str) -> None:

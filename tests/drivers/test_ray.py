@@ -2,13 +2,17 @@
 
 import pathlib
 import socket
+import sys
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests import processes
 from tests.drivers.processes import all_runs, read, run
 from tests.faults import scenarios
+from weight_symmetry import sweep
 
 # The path is relative to the sweep's working directory, which is not that of Ray's processes.
 FLAGS = "--flags=--dataset=./data.npz --validation_size=10 --batch_size=10 --epochs=1 --features=8"
@@ -34,6 +38,33 @@ def test_a_cluster_runs_the_same_cells(tmp_path: pathlib.Path, monkeypatch: pyte
     assert "2 of 4 combinations failed" in done.stderr
     assert sorted(read(path / "config.json")["mask_sparsity"] for path in all_runs(tmp_path)) == [0.5, 0.9]
     assert {entry["status"] for entry in read(tmp_path / "sweep.json").values()} == {0, 2}
+
+
+def test_a_cluster_whose_head_is_gone_ends_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells: Any = ("one cell", "another")
+    looks = []
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+
+        def wait(waiting: list[str], **_: Any) -> tuple[list[str], list[str]]:
+            looks.append(len(waiting))
+            if len(looks) == 3:  # Until then it is there, and only slow.
+                head.close()
+            return (waiting[:1], waiting[1:]) if len(looks) == 2 else ([], waiting)
+
+        ray = SimpleNamespace(
+            init=lambda **_: None,
+            remote=lambda **_: lambda execute: SimpleNamespace(remote=lambda cell, *_: cell),
+            get_runtime_context=lambda: SimpleNamespace(gcs_address=address),
+            wait=wait,
+            get=lambda cell: f"the result of {cell}",
+        )
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        results = sweep._on_ray(address)(cells, "runs")
+        assert next(results) == ("one cell", "the result of one cell")
+        with pytest.raises(OSError, match=rf"ray_address \(={address}\): the head of the cluster, .* out of reach"):
+            next(results)
+    assert looks == [2, 2, *[1] * sweep.LOOKS]
 
 
 def free_address() -> str:
