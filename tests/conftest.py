@@ -1,9 +1,11 @@
 """What all tests stand on: a quiet TensorFlow with two processors, repeatable properties, and a little real data."""
 
+import functools
 import gc
 import importlib.metadata
 import logging
 import os
+import pathlib
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,12 +13,13 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from weirdonetworks.lab.data import datasets
+from weirdonetworks.lab.data import datasets, sources
 
 gc.disable()  # Until the tests are collected: what is imported for them stays.
 
 # Inherited by the processes that tests start.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # Threads of OpenMP wait without keeping a processor busy.
 # Tests compile far more than they compute: machine code that is quick to make is the faster one here.
 quick = ["--xla_backend_optimization_level=0"]
 if importlib.metadata.version("tensorflow").startswith("2.21."):  # XLA ends the process at a flag it does not know.
@@ -83,6 +86,29 @@ def warnings_of_tensorflow() -> Iterator[list[str]]:
     logger.addHandler(handler)
     yield found
     logger.removeHandler(handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mnist_is_unpacked_once() -> Iterator[None]:
+    """All that runs in this process shares the digits, whose unpacking takes a tenth of a second."""
+    read = sources.read_mnist
+
+    @functools.cache
+    def read_once(*directory: pathlib.Path) -> sources.Raw:
+        raw = read(*directory)
+        for array in (*raw.train, *raw.test):
+            array.flags.writeable = False
+        return raw
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sources, "read_mnist", read_once)
+        yield
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that a test makes leave an empty file for a picture: runs of fixtures draw it, as tests of pictures do."""
+    monkeypatch.setattr("weight_symmetry.run.pictures.save", lambda path, records, masks: path.touch())
 
 
 @pytest.fixture(scope="session")
