@@ -40,7 +40,11 @@ def replicated_gradients(entry: registry.Network, strategy: tf.distribute.Strate
         context = tf.distribute.get_replica_context()
         return outputs, [context.all_reduce("mean", gradient) for gradient in gradients]
 
-    run = tf.function(lambda images: strategy.run(on_replica, (images,)), autograph=False)
+    def run(images: Any) -> Any:
+        return strategy.run(on_replica, (images,))
+
+    if entry.takes:  # To trace two replicas takes twice as long as to run them, so others do without.
+        run = tf.function(run, autograph=False)
     outputs, gradients = run(split(inputs, strategy))
     return module, inputs, tf.concat(outputs.values, axis=0), gradients
 

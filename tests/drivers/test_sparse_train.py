@@ -15,6 +15,7 @@ from weight_symmetry.run.sparse_config import SparseTrainConfig
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training.hooks import Hook
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 # Eleven steps an epoch, so that masks change within epochs and between them.
 SHORT: dict[str, Any] = {
     **{"examples": 804, "validation_size": 100, "batch_size": 64, "epochs": 4, "features": (24, 12)},

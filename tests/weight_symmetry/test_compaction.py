@@ -47,7 +47,7 @@ def apply_masks(model: snt.nets.MLP, masks: list[np.ndarray]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.05, 0.15, 0.3, 0.6, 1.0]))
 def test_what_stays_is_what_paths_run_through(seed: int, density: float) -> None:
     """Counted independently, by products of the masks: the units on a path from an input to an output."""

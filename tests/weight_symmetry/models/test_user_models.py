@@ -104,7 +104,8 @@ def number():
 def unlucky():
     raise RuntimeError("no luck\\nat all")
 """
-SHORT: dict[str, Any] = {"examples": 300, "validation_size": 100, "epochs": 2, "batch_size": 64, "execution": "graph"}
+pytestmark = pytest.mark.usefixtures("undrawn")
+SHORT: dict[str, Any] = {"examples": 300, "validation_size": 100, "epochs": 2, "batch_size": 50, "execution": "graph"}
 
 
 @pytest.fixture(scope="module", autouse=True)

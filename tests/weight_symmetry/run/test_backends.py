@@ -16,7 +16,8 @@ from weirdonetworks.lab import seeds
 from weirdonetworks.lab.training import checkpoints, trainer
 from weirdonetworks.lab.training.state import DivergenceError
 
-SHORT: dict[str, Any] = {"examples": 300, "validation_size": 100, "epochs": 3, "batch_size": 64, "execution": "graph"}
+pytestmark = pytest.mark.usefixtures("undrawn")
+SHORT: dict[str, Any] = {"examples": 300, "validation_size": 100, "epochs": 3, "batch_size": 50, "execution": "graph"}
 CONFIG = PruneConfig(
     **SHORT,
     features=(12, 8),

@@ -28,6 +28,7 @@ from weirdonetworks.lab.training.optimizers import Adam, Momentum
 from weirdonetworks.lab.training.state import DivergenceError
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 BATCH = 30
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "Adam": lambda: Adam(weight_decay=0.2),
@@ -265,7 +266,7 @@ def test_other_settings_are_refused(options: dict[str, Any], message: str) -> No
         PruneConfig(execution="sparse", **options)
 
 
-SHORT: dict[str, Any] = {"examples": 300, "validation_size": 100, "epochs": 3, "batch_size": BATCH, "features": (20,)}
+SHORT: dict[str, Any] = {"examples": 300, "validation_size": 100, "epochs": 3, "batch_size": 50, "features": (20,)}
 
 
 def run(folder: pathlib.Path, backend: str = "auto", trials: int = 1, resume: bool = False, **settings: Any) -> Any:
