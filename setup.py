@@ -67,7 +67,7 @@ setup(
         "scipy>=1.11",
         "sympy>=1.13",
         "tensorboard>=2.19",  # TensorFlow no longer brings it along.
-        "tensorflow>=2.19",
+        "tensorflow>=2.20",  # 2.19 holds protobuf below what TensorFlow Datasets' own metadata need.
         "tensorflow-datasets>=4.9.8",
         "tqdm>=4.66",
     ],
