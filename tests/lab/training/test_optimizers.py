@@ -191,6 +191,12 @@ def test_initialising_again_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("make", [Adam, Momentum])
+def test_a_step_before_there_are_slots_is_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"apply must come after initialize\(parameters\)"):
+        make().apply([tf.constant([1.0])], [tf.Variable([1.0])], tf.constant(0.1))
+
+
+@pytest.mark.parametrize("make", [Adam, Momentum])
 def test_negative_decay_is_refused(make: Any) -> None:
     with pytest.raises(ValueError, match=r"weight_decay \(=-0.1\) must be at least 0"):
         make(weight_decay=-0.1)

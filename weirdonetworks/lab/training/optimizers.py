@@ -39,6 +39,10 @@ class _Slots(snt.Module):
             zeros = (tf.zeros_like(parameter, accumulator(parameter.dtype)) for parameter in parameters)
             setattr(self, slot, [tf.Variable(zero, trainable=False, name=slot) for zero in zeros])
 
+    def _check_initialized(self) -> None:
+        if not hasattr(self, "_decays"):
+            raise ValueError("apply must come after initialize(parameters), which creates what it keeps of each.")
+
     def reset(self) -> None:
         """Sets all slots and counts to zero, as before the first step."""
         for variable in self._state():
@@ -90,6 +94,7 @@ class Adam(_Slots):
         self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor
     ) -> Sequence[tf.Tensor]:
         """Applies one update; `updates` are the gradients of `parameters` in their order. Returns the updates."""
+        self._check_initialized()
         self.step.assign(self.step + 1)
         # Copies trained side by side have a count each, all of them the same.
         step = tf.reduce_max(self.step)
@@ -158,6 +163,7 @@ class Momentum(_Slots):
         self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor
     ) -> Sequence[tf.Tensor]:
         """Applies one update; `updates` are the gradients of `parameters` in their order. Returns the updates."""
+        self._check_initialized()
         for g, parameter, accumulated, decays in zip(updates, parameters, self.accumulated, self._decays, strict=True):
             if accumulated.dtype != parameter.dtype:
                 w, g = (tf.cast(each, accumulated.dtype) for each in (parameter, g))
@@ -195,6 +201,10 @@ class Optimizer(Protocol):
         self, updates: Sequence[tf.Tensor], parameters: Sequence[tf.Variable], learning_rate: tf.Tensor
     ) -> Sequence[tf.Tensor]:
         """Applies one update; returns the updates that it applied, which may be masked."""
+
+    def _check_initialized(self) -> None:
+        if not hasattr(self, "_decays"):
+            raise ValueError("apply must come after initialize(parameters), which creates what it keeps of each.")
 
     def reset(self) -> None:
         """Sets all slots and counts to zero."""
