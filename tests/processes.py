@@ -135,6 +135,7 @@ def _become(
     os.environ.update(environment)
     for number, path in enumerate((os.devnull, f"{output}/stdout", f"{output}/stderr")):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # What a shell puts in the background ignores it.
     if folder is not None:
         os.chdir(folder)
     if clock:

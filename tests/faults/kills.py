@@ -4,6 +4,7 @@ Nothing of a process outlives SIGKILL but its files. So what SIGKILL leaves at e
 waits at each call while its files are copied; signals that a program may handle, and random moments, are real.
 """
 
+import bisect
 import contextlib
 import dataclasses
 import errno
@@ -31,13 +32,13 @@ class Whole:
       contents: What it left.
       calls: The calls that changed files, as "name path".
       before: Calls, each with a folder of the state of the files before it, one for equal states.
-      seconds: How long it took.
+      times: When it began, made each call, and ended, in seconds of its own, without those in which it waited.
     """
 
     contents: dict[str, Any]
     calls: list[str]
     before: list[tuple[str, pathlib.Path]]
-    seconds: float
+    times: list[float]
 
     @property
     def states(self) -> dict[pathlib.Path, str]:
@@ -57,8 +58,17 @@ def whole(scenario: Scenario, folder: pathlib.Path, wanted: str = ".*") -> Whole
     calls: list[str] = []
     before: list[tuple[str, pathlib.Path]] = []
     found: dict[str, pathlib.Path] = {}
+    times: list[float] = []
+    waited = 0.0
 
     def look(call: Call) -> None:
+        nonlocal waited
+        began = time.monotonic()
+        times.append(began - waited)
+        keep(call)
+        waited += time.monotonic() - began
+
+    def keep(call: Call) -> None:
         calls.append(f"{call.name} {call.path.relative_to((folder / RUNS).resolve())}")
         if re.fullmatch(wanted, calls[-1]):
             beside = folder / f"state {len(calls)}"
@@ -72,12 +82,12 @@ def whole(scenario: Scenario, folder: pathlib.Path, wanted: str = ".*") -> Whole
             if kept != beside:
                 shutil.rmtree(beside)
 
-    started = time.monotonic()
-    with system_calls.watching(folder / RUNS, look) as watcher:
+    with system_calls.watching(folder / RUNS, look, lambda process: times.append(time.monotonic())) as watcher:
         done = scenarios.run(scenario, folder, watcher=watcher)
+    times.append(time.monotonic() - waited)
     if done.returncode:
         raise RuntimeError(f"{scenario.name} must end well, and says {done.stderr}")
-    return Whole(scenarios.contents(folder), calls, before, time.monotonic() - started)
+    return Whole(scenarios.contents(folder), calls, before, times)
 
 
 def resumed(scenario: Scenario, undisturbed: Whole, folder: pathlib.Path, **options: Any) -> list[str]:
@@ -125,27 +135,58 @@ def cut_at_call(scenario: Scenario, folder: pathlib.Path, number: int, sent: sig
         scenarios.run(scenario, folder, watcher=watcher)
 
 
-def cut_after(scenario: Scenario, folder: pathlib.Path, seconds: float, sent: signal.Signals) -> None:
-    """Runs a scenario, and sends it a signal after some time."""
+def cut_after(scenario: Scenario, folder: pathlib.Path, number: int, seconds: float, sent: signal.Signals) -> bool:
+    """Runs a scenario, and sends it a signal some time after a call; returns whether it had not ended before.
+
+    Args:
+      scenario: The program.
+      folder: Its working directory.
+      number: The call, from 1; 0 is the start of the program.
+      seconds: The time since the call.
+      sent: The signal.
+    """
+    ids: list[int] = []
     timers: list[threading.Timer] = []
+    sent_to: list[int] = []
 
-    def start(process: int) -> None:
-        def send() -> None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, sent)
+    def send() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(ids[0], sent)
+            sent_to.append(ids[0])
 
+    def start() -> None:
         timers.append(threading.Timer(seconds, send))
         timers[0].start()
 
-    with system_calls.watching(folder / RUNS, lambda call: None, start) as watcher:
+    def begin(process: int) -> None:
+        ids.append(process)
+        if not number:
+            start()
+
+    count = 0
+
+    def decide(call: Call) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            start()
+
+    with system_calls.watching(folder / RUNS, decide, begin) as watcher:
         scenarios.run(scenario, folder, watcher=watcher)
-    timers[0].cancel()
-    timers[0].join()
+    for timer in timers:
+        timer.cancel()
+        timer.join()
+    return bool(sent_to)
 
 
-def moment(drawn: random.Random, undisturbed: Whole) -> float:
-    """Draws a moment of a run, in seconds since its start."""
-    return drawn.uniform(0.0, undisturbed.seconds)
+def moment(drawn: random.Random, undisturbed: Whole) -> tuple[int, float]:
+    """Draws a moment of a run, all equally likely: a call (0 for the start) and the time since then.
+
+    As a time since the start it would come too early where a run is slower than the undisturbed one was.
+    """
+    at = drawn.uniform(undisturbed.times[0], undisturbed.times[-1])
+    number = bisect.bisect_right(undisturbed.times, at) - 1
+    return number, at - undisturbed.times[number]
 
 
 def _digest(folder: pathlib.Path) -> str:

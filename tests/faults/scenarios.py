@@ -1,6 +1,8 @@
 """Programs that write results, kept short; how to run one, whole or cut off; and how to compare what they leave."""
 
+import contextlib
 import dataclasses
+import hashlib
 import json
 import pathlib
 import re
@@ -50,7 +52,6 @@ class Scenario:
 SHORT = ("--dataset=../data.npz", "--validation_size=10", "--epochs=3", "--batch_size=10", "--update_iterations=2")
 WIDTHS = ("--features=5,4", "--execution=graph")
 MASK = ("--mask_type=random", "--mask_sparsity=0.5")
-TRIALS = ("--num_trials=3",)
 STUDY = ("--dataset=../data.npz", "--validation_size=10", "--epochs=2", "--batch_size=10", "--execution=graph")
 
 
@@ -72,12 +73,13 @@ SCENARIOS = {
             *("--execution=graph", "--param_count=400", "--depth=2", "--mask_sparsity=0.5", "--mask_type=random"),
         ),
         _driver("sparse_train", "sparse_train", *WIDTHS, "--updater=rigl", "--sparsity=0.5", "--update_interval=2"),
-        _driver("trials in threads", "shuffled_mask", *WIDTHS, *MASK, *TRIALS, "--trials_backend=threads"),
-        _driver("trials in one program", "shuffled_mask", *WIDTHS, *MASK, *TRIALS, "--trials_backend=batched"),
+        # Of three trials on two cores one waits.
+        _driver("trials in threads", "shuffled_mask", *WIDTHS, *MASK, "--num_trials=3", "--trials_backend=threads"),
+        _driver("trials in one program", "shuffled_mask", *WIDTHS, *MASK, "--num_trials=2", "--trials_backend=batched"),
         Scenario(
             "experiment, several trainings",
             "weirdonetworks.experiments.all_activations",
-            (*STUDY, "--activations=relu,gelu", "--units=24", "--num_trials=2"),
+            (*STUDY, "--activations=relu,gelu", "--units=24", "--num_trials=1"),
         ),
         Scenario(
             "sweep",
@@ -173,6 +175,43 @@ def _events(path: pathlib.Path) -> set[tuple[str, int, float]]:
             if not value.tag.endswith("wallclock_time"):
                 found.add((value.tag, event.step, number))
     return found
+
+
+def fingerprint(folder: pathlib.Path) -> str:
+    """Computes a digest of all files of a folder, parts of files included, without what passes: times and processes."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        for pattern in _NAMED_ANEW:
+            name = pattern.sub("", name)
+        found.update(f"{name}\0{_fingerprint(path)}\0".encode())
+    return found.hexdigest()
+
+
+_NAMED_ANEW = (
+    re.compile(r"(?<=tfevents)\.\d+\..*\.\d+(?=\.\d+$)"),
+    re.compile(r"(?<=tempstate)\d+$"),
+    re.compile(r"\.\d+$"),
+)
+
+
+def _fingerprint(path: pathlib.Path) -> Any:
+    if not path.is_file():
+        return path.is_dir()
+    if path.name.startswith("events.out"):
+        return sorted(_events(path)), path.stat().st_size
+    if path.suffix == ".known":  # Of which state of the file it is the mark.
+        file = path.parents[1] / path.stem
+        return (
+            file.exists()
+            and path.read_text() == f"{file.stat().st_ino} {file.stat().st_size} {file.stat().st_mtime_ns}"
+        )
+    data = path.read_bytes()
+    with contextlib.suppress(ValueError):
+        if path.suffix in (".json", ".jsonl"):
+            text = data.decode()
+            return [_lasting(json.loads(each)) for each in (text.splitlines() if path.suffix == ".jsonl" else [text])]
+    return data
 
 
 def copy(source: pathlib.Path, target: pathlib.Path) -> None:

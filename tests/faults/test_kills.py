@@ -50,10 +50,13 @@ def test_what_a_kill_leaves_goes_on_to_the_same_end(call: str, clock: float, who
     assert kills.resumed(PRUNE, whole, folder, clock=clock) == []
 
 
-def test_a_full_disk_is_one_line_and_costs_nothing(whole: kills.Whole) -> None:
-    at = next(number for number, call in enumerate(whole.calls, start=1) if re.match("write .*ckpt-2_temp", call))
-    folder = folder_beside(whole, "full")
-    assert kills.refused(PRUNE, folder, at, errno.ENOSPC) == []
+@pytest.mark.parametrize(
+    ("error", "call"), [(errno.ENOSPC, "write .*ckpt-2_temp.*"), (errno.EROFS, WRITTEN)], ids=["full", "read-only"]
+)
+def test_a_disk_that_takes_no_more_is_one_line_and_costs_nothing(error: int, call: str, whole: kills.Whole) -> None:
+    _, at, *_ = (number for number, made in enumerate(whole.calls, start=1) if re.fullmatch(call, made))
+    folder = folder_beside(whole, f"refused {error}")
+    assert kills.refused(PRUNE, folder, at, error) == []
     assert not (folder / scenarios.RUNS / "summary.json").exists()
     assert kills.resumed(PRUNE, whole, folder) == []
 
