@@ -335,6 +335,8 @@ def test_masks_that_do_not_fit_are_refused(masks: Any, options: Any, error: type
 
 
 def test_what_is_no_layout_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"masks \(a NoneType\) must be a sequence or mapping of arrays, or Masks"):
+        symmetry.mask_statistics(None)  # type: ignore[arg-type]
     network = snt.nets.MLP([5, 2])
     graph = UnitGraph.trace(network, tf.ones([1, 3]))
     with pytest.raises(TypeError, match=r"layout \(a MLP\) must be a UnitLayout, such as UnitGraph.trace"):

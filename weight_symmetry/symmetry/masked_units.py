@@ -157,9 +157,9 @@ def in_layout(masks: Masks, layout: UnitLayout) -> list[Mask | None]:
 
 def _chain(masks: Masks, permute_outputs: bool) -> MaskedUnits:
     arrays: Any = getattr(masks, "arrays", masks)
+    named = arrays.items() if isinstance(arrays, Mapping) else enumerate(_sequence(arrays))
     for weight, mask in zip(getattr(masks, "weights", ()), arrays, strict=False):
         _check_cut(weight, mask)
-    named = arrays.items() if isinstance(arrays, Mapping) else enumerate(_sequence(arrays))
     checked = {str(name): as_mask(mask, f"masks[{name}]") for name, mask in named}
     layout = UnitLayout.of_chain(
         {f"masks[{name}]": mask.shape for name, mask in checked.items()}, permute_outputs=permute_outputs
