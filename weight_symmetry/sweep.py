@@ -12,6 +12,7 @@ accuracies of its trials.
 
 import concurrent.futures
 import logging
+import math
 import os
 import pathlib
 import queue
@@ -19,7 +20,7 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -52,7 +53,7 @@ class SweepConfig(Config):
         None, "The number of concurrent runs, each on its share of the cores; default: one per core.", minimum=1
     )
     ray_address: str | None = setting(
-        None, "The address of a Ray cluster to run on ('auto': the local one), one run per core."
+        None, "The address of a Ray cluster to run on ('auto': the local one), one run per core, which share its GPUs."
     )
 
 
@@ -155,7 +156,8 @@ def _on_ray(address: str) -> Execute:
                 f"ray_address (={address}) must be that of a running Ray cluster: start one by `ray start --head`, or "
                 "leave --ray_address out to run on this machine."
             ) from error
-        task: Any = ray.remote(num_cpus=1, max_retries=0)(grid.execute)
+        share = gpu_share([each["Resources"] for each in ray.nodes() if each["Alive"]])
+        task: Any = ray.remote(num_cpus=1, num_gpus=share, max_retries=0)(grid.execute)
         waiting = {task.remote(cell, folder, os.getcwd()): cell for cell in cells}
         head = address if address.startswith("ray://") else ray.get_runtime_context().gcs_address
         unreached = 0
@@ -185,6 +187,22 @@ def _is_reached(address: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def gpu_share(machines: Iterable[Mapping[str, float]]) -> float:
+    """Returns the share of a GPU that a run asks of a Ray cluster, so that each core of a machine with GPUs has a run.
+
+    >>> gpu_share([{"CPU": 16.0, "GPU": 2.0}, {"CPU": 64.0}]), gpu_share([{"CPU": 64.0}])
+    (0.125, 0)
+
+    Args:
+      machines: The resources of each machine, as Ray names them.
+
+    Returns:
+      At most 1, in steps of 0.0001, below which Ray does not divide; 0 for a cluster without GPUs.
+    """
+    shares = [each["GPU"] / each["CPU"] for each in machines if each.get("GPU") and each.get("CPU")]
+    return min(1, math.floor(1e4 * min(shares)) / 1e4) if shares else 0
 
 
 def _reach(address: str) -> None:

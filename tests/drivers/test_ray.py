@@ -1,4 +1,4 @@
-"""A sweep on a Ray cluster of two nodes, both on this machine."""
+"""A sweep on a Ray cluster of two nodes, both on this machine, each with a GPU that is none."""
 
 import pathlib
 import socket
@@ -24,9 +24,9 @@ def test_a_cluster_runs_the_same_cells(tmp_path: pathlib.Path, monkeypatch: pyte
     monkeypatch.setenv("RAY_worker_niceness", "0")  # Else other tests, running beside this one, starve it.
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1, "include_dashboard": False})
     try:
-        cluster.add_node(num_cpus=1)
+        cluster.add_node(num_cpus=1, num_gpus=1)
         cluster.wait_for_nodes()
         scenarios.make_data(tmp_path / "data.npz")
         wanted = ("--grid=mask_type=symmetric,nonsense;mask_sparsity=0.5,0.9", FLAGS, "shuffled_mask")

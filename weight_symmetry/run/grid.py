@@ -108,6 +108,8 @@ def execute(cell: Cell, experiment_dir: str, folder: str = "") -> Result:
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder if os.path.isdir(folder) else None,
+        # TensorFlow would take a GPU's whole memory for one of the cells that share it.
+        env={"TF_FORCE_GPU_ALLOW_GROWTH": "true", **os.environ},
         preexec_fn=machine.ends_with_parent(),
     )
     _RUNNING.add(child)

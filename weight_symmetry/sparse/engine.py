@@ -127,7 +127,7 @@ class SparseTrainer(Trainer):
         images, labels = self.train.images[: len(inputs)], self.train.labels[: len(inputs)]
         expected = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, rows).numpy()
         for is_training in (True, False):
-            found = self._objective(images, labels, is_training=is_training, seed=tf.zeros([2], tf.int32))
+            found = self.objective(images, labels, is_training=is_training, seed=tf.zeros([2], tf.int32))
             loss = np.broadcast_to(np.asarray(found["loss"]), expected.shape)
             if self.metrics != METRICS or not np.allclose(loss, expected, rtol=1e-3, atol=1e-4, equal_nan=True):
                 raise UsageError(

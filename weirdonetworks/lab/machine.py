@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 
-STATUS = pathlib.Path("/proc/self/status")
+STATUS, MEMORY = pathlib.Path("/proc/self/status"), pathlib.Path("/proc/meminfo")
 
 
 def cores() -> list[int]:
@@ -24,6 +24,30 @@ def has_accelerator() -> bool:
     import tensorflow as tf
 
     return any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
+
+
+def devices() -> list[str]:
+    """Lists the devices that networks are trained on: all GPUs or TPUs that TensorFlow sees, or else the processor."""
+    import tensorflow as tf
+
+    found = [each.name for kind in ("GPU", "TPU") for each in tf.config.list_logical_devices(kind)]
+    return found or ["/device:CPU:0"]
+
+
+def free_memory(device: str) -> int:
+    """Returns the bytes of memory that are free on one of the `devices`."""
+    import tensorflow as tf
+
+    if "CPU" not in device:
+        from tensorflow.python.client import device_lib
+
+        (limit,) = (each.memory_limit for each in device_lib.list_local_devices() if each.name == device)
+        return int(limit) - int(tf.config.experimental.get_memory_info(device)["current"])
+    with contextlib.suppress(OSError):
+        for line in MEMORY.read_text().splitlines():
+            if line.startswith("MemAvailable"):
+                return int(line.split()[1]) * 2**10
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def keep_to(processors: Iterable[int]) -> None:

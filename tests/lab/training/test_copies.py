@@ -18,6 +18,7 @@ from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.training import objectives
 from weirdonetworks.lab.training.copies import Copies
+from weirdonetworks.lab.training.memory import size_of_a_copy
 from weirdonetworks.lab.training.optimizers import Adam, Momentum
 from weirdonetworks.lab.training.state import TrainState
 from weirdonetworks.lab.training.trainer import Resident, Trainer
@@ -280,3 +281,18 @@ def _products(copies: Trainer, order: npt.NDArray[np.integer]) -> list[tuple[int
         node.attr["_output_shapes"].list.shape[0] for body in bodies for node in body.node_def if node.op == "MatMul"
     ]
     return [tuple(size.size for size in shape.dim[1:]) for shape in shapes]
+
+
+def test_the_memory_of_a_copy_grows_with_weights_and_batch(few: Dataset) -> None:
+    def size(width: int, batch_size: int) -> int:
+        network = snt.Sequential([snt.Flatten(), snt.Linear(width, with_bias=False)])
+        objective = lambda network: objectives.classification(network, few.standardisation)  # noqa: E731
+        options = {"batch_size": batch_size, "batch_size_test": 1, "execution": "graph"}
+        return size_of_a_copy(Trainer(network, Momentum(), objective, Resident(few.train), **options))
+
+    # Weight, initial weight, accumulator; gradient, update, new weight: for 784 weights a unit, in float32.
+    assert size(200, 1) - size(100, 1) == pytest.approx(6 * 4 * 784 * 100, rel=0.01)
+    example = size(10, 3) - size(10, 2)
+    assert example == size(10, 9) - size(10, 8)
+    # Twice: the bytes of the image, and their floats as cast, scaled, shifted and flattened.
+    assert example == pytest.approx(2 * 784 * (1 + 4 * 4), rel=0.05)

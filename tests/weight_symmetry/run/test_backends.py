@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import processes
 from weight_symmetry import prune
 from weight_symmetry.run import experiment
 from weight_symmetry.run.config import TrialOptions
 from weight_symmetry.run.prune_config import PruneConfig
 from weirdonetworks.lab import seeds
-from weirdonetworks.lab.training import checkpoints, trainer
+from weirdonetworks.lab.training import checkpoints, loop, trainer, trials
 from weirdonetworks.lab.training.state import DivergenceError
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -58,26 +59,58 @@ def test_records_are_the_same_in_each_way(config: PruneConfig, batched: pathlib.
     if config is not CONFIG:
         train(together, "batched", config)
     train(tmp_path / "threads", "threads", config)
-    ours, theirs = lines(together), lines(tmp_path / "threads")
-    assert set(ours) == set(theirs) == {42, 43, 44}
+    assert set(lines(together)) == {42, 43, 44}
+    assert_alike(lines(together), lines(tmp_path / "threads"))
+    assert lines(together)[42] != lines(together)[43]
+
+
+def assert_alike(ours: dict[int, list[dict[str, Any]]], theirs: dict[int, list[dict[str, Any]]]) -> None:
+    assert set(ours) == set(theirs)
     for seed in ours:
         for one, other in zip(ours[seed], theirs[seed], strict=True):
             assert one.keys() == other.keys()
             # Rounding decides some ties of pruning and some guesses.
             for key in ("train_avg_loss", "test_avg_loss", "gradient_norm", "mask/sparsity", "lr"):
                 assert one[key] == pytest.approx(other[key], rel=0.02), (seed, one["epoch"], key)
-    assert lines(together)[42] != lines(together)[43]
+
+
+@pytest.mark.slow
+def test_trials_that_do_not_fit_the_memory_are_trained_in_turn(
+    batched: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+    fit = loop.fit
+
+    def told(trainer: Any, members: Any, data: Any) -> Any:
+        counts.append(trainer.count)
+        return fit(trainer, members, data)
+
+    monkeypatch.setattr(loop, "fit", told)
+    monkeypatch.setattr(trials.machine, "free_memory", lambda device: 5 * 10 if device == "/device:CPU:0" else 0)
+    monkeypatch.setattr(trials, "size_of_a_copy", lambda trainer: 10)
+    train(tmp_path, "batched")
+    assert counts == [2, 1]  # Two times 10 are within half of 50.
+    assert_alike(lines(tmp_path), lines(batched))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("execution", ["graph", pytest.param("xla", marks=pytest.mark.exhaustive)])
+def test_trials_are_spread_over_devices(execution: str, batched: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    done = processes.run("tests.weight_symmetry.run.two_devices", str(tmp_path), execution)
+    assert done.returncode == 0, done.stderr
+    counts = sorted(line for line in done.stdout.splitlines() if "CPU" in line)
+    assert counts in (["1 CPU:0", "2 CPU:1"], ["1 CPU:1", "2 CPU:0"])
+    assert set(lines(tmp_path)) == {42, 43, 44}
+    if execution == "graph":  # XLA drops other units.
+        assert_alike(lines(tmp_path), lines(batched))
 
 
 @pytest.mark.slow
 def test_trials_of_one_order_have_the_same_records_in_each_way(batched: pathlib.Path, tmp_path: pathlib.Path) -> None:
     for backend in ("batched", "threads"):
         train(tmp_path / backend, backend, trials_order="shared", num_trials=2)
-    ours, theirs = lines(tmp_path / "batched"), lines(tmp_path / "threads")
-    for seed in (42, 43):
-        for one, other in zip(ours[seed], theirs[seed], strict=True):
-            for key in ("train_avg_loss", "test_avg_loss", "gradient_norm"):
-                assert one[key] == pytest.approx(other[key], rel=0.02), (seed, one["epoch"], key)
+    ours = lines(tmp_path / "batched")
+    assert_alike(ours, lines(tmp_path / "threads"))
     # The first trial's order is its own; that of the second is another than it has alone.
     own = lines(batched)
     assert ours[42][0]["train_avg_loss"] == pytest.approx(own[42][0]["train_avg_loss"], rel=1e-4)

@@ -1,5 +1,6 @@
 """Image classification data sets, one uint8 array per split."""
 
+import copy
 import dataclasses
 import functools
 import os
@@ -68,6 +69,14 @@ class Resident:
         instance("split", split, Split, Examples)
         self.images = tf.constant(split.images)
         self.labels = tf.constant(split.labels)
+
+    def copied(self) -> "Resident":
+        """Copies the split to the device that `tf.device` names, if it is on another."""
+        import tensorflow as tf
+
+        copied = copy.copy(self)
+        copied.images, copied.labels = tf.identity(self.images), tf.identity(self.labels)
+        return copied
 
     def __len__(self) -> int:
         return int(self.labels.shape[0])

@@ -70,6 +70,7 @@ class Trainer:
       metrics: The names of the objective's metrics.
       execution: How the functions are compiled, `xla` or `graph`.
       precision: The arithmetic of the network.
+      objective: The objective of the network.
       count: The number of copies trained side by side; None for the network itself.
     """
 
@@ -118,12 +119,12 @@ class Trainer:
         self.batch_size = batch_size
         self.batch_size_test = batch_size_test
         self._make_objective = objective
-        self._objective = objective(network)
-        self.metrics = self.build(self._objective)
+        self.objective = objective(network)
+        self.metrics = self.build(self.objective)
         self.precision = precision
         if precision == "bfloat16":
             self._make_objective = in_bfloat16(objective, network, train.images[:2], train.labels[:2])
-            self._objective = self._make_objective(network)
+            self.objective = self._make_objective(network)
         self.state = TrainState(network, optimizer)
         self.execution = resolve_execution(execution, network, len(train))
         self._direction = direction
@@ -295,7 +296,7 @@ class Trainer:
     ) -> tf.Tensor:
         if self._copies is None:
             parameters = self.network.trainable_variables
-            metrics, gradients = self._descent(self._objective, parameters, images, labels, seed)
+            metrics, gradients = self._descent(self.objective, parameters, images, labels, seed)
             applied = self.state.optimizer.apply(gradients, parameters, learning_rate)
             return tf.concat([metrics, gradient_norm(applied)[tf.newaxis]], axis=0)
 
@@ -317,7 +318,7 @@ class Trainer:
         held = [(each, each.read_value()) for each in variables_of(self.network) if not each.trainable]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            metrics = self._objective(*self._batches(images, labels)(batch), is_training=True, seed=seed)
+            metrics = self.objective(*self._batches(images, labels)(batch), is_training=True, seed=seed)
             loss = tf.reduce_mean(metrics["loss"])
         gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         for variable, value in held:  # Such as moving averages of a batch norm.
@@ -361,7 +362,7 @@ class Trainer:
             return tf.stack([tf.reduce_sum(metric * weights) for metric in metrics.values()])
 
         if self._copies is None:
-            return sums(self._objective)
+            return sums(self.objective)
         return self._copies.call(lambda network, _: sums(self._make_objective(network)))
 
     @property

@@ -8,6 +8,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
+import tensorflow as tf
+
 from weirdonetworks.lab import machine
 from weirdonetworks.lab.config import TrainingConfig
 from weirdonetworks.lab.data.datasets import Resident
@@ -16,10 +19,13 @@ from weirdonetworks.lab.records import runs
 from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training import loop
 from weirdonetworks.lab.training.hooks import Hook, Progress, progress
+from weirdonetworks.lab.training.memory import size_of_a_copy
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.optimizers import Optimizer
 from weirdonetworks.lab.training.state import DivergenceError
 from weirdonetworks.lab.training.trainer import Direction, Trainer
+
+MEMORY = 0.5  # The share of a device's free memory that networks in one program are to take.
 
 # The `execution` in a run's settings, by the compilation of its functions: alone, or with others in one program.
 _ALONE = {"xla": "xla", "graph": "graph", "sparse": "sparse"}
@@ -157,13 +163,7 @@ class Trials:
         execution = "graph" if asked == "auto" else asked
         waiting, stop = iter(range(len(self._trials))), Stop()
         manner = f", {len(self._trials)} trials, {workers} at a time"
-        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            futures = [pool.submit(self._work, waiting, bar, execution, manner, [stop]) for _ in range(workers)]
-            try:
-                for future in concurrent.futures.as_completed(futures):
-                    future.result()
-            finally:
-                stop.event.set()
+        in_workers(lambda _: self._work(waiting, bar, execution, manner, [stop]), range(workers), stop)
 
     def _work(
         self,
@@ -201,27 +201,52 @@ class Trials:
         found = {number: self._found(trial, _TOGETHER) for number, trial in enumerate(self._trials)}
         active = [number for number, executed in found.items() if executed is None]
         if active:
-            self._train_together(active, bar)
+            self._spread(active, bar)
         finished = [number for number in found if number not in active]
         self._work(finished, bar, self._trials[0].config.execution, ways=_TOGETHER)
 
-    def _train_together(self, active: Sequence[int], bar: Any) -> None:
-        trials = [self._trials[number] for number in active]
+    def _spread(self, active: Sequence[int], bar: Any) -> None:
+        """Trains trials in one program on each device, or in several in turn where memory asks for it."""
+        trials, devices = [self._trials[number] for number in active], machine.devices()
         if any(each.data[name] is not split for each in trials for name, split in trials[0].data.items()):
             raise UsageError(
                 "trials_backend (=batched) must have trials on the same data, and these differ: pass "
                 "--trials_backend=threads."
             )
-        trainer = trials[0].trainer(trials[0].config.execution, len(active))
+        most = int(MEMORY * machine.free_memory(devices[0])) // size_of_a_copy(trials[0].trainer("graph", None))
+        chunks = in_chunks(active, max(1, most), len(devices))
+        if len(devices) == 1:
+            for chunk in chunks:
+                self._train_together(chunk, bar)
+            return
+        waiting, stop = iter(chunks), Stop()
+
+        def work(device: str) -> None:
+            with tf.device(device):
+                data = {name: split.copied() for name, split in trials[0].data.items()}
+                for chunk in waiting:
+                    for number in chunk:
+                        self._trials[number].data = data
+                    self._train_together(chunk, bar, [stop])
+
+        in_workers(work, devices[: len(chunks)], stop)
+
+    def _train_together(self, active: Sequence[int], bar: Any, hooks: Sequence[Hook] = ()) -> None:
+        trials = [self._trials[number] for number in active]
+        with self._one_at_a_time:
+            trainer = trials[0].trainer(trials[0].config.execution, len(active))
         with contextlib.ExitStack() as stack:
             runs = [stack.enter_context(trial.open(_TOGETHER[trainer.execution])) for trial in trials]
             self._runs |= dict(zip(active, runs, strict=True))
             self._announce(trials[0], trainer, runs[0], f", {len(active)} trials in one program")
             members = []
             for index, (trial, run) in enumerate(zip(trials, runs, strict=True)):
-                with trainer.member(index) as one:
-                    members.append(loop.Member(run, trial.config, [*trial.start(one, run), Progress(bar)]))
-            failures = loop.fit(trainer, members, trials[0].data)
+                with self._one_at_a_time, trainer.member(index) as one:
+                    members.append(loop.Member(run, trial.config, [*trial.start(one, run), *hooks, Progress(bar)]))
+            try:
+                failures = loop.fit(trainer, members, trials[0].data)
+            except DivergenceError as error:  # Of all of these; there may be others, in another program.
+                failures = dict.fromkeys(range(len(trials)), error)
             for index, (trial, run) in enumerate(zip(trials, runs, strict=True)):
                 if index in failures:
                     self._failures[active[index]] = failures[index]
@@ -240,6 +265,28 @@ class Trials:
             if not self._announced and not run.is_finished:
                 self._announced = True
                 trial.announce(trainer, run, manner)
+
+
+def in_chunks(items: Sequence[int], most: int, workers: int) -> list[list[int]]:
+    """Divides items into chunks of nearly the same length, of at most `most`, for workers that take them in turn.
+
+    >>> in_chunks(range(5), most=9, workers=1), in_chunks(range(5), most=2, workers=2)
+    ([[0, 1, 2, 3, 4]], [[0, 1], [2], [3], [4]])
+    """
+    rounds = -(-len(items) // (most * workers))
+    return [list(map(int, chunk)) for chunk in np.array_split(items, min(len(items), rounds * workers))]
+
+
+def in_workers(work: Callable[[Any], None], arguments: Iterable[Any], stop: "Stop") -> None:
+    """Calls a function in a thread for each argument, and sets the event of `stop` when they end or one fails."""
+    arguments = list(arguments)
+    with concurrent.futures.ThreadPoolExecutor(len(arguments)) as pool:
+        futures = [pool.submit(work, argument) for argument in arguments]
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                future.result()
+        finally:
+            stop.event.set()
 
 
 class Stop(Hook):
