@@ -252,7 +252,7 @@ def _ours(problem: Problem) -> tuple[Any, dict[str, Any]]:
     }
 
 
-def _start(own: masks.Masks, problem: Problem) -> None:
+def _start(own: "masks.Masks", problem: Problem) -> None:  # In quotes: read, it would import TensorFlow.
     from weight_symmetry import models
 
     own.set(problem.masks)
