@@ -233,7 +233,7 @@ def synchronous(options: Mapping[str, Any], linear: Callable[..., Any] | None = 
     batch, group = _batch(options), image_rotations(SIDE, SIDE)
     network = SynchronousMLP(group, SIZES[:2], SIZES[2:])
     if linear is not None:
-        network.orbit.linear = functools.partial(linear, network.orbit)
+        network.orbit.linear = functools.partial(linear, network.orbit)  # type: ignore[method-assign]
     inputs = _tensor(batch)
     network(inputs)
     *shared, head = network.layers

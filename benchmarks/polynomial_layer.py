@@ -110,7 +110,8 @@ def ours_xla(problem: Problem) -> Prepared:
 def _problem(threads: int, seed: int) -> Problem:
     rng = np.random.default_rng(seed)
     shapes = (BATCH, INPUTS), (monomials.count(INPUTS, 2), OUTPUTS), (BATCH, OUTPUTS)
-    return Problem(*(rng.standard_normal(shape, np.float32) for shape in shapes), threads=threads)
+    inputs, weights, upstream = (rng.standard_normal(shape, np.float32) for shape in shapes)
+    return Problem(inputs, weights, upstream, threads)
 
 
 def _check(prepared: Prepared, problem: Problem) -> None:

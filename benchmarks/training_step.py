@@ -133,7 +133,7 @@ def ours(problem: Problem, finished: Finished, execution: str = "auto") -> Seque
         return objectives.classification(network, problem.standardisation, takes=("is_training", "seed"))
 
     optimizer = masks.wrap(optimizers.Adam())
-    sizes = {"batch_size": problem.batch_size, "batch_size_test": problem.batch_size_test}
+    sizes: dict[str, Any] = {"batch_size": problem.batch_size, "batch_size_test": problem.batch_size_test}
     if execution == "sparse":
         from weight_symmetry.sparse import SparseTrainer
 

@@ -163,7 +163,8 @@ def _logits(problem: Problem, parameters: Any, images: Any, averages: Any) -> An
 
     scale, offset = problem.standardisation.factors
     hidden = images.astype(jnp.float32) * scale - offset
-    remaining, moments = iter(parameters), []
+    moments: list[Any] = []
+    remaining = iter(parameters)
     for part in problem.parts:
         if part.startswith("layer"):
             layer = next(remaining)

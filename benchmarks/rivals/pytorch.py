@@ -1,7 +1,7 @@
 """PyTorch: the usual loop over a DataLoader with `torch.nn.utils.prune`, and a fast loop on resident tensors."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from weirdonetworks.lab.data.datasets import Split
 if TYPE_CHECKING:
     import torch
 
-    Layer = torch.nn.Linear | torch.nn.Conv2d
+    Layer: TypeAlias = torch.nn.Linear | torch.nn.Conv2d
 
 
 def prune_and_data_loader(problem: Problem, finished: Finished) -> Sequence[npt.NDArray[np.floating]]:
@@ -156,7 +156,8 @@ def _network(problem: Problem) -> "tuple[list[Layer], torch.nn.Sequential]":
         "pool": lambda: torch.nn.MaxPool2d(2),
         "mean": Mean,
     }
-    remaining, layers = iter(problem.masks), []
+    layers: list[Layer] = []
+    remaining = iter(problem.masks)
     network = torch.nn.Sequential(*[ChannelsFirst()] * (problem.parts[0] != "flatten"))
     for part in problem.parts:
         if part in others:
