@@ -52,9 +52,13 @@ def test_a_cluster_whose_head_is_gone_ends_the_sweep(monkeypatch: pytest.MonkeyP
                 head.close()
             return (waiting[:1], waiting[1:]) if len(looks) == 2 else ([], waiting)
 
+        asked: dict[str, Any] = {}
         ray = SimpleNamespace(
             init=lambda **_: None,
-            remote=lambda **_: lambda execute: SimpleNamespace(remote=lambda cell, *_: cell),
+            remote=lambda **options: (
+                lambda execute: asked.update(options) or SimpleNamespace(remote=lambda cell, *_: cell)
+            ),
+            nodes=lambda: [{"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}}, {"Alive": False, "Resources": {}}],
             get_runtime_context=lambda: SimpleNamespace(gcs_address=address),
             wait=wait,
             get=lambda cell: f"the result of {cell}",
@@ -62,6 +66,7 @@ def test_a_cluster_whose_head_is_gone_ends_the_sweep(monkeypatch: pytest.MonkeyP
         monkeypatch.setitem(sys.modules, "ray", ray)
         results = sweep._on_ray(address)(cells, "runs")
         assert next(results) == ("one cell", "the result of one cell")
+        assert (asked["num_cpus"], asked["num_gpus"]) == (1, 0.25)
         with pytest.raises(OSError, match=rf"ray_address \(={address}\): the head of the cluster, .* out of reach"):
             next(results)
     assert looks == [2, 2, *[1] * sweep.LOOKS]
