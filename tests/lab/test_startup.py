@@ -29,14 +29,15 @@ class Failing(types.ModuleType):
 
 
 @pytest.mark.slow
-def test_a_process_starts_tensorflow_in_silence() -> None:
+def test_a_process_starts_tensorflow_in_silence_and_a_driver_without_sympy() -> None:
     code = (
         "from weirdonetworks.lab import startup; startup.import_tensorflow(many_models=True)\n"
-        "import tensorflow as tf; print(tf.config.threading.get_intra_op_parallelism_threads())"
+        "import tensorflow as tf; print(tf.config.threading.get_intra_op_parallelism_threads())\n"
+        "import sys; from weight_symmetry.run import experiment; print('sympy' in sys.modules)"
     )
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\nFalse\n", "")
 
 
 def test_notes_are_kept_off_the_terminal(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,6 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weirdonetworks.measure.conservation_laws import count_call_laws
 from weirdonetworks.measure.losses import SCALES, Loss, agree, losses
 from weirdonetworks.measure.rescalings import Scalings, groups_of, scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
@@ -124,6 +123,9 @@ class ConservedQuantities(list[Conserved]):
         Raises:
           ValueError: If the model has operations that cannot be followed, as norms have, or too many parameters.
         """
+        # Imports SymPy, which half a second of every start would go to.
+        from weirdonetworks.measure.conservation_laws import count_call_laws
+
         count = count_call_laws(self._graph.call, self._loss)
         rng = np.random.default_rng(0)
         variables = self._graph.variables
