@@ -30,6 +30,18 @@ _MEANS = {
     ORDER: "log10 order, all",
 }
 _GROUPS = ["method", "sparsity"]
+# The methods' names in the figure; others have the name of the table.
+_TITLES = {
+    "gmp": "gradual pruning",
+    "rigl": "RigL",
+    "set": "SET",
+    "srigl": "SRigL",
+    "static random": "fixed, random",
+    "static per-neuron": "fixed, equal fan-in",
+    "static per-neuron-no-input-ablation": "fixed, equal fan-in, reads all inputs",
+    "static symmetric": "fixed, symmetric",
+}
+_STYLES = ("-", "--", "-.", ":")
 
 
 def methods(frame: pd.DataFrame) -> pd.Series:
@@ -67,12 +79,12 @@ def comparison(frame: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def by_epoch(frame: pd.DataFrame, key: str = ORDER) -> pd.DataFrame:
+def by_epoch(frame: pd.DataFrame, key: str = LIVE_ORDER) -> pd.DataFrame:
     """Averages a quantity after each epoch over the runs of each method at each sparsity.
 
     Args:
       frame: Runs of the driver `sparse_train`, with their `metrics.jsonl` beside the summary.
-      key: The key of the epochs' records, by default that of the logarithm of the order of the exact group.
+      key: The key of the epochs' records, by default the logarithm of the order of the exact group of living neurons.
 
     Returns:
       One row for each method, sparsity and epoch: the columns `method`, `sparsity`, `epoch`, `value`.
@@ -93,34 +105,43 @@ def by_epoch(frame: pd.DataFrame, key: str = ORDER) -> pd.DataFrame:
 def training(frame: pd.DataFrame) -> Figure:
     """Plots test accuracy by epoch, a panel for each sparsity; and the exact group by epoch at the highest one.
 
-    The axis of accuracy ends ten points below the best method, and that of the group is logarithmic above 1.
+    The axis of accuracy ends ten points below the best method; what a method below it ends with is written there. The
+    group is that of the living neurons, without the order of dead ones.
     """
     accuracy, order = by_epoch(frame, "test_accuracy"), by_epoch(frame)
     levels = sorted(accuracy["sparsity"].unique())
     figure, panels = plots.pairs(len(levels) + 1)
     names = sorted(accuracy["method"].unique())
-    colours, lines = itertools.cycle(plots.COLOURS), ["-"] * len(plots.COLOURS) + ["--"] * len(names)
+    looks = zip(names, itertools.cycle(plots.COLOURS), itertools.cycle(_STYLES), strict=False)
     styles: dict[str, dict[str, Any]] = {
-        name: {"color": colour, "linestyle": line} for name, colour, line in zip(names, colours, lines, strict=False)
+        name: {"color": colour, "linestyle": line, "label": _TITLES.get(name, name)} for name, colour, line in looks
     }
     for axes, level in zip(panels, levels, strict=False):
         shown = accuracy[accuracy["sparsity"] == level]
         for name in names:
             own = shown[shown["method"] == name]
-            axes.plot(own["epoch"], 100 * own["value"], label=name, **styles[name])
+            axes.plot(own["epoch"], 100 * own["value"], **styles[name])
         best = 100 * shown["value"].max()
+        last = 100 * shown.groupby("method")["value"].last()
+        below = [f"{_TITLES.get(name, name)}: ends at {last[name]:.0f}%" for name in last.index[last < best - 10]]
+        axes.text(0.98, 0.03, "\n".join(below), ha="right", size="small", transform=axes.transAxes)
         axes.set(title=f"sparsity {level:.0%}", xlabel="epoch", ylim=(best - 10, best + 0.5))
         axes.set_ylabel("test accuracy (%)")
     shown = order[order["sparsity"] == levels[-1]]
     for name in names:
         own = shown[shown["method"] == name]
-        panels[-1].plot(own["epoch"], own["value"], label=name, **styles[name])
-    panels[-1].set_yscale("symlog", linthresh=1)
-    panels[-1].set(title=f"symmetries at {levels[-1]:.0%}", xlabel="epoch", ylim=(-0.1, None))
-    panels[-1].set_ylabel("log10 of the permutations")
+        panels[-1].plot(own["epoch"], own["value"], **styles[name])
+    ends = shown.groupby("method")["value"].last()
+    if single := int((ends.round(1) == 0).sum()):
+        note = f"{single} of the {len(ends)} methods end at 0: one ordering"
+        panels[-1].annotate(
+            note, (0.98, 0), (0, 5), ("axes fraction", "data"), "offset points", ha="right", size="small"
+        )
+    panels[-1].set(title=f"symmetries at sparsity {levels[-1]:.0%}", xlabel="epoch")
+    panels[-1].set_ylabel("orderings of living\nneurons, log10")
     for axes in panels:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

@@ -13,7 +13,7 @@ def write_run(folder: pathlib.Path, name: str, accuracy: float, orders: list[flo
     run = folder / name
     run.mkdir(parents=True)
     records = [
-        {"epoch": epoch, "test_accuracy": accuracy, "mask/automorphisms_log10": order}
+        {"epoch": epoch, "test_accuracy": accuracy, "mask/live_automorphisms_log10": order}
         for epoch, order in enumerate(orders, start=1)
     ]
     (run / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
@@ -49,6 +49,18 @@ def test_runs_are_averaged_by_method_and_sparsity(folder: pathlib.Path, capsys: 
     assert lines[0].startswith("| method | sparsity | runs | test accuracy (%) | kept from the start |")
     assert lines[2].startswith("| rigl | 90% | 2 | 97.00 ± 1.41 | 50% |")
     assert lines[3].startswith("| static symmetric | 90% | 1 | 90.00 | - |")
+
+
+def test_the_figure_tells_of_living_neurons_and_names_what_lies_below_it(folder: pathlib.Path) -> None:
+    write_run(folder, "sparse_train-4", 0.5, [0.0, 0.0], updater="gmp", sparsity=0.9)
+    accuracy, orders = sparse_training.training(summaries.load(folder)).axes
+    assert accuracy.texts[0].get_text() == "gradual pruning: ends at 50%"
+    assert {line.get_label(): line.get_ydata().tolist() for line in orders.get_lines()} == {
+        "gradual pruning": [0, 0],
+        "RigL": [0, 3],
+        "fixed, symmetric": [7, 7],
+    }
+    assert orders.texts[0].get_text() == "1 of the 3 methods end at 0: one ordering"
 
 
 def test_other_runs_are_refused(tmp_path: pathlib.Path) -> None:
