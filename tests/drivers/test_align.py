@@ -68,9 +68,10 @@ def test_several_widths_are_shown_beside_each_other() -> None:
     )
     method = spreads([study.described(path) | {"similarity": 0.3, "seconds": 2.0}] * 2)
     found = {"points": 3, "widths": {each: {"weights": method, "weights_repaired": method} for each in ("0.5", "1")}}
-    assert (
-        len(study.draw(found).axes) == 3 and len(study.draw({**found, "widths": {"1": found["widths"]["1"]}}).axes) == 2
-    )
+    config = AlignConfig(features=(8, 8))
+    *_, by_width = study.draw(config, found).axes
+    assert [text.get_text() for text in by_width.get_xticklabels()] == ["4", "8"]
+    assert len(study.draw(config, {**found, "widths": {"1": found["widths"]["1"]}}).axes) == 2
     titles = [text for text in study.table(found) if text.startswith("width")]
     assert titles == ["width x 0.5", "width x 1"]
 

@@ -49,14 +49,22 @@ class AlignConfig(ModelConfig, StudyConfig):
         if self.is_users and self.width_factors != (1.0,):
             raise UsageError(f"width_factors (={self.width_factors}) must be 1 for a model of your own.")
 
+    def hidden(self, factor: float) -> tuple[int, ...]:
+        """Returns the multiplied width of each hidden layer.
+
+        >>> AlignConfig(features=(300, 100)).hidden(0.5)
+        (150, 50)
+        """
+        widths = self.features if self.model == "MNIST_FC" else self.filters or FILTERS.get(self.model, ())
+        return tuple(max(1, round(factor * width)) for width in widths)
+
     def widened(self, factor: float) -> "AlignConfig":
         """Returns the configuration with all hidden widths multiplied.
 
         >>> AlignConfig(features=(300, 100)).widened(0.5).features
         (150, 50)
         """
-        widths = self.features if self.model == "MNIST_FC" else self.filters or FILTERS.get(self.model, ())
-        wider = tuple(max(1, round(factor * width)) for width in widths)
+        wider = self.hidden(factor)
         if factor == 1:
             return self
         if self.model == "MNIST_FC":

@@ -1,5 +1,6 @@
 """Steps of the driver `align`: train, match, measure the line, draw, table."""
 
+import functools
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -31,7 +32,7 @@ def run(study: Study[AlignConfig]) -> None:
         pairs = zip(values[::2], values[1::2], strict=True)
         found = [measured(config, trained, data, pair) for pair in pairs]
         widths[f"{factor:g}"] = {name: spreads([each[name] for each in found]) for name in found[0]}
-    study.finish({"points": config.points, "widths": widths}, draw)
+    study.finish({"points": config.points, "widths": widths}, functools.partial(draw, config))
 
 
 def measured(
@@ -99,7 +100,7 @@ def cosine(one: Any, other: Any) -> float:
     return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
-def draw(found: Any) -> plots.Figure:
+def draw(config: AlignConfig, found: Any) -> plots.Figure:
     """Draws loss and accuracy on the line at the greatest width, and the barrier against width if there are several."""
     widths = found["widths"]
     largest = widths[max(widths, key=float)]
@@ -107,7 +108,7 @@ def draw(found: Any) -> plots.Figure:
     shares = np.linspace(0, 1, found["points"])
     for name, each in largest.items():
         for axes, metric, scale in ((panels[0], "loss", 1), (panels[1], "accuracy", 100)):
-            axes.plot(shares, scale * np.array(each[f"test_{metric}"]), label=words(name), **_style(name))
+            axes.plot(shares, scale * np.array(each[f"test_{metric}"]), label=_label(name), **_style(name))
     panels[0].set(title="loss between two networks", ylabel="test loss", xlabel="share of the second network")
     panels[1].set(title="accuracy between them", ylabel="test accuracy (%)", xlabel="share of the second network")
     if len(widths) > 1:
@@ -115,17 +116,28 @@ def draw(found: Any) -> plots.Figure:
         for name in largest:
             barriers = [widths[f"{place:g}"][name]["test_loss_barrier"] for place in places]
             plots.error_bars(panels[2], places, barriers, scale=1, marker=".", **_style(name))
-        panels[2].set(
-            title="barrier by width", ylabel="barrier of the test loss", xlabel="factor of the width", xscale="log"
-        )
-        plots.label_ticks(panels[2], places)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        panels[2].set(title="barrier by width", ylabel="barrier of the test loss", xlabel="units per hidden layer")
+        panels[2].set_xscale("log")
+        hidden = [config.hidden(place) for place in places]
+        names = ["-".join(map(str, sizes[:1] if len(set(sizes)) == 1 else sizes)) for sizes in hidden]
+        panels[2].set_xticks(places, names)
+        panels[2].minorticks_off()
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, title="aligned by", loc="outside lower center", ncols=3)
     return figure
 
 
+def _label(name: str) -> str:
+    method = name.removesuffix(REPAIRED)
+    text = "nothing" if method == NAIVE else words(method)
+    return text if method == name else f"{text}, norms measured anew"
+
+
 def _style(name: str) -> dict[str, Any]:
-    colour = plots.COLOURS[(NAIVE, *alignment.METHODS).index(name.removesuffix(REPAIRED))]
-    return {"color": colour, "linestyle": ":" if name.endswith(REPAIRED) else "-"}
+    index = (NAIVE, *alignment.METHODS).index(name.removesuffix(REPAIRED))
+    # Dashes keep a line visible that coincides with one before it.
+    line = ":" if name.endswith(REPAIRED) else ("-", "--")[index == len(alignment.METHODS)]
+    return {"color": plots.COLOURS[index], "linestyle": line}
 
 
 def table(found: Any) -> Iterator[str]:

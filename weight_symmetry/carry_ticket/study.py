@@ -19,7 +19,14 @@ from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training.study import Study, percent, spread
 from weirdonetworks.measure.unit_graph import UnitGraph
 
-ARMS = ("ticket", "carried", "unpermuted", "shuffled", "random")
+# The sparse networks of a pair, and what they are called in the plot.
+ARMS = {
+    "ticket": "ticket itself",
+    "carried": "mask carried over by alignment",
+    "unpermuted": "mask as it is",
+    "shuffled": "mask permuted at random",
+    "random": "random mask",
+}
 
 
 def run(study: Study[CarryTicketConfig]) -> None:
@@ -130,10 +137,13 @@ def draw(found: Any) -> plots.Figure:
             key=lambda each: each["sparsity"],
         )
         places = [100 * each["sparsity"] for each in chosen]
-        for arm in ARMS:
-            plots.error_bars(axes, places, [each[arm]["accuracy"] for each in chosen], marker=".", label=arm)
-        axes.axhline(100 * found["dense"]["mean"], color="0.6", linestyle=":", label="dense")
-        axes.set(title=f"early weights of epoch {epoch}", xlabel="sparsity (%)", ylabel="test accuracy (%)")
+        step = 0.015 * (places[-1] - places[0])
+        for index, (arm, label) in enumerate(ARMS.items()):
+            aside = [place + (index - len(ARMS) // 2) * step for place in places]  # Bars side by side can be read.
+            plots.error_bars(axes, aside, [each[arm]["accuracy"] for each in chosen], marker=".", label=label)
+        axes.axhline(100 * found["dense"]["mean"], color="0.6", linestyle=":", label="dense network")
+        title = f"from weights after {tables.counted(epoch, 'epoch')}" if epoch else "from initial weights"
+        axes.set(title=title, xlabel="sparsity (%)", ylabel="test accuracy (%)")
         plots.label_ticks(axes, places)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
