@@ -38,7 +38,7 @@ def test_a_split_that_is_missing_is_not_drawn() -> None:
 def test_a_heat_map_holds_its_values() -> None:
     figure, (axes,) = plots.row(1)
     values = np.arange(6).reshape(2, 3)
-    plots.heat_map(axes, values, "some counts")
+    plots.heat_map(axes, values, "some counts", "things")
     (image,) = axes.get_images()
     np.testing.assert_array_equal(image.get_array(), values)
     assert axes.get_title() == "some counts"

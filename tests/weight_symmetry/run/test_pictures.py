@@ -43,8 +43,15 @@ def test_accuracy_and_the_time_of_pruning(drawn: list[Any]) -> None:
     assert lines["train"] == [[1, 50], [2, 60]] and lines["test"] == [[1, 40], [2, 50]]
     assert [list(line.get_xdata()) for line in left.get_lines() if line.get_linestyle() == ":"] == [[1, 1]]
     (note,) = left.texts
-    assert "75.0% cut" in note.get_text() and "10^1.2 permutations left" in note.get_text()
+    assert "75.0% cut" in note.get_text() and "10^1.2 orderings left" in note.get_text()
     assert {text.get_text() for text in left.get_legend().get_texts()} == {"train", "test"}
+
+
+def test_one_ordering_is_called_so(drawn: list[Any]) -> None:
+    pictures.save(
+        pathlib.Path("training.png"), [{**RECORDS[1], "mask/permutation_log10": 0.0}], [np.ones((4, 2), bool)]
+    )
+    assert drawn[-1].axes[0].texts[0].get_text() == "75.0% cut,\n1 ordering left"
 
 
 def test_what_was_cut_early_and_often_can_be_read(drawn: list[Any]) -> None:
@@ -62,8 +69,9 @@ def test_what_was_cut_early_and_often_can_be_read(drawn: list[Any]) -> None:
 def test_the_share_of_each_layer(drawn: list[Any]) -> None:
     masks = [np.ones((4, 2), bool), np.arange(8).reshape(2, 4) < 2, np.zeros((4, 1), bool)]
     middle = draw(drawn, masks)[1]
-    assert [bar.get_height() for bar in middle.patches] == [1.0, 0.25, 0.0]
+    assert [bar.get_height() for bar in middle.patches] == [100, 25, 0]
     assert [text.get_text() for text in middle.texts] == ["100%", "25%", "0%"]
+    assert [text.get_text() for text in middle.get_xticklabels()] == ["1", "2", "output"]
 
 
 def test_the_pixels_of_a_dense_first_layer(drawn: list[Any]) -> None:

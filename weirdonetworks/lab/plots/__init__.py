@@ -96,7 +96,7 @@ def accuracy_by_epoch(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
 def by_epoch(axes: Axes, accuracies: Sequence[float], **style: Any) -> None:
     """Draws an accuracy after each epoch, in percent."""
     axes.plot(range(1, len(accuracies) + 1), [100 * accuracy for accuracy in accuracies], marker=".", **style)
-    axes.set(xlabel="epoch", ylabel="%")
+    axes.set(xlabel="epoch", ylabel="accuracy (%)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
@@ -177,11 +177,11 @@ def label_ticks(axes: Axes, values: npt.ArrayLike) -> None:
     axes.minorticks_off()
 
 
-def heat_map(axes: Axes, values: npt.NDArray[Any], title: str) -> None:
-    """Draws a matrix as an image with its scale."""
+def heat_map(axes: Axes, values: npt.NDArray[Any], title: str, quantity: str) -> None:
+    """Draws a matrix as an image, with a scale of the quantity that its entries are."""
     image = axes.imshow(np.asarray(values), cmap="viridis")
     axes.set(title=title, xticks=[], yticks=[])
-    axes.figure.colorbar(image, ax=axes, shrink=0.85)
+    axes.figure.colorbar(image, ax=axes, shrink=0.85, label=quantity)
 
 
 def save(figure: Figure, path: pathlib.Path) -> None:
