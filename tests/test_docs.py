@@ -104,7 +104,7 @@ def test_a_flag_that_a_program_lacks_is_seen() -> None:
 @pytest.mark.slow
 def test_examples_of_the_readme_and_the_page_on_code_run() -> None:
     names = standing_in()
-    for page in (ROOT / "README.md", ROOT / "docs" / "library.md"):
+    for page in (ROOT / "README.md", ROOT / "docs" / "library.md", ROOT / "docs" / "keras.md"):
         names |= {"model": names["chain"], "optimizer": snt.optimizers.Adam(1e-3)}
         for code in blocks(page, "python"):
             names["sets"] = names["sets_of_5" if "keras" in code else "sets_of_4"]
@@ -144,6 +144,7 @@ def standing_in() -> dict[str, Any]:
         "optimizer": snt.optimizers.Adam(1e-3),
         "epoch": 3,
         "images": images,
+        "labels": np.array([0, 1]),
         "flat_images": images.reshape(2, -1),
         "velocities": images,
         "feature_maps": snt.Conv2D(2, 3),

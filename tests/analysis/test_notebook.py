@@ -17,7 +17,7 @@ def test_it_is_committed_without_outputs() -> None:
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
-    assert 'if "google.colab" in sys.modules:\n    %pip install --quiet "weirdonetworks[analysis]"' in code[0].source
+    assert 'if "google.colab" in sys.modules:\n    %pip install --quiet "{PACKAGE}[analysis]"' in code[0].source
 
 
 @pytest.mark.slow
