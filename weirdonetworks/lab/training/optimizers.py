@@ -202,9 +202,5 @@ class Optimizer(Protocol):
     ) -> Sequence[tf.Tensor]:
         """Applies one update; returns the updates that it applied, which may be masked."""
 
-    def _check_initialized(self) -> None:
-        if not hasattr(self, "_decays"):
-            raise ValueError("apply must come after initialize(parameters), which creates what it keeps of each.")
-
     def reset(self) -> None:
         """Sets all slots and counts to zero."""
