@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 from weight_symmetry.run.config import ModelConfig
 from weirdonetworks.lab.config import setting
@@ -29,6 +29,7 @@ class FixedMaskConfig(ModelConfig, abc.ABC):
         "For --mask_type=grouped: the greatest number of neurons that share their inputs; 0: as many as reach all "
         "inputs.",
         minimum=0,
+        default_affects="nothing",
     )
 
     def __post_init__(self) -> None:
@@ -39,10 +40,6 @@ class FixedMaskConfig(ModelConfig, abc.ABC):
             raise UsageError(f"mask_type (={self.mask_type}) must be one of {', '.join(MASK_TYPES)}.")
         if self.group_size and self.mask_type != "grouped":
             raise UsageError(f"group_size (={self.group_size}) is for --mask_type=grouped: leave it out.")
-
-    def affecting(self, *what: str) -> dict[str, Any]:
-        """Returns the fields that affect something, without `group_size` if it is 0, as before there was any."""
-        return {name: value for name, value in super().affecting(*what).items() if name != "group_size" or value}
 
     @property
     @abc.abstractmethod

@@ -115,6 +115,7 @@ def test_the_size_of_groups_is_for_groups_and_leaves_other_runs_their_ids() -> N
         ShuffledMaskConfig(mask_type="random", group_size=2)
     assert ShuffledMaskConfig(mask_type="grouped", group_size=2).affecting("training")["group_size"] == 2
     assert "group_size" not in ShuffledMaskConfig(mask_type="grouped").affecting("training")
+    assert ShuffledMaskConfig(mask_type="grouped").affecting("nothing")["group_size"] == 0  # Recorded all the same.
 
 
 def test_a_mask_that_keeps_every_input_is_never_empty() -> None:
