@@ -14,12 +14,12 @@ accuracy on the line between the two: not aligned, aligned by the weights, by ac
 import dataclasses
 
 from weight_symmetry.models.widths import FILTERS
-from weight_symmetry.run.config import ModelConfig
-from weirdonetworks.lab.config import StudyConfig, setting
+from weight_symmetry.run.config import ModelStudyConfig
+from weirdonetworks.lab.config import setting
 from weirdonetworks.lab.errors import UsageError
 
 
-class AlignConfig(ModelConfig, StudyConfig):
+class AlignConfig(ModelStudyConfig):
     """Settings of the driver; the number of trials is that of pairs."""
 
     num_trials: int = setting(5, "Number of pairs, with consecutive seeds.", minimum=1, affects="measuring")

@@ -18,12 +18,12 @@ using weight symmetry, 2025.)
     python -m weight_symmetry.carry_ticket --features=1024,1024 --method=activations
 """
 
-from weight_symmetry.run.config import ModelConfig
-from weirdonetworks.lab.config import StudyConfig, setting
+from weight_symmetry.run.config import ModelStudyConfig
+from weirdonetworks.lab.config import setting
 from weirdonetworks.lab.errors import UsageError
 
 
-class CarryTicketConfig(ModelConfig, StudyConfig):
+class CarryTicketConfig(ModelStudyConfig):
     """Settings of the driver; the number of trials is that of pairs."""
 
     num_trials: int = setting(5, "Number of pairs, with consecutive seeds.", minimum=1, affects="measuring")

@@ -11,12 +11,12 @@ changes the outputs by at most a tolerance are counted, beside the exact group's
 The control exchanges units at random weights, before any training, under the same masks.
 """
 
-from weight_symmetry.run.config import ModelConfig
-from weirdonetworks.lab.config import StudyConfig, setting
+from weight_symmetry.run.config import ModelStudyConfig
+from weirdonetworks.lab.config import setting
 from weirdonetworks.lab.errors import UsageError
 
 
-class EffectiveSymmetryConfig(ModelConfig, StudyConfig):
+class EffectiveSymmetryConfig(ModelStudyConfig):
     """Settings of the driver."""
 
     features: tuple[int, ...] = setting((64, 32), "Widths of the hidden layers of MNIST_FC.", minimum=1)

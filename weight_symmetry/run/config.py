@@ -8,7 +8,7 @@ import re
 from typing import Any, Self
 
 from weight_symmetry.models.widths import FEATURES, FILTERS
-from weirdonetworks.lab.config import RunOptions, TrainingConfig, TrainingTrials, setting
+from weirdonetworks.lab.config import RunOptions, StudyConfig, TrainingConfig, TrainingTrials, setting
 from weirdonetworks.lab.errors import UsageError
 
 MODELS = ("MNIST_FC", "MNIST_CNN", "CIFAR10_CNN")
@@ -81,8 +81,8 @@ class ModelConfig(TrainingConfig):
             )
         if self.execution == "sparse" and self.precision == "bfloat16":
             raise UsageError(
-                "precision (=bfloat16) must be tf32 with --execution=sparse, which computes in float32: pass "
-                "--execution=auto or another --precision."
+                "precision (=bfloat16) must be tf32 or highest with --execution=sparse, which computes in float32: "
+                "pass --execution=auto or another --precision."
             )
         for index in self.masked_layer_indices:
             self.check_layer("masked_layer_indices", index)
@@ -170,6 +170,10 @@ class ModelConfig(TrainingConfig):
         widths = {"features": self.features} if self.model == "MNIST_FC" else {}
         filters = {"filters": self.filters} if self.filters else {}
         return {"dropout_rate": self.dropout_rate, **widths, **filters, **options}
+
+
+class ModelStudyConfig(ModelConfig, StudyConfig):
+    """Settings of a study that trains several networks of one model."""
 
 
 class TrialOptions(RunOptions, TrainingTrials):

@@ -262,7 +262,7 @@ class ModelTrial(Trial):
                 position, length = self.config.position(epoch)
                 rates = schedules.learning_rate(self.config, trainer.steps_per_epoch, epochs=length)
                 steps = loop.epoch_steps(position, trainer.steps_per_epoch)
-                loop.train_epoch(trainer, rates(steps), [(seed, seed)], epoch)
+                loop.train_epoch(trainer, rates(steps), [loop.BaseSeeds(seed, seed)], epoch)
         return kept, values
 
     def end(self, trainer: Trainer, run: runs.Run) -> None:

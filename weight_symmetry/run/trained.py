@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from weight_symmetry.masks import Mask
-from weight_symmetry.run.config import ModelConfig
+from weight_symmetry.run.config import ModelConfig, ModelStudyConfig
 from weight_symmetry.run.model_trials import MaskedModel, ModelTrial
 from weight_symmetry.updaters import Updater
 from weight_symmetry.updaters.rewinding import Snapshot
@@ -117,7 +117,7 @@ class TrainedNetworks:
     """
 
     def __init__(
-        self, config: ModelConfig, options: RunOptions, folder: pathlib.Path, data: Dataset, together: int = 2
+        self, config: ModelStudyConfig, options: RunOptions, folder: pathlib.Path, data: Dataset, together: int = 2
     ):
         """Takes the settings, the data, and the folder of the runs."""
         self._config = config
@@ -139,12 +139,12 @@ class TrainedNetworks:
           starts: What each starts from; none for new weights.
         """
         begun: Sequence[Start | None] = starts or [None] * len(numbers)
-        ordered = getattr(self._config, "ordered", lambda config: config)(self._config)
+        ordered = self._config.ordered(self._config)
         trials = [
             NetworkTrial(ordered.trial(number), self._options, self._data, early, start)
             for number, start in zip(numbers, begun, strict=True)
         ]
-        asked = getattr(self._config, "trials_backend", "auto")
+        asked = self._config.trials_backend
         Trials(trials, restores=True).run("sequential" if asked == "auto" else asked)
         return trials
 

@@ -120,12 +120,15 @@ class Config:
         >>> TrainingConfig().affecting("measuring")
         {'batch_size_test': 1000, 'update_epoch': 10, 'update_iterations': 100}
         """
-        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         return {
-            each.name: values[each.name]
+            each.name: getattr(self, each.name)
             for each in dataclasses.fields(self)
-            if each.metadata["default_affects" if values[each.name] == each.default else "affects"] in what
+            if each.metadata["default_affects" if self._means_default(each.name) else "affects"] in what
         }
+
+    def _means_default(self, name: str) -> bool:
+        """Whether a field's value asks for what its default does."""
+        return bool(getattr(self, name) == self.__dataclass_fields__[name].default)
 
 
 class DataConfig(Config):
@@ -174,7 +177,9 @@ class TrainingConfig(DataConfig):
     )
     random_seed: int = setting(42, "Base seed of the initial weights, the order of the images, and dropout.")
     order_seed: int | None = setting(
-        None, "Seed of the order of the images; default: --random_seed.", default_affects="nothing"
+        None,
+        "Seed of the order of the images, then the same in all trials; default: each trial's --random_seed.",
+        default_affects="nothing",
     )
     data_seed: int = setting(0, "Seed of the validation split and of random changes to the data.")
     execution: str = setting(
@@ -182,8 +187,8 @@ class TrainingConfig(DataConfig):
     )
     precision: str = setting(
         "tf32",
-        "Arithmetic of the network: highest, float32; tf32, the same, but GPUs round factors of products to TF32; "
-        "bfloat16, with weights and loss in float32.",
+        "Arithmetic of the network: highest, float32; tf32, the same, but GPUs round factors of products to TF32, as "
+        "TensorFlow does by default; bfloat16, with weights and loss in float32.",
         choices=("highest", "tf32", "bfloat16"),
         default_affects="nothing",
     )
@@ -204,6 +209,10 @@ class TrainingConfig(DataConfig):
             raise UsageError(
                 f"nesterov (=True) must be False with --optimizer={self.optimizer}: pass --optimizer=Momentum."
             )
+
+    def _means_default(self, name: str) -> bool:
+        is_own_seed = name == "order_seed" and self.order_seed == self.random_seed
+        return is_own_seed or super()._means_default(name)
 
     @property
     def decay(self) -> float:

@@ -88,7 +88,7 @@ def test_networks_that_cannot_compute_in_bfloat16_are_refused_in_one_line(splits
         (Normed, "which does not compute in bfloat16: "),
         (Held, 'Keras model, whose layers have a precision of their own: build it with dtype="mixed_bfloat16"'),
     ):
-        with pytest.raises(UsageError, match=r"^precision \(=bfloat16\) must be tf32 .*" + cause) as caught:
+        with pytest.raises(UsageError, match=r"^precision \(=bfloat16\) must be tf32 or highest .*" + cause) as caught:
             trainer_in("bfloat16", splits, make)
         assert "\n" not in str(caught.value)
 

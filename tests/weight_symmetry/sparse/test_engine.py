@@ -258,7 +258,7 @@ def test_examples_that_kernels_would_misread_are_refused(digits: Dataset) -> Non
     [
         ({"model": "MNIST_CNN"}, r"execution \(=sparse\) is for .*, and not for model \(=MNIST_CNN\)"),
         ({"dropout_rate": 0.1}, r"not for dropout_rate \(=0.1\): pass --execution=auto"),
-        ({"precision": "bfloat16"}, r"precision \(=bfloat16\) must be tf32 with --execution=sparse"),
+        ({"precision": "bfloat16"}, r"precision \(=bfloat16\) must be tf32 or highest with --execution=sparse"),
     ],
 )
 def test_other_settings_are_refused(options: dict[str, Any], message: str) -> None:

@@ -32,11 +32,13 @@ class InBfloat16:
           UsageError: If it is no Sonnet module, or holds a Keras layer, which casts its inputs itself.
         """
         if not isinstance(network, snt.Module):
-            raise UsageError(f"precision (=bfloat16) must be tf32 for a {type(network).__name__}, no Sonnet module.")
+            raise UsageError(
+                f"precision (=bfloat16) must be tf32 or highest for a {type(network).__name__}, no Sonnet module."
+            )
         if any(keras_layers(network)):
             raise UsageError(
-                "precision (=bfloat16) must be tf32 for a Keras model, whose layers have a precision of their own: "
-                'build it with dtype="mixed_bfloat16".'
+                "precision (=bfloat16) must be tf32 or highest for a Keras model, whose layers have a precision of "
+                'their own: build it with dtype="mixed_bfloat16".'
             )
         self._network: Any = network
 
@@ -84,6 +86,7 @@ def in_bfloat16(
     except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
         cause = str(error).partition("\n")[0]
         raise UsageError(
-            f"precision (=bfloat16) must be tf32 for this network, which does not compute in bfloat16: {cause}"
+            "precision (=bfloat16) must be tf32 or highest for this network, which does not compute in bfloat16: "
+            f"{cause}"
         ) from error
     return made

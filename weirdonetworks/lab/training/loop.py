@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,13 @@ def optimizer(config: TrainingConfig) -> Optimizer:
     return Momentum(config.momentum, weight_decay=config.decay, nesterov=config.nesterov)
 
 
+class BaseSeeds(NamedTuple):
+    """The base seeds of one network: of its steps, and of the order of its examples."""
+
+    steps: int
+    order: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Member:
     """One network of a training: run, settings, hooks.
@@ -55,10 +62,10 @@ class Member:
     hooks: Sequence[Hook] = ()
 
     @property
-    def seeds(self) -> tuple[int, int]:
-        """The base seeds of its steps, and of the order of its examples."""
+    def seeds(self) -> BaseSeeds:
+        """The base seeds; that of the order is, if none is set, that of the steps."""
         order = self.config.order_seed
-        return self.config.random_seed, self.config.random_seed if order is None else order
+        return BaseSeeds(self.config.random_seed, self.config.random_seed if order is None else order)
 
     def learning_rates(self, epoch: int, steps_per_epoch: int) -> npt.NDArray[np.floating]:
         """Returns the learning rate of each step of an epoch, set by a hook or else by the configured schedule."""
@@ -170,7 +177,7 @@ def epoch_steps(epoch: int, steps_per_epoch: int) -> npt.NDArray[np.integer]:
 def train_epoch(
     trainer: Trainer,
     rates: npt.NDArray[np.floating],
-    bases: Sequence[tuple[int, int]],
+    bases: Sequence[BaseSeeds],
     epoch: int,
     calls: Mapping[int, Mapping[int, Sequence[Callable[[Gradients], None]]]] | None = None,
 ) -> list[dict[str, np.ndarray]]:
@@ -179,7 +186,7 @@ def train_epoch(
     Args:
       trainer: The trainer.
       rates: The learning rate of each step.
-      bases: The base seeds of each network, as `Member.seeds`. Copies of one order read each batch once for all.
+      bases: The base seeds of each network. Copies of one order read each batch once for all.
       epoch: The number of finished epochs.
       calls: By the number of a network, what is called within the epoch, as `Member.within_epoch` returns it.
 
@@ -187,9 +194,9 @@ def train_epoch(
       The metrics of each network's steps, the global `step` and `lr` among them.
     """
     size, length = trainer.batch_size, trainer.steps_per_epoch
-    by_seed = {base: order(base, epoch, len(trainer.train)) for _, base in bases}
-    orders = np.stack([by_seed[base] for _, base in bases]) if len(by_seed) > 1 else by_seed[bases[0][1]]
-    drawn = [seeds.derive(base, "step", epoch) for base, _ in bases]
+    by_seed = {base.order: order(base.order, epoch, len(trainer.train)) for base in bases}
+    orders = np.stack([by_seed[base.order] for base in bases]) if len(by_seed) > 1 else by_seed[bases[0].order]
+    drawn = [seeds.derive(base.steps, "step", epoch) for base in bases]
     within = calls or {}
     starts = sorted({0}.union(*within.values()))
     parts = []
@@ -197,10 +204,10 @@ def train_epoch(
         for index, own in within.items():
             if first not in own:
                 continue
-            base, base_of_order = bases[index]
-            batch = by_seed[base_of_order][first * size : (first + 1) * size]
+            base = bases[index]
+            batch = by_seed[base.order][first * size : (first + 1) * size]
             with trainer.member(index) as one:
-                gradients = functools.partial(one.gradients, batch, seeds.derive(base, "gradients", epoch, first))
+                gradients = functools.partial(one.gradients, batch, seeds.derive(base.steps, "gradients", epoch, first))
                 for call in own[first]:
                     call(gradients)
         seed = drawn[0] if trainer.count is None else drawn
