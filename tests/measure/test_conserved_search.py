@@ -70,6 +70,29 @@ def test_symmetries_of_activations_are_found_out(activation: Activation, names: 
     assert MIXING not in by_name(found).values()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("frozen", [False, True], ids=["", "frozen first"])
+@pytest.mark.parametrize(("activation", "symmetry"), [(tf.nn.relu, RESCALING), (tf.identity, MIXING)])
+def test_few_units_of_one_example_are_mixed_only_if_linear(activation: Activation, symmetry: str, frozen: bool) -> None:
+    """Few ReLUs are often all active, and those after others often all without any input."""
+    rng = np.random.default_rng(0)
+    for width in (2, 3):
+        drawn = [rng.normal(size=shape) for shape in ((2, width), (width, width), (width, 3))]
+        before, *weights = (tf.Variable(each, trainable=index > 0) for index, each in enumerate(drawn))
+        layers = [Layer(weights[0], activation=activation), Layer(weights[1])]
+        if frozen:
+            layers = [Layer(before, activation=tf.nn.relu), *layers]
+        (balance,) = (
+            each
+            for each in conserved_quantities(
+                snt.Sequential(layers), CROSS_ENTROPY, tf.ones([1, len(drawn[1 - frozen])], tf.float64)
+            )
+            if each.symmetry in (RESCALING, MIXING)
+        )
+        assert balance.symmetry == symmetry
+        assert balance.value().numbers.shape == ((width, width) if symmetry == MIXING else (width,))
+
+
 def test_losses_are_found_out() -> None:
     def has_class_sums(loss: Loss, activation: Activation | None = None) -> bool:
         layers = [Layer(weight(3, 5), activation=activation or tf.identity)]

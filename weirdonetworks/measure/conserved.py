@@ -30,6 +30,7 @@ automatically balanced, 2018.
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -51,6 +52,8 @@ TRANSLATION = "translation of softmax classes"
 PERMUTATION = "permutation of units"
 
 EQUAL = 1e-5  # Units at a smaller relative distance count as equal.
+TELLING = 6  # Units are mixed where so many points at which the outputs depend on them say so,
+MOST = 40  # of so many that are tried.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -271,6 +274,8 @@ def _of_units(graph: UnitGraph, found: Scalings) -> Iterator[tuple[str, str, Cal
 def _mixes(graph: UnitGraph, found: Scalings, exponents: Floats, apart: Mapping[int, int] | None = None) -> bool:
     """Tests whether units may be mixed: incoming weights times a matrix, outgoing ones times its inverse.
 
+    A matrix is tried with its negative: where all ReLUs are active, or none, one matrix may leave all of them so.
+
     Args:
       graph: The traced model.
       found: The units.
@@ -280,19 +285,53 @@ def _mixes(graph: UnitGraph, found: Scalings, exponents: Floats, apart: Mapping[
     if set(np.unique(exponents).tolist()) - {-1.0, 0.0, 1.0}:
         return False
     rng = np.random.default_rng(0)
-    matrix = np.eye(found.space.size) - rng.uniform(0.1, 0.5, [found.space.size] * 2)
-    values: list[Floats] = [
-        rng.normal(size=each.shape) if each.trainable else np.asarray(each, np.float64) for each in graph.variables
-    ]
+    telling = 0
+    for _ in range(MOST):
+        values: list[Floats] = [
+            rng.normal(size=each.shape) if each.trainable else np.asarray(each, np.float64) for each in graph.variables
+        ]
+        inputs = graph.call.draw_inputs(rng)  # Given ones may be alike, such as the tokens of ones.
+        before = graph.call.outputs(values, inputs)
+        matrix, inverse = _reflection(found.space.size, rng)
+        depend = True
+        for sign in (1.0, -1.0):
+            inward = _mixed(values, found.groups, exponents > 0, sign * matrix.T, apart)
+            both = _mixed(inward, found.groups, exponents < 0, sign * inverse, apart)
+            if not _agree(graph.call.outputs(both, inputs), before):
+                return False
+            depend &= not _agree(graph.call.outputs(inward, inputs), before)
+        telling += depend
+        if telling == TELLING:
+            return True
+    return False
+
+
+def _reflection(size: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Draws a matrix, a reflection whose columns are scaled, and its inverse."""
+    normal = rng.normal(size=(size, 1))
+    reflection = np.eye(size) - 2 * normal @ normal.T / np.square(normal).sum()
+    factors = rng.uniform(0.5, 2.0, size)
+    return reflection * factors, (reflection / factors).T
+
+
+def _mixed(
+    values: Sequence[Floats],
+    groups: Sequence[Group],
+    chosen: npt.NDArray[np.bool_],
+    matrix: Floats,
+    apart: Mapping[int, int] | None,
+) -> list[Floats]:
+    """Multiplies the weights of the chosen groups by a matrix, at all places of an axis or at the first alone."""
     moved = list(values)
-    for group, exponent in zip(found.groups, exponents, strict=True):
-        if exponent:
-            index, own = group.variable, np.asarray(matrix.T if exponent > 0 else np.linalg.inv(matrix), np.float64)
-            mixed = group.mixed(moved[index], own)
-            moved[index] = mixed if apart is None else _at_first(mixed, moved[index], apart[index])
-    inputs = graph.call.draw_inputs(rng)  # Given ones may be alike, such as the tokens of ones.
-    before, after = (graph.call.outputs(each, inputs) for each in (values, moved))
-    return all(agree(one, other) for one, other in zip(before, after, strict=True))
+    for group in itertools.compress(groups, chosen):
+        index = group.variable
+        mixed = group.mixed(moved[index], matrix)
+        moved[index] = mixed if apart is None else _at_first(mixed, moved[index], apart[index])
+    return moved
+
+
+def _agree(one: Sequence[Floats], other: Sequence[Floats]) -> bool:
+    return all(map(agree, one, other))
 
 
 def _at_first(one: Floats, other: Floats, axis: int) -> Floats:
