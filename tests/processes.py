@@ -32,7 +32,16 @@ from tests import packages
 from tests.faults import system_calls
 
 # Whatever takes long to import and belongs to others: our own modules are imported by the program, as always.
-HEAVY = ("tensorflow", "sonnet", "tensorboard.summary.v2", "scipy.optimize", "sympy", "pandas", "igraph", "tqdm")
+HEAVY = (
+    "tensorflow",
+    "sonnet",
+    "tensorboard.plugins.scalar.summary_v2",
+    "scipy.optimize",
+    "sympy",
+    "pandas",
+    "igraph",
+    "tqdm",
+)
 HEAVY += ("matplotlib.pyplot", "matplotlib.backends.backend_agg")
 MNIST = packages.ROOT / "weirdonetworks" / "lab" / "data" / "mnist"
 TIMEOUT = 300

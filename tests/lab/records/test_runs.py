@@ -16,6 +16,7 @@ import pytest
 
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files, runs
+from weirdonetworks.lab.records.events import Events
 
 CONFIG = {"epochs": 3, "learning_rate": 0.1, "features": (30, 10)}
 
@@ -131,6 +132,22 @@ def test_numbers_go_to_tensorboard(tmp_path: pathlib.Path) -> None:
         "training/test_accuracy": [(8, 0.1), (16, 0.2)],
         "training/batch_loss": [(5, 0.25)],
     }
+
+
+def test_a_full_disk_is_an_error_of_the_thread_that_logs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    full = pathlib.Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full, which refuses all writes")
+    opened = full.open("wb")  # noqa: SIM115: the events close it.
+    monkeypatch.setattr(pathlib.Path, "open", lambda self, mode: opened)
+    written = Events(tmp_path)
+    written.scalar("loss", 1.0, 1)
+    with pytest.raises(OSError, match="No space left on device"):
+        written.flush()
+    with pytest.raises(OSError, match="No space left on device"):
+        written.close()
 
 
 def test_a_finished_run_is_given_to_look_at(tmp_path: pathlib.Path) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files
+from weirdonetworks.lab.records.events import Events
 from weirdonetworks.lab.records.tables import counted
 
 PACKAGES = ("weirdonetworks", "tensorflow", "dm-sonnet", "numpy")
@@ -65,7 +66,7 @@ class Run:
         self.records: list[dict[str, Any]] = read_records(directory / "metrics.jsonl")
         self.found_finished = self.is_finished
         self.remeasured: dict[str, tuple[Any, Any]] = {}
-        self._events: Any = None
+        self._events: Events | None = None
 
     @property
     def status(self) -> dict[str, Any]:
@@ -123,7 +124,7 @@ class Run:
         written = files.to_json(dict(record))
         scalars = {f"training/{key}": value for key, value in written.items() if key != "step"}
         self.scalars(scalars, written["step"])
-        self._events.flush()
+        self._flush()
 
     def keep_records(self, count: int) -> None:
         """Drops the records after the first `count`, those of epochs without checkpoint."""
@@ -137,21 +138,22 @@ class Run:
     def scalars(self, values: Mapping[str, Any], step: int) -> None:
         """Writes the values that are numbers to TensorBoard."""
         if self._events is None:
-            from tensorboard.summary import Writer
-
-            self._events = Writer(str(self.directory))
+            self._events = Events(self.directory)
         for tag, value in values.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
-                self._events.add_scalar(tag, float(value), step)
+                self._events.scalar(tag, float(value), step)
 
     def set_status(self, status: str) -> None:
         """Writes `status.json`, and flushes TensorBoard's events."""
-        if self._events is not None:
-            self._events.flush()
+        self._flush()
         files.write_json(self.directory / "status.json", {"status": status, "epoch": len(self.records)})
 
+    def _flush(self) -> None:
+        if self._events is not None:
+            self._events.flush()
+
     def close(self) -> None:
-        """Closes TensorBoard's file and the thread that writes it; `open_run` does so on leaving."""
+        """Closes TensorBoard's file; `open_run` does so on leaving."""
         if self._events is not None:
             self._events.close()
             self._events = None
