@@ -7,7 +7,7 @@ figure. Series differ in colour and marker, the same in all figures of a table.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -31,6 +31,8 @@ OTHERS = "others"
 _OTHERS_COLOUR = "0.6"
 _NOTE_COLOUR = "0.35"
 _MARKERS = ("o", "s", "^", "D")
+_Line = Literal["-", "--"]
+_LINES: tuple[_Line, ...] = ("-", "--")  # Of the series that have the colours first, and of those that have them again.
 _MOST_CURVE_PANELS = 6
 # Inches.
 _HEIGHT = 3.3
@@ -176,11 +178,12 @@ def message(text: str) -> Figure:
 
 @dataclasses.dataclass(frozen=True)
 class _Series:
-    """The runs of one series, rows `mask` of the table, with their colour and marker."""
+    """The runs of one series, rows `mask` of the table, with their colour, marker and style of line."""
 
     name: str
     colour: str
     marker: str
+    line: _Line
     mask: npt.NDArray[np.bool_]
 
 
@@ -192,12 +195,16 @@ def _all_series(frame: pd.DataFrame) -> list[_Series]:
     ordered = [name for name in summaries.in_order(names) if name != OTHERS]
     found = [
         _Series(
-            name, plots.COLOURS[index % len(plots.COLOURS)], _MARKERS[index % len(_MARKERS)], names.eq(name).to_numpy()
+            name,
+            plots.COLOURS[index % len(plots.COLOURS)],
+            _MARKERS[index % len(_MARKERS)],
+            _LINES[index // len(plots.COLOURS)],
+            names.eq(name).to_numpy(),
         )
         for index, name in enumerate(ordered)
     ]
     others = names.eq(OTHERS).to_numpy()
-    return [*found, _Series(OTHERS, _OTHERS_COLOUR, ".", others)] if others.any() else found
+    return [*found, _Series(OTHERS, _OTHERS_COLOUR, ".", "-", others)] if others.any() else found
 
 
 def _panels(
@@ -249,14 +256,16 @@ def _draw_means(
     if len(mean) == 1 and spread.notna().all():
         axes.errorbar(at, mean, mean - low, color=one.colour, capsize=4, **placed)
     axes.fill_between(at, mean - spread, mean + spread, color=one.colour, alpha=0.18, linewidth=0, **placed)
-    axes.plot(at, mean, color=one.colour, marker=marker, markeredgecolor="white", label=one.name, zorder=3, **placed)
+    look: Any = {"color": one.colour, "linestyle": one.line, "marker": marker, "markeredgecolor": "white"}
+    axes.plot(at, mean, label=one.name, zorder=3, **look, **placed)
     # Artists with an offset transform do not update the data limits.
     axes.update_datalim(np.column_stack([[*at, *at], [*low, *high]]))
 
 
 def _draw_curves(axes: Axes, one: _Series, curves: pd.DataFrame, by: str) -> None:
     alone = by == "run" or one.name == OTHERS or len(curves.columns) == 1
-    axes.plot(curves.index, curves, color=one.colour, linewidth=1.2 if alone else 0.5, alpha=0.85 if alone else 0.35)
+    look: Any = {"linewidth": 1.2, "alpha": 0.85} if alone else {"linewidth": 0.5, "alpha": 0.35}
+    axes.plot(curves.index, curves, color=one.colour, linestyle=one.line, **look)
     if not alone:
         _draw_means(axes, one, curves.mean(axis=1), curves.std(axis=1))
 
@@ -279,7 +288,9 @@ def _spaced(values: Sequence[float], most: int) -> list[float]:
 def _add_legend(figure: Figure, everyone: Sequence[_Series], lined: bool = True, marked: bool = True) -> None:
     handles = []
     for one in everyone:
-        handle = Line2D([], [], color=one.colour, linestyle="-" if lined else "", marker=one.marker if marked else "")
+        handle = Line2D(
+            [], [], color=one.colour, linestyle=one.line if lined else "", marker=one.marker if marked else ""
+        )
         handle.set_label(f"{one.name} ({one.mask.sum()})")
         handles.append(handle)
     # Estimated at 1/12 inch per character, and 0.8 inch per handle with the space around it.

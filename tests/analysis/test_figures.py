@@ -203,6 +203,13 @@ def test_settings_are_series_of_their_own(frame: pd.DataFrame) -> None:
     assert sum(len(found) for found in points(axes).values()) == len(frame)
 
 
+def test_curves_of_all_series_are_told_apart_without_markers(frame: pd.DataFrame) -> None:
+    frame["width"] = range(len(frame))
+    (shown,) = figures.training_curves(frame, by="run").legends
+    looks = {(line.get_color(), line.get_linestyle()) for line in shown.get_lines()}
+    assert len(looks) == figures.MOST_SERIES > len(plots.COLOURS)
+
+
 def test_many_series_are_gathered(frame: pd.DataFrame) -> None:
     frame["width"] = range(len(frame))
     figure = figures.accuracy_against_sparsity(frame)
