@@ -68,6 +68,15 @@ def train(
     return study.trials(list(map(training, study.config.trials(), bases or [None] * study.config.num_trials)))
 
 
+# What the blocks of each network take, and what becomes of their outputs.
+BLOCKS = {
+    "ExpansionSerial": "blocks read frozen features",
+    "ExpansionParallel": "blocks read the pixels",
+    "RandomSample": "blocks read random pixels",
+    "Residual": "blocks add to frozen features",
+}
+
+
 def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     """Draws the test accuracy by epoch, stage by stage and at once, of the first seed."""
     figure, every = lab.plots.pairs(len(found))
@@ -78,9 +87,10 @@ def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
         for key, label in (("stages", "stage by stage"), ("at_once", "at once")):
             axes.plot(epochs, [100 * accuracy for accuracy in each["curves"][key]], marker=".", label=label)
         for number in range(1, len(each["stages"])):
-            axes.axvline(number * len(epochs) / len(each["stages"]) + 0.5, color="0.8", linewidth=1, zorder=0)
-        axes.set(title=name, xlabel="epoch, over all stages", ylabel="test accuracy (%)")
-    every[-1].legend(loc="lower right")
+            place = number * len(epochs) / len(each["stages"]) + 0.5
+            axes.axvline(place, color="0.8", linewidth=1, zorder=0, label="new stage" if number == 1 else None)
+        axes.set(title=f"{name}: {BLOCKS[name]}", xlabel="epoch, over all stages", ylabel="test accuracy (%)")
+    figure.legend(*every[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

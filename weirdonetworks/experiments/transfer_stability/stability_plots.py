@@ -43,7 +43,7 @@ def compared(
     _mark_angles(accuracy)
     variance.set(
         title="change of each input's output",
-        xlabel="variance over the rotation",
+        xlabel="variance of the class probabilities over the turn",
         ylabel="inputs up to it (%)",
         xscale="log",
     )
