@@ -129,7 +129,7 @@ def contents(folder: pathlib.Path) -> dict[str, Any]:
         elif path.suffix == ".json":
             found[name] = _lasting(json.loads(path.read_text()))
         elif path.suffix == ".jsonl":
-            found[name] = [_lasting(json.loads(line)) for line in path.read_text().splitlines()]
+            found[name] = _lines(path.read_text())
         else:
             found[name] = path.read_bytes()
     return found
@@ -157,6 +157,11 @@ def _lasting(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _lasting(each) for key, each in value.items() if not PASSING.fullmatch(key.split("/")[-1])}
     return value
+
+
+def _lines(text: str) -> tuple[list[Any], bool]:
+    """Reads lines of JSON, and whether the last one ends in a newline, without which it was cut short."""
+    return [_lasting(json.loads(line)) for line in text.splitlines()], not text or text.endswith("\n")
 
 
 def _events(path: pathlib.Path) -> set[tuple[str, int, float]]:
@@ -210,7 +215,7 @@ def _fingerprint(path: pathlib.Path) -> Any:
     with contextlib.suppress(ValueError):
         if path.suffix in (".json", ".jsonl"):
             text = data.decode()
-            return [_lasting(json.loads(each)) for each in (text.splitlines() if path.suffix == ".jsonl" else [text])]
+            return _lines(text) if path.suffix == ".jsonl" else (_lasting(json.loads(text)), text.endswith("\n"))
     return data
 
 
