@@ -226,7 +226,8 @@ def grouped(
     count = -(-neurons // group_size) if group_size else min(-(-fan_in // max(kept, 1)), neurons)
     groups = rng.permutation(np.arange(neurons) * count // neurons)
     own = np.arange(inputs) if input_groups is None else np.unique(input_groups, return_inverse=True)[1]
-    tied = (np.arange(fan_in // inputs)[:, np.newaxis] * inputs + own).ravel()  # The same at another position is not.
+    # The same input at another position of a filter is dealt apart.
+    tied = (np.arange(fan_in // inputs)[:, np.newaxis] * inputs + own).ravel()
     hands = np.zeros((count, fan_in), bool)
     left = np.zeros(0, np.intp)
     for hand in hands:

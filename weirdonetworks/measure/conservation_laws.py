@@ -60,8 +60,10 @@ class LawCount:
       quadratic: The number of independent laws that are quadratic, such as the balances of units, or linear, such as
         the sums over the classes of a softmax: a lower bound.
       at_most: The number of parameters less the rank of the fields and their brackets: an upper bound.
-      unread: The parameters that no output depends on, by number, such as the bias of an attention layer's keys. Each
-        is conserved by itself, and counted in both.
+      unread: The numbers, from 0, of the parameters that no output depends on, such as the bias of an attention layer's
+        keys. Each is conserved by itself, and counted in both. `count_laws` numbers the weights of all layers that are
+        not cut, each layer row by row, then all biases; `count_model_laws` the trainable variables in the
+        order in which the model first reads them.
     """
 
     parameters: int
