@@ -171,6 +171,7 @@ def _on_ray(address: str) -> Execute:
                         "What ran there ends, too; the same command goes on from it, on a new cluster or without."
                     )
                 continue
+            unreached = 0
             (ready,) = ended
             cell = waiting.pop(ready)
             try:

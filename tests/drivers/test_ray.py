@@ -41,7 +41,7 @@ def test_a_cluster_runs_the_same_cells(tmp_path: pathlib.Path, monkeypatch: pyte
 
 
 def test_a_cluster_whose_head_is_gone_ends_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    cells: Any = ("one cell", "another")
+    cells: Any = ("one cell", "another", "a third")
     looks = []
     with socket.create_server(("127.0.0.1", 0)) as head:
         address = f"127.0.0.1:{head.getsockname()[1]}"
@@ -50,7 +50,7 @@ def test_a_cluster_whose_head_is_gone_ends_the_sweep(monkeypatch: pytest.MonkeyP
             looks.append(len(waiting))
             if len(looks) == 3:  # Until then it is there, and only slow.
                 head.close()
-            return (waiting[:1], waiting[1:]) if len(looks) == 2 else ([], waiting)
+            return (waiting[:1], waiting[1:]) if len(looks) in (2, 4) else ([], waiting)
 
         asked: dict[str, Any] = {}
         ray = SimpleNamespace(
@@ -66,10 +66,11 @@ def test_a_cluster_whose_head_is_gone_ends_the_sweep(monkeypatch: pytest.MonkeyP
         monkeypatch.setitem(sys.modules, "ray", ray)
         results = sweep._on_ray(address)(cells, "runs")
         assert next(results) == ("one cell", "the result of one cell")
+        assert next(results) == ("another", "the result of another")
         assert (asked["num_cpus"], asked["num_gpus"]) == (1, 0.25)
         with pytest.raises(OSError, match=rf"ray_address \(={address}\): the head of the cluster, .* out of reach"):
             next(results)
-    assert looks == [2, 2, *[1] * sweep.LOOKS]
+    assert looks == [3, 3, 2, 2, *[1] * sweep.LOOKS]  # A cell that ends starts the count of looks anew.
 
 
 def free_address() -> str:
