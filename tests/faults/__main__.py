@@ -4,12 +4,13 @@ usage: python -m tests.faults [--every=1] [--moments=50] [--at_once=2] [--folder
 
     python -m tests.faults --every=10 --moments=5 train sweep
 
-The whole takes hours; called again with the same folder, it goes on where it was stopped. What differs is printed at
-once, and its files are kept in the folder.
+The whole takes hours; called again with the same folder and the same sources, it goes on where it was stopped, and
+tries again what differed. What differs is printed at once, and its files are kept in the folder.
 """
 
 import argparse
 import concurrent.futures
+import hashlib
 import json
 import multiprocessing
 import os
@@ -19,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from tests import packages
 from tests.faults import cases, scenarios
 from tests.faults.cases import COLUMNS, Case
 from weirdonetworks.lab import machine
@@ -35,27 +37,67 @@ def main() -> int:
     parser.add_argument("scenario", nargs="*")
     given = parser.parse_args()
     base, names = (given.folder or pathlib.Path(tempfile.mkdtemp())).resolve(), scenarios.names(given.scenario)
-    base.mkdir(parents=True, exist_ok=True)
-    outcomes = base / "outcomes.jsonl"
+    try:
+        claim(base, _sources())
+    except ValueError as error:
+        parser.error(str(error))
     ours = multiprocessing.get_context("fork")
     with concurrent.futures.ProcessPoolExecutor(given.at_once, ours, _begin, (machine.ends_with_parent(),)) as pool:
-        undisturbed = dict(zip(names, pool.map(cases.prepare, [base] * len(names), names), strict=True))
-        listed = [cases.of_program(name, undisturbed[name], given.every, given.moments) for name in names]
-        done = _read(outcomes)
-        tried = {(each["program"], each["case"]) for each in done}
-        left = [case for case in _evenly(listed) if (case.program, case.name) not in tried]
-        print(f"{len(left)} cases in {base}", flush=True)
+        return try_all(pool, base, names, given.every, given.moments)
+
+
+def claim(base: pathlib.Path, sources: str) -> None:
+    """Makes the folder for what is found of some sources; raises ValueError if it holds what was found of others."""
+    base.mkdir(parents=True, exist_ok=True)
+    known = base / "sources"
+    if any(base.iterdir()) and (not known.exists() or known.read_text() != sources):
+        raise ValueError(f"folder (={base}) must be empty or of the same sources, and is of others: pass another.")
+    known.write_text(sources)
+
+
+def _sources() -> str:
+    """Computes a digest of what is tried and of what tries it."""
+    found = hashlib.sha256()
+    for folder in ("weirdonetworks", "weight_symmetry", "tests/faults"):
+        for path in sorted((packages.ROOT / folder).rglob("*.py")):
+            found.update(f"{path.relative_to(packages.ROOT)}\0".encode() + path.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def try_all(
+    pool: concurrent.futures.Executor, base: pathlib.Path, names: Sequence[str], every: int, moments: int
+) -> int:
+    """Tries all cases of some programs, but for those found equal before; prints the outcomes, and returns the status.
+
+    A program whose undisturbed run fails is named, and those beside it are tried.
+    """
+    outcomes = base / "outcomes.jsonl"
+    done: dict[tuple[str, str], dict[str, Any]] = {}
+    broken: list[str] = []
+    listed: list[list[Case]] = []
+    for name, future in [(name, pool.submit(cases.prepare, base, name)) for name in names]:
         try:
-            for future in concurrent.futures.as_completed([pool.submit(cases.attempt, base, case) for case in left]):
-                done.append(future.result())
-                with open(outcomes, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(done[-1]) + "\n")
-                if done[-1]["found"]:
-                    print(_shown(done[-1]), flush=True)
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-    print(_table(names, done, listed))
-    return 1 if any(each["found"] for each in done) else 0
+            listed.append(cases.of_program(name, future.result(), every, moments))
+        except RuntimeError as error:
+            broken.append(f"{name}, undisturbed: {error}")
+            print(broken[-1], flush=True)
+    for each in _read(outcomes):  # The last outcome of a case counts.
+        done[each["program"], each["case"]] = each
+    equal = {key for key, each in done.items() if not each["found"]}
+    left = [case for case in _evenly(listed) if (case.program, case.name) not in equal]
+    print(f"{len(left)} cases in {base}", flush=True)
+    try:
+        for future in concurrent.futures.as_completed([pool.submit(cases.attempt, base, case) for case in left]):
+            outcome = future.result()
+            done[outcome["program"], outcome["case"]] = outcome
+            with open(outcomes, "a", encoding="utf-8") as file:
+                file.write(json.dumps(outcome) + "\n")
+            if outcome["found"]:
+                print(_shown(outcome), flush=True)
+    except KeyboardInterrupt:
+        pool.shutdown(cancel_futures=True)
+    print("\n".join([_table(names, list(done.values()), listed), *broken]))
+    return 1 if broken or any(each["found"] for each in done.values()) else 0
 
 
 def _begin(end_with_parent: Callable[[], None] | None) -> None:

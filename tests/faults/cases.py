@@ -119,8 +119,9 @@ def attempt(base: pathlib.Path, case: Case) -> dict[str, Any]:
     processes.TIMEOUT = TIMEOUT
     folder, scenario = folder_of(base, case.program), SCENARIOS[case.program]
     undisturbed = _undisturbed(folder / "whole.pickle")
-    place = folder / f"cut {case.name}"
-    shutil.rmtree(place, ignore_errors=True)
+    place, before = folder / f"cut {case.name}", folder / f"left {case.name}"
+    for left in (place, before):
+        shutil.rmtree(left, ignore_errors=True)
     outcome: dict[str, Any] = {"program": case.program, "column": case.column, "case": case.name}
     outcome |= {"words": case.words(undisturbed), "late": False, "resumed": False}
     found: list[str] = []
@@ -137,7 +138,7 @@ def attempt(base: pathlib.Path, case: Case) -> dict[str, Any]:
     known = folder / "equal" / scenarios.fingerprint(place)
     if not known.exists():
         outcome["resumed"] = True
-        shutil.copytree(place, before := folder / f"left {case.name}", dirs_exist_ok=True)
+        shutil.copytree(place, before)
         found += kills.resumed(scenario, undisturbed, place)
         if not found:
             known.touch()
