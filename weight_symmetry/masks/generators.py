@@ -31,7 +31,8 @@ def create(
     """Draws the masks of a model, each layer from a seed of its own.
 
     In `grouped` masks a layer whose inputs are the neurons of the layer before takes whole groups of them, as far as
-    the numbers allow, so that the neurons of a group stay interchangeable.
+    the numbers allow, so that the neurons of a group stay interchangeable. In `asymmetric` masks a layer of sparsity 0
+    among layers that are cut stays whole, as the outputs often do under a distribution.
 
     >>> masks = create("per-neuron", [(784, 300), (300, 10)], sparsity=0.9, seed=1)
     >>> sorted(set(masks[1].sum(axis=0).tolist()))
@@ -44,7 +45,7 @@ def create(
       seed: The base seed of the experiment.
       trial: The number of the trial; each has its own masks.
       distribution: How the sparsity is distributed over layers, one of `DISTRIBUTIONS`.
-      group_size: The greatest number of neurons in a group, for `grouped`; 0 for as many as reach all inputs.
+      group_size: The greatest number of neurons in a group, for `grouped` alone; 0 for as many as reach all inputs.
 
     Returns:
       A boolean mask for each shape.
@@ -58,7 +59,8 @@ def create(
     except TypeError:
         raise TypeError(f"seed (={seed!r}) must be an integer.") from None
     chosen = choice("mask_type", mask_type, MASK_TYPES)
-    at_least("group_size", group_size, 0)
+    if at_least("group_size", group_size, 0) and chosen != "grouped":
+        raise ValueError(f"group_size (={group_size}) is for mask_type grouped, and not for {chosen}: leave it out.")
     found: list[Mask] = []
     sparsities = layer_sparsities(shapes, sparsity, distribution)
     for layer, (shape, layer_sparsity) in enumerate(zip(shapes, sparsities, strict=True)):
@@ -67,6 +69,8 @@ def create(
             follows = bool(found) and found[-1].shape[-1:] == tuple(shape[-2:-1])
             groups = _alike(found[-1]) if follows else None
             found.append(grouped(shape, layer_sparsity, rng, group_size=group_size, input_groups=groups))
+        elif chosen == "asymmetric" and not layer_sparsity and any(sparsities):
+            found.append(np.ones(shape, bool))
         else:
             found.append(MASK_TYPES[chosen](shape, layer_sparsity, rng))
     return found
@@ -173,7 +177,8 @@ def asymmetric(shape: Shape, sparsity: float, rng: np.random.Generator) -> Mask:
     if math.comb(fan_in, kept) < neurons:
         raise ValueError(
             f"sparsity (={sparsity}) must leave each of {neurons} neurons other inputs for an asymmetric mask, and "
-            f"there are {math.comb(fan_in, kept)} ways to keep {kept} of {fan_in}: choose another sparsity."
+            f"there are {math.comb(fan_in, kept)} ways to keep {kept} of {fan_in} in a layer of "
+            f"{'x'.join(map(str, shape))}: choose another sparsity."
         )
     chosen: set[bytes] = set()
     columns = np.zeros((neurons, fan_in), bool)
@@ -219,10 +224,17 @@ def grouped(
       A boolean mask of that shape.
 
     Raises:
-      ValueError: If the sparsity or the shape is out of range.
+      TypeError: If the group size is not an integer.
+      ValueError: If the sparsity, the shape or the group size is out of range, or `input_groups` does not hold a
+        number for each input unit.
     """
     fan_in, inputs, neurons = fan_in_of(shape), shape[-2], shape[-1]
     kept, rng = kept_of(fan_in, sparsity), checked_generator(rng)
+    at_least("group_size", group_size, 0)
+    if input_groups is not None and np.shape(input_groups) != (inputs,):
+        raise ValueError(
+            f"input_groups (shape {np.shape(input_groups)}) must hold a number for each of {inputs} inputs."
+        )
     count = -(-neurons // group_size) if group_size else min(-(-fan_in // max(kept, 1)), neurons)
     groups = rng.permutation(np.arange(neurons) * count // neurons)
     own = np.arange(inputs) if input_groups is None else np.unique(input_groups, return_inverse=True)[1]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from weight_symmetry.run.config import ModelConfig, TrialOptions
 from weirdonetworks.lab import startup
+from weirdonetworks.lab.errors import UsageError
 
 if TYPE_CHECKING:
     from weight_symmetry.run.mask_config import FixedMaskConfig
@@ -37,12 +38,15 @@ def fixed_mask(config: "FixedMaskConfig", model: "MaskedModel") -> "FixedMask":
     """Draws the masks of a driver that does so before training."""
     from weight_symmetry.updaters import FixedMask
 
-    return FixedMask(
-        model.masks,
-        config.mask_type,
-        config.drawn_sparsity,
-        seed=config.mask_randomseed,
-        distribution=config.sparsity_distribution,
-        group_size=config.group_size,
-        indices=config.masked_layers,
-    )
+    try:
+        return FixedMask(
+            model.masks,
+            config.mask_type,
+            config.drawn_sparsity,
+            seed=config.mask_randomseed,
+            distribution=config.sparsity_distribution,
+            group_size=config.group_size,
+            indices=config.masked_layers,
+        )
+    except ValueError as error:  # That depends on the shapes of the model's weights, which the flags do not tell.
+        raise UsageError(f"{config.given_sparsity} does not fit {config.model}: {error}") from error

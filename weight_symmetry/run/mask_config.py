@@ -40,17 +40,49 @@ class FixedMaskConfig(ModelConfig, abc.ABC):
             raise UsageError(f"mask_type (={self.mask_type}) must be one of {', '.join(MASK_TYPES)}.")
         if self.group_size and self.mask_type != "grouped":
             raise UsageError(f"group_size (={self.group_size}) is for --mask_type=grouped: leave it out.")
+        if self.mask_type == "whole-neurons" and not self.masked_layer_indices:
+            # In the field itself, so that the record and the run's id say it.
+            object.__setattr__(self, "masked_layer_indices", self._hidden_layers())
+
+    def _hidden_layers(self) -> tuple[int, ...]:
+        """The indices of all layers but the outputs', of which no neuron may be cut."""
+        if self.num_layers is None:
+            raise UsageError(
+                f"mask_type (=whole-neurons) cuts neurons, also outputs of {self.model}: pass --masked_layer_indices "
+                "with those of its hidden layers."
+            )
+        if self.num_layers == 1:
+            raise UsageError(
+                f"mask_type (=whole-neurons) cuts neurons, and this {self.model} has only outputs: choose another "
+                "--mask_type."
+            )
+        return tuple(range(self.num_layers - 1))
+
+    @property
+    @abc.abstractmethod
+    def sparsity_setting(self) -> str:
+        """The name of the setting that gives the sparsity."""
 
     @property
     @abc.abstractmethod
     def drawn_sparsity(self) -> float | tuple[float, ...]:
         """The fraction of connections to mask, or that of each masked layer."""
 
-    def check_leaves_weights(self, name: str, value: object, highest: float) -> None:
-        """Raises UsageError if masks of the sparsity `highest`, given by the setting `name`, would be empty."""
+    @property
+    def given_sparsity(self) -> str:
+        """The setting that gives the sparsity with its value, for messages."""
+        return f"{self.sparsity_setting} (={getattr(self, self.sparsity_setting)})"
+
+    def check_highest(self, highest: float) -> None:
+        """Raises UsageError if no masks of the type can be drawn with the highest sparsity that a setting gives."""
+        if not highest and self.mask_type == "asymmetric":
+            raise UsageError(
+                f"{self.given_sparsity} must be above 0 for --mask_type=asymmetric, in which neurons differ by the "
+                "inputs that they keep."
+            )
         if highest == 1 and self.mask_type != KEEPS_INPUTS:
             raise UsageError(
-                f"{name} (={value}) must be below 1, since 1 leaves no weight to train: lower it, or pass "
+                f"{self.given_sparsity} must be below 1, since 1 leaves no weight to train: lower it, or pass "
                 f"--mask_type={KEEPS_INPUTS}, which keeps a connection of every input."
             )
 
@@ -66,7 +98,12 @@ class ShuffledMaskConfig(FixedMaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_leaves_weights("mask_sparsity", self.mask_sparsity, self.mask_sparsity)
+        self.check_highest(self.mask_sparsity)
+
+    @property
+    def sparsity_setting(self) -> str:
+        """The name `mask_sparsity`."""
+        return "mask_sparsity"
 
     @property
     def drawn_sparsity(self) -> float:
@@ -85,7 +122,12 @@ class RandomMaskConfig(FixedMaskConfig):
         super().__post_init__()
         if len(self.sparsity_range) != 2 or self.sparsity_range[0] > self.sparsity_range[1]:
             raise UsageError(f"sparsity_range (={self.sparsity_range}) must be two numbers, the lower one first.")
-        self.check_leaves_weights("sparsity_range", self.sparsity_range, self.sparsity_range[1])
+        self.check_highest(self.sparsity_range[1])
+
+    @property
+    def sparsity_setting(self) -> str:
+        """The name `sparsity_range`."""
+        return "sparsity_range"
 
     @property
     def drawn_sparsity(self) -> float:

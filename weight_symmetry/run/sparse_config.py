@@ -56,8 +56,7 @@ class SparseTrainConfig(FixedMaskConfig):
         super().__post_init__()
         if self.updater == "srigl" and self.mask_type != CONSTANT_FAN_IN:
             raise UsageError(f"mask_type (={self.mask_type}) must be {CONSTANT_FAN_IN} for --updater=srigl.")
-        name = "layer_sparsities" if self.layer_sparsities else "sparsity"
-        self.check_leaves_weights(name, getattr(self, name), self.sparsity)
+        self.check_highest(self.sparsity)
         if self.layer_sparsities and self.sparsity_distribution != "uniform":
             raise UsageError(
                 f"sparsity_distribution (={self.sparsity_distribution}) must be uniform with --layer_sparsities, which "
@@ -66,7 +65,7 @@ class SparseTrainConfig(FixedMaskConfig):
         if self.layer_sparsities and self.masked_layers is not None:
             self.check_layer_count(len(self.masked_layers))
         if self.updater in ("set", "rigl", "srigl") and not self.sparsity:
-            raise UsageError(f"{name} (={getattr(self, name)}) must be above 0 for --updater={self.updater}.")
+            raise UsageError(f"{self.given_sparsity} must be above 0 for --updater={self.updater}.")
         if self.updater == "gmp" and self.pruning_end >= self.epochs:
             raise UsageError(
                 f"update_end (={self.update_end}) must leave an epoch after the last pruning: lower it, or raise "
@@ -76,6 +75,11 @@ class SparseTrainConfig(FixedMaskConfig):
             raise UsageError(
                 "correct_fan_in must come with --optimizer=Momentum: Adam divides by the size of the gradients."
             )
+
+    @property
+    def sparsity_setting(self) -> str:
+        """The name `sparsity`, or `layer_sparsities` where they are given."""
+        return "layer_sparsities" if self.layer_sparsities else "sparsity"
 
     @property
     def drawn_sparsity(self) -> float | tuple[float, ...]:

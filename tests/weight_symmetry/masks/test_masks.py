@@ -202,8 +202,8 @@ def test_layers_and_trials_and_seeds_have_their_own_masks() -> None:
 
 def test_hyphens_and_underscores_name_the_same_type() -> None:
     for name in masks.MASK_TYPES:
-        hyphens = masks.create(name, LENET, 0.98, seed=1, distribution="erdos-renyi")
-        underscores = masks.create(name.replace("-", "_"), LENET, 0.98, seed=1, distribution="erdos_renyi")
+        hyphens = masks.create(name, LENET, 0.9, seed=1, distribution="erdos-renyi")
+        underscores = masks.create(name.replace("-", "_"), LENET, 0.9, seed=1, distribution="erdos_renyi")
         for one, other in zip(hyphens, underscores, strict=True):
             np.testing.assert_array_equal(one, other)
 
@@ -281,6 +281,25 @@ def test_connections_added_only_where_inputs_outnumber_them() -> None:
 def test_bad_arguments_are_refused(arguments: tuple[str, list[tuple[int, ...]], float, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         masks.create(*arguments)
+
+
+def test_asymmetric_masks_leave_whole_what_their_distribution_does() -> None:
+    *hidden, outputs = masks.create("asymmetric", LENET, 0.9, seed=1, distribution="erdos-renyi")
+    assert outputs.all() and not any(mask.all() for mask in hidden)
+    assert symmetry.automorphisms([*hidden, outputs]).order == 1
+    with pytest.raises(ValueError, match=r"ways to keep 784 of 784 in a layer of 784x300: choose another"):
+        masks.create("asymmetric", LENET, [1e-9, 0.9, 0.0], seed=1)
+
+
+def test_groups_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"^group_size \(=3\) is for mask_type grouped, and not for random: leave"):
+        masks.create("random", LENET, 0.9, seed=1, group_size=3)
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=r"^group_size \(=-1\) must be at least 0\."):
+        masks.grouped((4, 6), 0.5, rng, group_size=-1)
+    for groups in (np.array([0, 1]), np.zeros((4, 1), int)):
+        with pytest.raises(ValueError, match=r"^input_groups \(shape \(.*\)\) must hold a number for each of 4 inputs"):
+            masks.grouped((4, 6), 0.5, rng, input_groups=groups)
 
 
 def test_unknown_distributions_are_refused() -> None:

@@ -1,10 +1,14 @@
 """What the drivers are told, and what they refuse."""
 
+import types
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from weight_symmetry.masks import Masks
+from weight_symmetry.run import driver
 from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.run.mask_config import FixedParamConfig, RandomMaskConfig, ShuffledMaskConfig
 from weight_symmetry.run.prune_config import PruneConfig
@@ -116,6 +120,31 @@ def test_the_size_of_groups_is_for_groups_and_leaves_other_runs_their_ids() -> N
     assert ShuffledMaskConfig(mask_type="grouped", group_size=2).affecting("training")["group_size"] == 2
     assert "group_size" not in ShuffledMaskConfig(mask_type="grouped").affecting("training")
     assert ShuffledMaskConfig(mask_type="grouped").affecting("nothing")["group_size"] == 0  # Recorded all the same.
+
+
+def test_asymmetric_masks_need_a_cut() -> None:
+    with pytest.raises(UsageError, match=r"^mask_sparsity \(=0\.0\) must be above 0 for --mask_type=asymmetric"):
+        ShuffledMaskConfig(mask_type="asymmetric", mask_sparsity=0.0)
+    with pytest.raises(UsageError, match=r"^sparsity_range \(=\(0\.0, 0\.0\)\) must be above 0 for"):
+        RandomMaskConfig(mask_type="asymmetric", sparsity_range=(0.0, 0.0))
+
+
+def test_masks_that_the_model_cannot_have_are_refused_by_their_setting_and_layer() -> None:
+    model: Any = types.SimpleNamespace(masks=Masks([tf.Variable(tf.ones([2, 9]))]))
+    config = ShuffledMaskConfig(mask_type="asymmetric", mask_sparsity=0.5, masked_layer_indices=(0,))
+    with pytest.raises(UsageError, match=r"^mask_sparsity \(=0\.5\) does not fit MNIST_FC: .* in a layer of 2x9"):
+        driver.fixed_mask(config, model)
+
+
+def test_whole_neurons_are_cut_of_hidden_layers_alone_unless_layers_are_named() -> None:
+    assert ShuffledMaskConfig(mask_type="whole_neurons").affecting("training")["masked_layer_indices"] == (0, 1)
+    assert FixedParamConfig(mask_type="whole-neurons", depth=3).trial(1).masked_layers == (0, 1, 2)
+    assert ShuffledMaskConfig(mask_type="whole-neurons", masked_layer_indices=(1, 2)).masked_layers == (1, 2)
+    assert ShuffledMaskConfig(mask_type="random").masked_layers == (0, 1, 2)
+    with pytest.raises(UsageError, match=r"^mask_type \(=whole-neurons\) .* pass --masked_layer_indices with those of"):
+        ShuffledMaskConfig(mask_type="whole-neurons", model="mine:model")
+    with pytest.raises(UsageError, match=r"^mask_type \(=whole-neurons\) .* only outputs: choose another --mask_type"):
+        ShuffledMaskConfig(mask_type="whole-neurons", features=())
 
 
 def test_a_mask_that_keeps_every_input_is_never_empty() -> None:
