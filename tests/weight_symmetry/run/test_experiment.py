@@ -29,7 +29,7 @@ SHORT: dict[str, Any] = {
 pytestmark = pytest.mark.usefixtures("undrawn")
 SHAPES = [(784, 12), (12, 8), (8, 10)]
 SIZES = [784 * 12, 12 * 8, 8 * 10]
-CONFIG = PruneConfig(**SHORT, sparsity=0.8)
+CONFIG = PruneConfig(**SHORT, sparsity=0.8, random_seed=3)  # A seed with which pruning costs much.
 
 
 def interrupted(at: int) -> Any:
@@ -148,9 +148,10 @@ def test_the_summary_names_what_each_best_was_chosen_by(whole: Run) -> None:
 
 def test_training_recovers_what_pruning_cost(whole: Run) -> None:
     first, before, pruned, last = lines(whole.directory)
-    assert before["test_accuracy"] > first["test_accuracy"]
-    assert pruned["masked_test_accuracy"] < before["test_accuracy"]
-    assert last["test_accuracy"] > pruned["masked_test_accuracy"]
+    clear = 0.03  # Of 0.05 to 0.21, so that the rounding of another processor changes no answer.
+    assert before["test_accuracy"] > first["test_accuracy"] + clear
+    assert pruned["masked_test_accuracy"] < before["test_accuracy"] - clear
+    assert last["test_accuracy"] > pruned["masked_test_accuracy"] + clear
 
 
 @pytest.mark.slow
