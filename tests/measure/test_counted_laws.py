@@ -1,6 +1,7 @@
 """The number of conservation laws of models, residual sums and attention among them, beside a numerical rank."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -108,10 +109,13 @@ def test_a_blocks_laws_are_as_many_in_floating_point_and_all_are_found(
         (tf.nn.relu, squared_error, 3),
         (tf.nn.relu, CROSS_ENTROPY, 3 + 4),
         (tf.tanh, CROSS_ENTROPY, 4),
+        (lambda z: tf.maximum(0.0, z), squared_error, 3),
+        (lambda z: tf.maximum(z, 1.0), squared_error, 0),
+        (tf.nn.relu6, squared_error, 0),
         (tf.square, squared_error, 3),
         (tf.identity, squared_error, 3 * 2),
     ],
-    ids=["ReLU", "softmax", "tanh", "square", "linear"],
+    ids=["ReLU", "softmax", "tanh", "maximum with 0", "maximum with 1", "ReLU6", "square", "linear"],
 )
 def test_sums_over_classes_count_where_the_loss_has_them(activation, loss, laws: int) -> None:  # type: ignore[no-untyped-def]
     inputs = tf.constant(POINTS.normal(size=(1, 3)), tf.float32)
@@ -135,6 +139,56 @@ def test_frozen_weights_are_no_parameters_and_filters_have_a_law_a_channel() -> 
         model = snt.Sequential([snt.Conv2D(2, 2, padding="VALID"), tf.nn.relu, snt.Flatten(), lambda x, w=last: x @ w])
         count = count_model_laws(model, images)
         assert (count.parameters, count.at_most) == (parameters, laws)
+
+
+def attention(mask: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Attention with a bias of the keys, whose scores are masked."""
+    query, key, value, out = (drawn(2, 2) for _ in range(4))
+    bias = drawn(2)
+
+    def model(tokens: tf.Tensor) -> tf.Tensor:
+        scores = tf.matmul(tokens @ query, tokens @ key + bias, transpose_b=True)
+        return tf.matmul(tf.nn.softmax(mask(scores)), tokens @ value) @ out
+
+    return model
+
+
+CAUSAL = np.tril(np.ones((3, 3), bool))
+
+
+@pytest.mark.parametrize(
+    ("mask", "laws", "unread"),
+    [
+        (lambda scores: scores, 8, 2),
+        (lambda scores: tf.where(CAUSAL, scores, -1e9), 8, 2),
+        (lambda scores: tf.where(CAUSAL, scores, -np.inf), 8, 2),
+        (lambda scores: scores + np.where(CAUSAL, 0.0, -np.inf), 8, 2),
+        (lambda scores: scores + np.where(CAUSAL, 0.0, -1e9), 8, 2),
+        (lambda scores: tf.where(CAUSAL, scores, 0.0), 6, 0),  # The control: 0 is a score beside which a bias counts.
+        (lambda scores: scores + np.where(np.eye(3), 0.0, -np.inf), 13, 10),  # Each token has itself alone.
+    ],
+    ids=["none", "low", "-inf", "-inf added", "low added", "0", "itself"],
+)
+def test_masked_scores_have_no_share(mask: Callable[[tf.Tensor], tf.Tensor], laws: int, unread: int) -> None:
+    count = count_model_laws(attention(mask), tf.constant(POINTS.normal(size=(1, 3, 2))))
+    assert count.is_complete and (count.at_most, len(count.unread)) == (laws, unread)
+
+
+def test_the_causal_mask_of_keras_is_followed() -> None:
+    layer = tf.keras.layers.MultiHeadAttention(1, 2)
+    tokens = tf.constant(POINTS.normal(size=(1, 3, 2)), tf.float32)
+    count = count_model_laws(layer, tokens, tokens, use_causal_mask=True)
+    assert count.is_complete and count.at_most == 8 and len(count.unread) == 2
+
+
+def test_infinity_elsewhere_is_refused() -> None:
+    rule = r"cannot be followed\. Only -inf can, as a mask"
+    tokens = tf.constant(POINTS.normal(size=(1, 3, 2)))
+    for mask in (lambda scores: scores - np.inf, lambda scores: tf.nn.relu(scores + np.where(CAUSAL, 0.0, -np.inf))):
+        with pytest.raises(ValueError, match=rule):
+            count_model_laws(attention(mask), tokens)
+    with pytest.raises(ValueError, match=rf"the number inf {rule}"):
+        count_model_laws(attention(lambda scores: scores + np.inf), tokens)
 
 
 def test_models_that_cannot_be_counted_are_refused() -> None:

@@ -3,8 +3,12 @@
 Every number of a call is a sum `sum_k c_k phi_k(w)` of polynomials phi_k of the parameters w, whose coefficients c_k
 are products of symbols that stand for what the data decide: the inputs, whether a ReLU is active, a value of tanh or of
 a softmax. Since these can be anything, outputs depend on w through the phi_k alone, and on each of them.
+
+Masks of attention are followed that the data do not decide: constants, or inputs that are no floating-point numbers.
+Scores that -inf or a number of at most -10,000 replaces, or is added to, have no share in a softmax that has others.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any, Self, TypeAlias
@@ -17,6 +21,7 @@ from weirdonetworks.algebra import modular
 from weirdonetworks.measure.unit_tracing import evaluation
 from weirdonetworks.measure.unit_tracing.traced_call import ASSIGNMENTS, Trace
 
+LOW = -1e4  # A softmax leaves out scores that are so low.
 PRIME = modular.prime_below(modular.LARGEST)
 Product: TypeAlias = tuple[int, ...]  # Of parameters or of symbols, by number, rising; () is 1.
 Polynomial: TypeAlias = frozenset[tuple[Product, int]]  # Products of parameters and their coefficients.
@@ -26,8 +31,8 @@ GATES = ("Relu", "LeakyRelu", "Abs")  # f(z) = c z, where c depends on the sign 
 SMOOTH = ("Elu", "Erf", "Erfc", "Selu", "Sigmoid", "Softplus", "Softsign", "Tanh")
 MOVES = (  # Each entry of a result is an entry of an input, or 0.
     *("BroadcastTo", "ConcatV2", "ExpandDims", "GatherV2", "Identity", "Pack", "Pad", "PadV2", "ReadVariableOp"),
-    *("Reshape", "ResourceGather", "Reverse", "ReverseV2", "Slice", "Split", "SplitV", "Squeeze", "StridedSlice"),
-    *("Tile", "Transpose", "Unpack"),
+    *("Reshape", "ResourceGather", "Reverse", "ReverseV2", "Select", "SelectV2", "Slice", "Split", "SplitV"),
+    *("Squeeze", "StridedSlice", "Tile", "Transpose", "Unpack"),
 )
 
 
@@ -35,26 +40,47 @@ class Sum:
     """A polynomial of parameters with symbols as coefficients, modulo a prime.
 
     Attributes:
-      terms: The coefficient, in [1, PRIME), of each product of symbols and of parameters.
+      masked: Whether it has a summand so far below zero that a softmax leaves it out.
     """
 
-    __slots__ = ("terms",)
+    __slots__ = ("_terms", "masked")
 
-    def __init__(self, terms: dict[tuple[Product, Product], int]):
-        self.terms = terms
+    def __init__(self, terms: dict[tuple[Product, Product], int] | None, masked: bool = False):
+        """Takes the terms; None for -inf."""
+        self._terms = terms
+        self.masked = masked
 
     @classmethod
     def constant(cls, value: float) -> Self:
-        """Makes a number, which as a float is a fraction."""
+        """Makes a number, which as a float is a fraction, or -inf."""
+        if value == -math.inf:
+            return cls(None, masked=True)
+        if not math.isfinite(value):
+            raise _not_followed(f"the number {value}")
         fraction = Fraction(float(value))
         residue = fraction.numerator * pow(fraction.denominator, -1, PRIME) % PRIME
-        return cls({((), ()): residue} if residue else {})
+        return cls({((), ()): residue} if residue else {}, masked=value <= LOW)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether it is not -inf, nor a sum with it."""
+        return self._terms is not None
+
+    @property
+    def terms(self) -> dict[tuple[Product, Product], int]:
+        """The coefficient, in [1, PRIME), of each product of symbols and of parameters."""
+        if self._terms is None:
+            raise _not_followed("what is computed with -inf")
+        return self._terms
 
     def __add__(self, other: "Sum") -> "Sum":
+        masked = self.masked or other.masked
+        if not (self.is_finite and other.is_finite):
+            return Sum(None, masked)
         found = dict(self.terms)
         for key, coefficient in other.terms.items():
             found[key] = (found.get(key, 0) + coefficient) % PRIME
-        return Sum({key: coefficient for key, coefficient in found.items() if coefficient})
+        return Sum({key: coefficient for key, coefficient in found.items() if coefficient}, masked)
 
     def __radd__(self, other: int) -> "Sum":
         """Adds to the 0 with which NumPy begins a sum."""
@@ -68,8 +94,9 @@ class Sum:
 
     def __mul__(self, other: "Sum") -> "Sum":
         found: dict[tuple[Product, Product], int] = {}
+        theirs = other.terms.items()
         for (symbols, product), coefficient in self.terms.items():
-            for (others, factors), also in other.terms.items():
+            for (others, factors), also in theirs:
                 key = tuple(sorted(symbols + others)), tuple(sorted(product + factors))
                 found[key] = (found.get(key, 0) + coefficient * also) % PRIME
         return Sum({key: coefficient for key, coefficient in found.items() if coefficient})
@@ -81,6 +108,13 @@ class Sum:
             if product:
                 found.setdefault(symbols, []).append((product, coefficient))
         return map(frozenset, found.values())
+
+
+def _not_followed(what: str) -> ValueError:
+    return ValueError(
+        f"model: {what} cannot be followed. Only -inf can, as a mask: added to scores, or in their place, before a "
+        "softmax over these and others."
+    )
 
 
 class Calculation:
@@ -105,6 +139,26 @@ class Calculation:
     def gated(self, values: Symbols) -> Symbols:
         """Multiplies each value by a new symbol, as a ReLU does."""
         return np.asarray(values * self.new(values.shape))
+
+    def larger(self, one: Symbols, other: Symbols) -> Symbols:
+        """Chooses one of two values in each place, as a maximum does, or a minimum."""
+        return np.asarray(other + self.gated(one - other))
+
+    def shares(self, scores: Symbols) -> Symbols:
+        """Maps scores by a softmax over the last axis, in which masked ones have no share, and one alone has all."""
+        found = self.new(scores.shape)
+        for row in np.ndindex(scores.shape[:-1]):
+            finite = [place for place, score in enumerate(scores[row]) if score.is_finite]
+            seen = [place for place in finite if not scores[row][place].masked] or finite
+            if not seen:
+                raise _not_followed("a softmax over -inf alone")
+            self.note(of_differences(scores[row][seen]))
+            for place in range(scores.shape[-1]):
+                if place not in seen:
+                    found[row][place] = Sum({})
+                elif len(seen) == 1:
+                    found[row][place] = Sum.constant(1)
+        return found
 
     def unknown(self, values: Symbols) -> Symbols:
         """Maps each value by a function that is no polynomial."""
@@ -172,9 +226,13 @@ def _computed(operation: tf.Operation, inputs: list[Any], calculation: Calculati
         return [calculation.gated(inputs[0])]
     if kind in SMOOTH:
         return [calculation.unknown(inputs[0])]
+    if kind in ("Maximum", "Minimum"):
+        constant, other = sorted(inputs, key=lambda each: each.dtype == object)  # max(z, 0) is then a product alone.
+        return [calculation.larger(other, _symbolic(constant))]
+    if kind == "Relu6":
+        return [calculation.larger(calculation.gated(inputs[0]), _symbolic(np.asarray(6.0)))]
     if kind == "Softmax":
-        calculation.note(of_differences(inputs[0]))
-        return [calculation.new(inputs[0].shape)]
+        return [calculation.shares(inputs[0])]
     if kind == "RealDiv" and inputs[1].dtype != object:
         return [inputs[0] * _symbolic(1 / inputs[1])]
     if kind in ("Sum", "Mean"):
