@@ -138,7 +138,8 @@ def count_model_laws(
     """Counts the conservation laws of gradient flow of a small model, whatever data.
 
     Dense layers, convolutions, residual sums and attention are followed, with ReLU or any smooth activation of each
-    unit by itself; norms are not. Zero as an initial value says nothing: all trainable parameters are counted.
+    unit by itself, and masks that the data do not decide; norms are not. Zero as an initial value says nothing: all
+    trainable parameters are counted.
 
     >>> import sonnet as snt
     >>> import tensorflow as tf
