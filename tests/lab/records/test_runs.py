@@ -140,7 +140,7 @@ def test_a_full_disk_is_an_error_of_the_thread_that_logs(
     full = pathlib.Path("/dev/full")
     if not full.exists():
         pytest.skip("no /dev/full, which refuses all writes")
-    opened = full.open("wb")  # noqa: SIM115
+    opened = full.open("wb")
     monkeypatch.setattr(pathlib.Path, "open", lambda self, mode: opened)
     written = Events(tmp_path)
     written.scalar("loss", 1.0, 1)
