@@ -26,7 +26,9 @@ def split(values: tf.Tensor, strategy: tf.distribute.Strategy) -> Any:
     )
 
 
-def replicated_gradients(entry: registry.Network, strategy: tf.distribute.Strategy) -> tuple[Any, Any, tf.Tensor, Any]:
+def replicated_gradients(
+    entry: registry.Network, strategy: tf.distribute.Strategy, compiled: bool = False
+) -> tuple[Any, Any, tf.Tensor, Any]:
     """Returns the module, its inputs, the replicas' outputs in one batch, and each parameter's mean gradient."""
     inputs = entry.inputs(batch=4)
     with strategy.scope():
@@ -43,16 +45,20 @@ def replicated_gradients(entry: registry.Network, strategy: tf.distribute.Strate
     def run(images: Any) -> Any:
         return strategy.run(on_replica, (images,))
 
-    if entry.takes:  # To trace two replicas takes twice as long as to run them, so others do without.
+    if compiled:
         run = tf.function(run, autograph=False)
     outputs, gradients = run(split(inputs, strategy))
     return module, inputs, tf.concat(outputs.values, axis=0), gradients
 
 
+# To trace two replicas takes twice as long as to run them.
 @pytest.mark.exhaustive
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
 @pytest.mark.parametrize("entry", registry.NETWORKS, ids=registry.name)
-def test_replicated_network_equals_one(entry: registry.Network, replicator: snt.distribute.Replicator) -> None:
-    module, inputs, outputs, gradients = replicated_gradients(entry, replicator)
+def test_replicated_network_equals_one(
+    entry: registry.Network, compiled: bool, replicator: snt.distribute.Replicator
+) -> None:
+    module, inputs, outputs, gradients = replicated_gradients(entry, replicator, compiled)
     assert all(len(variable.values) == 2 for variable in module.variables)
     with tf.GradientTape() as tape:
         expected = entry.call(module, inputs)
