@@ -100,7 +100,13 @@ class Conserved:
 
 
 class ConservedQuantities(list[Conserved]):
-    """The quantities that are found in a model, a list."""
+    """The quantities that are found in a model, a list.
+
+    >>> loss = tf.nn.sparse_softmax_cross_entropy_with_logits
+    >>> found = conserved_quantities(snt.nets.MLP([3, 2]), loss, tf.ones([1, 4]))
+    >>> [each.name for each in found], found.are_all()
+    (['layer_0/balance', 'layer_0/equal_units', 'layer_1/class_sums'], True)
+    """
 
     def __init__(self, found: Iterable[Conserved], graph: UnitGraph, loss: Loss):
         """Takes the quantities, the traced model, and the loss."""
