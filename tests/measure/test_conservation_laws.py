@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from weirdonetworks.measure.conservation_laws import count_laws
+from weirdonetworks.measure.conserved import count_laws
 
 
 def widths(seed: int) -> list[int]:

@@ -9,8 +9,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests.measure.chains import CROSS_ENTROPY, squared_error
-from weirdonetworks.measure.conservation_laws import count_model_laws
-from weirdonetworks.measure.conserved import conserved_quantities
+from weirdonetworks.measure.conserved import conserved_quantities, count_model_laws
 
 RNG = np.random.default_rng(0)
 POINTS = np.random.default_rng(1)

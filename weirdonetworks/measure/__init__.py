@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING
 from weirdonetworks import lazy
 
 if TYPE_CHECKING:
-    from weirdonetworks.measure.conservation_laws import (
-        LawCount as LawCount,
-        count_laws as count_laws,
-        count_model_laws as count_model_laws,
-    )
     from weirdonetworks.measure.conserved import (
         Conserved as Conserved,
         ConservedQuantities as ConservedQuantities,
+        LawCount as LawCount,
         conserved_quantities as conserved_quantities,
+        count_laws as count_laws,
+        count_model_laws as count_model_laws,
         drift as drift,
     )
     from weirdonetworks.measure.discovery import (

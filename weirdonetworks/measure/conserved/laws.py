@@ -28,8 +28,8 @@ import numpy.typing as npt
 
 from weirdonetworks.algebra import modular
 from weirdonetworks.algebra.arrays import Ints
-from weirdonetworks.measure.losses import Loss, ignores_translations
-from weirdonetworks.measure.path_polynomials import (
+from weirdonetworks.measure.conserved.losses import Loss, ignores_translations
+from weirdonetworks.measure.conserved.path_polynomials import (
     PRIME,
     Calculation,
     Polynomial,
