@@ -142,6 +142,7 @@ def _copied(model: Any) -> tuple[Any, list[tuple[Any, Any]]]:
     if isinstance(model, keras.Model):
         try:
             copied = keras.models.clone_model(model)
+        # Keras raises the last for a model of a class of its own that does not say how it was made.
         except (TypeError, ValueError, NotImplementedError) as error:
             raise TypeError(f"model ({model.name}) must be one that Keras can clone ({error}). {REMEDY}") from error
         return copied, [(old.value, new.value) for old, new in zip(model.variables, copied.variables, strict=True)]

@@ -76,6 +76,7 @@ def with_variables(module: Module, variables: Iterable[tf.Variable], others: Ite
     memo: dict[int, Any] = {id(variable): other for variable, other in zip(variables, others, strict=True)}
     try:
         return copy.deepcopy(module, memo)
+    # TensorFlow raises the last for variables while a graph is built.
     except (TypeError, NotImplementedError) as error:
         raise TypeError(
             f"module (={module!r}) must be one that can be copied ({error}): let it hold no open file or thread."

@@ -19,18 +19,17 @@ class Events:
     def __init__(self, directory: pathlib.Path):
         """Begins a file in a directory."""
         from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.plugins.scalar.summary_v2 import scalar_pb
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
-        self._event = Event
+        self._event, self._scalar = Event, scalar_pb
         self._records = RecordWriter((directory / name).open("wb"))
         self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """Writes a number under a tag."""
-        from tensorboard.plugins.scalar.summary_v2 import scalar_pb
-
-        event = self._event(wall_time=time.time(), step=step, summary=scalar_pb(tag, value))
+        event = self._event(wall_time=time.time(), step=step, summary=self._scalar(tag, value))
         self._records.write(event.SerializeToString())
 
     def flush(self) -> None:
