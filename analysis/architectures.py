@@ -5,14 +5,19 @@ usage: python -m analysis.architectures EXPERIMENT_DIR PICTURE
     python -m analysis.architectures runs/architectures docs/pictures/architectures.png
 """
 
+import itertools
 import pathlib
 import sys
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from analysis import summaries
 from weirdonetworks.lab import plots
+
+NAMES = {"mlp": "MLP", "cnn": "CNN", "resnet": "ResNet"}  # Of models whose names in the code are in small letters.
+LINES = ("-", "--", "-.", ":")  # Lines of several models may coincide.
 
 
 def remaining(frame: pd.DataFrame) -> pd.DataFrame:
@@ -56,9 +61,12 @@ def symmetries_left(frame: pd.DataFrame) -> Figure:
     kinds = sorted(rows["masks"].unique())
     figure, panels = plots.pairs(len(kinds), height=3.0)
     for axes, kind in zip(panels, kinds, strict=True):
-        for model, own in rows[rows["masks"] == kind].groupby("model"):
-            axes.plot(own["sparsity"], own["share"], marker=".", label=model)
-        axes.set(title=f"{kind} masks", xscale="log", xlabel="sparsity", ylim=(-0.04, 1.04))
+        models = rows[rows["masks"] == kind].groupby("model")
+        for (model, own), line in zip(models, itertools.cycle(LINES), strict=False):
+            name = NAMES.get(str(model), str(model))
+            axes.plot(own["sparsity"], own["share"], linestyle=line, marker=".", label=name)
+        axes.set(title=f"{kind} masks", xscale="log", xlabel="sparsity (weights cut)", ylim=(-0.04, 1.04))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
         axes.set_ylabel("log of the symmetries left\n/ log of those of the dense model")
     panels[0].legend()
     return figure

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tests.lab.data import test_sources
 from tests.packages import ROOT
+from weirdonetworks.lab import plots
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 WITHOUT_FLAGS = (
@@ -102,9 +103,16 @@ def test_a_flag_that_a_program_lacks_is_seen() -> None:
 
 
 @pytest.mark.slow
+def test_pictures_are_no_wider_than_a_page() -> None:
+    pictures = sorted((ROOT / "docs/pictures").glob("*.png"))
+    # A PNG file begins with a signature of 8 bytes and the chunk IHDR: length, name, width.
+    widths = {path.name: int.from_bytes(path.read_bytes()[16:20]) for path in pictures}
+    assert widths and {name: width for name, width in widths.items() if width > plots.PAGE * plots.DOTS_PER_INCH} == {}
+
+
 def test_examples_of_the_readme_and_the_page_on_code_run() -> None:
     names = standing_in()
-    for page in (ROOT / "README.md", ROOT / "docs" / "library.md", ROOT / "docs" / "keras.md"):
+    for page in (ROOT / "README.md", ROOT / "docs/how-to/library.md", ROOT / "docs/how-to/keras.md"):
         names |= {"model": names["chain"], "optimizer": snt.optimizers.Adam(1e-3)}
         for code in blocks(page, "python"):
             names["sets"] = names["sets_of_5" if "keras" in code else "sets_of_4"]
@@ -117,7 +125,7 @@ def test_the_page_on_a_model_of_ones_own_runs(tmp_path: pathlib.Path, capsys: py
     test_sources.write_archive(
         tmp_path, {name: batch.tobytes() for name, batch in test_sources.cifar_batches().items()}
     )
-    code = blocks(ROOT / "docs" / "your-model.md", "python")[0]
+    code = blocks(ROOT / "docs/how-to/your-model.md", "python")[0]
     assert len([line for line in code.splitlines() if re.match(r"(?!import|from)\s*\S", line)]) <= 30
     script = tmp_path / "own_model.py"  # AutoGraph reads the source of functions.
     script.write_text(code, encoding="utf-8")

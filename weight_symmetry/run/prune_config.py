@@ -36,7 +36,9 @@ class PruneConfig(ModelConfig):
         minimum=-1,
     )
     ablation: str = setting(
-        "none", "The control that changes a ticket's weights or mask (see docs/weight-symmetry.md).", choices=ABLATIONS
+        "none",
+        "The control that changes a ticket's weights or mask (see docs/how-to/weight-symmetry.md).",
+        choices=ABLATIONS,
     )
 
     def __post_init__(self) -> None:

@@ -96,6 +96,7 @@ def test_tiles_are_square_and_bare(tmp_path: pathlib.Path) -> None:
     assert all(not each.get_xticks().size and not each.get_yticks().size for each in axes.flat)
     for each in axes.flat:
         each.imshow(np.zeros((4, 4)))
+    assert plots.tiles(1, 20)[0].get_size_inches()[0] == pytest.approx(plots.PAGE)
     plots.save(figure, tmp_path / "tiles.png")
     boxes = [each.get_window_extent() for each in axes.flat]
     assert all(abs(box.width - box.height) < 1 for box in boxes)

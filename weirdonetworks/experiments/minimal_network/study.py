@@ -35,7 +35,7 @@ def run(study: lab.Study[MinimalNetworkConfig]) -> None:
 
 
 def draw(found: Any) -> lab.plots.Figure:
-    """Draws the accuracy of all networks tried, by their number of parameters."""
+    """Draws the accuracy of all networks tried, by their number of weights, from just below the lowest target."""
     figure, (axes,) = lab.plots.row(1, widths=(1.7,))
     for kind in digits.KINDS:
         tried = sorted((each for each in found["tried"] if each["kind"] == kind), key=lambda each: each["parameters"])
@@ -45,11 +45,18 @@ def draw(found: Any) -> lab.plots.Figure:
             marker=".",
             label=kind,
         )
-    for target in sorted({each["target"] for each in found["networks"]}):
+    targets = {each["target"] for each in found["networks"]}
+    for target in targets:
         axes.axhline(100 * target, color="0.5", linestyle=":")
-    lowest = min(each["target"] for each in found["networks"])
-    axes.set(title="accuracy by size", xlabel="parameters", ylabel="validation accuracy, %", xscale="log")
-    axes.set_ylim(bottom=100 * (3 * lowest - 2))
+        axes.annotate(
+            f"target {target:.0%}", (0, 100 * target), xycoords=("axes fraction", "data"), va="bottom", color="0.3"
+        )
+    lowest = 3 * min(targets) - 2
+    seen = [each["parameters"] for each in found["tried"] if each["validation_accuracy"]["mean"] >= lowest]
+    axes.set(title="accuracy by size", xlabel="weights", ylabel="validation accuracy (%)", xscale="log")
+    axes.set_ylim(100 * lowest, 100)
+    if seen:
+        axes.set_xlim(min(seen) / 2, max(seen) * 2)
     axes.legend(loc="lower right")
     return figure
 

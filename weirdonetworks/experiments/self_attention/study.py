@@ -74,7 +74,9 @@ def draw(attention: Sequence[Attention], found: Mapping[str, Any]) -> lab.plots.
             tile.imshow(weights, cmap="viridis", vmin=0)
     axes[0, 0].set_ylabel("image")
     for index, tile in enumerate(axes[1:, 0]):
-        tile.set_ylabel(f"block {index // heads + 1}, head {index % heads + 1}")
+        block, head = divmod(index, heads)
+        tile.set_ylabel(f"head {head + 1}" if blocks == 1 else f"block {block + 1},\nhead {head + 1}")
+    figure.suptitle("where each head of attention looks (bright) from the pixel in the circle", fontsize="medium")
     return figure
 
 

@@ -74,7 +74,11 @@ def pairs(count: int, height: float = 2.8) -> tuple[Figure, list[Axes]]:
 
 
 def tiles(rows: int, columns: int, side: float = 1.25) -> tuple[Figure, npt.NDArray[Any]]:
-    """Makes a figure of square axes without frames, for images; returns them as an array `[rows, columns]`."""
+    """Makes a figure of square axes without frames, for images; returns them as an array `[rows, columns]`.
+
+    The axes are `side` inches wide, or less, so that the figure is no wider than a page.
+    """
+    side = min(side, (PAGE - 0.25) / columns)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(side * columns + 0.25, side * rows), layout="constrained")
         FigureCanvasAgg(figure)
