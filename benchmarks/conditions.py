@@ -44,9 +44,10 @@ def processor() -> str:
 
 
 class Others:
-    """Monitor of the processors that processes other than this one's children keep busy, from its creation."""
+    """Monitor of the processors that processes other than this one and its children keep busy."""
 
     def __init__(self) -> None:
+        """Begins the count; `busy()` is the mean from here on."""
         self._start = self._now()
 
     def busy(self) -> float:
@@ -56,11 +57,11 @@ class Others:
 
     @staticmethod
     def _now() -> tuple[float, float, float]:
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         try:
             fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
         except OSError:
             fields = ["nan"] * 8
         user, nice, system, _, _, irq, softirq, steal = map(float, fields)
         ticks = user + nice + system + irq + softirq + steal
-        return time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), children.ru_utime + children.ru_stime
+        return time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), sum(each.ru_utime + each.ru_stime for each in used)
