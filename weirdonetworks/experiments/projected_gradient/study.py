@@ -148,10 +148,12 @@ def draw(found: Any) -> lab.plots.Figure:
         for each in trainings:
             if each["rate"] == least and each["method"] in FROM_EACH_START:
                 right.plot(range(1, len(each["variance_by_epoch"]) + 1), each["variance_by_epoch"], **style)
-    left.set(title="accuracy and stability", xlabel="variance of class probabilities over a turn", xscale="log")
-    middle.set(title="accuracy upright and turned", xlabel="accuracy on turned test digits (%)")
+    left.set(
+        title="accuracy and stability, at each rate", xlabel="variance of class probabilities over a turn", xscale="log"
+    )
+    middle.set(title="upright and turned, at each rate", xlabel="accuracy on turned test digits (%)")
     for axes in (left, middle):
-        axes.set_ylabel("accuracy on upright test digits (%)")
+        axes.set_ylabel("accuracy on upright digits (%)")
     right.set(title=f"stability while training at rate {least:g}", xlabel="epoch", yscale="log")
     right.set_ylabel("variance over a turn")
     right.xaxis.set_major_locator(MaxNLocator(integer=True))
