@@ -17,6 +17,8 @@ import tensorflow as tf
 
 from tests.lab.data import test_sources
 from tests.packages import ROOT
+from weight_symmetry import alignment
+from weight_symmetry.masks import Masks
 from weirdonetworks.lab import plots
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -102,7 +104,6 @@ def test_a_flag_that_a_program_lacks_is_seen() -> None:
     assert "sparsities" in answer and "no_such_flag" not in answer
 
 
-@pytest.mark.slow
 def test_pictures_are_no_wider_than_a_page() -> None:
     pictures = sorted((ROOT / "docs/pictures").glob("*.png"))
     # A PNG file begins with a signature of 8 bytes and the chunk IHDR: length, name, width.
@@ -118,6 +119,20 @@ def test_examples_of_the_readme_and_the_page_on_code_run() -> None:
             names["sets"] = names["sets_of_5" if "keras" in code else "sets_of_4"]
             exec(compile(code, str(page), "exec"), names)
             names["model"] = names["any_sonnet_module"]
+
+
+@pytest.mark.slow
+def test_the_page_on_weight_symmetry_runs() -> None:
+    names = standing_in() | {"np": np, "snt": snt}
+    images = names["flat_images"]
+    one, other = (snt.nets.MLP([6, 3]) for _ in range(2))
+    one(images), other(images)
+    networks = {"a": one, "b": other, "test_images": images, "test_labels": names["labels"]}
+    names |= networks | {"images": images, "gradients_of_a_batch": lambda weights: [tf.ones_like(w) for w in weights]}
+    for code in blocks(ROOT / "docs/how-to/weight-symmetry.md", "python"):
+        names |= {"model": one, "optimizer": snt.optimizers.Adam(1e-3), "masks": Masks.create(one, "random", 0.5)}
+        exec(compile(code, "weight-symmetry.md", "exec"), names)
+    assert isinstance(names["found"], alignment.Permutations) and names["rigl"].masks is names["masks"]
 
 
 @pytest.mark.slow
