@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from weirdonetworks.nets.pooling import accumulator
+
 
 def fan_in_scale(mask: Any, dtype: Any) -> tf.Tensor:
     """Computes `sqrt(n_i / mean of n)` for the n_i connections that each neuron keeps.
@@ -15,11 +17,12 @@ def fan_in_scale(mask: Any, dtype: Any) -> tf.Tensor:
 
     Args:
       mask: The mask, `[..., in, out]`.
-      dtype: The type of the result.
+      dtype: The type of the result, in which a sum of float16 or bfloat16 could overflow or stagnate: it is one of
+        float32.
 
     Returns:
       A factor for each neuron, `[out]`; ones for a constant fan-in.
     """
-    kept = tf.cast(tf.convert_to_tensor(mask), dtype)
+    kept = tf.cast(tf.convert_to_tensor(mask), accumulator(tf.as_dtype(dtype)))
     fans = tf.reduce_sum(kept, axis=list(range(kept.shape.rank - 1)))
-    return tf.sqrt(tf.math.divide_no_nan(fans, tf.reduce_mean(fans)))
+    return tf.cast(tf.sqrt(tf.math.divide_no_nan(fans, tf.reduce_mean(fans))), dtype)

@@ -6,6 +6,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weight_symmetry.masks import Masks, create, gradient_ratios
+from weight_symmetry.masks.fan_in import fan_in_scale
 
 
 def gradients(layer: snt.Linear, normalised: bool) -> list[np.ndarray]:
@@ -53,3 +54,14 @@ def test_the_correction_scales_by_the_fan_in() -> None:
     rows = tf.IndexedSlices(tf.ones([2, 4]), tf.constant([0, 5]), tf.constant([6, 4]))
     (few,) = masks.masked([rows], corrects_fan_in=True)
     np.testing.assert_array_equal(few.values.numpy(), masks.arrays[0][[0, 5]])
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16], ids=["float16", "bfloat16"])
+@pytest.mark.parametrize("shape", [(784, 300), (70_000, 2)], ids=str)
+def test_half_precision_neither_overflows_nor_stagnates(shape: tuple[int, int], dtype: tf.DType) -> None:
+    mask = np.ones(shape)
+    np.testing.assert_array_equal(tf.cast(fan_in_scale(mask, dtype), tf.float32), np.ones(shape[1]))
+    mask[shape[0] // 2 :, 1] = 0
+    found = fan_in_scale(mask, dtype)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, tf.cast(fan_in_scale(mask, tf.float32), dtype))
