@@ -47,6 +47,33 @@ def test_far_from_the_origin_the_nearest_is_the_same() -> None:
     assert nearest_labels(*whole).tolist() == [5]  # A tie, which the first wins.
 
 
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("apart", [1e6, 1e9, 1e12])
+def test_among_examples_far_apart_the_nearest_is_that_by_subtraction(
+    apart: float, k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "NUMBERS", 16)  # Several parts.
+    rng = np.random.default_rng(0)
+    centres = np.array([[0, 0], [apart, 0], [-apart, apart / 3]]).round()
+    stored, queries = (np.repeat(centres, 9, axis=0) + rng.integers(0, 64, size=(27, 2)) / 64 for _ in range(2))
+    exact = np.square(queries[:, None] - stored).sum(axis=2)
+    order = np.argsort(exact, axis=1, kind="stable")
+    found = nearest_labels(stored, np.arange(27), queries, k)
+    assert np.array_equal(found, order[:, 0])
+    assert nearest_labels([[0.0], [1e9], [1e9 + 1]], [0, 1, 2], [[1e9 + 0.9], [1e9 + 0.1]]).tolist() == [2, 1]
+    # A control: products with the origin amid the examples do not tell them apart.
+    origin = stored.mean(axis=0)
+    products = np.square(stored - origin).sum(axis=1) - 2 * (queries - origin) @ (stored - origin).T
+    assert apart < 1e9 or not np.array_equal(products.argmin(axis=1), order[:, 0])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e200])
+def test_what_has_no_distance_is_refused(wrong: float) -> None:
+    for name, stored, queries in (("stored", [[wrong], [1.0]], [[1.0]]), ("queries", [[0.0], [1.0]], [[wrong]])):
+        with pytest.raises(ValueError, match=rf"{name} must hold numbers below 1e\+150 in size"):
+            nearest_labels(stored, [0, 1], queries)
+
+
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match=r"k \(=4\) must be at most the 3 stored examples"):
         nearest_labels(np.eye(3), [0, 1, 2], np.eye(3), 4)
