@@ -311,6 +311,36 @@ def test_codewords_far_from_the_origin_are_told_apart(further: tuple[float, ...]
     assert counts.numpy().tolist() == [[2.0, 2.0, *(0.0 for _ in further)]]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("compiled", [None, False, True], ids=["eager", "graph", "xla"])
+def test_among_codewords_far_apart_the_nearest_and_the_gradient_are_those_by_subtraction(compiled: bool | None) -> None:
+    codewords = np.array([[0.0], [1e9], [1e9 + 1]])
+    encoder, inputs = FreeAbelianEncoder(codewords, 2), tf.constant(1e9 + np.linspace(0.02, 0.97, 25)[:, None, None])
+
+    def both() -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            counts = encoder.counts(inputs)
+        return counts, tape.gradient(counts, inputs, tf.constant([[0.0, 1.0, 3.0]] * 25, tf.float64))
+
+    counts, slopes = both() if compiled is None else tf.function(both, jit_compile=compiled)()
+    exact = np.square(inputs.numpy()[:, 0] - codewords[:, 0])
+    np.testing.assert_array_equal(counts.numpy().argmax(axis=1), exact.argmin(axis=1))
+    of, around = inputs.numpy()[:, 0] - codewords.mean(), codewords[:, 0] - codewords.mean()
+    products = around**2 - 2 * of * around
+    assert not np.array_equal(products.argmin(axis=1), exact.argmin(axis=1))  # A control.
+    share = 1 / (1 + np.exp(exact[:, 2] - exact[:, 1]))  # Of the last, which has all of the slope but for this one.
+    assert_close(slopes[:, 0, 0], (3 - 1) * 2 * share * (1 - share), 1e-6)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_vector_without_a_nearest_codeword_makes_the_counts_of_its_set_unknown(wrong: float) -> None:
+    encoder, inputs = FreeAbelianEncoder([[0.0], [1.0]], 2), tf.constant([[[wrong], [1.0]], [[0.2], [1.0]]])
+    assert np.isnan(encoder.counts(inputs)[0]).all() and np.isnan(encoder(inputs)[0]).all()
+    np.testing.assert_array_equal(encoder.counts(inputs)[1], [1.0, 1.0])
+    np.testing.assert_array_equal(encoder.counts(inputs, [[False, True], [True, True]])[0], [0.0, 1.0])
+
+
 def test_items_can_be_taken_away() -> None:
     encoder, inputs = FreeAbelianEncoder(5, 3), tf.constant(draw(2, 4, 2))
     twice = tf.concat([inputs, inputs], axis=1)
@@ -355,6 +385,26 @@ def test_word_distance_is_the_shortest_way() -> None:
     encoder, inputs = FreeAbelianEncoder([[0.0], [1.0], [2.0]], 2), tf.constant([[[0.1], [0.9]], [[0.1], [2.2]]])
     counts = encoder.counts(inputs)
     assert word_distance(counts[0], counts[1]).numpy() == 2  # One vector out, one in.
+
+
+@pytest.mark.parametrize("dtype", [tf.int8, tf.uint8, tf.int32, tf.uint64, tf.float16, tf.bfloat16], ids=str)
+def test_word_distance_holds_what_the_type_does_not(dtype: tf.DType) -> None:
+    least, most = (-125, 125) if dtype == tf.int8 else (0, 250)
+    if dtype == tf.int32:
+        least, most = -(2**31), 2**31 - 1
+    for one, other in ((least, most), (most, least)):
+        given = (tf.constant([each], dtype) for each in (one, other))
+        assert int(word_distance(*given)) == most - least
+    many = word_distance(tf.ones([3000], dtype), tf.zeros([3000], dtype))
+    assert float(many) == pytest.approx(3000, rel=2.0**-8)
+
+
+def test_word_distance_names_what_it_cannot_subtract() -> None:
+    for one, other in (([1, 2], [1.0, 2.0]), ([True], [False]), (["a"], ["b"])):
+        with pytest.raises(
+            TypeError, match=r"counts of type .* and others of type .* must be real numbers of one type"
+        ):
+            word_distance(one, other)
 
 
 def test_bad_generators_are_refused() -> None:

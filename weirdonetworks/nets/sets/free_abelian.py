@@ -14,6 +14,9 @@ from weirdonetworks.nets.base_module import Initializer
 from weirdonetworks.nets.inputs import checked_tensor, masked
 from weirdonetworks.nets.sets.set_network import SetNetwork, checked_per_item, sizes
 
+LARGEST = 1e150  # Whose square is finite.
+SOFT = 1e-6  # The largest rounding of distances, in temperatures, that the soft assignment may have.
+
 
 class FreeAbelianEncoder(SetNetwork):
     """An encoder of a set of vectors as an element of the free abelian group on codewords, embedded by a homomorphism.
@@ -28,7 +31,7 @@ class FreeAbelianEncoder(SetNetwork):
     - embeddings are rounded to multiples of a unit, 2^-12 in float32 and 2^-27 in float64, so sums of them are exact
       while their sizes add up to less than 2^12 or 2^26, on hardware that multiplies in full precision.
 
-    A vector with NaN or infinity is counted too, at an arbitrary codeword.
+    A vector with NaN, infinity or a number above 1e150 in size has no nearest codeword: the counts of its set are NaN.
 
     A vector equidistant from two codewords up to rounding may be assigned to one in A and to the other in A + B.
     Gradients are straight-through: for vectors and codewords those of the soft assignment
@@ -105,13 +108,8 @@ class FreeAbelianEncoder(SetNetwork):
         items, present = self._checked(inputs, mask)
         if items.dtype == tf.bfloat16:
             raise ValueError("inputs of type bfloat16 must be float16, float32 or float64, in which counts are exact.")
-        # The squared norm of a vector is left out: it is the same for all codewords. The rest would cancel: in float32
-        # where codewords lie far apart, and in any type where they lie far from the origin.
         vectors = tf.reshape(items, [-1, items.shape[2]])
-        flat, codewords = (tf.cast(each, tf.float64) for each in (vectors, self.codewords))
-        origin = tf.stop_gradient(tf.reduce_mean(codewords, axis=0))
-        flat, codewords = flat - origin, codewords - origin
-        distances = tf.reduce_sum(codewords**2, axis=1) - 2 * tf.matmul(flat, codewords, transpose_b=True)
+        distances = _distances(*(tf.cast(each, tf.float64) for each in (vectors, self.codewords)), self.temperature)
         nearest = tf.one_hot(tf.argmin(distances, axis=1), self.num_generators, dtype=items.dtype)
         chosen = _straight_through(nearest, tf.cast(tf.nn.softmax(distances / -self.temperature), items.dtype))
         chosen = tf.reshape(chosen, [*sizes(items)[:2], self.num_generators])
@@ -120,7 +118,8 @@ class FreeAbelianEncoder(SetNetwork):
             if not given.dtype.is_integer:
                 raise TypeError(f"multiplicities of type {given.dtype.name} must be integers.")
             chosen *= checked_per_item("multiplicities", given, items)
-        return pooling.sum_(masked(chosen, present))
+        known = tf.reduce_all(tf.abs(items) <= min(float(items.dtype.max), LARGEST), axis=[1, 2])
+        return tf.where(known[:, None], pooling.sum_(masked(chosen, present)), tf.constant(math.nan, items.dtype))
 
     def embed(self, counts: Any) -> tf.Tensor:
         """Maps elements of Z^n, `[batch, n]`, of any type of number, to `[batch, output_size]`, a homomorphism."""
@@ -145,12 +144,50 @@ def word_distance(counts: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
       others: Elements, `[..., n]`; leading axes broadcast.
 
     Returns:
-      The sums of the absolute differences, `[...]`.
+      The sums of the absolute differences, `[...]`: of integers in int64, or uint64 if they are; of floats in theirs.
+
+    Raises:
+      TypeError: If the elements are not numbers, or not both of one type.
+      ValueError: If the shapes do not match.
     """
     left, right = checked_tensor(counts, "counts"), checked_tensor(others, "others")
+    if left.dtype != right.dtype or not (left.dtype.is_integer or left.dtype.is_floating):
+        raise TypeError(
+            f"counts of type {left.dtype.name} and others of type {right.dtype.name} must be real numbers of one type."
+        )
     if left.shape.rank == 0 or not left.shape[-1:].is_compatible_with(right.shape[-1:]):
         raise ValueError(f"counts of shape {left.shape} and others of shape {right.shape} must both be [..., n].")
-    return tf.reduce_sum(tf.abs(left - right), axis=-1)
+    wide = pooling.accumulator(left.dtype)
+    if wide.is_integer and wide != tf.uint64:
+        wide = tf.int64  # Which holds differences, too.
+    larger, smaller = (each(tf.cast(left, wide), tf.cast(right, wide)) for each in (tf.maximum, tf.minimum))
+    total = tf.reduce_sum(larger - smaller, axis=-1)
+    return tf.cast(total, left.dtype) if left.dtype.is_floating else total
+
+
+def _distances(vectors: tf.Tensor, codewords: tf.Tensor, temperature: float) -> tf.Tensor:
+    """Computes squared distances of float64 vectors to codewords, `[vectors, codewords]`, but for a constant each."""
+    # By products, without the squared norm of a vector, which is the same for all codewords. An origin amid the
+    # codewords makes the bound of the rounding small.
+    origin = tf.stop_gradient(tf.reduce_mean(codewords, axis=0))
+    of, around = vectors - origin, codewords - origin
+    squares = tf.reduce_sum(around**2, axis=1)
+    products = squares - 2 * tf.matmul(of, around, transpose_b=True)
+    if codewords.shape[0] == 1:
+        return products
+    norms, epsilon = tf.norm(tf.stop_gradient(of), axis=1), np.finfo(np.float64).eps
+    largest = tf.stop_gradient(tf.sqrt(tf.reduce_max(squares)))
+    rounding = (codewords.shape[1] + 8) * epsilon * largest * (largest + 2 * norms)
+    values = tf.stop_gradient(products)
+    near = values <= tf.reduce_min(values, axis=1, keepdims=True) + 2 * rounding[:, None]
+    unsure = (tf.math.count_nonzero(near, axis=1) > 1) | (rounding > SOFT * temperature)
+
+    def subtracted() -> tf.Tensor:
+        of, others = tf.stop_gradient(vectors), tf.stop_gradient(codewords)
+        return tf.transpose(tf.map_fn(lambda each: tf.reduce_sum((of - each) ** 2, axis=1), others))
+
+    # The gradient of the products has no cancellation.
+    return _straight_through(tf.cond(tf.reduce_any(unsure), subtracted, lambda: values), products)
 
 
 @tf.custom_gradient
