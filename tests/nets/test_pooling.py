@@ -212,6 +212,84 @@ def test_elementary_symmetric_polynomials_are_stable_where_newtons_identities_ar
     assert np.abs(np.array(newton[1:]) / exact - 1).max() > 1e-10
 
 
+@pytest.mark.parametrize("normalised", [False, True])
+def test_infinite_items_give_the_same_in_any_order(normalised: bool) -> None:
+    inf, nan = np.inf, np.nan
+    for items, expected in (
+        ([inf, 1.0], [inf, inf, 0.0]),
+        ([inf, -1.0], [inf, nan, 0.0]),
+        ([inf, 0.0, 1.0], [inf, nan, nan]),
+        ([inf, 2.0, -2.0], [inf, nan, nan]),
+        ([inf, 1e-200, 1e-200, 1e-200], [inf, inf, inf]),
+        ([-inf, inf], [nan, nan, 0.0]),
+        ([nan, 1.0], [nan, nan, nan]),
+    ):
+        orders = np.array(list(itertools.permutations(items)))
+        values = tf.constant(np.stack([orders, np.ones_like(orders)], axis=-1))
+        found = pooling.elementary_symmetric(values, order=3, normalised=normalised).numpy().reshape(-1, 3, 2)
+        np.testing.assert_array_equal(found[..., 0], [expected] * len(orders))
+        assert np.isfinite(found[..., 1]).all()  # Features are apart.
+    masked = pooling.elementary_symmetric(tf.constant([[-1.0], [inf], [2.0]]), tf.constant([False, True, True]))
+    np.testing.assert_array_equal(masked, [inf, inf])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "xla"])
+@pytest.mark.parametrize("name", ["mean", "sum", "max", "product", "variance", "log_mean_exp", "power_sums"])
+def test_an_item_that_is_nan_is_seen(name: str, compiled: bool) -> None:
+    pool = pooling.named(name)
+    run = tf.function(pool, jit_compile=True) if compiled else pool
+    values = np.full([3, 17, 2], 0.5)
+    values[range(3), [0, 5, 16], 0] = np.nan
+    found = run(tf.constant(values)).numpy()
+    assert np.isnan(found[:, ::2]).all() and np.isfinite(found[:, 1::2]).all()
+
+
+def test_sums_of_a_few_thousand_items_are_the_plain_ones() -> None:
+    values = tf.constant(draw(2, pooling.BLOCK, 3), tf.float32)
+    plain = tf.reduce_sum(values, axis=-2)
+    np.testing.assert_array_equal(pooling.sum_(values), plain)
+    np.testing.assert_array_equal(pooling.mean(values), plain / pooling.BLOCK)
+    unknown = tf.function(pooling.sum_, input_signature=[tf.TensorSpec([None, None, 3])])
+    for items in (1, 7, 100, pooling.BLOCK):
+        np.testing.assert_array_equal(unknown(values[:, :items]), tf.reduce_sum(values[:, :items], axis=-2))
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("known", [False, True], ids=["unknown", "known"])
+def test_sums_in_blocks_are_the_sums(known: bool, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pooling, "BLOCK", 4)
+
+    @tf.function(
+        input_signature=None if known else [tf.TensorSpec([None, None, 3], tf.float64)],
+        jit_compile=compiled,
+        autograph=False,
+    )
+    def run(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            total = pooling.sum_(values)
+        return total, tape.gradient(total, values)
+
+    for items in (4, 5, 11):
+        values = draw(2, items, 3)
+        total, slopes = run(tf.constant(values))
+        assert_close(total, values.sum(axis=1), 1e-14)
+        np.testing.assert_array_equal(slopes, np.ones_like(values))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "xla"])
+@pytest.mark.parametrize("value", [1.0, 0.1])
+def test_means_over_ten_million_items(value: float, compiled: bool) -> None:
+    values = tf.fill([1, 10**7 + 1, 1], value)
+    run = tf.function(pooling.mean, jit_compile=True) if compiled else pooling.mean
+    for mask in (None, tf.ones([1, 10**7 + 1], tf.bool)):
+        np.testing.assert_allclose(run(values, mask), [[value]], rtol=3e-4)
+    plain = tf.function(lambda each: tf.reduce_sum(each, axis=1) / each.shape[1], jit_compile=True)
+    assert value == 1 or np.abs(plain(values) / value - 1).max() > 1e-3  # A control.
+
+
 def test_names() -> None:
     values = tf.constant(draw(4, 2))
     for name, function in pooling.POOLINGS.items():

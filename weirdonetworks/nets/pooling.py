@@ -3,10 +3,11 @@
 Each maps values `[..., items, features]` to `[..., k * features]`, feature by feature, and is invariant under
 permutations of the items. A mask `[..., items]` is True for items present; the others are ignored. The value of an
 empty set is 0; where the number of items is statically 0, a `ValueError` is raised. float16 and bfloat16 values are
-summed in float32.
+summed in float32, and more than 8192 items in two stages.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ from weirdonetworks.nets.inputs import checked_floats, checked_mask, checked_ten
 
 Pooling: TypeAlias = Callable[..., tf.Tensor]
 
+BLOCK = 2**13  # The most items that are summed one after another.
 ORDERS = 1000  # The highest power, and the most elementary symmetric polynomials.
 
 
@@ -30,6 +32,26 @@ def accumulator(dtype: tf.DType) -> tf.DType:
     (tf.float32, tf.float64)
     """
     return tf.float32 if dtype in (tf.float16, tf.bfloat16) else dtype
+
+
+def summed(values: tf.Tensor) -> tf.Tensor:
+    """Sums the items `[..., items, features]`; of more than `BLOCK` items n, blocks of about sqrt(n), then their sums.
+
+    One after another, ones in float32 sum to 2^24 at most; in two stages the error is that of thousands of items.
+    """
+    sizes = [tf.shape(values)[axis] if each is None else each for axis, each in enumerate(values.shape)]
+    items, features = sizes[-2:]
+    if not isinstance(items, int):
+        root = tf.cast(tf.math.ceil(tf.sqrt(tf.cast(items, tf.float64))), tf.int32)
+        size = tf.maximum(tf.where(items > BLOCK, root, items), 1)
+    elif items > BLOCK:
+        size = math.isqrt(items - 1) + 1
+    else:
+        return tf.reduce_sum(values, axis=-2)
+    rows = -(-items // size)
+    padded = tf.pad(values, [*[[0, 0]] * (len(sizes) - 2), [0, rows * size - items], [0, 0]])
+    sums = tf.reduce_sum(tf.reshape(padded, [*sizes[:-2], rows, size, features]), axis=-2)
+    return 2 * tf.reduce_sum(sums / 2, axis=-2)  # Of a sum of sums XLA would make one.
 
 
 def ordered(values: tf.Tensor) -> tf.Tensor:
@@ -77,17 +99,20 @@ def sum_(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     >>> sum_(tf.constant([[1.0], [2.0], [6.0]]), mask=tf.constant([True, False, True])).numpy().tolist()
     [7.0]
     """
-    return tf.reduce_sum(_kept(values, mask), axis=-2)
+    return summed(_kept(values, mask))
 
 
 @_pooling
 def maximum(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """Computes the maximum of the items; ties share the gradient equally.
+    """Computes the maximum of the items, NaN if one is; ties share the gradient equally.
 
     >>> maximum(tf.constant([[-1.0], [-2.0]])).numpy().tolist()
     [-1.0]
     """
-    largest = tf.reduce_max(_kept(values, mask, -np.inf), axis=-2)
+    kept = _kept(values, mask, -np.inf)
+    largest = tf.reduce_max(kept, axis=-2)
+    # XLA's maximum of NaN and a number is the number.
+    largest = tf.where(tf.reduce_any(tf.math.is_nan(kept), axis=-2), tf.constant(np.nan, values.dtype), largest)
     return largest if mask is None else tf.where(tf.reduce_any(mask, axis=-2), largest, 0)
 
 
@@ -131,7 +156,7 @@ def power_sums(values: tf.Tensor, mask: tf.Tensor | None = None, *, order: int =
     [9.0, 41.0, 225.0]
     """
     powers = _powers(_kept(values, mask), order)
-    return tf.concat([tf.reduce_sum(power, axis=-2) for power in powers], axis=-1)
+    return tf.concat([summed(power) for power in powers], axis=-1)
 
 
 @_pooling
@@ -141,7 +166,8 @@ def elementary_symmetric(
     """Computes elementary symmetric polynomials e_1, ..., e_order, `e_k = sum_{i_1 < ... < i_k} x_{i_1} ... x_{i_k}`.
 
     The recurrence `e_k <- e_k + x e_{k-1}` over the items is stable; Newton's identities from the power sums are not.
-    e_k has C(items, k) terms; as inputs of dense layers the means of the products are better scaled.
+    e_k has C(items, k) terms; as inputs of dense layers the means of the products are better scaled. With an infinite
+    item among positive ones e_k is infinite; else e_2, e_3, ... are NaN, as a sum of infinities of both signs is.
 
     >>> elementary_symmetric(tf.constant([[1.0], [2.0], [6.0]]), order=3).numpy().tolist()
     [9.0, 20.0, 12.0]
@@ -169,6 +195,12 @@ def elementary_symmetric(
     for k in range(1, order + 1 if normalised else 1):
         factor *= tf.math.divide_no_nan(k * count, tf.maximum(count - (k - 1), 0))  # In all count^k / C(count, k).
         parts[k - 1] *= factor
+    # In the recurrence infinity would meet zeros that stand for no product, in an order that the items happen to have.
+    unbounded = tf.reduce_any(tf.math.is_inf(items), axis=-2)
+    one_sign = tf.reduce_all(_kept(values, mask, 1.0) > 0, axis=-2)
+    limit = tf.where(one_sign, tf.constant(np.inf, items.dtype), tf.constant(np.nan, items.dtype))
+    for k in range(1, order):
+        parts[k] = tf.where(unbounded, tf.where(count > k, limit, 0), parts[k])
     return tf.concat(parts, axis=-1)
 
 
@@ -258,11 +290,11 @@ def _count(values: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
     """Counts the items present, `[..., 1]`; 1 for an empty set, so that its mean is 0."""
     if present is None:
         return tf.cast(tf.shape(values)[-2:-1], values.dtype)
-    return tf.maximum(tf.reduce_sum(tf.cast(present, values.dtype), axis=-2), 1)
+    return tf.cast(tf.maximum(tf.math.count_nonzero(present, axis=-2), 1), values.dtype)
 
 
 def _mean(values: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
-    return tf.reduce_sum(_kept(values, present), axis=-2) / _count(values, present)
+    return summed(_kept(values, present)) / _count(values, present)
 
 
 def _centred(values: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:

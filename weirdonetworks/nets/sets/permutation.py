@@ -274,4 +274,4 @@ def _count_items(values: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
     dtype = accumulator(values.dtype)
     if present is None:
         return tf.cast(tf.shape(values)[1:2], dtype)
-    return tf.maximum(tf.reduce_sum(tf.cast(present, dtype), axis=1), tf.ones([], dtype))
+    return tf.cast(tf.maximum(tf.math.count_nonzero(present, axis=1), 1), dtype)

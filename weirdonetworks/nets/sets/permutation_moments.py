@@ -17,7 +17,7 @@ import tensorflow as tf
 from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import Ints
 from weirdonetworks.nets.polynomial.monomial_parts import gaussian_moments, products
-from weirdonetworks.nets.pooling import accumulator
+from weirdonetworks.nets.pooling import accumulator, summed
 from weirdonetworks.nets.sets.set_network import on_items
 
 
@@ -121,7 +121,7 @@ def _sums(tables: Mapping[int, tf.Tensor], channels: int, size: int) -> tf.Tenso
     """Sums the monomials of a degree over the items, `[monomials, batch]`: a matrix product of two lower degrees."""
     wide = accumulator(tables[1].dtype)
     if size == 1:
-        return tf.transpose(tf.reduce_sum(tf.cast(tables[1], wide), axis=1))
+        return tf.transpose(summed(tf.cast(tables[1], wide)))
     low, high = size // 2, size - size // 2
     rows = monomials.monomials(channels, size)
     width = monomials.count(channels, low)
