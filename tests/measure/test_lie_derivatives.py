@@ -239,7 +239,7 @@ def test_bad_use_is_refused() -> None:
         lie.lie_derivative(None, images)
     with pytest.raises(ValueError, match="batch_size"):
         lie.lie_derivative(tf.tanh, images, batch_size=0)
-    with pytest.raises(ValueError, match=r"move \(=\(1.0, nan\)\) \[2\], all finite"):
+    with pytest.raises(ValueError, match=r"move \(=\(1.0, nan\)\) must be \[2\], all finite"):
         ImageGenerator(move=(1.0, float("nan")))
     with pytest.raises(ValueError, match="uint8 of shape"):
         IMAGE_GENERATORS["zoom"](tf.zeros([1, 2, 2, 1], tf.uint8))

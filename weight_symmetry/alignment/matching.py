@@ -13,6 +13,7 @@ from weight_symmetry.alignment.mask_group import MaskGroup
 from weight_symmetry.alignment.permutations import Permutations
 from weight_symmetry.alignment.similarity import Orders, Similarity, assignment
 from weight_symmetry.symmetry.masked_units import Masks
+from weirdonetworks.algebra.arrays import listed
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_tracing.axes import Units
 
@@ -158,6 +159,7 @@ def match_many(
     Raises:
       TypeError, ValueError: As `match`, or if there are fewer than two models.
     """
+    models = listed("models", models, "models")
     if len(models) < 2:
         raise ValueError(f"models (of length {len(models)}) must hold at least two.")
     traced = _traced(models, example_inputs, options)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from weight_symmetry.compaction.dependence import Flags
 from weight_symmetry.compaction.removal import Removal, restricted
+from weirdonetworks.algebra.arrays import instance
 from weirdonetworks.measure.unit_layout import spread
 from weirdonetworks.measure.unit_tracing import rearranging, rules
 from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, resolved
@@ -68,9 +69,12 @@ class SmallerModel(tf.Module):
           removal: The units to remove.
           options: The keyword arguments of the traced call, which every call must have.
           name: The module's name.
+
+        Raises:
+          TypeError: If the removal is no `Removal`, or the options are no mapping.
         """
         super().__init__(name=name)
-        graph = removal.graph
+        graph, options = instance("removal", removal, Removal).graph, instance("options", options, Mapping)
         places = {id(variable.handle): index for index, variable in enumerate(graph.variables)}
         variables = {
             number: places[id(outside)] for number, outside in graph.call.captured.items() if id(outside) in places

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.algebra.arrays import at_least, listed
 
 Shape = Sequence[int]
 
@@ -37,9 +37,11 @@ def layer_sparsities(
       The sparsity of each layer, in [0, 1].
 
     Raises:
+      TypeError: If the shapes are no list.
       ValueError: If an argument is out of its range.
     """
     distribution = choice("distribution", distribution, DISTRIBUTIONS)
+    shapes = listed("shapes", shapes, "shapes, one a layer")
     if isinstance(sparsity, Sequence) and not isinstance(sparsity, str):
         if len(sparsity) != len(shapes) or distribution != "uniform":
             raise ValueError(
@@ -92,6 +94,6 @@ def fan_in_of(shape: Shape) -> int:
 def choice(name: str, value: str, choices: Collection[str]) -> str:
     """Returns one of some names, written with hyphens or underscores, or raises a ValueError."""
     chosen = value.replace("_", "-") if isinstance(value, str) else value
-    if chosen not in choices:
+    if not isinstance(chosen, str) or chosen not in choices:
         raise ValueError(f"{name} (={value!r}) must be one of {', '.join(choices)}.")
     return chosen

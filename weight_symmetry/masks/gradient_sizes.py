@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from weight_symmetry.masks.generators import Mask
-from weight_symmetry.masks.model_masks import Masks
+from weight_symmetry.masks.model_masks import Masks, checked_masks
+from weirdonetworks.algebra.arrays import listed
+from weirdonetworks.nets.inputs import checked_function
 
 
 def gradient_ratios(
@@ -43,7 +45,13 @@ def gradient_ratios(
 
     Returns:
       For each masked weight, the ratio of each neuron, `[out]`; NaN of one that keeps no connection.
+
+    Raises:
+      TypeError: If the masks are no `Masks`, the sparse ones no list, or `gradients` is no function.
+      ValueError: If the sparse masks do not fit.
     """
+    masks, sparse = checked_masks(masks), listed("sparse", sparse, "masks")
+    gradients = checked_function("gradients", gradients)
     dense = [np.asarray(each) for each in gradients()]
     masks.set(sparse)
     kept = [np.where(mask, np.asarray(each), np.nan) for each, mask in zip(gradients(), sparse, strict=True)]

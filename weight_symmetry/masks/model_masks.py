@@ -232,6 +232,13 @@ class Masks(tf.Module):
         return table(["", "shape", "kept", "of", "sparsity"], rows)
 
 
+def checked_masks(masks: Masks) -> Masks:
+    """Returns masks of a model; raises a `TypeError` if they are no `Masks`."""
+    if not isinstance(masks, Masks):
+        raise TypeError(f"masks (a {type(masks).__name__}) must be weight_symmetry.masks.Masks: Masks(model).")
+    return masks
+
+
 class _Held:
     """What masks refer to, hidden from TensorFlow, which would take its variables for those of the masks."""
 

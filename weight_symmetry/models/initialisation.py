@@ -33,8 +33,12 @@ def initialise(masks: "Masks", seed: int, trial: int = 0, scheme: str = "he_norm
       scheme: One of `SCHEMES`; or `own`, which draws nothing, and sets the cut weights to zero.
 
     Raises:
+      TypeError: If the masks are no `Masks`.
       ValueError: If the scheme is unknown.
     """
+    from weight_symmetry.masks.model_masks import checked_masks
+
+    masks = checked_masks(masks)
     if scheme == "own":
         masks.apply()
         return

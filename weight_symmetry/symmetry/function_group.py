@@ -13,6 +13,7 @@ import numpy.typing as npt
 from weight_symmetry.symmetry.group import Automorphisms, automorphisms, format_permutations
 from weight_symmetry.symmetry.masked_units import Masks, read
 from weight_symmetry.symmetry.propagation import propagate, propagated
+from weirdonetworks.algebra.arrays import brief, instance, listed
 from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.measure.unit_layout import UnitLayout
 from weirdonetworks.measure.unit_table import function_names
@@ -166,7 +167,10 @@ def function_symmetries(
             f"activation (a {type(activation).__name__}) must be an elementwise function, with the masks of a chain of "
             "layers; for a model give its unit graph, UnitGraph.trace(model, *example_inputs)."
         )
-    normalised, pooled = set(batch_norm or ()), set(max_pooling or ())
+    normalised, pooled = (
+        {instance(argument, each, int, np.integer) for each in listed(argument, layers or (), "layers, by index")}
+        for argument, layers in (("batch_norm", batch_norm), ("max_pooling", max_pooling))
+    )
     live = [int(mask.any(axis=tuple(range(mask.ndim - 1))).sum()) for mask in propagate(masks)[:-1]]
     for name, layers in (("batch_norm", normalised), ("max_pooling", pooled)):
         if layers - set(range(len(live))):
@@ -230,6 +234,8 @@ def _function(activation: str | Activation) -> tuple[str, Callable[[Floats], Flo
             raise ValueError(f"activation (={activation!r}) must be a function or one of {', '.join(ACTIVATIONS)}.")
         name, given = activation, ACTIVATIONS[activation]
     else:
+        if not callable(activation):
+            raise TypeError(f"activation (={brief(activation)}) must be a function or one of {', '.join(ACTIVATIONS)}.")
         name, given = getattr(activation, "__name__", type(activation).__name__), activation
 
     def function(inputs: Floats) -> Floats:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from weight_symmetry.masks import Mask
 from weight_symmetry.updaters.tickets import Ticket
 from weight_symmetry.updaters.updater import Gradients, Updater
+from weirdonetworks.algebra.arrays import brief, instance, listed
 
 
 class Snapshot(tf.Module):
@@ -24,8 +25,11 @@ class Snapshot(tf.Module):
 
     def __init__(self, variables: Sequence[Any]):
         super().__init__(name="snapshot")
-        self._held = _Held(list(variables))
-        self.kept = [tf.Variable(variable, trainable=False) for variable in variables]
+        given = listed("variables", variables, "variables")
+        if any(not hasattr(each, "assign") for each in given):
+            raise TypeError(f"variables (={brief(given)}) must be a list of variables.")
+        self._held = _Held(given)
+        self.kept = [tf.Variable(variable, trainable=False) for variable in given]
 
     def take(self) -> None:
         """Copies the variables into the snapshot."""
@@ -85,7 +89,7 @@ class Rewind(Updater):
             None for the ticket itself.
           reset: Called after each rewinding, for instance to reset an optimizer.
         """
-        super().__init__(updater.masks)
+        super().__init__(instance("updater", updater, Updater).masks)
         self.interval, self.end = updater.interval, updater.end
         self.snapshot = Snapshot(variables)
         self.weights_changed = 0

@@ -17,6 +17,7 @@ from weight_symmetry.masks import Mask, Masks
 from weight_symmetry.masks.generators import checked_generator
 from weight_symmetry.models import initialise
 from weight_symmetry.symmetry import masked_units
+from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.lab import seeds
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.measure.unit_graph import UnitGraph
@@ -248,7 +249,7 @@ def random_asymmetry(
       UsageError: If none of many draws changes a mask, as where every unit permutation preserves the masks.
     """
     sizes, rng = _sizes(masks, layout), checked_generator(rng)
-    for _ in range(tries):
+    for _ in range(at_least("tries", tries, 1)):
         drawn = {key: rng.permutation(size) for key, size in sizes.items()}
         moved = symmetry.permute(masks, drawn, layout)
         pairs = zip(masks, moved, strict=True)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weight_symmetry.masks import Mask, Masks, connections_added, create
+from weight_symmetry.masks.model_masks import checked_masks
 
 # Computes the gradient of the loss for each masked weight, at cut connections too.
 Gradients: TypeAlias = Callable[[], Sequence[npt.ArrayLike]]
@@ -42,9 +43,7 @@ class Updater:
         Raises:
           TypeError: If they are no `Masks`.
         """
-        if not isinstance(masks, Masks):
-            raise TypeError(f"masks (a {type(masks).__name__}) must be weight_symmetry.masks.Masks: Masks(model).")
-        self.masks = masks
+        self.masks = checked_masks(masks)
 
     def is_due(self, step: int) -> bool:
         """Tells whether an updater with an interval changes the masks once `step` steps are finished."""

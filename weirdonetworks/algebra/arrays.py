@@ -4,6 +4,7 @@ import math
 import numbers
 import operator
 import textwrap
+from collections.abc import Iterable
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -24,9 +25,47 @@ def instance(name: str, value: T, *kinds: type) -> T:
     """
     if not isinstance(value, kinds):
         names = [kind.__name__ for kind in kinds]
-        listed = " or ".join(f"{'an' if each[0] in 'AEIOUaeiou' else 'a'} {each}" for each in names)
-        raise TypeError(f"{name} (={textwrap.shorten(repr(value), 60, placeholder=' ...')}) must be {listed}.")
+        allowed = " or ".join(f"{'an' if each[0] in 'AEIOUaeiou' else 'a'} {each}" for each in names)
+        raise TypeError(f"{name} (={brief(value)}) must be {allowed}.")
     return value
+
+
+def listed(name: str, values: Iterable[T], kind: str) -> list[T]:
+    """Returns some values as a list.
+
+    >>> listed("shapes", ((2, 3), (3, 1)), "shapes")
+    [(2, 3), (3, 1)]
+
+    Raises:
+      TypeError: If they cannot be listed, or are a text.
+    """
+    if isinstance(values, str | bytes) or not np.iterable(values):
+        raise TypeError(f"{name} (={brief(values)}) must be a list of {kind}.")
+    return list(values)
+
+
+def reals(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Returns numbers as a float64 array.
+
+    >>> reals("move", (1, 0.5)).tolist()
+    [1.0, 0.5]
+
+    Raises:
+      TypeError: If they are no array of real numbers.
+    """
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} (={brief(values)}) must be an array of real numbers, of one shape.") from None
+
+
+def brief(value: object) -> str:
+    """Formats any object on one short line.
+
+    >>> brief("x" * 5), brief(["a", "b"])
+    ("'xxxxx'", "['a', 'b']")
+    """
+    return textwrap.shorten(repr(value), 60, placeholder=" ...")
 
 
 def at_least(name: str, value: Any, least: int, most: int | None = None) -> int:

@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.actions import Action, FlowAction
 from weirdonetworks.algebra.actions.transforms import AFFINE_GENERATORS
-from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.algebra.arrays import at_least, brief, reals
 from weirdonetworks.measure.jacobian import checked_fields, derivatives_along, differentiable, jvp
 from weirdonetworks.measure.models import Model, checked_inputs, in_pieces, named, ready
 from weirdonetworks.measure.stability import BATCH, Floats
@@ -53,9 +53,10 @@ class ImageGenerator:
     move: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
-        matrix, move = np.asarray(self.matrix, np.float64), np.asarray(self.move, np.float64)
-        if matrix.shape != (2, 2) or move.shape != (2,) or not np.isfinite([*matrix.ravel(), *move]).all():
-            raise ValueError(f"matrix (={self.matrix}) must be [2, 2] and move (={self.move}) [2], all finite.")
+        for name, given, shape in (("matrix", self.matrix, (2, 2)), ("move", self.move, (2,))):
+            values = reals(name, given)
+            if values.shape != shape or not np.isfinite(values).all():
+                raise ValueError(f"{name} (={brief(given)}) must be {list(shape)}, all finite.")
 
     def __call__(self, images: tf.Tensor, pitch: tuple[float, float] = (1.0, 1.0)) -> tf.Tensor:
         """Computes the velocity of each image.

@@ -55,11 +55,11 @@ def checked_inputs(inputs: npt.ArrayLike) -> npt.NDArray[Any]:
     """Returns inputs `[inputs, ...]` as an array.
 
     Raises:
-      ValueError: If there is no input, or the array has fewer than two axes.
+      ValueError: If there is no input, or none has a number, or the array has fewer than two axes.
     """
     values = np.asarray(inputs)
-    if values.ndim < 2 or not len(values):
-        raise ValueError(f"inputs of shape {values.shape} must be [inputs, ...], at least one.")
+    if values.ndim < 2 or not values.size:
+        raise ValueError(f"inputs of shape {values.shape} must be [inputs, ...], at least one, and not empty.")
     return values
 
 

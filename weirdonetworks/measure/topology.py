@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, finite
+from weirdonetworks.algebra.arrays import Ints, at_least, finite, reals
 from weirdonetworks.algebra.groups.permutations import POINTS
 
 Floats = npt.NDArray[np.float64]
@@ -219,7 +219,7 @@ def _table(examples: npt.ArrayLike) -> Floats:
 
 
 def _square(weights: npt.ArrayLike) -> Floats:
-    values = np.asarray(weights, np.float64)
+    values = reals("weights", weights)
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
         raise ValueError(f"weights (of shape {values.shape}) must be [n, n].")
     if not np.isfinite(values).all():

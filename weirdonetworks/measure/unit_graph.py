@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from weirdonetworks.algebra.arrays import instance
 from weirdonetworks.measure import unit_state
 from weirdonetworks.measure.unit_layout import Arrays, UnitLayout
 from weirdonetworks.measure.unit_tracing.axes import Axis, Units
@@ -34,8 +35,12 @@ class UnitGraph(UnitLayout):
     """
 
     def __init__(self, call: Trace):
-        """Finds the units of a traced call; see `trace`."""
-        self.call = call
+        """Finds the units of a traced call; of a model, `UnitGraph.trace` does.
+
+        Raises:
+          TypeError: If it is no traced call.
+        """
+        self.call = instance("call", call, Trace)
         self._called: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = None
         self.variables = call.variables
         axes, edges, self.tensor_axes = call.follow()

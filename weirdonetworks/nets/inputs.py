@@ -5,7 +5,6 @@ a `ValueError` or `TypeError` that names the argument, shows the value and state
 """
 
 import math
-import textwrap
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
@@ -13,7 +12,7 @@ import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.algebra.arrays import at_least, brief
 
 WIDTH = 2**24  # The most units of a layer: their weights take 64 MB for each input.
 
@@ -33,7 +32,7 @@ def checked_choice(argument: str, choice: str, choices: Collection[str]) -> str:
     >>> checked_choice("reduce", "sum", ("concat", "sum"))
     'sum'
     """
-    if choice not in choices:
+    if not isinstance(choice, str) or choice not in choices:
         raise ValueError(f"{argument} (={choice!r}) must be one of {', '.join(choices)}.")
     return choice
 
@@ -76,8 +75,10 @@ def checked_seed(seed: tf.Tensor | tuple[int, int] | None, purpose: str) -> tf.T
     return given
 
 
-def checked_tensor(inputs: Any, name: str = "inputs") -> Any:
+def checked_tensor(inputs: Any, name: str = "inputs", dtype: tf.DType | None = None) -> Any:
     """Returns inputs as a tensor: a NumPy array in its own type, a list of floats in float32; tensors as they are.
+
+    Given a type, all others are converted to it, and a tensor must have it.
 
     >>> checked_tensor(np.zeros([2, 3])).dtype.name, checked_tensor([1.0, 2.0]).dtype.name
     ('float64', 'float32')
@@ -85,13 +86,15 @@ def checked_tensor(inputs: Any, name: str = "inputs") -> Any:
     Raises:
       TypeError: If they cannot be a tensor, such as lists of unequal lengths or an array of objects.
     """
-    if tf.is_tensor(inputs):
+    if dtype is None and tf.is_tensor(inputs):
         return inputs
     try:
-        return tf.convert_to_tensor(inputs)
+        return tf.convert_to_tensor(inputs, dtype)
     except (TypeError, ValueError) as error:
-        shown = textwrap.shorten(repr(inputs), 60, placeholder=" ...")
-        raise TypeError(f"{name} (={shown}) must be a tensor, or an array or list of numbers of one shape.") from error
+        kind = f" of type {dtype.name}" if dtype else ""
+        raise TypeError(
+            f"{name} (={brief(inputs)}) must be a tensor{kind}, or an array or list of numbers of one shape."
+        ) from error
 
 
 def checked_floats(inputs: tf.Tensor, name: str = "inputs") -> tf.Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, instance, shown, written
+from weirdonetworks.algebra.arrays import Ints, at_least, instance, listed, shown, written
 from weirdonetworks.algebra.fields import Exact, NumberField, exact
 
 LARGEST = 10_000  # The default limit on the order, above which a group is taken to be infinite.
@@ -197,7 +197,7 @@ def _tables(generators: Iterable[Any]) -> list[list[list[Any]]]:
     """Checks the shapes of generators and converts each to a list of rows."""
     tables = [
         [[int(entry) if isinstance(entry, bool | np.bool_) else entry for entry in row] for row in _rows(generator)]
-        for generator in generators
+        for generator in listed("generators", generators, "matrices")
     ]
     if not tables:
         raise ValueError("generators must hold at least one matrix, as trivial_matrix_group(n) does.")
@@ -214,10 +214,10 @@ def _tables(generators: Iterable[Any]) -> list[list[list[Any]]]:
 
 
 def _rows(generator: Any) -> Sequence[Any]:
-    listed = generator.tolist() if hasattr(generator, "tolist") else generator  # NumPy arrays and SymPy matrices.
-    if not isinstance(listed, list | tuple) or not all(isinstance(row, list | tuple) for row in listed):
+    rows = generator.tolist() if hasattr(generator, "tolist") else generator  # NumPy arrays and SymPy matrices.
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, list | tuple) for row in rows):
         raise ValueError(f"generators must be a list of matrices, and hold {generator!r}. Pass one matrix as [matrix].")
-    return listed
+    return rows
 
 
 def _is_float(entry: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, instance, shown, written
+from weirdonetworks.algebra.arrays import Ints, at_least, instance, listed, shown, written
 from weirdonetworks.algebra.groups import enumerations
 from weirdonetworks.algebra.groups.orbits import Orbits, join
 from weirdonetworks.algebra.groups.permutations import POINTS, as_permutations, compose, inverse
@@ -279,7 +279,7 @@ def direct_product(*groups: PermutationGroup) -> PermutationGroup:
 def _checked(generators: Any) -> Ints:
     if isinstance(generators, np.ndarray) and generators.ndim == 2 and len(generators):
         return as_permutations(generators)
-    rows = [np.asarray(generator) for generator in generators]
+    rows = [np.asarray(generator) for generator in listed("generators", generators, "permutations")]
     if not rows:
         raise ValueError("generators must hold at least one permutation, as trivial_group(n) does.")
     if any(row.ndim != 1 for row in rows):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from weirdonetworks.algebra import modular
-from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.arrays import Ints, listed
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.polynomials import monomials
 from weirdonetworks.algebra.polynomials.invariants import is_invariant
@@ -79,11 +79,15 @@ def secondary_invariants(group: Group, primary: Sequence[Any] | None = None) -> 
       The prod_i deg p_i / |G| forms, by degree, the first of them 1.
 
     Raises:
+      TypeError: If `primary` is no list of polynomials.
       ValueError: If `primary` is not n homogeneous invariants whose only common zero is the origin, the group is in
         floating point, or the computation would be too large.
     """
     ring = polynomial_ring(group)
-    given = primary_invariants(group) if primary is None else [as_polynomial(each, ring) for each in primary]
+    if primary is None:
+        given = primary_invariants(group)
+    else:
+        given = [as_polynomial(each, ring) for each in listed("primary", primary, "polynomials")]
     _check(given, group)
     failures = 0
     for prime, root in split_primes(group):

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, instance
+from weirdonetworks.algebra.arrays import Ints, instance, listed
 from weirdonetworks.algebra.fields import Exact, NumberField
 from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
@@ -91,17 +91,17 @@ def exponent_table(polynomials: Iterable[Polynomial]) -> tuple[Ints, npt.NDArray
       TypeError: If they are not elements of one ring.
       ValueError: If no polynomial is given.
     """
-    listed = list(polynomials)
-    if not listed:
+    given = listed("polynomials", polynomials, "polynomials")
+    if not given:
         raise ValueError("polynomials must hold at least one.")
-    ring = getattr(listed[0], "ring", None)
-    if ring is None or any(getattr(each, "ring", None) != ring for each in listed):
+    ring = getattr(given[0], "ring", None)
+    if ring is None or any(getattr(each, "ring", None) != ring for each in given):
         raise TypeError("polynomials must be elements of one ring, such as `polynomial_ring(group)`.")
-    occurring = sorted({exponents for polynomial in listed for exponents in polynomial}, key=_sort_key)
+    occurring = sorted({exponents for polynomial in given for exponents in polynomial}, key=_sort_key)
     columns = {exponents: column for column, exponents in enumerate(occurring)}
     value: dict[Any, complex] = {}
-    table = np.zeros((len(listed), len(occurring)), np.complex128)
-    for row, polynomial in enumerate(listed):
+    table = np.zeros((len(given), len(occurring)), np.complex128)
+    for row, polynomial in enumerate(given):
         for exponents, coefficient in polynomial.items():
             if coefficient not in value:
                 value[coefficient] = complex(ring.domain.to_sympy(coefficient))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, instance, written
+from weirdonetworks.algebra.arrays import Ints, at_least, instance, listed, reals, written
 from weirdonetworks.algebra.polynomials import monomials
 from weirdonetworks.algebra.polynomials.rings import Polynomial
 from weirdonetworks.algebra.weights.weight_orbits import index_rows, inputs_of
@@ -120,7 +120,7 @@ class PolynomialNetwork:
     """
 
     def __init__(self, layers: Sequence[PolynomialLayer]) -> None:
-        self.layers = tuple(instance("layers", each, PolynomialLayer) for each in layers)
+        self.layers = tuple(instance("layers", each, PolynomialLayer) for each in listed("layers", layers, "layers"))
         if not self.layers:
             raise ValueError("layers must hold at least one.")
         for place, (first, second) in enumerate(itertools.pairwise(self.layers)):
@@ -194,7 +194,7 @@ class PolynomialNetwork:
         Raises:
           ValueError: If they are not one array of `parameters_shape` per layer, or not finite.
         """
-        arrays = [np.asarray(each, np.float64) for each in weights]
+        arrays = [reals("weights", each) for each in listed("weights", weights, "arrays, one a layer")]
         given, needed = [each.shape for each in arrays], [layer.parameters_shape for layer in self.layers]
         if given != needed:
             raise ValueError(f"weights (of shapes {given}) must have the shapes {needed}.")

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks.algebra import modular
-from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.arrays import Ints, at_least, listed
 from weirdonetworks.measure.conserved.losses import Loss, ignores_translations
 from weirdonetworks.measure.conserved.path_polynomials import (
     PRIME,
@@ -101,11 +101,12 @@ def count_laws(
       The bounds; equal ones are the number.
 
     Raises:
+      TypeError: If the chain is no list of shapes or masks.
       ValueError: If the activation is unknown, the layers do not fit, or there are too many parameters.
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation (={activation!r}) must be one of {', '.join(ACTIVATIONS)}.")
-    masks = [each.astype(bool) if isinstance(each, np.ndarray) else np.ones(tuple(each), bool) for each in chain]
+    masks = [_mask(each) for each in listed("chain", chain, "shapes (inputs, outputs), or masks")]
     if not masks or any(mask.ndim != 2 for mask in masks):
         raise ValueError(
             f"chain (of {len(masks)} layers) must hold the shapes (inputs, outputs) of one or more layers."
@@ -185,6 +186,13 @@ def count_fields(polynomials: Iterable[Polynomial], size: int, seed: int) -> Law
     quadratic = _quadratic(listed, size, rng)
     rank = _rank_of_flow(listed, size, rng, size - quadratic) if listed else 0
     return LawCount(size, quadratic, size - rank, tuple(sorted(set(range(size)) - read)))
+
+
+def _mask(layer: Sequence[int] | npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Returns a layer's mask, or that of a whole layer of a shape."""
+    if isinstance(layer, np.ndarray):
+        return layer.astype(bool)
+    return np.ones([at_least("chain", size, 0) for size in listed("chain", layer, "sizes, of each layer")], bool)
 
 
 def _check_size(name: str, size: int) -> None:

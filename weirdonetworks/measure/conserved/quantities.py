@@ -38,6 +38,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from weirdonetworks.algebra.arrays import instance
 from weirdonetworks.measure.conserved.losses import SCALES, Loss, agree, losses
 from weirdonetworks.measure.conserved.mixing import mixed_apart, mixes
 from weirdonetworks.measure.rescalings import Scalings, groups_of, scalings
@@ -150,8 +151,10 @@ def drift(before: Value, after: Value) -> float:
     0.2
 
     Raises:
+      TypeError: If one is no `Value`.
       ValueError: If the values differ in shape.
     """
+    before, after = instance("before", before, Value), instance("after", after, Value)
     if before.numbers.shape != after.numbers.shape:
         raise ValueError(
             f"before (of shape {before.numbers.shape}) and after (of shape {after.numbers.shape}) must be values of "

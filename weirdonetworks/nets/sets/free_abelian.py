@@ -109,7 +109,8 @@ class FreeAbelianEncoder(SetNetwork):
         if items.dtype == tf.bfloat16:
             raise ValueError("inputs of type bfloat16 must be float16, float32 or float64, in which counts are exact.")
         vectors = tf.reshape(items, [-1, items.shape[2]])
-        distances = _distances(*(tf.cast(each, tf.float64) for each in (vectors, self.codewords)), self.temperature)
+        flat, codewords = (tf.cast(each, tf.float64) for each in (vectors, self.codewords))
+        distances = _distances(flat, codewords, self.temperature)
         nearest = tf.one_hot(tf.argmin(distances, axis=1), self.num_generators, dtype=items.dtype)
         chosen = _straight_through(nearest, tf.cast(tf.nn.softmax(distances / -self.temperature), items.dtype))
         chosen = tf.reshape(chosen, [*sizes(items)[:2], self.num_generators])

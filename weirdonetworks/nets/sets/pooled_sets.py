@@ -12,6 +12,7 @@ from typing import Any
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.algebra.arrays import listed
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.base_module import Activation, Initializer
 from weirdonetworks.nets.inputs import checked_floats, checked_sizes, checked_tensor
@@ -209,7 +210,7 @@ def orthogonality_loss(transforms: Iterable[tf.Tensor]) -> tf.Tensor:
       transforms: Each `[batch, n, n]`, at least one, as `PointNet.with_transforms` gives them.
     """
     losses = []
-    for given in transforms:
+    for given in listed("transforms", transforms, "matrices"):
         each = checked_floats(checked_tensor(given, "transforms"), "transforms")
         if each.shape.rank != 3 or each.shape[1] != each.shape[2]:
             raise ValueError(f"transforms of shape {each.shape} must each be [batch, n, n].")

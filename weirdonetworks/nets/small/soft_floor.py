@@ -8,6 +8,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.inputs import checked_tensor
 
 # Up to this slope the derivative with respect to the factor is summed from so many terms of its power series.
 SERIES_BELOW = 1.0
@@ -45,11 +46,11 @@ def softfloor(x: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
       ValueError: If x is not float16, float32 or float64, or the factor is a number that is not above 0 or not
         finite in the type of x.
     """
-    x = tf.convert_to_tensor(x)
+    x = checked_tensor(x, "x")
     _check_type(x.dtype)
     if isinstance(factor, int | float | np.integer | np.floating):
         _check(float(factor), x.dtype)
-    factor = tf.convert_to_tensor(factor, x.dtype)
+    factor = checked_tensor(factor, "factor", x.dtype)
     try:
         tf.broadcast_static_shape(x.shape, factor.shape)
     except ValueError as error:
