@@ -1,7 +1,6 @@
 """Parsing of summary files: flat records with numbers as numbers, exact counts, and a list of invalid entries."""
 
 import decimal
-import json
 import math
 import pathlib
 import re
@@ -41,8 +40,8 @@ def read(path: pathlib.Path) -> tuple[Records, list[str]]:
       OSError: If the file cannot be read.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_int=_integer)
-    except (ValueError, RecursionError) as error:
+        value = files.parse_json(path.read_bytes(), parse_int=_integer)
+    except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}. Remove or repair it.") from error
     if not isinstance(value, dict) or not any(isinstance(record, dict) for record in value.values()):
         raise ValueError(f"{path} must map run ids to records, as a driver's summary.json does; {_described(value)}.")

@@ -1,6 +1,6 @@
 """The records of runs as a pandas table, and the series, sparsities and metrics derived from it.
 
->>> import pathlib, tempfile
+>>> import json, pathlib, tempfile
 >>> folder = pathlib.Path(tempfile.mkdtemp())
 >>> record = {"mask_type": "random", "mask/permutations": "1" + 700 * "0", "final/test_accuracy": "0.98"}
 >>> _ = (folder / "summary.json").write_text(json.dumps({"shuffled_mask-1": record}))
@@ -12,7 +12,6 @@
 """
 
 import glob
-import json
 import os
 import pathlib
 import re
@@ -24,6 +23,7 @@ import pandas as pd
 
 from analysis import records
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import files
 from weirdonetworks.lab.records.tables import counted
 
 Path = str | os.PathLike[str]
@@ -156,9 +156,9 @@ def _unrecorded(file: pathlib.Path, wanted: set[str], found: records.Records) ->
         if run.name in found or (wanted and run.name not in wanted):
             continue
         try:
-            status = json.loads((run / "status.json").read_text(encoding="utf-8"))
+            status = files.read_json(run / "status.json")
             lines.append(f"{run} is {status['status']} after {counted(status['epoch'], 'epoch')}, without a record")
-        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        except (OSError, ValueError, LookupError, TypeError):
             lines.append(f"{run} has no record")
     return lines
 
@@ -344,24 +344,18 @@ def epochs(frame: pd.DataFrame) -> pd.DataFrame:
     """Loads the metrics of all epochs from the `metrics.jsonl` of each run, if it exists.
 
     Returns:
-      One row per epoch, with the run id as `run` and the keys of `metrics.jsonl` as columns.
+      One row per epoch, with the run id as `run` and the keys of `metrics.jsonl` as columns. Of a damaged file there is
+      none, and a `SkippedWarning` names it.
     """
     found = []
     for run, file in zip(frame.index, frame["file"], strict=True):
-        path = pathlib.Path(file).parent / run / "metrics.jsonl"
-        if path.is_file():
-            found += [{"run": run} | record for record in _lines(path)]
-    return pd.DataFrame(found, columns=None if found else ["run", "epoch"])
-
-
-def _lines(path: pathlib.Path) -> Iterator[dict[str, object]]:
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            return  # The last line of a killed run may be incomplete.
-        if isinstance(record, dict):
-            yield record
+            lines = files.read_records(pathlib.Path(file).parent / run / "metrics.jsonl")
+        except OSError as error:
+            warnings.warn(f"skipped the epochs of {run}: {error}", SkippedWarning, stacklevel=2)
+            continue
+        found += [{"run": run} | record for record in lines]
+    return pd.DataFrame(found, columns=None if found else ["run", "epoch"])
 
 
 def _text(frame: pd.DataFrame, column: str) -> pd.Series:

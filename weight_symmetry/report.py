@@ -15,6 +15,7 @@ from weirdonetworks import extras
 from weirdonetworks.lab import flags
 from weirdonetworks.lab.config import REQUIRED, Config, setting
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import files
 from weirdonetworks.lab.records.tables import counted
 
 
@@ -38,13 +39,15 @@ def main(config: ReportConfig) -> None:
     with extras.needed("analysis", "reports need it"):
         # pandas and matplotlib take a second to import; so flags are checked before.
         from analysis import page, summaries
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", summaries.SkippedWarning)  # Said in one line below, without its line of code.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", summaries.SkippedWarning)
         frame = summaries.load(folder)
-    if skipped := summaries.skipped_line(frame):
-        print(f"warning: {skipped}", file=sys.stderr)
+        text = page.render(frame, title=folder.resolve().name)
+    # Each once, without its line of code.
+    for line in dict.fromkeys(f"warning: {each.message}" for each in caught):
+        print(line, file=sys.stderr)
     try:
-        page.write(frame, output, title=folder.resolve().name)
+        files.write_text(output, text)
     except OSError as error:
         raise OSError(f"output (={output}) cannot be written: {error.strerror}. Pass --output=FILE.") from error
     print(f"{counted(len(frame), 'run')}, plots and tables: {output}")

@@ -308,3 +308,13 @@ def test_epochs_are_read_as_far_as_they_go(tmp_path: pathlib.Path) -> None:
     assert (counts[first], second in counts) == (5, False)
     assert set(counts.drop(first)) == {6}
     assert summaries.epochs(frame.iloc[:0]).empty
+
+
+def test_a_run_with_a_damaged_line_has_no_epochs_and_is_named(tmp_path: pathlib.Path) -> None:
+    first = next(iter(invented.experiment(tmp_path / "runs", trials=1)))
+    frame = summaries.load(tmp_path / "runs")
+    metrics = tmp_path / "runs" / first / "metrics.jsonl"
+    metrics.write_text(metrics.read_text().replace("{", "@{", 2))
+    with pytest.warns(summaries.SkippedWarning, match=rf"^skipped the epochs of {first}: .*line 1, is not JSON"):
+        epochs = summaries.epochs(frame)
+    assert set(epochs["run"]) == set(frame.index) - {first}

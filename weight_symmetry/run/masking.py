@@ -14,7 +14,7 @@ from weight_symmetry.run import mask_records
 from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.updaters import Updater
 from weirdonetworks.lab.records import files
-from weirdonetworks.lab.records.runs import Run, read_records
+from weirdonetworks.lab.records.runs import Run
 from weirdonetworks.lab.training import loop, schedules
 from weirdonetworks.lab.training.hooks import Gradients, Hook
 from weirdonetworks.lab.training.trainer import Resident, Trainer
@@ -108,7 +108,7 @@ class Masking(Hook):
     def _log_changes(self, path: pathlib.Path, epoch: int) -> None:
         """Adds the epoch's changes to a file, in the place of those that an interrupted run left of this epoch."""
         begin = epoch * self._trainer.steps_per_epoch
-        earlier = [change for change in read_records(path) if change.get("step", begin) < begin]
+        earlier = [change for change in files.read_records(path) if change.get("step", begin) < begin]
         lines = [json.dumps(files.to_json(change)) + "\n" for change in (*earlier, *self._changes)]
         files.write_text(path, "".join(lines))
 

@@ -8,8 +8,9 @@ import json
 import math
 import os
 import pathlib
+import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -113,18 +114,103 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
       OSError: If it cannot be read, is not JSON, or holds something else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        value = parse_json(path.read_bytes())
+    except ValueError as error:
         raise OSError(f"{path} is not JSON: {error}. Remove or mend it.") from error
     return as_object(value, str(path))
 
 
+def read_records(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Reads the records of a file of JSON lines; none if there is no file.
+
+    A last line that is no JSON is left out: a killed process can have written a part of it.
+
+    Raises:
+      OSError: If another line is no JSON, or one is no record.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        where = f"{path}, line {number},"
+        try:
+            value = parse_json(line)
+        except ValueError as error:
+            if number == len(lines):
+                break
+            raise OSError(f"{where} is not JSON. Mend it, or pass --overwrite to start again.") from error
+        records.append(as_record(value, where))
+    return records
+
+
+def parse_json(text: bytes, parse_int: Callable[[str], Any] | None = None) -> Any:
+    r"""Parses JSON in UTF-8; a surrogate, which no text in UTF-8 holds, is read as a question mark.
+
+    >>> parse_json(b'{"name": "a\\ud800"}')
+    {'name': 'a?'}
+
+    Args:
+      text: The JSON.
+      parse_int: Converts the digits of an integer, if not by `int`.
+
+    Raises:
+      ValueError: If it is not JSON, or nests too deep.
+    """
+    try:
+        value = json.loads(text.decode(), parse_int=parse_int)
+        if _SURROGATE.search(text):
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    except RecursionError as error:
+        raise ValueError("it nests too deep") from error
+    return value
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
 def as_object(value: Any, where: str) -> dict[str, Any]:
     """Returns a value read from JSON; raises an `OSError` that says where it was found if it is no object."""
-    if not isinstance(value, dict):
+    return expect(value, dict, "a JSON object", where)
+
+
+def expect(value: Any, kind: Any, name: str, where: str) -> Any:
+    """Returns a value read from JSON; raises an `OSError` that says where it was found if it is of no such type.
+
+    Args:
+      value: The value.
+      kind: A type or union of types.
+      name: What the type is called.
+      where: Where the value was found: a file, and a line or the name of an entry in it.
+    """
+    if not isinstance(value, kind):
         shown = textwrap.shorten(repr(value), 60, placeholder=" ...")
-        raise OSError(f"{where} must hold a JSON object, and holds {shown}. Remove or mend it.")
+        raise OSError(f"{where} must hold {name}, and holds {shown}. Remove or mend it.")
     return value
+
+
+class Record(dict[str, Any]):
+    """A record read from a file; an entry that it lacks is an `OSError` that says where it was found."""
+
+    def __init__(self, entries: Mapping[str, Any], where: str):
+        super().__init__(entries)
+        self._where = where
+
+    def __missing__(self, key: str) -> Any:
+        raise OSError(f"{self._where} must hold {key!r}, and does not. Remove or mend it.")
+
+
+# What the training loop measures, after any prefix such as `final/`; hooks may add entries of other types.
+_MEASURED = re.compile(r"(.*/)?(epoch|step|lr|wallclock_time|sparsity|(\w+_)?(accuracy|loss|error|norm|log10))")
+
+
+def as_record(value: Any, where: str) -> Record:
+    """Makes a record of a value read from JSON; raises an `OSError` if it is no object, or a metric in it no number."""
+    record = Record(as_object(value, where), where)
+    for key, found in record.items():
+        if _MEASURED.fullmatch(key):
+            expect(found, int | float | None, "a number", f"{where.removesuffix(',')}: {key}")
+    return record
 
 
 @contextlib.contextmanager

@@ -63,21 +63,26 @@ class Run:
     def __init__(self, directory: pathlib.Path):
         self.id = directory.name
         self.directory = directory
-        self.records: list[dict[str, Any]] = read_records(directory / "metrics.jsonl")
-        self.found_finished = self.is_finished
+        status = self.status
+        self.records = _read_epochs(directory / "metrics.jsonl")
+        self.found_finished = _says_finished(status)
+        if self.found_finished and status.get("epoch") != len(self.records):
+            raise OSError(
+                f"{directory}/metrics.jsonl must hold the records of {status.get('epoch')} epochs, which status.json "
+                f"says, and holds {len(self.records)}. Put it back, or pass --overwrite to start again."
+            )
         self.remeasured: dict[str, tuple[Any, Any]] = {}
         self._events: Events | None = None
 
     @property
     def status(self) -> dict[str, Any]:
         """The content of `status.json`, `{"status": ..., "epoch": ...}`; empty if there is none."""
-        path = self.directory / "status.json"
-        return files.read_json(path) if path.exists() else {}
+        return _read_status(self.directory)
 
     @property
     def is_finished(self) -> bool:
         """Whether the run ended as planned, its summary written."""
-        return self.status.get("status") == "finished"
+        return _says_finished(self.status)
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes a JSON file into the run's directory atomically."""
@@ -103,8 +108,9 @@ class Run:
         Raises:
           OSError: If another version is recorded, on which the run was begun.
         """
-        config = files.read_json(self.directory / "config.json")
-        found = config.setdefault("versions", {}).setdefault(name, version)
+        path = self.directory / "config.json"
+        config = files.read_json(path)
+        found = files.as_object(config.setdefault("versions", {}), f"{path}: versions").setdefault(name, version)
         if found != version:
             raise OSError(
                 f"{self.directory} was begun on version {found} of {name}, and this machine has {version}. Pass "
@@ -167,7 +173,28 @@ class Run:
 
 def is_finished(experiment_dir: str | os.PathLike[str], driver: str, config: Mapping[str, Any]) -> bool:
     """Returns whether there is a finished run of a configuration."""
-    return Run(pathlib.Path(experiment_dir) / run_id(driver, config)).is_finished
+    return _says_finished(_read_status(pathlib.Path(experiment_dir) / run_id(driver, config)))
+
+
+def _read_status(directory: pathlib.Path) -> dict[str, Any]:
+    path = directory / "status.json"
+    return files.read_json(path) if path.exists() else {}
+
+
+def _says_finished(status: Mapping[str, Any]) -> bool:
+    return status.get("status") == "finished"
+
+
+def _read_epochs(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Reads the records of a run; each that says its epoch must be in the line of that number."""
+    records = files.read_records(path)
+    for number, record in enumerate(records, start=1):
+        if record.get("epoch", number) != number:
+            raise OSError(
+                f"{path}, line {number}, must be the record of epoch {number}, and is that of {record['epoch']}. "
+                "Mend it, or pass --overwrite to start again."
+            )
+    return records
 
 
 def update_json(path: pathlib.Path, key: str, value: Any) -> None:
@@ -179,7 +206,7 @@ def update_json(path: pathlib.Path, key: str, value: Any) -> None:
     locks.mkdir(exist_ok=True)
     with files.locked(locks / path.name):
         known = locks / f"{path.name}.known"
-        ours = known.exists() and known.read_text() == _version(path)
+        ours = known.exists() and known.read_bytes() == _version(path).encode()
         text = path.read_bytes() if ours else b""
         entry = json.dumps({key: files.to_json(value)}, indent=2) + "\n"
         files.remove_parts(path.parent, path.name)
@@ -280,6 +307,8 @@ def open_run(
             return
         files.remove_parts(directory)
         if not run.remeasured:
+            if (directory / "metrics.jsonl").exists():
+                run.keep_records(len(run.records))  # Without a part of a line, to which the next would be added.
             run.set_status("running")
         try:
             with contextlib.closing(run):
@@ -334,31 +363,12 @@ def _nothing_to_resume(folder: pathlib.Path, driver: str, config: Mapping[str, A
     message = f"--resume: there is no run with these flags in {folder}."
     differences: list[tuple[str, dict[str, tuple[Any, Any]]]] = []
     for path in sorted(folder.glob(f"{_stem(driver)}-*/config.json")):
-        run = Run(path.parent)
-        if not run.is_finished:
-            differences.append((run.id, _changes(run, config)))
+        with contextlib.suppress(OSError):  # A damaged run is not the one asked for.
+            run = Run(path.parent)
+            if not run.is_finished:
+                differences.append((run.id, _changes(run, config)))
     if not differences:
         return message
     name, changed = min(differences, key=lambda difference: len(difference[1]))
     listed = ", ".join(f"--{key} was {there!r}, is {here!r}" for key, (there, here) in changed.items())
     return f"{message} The nearest unfinished run is {name}: {listed}."
-
-
-def read_records(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Reads the records of a file of JSON lines, up to a line that is none; none if there is no file.
-
-    Raises:
-      OSError: If a line is JSON, but no record.
-    """
-    if not path.exists():
-        return []
-    records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            break  # The last line of a killed run can be a part; its epoch has no checkpoint either.
-        except RecursionError as error:
-            raise OSError(f"{path}, line {number}, is not a record: it nests too deep. Remove or mend it.") from error
-        records.append(files.as_object(record, f"{path}, line {number},"))
-    return records
