@@ -186,11 +186,12 @@ def test_the_one_before_is_used_if_the_last_is_no_use(
 def test_a_finished_run_is_not_shown_with_weights_of_before(tmp_path: pathlib.Path) -> None:
     saved(tmp_path / "run-1", 3)
     damage(tmp_path / "run-1", "flipped", 3)
-    (tmp_path / "run-1" / "status.json").write_text('{"status": "finished"}')
+    (tmp_path / "run-1" / "status.json").write_text('{"status": "finished", "epoch": 3}')
+    run = run_of(tmp_path / "run-1", 3)
     found, _ = checkpoints(tmp_path / "run-1")
     trainer: Any = Alone()
     with pytest.raises(OSError, match="ckpt-3 is damaged"):
-        restore(trainer, [run_of(tmp_path / "run-1", 3)], [found])
+        restore(trainer, [run], [found])
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path: pathlib.Path) -> None:
@@ -203,3 +204,33 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: pathlib.Path) -> None:
     found.restore(3)
     kept = {f"ckpt-{epoch}.{end}" for epoch in (2, 3) for end in ("data-00000-of-00001", "index")}
     assert {path.name for path in folder.iterdir()} == {"checkpoint", "ckpt-kept-by-me", *kept}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"all_model", b"bll_model"), (b"model_", b"\xffmodel_"), (b'"ckpt-3"\nall', b'"ckpt-7"\nall')]
+)
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_without_a_list_those_that_are_there_are_taken(
+    epochs: int, old: bytes, new: bytes, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run-1"
+    saved(folder, epochs)
+    listed = folder / "checkpoints" / "checkpoint"
+    good = listed.read_bytes()
+    listed.write_bytes(good.replace(old, new).replace(b'path: "ckpt-1"', b'path: "ckpt-9"'))
+    found, state = checkpoints(folder)
+    told = f"warning: {listed} is damaged or missing: the checkpoints beside it are taken, of epoch "
+    assert capsys.readouterr().err == told + ("1.\n" if epochs == 1 else "2, 3.\n")
+    trainer: Any = Alone()
+    assert restore(trainer, [run_of(folder, epochs)], [found]) == (epochs, {})
+    assert state.network.w.numpy().tolist() == [[float(epochs)]] * 2
+    assert (folder / "metrics.jsonl").read_text().count("\n") == epochs
+    found.save(epochs)
+    assert listed.read_bytes() == good and capsys.readouterr().err == ""
+    for path in folder.glob("checkpoints/ckpt-*"):
+        path.unlink()
+    listed.write_bytes(good[1:])
+    with pytest.raises(
+        OSError, match=r"is damaged, and no checkpoint is beside it\. Put them back, or pass --overwrite"
+    ):
+        checkpoints(folder)

@@ -29,6 +29,14 @@ class UnusableError(OSError):
         self.what = what
 
 
+# The file `checkpoint`, the latest one's name first and last; TensorFlow's own manager adds times.
+_LIST = re.compile(
+    rb'model_checkpoint_path: "ckpt-(\d+)"\n'
+    rb'((?:all_model_checkpoint_paths: "ckpt-\d+"\n)*all_model_checkpoint_paths: "ckpt-\1"\n)'
+    rb"(?:(?:all_model_checkpoint_timestamps|last_preserved_timestamp): \S+\n)*"
+)
+
+
 class Checkpoints:
     """The checkpoints of a run, by the number of finished epochs, in its folder `checkpoints`.
 
@@ -44,6 +52,9 @@ class Checkpoints:
 
         Two are kept, should the last one be damaged; of copies three, since those interrupted while saving have not all
         saved the last epoch.
+
+        Raises:
+          UnusableError: If the list of checkpoints is damaged, and there are none.
         """
         self._folder = run.directory / "checkpoints"
         self._index = self._folder / "checkpoint"
@@ -51,8 +62,7 @@ class Checkpoints:
         self._saved = {name: module for hook in hooks for name, module in hook.saved.items()}
         self._run = tf.Variable(run.id, trainable=False)
         self._keep = 2 if copies is None else 3
-        found = self._index.read_text(encoding="utf-8") if self._index.exists() else ""
-        self.epochs = [int(epoch) for epoch in re.findall(r'^all_model_checkpoint_paths: "ckpt-(\d+)"$', found, re.M)]
+        self.epochs = self._listed()
 
     def save(self, epoch: int) -> None:
         """Saves the state after an epoch, and drops checkpoints that are no longer kept.
@@ -95,6 +105,23 @@ class Checkpoints:
             )
         with contextlib.suppress(OSError):  # A finished run may be where nothing can be written.
             self._drop_others()
+
+    def _listed(self) -> list[int]:
+        """Reads the list of checkpoints; if it is damaged or missing, takes those that are there, and says so."""
+        found = _LIST.fullmatch(self._index.read_bytes()) if self._index.exists() else None
+        if found:
+            return [int(epoch) for epoch in re.findall(rb"ckpt-(\d+)", found[2])]
+        there = [re.fullmatch(r"ckpt-(\d+)\.index", path.name) for path in self._folder.glob("ckpt-*.index")]
+        epochs = sorted(int(name[1]) for name in there if name)[-self._keep :]
+        if epochs:
+            told = f"{self._index} is damaged or missing: the checkpoints beside it are taken, of epoch "
+            print(f"warning: {told}{', '.join(map(str, epochs))}.", file=sys.stderr)
+        elif self._index.exists():
+            raise UnusableError(
+                f"{self._index} is damaged, and no checkpoint is beside it",
+                "Put them back, or pass --overwrite to start again",
+            )
+        return epochs
 
     def _drop_others(self) -> None:
         """Removes the checkpoints that are not listed, and what was left of one when its writer was killed."""
