@@ -134,25 +134,36 @@ def finished(experiment_dir: pathlib.Path, cells: Sequence[Cell]) -> set[Cell]:
     """Returns the cells that an earlier sweep into this folder finished and whose runs still exist."""
 
     def is_there(entry: Mapping[str, Any]) -> bool:
-        ids = entry.get("runs", ())
+        ids = entry["runs"]
         return bool(ids) and all((experiment_dir / name / "config.json").exists() for name in ids)
 
-    ended = _entries(experiment_dir / RECORD, map(str, cells))
-    return {cell for cell in cells if ended.get(str(cell), {}).get("status") == 0 and is_there(ended[str(cell)])}
+    ended = _ended(experiment_dir, cells)
+    return {cell for cell in cells if ended[str(cell)].get("status") == 0 and is_there(ended[str(cell)])}
 
 
 def records(experiment_dir: pathlib.Path, cells: Sequence[Cell]) -> list[list[dict[str, Any]]]:
     """Reads the summaries of each cell's runs that are on disk."""
-    ended = _entries(experiment_dir / RECORD, map(str, cells))
-    ids = [ended.get(str(cell), {}).get("runs", ()) for cell in cells]
+    ended = _ended(experiment_dir, cells)
+    ids = [ended[str(cell)]["runs"] for cell in cells]
     summary = _entries(experiment_dir / "summary.json", itertools.chain(*ids))
     return [[summary[name] for name in names if name in summary] for names in ids]
 
 
+def _ended(experiment_dir: pathlib.Path, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+    """Reads what earlier sweeps recorded of cells, with the ids of their `runs`; none of cells that never ran."""
+    path = experiment_dir / RECORD
+    ended = _entries(path, map(str, cells))
+    for name, entry in ended.items():
+        where = f"{path}: {name}: runs"
+        for run in files.expect(entry.setdefault("runs", []), list, "a list of run ids", where):
+            files.expect(run, str, "ids of runs", where)
+    return {str(cell): ended.get(str(cell), {"runs": []}) for cell in cells}
+
+
 def _entries(path: pathlib.Path, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Reads the entries of a record, if there is one, that have one of the given keys; each must be an object."""
+    """Reads the entries of a file, if there is one, that have one of the given keys; each must be a record."""
     content = files.read_json(path) if path.exists() else {}
-    return {key: files.as_object(content[key], f"{path}: {key}") for key in keys if key in content}
+    return {key: files.as_record(content[key], f"{path}: {key}") for key in keys if key in content}
 
 
 def write_result(experiment_dir: pathlib.Path, cell: Cell, result: Result) -> None:

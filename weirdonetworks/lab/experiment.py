@@ -45,5 +45,15 @@ def main(config: Config, options: RunOptions) -> None:
     with open_study(package.rpartition(".")[2], config, options) as study:
         if not study.is_finished:
             steps.run(study)
-        for text in steps.table(study.results):
+        found = study.results
+        try:
+            texts = list(steps.table(found))
+        except Exception as error:
+            if not study.is_finished:
+                raise
+            raise OSError(
+                f"{study.directory}/results.json does not hold the results of this study: {error!r}. Put it back, or "
+                "pass --overwrite to start again."
+            ) from error
+        for text in texts:
             print(f"\n{text}")

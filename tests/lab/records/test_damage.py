@@ -10,6 +10,7 @@ import pytest
 
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records import files, runs
+from weirdonetworks.lab.training import loop
 
 RECORDS = [{"epoch": epoch, "step": 8 * epoch, "wallclock_time": 0.5} for epoch in (1, 2, 3)]
 
@@ -93,3 +94,33 @@ def test_another_run_that_is_damaged_is_not_the_nearest(metrics: pathlib.Path, t
     metrics.write_bytes(b"@\n@\n")
     with pytest.raises(UsageError, match="The nearest unfinished run is driver-0123456789: --epochs was 3, is 9"):
         runs.open_run(tmp_path, "driver", {"epochs": 9}, unhashed={}, resume=True).__enter__()
+
+
+@pytest.mark.parametrize(
+    "entry", ['"step": "x"', '"step": null', '"test_accuracy": [1]', '"mask/sparsity": {}', '"epoch": null']
+)
+def test_a_metric_that_is_no_number_is_named(entry: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text(f'{{"epoch": 1, "name": "x"}}\n{{"epoch": 2, {entry}}}\n')
+    with pytest.raises(OSError, match=r"metrics\.jsonl, line 2.* must "):
+        runs.Run(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["{}", '{"step": 1}'])
+def test_the_best_of_records_without_an_epoch_is_an_error_that_names_them(line: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text(line + "\n")
+    with pytest.raises(OSError, match=r"metrics\.jsonl, line 1, must hold 'epoch', and does not\. Remove or mend it"):
+        loop.best_records(runs.Run(tmp_path).records)
+
+
+@pytest.mark.parametrize("versions", [5, None, []])
+def test_versions_of_another_shape_are_named(versions: Any, tmp_path: pathlib.Path) -> None:
+    files.write_json(tmp_path / "config.json", {"versions": versions})
+    with pytest.raises(OSError, match=r"config\.json: versions must hold a JSON object, and holds .*Remove or mend it"):
+        runs.Run(tmp_path).record_version("kmnist", "3.0.1")
+
+
+def test_surrogates_are_replaced(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text('{"a\\ud800": ["\\uDFFF", "\\ud83d\\ude00", "\\u00e9", "\\\\ud800", 1e400, 0.1]}')
+    assert files.read_json(path) == {"a?": ["?", "\U0001f600", "é", "\\ud800", float("inf"), 0.1]}
+    files.write_text(path, str(files.read_json(path)))

@@ -62,3 +62,28 @@ def test_a_sweep_ends_with_the_means_of_each_combination(tmp_path: pathlib.Path)
     (only,) = grid.cells("train", "epochs=1")
     assert outcome.format_combinations([only], [[accuracies["d"]]]).splitlines()[1].split() == ["1", "1", "-", "-", "-"]
     assert grid.records(tmp_path / "none", [only]) == [[]]
+
+
+@pytest.mark.parametrize("runs", ["5", "[null]", "[[1]]", "null", '{"a": 1}'])
+def test_a_record_of_a_sweep_of_another_shape_is_named(runs: str, tmp_path: pathlib.Path) -> None:
+    cells = grid.cells("train", "epochs=1")
+    (tmp_path / "sweep.json").write_text(f'{{"train --epochs=1": {{"status": 0, "runs": {runs}}}}}')
+    for read in (grid.finished, grid.records):
+        with pytest.raises(OSError, match=r"sweep\.json: train --epochs=1: runs must hold .*\. Remove or mend it"):
+            read(tmp_path, cells)
+
+
+@pytest.mark.parametrize("value", ["x", [1], {}])
+def test_a_metric_in_a_summary_that_is_no_number_is_named(value: Any, tmp_path: pathlib.Path) -> None:
+    (cell,) = grid.cells("train", "epochs=1")
+    grid.write_result(tmp_path, cell, grid.Result(0, "", 1.0, ("train-1",)))
+    files.write_json(tmp_path / "summary.json", {"train-1": {"final/test_accuracy": value}})
+    with pytest.raises(OSError, match=r"summary\.json: train-1: final/test_accuracy must hold a number, and holds"):
+        grid.records(tmp_path, [cell])
+
+
+@pytest.mark.parametrize("line", ["{}", '{"epoch": 1, "mask/sparsity": 0.0}', '{"epoch": 1, "wallclock_time": 1.0}'])
+def test_a_record_without_what_is_printed_is_named(line: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text(line + "\n")
+    with pytest.raises(OSError, match=r"metrics\.jsonl, line 1, must hold '.*', and does not\. Remove or mend it"):
+        outcome.print_summary([Run(tmp_path)])

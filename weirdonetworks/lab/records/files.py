@@ -201,15 +201,17 @@ class Record(dict[str, Any]):
 
 
 # What the training loop measures, after any prefix such as `final/`; hooks may add entries of other types.
-_MEASURED = re.compile(r"(.*/)?(epoch|step|lr|wallclock_time|sparsity|(\w+_)?(accuracy|loss|error|norm|log10))")
+_ALWAYS = r"epoch|step|wallclock_time"
+_MEASURED = re.compile(rf"(.*/)?(({_ALWAYS})|lr|sparsity|(\w+_)?(accuracy|loss|error|norm|log10))")
 
 
 def as_record(value: Any, where: str) -> Record:
     """Makes a record of a value read from JSON; raises an `OSError` if it is no object, or a metric in it no number."""
     record = Record(as_object(value, where), where)
     for key, found in record.items():
-        if _MEASURED.fullmatch(key):
-            expect(found, int | float | None, "a number", f"{where.removesuffix(',')}: {key}")
+        if name := _MEASURED.fullmatch(key):
+            missing = () if name[3] else (type(None),)  # What is not finite is null.
+            expect(found, (int, float, *missing), "a number", f"{where.removesuffix(',')}: {key}")
     return record
 
 
