@@ -367,7 +367,7 @@ def _text(frame: pd.DataFrame, column: str) -> pd.Series:
 
 def _origin(file: str) -> str:
     path = pathlib.Path(file)
-    return path.stem if path.stem != "summary" else path.resolve().parent.name
+    return path.stem if path.stem != "summary" else files.readable(path.resolve().parent.name)
 
 
 def _setting(value: object) -> str:

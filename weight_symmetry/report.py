@@ -42,7 +42,7 @@ def main(config: ReportConfig) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", summaries.SkippedWarning)
         frame = summaries.load(folder)
-        text = page.render(frame, title=folder.resolve().name)
+        text = page.render(frame, title=files.readable(folder.resolve().name))
     # Each once, without its line of code.
     for line in dict.fromkeys(f"warning: {each.message}" for each in caught):
         print(line, file=sys.stderr)

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from weight_symmetry.run import grid, outcome
 from weight_symmetry.run.config import ModelConfig, TrialOptions
 from weirdonetworks import extras
-from weirdonetworks.lab import flags, machine
+from weirdonetworks.lab import flags, literals, machine
 from weirdonetworks.lab.config import REQUIRED, Config, setting
 from weirdonetworks.lab.errors import UsageError
 from weirdonetworks.lab.records.tables import counted
@@ -61,7 +61,7 @@ def main(config: SweepConfig) -> None:
     """Runs the sweep, and prints a table of its results and the failures."""
     cells = grid.cells(config.driver, config.grid, config.flags)
     _check_flags(config.driver, cells)
-    folder = pathlib.Path(config.experiment_dir).resolve()
+    folder = pathlib.Path(literals.text("experiment_dir", os.path.realpath(config.experiment_dir)))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -9,10 +9,13 @@ import sys
 
 import pytest
 
+from weight_symmetry import sweep
 from weight_symmetry.report import ReportConfig
 from weight_symmetry.sweep import SweepConfig
 from weirdonetworks.experiments.permutation_note import NoteConfig
 from weirdonetworks.lab.config import RunOptions
+from weirdonetworks.lab.data import user_data
+from weirdonetworks.lab.errors import UsageError
 
 DRIVER = '''
 """Does what its flags say.
@@ -245,3 +248,18 @@ def test_a_name_that_is_not_utf_8_is_refused(driver: list[str]) -> None:
     command = [os.fsencode(part) for part in driver]
     done = subprocess.run([*command, b"--data_dir=/tmp/\xff"], capture_output=True, text=True, check=False)
     assert_one_error(done, 2, "data_dir (='/tmp/\\udcff') must be text in UTF-8.")
+
+
+def test_what_a_path_becomes_must_be_utf_8_too(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    with pytest.raises(UsageError, match=r"^experiment_dir \(='.*caf\\udce9/runs'\) must be text in UTF-8\.$"):
+        RunOptions(experiment_dir="~/runs")
+    monkeypatch.chdir(folder)
+    with pytest.raises(UsageError, match=r"^experiment_dir \(='.*caf\\udce9/runs'\) must be text in UTF-8\.$"):
+        sweep.main(SweepConfig("train", grid="epochs=1", experiment_dir="runs"))
+    for path in ("~/mine.npz", "./mine.npz"):
+        with pytest.raises(UsageError, match=r"^dataset \(='.*caf\\udce9/mine\.npz'\) must be text in UTF-8\.$"):
+            user_data.identified(path)
+    assert not list(folder.iterdir())

@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import math
 import os
-import re
 import typing
 from collections.abc import Sequence
 from typing import Any, Self
@@ -107,7 +106,8 @@ class Config:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.metadata["path"] and value is not None:
-                object.__setattr__(self, field.name, os.path.expanduser(value))
+                value = os.path.expanduser(value)
+                object.__setattr__(self, field.name, value)
             _check(field.name, value, field.metadata)
 
     def resolved(self) -> Self:
@@ -311,8 +311,8 @@ def _check(name: str, value: Any, rule: Any) -> None:
         raise UsageError(f"{name} (={value}) must be one of {', '.join(rule['choices'])}.")
     if value == () and not rule["may_be_empty"]:
         raise UsageError(f"{name} must hold at least one number.")
-    if isinstance(value, str) and re.search("[\ud800-\udfff]", value):  # How Python writes bytes that are no UTF-8.
-        raise UsageError(f"{name} (={value!a}) must be text in UTF-8.")
+    if isinstance(value, str):
+        literals.text(name, value)
     minimum, maximum = rule["range"]
     for item in value if isinstance(value, tuple) else (value,):
         if item is None or not isinstance(item, int | float):

@@ -1,6 +1,7 @@
-"""Values of flags that hold several: Python lists, and names separated by commas."""
+"""Values of flags: texts, Python lists, and names separated by commas."""
 
 import ast
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -41,6 +42,17 @@ def as_pairs(name: str, value: Any) -> list[tuple[float, float]]:
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise UsageError(f"{name} (={value}) must hold numbers only, not {number!r}.")
     return [(item[0], item[1]) for item in value]
+
+
+def text(name: str, value: str) -> str:
+    """Returns a text, such as a path in which `~` is replaced.
+
+    Raises:
+      UsageError: If it cannot be written in UTF-8, as records are.
+    """
+    if re.search("[\ud800-\udfff]", value):  # How Python writes bytes that are no UTF-8.
+        raise UsageError(f"{name} (={value!a}) must be text in UTF-8.")
+    return value
 
 
 def names(text: str) -> list[str]:

@@ -69,7 +69,7 @@ def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
         `backbones.by_name` and `backbones.by_path`.
       OSError: As these.
     """
-    names = [os.path.expanduser(name) for name in lab.literals.names(config.backbones)]
+    names = _expanded("backbones", config.backbones)
     saved = [name for name in names if backbones.is_path(name)]
     named = [name for name in names if name not in saved]
     weights = _for_each("weights", config.weights, named, "named backbone")
@@ -87,9 +87,13 @@ def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
     ]
 
 
+def _expanded(flag: str, text: str) -> list[str]:
+    return [lab.literals.text(flag, os.path.expanduser(name)) for name in lab.literals.names(text)]
+
+
 def _for_each(flag: str, text: str, owners: Sequence[str], kind: str) -> dict[str, str]:
     """Parses a flag that gives one value for all, or one for each."""
-    values = [os.path.expanduser(value) for value in lab.literals.names(text)]
+    values = _expanded(flag, text)
     if len(values) == 1:
         values *= len(owners)
     if len(values) != len(owners):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.lab import seeds
+from weirdonetworks.lab import literals, seeds
 from weirdonetworks.lab.data import sources
 from weirdonetworks.lab.data.sources import Raw
 from weirdonetworks.lab.errors import UsageError
@@ -91,6 +91,7 @@ def _found(path: str) -> pathlib.Path:
     where = pathlib.Path(os.path.expanduser(path)).absolute()
     if ".." in where.parts:
         where = where.resolve()  # One name from wherever it is given, and so one run.
+    literals.text("dataset", str(where))
     if not where.exists():
         raise UsageError(f"dataset (={path}): there is no such file or folder.")
     if where.is_file() and where.suffix != ".npz":

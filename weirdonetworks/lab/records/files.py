@@ -107,6 +107,11 @@ def digits(number: int) -> str:
     return format(decimal.Decimal(number), "f")
 
 
+def readable(text: str) -> str:
+    """Replaces what no text in UTF-8 holds, such as the bytes of a path that is none, by question marks."""
+    return text.encode(errors="replace").decode()
+
+
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """Reads a record, a JSON file that holds an object.
 
@@ -160,7 +165,7 @@ def parse_json(text: bytes, parse_int: Callable[[str], Any] | None = None) -> An
     try:
         value = json.loads(text.decode(), parse_int=parse_int)
         if _SURROGATE.search(text):
-            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+            value = json.loads(readable(json.dumps(value, ensure_ascii=False)))
     except RecursionError as error:
         raise ValueError("it nests too deep") from error
     return value
