@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import sonnet as snt
 import tensorflow as tf
 
-from weight_symmetry.models.widths import FEATURES, FILTERS
+from weight_symmetry.models.widths import DENSE_SIZE, FEATURES, FILTERS, KERNELS
 from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.dropout import checked_rate, dropout
@@ -103,8 +103,8 @@ class MNIST_CNN(Classifier):  # noqa: N801
         self,
         num_classes: int = 10,
         filters: Sequence[int] = FILTERS["MNIST_CNN"],
-        dense_size: int = 64,
-        kernel_size: int = 5,
+        dense_size: int = DENSE_SIZE,
+        kernel_size: int = KERNELS["MNIST_CNN"],
         dropout_rate: float = 0.0,
         w_init: Initializer = None,
         b_init: Initializer = None,
@@ -159,7 +159,7 @@ class CIFAR10_CNN(Classifier):  # noqa: N801
         self,
         num_classes: int = 10,
         filters: Sequence[int] = FILTERS["CIFAR10_CNN"],
-        kernel_size: int = 3,
+        kernel_size: int = KERNELS["CIFAR10_CNN"],
         dropout_rate: float = 0.0,
         w_init: Initializer = None,
         b_init: Initializer = None,

@@ -1,19 +1,18 @@
 """Settings of all drivers: the model, its initialisation and the layers to mask."""
 
 import dataclasses
-import itertools
-import json
-import math
 import re
 from typing import Any, Self
 
-from weight_symmetry.models.widths import FEATURES, FILTERS
+from weight_symmetry.models.widths import FEATURES, FILTERS, layer_sizes
 from weirdonetworks.lab.config import RunOptions, StudyConfig, TrainingConfig, TrainingTrials, setting
 from weirdonetworks.lab.errors import UsageError
+from weirdonetworks.lab.records import files
 
 MODELS = ("MNIST_FC", "MNIST_CNN", "CIFAR10_CNN")
 INITS = ("he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "own")
 LARGEST_LAYER = 2**31  # Weights: 8 GB, with their gradient and Adam's two moments 32 GB.
+SIZES = ("features", "filters", "num_classes", "dense_size", "kernel_size")  # Options of the models that are sizes.
 
 
 class ModelConfig(TrainingConfig):
@@ -69,10 +68,8 @@ class ModelConfig(TrainingConfig):
                         f"{field.name} (={value}) is for {', '.join(MODELS)}: options of a model of your own are given "
                         "in --model_options."
                     )
-        for name, before in (("features", 28 * 28), ("filters", 1)):
-            widths = getattr(self, name)
-            if max(map(math.prod, itertools.pairwise((before, *widths))), default=0) > LARGEST_LAYER:
-                raise UsageError(f"{name} (={widths}) must give layers of at most {LARGEST_LAYER} weights each.")
+        else:
+            self._check_sizes()
         if self.execution == "sparse" and (self.model in MODELS[1:] or self.dropout_rate):
             given = f"dropout_rate (={self.dropout_rate})" if self.dropout_rate else f"model (={self.model})"
             raise UsageError(
@@ -137,6 +134,26 @@ class ModelConfig(TrainingConfig):
         if index < 0 or (self.num_layers is not None and index >= self.num_layers):
             raise UsageError(f"{name}: layer {index} must be in [0, {self.num_layers}), the layers of {self.model}.")
 
+    def layer_sizes(self, image_size: int = 28 * 28, channels: int = 1, classes: int = 10) -> list[int]:
+        """Counts the weights of each layer of one of the three models, for images of so many pixels and channels."""
+        return layer_sizes(self.model, self.keywords(), image_size, channels, classes)
+
+    def _check_sizes(self) -> None:
+        """Raises UsageError unless the sizes of one of the three models are such, and its layers not too large."""
+        given = {name: value for name, value in self._options().items() if name in SIZES}
+        for name, value in given.items():
+            is_list = isinstance(value, list)
+            if is_list != (name in ("features", "filters")) or not all(
+                type(size) is int and size >= 1 for size in (value if is_list else [value])
+            ):
+                rule = "a list of whole numbers" if name in ("features", "filters") else "a whole number"
+                raise UsageError(f"model_options: {name} (={value}) must be {rule} of at least 1.")
+        if max(self.layer_sizes()) > LARGEST_LAYER:
+            name = "model_options" if given else "filters" if self.filters else "features"
+            raise UsageError(
+                f"{name} (={getattr(self, name)}) must give layers of at most {LARGEST_LAYER} weights each."
+            )
+
     def trial(self, number: int) -> Self:
         """Returns the configuration of a trial: every seed raised by the trial's number."""
         return dataclasses.replace(self, random_seed=self.random_seed + number)
@@ -156,8 +173,16 @@ class ModelConfig(TrainingConfig):
         Raises:
           UsageError: If `model_options` are no JSON object.
         """
+        options = self._options()
+        if self.is_users:
+            return options
+        widths = {"features": self.features} if self.model == "MNIST_FC" else {}
+        filters = {"filters": self.filters} if self.filters else {}
+        return {"dropout_rate": self.dropout_rate, **widths, **filters, **options}
+
+    def _options(self) -> dict[str, Any]:
         try:
-            options = json.loads(self.model_options or "{}")
+            options = files.parse_json((self.model_options or "{}").encode())
         except ValueError:
             options = None
         if not isinstance(options, dict):
@@ -165,11 +190,7 @@ class ModelConfig(TrainingConfig):
                 f"model_options (={self.model_options}) must be a JSON object of keyword arguments, such as "
                 "'{\"depth\": 3}'."
             )
-        if self.is_users:
-            return options
-        widths = {"features": self.features} if self.model == "MNIST_FC" else {}
-        filters = {"filters": self.filters} if self.filters else {}
-        return {"dropout_rate": self.dropout_rate, **widths, **filters, **options}
+        return options
 
 
 class ModelStudyConfig(ModelConfig, StudyConfig):

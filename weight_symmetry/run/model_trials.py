@@ -19,7 +19,7 @@ from weight_symmetry.run import mask_records
 from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.run.masking import Masking
 from weight_symmetry.updaters import Updater
-from weirdonetworks.lab import seeds
+from weirdonetworks.lab import machine, seeds
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.errors import UsageError
@@ -137,6 +137,7 @@ class ModelTrial(Trial):
 
     def trainer(self, execution: str, count: int | None) -> Trainer:
         """Builds the model, and a trainer for it."""
+        self._check_memory()
         network = self._built(self.config.random_seed)
         if count is not None and any(keras_layers(network)):
             raise UsageError(
@@ -167,6 +168,21 @@ class ModelTrial(Trial):
             batch_size=self.config.batch_size,
             batch_size_test=self.config.batch_size_test,
         )
+
+    def _check_memory(self) -> None:
+        """Raises UsageError if what the training of one of the three models holds exceeds the free memory."""
+        if self.config.is_users:
+            return
+        image = self._dataset.train.images[0]
+        weights = sum(self.config.layer_sizes(image.size, image.shape[-1], len(self._dataset.classes)))
+        # Of each weight a float32, that of the start, the gradient, and the moments.
+        held = 4 * (3 + (2 if self.config.optimizer == "Adam" else 1))
+        needed, free = held * weights / 2**30, machine.free_memory(machine.devices()[0]) / 2**30
+        if needed > free:
+            raise UsageError(
+                f"model (={self.config.model}) must fit into the memory, of which {free:.1f} GiB are free: its "
+                f"{weights:,} weights take {needed:.1f} GiB with gradients and optimizer. Pass smaller widths."
+            )
 
     def _traced(self, network: snt.Module) -> UnitGraph:
         """Finds the units of a model of the user's own."""

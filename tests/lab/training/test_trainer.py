@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from weirdonetworks.lab.data.datasets import Dataset, Examples
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.training import objectives
+from weirdonetworks.lab.training import objectives, trainer as trainers
 from weirdonetworks.lab.training.optimizers import Adam, Momentum
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 
@@ -179,6 +179,20 @@ def test_the_evaluation_batch_changes_nothing(execution: str, digits: Dataset) -
     assert len({figure["accuracy"] for figure in figures}) == 1
     for figure in figures:
         assert figure["loss"] == pytest.approx(figures[0]["loss"], rel=1e-5)
+
+
+def test_a_batch_of_evaluation_far_larger_than_the_data_is_not_filled_up(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = Resident(digits.test)
+    ordinary = make_trainer(digits, batch_size_test=1000)
+    assert (
+        ordinary.evaluation_batch(test) == 1000 > len(test)
+    )  # Of one size, whatever the data: results keep their bits.
+    monkeypatch.setattr(trainers, "LARGEST_BATCH", 2**16)
+    huge = make_trainer(digits, batch_size_test=10**12)
+    assert huge.evaluation_batch(test) == max(len(test), len(huge.train))
+    assert huge.evaluate(test)["accuracy"] == ordinary.evaluate(test)["accuracy"]
 
 
 def test_evaluation_trains_nothing(digits: Dataset) -> None:

@@ -1,5 +1,6 @@
 """What the drivers are told, and what they refuse."""
 
+import pathlib
 import types
 from typing import Any
 
@@ -8,11 +9,12 @@ import pytest
 import tensorflow as tf
 
 from weight_symmetry.masks import Masks
-from weight_symmetry.run import driver
-from weight_symmetry.run.config import ModelConfig
+from weight_symmetry.run import driver, experiment, model_trials
+from weight_symmetry.run.config import ModelConfig, TrialOptions
 from weight_symmetry.run.mask_config import FixedParamConfig, RandomMaskConfig, ShuffledMaskConfig
 from weight_symmetry.run.prune_config import PruneConfig
 from weight_symmetry.updaters import CubicSparsity, SteppedSparsity
+from weirdonetworks.lab import machine
 from weirdonetworks.lab.data import datasets
 from weirdonetworks.lab.errors import UsageError
 
@@ -40,7 +42,10 @@ def test_the_depth_is_that_of_the_model_itself() -> None:
 
     for name in MODELS:
         config = ModelConfig(model=name)
-        assert len(MODELS[name](**config.keywords()).layers) == config.num_layers
+        model = MODELS[name](**config.keywords())
+        assert len(model.layers) == config.num_layers
+        model(np.zeros((1, 28, 28, 1), np.float32), is_training=False)
+        assert [layer.w.shape.num_elements() for layer in model.layers] == config.layer_sizes()
 
 
 @pytest.mark.parametrize("standardise", [True, False])
@@ -75,6 +80,30 @@ def test_some_layers_can_be_chosen() -> None:
         (
             {"model": "MNIST_CNN", "filters": (10**5, 10**5)},
             "filters (=(100000, 100000)) must give layers of at most 2147483648 weights each.",
+        ),
+        (
+            {"model_options": '{"features": [10000000000]}'},
+            'model_options (={"features": [10000000000]}) must give layers of at most 2147483648 weights each.',
+        ),
+        (
+            {"model": "MNIST_CNN", "model_options": '{"dense_size": 1000000000}'},
+            'model_options (={"dense_size": 1000000000}) must give layers of at most 2147483648 weights each.',
+        ),
+        (
+            {"model": "CIFAR10_CNN", "model_options": '{"kernel_size": 100000}'},
+            'model_options (={"kernel_size": 100000}) must give layers of at most 2147483648 weights each.',
+        ),
+        (
+            {"model_options": '{"features": [1.5]}'},
+            "model_options: features (=[1.5]) must be a list of whole numbers of at least 1.",
+        ),
+        (
+            {"model": "MNIST_CNN", "model_options": '{"dense_size": [64]}'},
+            "model_options: dense_size (=[64]) must be a whole number of at least 1.",
+        ),
+        (
+            {"model_options": 3000 * "["},
+            f"model_options (={3000 * '['}) must be a JSON object of keyword arguments, such as '{{\"depth\": 3}}'.",
         ),
         ({"filters": (3,)}, "filters (=(3,)) are for a convolutional model; MNIST_FC has --features."),
         ({"model": "MNIST_CNN", "filters": (3, 0)}, "filters (=0) must be at least 1."),
@@ -241,3 +270,14 @@ def test_an_impossible_schedule_is_refused_in_one_line(options: dict[str, Any], 
 def test_global_scope_takes_some_layers_with_one_schedule() -> None:
     config = PruneConfig(pruning_scope="global", pruning_schedule="{'1': [(2, 0.3)], '2': [(2, 0.3)]}")
     assert set(config.schedules) == {1, 2}
+
+
+def test_a_model_that_exceeds_the_memory_is_refused_before_it_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setattr(machine, "free_memory", lambda device: 5 * 4 * 266_200 - 1)
+    monkeypatch.setattr(model_trials.ModelTrial, "_built", lambda *_: pytest.fail("made"))
+    options = TrialOptions(experiment_dir=str(tmp_path))
+    with pytest.raises(UsageError, match=r"^model \(=MNIST_FC\) must fit into the memory, .* its 266,200 weights take"):
+        experiment.run("train", ModelConfig(examples=200), options, lambda *_: pytest.fail("made"))
+    assert not list(tmp_path.iterdir())

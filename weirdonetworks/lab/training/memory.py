@@ -20,7 +20,9 @@ def size_of_a_copy(trainer: Trainer) -> int:
     two, three = (_sizes(trainer, examples) for examples in (2, 3))
     by_example = sorted(more - less for less, more in zip(two, three, strict=True))
     state, weights = (sum(map(_size, each)) for each in (trainer.state.variables, trainer.state.parameters))
-    batch = max(2 * trainer.batch_size * sum(by_example), trainer.batch_size_test * sum(by_example[-2:]))
+    batch = max(
+        2 * trainer.batch_size * sum(by_example), trainer.evaluation_batch(trainer.train) * sum(by_example[-2:])
+    )
     return int(state + 3 * weights + batch)
 
 

@@ -25,6 +25,8 @@ from weirdonetworks.lab.training.state import TrainState
 from weirdonetworks.measure.precision import variables_of
 
 EXECUTIONS = ("auto", "xla", "graph")
+# Bytes of a batch of evaluation, which is filled up to its size, above which none is larger than all examples are.
+LARGEST_BATCH = 2**26
 FEW = 5000  # Examples below which XLA's compile time exceeds what it saves in twenty epochs.
 
 # Maps `gradient(metric_name)`, the gradients of the objective's batch means, to the update direction.
@@ -256,13 +258,18 @@ class Trainer:
         masks = getattr(self.state.optimizer, "masks", None)
         return self.network.trainable_variables if masks is None else masks.weights
 
+    def evaluation_batch(self, data: Resident) -> int:
+        """Returns the size of batches in which a split is evaluated: `batch_size_test`, if not far larger than it."""
+        most = LARGEST_BATCH // max(1, math.prod(data.images.shape[1:]) * data.images.dtype.size)
+        return min(self.batch_size_test, max(len(self.train), len(data), most))
+
     def evaluate(self, data: Resident) -> dict[str, Any]:
         """Averages each metric of the objective over a whole split, the network not in training.
 
         Returns:
           A number for each metric, or with a count a list of numbers.
         """
-        size = self.batch_size_test
+        size = self.evaluation_batch(data)
         chunks = [slice(begin, begin + size) for begin in range(0, len(data), size)]
         # One shape for all splits, and so one compilation.
         sums = [self._compiled_evaluation(*filled(data.images[each], data.labels[each], size)) for each in chunks]
