@@ -100,6 +100,22 @@ def test_texts_are_escaped(rendered: str) -> None:
     assert html.escape("<b>left</b>") in text
 
 
+def test_texts_of_records_are_no_formulas() -> None:
+    frame = pd.DataFrame(
+        {
+            "mask_type": ["x$\\frac{$", "a$b$_{"],
+            "model": ["$", "$$"],
+            "mask/sparsity": [0.5, 0.9],
+            "mask/permutation_log10": [3.0, 1.0],
+            "final/test_accuracy": [0.9, 0.8],
+            "file": ["s$\\a$.json"] * 2,
+        },
+        index=["r$^$1", "r$^$2"],
+    )
+    text = page.render(frame, "t$a$_{ \\frac")
+    assert list(Reader(text).images) == PLOTS and "x$\\frac{$" in text
+
+
 @pytest.mark.slow
 def test_equal_runs_give_equal_pages(frame: pd.DataFrame, tmp_path: pathlib.Path) -> None:
     few = frame.iloc[:4]

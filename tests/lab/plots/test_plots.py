@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from weirdonetworks.lab import plots
 
@@ -149,3 +150,22 @@ def test_one_trial_has_no_error_bars() -> None:
         (bars,) = axes.collections
         points = [segment[:, 0 if horizontal else 1].tolist() for segment in bars.get_segments()]
         np.testing.assert_allclose(points, [[40, 60], [40, 60]])
+
+
+@pytest.mark.parametrize("name", ["x$\\\\frac{$", "$a$_{", "$x$"])
+def test_texts_are_drawn_as_they_are_and_powers_of_ten_as_formulas(name: str, tmp_path: pathlib.Path) -> None:
+    figure, (axes, beside) = plots.grid(2)
+    axes.plot([1, 1000], [1, 2], label=name)
+    axes.set(title=name, xlabel=name, xscale="log")
+    axes.text(0.5, 1.5, name)
+    axes.annotate(name, (1, 1))
+    plots.label_lines(axes)
+    plots.name_rows(beside, [name, "b"])
+    beside.bar([name, "c"], [1, 2])
+    figure.suptitle(name)
+    figure.legend()
+    plots.save(figure, tmp_path / "plot.png")
+    shown = [text for text in figure.findobj(Text) if text.get_text() == name]
+    assert len(shown) >= 7 and not any(text.get_parse_math() for text in shown)
+    powers = [label for label in axes.get_xticklabels() if "10^" in label.get_text()]
+    assert powers and all(label.get_parse_math() for label in powers)

@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 # Okabe & Ito's colours without yellow, and two more; distinct for colour-blind readers too.
@@ -30,11 +32,29 @@ STYLE: Any = {
 }
 
 
+# A power of ten as labels of ticks have it.
+_POWER = re.compile(r"\$(\\mathdefault\{)?[\d.-]*(\\times)?10\^\{[\d.-]+\}\}?\$")
+
+
+class _Plot(Figure):
+    """A figure whose texts are drawn as they are, but for powers of ten: a dollar in a record begins no formula."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draws the figure."""
+        for axes in self.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.get_ticklabels()  # Sets their texts.
+        for text in self.findobj(Text):
+            if "$" in text.get_text() and not _POWER.fullmatch(text.get_text()):
+                text.set_parse_math(False)
+        super().draw(renderer)
+
+
 def row(count: int, widths: Sequence[float] | None = None, height: float = 3.2) -> tuple[Figure, list[Axes]]:
     """Makes a figure of `count` axes in a row, their widths in proportion to `widths`; it belongs to no window."""
     with mpl.rc_context(STYLE):
         shares = tuple(widths or [1.0] * count)
-        figure = Figure(figsize=(1.15 * height * sum(shares), height), layout="constrained")
+        figure = _Plot(figsize=(1.15 * height * sum(shares), height), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(1, count, squeeze=False, width_ratios=shares)[0]
     return figure, list(axes)
@@ -57,7 +77,7 @@ def grid(*counts: int, heights: Sequence[float] | float = 2.8) -> tuple[Figure, 
     rows = [heights] * len(counts) if isinstance(heights, float | int) else list(heights)
     columns = math.lcm(*counts)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(PAGE, sum(rows)), layout="constrained")
+        figure = _Plot(figsize=(PAGE, sum(rows)), layout="constrained")
         FigureCanvasAgg(figure)
         cells = figure.add_gridspec(len(counts), columns, height_ratios=rows)
         axes = [
@@ -80,7 +100,7 @@ def tiles(rows: int, columns: int, side: float = 1.25) -> tuple[Figure, npt.NDAr
     """
     side = min(side, (PAGE - 0.25) / columns)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(side * columns + 0.25, side * rows), layout="constrained")
+        figure = _Plot(figsize=(side * columns + 0.25, side * rows), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(rows, columns, squeeze=False)
     for each in axes.flat:
