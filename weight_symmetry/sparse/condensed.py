@@ -25,11 +25,11 @@ class CondensedLinear(BaseModule):
     Where every unit has equally many inputs, the weights are `[units, fan_in]`, the condensed form of constant fan-in;
     of any other mask they are a list by unit, the compressed sparse rows of the transposed weight.
 
-    On a processor float32 is computed by compiled kernels, outside TensorFlow's graph, and its gradients are, too;
-    second derivatives are those of the gathered form. On accelerators, under XLA, in other types, and with
-    `kernels=False`, the inputs of the units are gathered by TensorFlow. A SavedModel holds both forms: the process that
-    saved it computes by kernels, also when the layer is gone, and another one gathers; with `kernels=False` it holds
-    the gathers alone, as XLA needs that compiles it there.
+    On a processor float32 is computed by compiled kernels, outside TensorFlow's graph, and its derivatives of any order
+    are, too, but for those of a forward accumulator inside a `tf.function`. There, on accelerators, under XLA, in other
+    types, and with `kernels=False`, the inputs of the units are gathered by TensorFlow. A SavedModel holds both forms:
+    the process that saved it computes by kernels, also when the layer is gone, and another one gathers; with
+    `kernels=False` it holds the gathers alone, as XLA needs that compiles it there.
 
     >>> weight, mask = np.arange(6.0).reshape(3, 2), np.array([[1, 0], [0, 1], [1, 1]])
     >>> layer = CondensedLinear.from_masked(weight, mask)

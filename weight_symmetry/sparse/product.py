@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from tensorflow.python.eager import forwardprop_util
 from tensorflow.python.ops import control_flow_util
 
 from weight_symmetry.masks.generators import Mask
@@ -45,41 +46,54 @@ class SparseProduct:
     def multiply(self, rows: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         """Computes the outputs `[batch, units]` of inputs `[batch, inputs]`, all float32, by kernels where they are.
 
-        Kernels are in this process alone, and outside of what XLA compiles; elsewhere it is `gathered`, of which the
-        second derivatives always are.
+        Kernels are in this process alone, and outside of what XLA compiles; elsewhere it is `gathered`, as it is within
+        a function that makes forward-mode derivatives. Other derivatives, of any order, are by kernels, too.
         """
         if _in_xla():
             return self.gathered(rows, weights) + bias
+        return self._multiply(_in_this_process(), rows, weights, bias)
+
+    def _multiply(self, has_kernels: tf.Tensor, *given: tf.Tensor) -> tf.Tensor:
+        if _is_pushed_forward(given):
+            return self._gathered_outputs(*given)[0]
+        has_kernels, *copies = _of_this_graph(has_kernels, *given)
 
         @tf.custom_gradient
         def product(rows: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-            has_kernels = _in_this_process()
-
-            def outputs() -> tf.Tensor:
-                found = tf.numpy_function(self._outputs, [rows, weights, bias], tf.float32, stateful=False)
-                return tf.ensure_shape(found, [rows.shape[0], bias.shape[0]])
-
-            @tf.custom_gradient
-            def gradients(*given: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
-                def computed() -> list[tf.Tensor]:
-                    found = tf.numpy_function(self._gradients, given, [tf.float32] * 3, stateful=False)
-                    shapes = rows.shape, weights.shape, bias.shape
-                    return [tf.ensure_shape(each, shape) for each, shape in zip(found, shapes, strict=True)]
-
-                def second(*factors: tf.Tensor) -> Any:  # Without it `cond` takes the gradient of kernels for zero.
-                    with tf.GradientTape() as tape:
-                        tape.watch(given)
-                        found = self._gathered_gradients(*given)
-                    return tape.gradient(found, given, factors, unconnected_gradients="zero")
-
-                return tf.cond(has_kernels, computed, lambda: self._gathered_gradients(*given)), second
-
             def gradient(errors: tf.Tensor) -> Any:
-                return gradients(rows, weights, errors)
+                return self._gradients(has_kernels, rows, weights, errors)
 
-            return tf.cond(has_kernels, outputs, lambda: self.gathered(rows, weights) + bias), gradient
+            shapes = [(rows.shape[0], bias.shape[0])]
+            found = _by_kernels(has_kernels, self._outputs, self._gathered_outputs, (rows, weights, bias), shapes)
+            return found[0], gradient
 
-        return product(rows, weights, bias)
+        result: tf.Tensor = product(*copies)
+        return result
+
+    def _gradients(self, has_kernels: tf.Tensor, *given: tf.Tensor) -> list[tf.Tensor]:
+        """Computes the gradients by inputs, weights and bias, given inputs, weights, and the gradient by the outputs.
+
+        They are linear in each argument, so that their own gradients are products and gradients again. These are
+        written out, since a tape records nothing while TensorFlow makes forward-mode derivatives.
+        """
+        if _is_pushed_forward(given):
+            return self._gathered_gradients(*given)
+        has_kernels, *copies = _of_this_graph(has_kernels, *given)
+
+        @tf.custom_gradient
+        def gradients(rows: tf.Tensor, weights: tf.Tensor, errors: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
+            def second(by_rows: tf.Tensor, by_weights: tf.Tensor, by_bias: tf.Tensor) -> Any:
+                outputs = self._multiply(has_kernels, by_rows, weights, by_bias)
+                outputs += self._multiply(has_kernels, rows, by_weights, tf.zeros_like(by_bias))
+                turned, _, _ = self._gradients(has_kernels, rows, by_weights, errors)
+                _, correlated, _ = self._gradients(has_kernels, by_rows, weights, errors)
+                return turned, correlated, outputs
+
+            numbers, shapes = (rows, weights, errors), (rows.shape, weights.shape, errors.shape[1:])
+            return _by_kernels(has_kernels, self._differentiated, self._gathered_gradients, numbers, shapes), second
+
+        found: list[tf.Tensor] = gradients(*copies)
+        return found
 
     def gathered(self, rows: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Computes the outputs without bias by gathers, in the type in which such inputs are summed."""
@@ -94,23 +108,25 @@ class SparseProduct:
         terms = tf.gather(tf.transpose(rows), self._source) * weights[:, tf.newaxis]
         return tf.transpose(tf.math.unsorted_segment_sum(terms, np.repeat(np.arange(len(fans)), fans), len(fans)))
 
+    def _gathered_outputs(self, rows: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> list[tf.Tensor]:
+        return [self.gathered(rows, weights) + bias]
+
     def _gathered_gradients(self, rows: tf.Tensor, weights: tf.Tensor, errors: tf.Tensor) -> list[tf.Tensor]:
-        with tf.GradientTape() as tape:
-            tape.watch([rows, weights])
-            outputs = self.gathered(rows, weights)
-        found = tape.gradient(outputs, [rows, weights], errors, unconnected_gradients="zero")
+        """Computes the gradients in a graph, where alone kernels may be missing."""
+        outputs = self.gathered(rows, weights)
+        found = tf.gradients(outputs, [rows, weights], errors, unconnected_gradients="zero")
         return [*found, tf.reduce_sum(errors, axis=0)]
 
-    def _outputs(self, rows: Any, weights: Any, bias: Any) -> npt.NDArray[np.float32]:
+    def _outputs(self, rows: Any, weights: Any, bias: Any) -> list[npt.NDArray[np.float32]]:
         outputs = _aligned((len(rows), len(bias)))
         if len(rows) <= FEW:
             layer_kernels.multiply_few(rows, self._begin, self._source, weights, bias, outputs)
         else:
             row, (space,) = self._space(rows, len(bias) + rows.shape[1])
             layer_kernels.multiply(row, space, rows, self._begin, self._source, weights, bias, outputs)
-        return outputs
+        return [outputs]
 
-    def _gradients(self, rows: Any, weights: Any, errors: Any) -> list[npt.NDArray[np.float32]]:
+    def _differentiated(self, rows: Any, weights: Any, errors: Any) -> list[npt.NDArray[np.float32]]:
         found = [_aligned(rows.shape), np.zeros(weights.shape, np.float32), np.zeros(errors.shape[1], np.float32)]
         row, spaces = self._space(rows, rows.shape[1], errors.shape[1] + rows.shape[1])
         wiring = self._begin, self._source, self._after, self._target
@@ -133,6 +149,39 @@ def _in_xla() -> bool:
     return not tf.executing_eagerly() and bool(
         control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
     )
+
+
+def _is_pushed_forward(tensors: Sequence[tf.Tensor]) -> bool:
+    """Tells whether a function is being traced in which a `tf.autodiff.ForwardAccumulator` watches some of the tensors.
+
+    There TensorFlow passes over a custom gradient, and takes the derivatives of what is computed within it.
+    """
+    return not tf.executing_eagerly() and bool(forwardprop_util.pack_tangents(tensors).tangents)
+
+
+def _of_this_graph(*tensors: tf.Tensor) -> list[tf.Tensor]:
+    """Copies tensors of an outer graph, which TensorFlow does not find among those that its derivatives refer to."""
+    return list(tensors) if tf.executing_eagerly() else [tf.identity(each) for each in tensors]
+
+
+def _by_kernels(
+    has_kernels: tf.Tensor,
+    kernels: Callable[..., Any],
+    gathers: Callable[..., Any],
+    given: Sequence[tf.Tensor],
+    shapes: Sequence[Any],
+) -> list[tf.Tensor]:
+    """Calls kernels in the process that has them, and `gathers` in one that loaded the graph, without derivatives."""
+
+    def computed() -> list[tf.Tensor]:
+        found = tf.numpy_function(kernels, given, [tf.float32] * len(shapes), stateful=False)
+        return [tf.ensure_shape(each, shape) for each, shape in zip(tf.nest.flatten(found), shapes, strict=True)]
+
+    if tf.executing_eagerly():
+        return computed()
+    given = [tf.stop_gradient(each) for each in given]  # TensorFlow's forward mode fails at a `cond` of kernels.
+    found: list[tf.Tensor] = tf.cond(has_kernels, computed, lambda: gathers(*given))
+    return found
 
 
 def _in_this_process() -> tf.Tensor:

@@ -1,5 +1,6 @@
 """The condensed layer: the dense one of the masked weight, forward and backward, and its refusals."""
 
+import functools
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -131,6 +132,44 @@ def test_a_penalty_of_gradients_trains_by_kernels_as_by_gathers(kind: str, in_gr
     for one, other in zip(found, exact, strict=True):
         assert np.abs(other).max() > 0.1
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [("constant fan-in", "eager"), ("random", "of a function"), ("constant fan-in", "in a function")],
+)
+def test_forward_mode_derivatives_are_those_in_float64(kind: str, way: str) -> None:
+    rng = np.random.default_rng(4)
+    mask, weight, bias = draw(kind, 12, 9), rng.normal(size=(12, 9)), rng.normal(size=9)
+    inputs, tangent = rng.normal(size=(2, 5, 12))
+
+    def forward(layer: CondensedLinear, function: Any, watches_layer: bool) -> Any:
+        x, by, factor = (tf.constant(each, layer.w.dtype) for each in (inputs, tangent, 2.0))
+        primals, tangents = ([x, layer.w], [by, tf.cos(layer.w)]) if watches_layer else ([factor], [factor])
+        with tf.autodiff.ForwardAccumulator(primals, tangents) as watching:
+            outputs = function(x, factor)
+        return watching.jvp(outputs)
+
+    def reverse(layer: CondensedLinear, x: tf.Tensor, factor: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(factor * tf.tanh(layer(x)) ** 2)
+        return tape.gradient(loss, [x, layer.w])
+
+    exact = CondensedLinear.from_masked(tf.constant(weight), mask, bias)
+    layer = CondensedLinear.from_masked(weight, mask, bias, kernels=True)
+    cases: list[tuple[Any, bool]] = [(lambda layer, x, factor: layer(x), True), (reverse, True), (reverse, False)]
+    for call, watches_layer in cases[: 2 if way == "of a function" else 3]:  # That is slow to trace.
+        expected = tf.nest.flatten(forward(exact, functools.partial(call, exact), watches_layer))
+        function = functools.partial(call, layer)
+        if way == "in a function":
+            found = tf.function(forward)(layer, function, watches_layer)
+        else:
+            found = forward(layer, tf.function(function) if way == "of a function" else function, watches_layer)
+        for one, other in zip(tf.nest.flatten(found), expected, strict=True):
+            assert np.abs(other).max() > 0.1
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
 
 
 @pytest.mark.slow
