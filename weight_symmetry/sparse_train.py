@@ -23,7 +23,6 @@ from weight_symmetry.run import driver
 from weight_symmetry.run.config import TrialOptions
 from weight_symmetry.run.sparse_config import SparseTrainConfig
 from weirdonetworks.lab import flags
-from weirdonetworks.lab.errors import UsageError
 
 if TYPE_CHECKING:
     from weight_symmetry.run.model_trials import MaskedModel
@@ -35,7 +34,6 @@ def updater(config: SparseTrainConfig, model: "MaskedModel") -> "Updater":
     from weight_symmetry import masks, updaters
 
     layers = range(len(model.masks.weights)) if config.masked_layers is None else config.masked_layers
-    config.check_layer_count(len(layers))
     if config.updater == "gmp":
         shapes = [tuple(model.masks.weights[layer].shape) for layer in layers]
         sparsities = masks.layer_sparsities(shapes, config.drawn_sparsity, config.sparsity_distribution)
@@ -51,13 +49,6 @@ def updater(config: SparseTrainConfig, model: "MaskedModel") -> "Updater":
         )
     if config.updater == "rigl":
         return updaters.RigL(model.masks, interval=interval, end=end, drop_fraction=fraction)
-    for name, mask in zip(model.masks.names, model.masks.arrays, strict=True):
-        if not mask.any():
-            raise UsageError(
-                f"sparsity (={config.drawn_sparsity}) must leave each neuron of {name} "
-                f"({'x'.join(map(str, mask.shape))}) a connection: lower it, or leave the layer dense by "
-                "--masked_layer_indices."
-            )
     return updaters.SRigL(
         model.masks,
         interval=interval,

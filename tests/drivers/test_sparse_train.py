@@ -144,9 +144,25 @@ def test_srigl_ablates_hidden_neurons_and_no_output(model: dict[str, Any], tmp_p
 
 
 @pytest.mark.slow
-def test_srigl_needs_a_connection_of_each_neuron(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UsageError, match=r"^sparsity \(=0.99\) must leave each neuron of .* \(24x12\) a connection"):
-        train(tmp_path, updater="srigl", sparsity=0.99)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"updater": "srigl", "sparsity": 0.99},
+            r"^sparsity \(=0.99\) must leave each neuron of .* \(24x12\) a connection",
+        ),
+        (
+            {"update_interval": 31},
+            r"^update_interval \(=31\) must be below 31, the steps until update_end \(=0.7\), .* pass --updater=static",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_model_is_refused_before_anything_is_written(
+    options: dict[str, Any], message: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        train(tmp_path / "runs", **options)
+    assert capsys.readouterr().out == "" and not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
@@ -155,6 +171,7 @@ def test_srigl_needs_a_connection_of_each_neuron(tmp_path: pathlib.Path) -> None
         ({"updater": "srigl", "mask_type": "symmetric"}, r"mask_type \(=symmetric\) must be per-neuron for"),
         ({"updater": "gmp", "mask_type": "per-neuron"}, r"mask_type \(=per-neuron\) is for the other updaters"),
         ({"updater": "gmp", "epochs": 1}, r"update_end \(=0.7\) must leave an epoch"),
+        ({"update_end": 0.0}, r"update_end \(=0.0\) must be above 0 for --updater=rigl: pass --updater=static"),
         ({"sparsity": 0.0}, r"sparsity \(=0.0\) must be above 0 for --updater=rigl"),
         ({"sparsity": 1.0}, r"sparsity \(=1.0\) must be below 1"),
         ({"layer_sparsities": (0.5,)}, r"layer_sparsities \(=\(0.5,\)\) must be 3 numbers"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from typing import Any, Self
 
 from weight_symmetry.models.widths import FEATURES, FILTERS, layer_sizes
@@ -44,7 +45,7 @@ class ModelConfig(TrainingConfig):
     execution: str = setting(
         "auto",
         "Compilation of an epoch; auto chooses the faster of xla and graph; sparse computes unmasked weights only, of "
-        "fully connected models, on a CPU.",
+        "fully connected models, on a CPU, and is graph while a quarter of the weights or more are kept.",
         choices=("auto", "xla", "graph", "sparse"),
     )
     masked_layer_indices: tuple[int, ...] = setting((), "Indices of the layers to mask, from 0; empty: all.", minimum=0)
@@ -128,6 +129,19 @@ class ModelConfig(TrainingConfig):
     def warning(self) -> str:
         """One line on a setting that is probably a mistake, with the remedy; empty if there is none."""
         return ""
+
+    def check_model(self, shapes: Sequence[tuple[str, tuple[int, ...]]], steps_per_epoch: int) -> None:
+        """Raises UsageError for settings that do not fit the model or the data, before anything is written.
+
+        Args:
+          shapes: The name and shape of each weight that can be masked, in layer order.
+          steps_per_epoch: The number of steps of an epoch.
+        """
+        if any(index >= len(shapes) for index in self.masked_layers or ()):
+            raise UsageError(
+                f"masked_layer_indices (={self.masked_layer_indices}) must be in [0, {len(shapes)}), the weights of "
+                f"{self.model}: {', '.join(name for name, _ in shapes)}."
+            )
 
     def check_layer(self, name: str, index: int) -> None:
         """Raises UsageError unless the model has a layer of that index, as far as its layers are known."""

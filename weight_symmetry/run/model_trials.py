@@ -145,12 +145,9 @@ class ModelTrial(Trial):
                 "--trials_backend=threads."
             )
         masks = Masks(network)
-        number = len(masks.weights)
-        if any(index >= number for index in self.config.masked_layers or ()):
-            raise UsageError(
-                f"masked_layer_indices (={self.config.masked_layer_indices}) must be in [0, {number}), the weights of "
-                f"{self.config.model}: {', '.join(masks.names)}."
-            )
+        shapes = [tuple(weight.shape) for weight in masks.weights]
+        steps = -(-len(self.data["train"]) // self.config.batch_size)
+        self.config.check_model([*zip(masks.names, shapes, strict=True)], steps)
         optimizer = masks.wrap(loop.optimizer(self.config), corrects_fan_in=self.config.corrects_fan_in)
         if execution == "sparse":
             return self._sparse_trainer(network, optimizer)

@@ -1,5 +1,7 @@
 """Settings of the driver that trains sparse from the start."""
 
+from collections.abc import Sequence
+
 from weight_symmetry.run.mask_config import MASK_TYPES, FixedMaskConfig
 from weirdonetworks.lab.config import setting
 from weirdonetworks.lab.errors import UsageError
@@ -64,8 +66,13 @@ class SparseTrainConfig(FixedMaskConfig):
             )
         if self.layer_sparsities and self.masked_layers is not None:
             self.check_layer_count(len(self.masked_layers))
-        if self.updater in ("set", "rigl", "srigl") and not self.sparsity:
+        if self.exchanges and not self.sparsity:
             raise UsageError(f"{self.given_sparsity} must be above 0 for --updater={self.updater}.")
+        if self.exchanges and not self.update_end:
+            raise UsageError(
+                f"update_end (={self.update_end}) must be above 0 for --updater={self.updater}: pass --updater=static "
+                "to train masks that stay."
+            )
         if self.updater == "gmp" and self.pruning_end >= self.epochs:
             raise UsageError(
                 f"update_end (={self.update_end}) must leave an epoch after the last pruning: lower it, or raise "
@@ -87,6 +94,11 @@ class SparseTrainConfig(FixedMaskConfig):
         return self.layer_sparsities or self.sparsity
 
     @property
+    def exchanges(self) -> bool:
+        """Whether connections are dropped and others grown."""
+        return self.updater in ("set", "rigl", "srigl")
+
+    @property
     def corrects_fan_in(self) -> bool:
         """Whether gradients are scaled as `Masks.wrap` does."""
         return self.correct_fan_in
@@ -99,6 +111,36 @@ class SparseTrainConfig(FixedMaskConfig):
     def change_end(self, steps_per_epoch: int) -> int:
         """Returns the number of steps from which on the masks stay."""
         return max(1, round(self.update_end * self.epochs * steps_per_epoch))
+
+    def check_model(self, shapes: Sequence[tuple[str, tuple[int, ...]]], steps_per_epoch: int) -> None:
+        """Raises UsageError also if the masks would never change, or a neuron that needs a connection would have none.
+
+        Args: as for `ModelConfig.check_model`.
+        """
+        super().check_model(shapes, steps_per_epoch)
+        masked = [shapes[layer] for layer in self.masked_layers or range(len(shapes))]
+        self.check_layer_count(len(masked))
+        end = self.change_end(steps_per_epoch)
+        if self.exchanges and self.update_interval >= end:
+            raise UsageError(
+                f"update_interval (={self.update_interval}) must be below {end}, the steps until update_end "
+                f"(={self.update_end}), for --updater={self.updater}: lower it, or pass --updater=static to train "
+                "masks that stay."
+            )
+        if self.updater == "srigl":
+            self._check_fan_in(masked)
+
+    def _check_fan_in(self, shapes: Sequence[tuple[str, tuple[int, ...]]]) -> None:
+        """Raises UsageError unless each neuron of some weights keeps a connection at a constant fan-in."""
+        from weight_symmetry.masks.distributions import fan_in_of, kept_of, layer_sparsities
+
+        sparsities = layer_sparsities([shape for _, shape in shapes], self.drawn_sparsity, self.sparsity_distribution)
+        for (name, shape), sparsity in zip(shapes, sparsities, strict=True):
+            if not kept_of(fan_in_of(shape), sparsity):
+                raise UsageError(
+                    f"{self.given_sparsity} must leave each neuron of {name} ({'x'.join(map(str, shape))}) a "
+                    "connection: lower it, or leave the layer dense by --masked_layer_indices."
+                )
 
     def check_layer_count(self, count: int) -> None:
         """Raises UsageError unless the sparsities are those of `count` masked layers."""

@@ -1,5 +1,6 @@
 """Training of live weights only: the same losses, states and records as by dense products."""
 
+import dataclasses
 import importlib
 import json
 import pathlib
@@ -35,6 +36,14 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "Momentum": lambda: Momentum(0.9, weight_decay=0.01),
     "Nesterov": lambda: Momentum(0.9, weight_decay=0.01, nesterov=True),
 }
+
+
+def test_the_flag_tells_from_which_share_on_the_engine_is_dense() -> None:
+    (execution,) = (field for field in dataclasses.fields(SparseTrainConfig) if field.name == "execution")
+    assert (
+        engine.DENSE == 1 / 4
+        and "is graph while a quarter of the weights or more are kept" in execution.metadata["help"]
+    )
 
 
 class WithoutBias(snt.Module):
