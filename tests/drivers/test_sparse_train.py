@@ -22,6 +22,8 @@ SHORT: dict[str, Any] = {
     **{"update_interval": 4, "update_end": 0.7, "execution": "graph", "dropout_rate": 0.1},
 }
 
+GROUP = ("automorphisms_log10", "live_automorphisms_log10")
+
 
 def train(folder: pathlib.Path, backend: str = "auto", **options: Any) -> list[Any]:
     config = SparseTrainConfig(**SHORT | options)
@@ -35,13 +37,19 @@ def train(folder: pathlib.Path, backend: str = "auto", **options: Any) -> list[A
     return experiment.run("sparse_train", config, chosen, sparse_train.updater)
 
 
+def changes_of(done: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (done.directory / "mask_changes.jsonl").read_text().splitlines()]
+
+
 def without_times(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key != "wallclock_time"}
 
 
 @pytest.mark.slow
-def test_a_resumed_run_equals_one_that_ran_through(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    updater = "srigl"
+@pytest.mark.parametrize("updater", ["srigl", "gmp"])
+def test_a_resumed_run_equals_one_that_ran_through(
+    updater: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (whole,) = train(tmp_path / "whole", updater=updater)
 
     def stop(hook: Hook, epoch: int) -> dict[str, Any]:
@@ -96,14 +104,20 @@ def test_records_tell_what_the_masks_became(updater: str, tmp_path: pathlib.Path
     if updater in ("static", "gmp"):
         assert changes == [None] * 4 and "mask/start_overlap" not in last
         assert ("masked_test_accuracy" in done.records[2]) == (updater == "gmp")
+        assert (done.directory / "mask_changes.jsonl").exists() == (updater == "gmp")
+        if updater == "gmp":  # Before the epochs 1 to 3, of 11 steps each.
+            lines = changes_of(done)
+            assert [(line["step"], line["start_overlap"]) for line in lines] == [(11, 1.0), (22, 1.0), (33, 1.0)]
+            for name in GROUP:
+                assert [line[name] for line in lines] == [record[f"mask/{name}"] for record in done.records[1:]], name
     else:  # Of 11 steps an epoch, until step 31: at 4, 8; 12, 16, 20; 24, 28; none.
         assert changes == [2, 3, 2, 0]
         overlaps = [record["mask/start_overlap"] for record in done.records]
         assert 1 > overlaps[0] != overlaps[1] and overlaps[2] == overlaps[3] > 0.2
-        lines = [json.loads(line) for line in (done.directory / "mask_changes.jsonl").read_text().splitlines()]
+        lines = changes_of(done)
         assert [line["step"] for line in lines] == [4, 8, 12, 16, 20, 24, 28]
         ends = [done.records[0], done.records[1], done.records[3]]
-        for name in ("fan_in_min", "fan_in_max", "zeroed_neurons", "permutation_log10", "start_overlap"):
+        for name in ("fan_in_min", "fan_in_max", "zeroed_neurons", "permutation_log10", "start_overlap", *GROUP):
             assert [lines[index][name] for index in (1, 4, 6)] == [record[f"mask/{name}"] for record in ends], name
 
 

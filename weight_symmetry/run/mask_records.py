@@ -52,14 +52,19 @@ def describe(masks: Any, layout: UnitLayout | None = None) -> dict[str, Any]:
 
 
 def describe_change(masks: Any, layout: UnitLayout | None = None) -> dict[str, Any]:
-    """Computes what is recorded of masks at each change: the `TRACKED` statistics without exact counts and group.
+    """Computes what is recorded of masks at each change: the `TRACKED` statistics, of counts the logarithms alone.
 
-    >>> describe_change([np.array([[1, 1, 0], [1, 1, 0]]), np.ones((3, 1))])["zeroed_neurons"]
-    1
+    >>> found = describe_change([np.array([[1, 1, 0], [1, 1, 0]]), np.ones((3, 1))])
+    >>> found["zeroed_neurons"], round(10 ** found["automorphisms_log10"])
+    (1, 2)
 
     Args: as for `describe`.
     """
-    statistics = _counted(masks, layout)
+    return of_change(_computed(masks, layout))
+
+
+def of_change(statistics: dict[str, Any]) -> dict[str, Any]:
+    """Returns the statistics that are recorded of masks at each change."""
     return {name: statistics[name] for name in TRACKED if name in statistics and name not in COUNTS}
 
 

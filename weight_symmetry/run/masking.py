@@ -72,9 +72,11 @@ class Masking(Hook):
         changed = self._updater.interval is None and self._updater.update(epoch)
         if changed:
             self._described = None
-        tracked = mask_records.tracked(self.describe()["mask"])
+        described = self.describe()["mask"]
+        tracked = mask_records.tracked(described)
         if not changed:
             return tracked
+        self._note(epoch * self._trainer.steps_per_epoch, mask_records.of_change(described))
         return {
             **tracked,
             **self._updater.record,
@@ -90,23 +92,28 @@ class Masking(Hook):
     def _change(self, step: int, gradients: Gradients) -> None:
         if self._updater.update(step, gradients):
             self._described = None
-            found = mask_records.describe_change(self._masks, self._layout)
-            self._changes.append({"step": step, **found, **self._updater.statistics})
+            self._note(step, mask_records.describe_change(self._masks, self._layout))
+
+    def _note(self, step: int, statistics: Mapping[str, Any]) -> None:
+        overlap = {"start_overlap": self._updater.start_overlap()}
+        self._changes.append({"step": step, **statistics, **overlap, **self._updater.statistics})
 
     def after_epoch(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the statistics of the epoch's last masks, and `mask/changes`, how often they changed within it.
 
-        Those of the masks after each change are added to `mask_changes.jsonl`.
+        Those of the masks after each change, also before the epoch, are added to `mask_changes.jsonl`.
         """
-        if self._updater.interval is None:
-            return {}
         if self._run is not None:
             self._log_changes(self._run.directory / CHANGES, record["epoch"] - 1)
+        if self._updater.interval is None:
+            return {}
         tracked = mask_records.tracked(self.describe()["mask"])
         return {**tracked, **self._updater.record, "mask/changes": len(self._changes)}
 
     def _log_changes(self, path: pathlib.Path, epoch: int) -> None:
         """Adds the epoch's changes to a file, in the place of those that an interrupted run left of this epoch."""
+        if self._updater.interval is None and not self._changes and not path.exists():
+            return
         begin = epoch * self._trainer.steps_per_epoch
         earlier = [change for change in files.read_records(path) if change.get("step", begin) < begin]
         lines = [json.dumps(files.to_json(change)) + "\n" for change in (*earlier, *self._changes)]

@@ -53,8 +53,7 @@ class DropAndGrow(Updater, abc.ABC):
         if not 0 <= drop_fraction <= 1:
             raise ValueError(f"drop_fraction (={drop_fraction}) must be in [0, 1].")
         self._drop_fraction = drop_fraction
-        self._start = masks.arrays
-        if all(mask.all() for mask in self._start):
+        if all(mask.all() for mask in self._initial):
             raise ValueError("masks must cut some connections, which may grow: Masks.create(model, 'random', 0.9).")
 
     def fraction(self, step: int) -> float:
@@ -87,9 +86,7 @@ class DropAndGrow(Updater, abc.ABC):
     @property
     def statistics(self) -> Mapping[str, Any]:
         """The share of the kept connections that were kept at the start, too."""
-        now = self.masks.arrays
-        both = sum(int((one & other).sum()) for one, other in zip(now, self._start, strict=True))
-        return {"start_overlap": both / max(sum(int(mask.sum()) for mask in now), 1)}
+        return {"start_overlap": self.start_overlap()}
 
 
 class SET(DropAndGrow):
@@ -219,7 +216,7 @@ class SRigL(RigL):
             raise ValueError(f"never_ablated: {unknown[0]!r} must be in [0, {len(masks.weights)}), the masked weights.")
         self._min_salient = min_salient
         self._never_ablated = frozenset(never_ablated)
-        for name, mask in zip(masks.names, self._start, strict=True):
+        for name, mask in zip(masks.names, self._initial, strict=True):
             fans = np.unique(mask.reshape(-1, mask.shape[-1]).sum(axis=0))
             if len(fans[fans > 0]) > 1:
                 raise ValueError(
@@ -231,7 +228,7 @@ class SRigL(RigL):
         neurons = mask.shape[-1]
         kept = mask.reshape(-1, neurons)
         magnitude, score = (each.reshape(-1, neurons) for each in (np.abs(weight), scores))
-        size, total = int(kept.sum()) - count, int(self._start[index].sum())
+        size, total = int(kept.sum()) - count, int(self._initial[index].sum())
         salient = (_highest(magnitude, kept, size) | _highest(score, ~kept, count)).sum(axis=0)
         least = 0 if index in self._never_ablated else self._min_salient * kept.sum(axis=0).max()
         alive = salient >= least

@@ -44,6 +44,7 @@ class Updater:
           TypeError: If they are no `Masks`.
         """
         self.masks = checked_masks(masks)
+        self._initial = masks.arrays
 
     def is_due(self, step: int) -> bool:
         """Tells whether an updater with an interval changes the masks once `step` steps are finished."""
@@ -71,6 +72,12 @@ class Updater:
             return False
         self.masks.set(masks)
         return True
+
+    def start_overlap(self) -> float:
+        """Returns the share of the kept connections that were kept when the updater was made, too."""
+        now = self.masks.arrays
+        both = sum(int((one & other).sum()) for one, other in zip(now, self._initial, strict=True))
+        return both / max(sum(int(mask.sum()) for mask in now), 1)
 
     @property
     def saved(self) -> Mapping[str, tf.Module]:
