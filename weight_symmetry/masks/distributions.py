@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -49,9 +50,9 @@ def layer_sparsities(
                 "distribution."
             )
         for each in sparsity:
-            check_sparsity(each)
+            checked_fraction("sparsity", each)
         return [float(each) for each in sparsity]
-    check_sparsity(sparsity)
+    checked_fraction("sparsity", sparsity)
     sizes = np.array([fan_in_of(shape) * shape[-1] for shape in shapes], float)
     if distribution == "uniform" or not len(shapes):
         return [float(sparsity)] * len(shapes)
@@ -73,14 +74,15 @@ def layer_sparsities(
 
 def kept_of(size: int, sparsity: float) -> int:
     """Returns round((1 - sparsity) x size), or raises a ValueError."""
-    check_sparsity(sparsity)
+    checked_fraction("sparsity", sparsity)
     return round((1 - sparsity) * size)
 
 
-def check_sparsity(sparsity: object) -> None:
-    """Raises a ValueError unless a sparsity is a number in [0, 1]."""
-    if not isinstance(sparsity, int | float | np.number) or not 0 <= sparsity <= 1:
-        raise ValueError(f"sparsity (={sparsity!r}) must be in [0, 1].")
+def checked_fraction(name: str, value: Any) -> float:
+    """Returns a number in [0, 1], or raises a ValueError."""
+    if not isinstance(value, int | float | np.integer | np.floating) or not 0 <= value <= 1:
+        raise ValueError(f"{name} (={value!r}) must be in [0, 1].")
+    return float(value)
 
 
 def fan_in_of(shape: Shape) -> int:

@@ -5,14 +5,13 @@ of a convolution; True is a connection that is kept. A neuron, or filter, is the
 """
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from weight_symmetry.masks.distributions import Shape, choice, fan_in_of, kept_of, layer_sparsities
-from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.algebra.arrays import at_least, brief, integer
 from weirdonetworks.lab import seeds
 
 Mask = npt.NDArray[np.bool_]
@@ -54,10 +53,7 @@ def create(
       TypeError: If the seed is not an integer.
       ValueError: If an argument is out of its range.
     """
-    try:
-        operator.index(seed)
-    except TypeError:
-        raise TypeError(f"seed (={seed!r}) must be an integer.") from None
+    seed = integer("seed", seed)
     chosen = choice("mask_type", mask_type, MASK_TYPES)
     if at_least("group_size", group_size, 0) and chosen != "grouped":
         raise ValueError(f"group_size (={group_size}) is for mask_type grouped, and not for {chosen}: leave it out.")
@@ -325,9 +321,15 @@ def as_mask(values: npt.ArrayLike, name: str = "mask") -> Mask:
       A boolean array of the same shape; the given array itself where that is boolean already.
 
     Raises:
+      TypeError: If it is no array of numbers, such as text or lists of unequal lengths.
       ValueError: If the array holds anything else, has fewer than two axes, or no entries.
     """
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        array = np.array(None)
+    if not array.ndim and array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} (={brief(values)}) must be an array of zeros and ones, of one shape.")
     if array.ndim < 2 or not array.size:
         raise ValueError(f"{name} (shape {array.shape}) must be shaped [..., in, out], with no size zero.")
     if array.dtype == np.bool_:

@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from weight_symmetry.masks.generators import Mask, as_mask
 from weirdonetworks import extras
+from weirdonetworks.algebra.arrays import brief
 from weirdonetworks.lab import machine
 from weirdonetworks.nets.base_module import BaseModule, Initializer
-from weirdonetworks.nets.inputs import checked_floats
+from weirdonetworks.nets.inputs import checked_bias, checked_floats, checked_initializer
 
 with extras.needed("sparse", "CondensedLinear needs it", "numba"):
     from weight_symmetry.sparse.product import SparseProduct
@@ -67,20 +68,23 @@ class CondensedLinear(BaseModule):
           name: The module's name.
 
         Raises:
-          TypeError: If the mask is no array.
-          ValueError: If the mask has not two axes, has none of a size, or holds other numbers.
+          TypeError: If the mask is no array, `kernels` no truth value, or an initializer not callable.
+          ValueError: If the mask has not two axes, has none of a size, or holds other numbers, or there is an
+            initializer of a bias without `with_bias`.
         """
         super().__init__(name=name)
         self.mask: Mask = as_mask(mask, "mask")
         if self.mask.ndim != 2:
             raise ValueError(f"mask (of shape {self.mask.shape}) must be [inputs, units].")
+        if kernels not in (None, True, False):
+            raise TypeError(f"kernels (={kernels!r}) must be True, False, or None for what the machine has.")
         self._kernels = not machine.has_accelerator() if kernels is None else kernels
         fans = self.mask.sum(axis=0)
         self._is_constant = bool((fans == fans[0]).all() and fans[0])
         self._product = SparseProduct(self.mask)
         self._with_bias = with_bias
-        self._w_init = w_init
-        self._b_init = b_init or snt.initializers.Zeros()
+        self._w_init = None if w_init is None else checked_initializer("w_init", w_init)
+        self._b_init = checked_bias(b_init, with_bias)
 
     @snt.once
     def _initialize(self, dtype: tf.DType) -> None:
@@ -115,10 +119,10 @@ class CondensedLinear(BaseModule):
           name: The module's name.
 
         Raises:
-          TypeError: If the mask is no array.
+          TypeError: If the mask is no array, or weight or bias hold no real numbers.
           ValueError: If shapes do not match, or the mask holds other numbers.
         """
-        array = np.asarray(weight)
+        array = _real("weight", weight)
         layer = cls(mask, with_bias=bias is not None, w_init=snt.initializers.Zeros(), kernels=kernels, name=name)
         if array.shape != layer.mask.shape:
             raise ValueError(f"weight (of shape {array.shape}) must have the shape of mask, {layer.mask.shape}.")
@@ -126,7 +130,7 @@ class CondensedLinear(BaseModule):
         layer._initialize(weight.dtype if is_typed else tf.float32)
         layer.w.assign(array.T[layer.mask.T].reshape(layer.w.shape))
         if layer.b is not None:
-            if np.shape(bias) != tuple(layer.b.shape):
+            if _real("bias", bias).shape != tuple(layer.b.shape):
                 raise ValueError(
                     f"bias (of shape {np.shape(bias)}) must have a number for each of {array.shape[1]} units."
                 )
@@ -164,6 +168,17 @@ class CondensedLinear(BaseModule):
             outputs = self._product.gathered(rows, weights)
             outputs = outputs if self.b is None else outputs + tf.cast(self.b, outputs.dtype)
         return tf.reshape(tf.cast(outputs, inputs.dtype), [*_shape(inputs)[:-1], units])
+
+
+def _real(name: str, values: Any) -> npt.NDArray[Any]:
+    """Returns weights as an array; raises a TypeError if they are complex, text, or no array."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        array = np.array(None)
+    if array.dtype.kind in "cOSU":
+        raise TypeError(f"{name} (={brief(values)}) must be an array of real numbers.")
+    return array
 
 
 def _shape(tensor: tf.Tensor) -> list[Any]:

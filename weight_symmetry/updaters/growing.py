@@ -10,8 +10,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weight_symmetry.masks import Mask, Masks
-from weight_symmetry.updaters.updater import Gradients, Updater
-from weirdonetworks.algebra.arrays import at_least
+from weight_symmetry.masks.distributions import checked_fraction
+from weight_symmetry.masks.generators import as_mask
+from weight_symmetry.updaters.updater import Gradients, Updater, checked_indices
+from weirdonetworks.algebra.arrays import at_least, brief, integer
 from weirdonetworks.lab import seeds
 
 Array = npt.NDArray[np.floating]
@@ -50,9 +52,7 @@ class DropAndGrow(Updater, abc.ABC):
         super().__init__(masks)
         self.interval = at_least("interval", interval, 1)
         self.end = at_least("end", end, 1)
-        if not 0 <= drop_fraction <= 1:
-            raise ValueError(f"drop_fraction (={drop_fraction}) must be in [0, 1].")
-        self._drop_fraction = drop_fraction
+        self._drop_fraction = checked_fraction("drop_fraction", drop_fraction)
         if all(mask.all() for mask in self._initial):
             raise ValueError("masks must cut some connections, which may grow: Masks.create(model, 'random', 0.9).")
 
@@ -110,9 +110,12 @@ class SET(DropAndGrow):
           end: The number of steps after which the masks stay, such as three quarters of the training.
           drop_fraction: The fraction of connections that is exchanged at first, in [0, 1].
           seed: The base seed; each weight draws at each change from a seed of its own.
+
+        Raises:
+          TypeError: As for all, or if the seed is not an integer.
         """
         super().__init__(masks, interval=interval, end=end, drop_fraction=drop_fraction)
-        self._seed = seed
+        self._seed = integer("seed", seed)
 
     def growth_scores(self, step: int, gradients: Gradients | None) -> Sequence[Array]:
         """Draws the scores."""
@@ -149,11 +152,12 @@ class RigL(DropAndGrow):
         """Returns the magnitudes of the gradients."""
         if not callable(gradients):
             raise TypeError(
-                f"gradients (={gradients!r}) must be a function that computes them: update(step, gradients)."
+                f"gradients (={brief(gradients)}) must be a function that computes them: update(step, gradients)."
             )
-        # Those of an embedding are IndexedSlices.
-        dense = [tf.convert_to_tensor(each) if isinstance(each, tf.IndexedSlices) else each for each in gradients()]
-        found = [np.zeros(0) if each is None else np.abs(np.asarray(each)) for each in dense]
+        computed = gradients()
+        if isinstance(computed, str) or not np.iterable(computed):
+            raise TypeError(f"gradients() (={brief(computed)}) must be a list: tape.gradient(loss, masks.weights).")
+        found = [_magnitudes(each) for each in computed]
         given, shapes = [each.shape for each in found], [tuple(weight.shape) for weight in self.masks.weights]
         if given != shapes:
             raise ValueError(
@@ -210,21 +214,22 @@ class SRigL(RigL):
           ValueError: If the living neurons of a weight differ in their number of connections, or an index is of none.
         """
         super().__init__(masks, interval=interval, end=end, drop_fraction=drop_fraction)
-        if not 0 <= min_salient <= 1:
-            raise ValueError(f"min_salient (={min_salient}) must be in [0, 1].")
-        if unknown := [index for index in never_ablated if index not in range(len(masks.weights))]:
-            raise ValueError(f"never_ablated: {unknown[0]!r} must be in [0, {len(masks.weights)}), the masked weights.")
-        self._min_salient = min_salient
-        self._never_ablated = frozenset(never_ablated)
-        for name, mask in zip(masks.names, self._initial, strict=True):
-            fans = np.unique(mask.reshape(-1, mask.shape[-1]).sum(axis=0))
-            if len(fans[fans > 0]) > 1:
-                raise ValueError(
-                    f"mask of {name} (fan-ins {fans.min()} to {fans.max()}) must have one fan-in for all neurons: "
-                    "Masks.create(model, 'per-neuron', sparsity)."
-                )
+        self._min_salient = checked_fraction("min_salient", min_salient)
+        self._never_ablated = frozenset(checked_indices("never_ablated", never_ablated, len(masks.weights)))
+        for index, mask in enumerate(self._initial):
+            self._check_fan_in(index, mask)
+
+    def _check_fan_in(self, index: int, mask: Mask) -> None:
+        """Raises a ValueError unless the living neurons of a mask have equally many connections."""
+        fans = np.unique(mask.reshape(-1, mask.shape[-1]).sum(axis=0))
+        if len(fans[fans > 0]) > 1:
+            raise ValueError(
+                f"mask of {self.masks.names[index]} (fan-ins {fans.min()} to {fans.max()}) must have one fan-in for "
+                "all neurons: Masks.create(model, 'per-neuron', sparsity)."
+            )
 
     def _changed(self, index: int, weight: Array, mask: Mask, scores: Array, count: int) -> Mask:
+        self._check_fan_in(index, mask)  # It may have been set since.
         neurons = mask.shape[-1]
         kept = mask.reshape(-1, neurons)
         magnitude, score = (each.reshape(-1, neurons) for each in (np.abs(weight), scores))
@@ -254,15 +259,27 @@ def drop_and_grow(weight: Array, mask: Mask, scores: Array, count: int) -> Mask:
 
     Args:
       weight: The weight.
-      mask: Its mask.
+      mask: Its mask, zeros and ones.
       scores: The score of each of its connections.
       count: The number of connections to exchange, at most those kept.
 
     Returns:
       A new mask, which keeps as many connections.
     """
-    survivors = _highest(np.abs(weight), mask, int(mask.sum()) - count)
+    mask = as_mask(mask)
+    survivors = _highest(np.abs(weight), mask, int(mask.sum()) - at_least("count", count, 0, int(mask.sum())))
     return survivors | _highest(scores, ~survivors, count)
+
+
+def _magnitudes(gradient: Any) -> Array:
+    """Returns the magnitudes of a gradient, none of one that is None."""
+    # Those of an embedding are IndexedSlices.
+    dense = tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
+    array = np.zeros(0) if dense is None else np.asarray(dense)
+    if array.dtype.kind in "SUO":
+        raise TypeError(f"gradients() must hold arrays of numbers, and holds {brief(gradient)}.")
+    magnitudes: Array = np.abs(array)
+    return magnitudes
 
 
 def _highest(scores: npt.NDArray[Any], eligible: Mask, count: int) -> Mask:

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from weight_symmetry.masks import Mask, Masks
+from weight_symmetry.masks.distributions import checked_fraction
 from weight_symmetry.updaters.schedules import SCOPES, Sparsity
-from weight_symmetry.updaters.updater import Gradients, Updater
+from weight_symmetry.updaters.updater import Gradients, Updater, checked_indices
 
 Array = npt.NDArray[np.floating]
 
@@ -68,11 +69,9 @@ class MagnitudePruning(Updater):
             self._before, self._epoch = self._epoch, epoch
         first = self._before is None or self._before > epoch
         before = epoch - 1 if first else self._before
-        rises = {
-            index: schedule(epoch)
-            for index, schedule in self._schedules.items()
-            if schedule(epoch) > (0.0 if before is None or before < 0 else schedule(before))
-        }
+        levels = self._levels(epoch)
+        earlier = dict.fromkeys(levels, 0.0) if before is None or before < 0 else self._levels(before)
+        rises = {index: level for index, level in levels.items() if level > earlier[index]}
         if first:
             rises |= self._lacking(epoch)
         if not rises:
@@ -80,9 +79,14 @@ class MagnitudePruning(Updater):
         weights = [weight.numpy() for weight in self.masks.weights]
         return magnitude_masks(weights, self.masks.arrays, rises, self._scope)
 
+    def _levels(self, epoch: int) -> dict[int, float]:
+        """Returns the sparsities of the schedules."""
+        schedules = self._schedules.items()
+        return {index: checked_fraction(f"schedule({epoch})", schedule(epoch)) for index, schedule in schedules}
+
     def _lacking(self, epoch: int) -> dict[int, float]:
         """Returns the sparsities of the schedule that the masks do not have."""
-        levels = {index: schedule(epoch) for index, schedule in self._schedules.items()}
+        levels = self._levels(epoch)
         masks = self.masks.arrays
         lacking = {}
         for group in [list(levels)] if self._scope == "global" else [[index] for index in levels]:
@@ -115,13 +119,16 @@ def magnitude_masks(
       The new masks, in layer order.
 
     Raises:
-      ValueError: If the scope is unknown, or global and the sparsities differ.
+      TypeError: If the sparsities are no mapping.
+      ValueError: If an index or the scope is unknown, a sparsity not in [0, 1], or the scope global and they differ.
     """
     if not isinstance(sparsities, Mapping):
         raise TypeError(f"sparsities (={sparsities!r:.50}) must map the indices of layers to sparsities.")
+    checked_indices("sparsities", sparsities, len(masks))
+    sparsities = {index: checked_fraction(f"sparsities[{index}]", each) for index, each in sparsities.items()}
     _check(scope, set(sparsities.values()), "sparsities")
     result = [np.asarray(mask) > 0 for mask in masks]
-    if scope == "layer":
+    if scope == "layer" or not sparsities:
         for index, sparsity in sparsities.items():
             result[index] = _keep_largest(weights[index], result[index], sparsity)
         return result

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from weight_symmetry.masks import Mask
 from weight_symmetry.updaters.tickets import Ticket
-from weight_symmetry.updaters.updater import Gradients, Updater
+from weight_symmetry.updaters.updater import Gradients, Updater, count_of
 from weirdonetworks.algebra.arrays import brief, instance, listed
 
 
@@ -104,6 +104,7 @@ class Rewind(Updater):
 
     def update(self, epoch: int, gradients: Gradients | None = None) -> bool:
         """Rewinds and sets masks, where the other updater proposes some; returns whether it did."""
+        epoch = count_of("epoch", epoch)
         if epoch == self._epoch:
             self.snapshot.take()
         proposed = self.proposed(epoch, gradients)

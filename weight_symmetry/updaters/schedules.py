@@ -3,6 +3,8 @@
 import bisect
 import dataclasses
 import itertools
+import numbers
+from collections.abc import Collection
 from typing import Protocol
 
 from weirdonetworks.lab.errors import UsageError
@@ -43,6 +45,12 @@ class SteppedSparsity:
     sparsities: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        given = {"epochs": self.epochs, "sparsities": self.sparsities}
+        for name, values in given.items():
+            if not isinstance(values, Collection) or not all(isinstance(each, numbers.Real) for each in values):
+                raise UsageError(f"{name} (={values!r}) of a pruning schedule must be a tuple of numbers.")
+        if len(self.epochs) != len(self.sparsities):
+            raise UsageError(f"sparsities (={self.sparsities}) must be as many as epochs (={self.epochs}).")
         steps = list(zip(self.epochs, self.sparsities, strict=True))
         if not steps:
             raise UsageError("a pruning schedule must have at least one (epoch, sparsity).")
@@ -86,6 +94,9 @@ class CubicSparsity:
     end: int
 
     def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if not isinstance(value, numbers.Real):
+                raise UsageError(f"cubic pruning schedule: {name} (={value!r}) must be a number.")
         if not 0 <= self.final <= 1:
             raise UsageError(f"final sparsity (={self.final}) must be in [0, 1].")
         if not 0 <= self.begin < self.end:

@@ -9,9 +9,29 @@ import tensorflow as tf
 
 from weight_symmetry.masks import Mask, Masks, connections_added, create
 from weight_symmetry.masks.model_masks import checked_masks
+from weirdonetworks.algebra.arrays import at_least, brief
 
 # Computes the gradient of the loss for each masked weight, at cut connections too.
 Gradients: TypeAlias = Callable[[], Sequence[npt.ArrayLike]]
+
+
+def count_of(name: str, value: Any) -> int:
+    """Returns a number of finished epochs or steps, as an integer; also of a variable that counts them.
+
+    >>> count_of("step", tf.Variable(3))
+    3
+    """
+    return at_least(name, value.numpy() if hasattr(value, "numpy") else value, 0)
+
+
+def checked_indices(name: str, indices: Any, count: int) -> list[int]:
+    """Returns the indices of some of `count` masked weights; raises a TypeError or ValueError if they are none."""
+    if not isinstance(indices, Collection) or isinstance(indices, str):
+        raise TypeError(f"{name} (={brief(indices)}) must be a collection of integers.")
+    for index in indices:
+        if index not in range(count):
+            raise ValueError(f"{name}: {index!r} must be in [0, {count}), the masked weights.")
+    return list(indices)
 
 
 class Updater:
@@ -48,6 +68,7 @@ class Updater:
 
     def is_due(self, step: int) -> bool:
         """Tells whether an updater with an interval changes the masks once `step` steps are finished."""
+        step = count_of("step", step)
         if self.interval is None or step <= 0 or step % self.interval:
             return False
         return self.end is None or step < self.end
@@ -64,8 +85,13 @@ class Updater:
     def update(self, epoch: int, gradients: Gradients | None = None) -> bool:
         """Sets the masks due once `epoch` epochs are finished; returns whether there were any.
 
-        Args: as for `proposed`.
+        Args: as for `proposed`; the number may be that of a variable.
+
+        Raises:
+          TypeError: If the number is no integer.
+          ValueError: If it is negative.
         """
+        epoch = count_of("epoch", epoch)
         # An updater of epochs need not take gradients.
         masks = self.proposed(epoch) if gradients is None else self.proposed(epoch, gradients)
         if masks is None:
@@ -135,11 +161,7 @@ class FixedMask(Updater):
         super().__init__(masks)
         arrays = [np.ones(weight.shape, bool) for weight in masks.weights]
         everything = range(len(arrays))
-        chosen = everything if indices is None else indices
-        if not isinstance(chosen, Collection) or isinstance(chosen, str):
-            raise TypeError(f"indices (={indices!r}) must be a collection of integers.")
-        if unknown := [index for index in chosen if index not in everything]:
-            raise ValueError(f"indices: {unknown[0]!r} must be in [0, {len(arrays)}), the masked weights.")
+        chosen = checked_indices("indices", everything if indices is None else indices, len(arrays))
         shapes = [arrays[index].shape for index in chosen]
         drawn = create(mask_type, shapes, sparsity, seed, distribution=distribution, group_size=group_size)
         for index, mask in zip(chosen, drawn, strict=True):

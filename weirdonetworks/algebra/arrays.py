@@ -68,6 +68,20 @@ def brief(value: object) -> str:
     return textwrap.shorten(repr(value), 60, placeholder=" ...")
 
 
+def integer(name: str, value: Any) -> int:
+    """Converts `value` to a Python integer.
+
+    Raises:
+      TypeError: If it is not an integer; truth values are none.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} (={value!r}) must be an integer.") from None
+
+
 def at_least(name: str, value: Any, least: int, most: int | None = None) -> int:
     """Converts `value` to a Python integer and checks that it is at least `least`, and at most `most` if given.
 
@@ -78,10 +92,7 @@ def at_least(name: str, value: Any, least: int, most: int | None = None) -> int:
       TypeError: If it is not an integer.
       ValueError: If it is too small, or too large to compute with.
     """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} (={value!r}) must be an integer.") from None
+    number = integer(name, value)
     if number < least:
         raise ValueError(f"{name} (={number}) must be at least {least}.")
     if most is not None and number > most:

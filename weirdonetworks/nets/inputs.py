@@ -55,7 +55,14 @@ def checked_bias(b_init: snt.initializers.Initializer | None, with_bias: bool) -
     """Returns the initializer of biases, by default zeros; raises a `ValueError` if there are none to initialize."""
     if b_init is not None and not with_bias:
         raise ValueError("b_init must be None where with_bias is False: there is no bias.")
-    return snt.initializers.Zeros() if b_init is None else b_init
+    return snt.initializers.Zeros() if b_init is None else checked_initializer("b_init", b_init)
+
+
+def checked_initializer(argument: str, initializer: Function) -> Function:
+    """Returns an initializer; raises a `TypeError` if it is not callable."""
+    if not callable(initializer):
+        raise TypeError(f"{argument} (={initializer!r}) must be an initializer, such as snt.initializers.Zeros().")
+    return initializer
 
 
 def checked_seed(seed: tf.Tensor | tuple[int, int] | None, purpose: str) -> tf.Tensor:

@@ -263,8 +263,27 @@ def test_weights_of_integers_are_those_of_floats() -> None:
             "inputs (of shape (4, 3)) must be [..., 2], as the mask has inputs",
         ),
         (lambda: CondensedLinear(np.ones((2, 3)))([[1, 2]]), "inputs of type int32 must be floating point"),
+        (lambda: CondensedLinear("abc"), "mask (='abc') must be an array of zeros and ones, of one shape"),
+        (lambda: CondensedLinear(None), "mask (=None) must be an array of zeros and ones, of one shape"),
+        (lambda: CondensedLinear([[1, 0], [1]]), "mask (=[[1, 0], [1]]) must be an array of zeros and ones, of one"),
+        (lambda: CondensedLinear(np.ones((2, 3)), kernels="no"), "kernels (='no') must be True, False, or None"),
+        (lambda: CondensedLinear(np.ones((2, 3)), w_init="x"), "w_init (='x') must be an initializer"),
+        (lambda: CondensedLinear(np.ones((2, 3)), b_init="x"), "b_init (='x') must be an initializer"),
+        (
+            lambda: CondensedLinear.from_masked([[1j]], [[1]]),
+            "weight (=[[1j]]) must be an array of real numbers",
+        ),
+        (
+            lambda: CondensedLinear.from_masked([["a"]], [[1]]),
+            "weight (=[['a']]) must be an array of real numbers",
+        ),
+        (
+            lambda: CondensedLinear.from_masked([[1.0]], [[1]], ["a"]),
+            "bias (=['a']) must be an array of real numbers",
+        ),
     ],
 )
 def test_other_arguments_are_refused(make: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)) as refused:
         make()
+    assert "\n" not in str(refused.value)

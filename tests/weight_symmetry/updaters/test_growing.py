@@ -195,15 +195,62 @@ def test_srigl_leaves_a_neuron() -> None:
     ("options", "message"),
     [
         ({"interval": 0}, r"interval \(=0\)"),
+        ({"interval": True}, r"interval \(=True\) must be an integer"),
         ({"end": 0}, r"end \(=0\)"),
+        ({"end": True}, r"end \(=True\) must be an integer"),
         ({"drop_fraction": 1.5}, r"drop_fraction \(=1.5\) must be in \[0, 1\]"),
+        ({"drop_fraction": "x"}, r"drop_fraction \(='x'\) must be in \[0, 1\]"),
+        ({"drop_fraction": None}, r"drop_fraction \(=None\) must be in \[0, 1\]"),
         ({"min_salient": -1}, r"min_salient \(=-1\) must be in \[0, 1\]"),
+        ({"min_salient": "x"}, r"min_salient \(='x'\) must be in \[0, 1\]"),
         ({"never_ablated": [3]}, r"never_ablated: 3 must be in \[0, 3\)"),
+        ({"never_ablated": 3}, r"never_ablated \(=3\) must be a collection of integers"),
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         make(updaters.SRigL, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: make(updaters.SET, seed="a"), r"^seed \(='a'\) must be an integer\.$"),
+        (lambda: make(updaters.SET, seed=1.5), r"^seed \(=1.5\) must be an integer\.$"),
+        (lambda: make(updaters.SET).update(5.0), r"^epoch \(=5.0\) must be an integer\.$"),
+        (lambda: make(updaters.SET).update(-1), r"^epoch \(=-1\) must be at least 0\.$"),
+        (lambda: make(updaters.SET).is_due("a"), r"^step \(='a'\) must be an integer\.$"),
+        (lambda: make(updaters.RigL).update(5, drawn()()), r"^gradients \(=\[array.{,50}\) must be a function that"),
+        (lambda: make(updaters.RigL).update(5, lambda: None), r"^gradients\(\) \(=None\) must be a list: tape"),
+        (lambda: make(updaters.RigL).update(5, lambda: "abc"), r"^gradients\(\) \(='abc'\) must be a list: tape"),
+        (lambda: make(updaters.RigL).update(5, lambda: ["a"] * 3), r"^gradients\(\) must hold arrays .* holds 'a'\.$"),
+        (lambda: drop_and_grow(np.ones((1, 2)), "a", np.ones((1, 2)), 1), r"^mask \(='a'\) must be an array of zeros"),
+        (lambda: drop_and_grow(np.ones((1, 2)), [[0, 1]], np.ones((1, 2)), 2), r"^count \(=2\) must be at most 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message) as refused:
+        call()
+    assert "\n" not in str(refused.value)
+
+
+def test_a_counter_of_steps_is_a_number_of_steps() -> None:
+    updater = make(updaters.SET)
+    assert [updater.update(step) for step in (tf.Variable(5), tf.constant(6), np.int64(10))] == [True, False, True]
+
+
+def test_masks_of_zeros_and_ones_are_masks() -> None:
+    grown = drop_and_grow(np.array([[1.0, -3.0, 0.0, 0.0]]), [[1, 1, 0, 0]], np.eye(1, 4, 3), 1)
+    assert grown.tolist() == [[False, True, False, True]]
+
+
+def test_srigl_refuses_masks_that_were_set_uneven() -> None:
+    updater = make(updaters.SRigL)
+    kernel, mask, outputs = updater.masks.arrays
+    mask[:, 0] = True
+    updater.masks.set([kernel, mask, outputs])
+    with pytest.raises(ValueError, match=r"\(fan-ins 8 to 16\) must have one fan-in for all neurons"):
+        updater.update(5, drawn())
 
 
 @pytest.mark.parametrize("wrapped", ["own", "sonnet", "keras", "scaled"])

@@ -54,6 +54,9 @@ def test_cubic_sparsity_rises_ever_slower(final: float, begin: int, length: int)
         ((3, 2), (0.5, 0.6), r"must rise: \(2, 0.6\) follows \(3, 0.5\)"),
         ((2, 2), (0.5, 0.6), "must rise"),
         ((2, 3), (0.6, 0.5), "A sparsity is the total reached"),
+        ((1, 2), (0.5,), r"^sparsities \(=\(0.5,\)\) must be as many as epochs \(=\(1, 2\)\)\.$"),
+        (1, 0.5, r"^epochs \(=1\) of a pruning schedule must be a tuple of numbers\.$"),
+        ((1,), ("a",), r"^sparsities \(=\('a',\)\) of a pruning schedule must be a tuple of numbers\.$"),
     ],
 )
 def test_a_malformed_stepped_sparsity_is_refused(
@@ -69,6 +72,8 @@ def test_a_malformed_stepped_sparsity_is_refused(
         (1.5, 0, 3, r"sparsity \(=1.5\) must be in \[0, 1\]"),
         (0.5, 3, 3, r"begin \(=3\) must be in \[0, end \(=3\)\)"),
         (0.5, -1, 3, r"begin \(=-1\)"),
+        ("a", 0, 3, r"final \(='a'\) must be a number"),
+        (0.5, 0, "b", r"end \(='b'\) must be a number"),
     ],
 )
 def test_a_malformed_cubic_sparsity_is_refused(final: float, begin: int, end: int, message: str) -> None:

@@ -170,3 +170,20 @@ def test_wrong_types_are_refused_in_one_line() -> None:
         updaters.FixedMask(masks(), "random", 0.5, indices=1)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^seed \(='a'\) must be an integer\.$"):
         updaters.FixedMask(masks(), "random", 0.5, seed="a")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("level", [1.5, float("nan"), None])
+def test_a_schedule_must_return_sparsities(level: Any) -> None:
+    pruning = updaters.MagnitudePruning(Masks([tf.Variable(tf.ones([2, 2]))]), lambda epoch: level)
+    with pytest.raises(ValueError, match=rf"^schedule\(1\) \(={level}\) must be in \[0, 1\]\.$"):
+        pruning.update(1)
+
+
+def test_sparsities_are_those_of_some_weights() -> None:
+    weights, ones = [np.arange(4.0).reshape(2, 2)], [np.ones((2, 2))]
+    with pytest.raises(ValueError, match=r"^sparsities: 5 must be in \[0, 1\), the masked weights\.$"):
+        updaters.magnitude_masks(weights, ones, {5: 0.5})
+    with pytest.raises(ValueError, match=r"^sparsities\[0\] \(=2.0\) must be in \[0, 1\]\.$"):
+        updaters.magnitude_masks(weights, ones, {0: 2.0})
+    for scope in ("layer", "global"):
+        assert updaters.magnitude_masks(weights, ones, {}, scope)[0].all()
