@@ -22,6 +22,7 @@ from matplotlib.transforms import ScaledTranslation
 from analysis import scales, summaries
 from analysis.quantities import Quantity, label_of, quantity, scale_of
 from weirdonetworks.lab import plots
+from weirdonetworks.lab.records.tables import counted
 
 Names = str | Sequence[str]
 
@@ -291,7 +292,7 @@ def _add_legend(figure: Figure, everyone: Sequence[_Series], lined: bool = True,
         handle = Line2D(
             [], [], color=one.colour, linestyle=one.line if lined else "", marker=one.marker if marked else ""
         )
-        handle.set_label(f"{one.name} ({one.mask.sum()})")
+        handle.set_label(f"{one.name} ({counted(int(one.mask.sum()), 'run')})")
         handles.append(handle)
     # Estimated at 1/12 inch per character, and 0.8 inch per handle with the space around it.
     width = 0.8 + max(len(str(handle.get_label())) for handle in handles) / 12
@@ -302,8 +303,13 @@ def _add_legend(figure: Figure, everyone: Sequence[_Series], lined: bool = True,
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=size)
 
 
+def _stretched(figure: Figure) -> str:
+    scales_in_use = {scale for axes in figure.axes for scale in (axes.get_xscale(), axes.get_yscale())}
+    return "axes stretched towards 100%; " if "function" in scales_in_use else ""
+
+
 def _add_note(figure: Figure, text: str) -> None:
-    figure.suptitle(text, fontsize="small", color=_NOTE_COLOUR)
+    figure.suptitle(_stretched(figure) + text, fontsize="small", color=_NOTE_COLOUR)
 
 
 def _add_size_legend(figure: Figure, sparsity: pd.Series, missing: str) -> None:
@@ -322,7 +328,7 @@ def _add_size_legend(figure: Figure, sparsity: pd.Series, missing: str) -> None:
     ]
     figure.legend(
         handles=handles,
-        title=title + missing,
+        title=_stretched(figure) + title + missing,
         loc="outside upper center",
         ncols=max(len(handles), 1),
         frameon=False,

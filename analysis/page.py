@@ -97,7 +97,7 @@ def means(frame: pd.DataFrame) -> pd.DataFrame:
     index = found.index.to_frame(index=False)
     table = pd.DataFrame({"masks": index["series"], "sparsity": index["sparsity"].map(_percent)})
     table["runs"] = found["runs"].to_numpy().ravel()
-    headers = {"accuracy": "test accuracy, %"} | {key: f"log₁₀ {text}" for key, text in summaries.SYMMETRIES.items()}
+    headers = {"accuracy": "test accuracy (%)"} | {key: f"log₁₀ {text}" for key, text in summaries.SYMMETRIES.items()}
     for key, header in headers.items():
         scale = 100 if key == "accuracy" else 1
         pairs = zip(scale * found[key, "mean"], scale * found[key, "std"], strict=True)
@@ -115,7 +115,7 @@ def runs(frame: pd.DataFrame) -> pd.DataFrame:
             "masks": names.to_numpy(),
             "sparsity": summaries.sparsity(frame).map(_percent).to_numpy(),
             "measured": summaries.numbers(frame, "mask/sparsity").map(_percent).to_numpy(),
-            "test accuracy, %": (100 * summaries.accuracy(frame)).map(_number).to_numpy(),
+            "test accuracy (%)": (100 * summaries.accuracy(frame)).map(_number).to_numpy(),
         }
     )
     for key, text in summaries.SYMMETRIES.items():

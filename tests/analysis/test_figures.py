@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from analysis import figures, quantities, scales, summaries
 from tests.analysis import invented
 from weirdonetworks.lab import plots
+from weirdonetworks.lab.records.tables import counted
 
 ALL = [
     figures.accuracy_against_sparsity,
@@ -71,7 +72,7 @@ def test_accuracy_against_sparsity_is_the_data(frame: pd.DataFrame) -> None:
     assert axes.get_ylabel() == "test accuracy\n(at the best validation accuracy)"
     assert axes.get_xlabel() == "sparsity (fraction removed)"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0%", "50%", "80%", "90%", "95%", "98%"]
-    assert legend(figure) == [f"{name} ({len(found)})" for name, found in drawn.items()]
+    assert legend(figure) == [f"{name} ({counted(len(found), 'run')})" for name, found in drawn.items()]
 
 
 def test_the_band_is_one_standard_deviation(frame: pd.DataFrame) -> None:

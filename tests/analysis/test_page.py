@@ -137,12 +137,12 @@ def test_a_failed_page_leaves_the_old_one(frame: pd.DataFrame, tmp_path: pathlib
 
 def test_columns_of_nothing_are_left_out() -> None:
     frame = pd.DataFrame({"driver": ["train", "prune"], "final/test_accuracy": [0.98, None]}, index=["a", "b"])
-    assert list(page.means(frame)) == ["masks", "sparsity", "runs", "test accuracy, %"]
+    assert list(page.means(frame)) == ["masks", "sparsity", "runs", "test accuracy (%)"]
     assert page.means(frame).to_numpy().tolist() == [
         ["magnitude pruning", "-", 1, "-"],
         ["dense", "0%", 1, "98.00"],
     ]
-    assert list(page.runs(frame)) == ["run", "masks", "sparsity", "test accuracy, %"]
+    assert list(page.runs(frame)) == ["run", "masks", "sparsity", "test accuracy (%)"]
     assert page.runs(frame)["run"].tolist() == ["b", "a"]
 
 

@@ -129,15 +129,15 @@ def test_a_step_is_timed_warm_and_waited_for(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.slow
-def test_what_was_not_asked_for_has_no_panel() -> None:
-    cell = {"accuracy": {"mean": 0.5}, "invariance_error": {"values": [0.0]}}
-    found = {"tasks": {"median": {"plain": cell}}, "widths": {}, "times": {}}
-    assert len(set_functions.draw(found).axes) == 2
-    found["times"] = {"plain": {"width": 3, "sizes": {"10": {"milliseconds": 1.0}, "30": {"left_out": "of the test"}}}}
-    axes = set_functions.draw(found).axes
-    assert len(axes) == 3 and [line.get_xydata().tolist() for line in axes[2].lines] == [[[10.0, 1.0]]]
-    found["times"]["plain"]["sizes"].pop("10")
-    assert not set_functions.draw(found).axes[2].lines
+def test_times_have_a_panel_for_the_networks_of_each_first_word() -> None:
+    cell = {"width": 3, "sizes": {"10": {"milliseconds": 1.0}, "30": {"left_out": "of the test"}}}
+    names = ["plain", "set_attention", "set_transformer", "relation"]
+    figure = set_functions.draw_times({"times": dict.fromkeys(names, cell)})
+    labels = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert [sorted(each) for each in labels] == [["plain", "relation"], ["set attention", "set transformer"]]
+    assert [[line.get_xydata().tolist() for line in axes.lines] for axes in figure.axes] == [4 * [[[10.0, 1.0]]]] * 2
+    cell["sizes"].pop("10")
+    assert not any(axes.lines for axes in set_functions.draw_times({"times": dict.fromkeys(names, cell)}).axes)
 
 
 @pytest.mark.slow
@@ -167,7 +167,8 @@ def test_it_leaves_results_and_a_picture(finished: Done) -> None:
     assert "- 60 items, relation: left out, as a set of 60 items has 3,600 pairs." in done.stdout
     assert "- points, relation: left out, as a set of 60 items has 3,600 pairs." in done.stdout
     assert len(all_runs(study)) == 3 + 2 + 4
-    assert (study / "set_functions.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("set_functions", "set_functions_widths", "set_functions_times"):
+        assert (study / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow

@@ -61,8 +61,9 @@ OUTPUTS = np.array([[[0.9, 0.1], [0.6, 0.4]], [[0.4, 0.6], [0.7, 0.3]], [[0.8, 0
 
 
 def test_one_classifier_is_drawn_input_by_input() -> None:
-    figure = stability_plots.input_by_input(OUTPUTS, np.array([0, 1]), ANGLES)
+    figure = stability_plots.input_by_input("dense", OUTPUTS, np.array([0, 1]), ANGLES)
     error, right, each = figure.axes[:3]
+    assert error.get_title() == "dense: error by angle"
     assert np.asarray(error.get_lines()[0].get_xydata()).tolist() == [[0, 50], [90, 100], [180, 50]]
     (mesh,) = right.collections
     np.testing.assert_allclose(np.ravel(mesh.get_array()), [0.4, 0.3, 0.2, 0.9, 0.4, 0.8])  # The worst image first.
@@ -73,6 +74,6 @@ def test_one_classifier_is_drawn_input_by_input() -> None:
 
 @pytest.mark.slow
 def test_one_input_can_be_drawn() -> None:
-    figure = stability_plots.input_by_input(OUTPUTS[:2, :1], np.array([0]), ANGLES[:2])
+    figure = stability_plots.input_by_input("dense", OUTPUTS[:2, :1], np.array([0]), ANGLES[:2])
     figure.canvas.draw()
     assert len(figure.axes) == 5

@@ -109,14 +109,15 @@ def draw(config: AlignConfig, found: Any) -> plots.Figure:
     for name, each in largest.items():
         for axes, metric, scale in ((panels[0], "loss", 1), (panels[1], "accuracy", 100)):
             axes.plot(shares, scale * np.array(each[f"test_{metric}"]), label=_label(name), **_style(name))
-    panels[0].set(title="loss between two networks", ylabel="test loss", xlabel="share of the second network")
+    panels[0].set(title="loss between two networks", ylabel="test loss (nats)", xlabel="share of the second network")
     panels[1].set(title="accuracy between them", ylabel="test accuracy (%)", xlabel="share of the second network")
     if len(widths) > 1:
         places = sorted(map(float, widths))
         for name in largest:
             barriers = [widths[f"{place:g}"][name]["test_loss_barrier"] for place in places]
             plots.error_bars(panels[2], places, barriers, scale=1, marker=".", **_style(name))
-        panels[2].set(title="barrier by width", ylabel="barrier of the test loss", xlabel="units per hidden layer")
+        panels[2].set(title="barrier by width", xlabel="units per hidden layer")
+        panels[2].set_ylabel("barrier of the test loss (nats)")
         panels[2].set_xscale("log")
         hidden = [config.hidden(place) for place in places]
         names = ["-".join(map(str, sizes[:1] if len(set(sizes)) == 1 else sizes)) for sizes in hidden]
@@ -127,9 +128,18 @@ def draw(config: AlignConfig, found: Any) -> plots.Figure:
     return figure
 
 
+_METHODS = {
+    NAIVE: "nothing",
+    "weights": "weights",
+    "activations": "activations",
+    "straight_through": "straight-through gradients",
+    "sinkhorn": "Sinkhorn's matrices",
+}
+
+
 def _label(name: str) -> str:
     method = name.removesuffix(REPAIRED)
-    text = "nothing" if method == NAIVE else words(method)
+    text = _METHODS[method]
     return text if method == name else f"{text}, norms measured anew"
 
 

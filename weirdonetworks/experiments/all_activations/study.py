@@ -131,11 +131,12 @@ def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     accuracies.set(title="Accuracy of each network", xlabel="test accuracy (%)")
     lab.plots.name_rows(accuracies, map(lab.words, networks))
     for axes, (reduce, records) in zip(weights, found["weights"].items(), strict=True):
+        kinds = list(dict.fromkeys(map(_kind, names)))
         for index, name in enumerate(names):
             given = [(record[f"layer_0/{name}"] + record[f"layer_1/{name}"]) / 2 for record in records]
-            again, colour = divmod(index, len(lab.plots.COLOURS))
-            look: Any = {"color": lab.plots.COLOURS[colour], "linestyle": ("-", "--")[again % 2]}
-            axes.plot(given, label=lab.words(name), **look)
+            colour = lab.plots.COLOURS[kinds.index(_kind(name)) % len(lab.plots.COLOURS)]
+            line = "--" if _kind(name) in map(_kind, names[:index]) else "-"
+            axes.plot(given, color=colour, linestyle=line, label=lab.words(name))
         axes.set(title=f"Weight given: {lab.words(ALL[reduce])}", xlabel="epoch", ylim=(0, None))
         axes.set_ylabel({"concat": "norm of the weights read", "sum": "size of the gate"}[reduce])
         lab.plots.label_lines(axes)
@@ -149,6 +150,11 @@ def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     lab.plots.name_rows(losses, map(lab.words, names))
     losses.legend(loc="lower right")
     return figure
+
+
+def _kind(name: str) -> str:
+    """Returns what functions of several sizes share, and a colour is for: `softmax` of `softmax_4`."""
+    return name.rstrip("0123456789").rstrip("_")
 
 
 def table(found: Any) -> Iterator[str]:

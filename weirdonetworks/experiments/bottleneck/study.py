@@ -16,6 +16,7 @@ from weirdonetworks.measure.stability import outputs_over
 
 TURNS = {"upright": settings.UPRIGHT, "turned": 1}  # Digits are rotated by random multiples of so many degrees.
 SHARES = (1, 2, 5, 10, 20, 50, 100)  # Marked on the axes, in percent.
+BETA = "beta (price of a nat in the loss)"
 
 
 def run(study: lab.Study[BottleneckConfig]) -> None:
@@ -124,14 +125,14 @@ def draw(found: Any) -> lab.plots.Figure:
         _curve(rate, {name: each for name, each in networks.items() if name != CONTROL}, "test_rate", 1, label=label)
         _curve(codes, networks, "code_share", 100, label=label)
         _curve(probabilities, networks, "probability_share", 100, label=label)
-    accuracy.set(title="accuracy", ylabel="test accuracy (%)", xlabel="beta")
-    rate.set(title="information kept about the image", ylabel="rate (nats)", xlabel="beta", yscale="log")
+    accuracy.set(title="accuracy", ylabel="test accuracy (%)", xlabel=BETA)
+    rate.set(title="information kept about the image", ylabel="rate (nats)", xlabel=BETA, yscale="log")
     for axes, title in ((codes, "codes"), (probabilities, "probabilities")):
         axes.axhline(100 * found["pixel_share"], color="0.6", linestyle=":", label="in the pixels")
         axes.set(
             title=f"what {title} say of the angle",
             ylabel="share of variance\nover angles (%)",
-            xlabel="beta",
+            xlabel=BETA,
             yscale="log",
         )
         axes.minorticks_off()

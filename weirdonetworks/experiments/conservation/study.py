@@ -114,7 +114,8 @@ def draw(found: Any) -> lab.plots.Figure:
                 in_order = [mean for _, mean in sorted(zip(found["rates"], means, strict=True))]
                 axes.plot(rates, in_order, label=described(name), marker="o", markersize=4)
         axes.plot(rates, rates, color="0.6", linestyle=":", label="∝ learning rate")
-        axes.set(title=title, xlabel="learning rate", ylabel="relative drift", xscale="log", yscale="log")
+        axes.set(title=title, xlabel="learning rate", xscale="log", yscale="log")
+        axes.set_ylabel("relative drift (0 = conserved)")
         axes.set_ylim(1e-8, 10)
         lab.plots.label_ticks(axes, rates[::-2][::-1])
         lab.plots.label_lines(axes)
@@ -132,7 +133,7 @@ def described(quantity: str) -> str:
     number = int(layer.removeprefix("layer_")) + 1
     return {
         "balance": f"balance, layer {number}",
-        "length": f"weight norm, layer {number}",
+        "length": f"length of weights, layer {number}",
         "class_sums": "sum over classes",
     }.get(kind, f"{lab.words(kind)}, layer {number}")
 

@@ -87,12 +87,22 @@ def images_needed(sizes: Sequence[int], accuracies: Sequence[float], target: flo
     return float(np.exp(np.interp(target, accuracies[around], np.log(sizes[around]))).round(6))
 
 
+def described(name: str) -> str:
+    """Says which invariant network this is, in tables and plots; the others' names say it.
+
+    >>> described("invariant"), described("plain")
+    ('invariant polynomial', 'plain')
+    """
+    return "invariant polynomial" if name == "invariant" else name
+
+
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy against the number of images."""
-    figure, (axes,) = lab.plots.row(1, widths=(1.7,), height=3.6)
+    figure, (axes,) = lab.plots.grid(1, heights=3.8)
     for name, each in found["networks"].items():
-        lab.plots.error_bars(axes, found["sizes"], each["test_accuracy"], marker="o", capsize=3, label=name)
-    axes.set(title="digits turned by quarters", xlabel="training images", ylabel="test accuracy, %", xscale="log")
+        style: Any = {"marker": "o", "capsize": 3, "label": described(name)}
+        lab.plots.error_bars(axes, found["sizes"], each["test_accuracy"], **style)
+    axes.set(title="digits turned by quarters", xlabel="training images", ylabel="test accuracy (%)", xscale="log")
     axes.legend(loc="lower right", frameon=False)
     return figure
 
@@ -100,13 +110,13 @@ def draw(found: Any) -> lab.plots.Figure:
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     rows = [
-        [name, f"{each['parameters']:,}", *map(lab.percent, each["test_accuracy"])]
+        [described(name), f"{each['parameters']:,}", *map(lab.percent, each["test_accuracy"])]
         for name, each in found["networks"].items()
     ]
     header = ["test accuracy", "parameters", *(lab.counted(size, "image") for size in found["sizes"])]
     yield lab.table(header, rows)
     rows = [
-        [name, *("not reached" if number is None else f"{number:,.0f}" for number in each["images_needed"])]
+        [described(name), *("not reached" if number is None else f"{number:,.0f}" for number in each["images_needed"])]
         for name, each in found["networks"].items()
     ]
     yield lab.table(["images needed for", *map("{:.1%}".format, found["targets"])], rows)

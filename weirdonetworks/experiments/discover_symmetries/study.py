@@ -106,6 +106,16 @@ def _permutations(side: int) -> dict[str, Ints]:
     return square | {name: inverse(each.ravel()) for name, each in zip(SHIFTS, shifted, strict=True)}
 
 
+def described(name: str) -> str:
+    """Says in words what a permutation does.
+
+    >>> described("left and right"), described("one pixel down"), described("half turn")
+    ('mirrored: left and right', 'shifted: one pixel down', 'half turn')
+    """
+    doing = "mirrored: " if name in SQUARE[4:] else "shifted: " if name in SHIFTS else ""
+    return doing + name
+
+
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the share of edges that permutations keep, of each graph and by threshold, of the first seed."""
     figure, (bars, curves) = lab.plots.grid(2, heights=4.0)
@@ -114,13 +124,13 @@ def draw(found: Any) -> lab.plots.Figure:
     for index, (graph, each) in enumerate(found["graphs"].items()):
         places = np.arange(len(names)) + (index + 0.5) * thickness - 0.4
         bars.barh(places, [100 * each["kept"][name] for name in names], thickness, label=graph)
-    lab.plots.name_rows(bars, names)
+    lab.plots.name_rows(bars, map(described, names))
     bars.set(title="edges kept by each permutation", xlabel="edges kept (%)", xlim=(0, 100))
     figure.legend(*bars.get_legend_handles_labels(), loc="outside lower left", ncols=len(GRAPHS))
     thresholds = [each["threshold"] for each in found["by_threshold"]]
     for name in CURVES:
-        curves.plot(thresholds, [100 * each["kept"][name] for each in found["by_threshold"]], label=name)
-    curves.axvline(found["threshold"], color="0.8", zorder=0)
+        curves.plot(thresholds, [100 * each["kept"][name] for each in found["by_threshold"]], label=described(name))
+    curves.axvline(found["threshold"], color="0.8", zorder=0, label=f"threshold chosen, {found['threshold']:g}")
     curves.set(title="graph found, by threshold", xlabel="least partial correlation of an edge")
     curves.set(ylabel="edges kept (%)", ylim=(0, 102))
     curves.legend()
@@ -135,6 +145,7 @@ def table(found: Any) -> Iterator[str]:
     yield lab.table(["graph", "edges", "symmetries", "pixels they move"], rows)
     spreads_of = found.get("kept") or lab.spreads([{graph: each["kept"] for graph, each in found["graphs"].items()}])
     rows = [
-        [name, *(lab.formatted(kept[name], ".1%") for kept in spreads_of.values())] for name in spreads_of[GRAPHS[0]]
+        [described(name), *(lab.formatted(kept[name], ".1%") for kept in spreads_of.values())]
+        for name in spreads_of[GRAPHS[0]]
     ]
     yield lab.table(["share of edges kept by", *found["graphs"]], rows)

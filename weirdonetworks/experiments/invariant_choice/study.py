@@ -95,7 +95,7 @@ def draw(found: Any) -> lab.plots.Figure:
     for part in found["chance"]:
         degree, group, pixels = part.split(", ")
         panels.setdefault(f"{degree}, {pixels}", {})[group] = part
-    figure, all_axes = lab.plots.pairs(len(panels), height=3.0)
+    figure, all_axes = lab.plots.pairs(len(panels), height=3.2)
     for axes, (title, parts) in zip(all_axes, panels.items(), strict=True):
         for (name, each), colour in zip(found["networks"].items(), lab.plots.COLOURS, strict=False):
             for group, part in parts.items():
@@ -105,7 +105,9 @@ def draw(found: Any) -> lab.plots.Figure:
                 axes.plot(range(len(above)), above, color=colour, **style)
         axes.axhline(0, color="0.5", linewidth=0.8, zorder=0)
         axes.set(
-            title=f"weights of {title}", xlabel="epoch", ylabel="invariant part of squared\nweights, above chance (%)"
+            title=f"weights of {title}",
+            xlabel="epoch",
+            ylabel="invariant part of squared weights\n(%; 0 = chance, 100 = all)",
         )
         axes.set_ylim(-5, 100)
     handles, names = all_axes[0].get_legend_handles_labels()

@@ -74,7 +74,7 @@ def measure(trained: lab.Trained, data: lab.Dataset, turned: Any, examined: int)
 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy by angle, and the Lie derivatives, as squares for networks trained on rotated digits."""
-    figure, (accuracy, derivative) = lab.plots.grid(2, heights=4.0)
+    figure, (accuracy, derivative) = lab.plots.grid(2, heights=4.2)
     networks: Mapping[str, Any] = found["networks"]
     half = len(networks) // 2  # Those trained upright come first; the same strengths have the same colour.
     for index, (name, each) in enumerate(networks.items()):
@@ -83,12 +83,17 @@ def draw(found: Any) -> lab.plots.Figure:
         line = ":" if is_turned else "-"
         accuracy.plot(list(by_angle), list(by_angle.values()), color=colour, linestyle=line, label=name)
         errors = [spread["mean"] for spread in each["lie_derivative"].values()]
-        derivative.plot(errors, range(len(errors)), "s" if is_turned else "o", color=colour, fillstyle="none")
+        marker = "s" if is_turned else "o"
+        derivative.plot(errors, range(len(errors)), marker, color=colour, fillstyle="none", label=name)
     accuracy.set(xlabel="rotation of the test digits (degrees)", ylabel="test accuracy (%)", ylim=(0, 102))
     accuracy.set_xticks(range(-180, 181, 90))
     lab.plots.name_rows(derivative, next(iter(networks.values()))["lie_derivative"])
-    derivative.set(xscale="log", xlabel="squared Lie derivative of class probabilities")
-    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    derivative.set(xscale="log", xlabel="squared Lie derivative\nof class probabilities")
+    # A line and a marker stand for a network.
+    lines, names = accuracy.get_legend_handles_labels()
+    handles: Any = list(zip(lines, derivative.get_legend_handles_labels()[0], strict=True))
+    title = "training digits, and penalty (lines: left; circles and squares: right)"
+    figure.legend(handles, names, loc="outside lower center", ncols=2, title=title)
     return figure
 
 

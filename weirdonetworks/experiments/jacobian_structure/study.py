@@ -168,7 +168,7 @@ def smooth_noise(images: tf.Tensor) -> tf.Tensor:
 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws spectra, derivatives along motions, and contributions of layers; dashes and crosses before training."""
-    figure, (values, motions, layers) = lab.plots.grid(2, 1, heights=(3.4, 3.2))
+    figure, (values, motions, layers) = lab.plots.grid(2, 1, heights=(3.6, 3.2))
     networks: Mapping[str, Any] = found["networks"]
     for index, (name, each) in enumerate(networks.items()):
         colour, trained = lab.plots.COLOURS[index], "accuracy" in each
@@ -181,7 +181,7 @@ def draw(found: Any) -> lab.plots.Figure:
     lab.plots.name_rows(motions, next(iter(networks.values()))["over_another"])
     motions.axvline(1, color="0.6", linestyle=":")
     motions.set_xlim(left=0)
-    motions.set(title="Sensitivity to motions", xlabel="derivative, own / another's motion")
+    motions.set(title="Sensitivity to motions", xlabel="sensitivity to the image's own motion /\nto another image's")
     _draw_layers(layers, networks)
     # A line and a marker stand for a network.
     lines, names = values.get_legend_handles_labels()
@@ -192,7 +192,6 @@ def draw(found: Any) -> lab.plots.Figure:
 
 def _draw_layers(axes: lab.plots.Axes, networks: Mapping[str, Any]) -> None:
     before, after = (f"{CONVOLUTIONS}, {digit}" for digit in NETWORKS[CONVOLUTIONS])
-    colour = lab.plots.COLOURS[list(networks).index(before)]
     for index, (motion, grey) in enumerate(zip(LAYERED, ("0.25", "0.55", "0.8"), strict=True)):
         parts = {
             name: [100 * spread["mean"] for spread in networks[name][f"part_by_layer/{motion}"].values()]
@@ -201,7 +200,7 @@ def _draw_layers(axes: lab.plots.Axes, networks: Mapping[str, Any]) -> None:
         rows = [row + 0.25 * (index - 1) for row in range(len(parts[after]))]
         axes.barh(rows, parts[after], height=0.22, color=grey, label=motion)
         label = "before training" if index == 0 else None
-        axes.plot(parts[before], rows, "x", color=colour, markersize=5, label=label)
+        axes.plot(parts[before], rows, "|", color="black", markersize=8, markeredgewidth=1.5, label=label)
     layers = networks[after][f"part_by_layer/{LAYERED[0]}"]
     lab.plots.name_rows(axes, [_counted_from_one(layer) for layer in layers])
     axes.set(title="Convolutional network: where equivariance is lost", xlabel="contribution to the Lie derivative (%)")

@@ -66,13 +66,13 @@ def _width(network: LearnedAugmentation) -> dict[str, float]:
 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the learned width by the range of the data, and by epoch."""
-    figure, (against, epochs) = lab.plots.grid(2, heights=3.4)
+    figure, (against, epochs) = lab.plots.grid(2, heights=4.4)
     strengths = list(dict.fromkeys(each["strength"] for each in found["networks"]))
     styles = dict(
         zip(dict.fromkeys(each["range"] for each in found["networks"]), itertools.cycle(STYLES), strict=False)
     )
     widest = max(styles)
-    against.plot([0, widest], [0, widest], color="0.7", zorder=0, label="equal to the true one")
+    against.plot([0, widest], [0, widest], color="0.7", zorder=0, label="width = true range")
     for strength, colour in zip(strengths, lab.plots.COLOURS * len(strengths), strict=False):
         chosen = [each for each in found["networks"] if each["strength"] == strength]
         ranges, widths = [each["range"] for each in chosen], [each["width"] for each in chosen]
@@ -81,13 +81,15 @@ def draw(found: Any) -> lab.plots.Figure:
         for each in chosen:
             epochs.plot(range(len(each["by_epoch"])), each["by_epoch"], styles[each["range"]], color=colour)
     against.set(
-        title="after training", xlabel="true range of the rotations (degrees)", ylabel="learned range (degrees)"
+        title="after training", xlabel="true range of the rotations (degrees)", ylabel="learned width (degrees)"
     )
-    against.legend()
     for degrees, style in styles.items():
         epochs.plot([], [], style, color="0.3", label=f"true range {degrees}°")
     epochs.legend()
-    epochs.set(title="in training", xlabel="epoch", ylabel="learned range (degrees)")
+    epochs.set(title="in training", xlabel="epoch", ylabel="learned width (degrees)")
+    handles, names = against.get_legend_handles_labels()
+    title = "colours, left and right; the loss is cross-entropy - strength x width"
+    figure.legend(handles, names, loc="outside lower center", ncols=3, title=title)
     return figure
 
 

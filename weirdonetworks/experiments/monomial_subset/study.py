@@ -84,17 +84,21 @@ def rank(choice: str, side: int, degree: int, seed: int) -> Monomials:
 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy by the number of products."""
-    figure, (axes,) = lab.plots.row(1, widths=(1.7,))
+    figure, (axes,) = lab.plots.grid(1, heights=3.6)
     subsets = found["subsets"]
     for choice in CHOICES:
         chosen = [each for each in subsets if each["choice"] == choice]
         accuracies = [each["test_accuracy"] for each in chosen]
-        lab.plots.error_bars(axes, [each["number"] for each in chosen], accuracies, marker=".", capsize=3, label=choice)
+        label = "representatives (one per orbit)" if choice == "representatives" else choice
+        lab.plots.error_bars(axes, [each["number"] for each in chosen], accuracies, marker=".", capsize=3, label=label)
     for each, style in ((subsets[0], "--"), (subsets[-1], ":")):
         mean = 100 * each["test_accuracy"]["mean"]
         axes.axhline(mean, color="0.5", linestyle=style, label=f"{each['choice']} ({each['number']:,})")
     axes.set(
-        title="accuracy by number of products of pixels", xlabel="products", ylabel="test accuracy, %", xscale="log"
+        title="accuracy by number of products",
+        xlabel="products of two pixels used",
+        ylabel="test accuracy (%)",
+        xscale="log",
     )
     axes.legend(loc="lower right")
     return figure

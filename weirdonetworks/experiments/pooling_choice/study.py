@@ -42,7 +42,7 @@ def train(study: lab.Study[PoolingChoiceConfig], pooling: str, position: str, da
 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy of each pooling at both positions."""
-    figure, (axes,) = lab.plots.row(1, widths=(1.7,), height=3.8)
+    figure, (axes,) = lab.plots.grid(1, heights=4.0)
     for offset, position in ((-0.12, "inside"), (0.12, "first")):
         chosen = [each for each in found["networks"] if each["position"] == position]
         places = [index + offset for index in range(len(chosen))]
@@ -51,7 +51,7 @@ def draw(found: Any) -> lab.plots.Figure:
         lab.plots.error_bars(axes, places, accuracies, horizontal=True, fmt="o", capsize=3, label=label)
     names = [each["pooling"].replace("_", " ") for each in found["networks"] if each["position"] == "inside"]
     lab.plots.name_rows(axes, names)
-    axes.set(title="accuracy by pooling", xlabel="test accuracy, %")
+    axes.set(title="accuracy by pooling", xlabel="test accuracy (%)")
     axes.legend()
     return figure
 

@@ -146,6 +146,11 @@ def draw(found: Any) -> lab.plots.Figure:
         left.plot([each["variance"]["mean"] for each in trainings], upright, marker="o", **style)
         middle.plot([100 * each["turned_accuracy"]["mean"] for each in trainings], upright, marker="o", **style)
         for each in trainings:
+            if each["method"] == "augmentation":
+                beside: Any = {"color": colours[kind], "textcoords": "offset points", "xytext": (8, -4), "va": "center"}
+                up, across = 100 * each["test_accuracy"]["mean"], 100 * each["turned_accuracy"]["mean"]
+                left.annotate(f"rate {each['rate']:g}", (each["variance"]["mean"], up), **beside)
+                middle.annotate(f"rate {each['rate']:g}", (across, up), **beside)
             if each["rate"] == least and each["method"] in FROM_EACH_START:
                 right.plot(range(1, len(each["variance_by_epoch"]) + 1), each["variance_by_epoch"], **style)
     left.set(
@@ -154,6 +159,7 @@ def draw(found: Any) -> lab.plots.Figure:
     middle.set(title="upright and turned, at each rate", xlabel="accuracy on turned test digits (%)")
     for axes in (left, middle):
         axes.set_ylabel("accuracy on upright digits (%)")
+        axes.margins(y=0.1)
     right.set(title=f"stability while training at rate {least:g}", xlabel="epoch", yscale="log")
     right.set_ylabel("variance over a turn")
     right.xaxis.set_major_locator(MaxNLocator(integer=True))

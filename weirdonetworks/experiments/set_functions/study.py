@@ -34,7 +34,12 @@ def run(study: lab.Study[SetFunctionsConfig]) -> None:
         tasks[name] = {network: train_network(study, network, task) for network in networks}
         if name in lab.set_tasks.STATISTICS and config.widths:
             widths[name] = train_widths(study, task)
-    study.finish({"items": config.items, "tasks": tasks, "widths": widths, "times": times}, draw)
+    results = {"items": config.items, "tasks": tasks, "widths": widths, "times": times}
+    if study.options.dump_json:
+        for part, draw_part in (("widths", draw_widths), ("times", draw_times)):
+            if results[part]:
+                lab.plots.save(draw_part(results), study.directory / f"{study.name}_{part}.png")
+    study.finish(results, draw)
 
 
 def measure_times(name: str, config: SetFunctionsConfig) -> dict[str, Any]:
@@ -110,16 +115,11 @@ def _invariance_error(network: Any, task: lab.Task, config: SetFunctionsConfig) 
 
 
 def draw(found: Any) -> lab.plots.Figure:
-    """Draws accuracies and invariance errors, the error by the width of h, and the time of a step."""
+    """Draws the accuracies and the invariance errors."""
     networks = list(next(iter(found["tasks"].values())))
-    further = [(part, each) for part, each in (("widths", _draw_widths), ("times", _draw_times)) if found[part]]
-    figure, panels = lab.plots.grid(
-        2, *(1 for _ in further), heights=[1.6 + 0.25 * len(networks), *(3.4 for _ in further)]
-    )
-    _draw_accuracies(panels[0], found["tasks"], networks)
-    _draw_invariance(panels[1], found["tasks"], networks)
-    for axes, (_, draw_part) in zip(panels[2:], further, strict=True):
-        draw_part(axes, found)
+    figure, (accuracies, errors) = lab.plots.grid(2, heights=1.6 + 0.25 * len(networks))
+    _draw_accuracies(accuracies, found["tasks"], networks)
+    _draw_invariance(errors, found["tasks"], networks)
     return figure
 
 
@@ -151,35 +151,49 @@ def _draw_invariance(axes: lab.plots.Axes, tasks: Any, networks: Sequence[str]) 
     axes.legend(fontsize=8, loc="center")
 
 
-def _draw_widths(axes: lab.plots.Axes, found: Any) -> None:
+def draw_widths(found: Any) -> lab.plots.Figure:
+    """Draws the error of deep sets by the width of h, for each answer and pooling."""
+    figure, (axes,) = lab.plots.grid(1, heights=3.6)
     for index, (name, poolings) in enumerate(found["widths"].items()):
         for style, (pooling, by_width) in zip(("o-", "s--"), poolings.items(), strict=True):
             errors = [cell["root_loss"]["mean"] for cell in by_width.values()]
-            look: Any = {"color": lab.plots.COLOURS[index], "markersize": 4, "label": f"{name}, {pooling}"}
+            look: Any = {"color": lab.plots.COLOURS[index], "markersize": 4, "label": f"{name}, pooled by {pooling}"}
             axes.plot(list(map(int, by_width)), errors, style, **look)
     axes.axvline(found["items"], color="0.8", linewidth=1, zorder=0)
+    beside: Any = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "color": "0.4"}
+    axes.annotate(f"sets have {lab.counted(found['items'], 'item')}", (found["items"], 1), xytext=(4, -9), **beside)
     axes.set(xscale="log", yscale="log", title=r"Error of g(pool h($x_i$)) by the width of h", xlabel="width of h")
     axes.set(ylabel="error (standard deviations)")
     widths = list(map(int, next(iter(next(iter(found["widths"].values())).values()))))
     lab.plots.label_ticks(axes, widths)
     lab.plots.label_lines(axes)
+    return figure
 
 
-def _draw_times(axes: lab.plots.Axes, found: Any) -> None:
-    for index, (network, each) in enumerate(found["times"].items()):
-        timed = {int(size): cell["milliseconds"] for size, cell in each["sizes"].items() if "milliseconds" in cell}
-        if timed:
-            # More networks than colours: the line's style tells those of one colour apart.
-            line, colour = divmod(index, len(lab.plots.COLOURS))
-            look: Any = {"color": lab.plots.COLOURS[colour], "markersize": 4, "label": lab.words(network)}
-            axes.plot(list(timed), list(timed.values()), ("o-", "s--", "^:")[line % 3], **look)
-    axes.set(
-        xscale="log", yscale="log", title="Time of a training step", xlabel="items of a set", ylabel="milliseconds"
-    )
+def draw_times(found: Any) -> lab.plots.Figure:
+    """Draws the time of a training step by the items of a set, a panel for the networks of each first word."""
+    timed = {
+        network: {int(size): cell["milliseconds"] for size, cell in each["sizes"].items() if "milliseconds" in cell}
+        for network, each in found["times"].items()
+    }
+    words = [network.partition("_")[0] for network in timed]
+    families: dict[str, list[str]] = {}
+    for network, word in zip(timed, words, strict=True):
+        families.setdefault(word if words.count(word) > 1 else "", []).append(network)
+    figure, panels = lab.plots.pairs(len(families), height=2.4)
     sizes = list(map(int, next(iter(found["times"].values()))["sizes"]))
-    lab.plots.label_ticks(axes, sizes)
-    if axes.lines:
-        axes.figure.legend(*axes.get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=4)
+    for axes, family in zip(panels, families.values(), strict=True):
+        for network, times in timed.items():
+            if times and network not in family:
+                axes.plot(list(times), list(times.values()), color="0.85", linewidth=0.8, zorder=0)
+        for network in family:
+            if times := timed[network]:
+                axes.plot(list(times), list(times.values()), "o-", markersize=4, label=lab.words(network))
+        axes.set(xscale="log", yscale="log", xlabel="items of a set", ylabel="milliseconds")
+        lab.plots.label_ticks(axes, sizes)
+        lab.plots.label_lines(axes)
+    figure.suptitle("Time of a training step (grey: that of the other networks)")
+    return figure
 
 
 def table(found: Any) -> Iterator[str]:

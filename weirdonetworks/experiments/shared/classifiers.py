@@ -43,7 +43,7 @@ def results(trained: Sequence[lab.Trained]) -> dict[str, Any]:
 
 def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     """Draws the accuracy after each epoch, of the first seed."""
-    figure, (axes,) = lab.plots.row(1, widths=(1.6,))
+    figure, (axes,) = lab.plots.grid(1, heights=3.4)
     lab.plots.accuracy_by_epoch(axes, found["epochs"])
     axes.legend(loc="lower right", frameon=False)
     return figure

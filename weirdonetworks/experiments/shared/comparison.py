@@ -139,19 +139,23 @@ def draw(found: Any) -> lab.plots.Figure:
             curve = [100 * accuracy for accuracy in each["accuracy_by_angle"]]
             axes.plot(found["angles"], curve, ("-", "--", ":")[index % 3], label=name)
         axes.set(title=f"training digits: {turns}", xlabel="rotation of the test digits (degrees)")
-        axes.set(ylabel="test accuracy (%)", ylim=(0, 102))
+        axes.set_ylabel("test accuracy (%)")
         axes.set_xticks(range(0, 361, 90))
     networks = trained_on["upright"]
     sorts = list(next(iter(networks.values()))["variance"])
     height = 0.8 / len(networks)
-    for index, each in enumerate(networks.values()):
-        places = np.arange(len(sorts)) + index * height
-        panels[-1].barh(places, [each["variance"][sort]["mean"] for sort in sorts], height)
-    panels[-1].set_yticks(np.arange(len(sorts)) + 0.4 - height / 2, sorts)
-    panels[-1].invert_yaxis()
+    for index, (name, each) in enumerate(networks.items()):
+        places = np.arange(len(sorts)) + (index + 0.5) * height - 0.4
+        panels[-1].plot([each["variance"][sort]["mean"] for sort in sorts], places, "o", markersize=5, label=name)
+    for place in np.arange(1, len(sorts)) - 0.5:
+        panels[-1].axhline(place, color="0.85", linewidth=0.8, zorder=0)
+    lab.plots.name_rows(panels[-1], sorts)
     panels[-1].set(title="change of outputs under rotation", ylabel="test images", xscale="log")
-    panels[-1].set_xlabel("variance of class probabilities (trained upright)")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    panels[-1].set_xlabel("variance of class probabilities\n(networks trained on upright digits)")
+    # A line and a point stand for a network.
+    lines, names = panels[0].get_legend_handles_labels()
+    handles: Any = list(zip(lines, panels[-1].get_legend_handles_labels()[0], strict=True))
+    figure.legend(handles, names, loc="outside lower center", ncols=3)
     return figure
 
 

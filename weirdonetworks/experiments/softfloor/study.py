@@ -74,7 +74,7 @@ def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     values.set(title="soft floor", xlabel="x", ylabel="softfloor(x, factor)", yticks=[-1, 0, 1])
     values.legend(title="factor")
     slopes.set(title="its slope", xlabel="x", ylabel="derivative", yscale="log", ylim=(1e-3, 30))
-    labels = {"softfloor": "soft floor", "straight_through": "straight through", "none": "not rounded"}
+    labels = {"softfloor": "soft floor", "straight_through": "straight-through gradients", "none": "not rounded"}
     for shift, rounding in zip((-0.06, 0.06), ROUNDED, strict=True):
         accuracies = list(found["test_accuracy"][rounding].values())
         places = [index + shift for index in range(len(accuracies))]

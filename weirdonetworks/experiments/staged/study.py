@@ -79,7 +79,7 @@ BLOCKS = {
 
 def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     """Draws the test accuracy by epoch, stage by stage and at once, of the first seed."""
-    figure, every = lab.plots.pairs(len(found))
+    figure, every = lab.plots.pairs(len(found), height=3.0)
     for axes in every[1:]:
         axes.sharey(every[0])
     for axes, (name, each) in zip(every, found.items(), strict=True):
@@ -89,7 +89,7 @@ def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
         for number in range(1, len(each["stages"])):
             place = number * len(epochs) / len(each["stages"]) + 0.5
             axes.axvline(place, color="0.8", linewidth=1, zorder=0, label="new stage" if number == 1 else None)
-        axes.set(title=f"{name}: {BLOCKS[name]}", xlabel="epoch, over all stages", ylabel="test accuracy (%)")
+        axes.set(title=f"{BLOCKS[name]}\n({name})", xlabel="epoch, over all stages", ylabel="test accuracy (%)")
     figure.legend(*every[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 

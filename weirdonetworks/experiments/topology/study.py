@@ -192,8 +192,9 @@ def draw(found: Mapping[str, Any], trial: Trial) -> lab.plots.Figure:
             curve = [100 * share for share in found[name][f"{key}_curve"]]
             curves.plot(found["thresholds"], curve, style, color=colour, label=f"{key}, {label}")
     curves.axvline(found["threshold"], color="0.8", zorder=0)
-    curves.set(title="neighbouring pixels found", xlabel="least partial correlation of an edge", ylabel="%")
-    curves.legend(fontsize="small")
+    curves.set(title="neighbouring pixels found", xlabel="least partial correlation of an edge")
+    curves.set_ylabel("precision and recall (%)")
+    curves.legend(fontsize="small", loc="upper right", bbox_to_anchor=(1, 0.95), handlelength=1.4, labelspacing=0.3)
     _draw_graph(graph, trial)
     return figure
 
@@ -218,7 +219,9 @@ def _draw_graph(axes: lab.plots.Axes, trial: Trial) -> None:
     axes.scatter(
         places[:, 0], places[:, 1], s=4, c=np.stack([rows, np.full(len(rows), 0.35), columns], axis=1), zorder=2
     )
-    axes.set(title=f"the graph found, {lab.counted(len(vertices), 'pixel')}", xticks=[], yticks=[], aspect="equal")
+    pixels = lab.counted(int(trial.has_ink.sum()), "pixel")
+    title = f"the graph found: its largest connected\npart, {len(vertices):,} of {pixels} with ink"
+    axes.set(title=title, xticks=[], yticks=[], aspect="equal")
     axes.spines[:].set_visible(False)
 
 

@@ -42,9 +42,9 @@ def compared(
     accuracy.set(title="accuracy by angle", ylabel="accuracy (%)", xlabel=SWEEP)
     _mark_angles(accuracy)
     variance.set(
-        title="change of each input's output",
+        title="how stable the images are",
         xlabel="variance of the class probabilities over the turn",
-        ylabel="inputs up to it (%)",
+        ylabel="share of images with\nat most this variance (%)",
         xscale="log",
     )
     # A few outliers to the left would take most of the axis.
@@ -54,10 +54,13 @@ def compared(
     return figure
 
 
-def input_by_input(outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], angles: Sequence[float]) -> plots.Figure:
+def input_by_input(
+    name: str, outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], angles: Sequence[float]
+) -> plots.Figure:
     """Draws one classifier: error by angle, probability of the true class of each input, and its variation.
 
     Args:
+      name: The classifier's name.
       outputs: Probabilities, `[angles, inputs, classes]`.
       labels: The true class of each input, `[inputs]`.
       angles: The angles.
@@ -68,7 +71,7 @@ def input_by_input(outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], a
     error.plot(angles, 100 * wrong.mean(axis=1), color=plots.COLOURS[0])
     chance = 1 - 1 / outputs.shape[2]
     error.set(
-        title="error by angle",
+        title=f"{name}: error by angle",
         xlabel=SWEEP,
         ylabel="images classified wrongly (%)",
         ylim=(0, 102 * max(chance, wrong.mean(axis=1).max())),
@@ -78,13 +81,13 @@ def input_by_input(outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer], a
     by_input.set(title="probability of the true class", xlabel=SWEEP, ylabel="image, sorted by its mean")
     for each in (error, by_input):
         _mark_angles(each)
-    figure.colorbar(image, ax=by_input)
+    figure.colorbar(image, ax=by_input, label="probability")
     across, along = transformation_variance(outputs), transformation_difference(outputs, cyclic=True)
     percent: Any = {"c": 100 * wrong.mean(axis=0), "cmap": "viridis_r", "vmin": 0, "vmax": 100}
     points = variation.scatter(across, along, s=10, **percent)
     variation.xaxis.set_major_locator(MaxNLocator(5))
-    variation.set(title="each image", xlabel="variance over all angles", ylabel="change from angle to angle")
-    figure.colorbar(points, ax=variation, label="error over the sweep, %")
+    variation.set(title="each image", xlabel="variance over all angles", ylabel="difference of neighbouring angles")
+    figure.colorbar(points, ax=variation, label="angles at which it is wrong (%)")
     return figure
 
 

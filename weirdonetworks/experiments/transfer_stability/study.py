@@ -176,17 +176,18 @@ def publish(
       labels: The right class of each image.
     """
     angles = results["angles"]
+    titles = _titles(list(outputs))
     stabilities = {}
     for name, found in results["networks"].items():
         variance, difference = (images[name][key] for key in MEASURES[1:])
-        stabilities[name] = Stability(variance, difference, 1 - np.asarray(found["error_by_angle"]))
+        stabilities[titles[name]] = Stability(variance, difference, 1 - np.asarray(found["error_by_angle"]))
     words = "Right: for each variance the share of images whose variance is at most that."
     ((name, baseline),) = results["baseline"].items()
     constant = name, 1 - baseline["error"]["mean"]
     drawn = [("transfer_stability", "Side by side", words, stability_plots.compared(stabilities, angles, constant))]
     words = "Of the first seed. Each row in the middle, and each point on the right, is an image."
     for name, each in outputs.items():
-        figure = stability_plots.input_by_input(each, labels, angles)
+        figure = stability_plots.input_by_input(titles[name], each, labels, angles)
         drawn.append((pet_networks.file_name(name), name, words, figure))
     for stem, _, _, figure in drawn:
         lab.plots.save(figure, directory / f"{stem}.png")
@@ -204,6 +205,16 @@ def publish(
     facts |= {f"{name} images": f"{count:,}" for name, count in results["images"].items()}
     facts |= {"turned, by class": images_by_class(results["classes"]), "angles": f"{len(angles)}", "seeds": f"{seeds}"}
     lab.files.write_text(directory / "report.html", page.render("Stability of pretrained models", facts, sections))
+
+
+def _titles(names: Sequence[str]) -> dict[str, str]:
+    """Names networks in plots: without what ends the names of files with Keras's weights, unless two become the same.
+
+    >>> _titles(["squeezenet_imagenet_notop", "cnn, any turn"])
+    {'squeezenet_imagenet_notop': 'squeezenet', 'cnn, any turn': 'cnn, any turn'}
+    """
+    titles = [name.removesuffix("_notop").removesuffix("_imagenet") for name in names]
+    return dict(zip(names, titles if len(set(titles)) == len(titles) else names, strict=True))
 
 
 def table(found: Any) -> Iterator[str]:

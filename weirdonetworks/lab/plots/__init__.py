@@ -162,8 +162,8 @@ def name_rows(axes: Axes, names: Iterable[str]) -> None:
 def label_lines(axes: Axes) -> None:
     """Writes the labels of the lines beside their right ends, in their colours, in place of a legend.
 
-    Labels that would overlap are moved apart, in the order of the lines' ends. The limits of the axes must be set
-    before.
+    Labels that would overlap are moved apart, in the order of the lines' ends, and thin lines lead to them. The limits
+    of the axes must be set before.
 
     >>> _, (axes,) = grid(1)
     >>> _ = axes.plot([0, 1], [0, 1.00], label="up"), axes.plot([0, 1], [0, 1.01], label="further up")
@@ -183,15 +183,19 @@ def label_lines(axes: Axes) -> None:
             data = np.asarray(line.get_xydata(), dtype=float)
             known = data[np.isfinite(data).all(axis=1)]
             if len(known):
-                ends.append((float(np.clip(to_fraction.transform(known[-1])[1], 0, 1)), name, line.get_color()))
+                across, up = to_fraction.transform(known[-1])
+                ends.append((float(np.clip(up, 0, 1)), float(across), name, line.get_color()))
     ends.sort(key=lambda end: end[0])
-    places = np.array([end for end, _, _ in ends])
+    places = np.array([end[0] for end in ends])
     steps = apart * np.arange(len(ends))
     places = np.maximum.accumulate(places - steps) + steps  # Up, where they overlap;
     highest = max(1.0, apart * (len(ends) - 1))
     places = np.minimum.accumulate((np.minimum(places, highest) - steps)[::-1])[::-1] + steps  # and down from the top.
-    for place, (_, name, colour) in zip(places, ends, strict=True):
-        axes.text(1.02, place, name, color=colour, size=size, va="center", transform=axes.transAxes)
+    aside = 0.2 * axes.figure.dpi / axes.bbox.width
+    for place, (up, across, name, colour) in zip(places, ends, strict=True):
+        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 4}
+        look: Any = {"color": colour, "size": size, "va": "center", "annotation_clip": False, "arrowprops": leader}
+        axes.annotate(name, (across, up), (1 + aside, place), "axes fraction", "axes fraction", **look)
 
 
 def label_ticks(axes: Axes, values: npt.ArrayLike) -> None:
