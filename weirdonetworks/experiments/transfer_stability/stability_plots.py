@@ -43,7 +43,7 @@ def compared(
     _mark_angles(accuracy)
     variance.set(
         title="how stable the images are",
-        xlabel="variance of the class probabilities over the turn",
+        xlabel="variance of class probabilities over the turn",
         ylabel="share of images with\nat most this variance (%)",
         xscale="log",
     )
