@@ -84,7 +84,7 @@ def test_labels_of_lines_keep_their_order_and_do_not_overlap() -> None:
     axes.plot([0, 1], [0.5, 0.5])  # Without a label.
     plots.label_lines(axes)
     figure.canvas.draw()
-    boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    boxes = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}  # Without the leaders.
     assert sorted(boxes, key=lambda name: boxes[name].y0) == ["lowest", "lower", "with errors", "middle", "highest"]
     heights = sorted((box.y0, box.y1) for box in boxes.values())
     assert all(below[1] <= above[0] for below, above in itertools.pairwise(heights))
