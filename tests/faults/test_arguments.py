@@ -13,7 +13,7 @@ import weirdonetworks
 from tests.faults.functions import BAD
 from weight_symmetry import alignment, compaction, masks, symmetry, updaters
 from weirdonetworks import algebra, measure
-from weirdonetworks.measure import conserved
+from weirdonetworks.measure import conserved, precision
 
 SHAPES, CHAIN = [(2, 3), (3, 2)], [np.ones((2, 3)), np.ones((3, 2))]
 ACTION = algebra.points(algebra.cyclic_group(3))
@@ -27,6 +27,8 @@ def given_masks() -> masks.Masks:
 CALLS: Mapping[str, tuple[Callable[[Any], object], str]] = {
     "UnitGraph": (measure.UnitGraph, "call"),
     "drift": (lambda wrong: measure.drift(wrong, wrong), "before"),
+    "in_dtype": (lambda wrong: precision.in_dtype(snt.Linear(3), wrong), "dtype"),
+    "spectrum's dtype": (lambda wrong: measure.spectrum(lambda x: x, np.ones((2, 3)), dtype=wrong), "dtype"),
     "count_laws": (conserved.count_laws, "chain"),
     "count_laws of a layer": (lambda wrong: conserved.count_laws([wrong]), "chain"),
     "partial_correlations": (measure.partial_correlations, "weights"),
@@ -40,6 +42,7 @@ CALLS: Mapping[str, tuple[Callable[[Any], object], str]] = {
         "(primary|polynomial)",
     ),
     "PolynomialNetwork": (algebra.PolynomialNetwork, "layers"),
+    "ListedElements": (lambda wrong: weirdonetworks.ListedElements(ACTION, wrong), "elements"),
     "orthogonality_loss": (weirdonetworks.orthogonality_loss, "transforms"),
     "softfloor": (lambda wrong: weirdonetworks.softfloor(wrong, 0.5), "x"),
     "softfloor's factor": (lambda wrong: weirdonetworks.softfloor([1.0], wrong), "factor"),
@@ -77,7 +80,7 @@ EMPTY = {
         *("softfloor", "softfloor's factor"),
     ),
     "a mapping": ("create", "connections_added", "layer_sparsities", "Snapshot", "function_symmetries' layers"),
-    "nested": ("softfloor", "softfloor's factor"),
+    "nested": ("ListedElements", "softfloor", "softfloor's factor"),
 }
 
 

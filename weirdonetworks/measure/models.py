@@ -10,7 +10,7 @@ import sonnet as snt
 import tensorflow as tf
 from tqdm import tqdm
 
-from weirdonetworks.measure.precision import full_float32, in_dtype, variables_of
+from weirdonetworks.measure.precision import checked_dtype, full_float32, in_dtype, variables_of
 
 Model: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
@@ -26,6 +26,7 @@ def ready(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
         raise TypeError(
             f"model (={named(model)}) must be a function of a batch. Of a SavedModel give one, such as `model.serve`."
         )
+    dtype = checked_dtype(dtype)
     if isinstance(model, snt.Module):
         if not variables_of(model):
             model(tf.cast(example, tf.float32))

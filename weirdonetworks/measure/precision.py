@@ -9,11 +9,30 @@ from typing import Any, TypeVar
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import instance
+from weirdonetworks.algebra.arrays import brief, instance
 from weirdonetworks.measure.unit_tracing.naming import name_of
 from weirdonetworks.nets.base_module import keras_layers
 
 Module = TypeVar("Module", bound=snt.Module)
+
+
+def checked_dtype(dtype: Any) -> tf.DType:
+    """Returns a floating-point type.
+
+    >>> checked_dtype("float64")
+    tf.float64
+
+    Raises:
+      TypeError: If it is no type of TensorFlow.
+      ValueError: If it is not floating point.
+    """
+    try:
+        given = tf.as_dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype (={brief(dtype)}) must be a type of TensorFlow, such as tf.float64.") from None
+    if not given.is_floating:
+        raise ValueError(f"dtype (={given.name}) must be floating point.")
+    return given
 
 
 def in_dtype(module: Module, dtype: tf.DType) -> Module:
@@ -38,9 +57,7 @@ def in_dtype(module: Module, dtype: tf.DType) -> Module:
       TypeError: If the module cannot be copied.
       ValueError: If the type is not a floating-point one.
     """
-    dtype = tf.as_dtype(dtype)
-    if not dtype.is_floating:
-        raise ValueError(f"dtype (={dtype.name}) must be floating point.")
+    dtype = checked_dtype(dtype)
     others = [each for each in variables_of(module) if each.dtype.is_floating and each.dtype != dtype]
     if not others:
         return module

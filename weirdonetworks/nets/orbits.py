@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.actions import ActionLike, Elements, PermutationAction, Placement, as_action
 from weirdonetworks.algebra.actions.maps import Maps, SparseMaps
-from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.algebra.arrays import at_least, brief
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.nets.inputs import checked_seed, flattened
 
@@ -46,6 +46,8 @@ class ListedElements:
         """
         self.action = as_action("action", action)
         self.elements = np.asarray(elements)
+        if not self.elements.ndim:
+            raise TypeError(f"elements (={brief(elements)}) must be a list of elements of the action.")
         if not len(self.elements):
             raise ValueError("elements must hold at least one.")
         self._placed: dict[tuple[int, ...], Placed] = {}
