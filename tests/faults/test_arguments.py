@@ -111,3 +111,8 @@ def test_inputs_without_a_number_are_refused(measured: Callable[[Any, Any], obje
     for inputs in ([[[]]], np.zeros((2, 0)), np.zeros((0, 3))):
         with pytest.raises(ValueError, match=r"inputs of shape \(.*\) must be \[inputs, ...\], at least one"):
             measured(snt.Linear(3), inputs)
+
+
+def test_an_absurd_number_of_draws_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"tries \(=1000000000\) must be at most 10000"):
+        updaters.random_asymmetry(CHAIN, np.random.default_rng(0), tries=10**9)

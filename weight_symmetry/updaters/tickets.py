@@ -24,6 +24,7 @@ from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import UnitLayout
 
 Permutation = npt.NDArray[np.intp]
+TRIES = 10_000  # The most draws of a permutation: some seconds.
 MATCHED, BATCH = 5000, 500  # Images on which networks are matched: at most, and at a time.
 
 
@@ -243,13 +244,14 @@ def random_asymmetry(
       masks: The masks of a chain, or those of a layout's variables, None for those not masked.
       rng: The random generator.
       layout: The layout of a model that is no chain.
-      tries: The number of draws.
+      tries: The number of draws, at most 10,000.
 
     Raises:
+      TypeError, ValueError: If the number of draws is no integer, or out of range.
       UsageError: If none of many draws changes a mask, as where every unit permutation preserves the masks.
     """
     sizes, rng = _sizes(masks, layout), checked_generator(rng)
-    for _ in range(at_least("tries", tries, 1)):
+    for _ in range(at_least("tries", tries, 1, TRIES)):
         drawn = {key: rng.permutation(size) for key, size in sizes.items()}
         moved = symmetry.permute(masks, drawn, layout)
         pairs = zip(masks, moved, strict=True)
