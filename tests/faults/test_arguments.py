@@ -116,3 +116,5 @@ def test_inputs_without_a_number_are_refused(measured: Callable[[Any, Any], obje
 def test_an_absurd_number_of_draws_is_refused() -> None:
     with pytest.raises(ValueError, match=r"tries \(=1000000000\) must be at most 10000"):
         updaters.random_asymmetry(CHAIN, np.random.default_rng(0), tries=10**9)
+    with pytest.raises(ValueError, match=r"samples \(=1000000000\) must be at most 65536"):
+        weirdonetworks.LearnedRange(0.1, ["rotation"], samples=10**9)

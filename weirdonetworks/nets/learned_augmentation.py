@@ -22,6 +22,8 @@ GENERATORS = {
 # ones: each squaring doubles the rounding error.
 TERMS, SQUARINGS = 8, 6
 
+SAMPLES = 2**16  # The most copies of an input: more fill any memory.
+
 
 class LearnedRange(tf.Module):
     """Random affine maps of images with learned ranges: elements for `Averaged`.
@@ -58,7 +60,7 @@ class LearnedRange(tf.Module):
         self._width = finite("width", width)
         if self._width <= 0:
             raise ValueError(f"width (={width}) must be above 0.")
-        self._draws = _evenly_spread(at_least("samples", samples, 1), len(self._generators))
+        self._draws = _evenly_spread(at_least("samples", samples, 1, SAMPLES), len(self._generators))
 
     @property
     def widths(self) -> tf.Tensor:
@@ -140,7 +142,7 @@ class LearnedAugmentation(Averaged):
             `rotation`, in radians; and as logarithms of a factor `zoom`, `stretch` of width against height, and
             `shear`, the same along the diagonals.
           width: The initial value of each width, above 0.
-          samples: The number of maps averaged outside training.
+          samples: The number of maps averaged outside training, at most 65,536.
           fill: The value of pixels outside the image, finite.
           resample: Whether training draws new maps; if not, it averages the same maps as evaluation.
         """
