@@ -86,10 +86,11 @@ def test_trials_that_do_not_fit_the_memory_are_trained_in_turn(
         return fit(trainer, members, data)
 
     monkeypatch.setattr(loop, "fit", told)
-    monkeypatch.setattr(trials.machine, "free_memory", lambda device: 5 * 10 if device == "/device:CPU:0" else 0)
-    monkeypatch.setattr(trials, "size_of_a_copy", lambda trainer: 10)
+    size = 2**20
+    monkeypatch.setattr(trials.machine, "free_memory", lambda device: 5 * size if device == "/device:CPU:0" else 0)
+    monkeypatch.setattr(trials, "size_of_a_copy", lambda trainer: size)
     train(tmp_path, "batched")
-    assert counts == [2, 1]  # Two times 10 are within half of 50.
+    assert counts == [2, 1]  # Two copies are within half of the memory of five.
     assert_alike(lines(tmp_path), lines(batched))
 
 
