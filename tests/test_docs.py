@@ -27,9 +27,10 @@ WITHOUT_FLAGS = (
     *("weight_symmetry.NAME", "weirdonetworks.experiments.NAME"),
     "benchmarks.cross_check.ours",
 )
-# Each command in a fork, up to the flag that no program has: the first error is about that one alone.
+# Each command in a fork, up to the flag that no program has: the first error is about that one alone. What programs
+# import is there before the forks, but for the programs themselves, which run once more under another name.
 PROGRAM = """
-import io, json, os, runpy, sys
+import importlib, io, json, os, runpy, sys
 
 def refused(command):
     reader, writer = os.pipe()
@@ -47,7 +48,11 @@ def refused(command):
     with os.fdopen(reader) as answer:
         return answer.read()
 
-print(json.dumps([refused([*command, "--no_such_flag=1"]) for command in json.loads(sys.argv[1])]))
+asked = json.loads(sys.argv[1])
+for name in {command[0] for command in asked}:
+    if not hasattr(importlib.import_module(name), "__path__"):
+        del sys.modules[name]
+print(json.dumps([refused([*command, "--no_such_flag=1"]) for command in asked]))
 """
 
 
