@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings, strategies as st
 
 from weight_symmetry.masks import create
 from weight_symmetry.sparse.condensed import CondensedLinear
@@ -22,6 +23,36 @@ def draw(kind: str, size: int, units: int, seed: int = 0) -> npt.NDArray[np.bool
     if kind == "empty":
         mask[:, 0] = mask[0] = False
     return np.ones_like(mask) if kind == "full" else np.zeros_like(mask) if kind == "nothing" else mask
+
+
+@pytest.mark.slow
+@settings(max_examples=60)
+@given(
+    st.tuples(*[st.integers(1, 70)] * 3),
+    st.floats(0, 1),
+    st.integers(0, 2**16),
+    st.sampled_from(["float32", "float64"]),
+)
+def test_any_shape_and_density_is_that_in_float64(
+    sizes: tuple[int, int, int], density: float, seed: int, dtype: str
+) -> None:
+    size, units, batch = sizes
+    rng = np.random.default_rng(seed)
+    mask, weight = rng.random((size, units)) < density, rng.normal(size=(size, units))
+    inputs, factors = rng.normal(size=(batch, size)), rng.normal(size=(batch, units))
+    layer = CondensedLinear.from_masked(tf.constant(weight, dtype), mask)
+    x = tf.constant(inputs, dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = layer(x)
+        loss = tf.reduce_sum(outputs * tf.constant(factors, dtype))
+    by_inputs, by_weights = tape.gradient(loss, [x, layer.w], unconnected_gradients="zero")
+    masked = np.where(mask, weight, 0.0)
+    pairs = [(inputs @ masked, outputs), (factors @ masked.T, by_inputs)]
+    pairs.append(((inputs.T @ factors).T[mask.T], np.ravel(by_weights)))
+    for expected, found in pairs:
+        scale = max(1.0, np.abs(expected).max(initial=0)) * np.finfo(dtype).eps
+        np.testing.assert_allclose(found, expected, rtol=0, atol=64 * scale)
 
 
 @pytest.mark.slow
