@@ -1,5 +1,6 @@
 """Steps of the driver `effective_symmetry`: train, prune, train again, exchange units, draw, table."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from weight_symmetry.masks import Mask, Masks
 from weight_symmetry.run.trained import NetworkTrial, Start, TrainedNetworks, Values
 from weight_symmetry.updaters.magnitude import magnitude_masks
 from weirdonetworks.lab import plots
+from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
 from weirdonetworks.lab.training.study import Study, formatted, percent, spread, spreads
@@ -22,12 +24,21 @@ WEIGHTS = ("trained", "untrained")
 
 
 def run(study: Study[EffectiveSymmetryConfig]) -> None:
-    """Trains and prunes the networks, and measures what exchanges of units cost."""
-    config, data = study.config, study.load()
-    networks = TrainedNetworks(config, study.options, study.directory, data, together=1)
-    numbers = range(config.num_trials)
+    """Trains and prunes the networks of each width and data, and measures what exchanges of units cost."""
+    config, data, found = study.config, study.load(), []
+    for components in config.components:
+        own = transformed.projected(data, components) if components else data
+        for factor in config.width_factors:
+            one = dataclasses.replace(config.widened(factor), components=(components,))
+            networks = TrainedNetworks(one, study.options, study.directory, own, together=1)
+            found.append({"width_factor": factor, "components": components, **examined(one, networks, own)})
+    study.finish({"tolerances": config.tolerances, "networks": found}, draw)
+
+
+def examined(config: EffectiveSymmetryConfig, networks: TrainedNetworks, data: Dataset) -> dict[str, Any]:
+    """Trains and prunes networks of one width on one data set, and measures what exchanges of units cost."""
+    numbers, found = range(config.num_trials), {}
     dense = networks.train(numbers, early=[0])
-    found = {}
     for sparsity in config.sparsities:
         masks = [pruned(config, networks, trial.values, sparsity) for trial in dense]
         starts = [
@@ -45,9 +56,13 @@ def run(study: Study[EffectiveSymmetryConfig]) -> None:
             "accuracy": spread([_accuracy(each) for each in sparse]),
             **{name: spreads(each) for name, each in measured.items()},
         }
-    all_units = sum(math.lgamma(size + 1) for size in _sizes(networks, dense[0].values, data)) / math.log(10)
-    accuracy = spread([_accuracy(each) for each in dense])
-    study.finish({"all": all_units, "tolerances": config.tolerances, "dense": accuracy, "sparse": found}, draw)
+    sizes = _sizes(networks, dense[0].values, data)
+    return {
+        "hidden": sizes,
+        "all": sum(math.lgamma(size + 1) for size in sizes) / math.log(10),
+        "dense": spread([_accuracy(each) for each in dense]),
+        "sparse": found,
+    }
 
 
 def pruned(
@@ -104,35 +119,52 @@ def _accuracy(trial: NetworkTrial) -> float:
 
 
 def draw(found: Any) -> plots.Figure:
-    """Draws the number of permutations against the sparsity, for each tolerance, trained and not."""
+    """Draws the number of permutations against the sparsity: at each tolerance, or at one of each network."""
     figure, panels = plots.grid(2, heights=3.2)
-    places = [100 * float(sparsity) for sparsity in found["sparse"]]
+    networks, middle = found["networks"], sorted(found["tolerances"])[len(found["tolerances"]) // 2]
+    if len(networks) == 1:
+        own = {f"{each:g}": f"outputs change by at most {each:.0%}" for each in found["tolerances"]}
+        lines = [(networks[0], name, words, 1.0) for name, words in ({"exact": "exact"} | own).items()]
+        unit = "log10 of the permutations"
+    else:
+        # Wider layers have more permutations; what can be compared is how many digits are left of their number.
+        lines = [(each, f"{middle:g}", label(each), 100 / each["all"]) for each in networks]
+        unit = "log10 of the permutations,\n% of that of all"
     for axes, weights in zip(panels, WEIGHTS, strict=True):
-        for name in ("exact", *(f"{each:g}" for each in found["tolerances"])):
-            label = "exact" if name == "exact" else f"outputs change by at most {float(name):.0%}"
-            values = [each[weights][name] for each in found["sparse"].values()]
-            plots.error_bars(axes, places, values, scale=1, marker=".", label=label)
-        axes.axhline(found["all"], color="0.6", linestyle=":", label="all permutations")
-        axes.set(title=f"{weights} weights", xlabel="sparsity (%)", ylabel="log10 of the permutations")
+        for each, name, words, scale in lines:
+            places = [100 * float(sparsity) for sparsity in each["sparse"]]
+            values = [sparse[weights][name] for sparse in each["sparse"].values()]
+            plots.error_bars(axes, places, values, scale=scale, marker=".", label=words)
+        if len(networks) == 1:
+            axes.axhline(networks[0]["all"], color="0.6", linestyle=":", label="all permutations")
+        aside = f", change of outputs up to {middle:.0%}" if len(networks) > 1 else ""
+        axes.set(title=f"{weights} weights{aside}", xlabel="sparsity (%)", ylabel=unit)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
+def label(network: Any) -> str:
+    """Names a network by its hidden widths, and its data."""
+    data = f", {tables.counted(network['components'], 'component')}" if network["components"] else ""
+    return "-".join(map(str, network["hidden"])) + data
+
+
 def table(found: Any) -> Iterator[str]:
-    """Formats the decimal logarithms of the numbers of permutations as tables."""
-    yield f"dense: {percent(found['dense'])}; all permutations: 10^{found['all']:.1f}"
+    """Formats the decimal logarithms of the numbers of permutations as tables, two for each network."""
     names = ["exact", *(f"{each:g}" for each in found["tolerances"])]
-    for weights in WEIGHTS:
-        rows = [
-            [
-                f"{float(sparsity):.0%}",
-                percent(each["accuracy"]) if weights == "trained" else "-",
-                *(formatted(each[weights][name], ".1f") for name in names),
-                formatted(each[weights]["median_cost"], ".3f"),
-                formatted(each[weights]["distance_correlation"], ".2f"),
+    for network in found["networks"]:
+        yield f"{label(network)}, dense: {percent(network['dense'])}; all permutations: 10^{network['all']:.1f}"
+        for weights in WEIGHTS:
+            rows = [
+                [
+                    f"{float(sparsity):.0%}",
+                    percent(each["accuracy"]) if weights == "trained" else "-",
+                    *(formatted(each[weights][name], ".1f") for name in names),
+                    formatted(each[weights]["median_cost"], ".3f"),
+                    formatted(each[weights]["distance_correlation"], ".2f"),
+                ]
+                for sparsity, each in network["sparse"].items()
             ]
-            for sparsity, each in found["sparse"].items()
-        ]
-        header = [f"log10, {weights}", "accuracy", "exact", *(f"up to {name}" for name in names[1:]), "median cost"]
-        header += ["rank correlation of distances with costs"]
-        yield tables.table(header, rows)
+            header = [f"log10, {weights}", "accuracy", "exact", *(f"up to {name}" for name in names[1:]), "median cost"]
+            header += ["rank correlation of distances with costs"]
+            yield tables.table(header, rows)

@@ -211,5 +211,44 @@ class ModelStudyConfig(ModelConfig, StudyConfig):
     """Settings of a study that trains several networks of one model."""
 
 
+class WidthStudyConfig(ModelStudyConfig):
+    """Settings of a study that trains several networks of one model, at one or several widths."""
+
+    width_factors: tuple[float, ...] = setting(
+        (1.0,),
+        "Factors of the hidden widths; networks of each are trained.",
+        minimum=1e-6,
+        affects="measuring",
+        may_be_empty=False,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_users and self.width_factors != (1.0,):
+            raise UsageError(f"width_factors (={self.width_factors}) must be 1 for a model of your own.")
+
+    def hidden(self, factor: float) -> tuple[int, ...]:
+        """Returns the multiplied width of each hidden layer.
+
+        >>> WidthStudyConfig(features=(300, 100)).hidden(0.5)
+        (150, 50)
+        """
+        widths = self.features if self.model == "MNIST_FC" else self.filters or FILTERS.get(self.model, ())
+        return tuple(max(1, round(factor * width)) for width in widths)
+
+    def widened(self, factor: float) -> Self:
+        """Returns the configuration with all hidden widths multiplied.
+
+        >>> WidthStudyConfig(features=(300, 100)).widened(0.5).features
+        (150, 50)
+        """
+        wider = self.hidden(factor)
+        if factor == 1:
+            return self
+        if self.model == "MNIST_FC":
+            return dataclasses.replace(self, features=wider)
+        return dataclasses.replace(self, filters=wider)
+
+
 class TrialOptions(RunOptions, TrainingTrials):
     """Run options of a driver that can train several masks and seeds in one process."""

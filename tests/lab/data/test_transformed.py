@@ -24,6 +24,23 @@ def test_factor_must_divide(digits: Dataset, factor: int) -> None:
         transformed.shrunk(digits, factor)
 
 
+def test_projections_lie_on_the_components(digits: Dataset) -> None:
+    flat = digits.train.images.reshape(500, -1).astype(float)
+    few, all_of_them = (transformed.projected(digits, number) for number in (5, 784))
+    np.testing.assert_array_equal(all_of_them.test.images, digits.test.images)
+    mean = flat.mean(axis=0)
+    _, sizes, rows = np.linalg.svd(flat - mean, full_matrices=False)
+    expected = np.clip(mean + (flat - mean) @ rows[:5].T @ rows[:5], 0, 255).reshape(500, 28, 28, 1)
+    assert np.abs(few.train.images - expected).max() <= 0.5 + 1e-6
+    assert sizes[5] > 1 and few.standardisation == Standardisation.of(few.train.images) != digits.standardisation
+
+
+@pytest.mark.parametrize("components", [0, 785])
+def test_components_must_exist(digits: Dataset, components: int) -> None:
+    with pytest.raises(UsageError, match=r"components .* must be in \[1, 784\]"):
+        transformed.projected(digits, components)
+
+
 def test_quarter_turns_are_exact_and_all_occur(digits: Dataset) -> None:
     quarter = transformed.turned(digits, 90, seed=3)
     turns = [

@@ -1,4 +1,4 @@
-"""Transformed data sets: images reduced, or rotated at random."""
+"""Transformed data sets: images shrunk, rotated at random, or reduced to principal components."""
 
 import dataclasses
 from collections.abc import Callable
@@ -31,6 +31,34 @@ def shrunk(data: Dataset, factor: int) -> Dataset:
         return _bytes(blocks.mean(axis=(2, 4)))
 
     changed = each_split(data, lambda name, images: shrink(images))
+    return dataclasses.replace(changed, standardisation=Standardisation.of(changed.train.images))
+
+
+def projected(data: Dataset, components: int) -> Dataset:
+    """Projects images onto the first principal components of the training images, which limits their dimension.
+
+    With `m` the mean of the training images and the columns of `U` the first eigenvectors of their covariance, a
+    flattened image `x` becomes `m + U U^T (x - m)`, rounded and clipped to bytes: a function of so many numbers.
+
+    Args:
+      data: The data set.
+      components: The number of components, from 1 to that of pixels and channels.
+
+    Raises:
+      UsageError: If the number is out of range.
+    """
+    flat = data.train.images.reshape(len(data.train), -1)
+    if not 1 <= components <= flat.shape[1]:
+        raise UsageError(f"components (={components}) must be in [1, {flat.shape[1]}], the values of an image.")
+    mean = flat.mean(axis=0)
+    _, vectors = np.linalg.eigh(np.cov(flat, rowvar=False))
+    basis = vectors[:, -components:]
+
+    def project(images: Images) -> Images:
+        centred = images.reshape(len(images), -1) - mean
+        return _bytes(mean + centred @ basis @ basis.T).reshape(images.shape)
+
+    changed = each_split(data, lambda name, images: project(images))
     return dataclasses.replace(changed, standardisation=Standardisation.of(changed.train.images))
 
 
