@@ -1,5 +1,8 @@
 """The commands and examples of the readme and the pages: their programs know their flags, and the examples run."""
 
+import ast
+import importlib
+import importlib.util
 import itertools
 import json
 import pathlib
@@ -17,9 +20,13 @@ import tensorflow as tf
 
 from tests.lab.data import test_sources
 from tests.packages import ROOT
-from weight_symmetry import alignment
+from weight_symmetry import alignment, sparse_train
 from weight_symmetry.masks import Masks
+from weight_symmetry.run import experiment
+from weight_symmetry.run.config import TrialOptions
+from weight_symmetry.run.sparse_config import SparseTrainConfig
 from weirdonetworks.lab import plots
+from weirdonetworks.lab.data import datasets
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 WITHOUT_FLAGS = (
@@ -157,6 +164,54 @@ def test_the_page_on_a_model_of_ones_own_runs(tmp_path: pathlib.Path, capsys: py
     runpy.run_path(str(script), {"data_dir": tmp_path, "epochs": 13})
     printed = capsys.readouterr().out
     assert "sparsity 90.0%, test accuracy" in printed and "10^302.7 symmetries, then" in printed
+
+
+@pytest.mark.slow
+def test_the_pages_on_data_and_records_run(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    images, labels = np.random.default_rng(0).integers(0, 256, [40, 8, 8]), np.arange(40) % 2
+    names: dict[str, Any] = {"images": images, "labels": labels, "x_train": images[8:], "y_train": labels[8:]}
+    names |= {"x_test": images[:8], "y_test": labels[:8]}
+    for code in blocks(ROOT / "docs/how-to/data.md", "python"):
+        exec(compile(code, "data.md", "exec"), names)
+    assert datasets.load("photographs.npz").train.images.shape == (32, 8, 8, 1)
+    quick: dict[str, Any] = {"epochs": 1, "features": (5,), "batch_size": 10, "execution": "graph"}
+    config = SparseTrainConfig(dataset="photographs.npz", updater="static", **quick)
+    (done,) = experiment.run("sparse_train", config, TrialOptions(), sparse_train.updater)
+    for code in blocks(ROOT / "docs/how-to/runs.md", "python"):
+        (example,) = set(re.findall(r"prune-\w+", code)) or {""}
+        exec(compile(code.replace(example, done.directory.name) if example else code, "runs.md", "exec"), names)
+    assert names["epochs"].epoch.tolist() == [1] and names["runs"].index.tolist() == [done.directory.name]
+
+
+@pytest.mark.slow
+def test_examples_import_what_there_is() -> None:
+    asked = {
+        (module, name)
+        for page in PAGES
+        for code in blocks(page, "python")
+        for node in ast.walk(ast.parse(code))
+        for module, name in imported(node)
+        if module.split(".")[0] in ("weirdonetworks", "weight_symmetry")
+    }
+    missing = [(module, name) for module, name in sorted(asked) if not exists(module, name)]
+    assert len(asked) > 30 and missing == []
+    assert not exists("weirdonetworks", "no_such_name") and not exists("weirdonetworks.no_such_module", "")
+
+
+def imported(node: ast.AST) -> list[tuple[str, str]]:
+    """The modules and names that a statement imports; no name where a module is."""
+    if isinstance(node, ast.ImportFrom):
+        return [(node.module or "", each.name) for each in node.names]
+    return [(each.name, "") for each in node.names] if isinstance(node, ast.Import) else []
+
+
+def exists(module: str, name: str) -> bool:
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError:
+        return False
+    return not name or hasattr(found, name) or importlib.util.find_spec(f"{module}.{name}") is not None
 
 
 def standing_in() -> dict[str, Any]:

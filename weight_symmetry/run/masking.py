@@ -95,8 +95,9 @@ class Masking(Hook):
             self._note(step, mask_records.describe_change(self._masks, self._layout))
 
     def _note(self, step: int, statistics: Mapping[str, Any]) -> None:
-        overlap = {"start_overlap": self._updater.start_overlap()}
-        self._changes.append({"step": step, **statistics, **overlap, **self._updater.statistics})
+        own = self._updater.statistics
+        overlap = {} if "start_overlap" in own else {"start_overlap": self._updater.start_overlap()}
+        self._changes.append({"step": step, **statistics, **overlap, **own})
 
     def after_epoch(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the statistics of the epoch's last masks, and `mask/changes`, how often they changed within it.
