@@ -47,6 +47,14 @@ def test_it_measures_each_method(tmp_path: pathlib.Path, capsys: pytest.CaptureF
     assert all(each["test_loss_barrier"]["mean"] >= 0 for each in methods.values())
     experiment.main(SHORT, RunOptions(experiment_dir=str(tmp_path)))
     assert "nothing was trained" in capsys.readouterr().out
+    raw = dataclasses.replace(SHORT, normalise=False, match_steps=0)
+    experiment.main(raw, RunOptions(experiment_dir=str(tmp_path), resume=True))
+    (directory,) = tmp_path.glob("align-*")
+    as_trained = json.loads((directory / "results.json").read_text())["widths"]["1"]["not_aligned"]
+    rescaled = methods["not_aligned"]
+    middle = [each["test_loss"][1] for each in (as_trained, rescaled)]
+    assert [as_trained["test_loss"][at] for at in (0, -1)] == pytest.approx(ends["not_aligned"], abs=1e-5)
+    assert middle[0] != pytest.approx(middle[1], abs=1e-4)
 
 
 @pytest.mark.slow

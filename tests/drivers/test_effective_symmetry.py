@@ -69,6 +69,12 @@ def test_widths_and_dimensions_are_compared(tmp_path: pathlib.Path, capsys: pyte
     assert len(list(directory.glob("train-*"))) == 4
 
 
+def test_a_model_of_ones_own_needs_no_widths() -> None:
+    assert EffectiveSymmetryConfig(model="mine:make").is_users
+    with pytest.raises(UsageError, match=r"^features \(=\(5,\)\) is for MNIST_FC"):
+        EffectiveSymmetryConfig(model="mine:make", features=(5,))
+
+
 def test_lists_name_each_value_once() -> None:
     with pytest.raises(UsageError, match=r"^tolerances \(=\(0\.1, 0\.1\)\) must name each once"):
         EffectiveSymmetryConfig(tolerances=(0.1, 0.1))

@@ -2,9 +2,10 @@
 
 usage: python -m weight_symmetry.align [--flag=value ...]
 
-Trains pairs of networks from different seeds, permutes the hidden units of one to fit the other, and measures loss and
-accuracy on the line between the two: not aligned, aligned by the weights, by activations, and by gradients of the loss
-(straight-through, Sinkhorn). Of a model with batch norms, each also with the statistics measured anew at each point.
+Trains pairs of networks from different seeds, rescales each to its least norm (unless `--nonormalise`), permutes the
+hidden units of one to fit the other, and measures loss and accuracy on the line between the two: not aligned, aligned
+by the weights, by activations, and by gradients of the loss (straight-through, Sinkhorn). Of a model with batch norms,
+each also with the statistics measured anew at each point.
 
     python -m weight_symmetry.align --features=512,512,512 --num_trials=5
     python -m weight_symmetry.align --features=512,512,512 --width_factors=0.125,0.25,0.5,1
@@ -20,6 +21,11 @@ class AlignConfig(WidthStudyConfig):
 
     num_trials: int = setting(5, "Number of pairs, with consecutive seeds.", minimum=1, affects="measuring")
     points: int = setting(11, "Points on the line, the ends among them.", minimum=2, affects="measuring")
+    normalise: bool = setting(
+        True,
+        "Rescale both networks first, as far as their functions stay, to their least norms.",
+        affects="measuring",
+    )
     match_steps: int = setting(
         100, "Gradient steps of straight_through and sinkhorn; 0: without these two.", minimum=0, affects="measuring"
     )

@@ -48,6 +48,12 @@ def measured(
     images = data.standardisation(part.images).numpy()
     size = min(config.match_batch, len(part))
     splits = {"train": Resident(part), "test": data.residents["test"]}
+    if config.normalise:
+        networks = trained.holding(*pair)
+        for network in networks:
+            alignment.normalise(network, images[:1], **FIXED_CALL)
+        a, b = ([variable.numpy() for variable in network.variables] for network in networks)
+        pair = a, b
 
     def measure(model: Any) -> dict[str, float]:
         del model  # The networks' trainer evaluates the first, which holds the interpolated values.

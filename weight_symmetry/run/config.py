@@ -62,7 +62,7 @@ class ModelConfig(TrainingConfig):
         if self.filters and self.model == "MNIST_FC":
             raise UsageError(f"filters (={self.filters}) are for a convolutional model; MNIST_FC has --features.")
         if self.is_users:
-            for field in dataclasses.fields(ModelConfig):
+            for field in dataclasses.fields(self):
                 value = getattr(self, field.name)
                 if field.name in ("features", "filters", "dropout_rate") and value not in (field.default, ()):
                     raise UsageError(
