@@ -128,22 +128,23 @@ def ensemble(trained: TrainedNetworks, data: Dataset, networks: Sequence[Values]
 
 
 def draw(found: Any) -> plots.Figure:
-    """Draws the accuracy against the sparsity, a panel for each rewinding epoch."""
-    epochs = sorted({each["rewind_epoch"] for each in found["sparse"].values()})
-    figure, panels = plots.pairs(len(epochs), height=3.2)
-    for axes, epoch in zip(panels, epochs, strict=True):
-        chosen = sorted(
-            (each for each in found["sparse"].values() if each["rewind_epoch"] == epoch),
-            key=lambda each: each["sparsity"],
-        )
-        places = [100 * each["sparsity"] for each in chosen]
+    """Draws the accuracy against the rewinding epoch, a panel for each sparsity; of one epoch, against the sparsity."""
+    measured = found["sparse"].values()
+    by_epoch = len({each["rewind_epoch"] for each in measured}) > 1
+    of_panel, along = ("sparsity", "rewind_epoch") if by_epoch else ("rewind_epoch", "sparsity")
+    shown = sorted({each[of_panel] for each in measured})
+    figure, panels = plots.pairs(len(shown), height=3.2)
+    for axes, value in zip(panels, shown, strict=True):
+        chosen = sorted((each for each in measured if each[of_panel] == value), key=lambda each: each[along])
+        places = [each[along] if by_epoch else 100 * each[along] for each in chosen]
         step = 0.015 * (places[-1] - places[0])
         for index, (arm, label) in enumerate(ARMS.items()):
             aside = [place + (index - len(ARMS) // 2) * step for place in places]  # Bars side by side can be read.
             plots.error_bars(axes, aside, [each[arm]["accuracy"] for each in chosen], marker=".", label=label)
         axes.axhline(100 * found["dense"]["mean"], color="0.6", linestyle=":", label="dense network")
-        title = f"from weights after {tables.counted(epoch, 'epoch')}" if epoch else "from initial weights"
-        axes.set(title=title, xlabel="sparsity (%)", ylabel="test accuracy (%)")
+        title = f"sparsity {100 * value:g}%" if by_epoch else f"weights after {tables.counted(value, 'epoch')}"
+        xlabel = "epochs before the weights are taken" if by_epoch else "sparsity (%)"
+        axes.set(title=title, xlabel=xlabel, ylabel="test accuracy (%)")
         plots.label_ticks(axes, places)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
