@@ -137,9 +137,10 @@ def draw(found: Any) -> plots.Figure:
             plots.error_bars(axes, places, values, scale=scale, marker=".", label=words)
         if len(networks) == 1:
             axes.axhline(networks[0]["all"], color="0.6", linestyle=":", label="all permutations")
-        aside = f", change of outputs up to {middle:.0%}" if len(networks) > 1 else ""
-        axes.set(title=f"{weights} weights{aside}", xlabel="sparsity (%)", ylabel=unit)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        axes.set(title=f"{weights} weights", xlabel="sparsity (%)", ylabel=unit)
+    several = {"title": f"each exchange changes the outputs by at most {middle:.0%}", "ncols": 4}
+    legend: dict[str, Any] = several if len(networks) > 1 else {"ncols": 3}
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", **legend)
     return figure
 
 
