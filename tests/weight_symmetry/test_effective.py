@@ -109,3 +109,23 @@ def test_channels_are_exchanged_with_all_that_belongs_to_them() -> None:
     found = symmetry.effective(made, kept, sparse_models.images("MNIST_CNN"), is_training=False)
     first = next(iter(found.costs.values()))
     assert (first[1:, 1:] == 0).all() and (first[0, 1:] > 1e-3).all()
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    made, kept = snt.Sequential([snt.Linear(3), tf.nn.relu, snt.Linear(2)]), [np.ones((4, 3)), np.ones((3, 2))]
+    made(X)
+    found = symmetry.effective(made, kept, X[:5], labels=LABELS[:5])  # The control.
+    for inputs, message in ((X * np.nan, "must hold numbers, and NaN"), (X[:0], "must hold at least one example")):
+        with pytest.raises(ValueError, match=f"^example_inputs {message}"):  # A ReLU may make 0 of NaN.
+            symmetry.effective(made, kept, inputs)
+    with pytest.raises(ValueError, match=r"^model must give floating-point outputs, .* and gives int64"):
+        symmetry.effective(lambda x: tf.argmax(made(x), 1), kept, X)
+    for labels in ([0] * 4, [7] * 5):
+        with pytest.raises(ValueError, match=r"^labels \(=.*\) must suit the loss and the outputs: "):
+            symmetry.effective(made, kept, X[:5], labels=labels)
+    for text in ("a", None, [0.1]):
+        with pytest.raises(TypeError, match=r"^tolerance \(=.*\) must be a number"):
+            found.permutations(text)  # type: ignore[arg-type]
+    for tolerance in (-1, math.nan):
+        with pytest.raises(ValueError, match=r"^tolerance \(=.*\) must be at least 0"):
+            found.permutations(tolerance)

@@ -134,18 +134,12 @@ def draw(config: AlignConfig, found: Any) -> plots.Figure:
     return figure
 
 
-_METHODS = {
-    NAIVE: "nothing",
-    "weights": "weights",
-    "activations": "activations",
-    "straight_through": "straight-through gradients",
-    "sinkhorn": "Sinkhorn's matrices",
-}
+_NAMES = {NAIVE: "nothing", "straight_through": "straight-through gradients", "sinkhorn": "Sinkhorn's matrices"}
 
 
 def _label(name: str) -> str:
     method = name.removesuffix(REPAIRED)
-    text = _METHODS[method]
+    text = _NAMES.get(method, words(method))
     return text if method == name else f"{text}, norms measured anew"
 
 

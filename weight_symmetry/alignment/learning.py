@@ -9,6 +9,9 @@ import sonnet as snt
 import tensorflow as tf
 
 from weight_symmetry.alignment.similarity import Orders, Similarity, assignment
+from weirdonetworks.algebra.arrays import brief
+from weirdonetworks.lab.records.tables import counted
+from weirdonetworks.measure.models import checked_loss
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, resolved
 
@@ -32,16 +35,22 @@ class Midpoint:
     def __init__(
         self, one: UnitGraph, other: UnitGraph, data: Sequence[npt.ArrayLike], loss: Loss, rng: np.random.Generator
     ):
-        """Takes both models, and data: the arrays of inputs, then the labels."""
+        """Takes both models, and data: the arrays of inputs, then the labels.
+
+        Raises:
+          TypeError, ValueError: If the data do not fit the example inputs, or the loss does not take the labels.
+        """
         self.graph = one
         self.values = [[variable.numpy() for variable in each.variables] for each in (one, other)]
-        arrays = [np.asarray(each) for each in data]
-        self._data = [*_cast(arrays[:-1], one.call.inputs), arrays[-1]]
+        self._data = _checked(data, one.call.inputs, "data", with_labels=True)
         self._rng = rng
         self._loss = loss
         size = batch_size(one.call.inputs)
-        starts = range(0, len(arrays[-1]) - size + 1, size)
+        starts = range(0, len(self._data[-1]) - size + 1, size)
         self._fixed = [self._at(np.arange(start, start + size)) for start in starts][:EVALUATED]
+        outputs, labels = self._outputs(self.values[0], self._fixed[0][:-1]), self._data[-1]
+        for start in (*starts, len(labels) - size):
+            checked_loss(loss, labels[start : start + size], outputs, f"data[{len(self._data) - 1}]")
         self._compiled = tf.function(self.between, autograph=False)
 
     def batch(self) -> list[tf.Tensor]:
@@ -51,10 +60,7 @@ class Midpoint:
 
     def between(self, values: Sequence[Any], batch: Sequence[tf.Tensor]) -> tf.Tensor:
         """Computes the mean loss of a batch for any values of the variables."""
-        call = self.graph.call
-        known = call.evaluate(values, batch[:-1], tf.float32)
-        outputs = tf.nest.pack_sequence_as(call.structure, [known[number] for number in call.results])
-        return tf.reduce_mean(self._loss(batch[-1], outputs))
+        return tf.reduce_mean(self._loss(batch[-1], self._outputs(values, batch[:-1])))
 
     def mean(self, one: Sequence[Any], other: Sequence[Any], share: Any = 0.5) -> list[Any]:
         """Interpolates between two lists of values; what is no floating-point number is that of the first."""
@@ -72,6 +78,11 @@ class Midpoint:
         """Computes the loss half way between the first model and the permuted second, on fixed batches."""
         values = list(map(tf.constant, self.mean(self.values[0], self.permuted(orders))))
         return float(np.mean([self._compiled(values, batch) for batch in self._fixed]))
+
+    def _outputs(self, values: Sequence[Any], inputs: Sequence[tf.Tensor]) -> Any:
+        call = self.graph.call
+        known = call.evaluate(values, inputs, tf.float32)
+        return tf.nest.pack_sequence_as(call.structure, [known[number] for number in call.results])
 
     def _at(self, indices: npt.NDArray[np.intp]) -> list[tf.Tensor]:
         return [tf.constant(each[indices]) for each in self._data]
@@ -188,13 +199,15 @@ def weights_of(graph: UnitGraph) -> list[int]:
     ]
 
 
-def batches(data: Sequence[npt.ArrayLike], examples: Sequence[tf.Tensor]) -> Iterator[list[tf.Tensor]]:
-    """Cuts arrays of inputs into whole batches of the example inputs' size and types.
+def batches(
+    data: Sequence[npt.ArrayLike], examples: Sequence[tf.Tensor], name: str = "data"
+) -> Iterator[list[tf.Tensor]]:
+    """Cuts arrays of inputs, without the labels after them, into whole batches of the example inputs' size and types.
 
     Raises:
-      ValueError: If there are too few.
+      TypeError, ValueError: If they do not fit the example inputs; the message calls them `name`.
     """
-    arrays = _cast([np.asarray(each) for each in data], examples)
+    arrays = _checked(data, examples, name)[: len(examples)]
     size = batch_size(examples)
     for start in range(0, len(arrays[0]) - size + 1, size):
         yield [tf.constant(each[start : start + size]) for each in arrays]
@@ -205,14 +218,32 @@ def batch_size(examples: Sequence[tf.Tensor]) -> int:
     return int(examples[0].shape[0])
 
 
-def _cast(arrays: Sequence[npt.NDArray[Any]], examples: Sequence[tf.Tensor]) -> list[npt.NDArray[Any]]:
-    shapes = [tuple(each.shape) for each in examples]
-    if [each.shape[1:] for each in arrays] != [shape[1:] for shape in shapes] or len(arrays[0]) < shapes[0][0]:
+def _checked(
+    data: Sequence[npt.ArrayLike], examples: Sequence[tf.Tensor], name: str, with_labels: bool = False
+) -> list[npt.NDArray[Any]]:
+    """Returns arrays of inputs in the types of the example inputs, and the labels, which only some methods need."""
+    if not isinstance(data, Sequence) or isinstance(data, str | bytes):
+        raise TypeError(f"{name} (={brief(data)}) must be a list of arrays: the inputs, and the labels last.")
+    if len(data) not in (len(examples) + 1, len(examples) + with_labels):
+        labels = "and the labels" if with_labels else "and may hold labels"
         raise ValueError(
-            f"data (of shapes {[each.shape for each in arrays]}) must hold inputs like the example inputs, of shapes "
+            f"{name} (of length {len(data)}) must hold {counted(len(examples), 'array')} of inputs {labels}."
+        )
+    arrays = [np.asarray(each) for each in data]
+    inputs, shapes = arrays[: len(examples)], [tuple(each.shape) for each in examples]
+    if [each.shape[1:] for each in inputs] != [shape[1:] for shape in shapes] or len(inputs[0]) < shapes[0][0]:
+        raise ValueError(
+            f"{name} (of shapes {[each.shape for each in inputs]}) must hold inputs like the example inputs, of shapes "
             f"{shapes}, and at least as many."
         )
-    return [each.astype(example.dtype.as_numpy_dtype) for each, example in zip(arrays, examples, strict=True)]
+    lengths = [len(each) if each.ndim else 0 for each in arrays]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"{name} (of lengths {lengths}) must hold one input of each kind, and one label, an example.")
+    cast = [each.astype(example.dtype.as_numpy_dtype) for each, example in zip(inputs, examples, strict=True)]
+    for index, (each, example) in enumerate(zip(cast, examples, strict=True)):
+        if example.dtype.is_floating and np.isnan(each).any():
+            raise ValueError(f"{name}[{index}] must hold numbers, and holds NaN.")
+    return cast + arrays[len(examples) :]
 
 
 def _only(values: Sequence[Any], chosen: Sequence[int]) -> dict[int, Any]:

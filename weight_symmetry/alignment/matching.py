@@ -13,9 +13,10 @@ from weight_symmetry.alignment.mask_group import MaskGroup
 from weight_symmetry.alignment.permutations import Permutations
 from weight_symmetry.alignment.similarity import Orders, Similarity, assignment
 from weight_symmetry.symmetry.masked_units import Masks
-from weirdonetworks.algebra.arrays import listed
+from weirdonetworks.algebra.arrays import at_least, listed
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_tracing.axes import Units
+from weirdonetworks.nets.inputs import checked_choice, checked_function
 
 METHODS = ("weights", "activations", "straight_through", "sinkhorn")
 
@@ -72,7 +73,8 @@ def match(
       data: Arrays of examples: the inputs, and for the methods that lower a loss, the labels last. `activations` takes
         the example inputs if there are none.
       masks: Masks of both models, as `symmetry.automorphisms` takes them with the graph of `model_a`: only permutations
-        that leave them as they are come into question. For `weights` alone.
+        that leave them as they are come into question. For `weights` alone. The similarity is at least that without
+        masks if the order found then leaves them as they are.
       seed: Seed of the order in which sets are matched, and of batches.
       loss: Of labels and outputs, the loss of each example.
       steps: The number of gradient steps of the last two methods.
@@ -82,26 +84,27 @@ def match(
       The permutations of `model_b`; `apply` makes the permuted copy.
 
     Raises:
-      TypeError: If a model cannot be called.
-      ValueError: If the models differ in more than values, the method is none of the four, or it lacks data.
+      TypeError: If a model or the loss cannot be called, or an argument is of another type.
+      ValueError: If the models differ in more than values, or have weights that are not finite, the method is none of
+        the four, or the data do not fit it.
       ImportError: If masks are given and igraph is not installed.
     """
-    if method not in METHODS:
-        raise ValueError(f"method (={method!r}) must be one of {', '.join(METHODS)}.")
+    checked_choice("method", method, METHODS)
+    rng = np.random.default_rng(at_least("seed", seed, 0))
+    at_least("steps", steps, 0)
+    checked_function("loss", loss)
     if method in METHODS[2:] and data is None:
         raise ValueError(f"data must be given for method (={method!r}): the inputs and the labels, as arrays.")
     if masks is not None and method != "weights":
         raise ValueError(f"masks must be left out for method (={method!r}); 'weights' keeps to their group.")
     one, other = _traced([model_a, model_b], example_inputs, options)
     a, b = (list(map(_numpy, graph.variables)) for graph in (one, other))
-    rng = np.random.default_rng(seed)
-    similarity = Similarity(one, _weights(one, a), _weights(one, b))
+    similarity = Similarity(one, _weights(one, a, "model_a"), _weights(one, b, "model_b"))
     if masks is not None:
-        group = MaskGroup(one, masks)
-        orders = group.ascend(similarity, similarity.optimistic_start(group.classes), rng)
+        orders = MaskGroup(one, masks).best(similarity, rng)
     elif method == "activations":
-        inputs = one.call.inputs if data is None else data[: len(one.call.inputs)]
-        orders = _by_correlation(similarity, correlations(one, a, b, batches(inputs, one.call.inputs)))
+        given, name = (one.call.inputs, "example_inputs") if data is None else (data, "data")
+        orders = _by_correlation(similarity, correlations(one, a, b, batches(given, one.call.inputs, name)))
     else:
         orders = similarity.ascend(similarity.optimistic_start({}), {}, rng)
     if method in METHODS[2:]:
@@ -125,7 +128,7 @@ def match_values(
     Returns:
       For each free space by name `s`, with `s[i]` the place of unit i of b in the order that fits a.
     """
-    similarity = Similarity(graph, _weights(graph, a), _weights(graph, b))
+    similarity = Similarity(graph, _weights(graph, a, "a"), _weights(graph, b, "b"))
     orders = _by_correlation(similarity, correlations(graph, a, b, batches(data, graph.call.inputs)))
     return {space.name: np.argsort(orders[space.units]) for space in graph.free}
 
@@ -163,9 +166,9 @@ def match_many(
     if len(models) < 2:
         raise ValueError(f"models (of length {len(models)}) must hold at least two.")
     traced = _traced(models, example_inputs, options)
+    rng, most = np.random.default_rng(at_least("seed", seed, 0)), at_least("most", most, 0)
     first = traced[0]
-    values = [_weights(first, list(map(_numpy, graph.variables))) for graph in traced]
-    rng = np.random.default_rng(seed)
+    values = [_weights(first, [*map(_numpy, graph.variables)], f"models[{i}]") for i, graph in enumerate(traced)]
     orders: list[Orders] = []
     for own in values:
         similarity = Similarity(first, _mean(first, values, orders) if orders else own, own)
@@ -199,9 +202,16 @@ def _traced(models: Sequence[Any], inputs: Sequence[Any], options: Mapping[str, 
     return found
 
 
-def _weights(graph: UnitGraph, values: Sequence[Any]) -> list[Any]:
-    """Returns the values that are matched, None for the other variables."""
+def _weights(graph: UnitGraph, values: Sequence[Any], model: str) -> list[Any]:
+    """Returns the values that are matched, None for the other variables.
+
+    Raises:
+      ValueError: If one is not finite; the message names the model.
+    """
     chosen = weights_of(graph)
+    for index in chosen:
+        if not np.isfinite(values[index]).all():
+            raise ValueError(f"{model} must have finite weights; {graph.names[index]} holds NaN or infinity.")
     # Half precision has no matrix products in NumPy.
     return [
         np.asarray(value, np.result_type(np.float32, value.dtype)) if index in chosen else None

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.algebra.arrays import at_least, reals
 from weirdonetworks.lab.records.tables import table
 from weirdonetworks.measure.unit_tracing.naming import resource
 from weirdonetworks.measure.unit_tracing.traced_call import variables_of
 from weirdonetworks.nets.base_module import keras_layers
+from weirdonetworks.nets.inputs import checked_function
 
 Measure = Callable[[Any], Mapping[str, float]]
 
@@ -97,16 +98,20 @@ def linear_path(
         ends stay as they are.
 
     Raises:
-      ValueError: If the models do not have the same variables, or none, or there are fewer than two points.
-      TypeError: If `measure` returns no mapping.
+      ValueError: If the models do not have the same variables, or none, there are fewer than two points, or `measure`
+        does not return the same metrics at each.
+      TypeError: If `measure` returns no mapping of numbers, or an argument is of another type.
     """
     at_least("points", points, 2)
+    checked_function("measure", measure)
+    if correct is not None:
+        checked_function("correct", correct)
     variables = [resource(each) for each in variables_of(model_a)]
     ends = [[variable.numpy() for variable in variables], [resource(each).numpy() for each in variables_of(model_b)]]
     shapes = [[each.shape for each in values] for values in ends]
     if shapes[0] != shapes[1] or not variables:
         raise ValueError(f"model_b (variables of shapes {shapes[1]}) must have those of model_a: {shapes[0]}.")
-    shares, found = np.linspace(0.0, 1.0, points), []
+    shares, found = np.linspace(0.0, 1.0, points), list[Mapping[str, float]]()
     try:
         for share in shares:
             for variable, a, b in zip(variables, *ends, strict=True):
@@ -117,11 +122,17 @@ def linear_path(
             if not isinstance(measured, Mapping):
                 kind = type(measured).__name__
                 raise TypeError(f"measure(model) (a {kind}) must be metrics by name, such as {{'loss': 0.3}}.")
+            if found and measured.keys() != found[0].keys():
+                raise ValueError(
+                    f"measure(model) (of {', '.join(measured)}) must give the same metrics at each point: "
+                    f"{', '.join(found[0])}."
+                )
             found.append(measured)
     finally:
         for variable, value in zip(variables, ends[0], strict=True):
             variable.assign(value)
-    return Path(shares, {name: np.array([each[name] for each in found], np.float64) for name in found[0]})
+    values = {name: [each[name] for each in found] for name in found[0]}
+    return Path(shares, {name: reals(f"measure(model)[{name!r}]", each) for name, each in values.items()})
 
 
 def repair(model: Any, *inputs: Any, **options: Any) -> None:

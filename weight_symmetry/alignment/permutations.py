@@ -52,13 +52,22 @@ class Permutations:
           model: The matched model, or another one of its architecture.
 
         Raises:
-          TypeError, ValueError: As `symmetry.apply`.
+          TypeError, ValueError: As `symmetry.apply`, or if the model is of another architecture.
         """
         graph = UnitGraph.trace(model, *self.example_inputs, **self.options)
         return symmetry.apply(self.named(graph), model, *self.example_inputs, **self.options)
 
     def named(self, graph: UnitGraph) -> dict[str, Ints]:
-        """Returns the permutations by the names that the spaces have in a graph of the same architecture."""
+        """Returns the permutations by the names that the spaces have in a graph of the same architecture.
+
+        Raises:
+          ValueError: If the graph's free spaces are of other sizes.
+        """
+        sizes, own = [space.size for space in graph.free], [len(order) for order in self.by_space.values()]
+        if sizes != own:
+            raise ValueError(
+                f"model (sets of {sizes} interchangeable units) must be of the architecture of the matched one: {own}."
+            )
         return {space.name: order for space, order in zip(graph.free, self.by_space.values(), strict=True)}
 
     def __str__(self) -> str:

@@ -79,14 +79,19 @@ class Similarity:
                 found += rows[0] @ rows[1].T
         return found
 
-    def optimistic_start(self, classes: Classes) -> Orders:
+    def optimistic_start(self, classes: Classes, orders: Orders | None = None) -> Orders:
         """Orders one set after the other, sets that come later counted as unknown.
 
         Of a permuted copy of the same model, whose units all differ, this is the exact order.
+
+        Args:
+          classes: The places among which units may move.
+          orders: The order of all sets before, which decides what units there are among these places.
         """
-        orders, unknown = self.start(), list(self.sets)
+        orders, unknown = self.start() if orders is None else dict(orders), list(self.sets)
         for units in self.sets:
-            orders[units] = assignment(self.gains(units, orders, unknown), orders[units], classes.get(units))
+            if len(classes.get(units, ())) < units.size:
+                orders[units] = assignment(self.gains(units, orders, unknown), orders[units], classes.get(units))
             unknown.remove(units)
         return orders
 
@@ -97,6 +102,8 @@ class Similarity:
             waiting = False
             for index in rng.permutation(len(self.sets)):
                 units = self.sets[index]
+                if len(classes.get(units, ())) == units.size:
+                    continue  # Each unit is a class of its own.
                 better = dict(orders)
                 better[units] = assignment(self.gains(units, orders), orders[units], classes.get(units))
                 if (new := self.total(better)) > total + self.rounding:

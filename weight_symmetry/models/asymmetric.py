@@ -15,8 +15,9 @@ class AsymmetricLinear(BaseModule):
 
         y = x W + b,    W[i, j] = w[i, j] where it is trained, c[i, j] where it is fixed
 
-    No two outputs can change places, since their constants would have to: a network of such layers has no permutation
-    symmetry. Two trainings are aligned from the start, and the line between them should have a lower barrier.
+    No two outputs can change places, since their constants, which differ, would have to: a network of such layers has
+    no permutation symmetry. Two trainings are aligned from the start, and the line between them should have a lower
+    barrier.
 
     >>> layer = AsymmetricLinear(3, fixed_share=0.5)
     >>> layer(tf.ones([2, 4])).shape.as_list(), layer.fixed.sum(axis=0).tolist()
@@ -51,7 +52,8 @@ class AsymmetricLinear(BaseModule):
         Args:
           output_size: The number of outputs.
           fixed_share: The share of the inputs of each output whose weights are fixed, in (0, 1]; at least one is.
-          deviation: The standard deviation of the constants, of mean 0.
+          deviation: The standard deviation of the constants, of mean 0; above 0, since zeros are a mask, under which
+            outputs whose weights are fixed at the same places could change places.
           seed: Seed of places and constants: networks with equal seeds have equal ones.
           w_init, b_init, name: As in `BaseModule`.
         """
@@ -60,7 +62,12 @@ class AsymmetricLinear(BaseModule):
         self.fixed_share = finite("fixed_share", fixed_share)
         if not 0 < self.fixed_share <= 1:
             raise ValueError(f"fixed_share (={fixed_share}) must be in (0, 1].")
-        self.deviation = finite("deviation", deviation, least=0)
+        self.deviation = finite("deviation", deviation)
+        if self.deviation <= 0:
+            raise ValueError(
+                f"deviation (={deviation}) must be above 0. For zeros, Masks.create(model, 'asymmetric', sparsity) "
+                "makes masks that no two outputs share."
+            )
         self.seed = at_least("seed", seed, 0)
         self.w_init = w_init
         self.b_init = b_init or snt.initializers.Zeros()

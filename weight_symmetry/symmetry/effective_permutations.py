@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from tqdm import tqdm
 from weight_symmetry.symmetry.group import automorphisms
 from weight_symmetry.symmetry.input_distances import input_distances
 from weight_symmetry.symmetry.masked_units import MaskedUnits, Masks, Numbers, read, twins
+from weirdonetworks.algebra.arrays import brief
+from weirdonetworks.measure.models import checked_loss
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import Space, UnitLayout
 from weirdonetworks.measure.unit_tracing.axes import Units
@@ -56,7 +59,15 @@ class EffectiveSymmetry:
         """Groups the units of each space so that exchanging any two of a group costs at most the tolerance.
 
         Groups are merged by complete linkage, the two with the least greatest cost first.
+
+        Raises:
+          TypeError: If the tolerance is no number.
+          ValueError: If it is negative or NaN.
         """
+        if not isinstance(tolerance, numbers.Real):
+            raise TypeError(f"tolerance (={brief(tolerance)}) must be a number.")
+        if not tolerance >= 0:
+            raise ValueError(f"tolerance (={tolerance}) must be at least 0.")
         found = {}
         for name, costs in self.costs.items():
             tree = scipy.cluster.hierarchy.complete(scipy.spatial.distance.squareform(costs, checks=False))
@@ -70,6 +81,9 @@ class EffectiveSymmetry:
         Let G be the group that leaves the masks as they are, and C that of the permutations within the clusters. The
         number of products of an element of G and one of C is `|G| |C| / |G and C|`. At tolerance 0 it is the order of
         G, which holds C then; at infinity, the number of all permutations of hidden units.
+
+        Raises:
+          TypeError, ValueError: As `clusters`.
         """
         clusters = self.clusters(tolerance)
         within = math.prod(math.factorial(len(group)) for groups in clusters.values() for group in groups)
@@ -122,7 +136,9 @@ def effective(
       The costs, of n (n - 1) / 2 calls for a space of n units.
 
     Raises:
-      TypeError, ValueError: As `UnitGraph.trace`, `automorphisms`.
+      TypeError: As `UnitGraph.trace`, `automorphisms`, or if the loss cannot be called.
+      ValueError: As these, or if inputs are NaN, outputs are no finite floating-point numbers, or the loss does not
+        take the labels.
       ImportError: If igraph is not installed.
     """
     graph = UnitGraph.trace(model, *example_inputs, **options)
@@ -138,10 +154,13 @@ def effective(
         return [known[number] for number in graph.call.results]
 
     def mean_loss(found: Sequence[tf.Tensor]) -> float:
-        structure = tf.nest.pack_sequence_as(graph.call.structure, found)
-        return float(tf.reduce_mean(loss(tf.convert_to_tensor(labels), structure)))
+        assert labels is not None
+        return checked_loss(loss, labels, tf.nest.pack_sequence_as(graph.call.structure, found))
 
     before = outputs(list(map(tf.constant, values)))
+    _check(graph.call.inputs, before)
+    distances = input_distances(graph, masked, values)
+    loss_before = 0.0 if labels is None else mean_loss(before)
     size = sum(float(tf.reduce_sum(tf.square(each))) for each in before if each.dtype.is_floating) or 1.0
     costs, changes = {}, {}
     pairs = sum(space.size * (space.size - 1) // 2 for space in graph.free)
@@ -164,12 +183,27 @@ def effective(
                 # Units that no data tell apart are not the same by structure: dead ones, for instance.
                 cost[i, j] = cost[j, i] = max(math.sqrt(squares / size), LEAST)
                 if labels is not None:
-                    change[i, j] = change[j, i] = mean_loss(after) - mean_loss(before)
+                    change[i, j] = change[j, i] = mean_loss(after) - loss_before
             costs[space.name] = cost
             if labels is not None:
                 changes[space.name] = change
-    distances = input_distances(graph, masked, values)
     return EffectiveSymmetry(costs, changes, distances, automorphisms(masks, graph).order, masked)
+
+
+def _check(inputs: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor]) -> None:
+    """Raises a `ValueError` if outputs cannot be compared, or inputs are NaN, which a ReLU hides."""
+    if any(bool(tf.reduce_any(tf.math.is_nan(each))) for each in inputs if each.dtype.is_floating):
+        raise ValueError("example_inputs must hold numbers, and NaN is among them.")
+    compared = [each for each in outputs if each.dtype.is_floating]
+    if not compared:
+        types = ", ".join(each.dtype.name for each in outputs)
+        raise ValueError(f"model must give floating-point outputs, whose change is the cost, and gives {types}.")
+    if not all(map(tf.size, compared)):
+        raise ValueError("example_inputs must hold at least one example.")
+    if not all(bool(tf.reduce_all(tf.math.is_finite(each))) for each in compared):
+        raise ValueError(
+            "example_inputs must give finite outputs: infinity is among them, or it or NaN among the model's weights."
+        )
 
 
 def _exchanged(

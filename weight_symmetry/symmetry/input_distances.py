@@ -33,6 +33,9 @@ def input_distances(graph: UnitGraph, masked: MaskedUnits, values: list[Any]) ->
     Returns:
       For each free space that dense layers alone write, by name, `[units, units]`: 0 for units whose masks keep the
       same inputs.
+
+    Raises:
+      ValueError: If an input of such a layer is not finite.
     """
     numbers = {number: index for index, variable in enumerate(graph.variables) for number in _reads(graph, variable)}
     known = graph.call.evaluate(values)
@@ -51,13 +54,15 @@ def input_distances(graph: UnitGraph, masked: MaskedUnits, values: list[Any]) ->
             if step.inputs[1] not in numbers or step.operation.get_attr("transpose_a"):
                 continue
             if _holds(graph, variable, 0 if turned else 1, space):
+                inputs = np.asarray(known[step.inputs[0]], np.float64)
+                if not np.isfinite(inputs).all():
+                    raise ValueError(
+                        f"example_inputs must give {graph.names[variable]} finite inputs, and give it NaN or infinity."
+                    )
                 weight, mask = (
                     np.asarray(each, np.float64) for each in (values[variable], _mask(masked, variable, values))
                 )
-                change, total = _cut(
-                    np.asarray(known[step.inputs[0]], np.float64),
-                    *((weight.T, mask.T) if turned else (weight, mask)),
-                )
+                change, total = _cut(inputs, *((weight.T, mask.T) if turned else (weight, mask)))
                 found, size = found + change, size + total
                 products.add(variable)
         if written and products == written and size:

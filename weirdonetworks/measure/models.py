@@ -1,5 +1,6 @@
 """Models to be measured: checks that a function of a batch computes in a floating-point type, and its calls."""
 
+import math
 import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -10,7 +11,9 @@ import sonnet as snt
 import tensorflow as tf
 from tqdm import tqdm
 
+from weirdonetworks.algebra.arrays import brief
 from weirdonetworks.measure.precision import checked_dtype, full_float32, in_dtype, variables_of
+from weirdonetworks.nets.inputs import checked_function
 
 Model: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
@@ -62,6 +65,27 @@ def checked_inputs(inputs: npt.ArrayLike) -> npt.NDArray[Any]:
     if values.ndim < 2 or not values.size:
         raise ValueError(f"inputs of shape {values.shape} must be [inputs, ...], at least one, and not empty.")
     return values
+
+
+def checked_loss(loss: Callable[[Any, Any], Any], labels: npt.ArrayLike, outputs: Any, name: str = "labels") -> float:
+    """Returns the mean loss of labels and outputs; messages call the labels `name`.
+
+    >>> checked_loss(tf.nn.sparse_softmax_cross_entropy_with_logits, [1], [[-200.0, 0.0]])
+    0.0
+
+    Raises:
+      TypeError: If the loss cannot be called.
+      ValueError: If it does not take such labels with the outputs, as of classes that there are not, or is NaN.
+    """
+    checked_function("loss", loss)
+    try:
+        mean = float(tf.reduce_mean(loss(tf.convert_to_tensor(labels), outputs)))
+    except (tf.errors.OpError, TypeError, ValueError) as error:
+        cause = str(error).partition("\n")[0].rpartition("}} ")[-1]  # Without the operation's name.
+        raise ValueError(f"{name} (={brief(labels)}) must suit the loss and the outputs: {cause}") from error
+    if math.isnan(mean):
+        raise ValueError(f"{name} (={brief(labels)}) must suit the loss, whose mean is NaN.")
+    return mean
 
 
 def in_pieces(

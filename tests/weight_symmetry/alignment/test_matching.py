@@ -169,3 +169,38 @@ def test_what_cannot_be_matched_is_refused() -> None:
         alignment.match(one, one, x, method="activations", data=[np.ones((1, 3))])
     with pytest.raises(ValueError, match=r"^models \(of length 1\) must hold at least two"):
         alignment.match_many([one], x)
+    with pytest.raises(ValueError, match=r"^most \(=-1\) must be at least 0"):
+        alignment.match_many([one, one], x, most=-1)
+    with pytest.raises(ValueError, match=r"^model \(sets of \[5\] .*\) must be of the architecture of the matched one"):
+        alignment.match(one, one, x).apply(other)
+    one.trainable_variables[1].assign(np.full([3, 4], np.nan))
+    with pytest.raises(ValueError, match=r"^model_a must have finite weights; mlp/linear_0/w holds NaN"):
+        alignment.match(one, one, x)
+
+
+X, Y = np.ones((6, 3), np.float32), np.arange(6) % 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seed": -1}, r"seed \(=-1\) must be at least 0"),
+        ({"seed": 1.5}, r"seed \(=1.5\) must be an integer"),
+        ({"steps": -1}, r"steps \(=-1\) must be at least 0"),
+        ({"loss": "mse"}, r"loss \(='mse'\) must be a module or a function"),
+        ({"data": X}, r"data \(=.*\) must be a list of arrays"),
+        ({"data": []}, r"data \(of length 0\) must hold 1 array of inputs and the labels"),
+        ({"data": [X]}, r"data \(of length 1\) must hold 1 array of inputs and the labels"),
+        ({"data": [X, Y[:5]]}, r"data \(of lengths \[6, 5\]\) must hold one input of each kind, and one label"),
+        ({"data": [X, np.arange(9) % 2]}, r"data \(of lengths \[6, 9\]\) must hold"),
+        ({"data": [X * np.nan, Y]}, r"data\[0\] must hold numbers, and holds NaN"),
+        ({"data": [X, Y + 5]}, r"data\[1\] \(=.*\) must suit the loss and the outputs: Received a label value of 6"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(wrong: dict[str, Any], message: str) -> None:
+    model = snt.nets.MLP([2])
+    model(X)
+    right: dict[str, Any] = {"method": "sinkhorn", "data": [X, Y], "steps": 0}
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+        alignment.match(model, model, X[:2], **right | wrong)
+    assert alignment.match(model, model, X[:2], **right).moved == 0  # The control.

@@ -49,6 +49,14 @@ def test_a_path_ends_at_its_models_and_leaves_them() -> None:
         alignment.linear_path(one, snt.Linear(2), outputs)
     with pytest.raises(TypeError, match=r"^measure\(model\) \(a float\) must be metrics by name"):
         alignment.linear_path(one, other, lambda model: 1.0)  # type: ignore[arg-type, return-value]
+    with pytest.raises(TypeError, match=r"^measure\(model\)\['loss'\] \(=.*\) must be an array of real numbers"):
+        alignment.linear_path(one, other, lambda model: {"loss": "x"}, 2)  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match=r"^measure\(model\) \(of .*\) must give the same metrics at each point"):
+        alignment.linear_path(one, other, lambda model: {str(outputs(model)): 1.0}, 2)
+    with pytest.raises(TypeError, match=r"^measure \(=None\) must be a module or a function"):
+        alignment.linear_path(one, other, None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^correct \(='x'\) must be a module or a function"):
+        alignment.linear_path(one, other, outputs, correct="x")  # type: ignore[arg-type]
 
 
 def test_alignment_takes_the_barrier_away_between_permuted_copies() -> None:

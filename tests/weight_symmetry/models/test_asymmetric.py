@@ -36,10 +36,13 @@ def test_no_units_are_left_to_align() -> None:
     assert not alignment.match(*models, images).by_space
 
 
-def test_a_share_out_of_range_is_refused() -> None:
+def test_values_out_of_range_are_refused() -> None:
     for share in (0.0, 1.5):
         with pytest.raises(ValueError, match=rf"^fixed_share \(={share}\) must be in \(0, 1\]"):
             AsymmetricLinear(3, share)
+    # Constants of zero are a mask: outputs with the same fixed places could change places.
+    with pytest.raises(ValueError, match=r"^deviation \(=0\) must be above 0. For zeros, Masks.create"):
+        AsymmetricLinear(3, deviation=0)
     with pytest.raises(ValueError, match="must have width 5"):
         layer = snt.Sequential([AsymmetricLinear(3)])
         layer(X)
