@@ -201,9 +201,9 @@ def test_what_is_no_graph_is_refused() -> None:
             Graph.of_weights(np.eye(3), threshold)
     with pytest.raises(ValueError, match="weights must be finite"):
         Graph.of_weights(np.full((3, 3), np.nan), 0.1)
-    with pytest.raises(ValueError, match="examples must be finite"):
+    with pytest.raises(ValueError, match="source must be finite"):
         discover_symmetries([[0.0, 1.0, np.nan], [1.0, 2.0, 3.0]])
-    with pytest.raises(TypeError, match=r"examples \(of type <U5\) must hold real numbers"):
+    with pytest.raises(TypeError, match=r"source \(of type <U5\) must hold real numbers"):
         discover_symmetries("MNIST")
 
 

@@ -213,7 +213,7 @@ def test_the_error_is_the_mean_square() -> None:
 def test_bad_use_is_refused() -> None:
     images = draw(2, SIDE, SIDE, 1)
     for layers, given, generators, message in (
-        ([tf.tanh], images[0, 0, 0], None, r"inputs of shape \(1,\) must be"),
+        ([tf.tanh], images[0, 0, 0], None, r"images of shape \(1,\) must be"),
         (
             [lambda batch: pytest.fail("A convolution would end the process.")],
             images[..., 0],
@@ -221,7 +221,7 @@ def test_bad_use_is_refused() -> None:
             r"images of shape \(2, 8, 8\) must be \[images, height, width, channels\]",
         ),
         ([tf.tanh], images, [lambda batch: batch[:1]], r"inputs, \(2, 8, 8, 1\), not \(1, 8, 8, 1\)"),
-        ([tf.tanh], images, [], "action must hold at least one"),
+        ([tf.tanh], images, [], "generators must hold at least one"),
         ([], images, None, "layers must hold at least one"),
         ([tf.reduce_mean], images, None, "an output for each input"),
     ):

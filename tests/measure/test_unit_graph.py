@@ -382,8 +382,8 @@ class TestCalls:
         ("model", "given", "error", "message"),
         [
             (snt.nets.MLP, np.ones([1, 2]), TypeError, "of a class give an instance"),
-            (lambda x: x, None, ValueError, "example inputs must be arrays, and hold a NoneType"),
-            (lambda x: x, object(), ValueError, "example inputs must be arrays, and hold a object"),
+            (lambda x: x, None, ValueError, "example_inputs must be arrays, and hold a NoneType"),
+            (lambda x: x, object(), ValueError, "example_inputs must be arrays, and hold a object"),
         ],
     )
     def test_wrong_types_are_told_in_a_line(self, model: Any, given: Any, error: type[Exception], message: str) -> None:

@@ -197,7 +197,7 @@ def test_gradients_go_through_the_chosen_image() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: TurnFrame("C4"), TypeError, r"group \(='C4'\) must be a PermutationGroup .* Use image_rotations"),
+        (lambda: TurnFrame("C4"), TypeError, r"action \(='C4'\) must be a PermutationGroup .* Use image_rotations"),
         (lambda: TurnFrame(cyclic_group(8)), ValueError, "symmetries of the square"),
         (lambda: TurnFrame(items(4)), ValueError, r"square images\. Use pixels"),
         (lambda: TurnFrame().canonical(tf.zeros([1, 4, 5, 1])), ValueError, "square"),

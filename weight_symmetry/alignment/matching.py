@@ -16,7 +16,7 @@ from weight_symmetry.symmetry.masked_units import Masks
 from weirdonetworks.algebra.arrays import at_least, listed
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_tracing.axes import Units
-from weirdonetworks.nets.inputs import checked_choice, checked_function
+from weirdonetworks.nets.inputs import checked_choice, checked_floats, checked_function, checked_tensor
 
 METHODS = ("weights", "activations", "straight_through", "sinkhorn")
 
@@ -27,6 +27,9 @@ def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     >>> [round(float(each), 3) for each in cross_entropy(tf.constant([0, 1]), tf.constant([[0.0, 0.0], [-9.0, 9.0]]))]
     [0.693, 0.0]
     """
+    labels, logits = checked_tensor(labels, "labels"), checked_floats(checked_tensor(logits, "logits"), "logits")
+    if not labels.dtype.is_integer:
+        raise TypeError(f"labels (of type {labels.dtype.name}) must be integers.")
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
@@ -92,12 +95,12 @@ def match(
     checked_choice("method", method, METHODS)
     rng = np.random.default_rng(at_least("seed", seed, 0))
     at_least("steps", steps, 0)
-    checked_function("loss", loss)
+    checked_function("loss", loss, takes=2)
     if method in METHODS[2:] and data is None:
         raise ValueError(f"data must be given for method (={method!r}): the inputs and the labels, as arrays.")
     if masks is not None and method != "weights":
         raise ValueError(f"masks must be left out for method (={method!r}); 'weights' keeps to their group.")
-    one, other = _traced([model_a, model_b], example_inputs, options)
+    one, other = _traced({"model_a": model_a, "model_b": model_b}, example_inputs, options)
     a, b = (list(map(_numpy, graph.variables)) for graph in (one, other))
     similarity = Similarity(one, _weights(one, a, "model_a"), _weights(one, b, "model_b"))
     if masks is not None:
@@ -165,7 +168,7 @@ def match_many(
     models = listed("models", models, "models")
     if len(models) < 2:
         raise ValueError(f"models (of length {len(models)}) must hold at least two.")
-    traced = _traced(models, example_inputs, options)
+    traced = _traced({f"models[{i}]": each for i, each in enumerate(models)}, example_inputs, options)
     rng, most = np.random.default_rng(at_least("seed", seed, 0)), at_least("most", most, 0)
     first = traced[0]
     values = [_weights(first, [*map(_numpy, graph.variables)], f"models[{i}]") for i, graph in enumerate(traced)]
@@ -189,9 +192,9 @@ def match_many(
     return found
 
 
-def _traced(models: Sequence[Any], inputs: Sequence[Any], options: Mapping[str, Any]) -> list[UnitGraph]:
-    """Traces models, and checks that they are of one architecture."""
-    found = [UnitGraph.trace(model, *inputs, **options) for model in models]
+def _traced(models: Mapping[str, Any], inputs: Sequence[Any], options: Mapping[str, Any]) -> list[UnitGraph]:
+    """Traces models, given by the names of their arguments, and checks that they are of one architecture."""
+    found = [UnitGraph.of_call(model, inputs, options, name) for name, model in models.items()]
     steps = [[step.operation.type for step in graph.call.steps] for graph in found]
     for graph, own in zip(found, steps, strict=True):
         if graph.shapes != found[0].shapes or own != steps[0]:

@@ -15,6 +15,8 @@ from weirdonetworks.measure.unit_tracing.traced_call import variables_of
 from weirdonetworks.nets.base_module import keras_layers
 from weirdonetworks.nets.inputs import checked_function
 
+MOST = 10**6  # The most points of a path.
+
 Measure = Callable[[Any], Mapping[str, float]]
 
 
@@ -102,10 +104,10 @@ def linear_path(
         does not return the same metrics at each.
       TypeError: If `measure` returns no mapping of numbers, or an argument is of another type.
     """
-    at_least("points", points, 2)
-    checked_function("measure", measure)
+    at_least("points", points, 2, MOST)
+    checked_function("measure", measure, takes=1)
     if correct is not None:
-        checked_function("correct", correct)
+        checked_function("correct", correct, takes=1)
     variables = [resource(each) for each in variables_of(model_a)]
     ends = [[variable.numpy() for variable in variables], [resource(each).numpy() for each in variables_of(model_b)]]
     shapes = [[each.shape for each in values] for values in ends]
@@ -175,7 +177,12 @@ def repair(model: Any, *inputs: Any, **options: Any) -> None:
             norm.momentum = 0.0
     restored = norms
     try:
-        model(*inputs, **options)
+        try:
+            model(*inputs, **options)
+        except (TypeError, ValueError, tf.errors.OpError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            cause = str(error).partition("\n")[0]
+            raise kind(f"inputs must hold the arguments of a call of model, which failed: {cause}") from error
         found = [variance.numpy() for variance in variances]
         idle = [norm for norm, value, mark in zip(norms, found, marks, strict=True) if np.all(value == mark)]
         mixed = [  # A hundredth, since a variance of zero may be negative by its rounding.

@@ -53,7 +53,7 @@ def layer_sparsities(
             checked_fraction("sparsity", each)
         return [float(each) for each in sparsity]
     checked_fraction("sparsity", sparsity)
-    sizes = np.array([fan_in_of(shape) * shape[-1] for shape in shapes], float)
+    sizes = np.array([fan_in_of(shape, "shapes") * shape[-1] for shape in shapes], float)
     if distribution == "uniform" or not len(shapes):
         return [float(sparsity)] * len(shapes)
     joined = [sum(shape if distribution == "erdos-renyi-kernel" else shape[-2:]) for shape in shapes]
@@ -85,11 +85,11 @@ def checked_fraction(name: str, value: Any) -> float:
     return float(value)
 
 
-def fan_in_of(shape: Shape) -> int:
-    """Returns the number of connections of each neuron, or raises a ValueError."""
-    sizes = [at_least("shape", size, 0) for size in shape] if np.iterable(shape) else []
+def fan_in_of(shape: Shape, name: str = "shape") -> int:
+    """Returns the number of connections of each neuron, or raises a ValueError that calls the shape `name`."""
+    sizes = [at_least(name, size, 0) for size in shape] if np.iterable(shape) else []
     if len(sizes) < 2 or min(sizes) < 1:
-        raise ValueError(f"shape (={shape!r}) must be [..., in, out], all 1 or more.")
+        raise ValueError(f"{name} (={shape!r}) must be [..., in, out], all 1 or more.")
     return math.prod(sizes[:-1])
 
 

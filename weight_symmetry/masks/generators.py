@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weight_symmetry.masks.distributions import Shape, choice, fan_in_of, kept_of, layer_sparsities
-from weirdonetworks.algebra.arrays import at_least, brief, integer
+from weirdonetworks.algebra.arrays import array, at_least, brief, integer
 from weirdonetworks.lab import seeds
 
 Mask = npt.NDArray[np.bool_]
@@ -53,7 +53,7 @@ def create(
       TypeError: If the seed is not an integer.
       ValueError: If an argument is out of its range.
     """
-    seed = integer("seed", seed)
+    seed, trial = integer("seed", seed), integer("trial", trial)
     chosen = choice("mask_type", mask_type, MASK_TYPES)
     if at_least("group_size", group_size, 0) and chosen != "grouped":
         raise ValueError(f"group_size (={group_size}) is for mask_type grouped, and not for {chosen}: leave it out.")
@@ -227,7 +227,7 @@ def grouped(
     fan_in, inputs, neurons = fan_in_of(shape), shape[-2], shape[-1]
     kept, rng = kept_of(fan_in, sparsity), checked_generator(rng)
     at_least("group_size", group_size, 0)
-    if input_groups is not None and np.shape(input_groups) != (inputs,):
+    if input_groups is not None and array("input_groups", input_groups).shape != (inputs,):
         raise ValueError(
             f"input_groups (shape {np.shape(input_groups)}) must hold a number for each of {inputs} inputs."
         )
@@ -306,7 +306,7 @@ def connections_added(
     ]
 
 
-def as_mask(values: npt.ArrayLike, name: str = "mask") -> Mask:
+def as_mask(values: npt.ArrayLike, name: str = "values") -> Mask:
     """Checks that an array is a mask, and returns it as booleans.
 
     >>> as_mask([[0.0, 1.0]])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from weight_symmetry.masks.generators import Mask
+from weight_symmetry.masks.generators import Mask, as_mask
 from weight_symmetry.masks.model_masks import Masks, checked_masks
 from weirdonetworks.algebra.arrays import listed
 from weirdonetworks.nets.inputs import checked_function
@@ -52,7 +52,10 @@ def gradient_ratios(
     """
     masks, sparse = checked_masks(masks), listed("sparse", sparse, "masks")
     gradients = checked_function("gradients", gradients)
-    dense = [np.asarray(each) for each in gradients()]
+    if len(sparse) != len(masks.weights):
+        raise ValueError(f"sparse (of length {len(sparse)}) must hold one of each of the {len(masks.weights)} masks.")
+    sparse = [as_mask(each, "sparse") for each in sparse]
+    dense = [np.asarray(each) for each in listed("gradients()", gradients(), "arrays")]
     masks.set(sparse)
     kept = [np.where(mask, np.asarray(each), np.nan) for each, mask in zip(gradients(), sparse, strict=True)]
     with np.errstate(invalid="ignore"):

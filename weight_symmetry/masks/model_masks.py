@@ -14,6 +14,7 @@ from weight_symmetry.masks.generators import Mask
 from weight_symmetry.masks.masked_optimizers import masked_optimizer, reset_moments
 from weirdonetworks.lab.records.tables import counted, table
 from weirdonetworks.measure.unit_tracing.naming import name_of, resource
+from weirdonetworks.nets.inputs import accepts
 
 Optimizer = TypeVar("Optimizer")
 Only = str | Callable[[Any], bool] | None
@@ -281,7 +282,7 @@ def _choose(trainable: Sequence[Any], only: Only) -> list[Any]:
         chosen = [each for each in candidates if not name_of(each).endswith("bias")]
     elif isinstance(only, str):
         chosen = [each for each in candidates if fnmatch.fnmatchcase(name_of(each), only)]
-    elif callable(only):
+    elif accepts(only, 1):
         chosen = [each for each in candidates if only(each)]
     else:
         raise TypeError(f"only (={only!r}) must be a pattern of names, or a function of a variable.")

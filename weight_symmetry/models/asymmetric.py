@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least, finite
 from weirdonetworks.nets.base_module import BaseModule, Initializer
-from weirdonetworks.nets.inputs import check_width, flattened
+from weirdonetworks.nets.inputs import WIDTH, check_width, flattened
 
 
 class AsymmetricLinear(BaseModule):
@@ -58,7 +58,7 @@ class AsymmetricLinear(BaseModule):
           w_init, b_init, name: As in `BaseModule`.
         """
         super().__init__(name=name)
-        self.output_size = at_least("output_size", output_size, 1)
+        self.output_size = at_least("output_size", output_size, 1, WIDTH)
         self.fixed_share = finite("fixed_share", fixed_share)
         if not 0 < self.fixed_share <= 1:
             raise ValueError(f"fixed_share (={fixed_share}) must be in (0, 1].")

@@ -7,10 +7,11 @@ import sonnet as snt
 import tensorflow as tf
 
 from weight_symmetry.models.widths import DENSE_SIZE, FEATURES, FILTERS, KERNELS
+from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.dropout import checked_rate, dropout
-from weirdonetworks.nets.inputs import check_type
+from weirdonetworks.nets.inputs import WIDTH, check_type, checked_sizes
 
 Layer: TypeAlias = Any  # An snt.Linear or snt.Conv2D; Sonnet has no types.
 
@@ -74,8 +75,7 @@ class MNIST_FC(Classifier):  # noqa: N801 - the name that the experiments' flags
           w_init, b_init, name: As in `BaseModule`, but w_init=None for W ~ N(0, 2 / fan_in), truncated.
         """
         super().__init__(dropout_rate, w_init, b_init, name)
-        _check_sizes("features", features)
-        _check_sizes("num_classes", [num_classes])
+        features, num_classes = checked_sizes("features", features, can_be_empty=True), _classes(num_classes)
         self.layers = [self._dense(width, f"dense_{i}") for i, width in enumerate((*features, num_classes))]
 
     def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
@@ -121,9 +121,8 @@ class MNIST_CNN(Classifier):  # noqa: N801
           w_init, b_init, name: As in `BaseModule`, but w_init=None for W ~ N(0, 2 / fan_in), truncated.
         """
         super().__init__(dropout_rate, w_init, b_init, name)
-        _check_filters(filters, kernel_size)
-        _check_sizes("dense_size", [dense_size])
-        _check_sizes("num_classes", [num_classes])
+        filters, kernel_size = checked_sizes("filters", filters), at_least("kernel_size", kernel_size, 1, WIDTH)
+        dense_size, num_classes = at_least("dense_size", dense_size, 1, WIDTH), _classes(num_classes)
         # Batch norm subtracts the mean, so a bias before it would do nothing.
         convolutions = [self._convolution(n, kernel_size, f"conv_{i}", with_bias=False) for i, n in enumerate(filters)]
         dense = self._dense(dense_size, "dense_0", with_bias=False)
@@ -175,8 +174,8 @@ class CIFAR10_CNN(Classifier):  # noqa: N801
           w_init, b_init, name: As in `BaseModule`, but w_init=None for W ~ N(0, 2 / fan_in), truncated.
         """
         super().__init__(dropout_rate, w_init, b_init, name)
-        _check_filters(filters, kernel_size)
-        _check_sizes("num_classes", [num_classes])
+        filters, kernel_size = checked_sizes("filters", filters), at_least("kernel_size", kernel_size, 1, WIDTH)
+        num_classes = _classes(num_classes)
         convolutions = [self._convolution(channels, kernel_size, f"conv_{i}") for i, channels in enumerate(filters)]
         self.layers = [*convolutions, self._dense(num_classes, "dense_0")]
 
@@ -197,17 +196,8 @@ def _batch_norm(name: str) -> snt.BatchNorm:
     return snt.BatchNorm(create_scale=True, create_offset=True, decay_rate=0.99, name=name)
 
 
-def _check_filters(filters: Sequence[int], kernel_size: int) -> None:
-    if not filters:
-        raise ValueError(f"filters (={tuple(filters)}) must hold at least one number of filters.")
-    _check_sizes("filters", filters)
-    _check_sizes("kernel_size", [kernel_size])
-
-
-def _check_sizes(name: str, sizes: Sequence[int]) -> None:
-    if any(size < 1 for size in sizes):
-        shown = tuple(sizes) if len(sizes) > 1 else sizes[0]
-        raise ValueError(f"{name} (={shown}) must be at least 1.")
+def _classes(num_classes: int) -> int:
+    return at_least("num_classes", num_classes, 1, WIDTH)
 
 
 def _check_size(images: tf.Tensor, poolings: int) -> None:

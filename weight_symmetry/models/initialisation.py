@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from weight_symmetry import masks as generators
+from weight_symmetry.masks.generators import checked_generator
+from weirdonetworks.algebra.arrays import integer
 from weirdonetworks.lab import seeds
 
 if TYPE_CHECKING:
@@ -38,8 +40,8 @@ def initialise(masks: "Masks", seed: int, trial: int = 0, scheme: str = "he_norm
     """
     from weight_symmetry.masks.model_masks import checked_masks
 
-    masks = checked_masks(masks)
-    if scheme == "own":
+    masks, seed, trial = checked_masks(masks), integer("seed", seed), integer("trial", trial)
+    if isinstance(scheme, str) and scheme == "own":
         masks.apply()
         return
     for index, (weight, mask) in enumerate(zip(masks.weights, masks.arrays, strict=True)):
@@ -79,9 +81,9 @@ def draw(mask: npt.ArrayLike, rng: np.random.Generator, scheme: str = "he_normal
     Raises:
       ValueError: If the array is not a mask, or the scheme is unknown.
     """
-    if scheme not in SCHEMES:
+    if not isinstance(scheme, str) or scheme not in SCHEMES:
         raise ValueError(f"scheme (={scheme!r}) must be one of {', '.join(SCHEMES)}.")
-    kept = generators.as_mask(mask)
+    kept, rng = generators.as_mask(mask, "mask"), checked_generator(rng)
     connections = kept.reshape(-1, kept.shape[-1]).sum(axis=0)
     fans = connections
     if scheme.startswith("glorot"):

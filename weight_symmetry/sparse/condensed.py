@@ -76,7 +76,7 @@ class CondensedLinear(BaseModule):
         self.mask: Mask = as_mask(mask, "mask")
         if self.mask.ndim != 2:
             raise ValueError(f"mask (of shape {self.mask.shape}) must be [inputs, units].")
-        if kernels not in (None, True, False):
+        if not (kernels is None or (isinstance(kernels, bool | int | np.bool_) and kernels in (True, False))):
             raise TypeError(f"kernels (={kernels!r}) must be True, False, or None for what the machine has.")
         self._kernels = not machine.has_accelerator() if kernels is None else kernels
         fans = self.mask.sum(axis=0)

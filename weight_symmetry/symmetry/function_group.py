@@ -17,6 +17,7 @@ from weirdonetworks.algebra.arrays import brief, instance, listed
 from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.measure.unit_layout import UnitLayout
 from weirdonetworks.measure.unit_table import function_names
+from weirdonetworks.nets.inputs import accepts
 
 if TYPE_CHECKING:
     from weirdonetworks.measure.rescalings import Scalings
@@ -168,7 +169,10 @@ def function_symmetries(
             "layers; for a model give its unit graph, UnitGraph.trace(model, *example_inputs)."
         )
     normalised, pooled = (
-        {instance(argument, each, int, np.integer) for each in listed(argument, layers or (), "layers, by index")}
+        {
+            instance(argument, each, int, np.integer)
+            for each in listed(argument, () if layers is None else layers, "layers, by index")
+        }
         for argument, layers in (("batch_norm", batch_norm), ("max_pooling", max_pooling))
     )
     live = [int(mask.any(axis=tuple(range(mask.ndim - 1))).sum()) for mask in propagate(masks)[:-1]]
@@ -234,7 +238,7 @@ def _function(activation: str | Activation) -> tuple[str, Callable[[Floats], Flo
             raise ValueError(f"activation (={activation!r}) must be a function or one of {', '.join(ACTIVATIONS)}.")
         name, given = activation, ACTIVATIONS[activation]
     else:
-        if not callable(activation):
+        if not accepts(activation, 1):
             raise TypeError(f"activation (={brief(activation)}) must be a function or one of {', '.join(ACTIVATIONS)}.")
         name, given = getattr(activation, "__name__", type(activation).__name__), activation
 

@@ -161,6 +161,8 @@ def _chain(masks: Masks, permute_outputs: bool) -> MaskedUnits:
     for weight, mask in zip(getattr(masks, "weights", ()), arrays, strict=False):
         _check_cut(weight, mask)
     checked = {str(name): as_mask(mask, f"masks[{name}]") for name, mask in named}
+    if not checked:
+        raise ValueError("masks must hold at least one layer.")
     layout = UnitLayout.of_chain(
         {f"masks[{name}]": mask.shape for name, mask in checked.items()}, permute_outputs=permute_outputs
     )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weight_symmetry.masks import Mask
+from weight_symmetry.masks import Mask, as_mask
 from weight_symmetry.symmetry.masked_units import Block, Key, MaskedUnits, Masks, distinct, read
 from weight_symmetry.symmetry.propagation import connected
 from weirdonetworks.measure.unit_layout import UnitLayout
@@ -46,7 +46,8 @@ def layer_statistics(
     Raises:
       ValueError: If an array is not a mask, or the two do not chain.
     """
-    masked = read([mask] if next_mask is None else [mask, next_mask], permute_outputs=permute_outputs)
+    masks = [as_mask(mask, "mask")] if next_mask is None else [as_mask(mask, "mask"), as_mask(next_mask, "next_mask")]
+    masked = read(masks, permute_outputs=permute_outputs)
     return _row(masked, 0, connected(masked)[masked.sets[0]])
 
 

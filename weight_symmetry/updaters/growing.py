@@ -266,7 +266,7 @@ def drop_and_grow(weight: Array, mask: Mask, scores: Array, count: int) -> Mask:
     Returns:
       A new mask, which keeps as many connections.
     """
-    mask = as_mask(mask)
+    mask = as_mask(mask, "mask")
     survivors = _highest(np.abs(weight), mask, int(mask.sum()) - at_least("count", count, 0, int(mask.sum())))
     return survivors | _highest(scores, ~survivors, count)
 

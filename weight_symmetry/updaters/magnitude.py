@@ -10,6 +10,7 @@ from weight_symmetry.masks import Mask, Masks
 from weight_symmetry.masks.distributions import checked_fraction
 from weight_symmetry.updaters.schedules import SCOPES, Sparsity
 from weight_symmetry.updaters.updater import Gradients, Updater, checked_indices
+from weirdonetworks.algebra.arrays import array, brief, listed
 
 Array = npt.NDArray[np.floating]
 
@@ -124,10 +125,13 @@ def magnitude_masks(
     """
     if not isinstance(sparsities, Mapping):
         raise TypeError(f"sparsities (={sparsities!r:.50}) must map the indices of layers to sparsities.")
+    weights, masks = listed("weights", weights, "arrays"), listed("masks", masks, "arrays")
+    result = [_numbers("masks", mask) > 0 for mask in masks]
+    if [_numbers("weights", weight).shape for weight in weights] != [mask.shape for mask in result]:
+        raise ValueError("weights and masks must be as many, of the same shapes.")
     checked_indices("sparsities", sparsities, len(masks))
     sparsities = {index: checked_fraction(f"sparsities[{index}]", each) for index, each in sparsities.items()}
     _check(scope, set(sparsities.values()), "sparsities")
-    result = [np.asarray(mask) > 0 for mask in masks]
     if scope == "layer" or not sparsities:
         for index, sparsity in sparsities.items():
             result[index] = _keep_largest(weights[index], result[index], sparsity)
@@ -144,8 +148,15 @@ def magnitude_masks(
     return result
 
 
+def _numbers(name: str, values: Array) -> Array:
+    numbers = array(name, values)
+    if numbers.dtype.kind not in "biufV":  # V: bfloat16.
+        raise TypeError(f"{name} (={brief(values)}) must hold arrays of numbers.")
+    return numbers
+
+
 def _check(scope: str, levels: Collection[object], name: str) -> None:
-    if scope not in SCOPES:
+    if not isinstance(scope, str) or scope not in SCOPES:
         raise ValueError(f"scope (={scope}) must be one of {', '.join(SCOPES)}.")
     if scope == "global" and len(levels) > 1:
         raise ValueError(f"{name} (={[*levels]}) must be equal when the scope is global.")

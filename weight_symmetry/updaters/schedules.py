@@ -94,7 +94,7 @@ class CubicSparsity:
     end: int
 
     def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
+        for name, value in vars(self).items():
             if not isinstance(value, numbers.Real):
                 raise UsageError(f"cubic pruning schedule: {name} (={value!r}) must be a number.")
         if not 0 <= self.final <= 1:

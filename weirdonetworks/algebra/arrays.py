@@ -44,6 +44,36 @@ def listed(name: str, values: Iterable[T], kind: str) -> list[T]:
     return list(values)
 
 
+def array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Converts values to an array.
+
+    >>> array("permutation", (1, 0)).tolist()
+    [1, 0]
+
+    Raises:
+      TypeError: If their lengths differ, so that they are none.
+    """
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} (={brief(values)}) must be an array, of one shape.") from None
+
+
+def truth(name: str, value: object) -> bool:
+    """Returns a truth value as a `bool`.
+
+    >>> truth("right", np.True_)
+    True
+
+    Raises:
+      TypeError: If it is none, such as an array.
+    """
+    try:
+        return bool(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} (={brief(value)}) must be True or False.") from None
+
+
 def reals(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Returns numbers as a float64 array.
 

@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from weirdonetworks import extras
 from weirdonetworks.algebra.actions import PermutationAction, points
-from weirdonetworks.algebra.arrays import Ints, at_least, finite
+from weirdonetworks.algebra.arrays import Ints, array, at_least, finite
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup, trivial_group
 from weirdonetworks.algebra.groups.permutations import as_permutations
-from weirdonetworks.measure.topology import denoiser, partial_correlations, recovered_edges, standardised
+from weirdonetworks.measure.topology import checked_table, denoiser, partial_correlations, recovered_edges, standardised
 
 NOISE, THRESHOLD = 0.03, 0.13
+OTHERWISE = "For any other model pass Graph.of_weights(weights, threshold)."
 
 
 class Graph:
@@ -44,7 +45,7 @@ class Graph:
           ValueError: If the edges are not pairs of distinct vertices in [0, vertices), or there is none and `vertices`
             is None.
         """
-        pairs = np.asarray(edges)
+        pairs = array("edges", edges)
         if not pairs.size and vertices is not None:
             pairs = np.zeros((0, 2), np.intp)
         if pairs.ndim != 2 or pairs.shape[1] != 2 or (vertices is None and not len(pairs)):
@@ -115,11 +116,7 @@ class Graph:
         """
         import tensorflow as tf
 
-        remedy = "For any other model pass Graph.of_weights(weights, threshold)."
-        if not hasattr(type(model), "trainable_variables"):
-            raise TypeError(
-                f"model (={model!r}) must be a linear layer of Sonnet or Keras, or a chain of one. {remedy}"
-            )
+        _checked_model(model, "model")
         try:
             matrices = [np.asarray(each) for each in model.trainable_variables if len(each.shape) >= 2]
         except ValueError:  # Sonnet's complaint that there are none.
@@ -128,11 +125,11 @@ class Graph:
             raise ValueError(f"model (={model!r}) has no weights yet. Call the model once.")
         weights = matrices[0]
         if len(matrices) > 1 or weights.ndim > 2:
-            raise ValueError(f"model (={model!r}) must be one linear layer and nothing after it. {remedy}")
+            raise ValueError(f"model (={model!r}) must be one linear layer and nothing after it. {OTHERWISE}")
         inputs = np.random.default_rng(0).normal(size=(64, len(weights))).astype(weights.dtype)
         outputs = np.asarray(model(tf.constant(inputs))) - np.asarray(model(tf.zeros_like(inputs)))
         if outputs.shape != (64, weights.shape[1]) or not np.allclose(outputs, inputs @ weights, rtol=1e-3, atol=1e-3):
-            raise ValueError(f"model (={model!r}) must be one linear layer and nothing after it. {remedy}")
+            raise ValueError(f"model (={model!r}) must be one linear layer and nothing after it. {OTHERWISE}")
         return cls.of_weights(weights, threshold)
 
 
@@ -172,15 +169,15 @@ def discover_symmetries(source: Any, *, noise: float = NOISE, threshold: float =
     if isinstance(source, Graph):
         graph = source
     elif callable(source):
-        graph = Graph.of_model(source, threshold)
+        graph = Graph.of_model(_checked_model(source, "source"), threshold)
     else:
-        examples = np.asarray(source)
+        examples = array("source", source)
         if examples.ndim == 2 and examples.shape[1] == 2 and examples.dtype.kind in "iu":
             raise ValueError(
                 f"source (integers of shape {examples.shape}) may be edges or examples. Give Graph(edges), or examples "
                 "in floating point."
             )
-        graph = Graph.of_data(examples, noise=noise, threshold=threshold)
+        graph = Graph.of_data(checked_table(examples, "source"), noise=noise, threshold=threshold)
     colours = 1 + np.arange(graph.vertices)  # A vertex with a unique colour is fixed.
     colours[graph.edges] = 0
     searched = _igraph().Graph(n=graph.vertices, edges=graph.edges.tolist())
@@ -206,7 +203,7 @@ def kept_shares(graph: Graph, permutations: npt.ArrayLike) -> npt.NDArray[np.flo
     """
     if not isinstance(graph, Graph):
         raise TypeError("graph must be a Graph. Give edges as Graph(edges).")
-    elements = as_permutations(permutations)
+    elements = as_permutations(permutations, "permutations")
     if elements.ndim != 2 or elements.shape[1] != graph.vertices:
         raise ValueError(f"permutations (of shape {elements.shape}) must be [permutations, {graph.vertices}].")
     if not len(graph.edges):
@@ -215,6 +212,14 @@ def kept_shares(graph: Graph, permutations: npt.ArrayLike) -> npt.NDArray[np.flo
     is_edge[tuple(graph.edges.T)] = is_edge[tuple(graph.edges.T[::-1])] = True
     one, other = elements[:, graph.edges[:, 0]], elements[:, graph.edges[:, 1]]
     return is_edge[one, other].mean(axis=1)
+
+
+def _checked_model(model: Any, name: str) -> Any:
+    if not hasattr(type(model), "trainable_variables"):
+        raise TypeError(
+            f"{name} (={model!r}) must be a linear layer of Sonnet or Keras, or a chain of one. {OTHERWISE}"
+        )
+    return model
 
 
 def _igraph() -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least
+from weirdonetworks.algebra.arrays import Ints, at_least, listed, reals
 from weirdonetworks.algebra.groups.permutations import POINTS
 
 LISTED = 2**20  # The most elements of a ball to list; 130 MB for 16 generators.
@@ -68,7 +68,7 @@ def cayley_distortion(embeddings: npt.ArrayLike, radius: int, samples: int | Non
       ValueError: If an argument is too small, the embeddings are not a matrix of finite numbers, or there are too many
         differences to list.
     """
-    table = np.asarray(embeddings, np.float64)
+    table = reals("embeddings", embeddings)
     if table.ndim != 2 or not table.size or not np.isfinite(table).all():
         raise ValueError(f"embeddings of shape {table.shape} must be [n, d], at least one, all finite.")
     length = 2 * at_least("radius", radius, 1)
@@ -76,7 +76,7 @@ def cayley_distortion(embeddings: npt.ArrayLike, radius: int, samples: int | Non
     if samples is None:
         differences = ball(n, length)
     else:
-        differences = _sampled(n, length, at_least("samples", samples, 1), at_least("seed", seed, 0))
+        differences = _sampled(n, length, at_least("samples", samples, 1, LISTED), at_least("seed", seed, 0))
     images, words = np.linalg.norm(differences @ table, axis=1), np.abs(differences).sum(axis=1)
     # By the triangle inequality the largest ratio is that of a generator.
     expansion = np.linalg.norm(table, axis=1).max()
@@ -157,6 +157,8 @@ def distortion_by_dimension(
       TypeError: If an argument is not an integer.
       ValueError: If an argument is too small, or the ball too large to list.
     """
+    chosen = [at_least("dimensions", d, 1) for d in listed("dimensions", dimensions, "integers")]
+    drawn = [at_least("seeds", seed, 0) for seed in listed("seeds", seeds, "integers")]
     return [
         {
             "d": d,
@@ -164,7 +166,7 @@ def distortion_by_dimension(
             "random": cayley_distortion(random_embedding(n, d, seed), radius).distortion,
             "learned": cayley_distortion(learned_embedding(n, d, radius, seed), radius).distortion,
         }
-        for d, seed in itertools.product(dimensions, list(seeds))
+        for d, seed in itertools.product(chosen, drawn)
     ]
 
 

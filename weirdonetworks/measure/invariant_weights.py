@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import instance
+from weirdonetworks.algebra.arrays import instance, reals
 from weirdonetworks.algebra.groups.orbits import Orbits
 
 
@@ -26,7 +26,7 @@ def invariant_share(weights: npt.ArrayLike, orbits: Orbits) -> float:
     Raises:
       ValueError: If there are not as many weights as coordinates, or all are 0.
     """
-    values = np.asarray(weights, np.float64)
+    values = reals("weights", weights)
     instance("orbits", orbits, Orbits)
     if values.ndim != 2 or len(values) != len(orbits.labels):
         raise ValueError(f"weights (of shape {values.shape}) must be [{len(orbits.labels)}, outputs].")

@@ -20,6 +20,7 @@ import tensorflow as tf
 from weirdonetworks.algebra.actions import Action, FlowAction
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.measure.models import Model, checked_inputs, in_pieces, named, ready
+from weirdonetworks.measure.precision import checked_dtype
 from weirdonetworks.measure.products import ZERO, Products, formed, jvp
 from weirdonetworks.measure.stability import BATCH, Floats
 
@@ -148,7 +149,7 @@ def derivatives_along(
     dtype: tf.DType,
 ) -> npt.NDArray[Any]:
     """Computes J(x) v(x) - w(F(x)), with v the vector fields of one action and w those of another, 0 if it is None."""
-    values, length = checked_inputs(inputs), at_least("batch_size", batch_size, 1)
+    values, length, dtype = checked_inputs(inputs), at_least("batch_size", batch_size, 1), checked_dtype(dtype)
     fields = checked_fields(action, tf.cast(values[:length], dtype))
     run = differentiable(model, values[:1], dtype)
     behind: list[VectorField] | None = None
@@ -281,29 +282,35 @@ def differentiable(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> 
     return run
 
 
-def checked_fields(action: Action | Iterable[Field], batch: tf.Tensor) -> list[Field]:
+def checked_fields(action: Action | Iterable[Field], batch: tf.Tensor, name: str = "action") -> list[Field]:
     """Returns vector fields as a list, each checked on a batch of inputs; those of an action on them.
 
     Raises:
-      TypeError: If they are neither a `FlowAction` nor a list of functions.
+      TypeError: If they are neither a `FlowAction` nor a list of functions; the message calls them `name`.
       ValueError: If there is none, one returns another shape than that of the inputs, or the action does not act on it.
     """
     if isinstance(action, FlowAction):
         action.on(tuple(batch.shape[1:]))
         return [functools.partial(_velocity, matrix) for matrix in action.generators]  # type: ignore[misc]
-    if not np.iterable(action) or not all(map(callable, fields := list(action))):
-        raise TypeError(
-            f"action (={named(action)}) must be flow(generators) or a list of functions, such as "
-            "[IMAGE_GENERATORS['rotation']]; finite groups have no derivatives."
-        )
-    if not fields:
-        raise ValueError("action must hold at least one vector field.")
+    fields = listed_fields(action, name)
     for field in fields:
         tangents = field(batch)
         if (shape := getattr(tangents, "shape", tangents)) != batch.shape:
             raise ValueError(
-                f"action: {field!r} must give tangents of the shape of the inputs, {batch.shape}, not {shape}."
+                f"{name}: {field!r} must give tangents of the shape of the inputs, {batch.shape}, not {shape}."
             )
+    return fields
+
+
+def listed_fields(action: Any, name: str = "action") -> list[Any]:
+    """Returns vector fields, one or more, as a list; a `TypeError` or `ValueError` otherwise."""
+    if not np.iterable(action) or not all(map(callable, fields := list(action))):
+        raise TypeError(
+            f"{name} (={named(action)}) must be flow(generators) or a list of functions, such as "
+            "[IMAGE_GENERATORS['rotation']]; finite groups have no derivatives."
+        )
+    if not fields:
+        raise ValueError(f"{name} must hold at least one vector field.")
     return fields
 
 

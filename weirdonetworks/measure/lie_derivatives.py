@@ -25,8 +25,9 @@ import tensorflow as tf
 from weirdonetworks.algebra.actions import Action, FlowAction
 from weirdonetworks.algebra.actions.transforms import AFFINE_GENERATORS
 from weirdonetworks.algebra.arrays import at_least, brief, reals
-from weirdonetworks.measure.jacobian import checked_fields, derivatives_along, differentiable, jvp
+from weirdonetworks.measure.jacobian import checked_fields, derivatives_along, differentiable, jvp, listed_fields
 from weirdonetworks.measure.models import Model, checked_inputs, in_pieces, named, ready
+from weirdonetworks.measure.precision import checked_dtype
 from weirdonetworks.measure.stability import BATCH, Floats
 
 
@@ -148,7 +149,8 @@ def lie_derivative(
             raise ValueError(f"action_out (={action_out!r}) must have as many generators as action (={action!r}).")
     if isinstance(action, Action):
         return derivatives_along(model, inputs, action, action_out, batch_size, dtype)
-    (whole,) = lie_derivative_by_layer([model], inputs, action, batch_size=batch_size, dtype=dtype)
+    moves = {"action": listed_fields(action)}
+    (whole,) = _terms({"model": model}, {"inputs": inputs}, moves, batch_size, dtype)
     return whole
 
 
@@ -189,19 +191,33 @@ def lie_derivative_by_layer(
       TypeError: As in `lie_derivative`, or if the layers are not a list.
       ValueError: As in `lie_derivative`, or if there is no layer.
     """
-    values, length = checked_inputs(images), at_least("batch_size", batch_size, 1)
-    if values.ndim != 4:  # TensorFlow's convolution crashes the process on another rank.
-        raise ValueError(f"images of shape {values.shape} must be [images, height, width, channels].")
     if isinstance(generators, FlowAction):
         raise TypeError(f"generators (={generators!r}) must be ImageGenerators, to move the features of each layer.")
-    moves = checked_fields(generators, tf.cast(values[:length], dtype))
+    moves = listed_fields(generators, "generators")
     if not np.iterable(layers):
         raise TypeError(f"layers (={named(layers)}) must be a list; pass the layers of the Sequential.")
-    if not layers:
+    models = {f"layers[{index}]": layer for index, layer in enumerate(layers)}
+    if not models:
         raise ValueError("layers must hold at least one.")
+    return _terms(models, {"images": images}, {"generators": moves}, batch_size, dtype)
+
+
+def _terms(
+    layers: Mapping[str, Model],
+    images: Mapping[str, npt.ArrayLike],
+    generators: Mapping[str, list[ImageGenerator]],
+    batch_size: int,
+    dtype: tf.DType,
+) -> list[npt.NDArray[Any]]:
+    """Computes the terms of layers; each argument by the name that messages call it."""
+    ((name, given),), ((fields, listed),) = images.items(), generators.items()
+    values, length, dtype = checked_inputs(given, name), at_least("batch_size", batch_size, 1), checked_dtype(dtype)
+    if values.ndim != 4:  # TensorFlow's convolution crashes the process on another rank.
+        raise ValueError(f"{name} of shape {values.shape} must be [images, height, width, channels].")
+    moves = checked_fields(listed, tf.cast(values[:length], dtype), fields)
     run, features = [], values[:1]
-    for layer in layers:
-        run.append(ready(layer, features, dtype))
+    for layer, model in layers.items():
+        run.append(ready(model, features, dtype, layer))
         features = run[-1](tf.cast(features, dtype)).numpy()
     differentiable(functools.partial(_applied, run), values[:1], dtype)
 
@@ -242,7 +258,7 @@ def local_equivariance_error(derivatives: npt.ArrayLike) -> Floats:
     Raises:
       ValueError: If the derivatives have fewer than two axes.
     """
-    values = np.asarray(derivatives, np.float64)
+    values = reals("derivatives", derivatives)
     if values.ndim < 2:
         raise ValueError(f"derivatives of shape {values.shape} must be [generators, images, ...].")
     return np.square(values).reshape(*values.shape[:2], -1).mean(axis=2)

@@ -5,21 +5,20 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 from tqdm import tqdm
 
-from weirdonetworks.algebra.arrays import brief
+from weirdonetworks.algebra.arrays import array, brief
 from weirdonetworks.measure.precision import checked_dtype, full_float32, in_dtype, variables_of
 from weirdonetworks.nets.inputs import checked_function
 
 Model: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 
-def ready(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
-    """Returns a model, or its copy in another type, called once so that its variables exist.
+def ready(model: Model, example: npt.NDArray[Any], dtype: tf.DType, name: str = "model") -> Model:
+    """Returns a model, or its copy in another type, called once so that its variables exist; messages call it `name`.
 
     Raises:
       TypeError: If it cannot be called, or cannot be copied into the type.
@@ -27,7 +26,7 @@ def ready(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
     """
     if not callable(model):
         raise TypeError(
-            f"model (={named(model)}) must be a function of a batch. Of a SavedModel give one, such as `model.serve`."
+            f"{name} (={named(model)}) must be a function of a batch. Of a SavedModel give one, such as `model.serve`."
         )
     dtype = checked_dtype(dtype)
     if isinstance(model, snt.Module):
@@ -40,30 +39,31 @@ def ready(model: Model, example: npt.NDArray[Any], dtype: tf.DType) -> Model:
     try:
         outputs = model(tf.cast(example, dtype))
     except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
-        if dtype == tf.float32:
-            raise
         cause = str(error).partition("\n")[0]
+        if dtype == tf.float32:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{name} (={named(model)}) must be a function of a batch of such inputs: {cause}") from error
         raise ValueError(
-            f"model (={named(model)}) must compute in {dtype.name}, and fails: {cause} {remedy}"
+            f"{name} (={named(model)}) must compute in {dtype.name}, and fails: {cause} {remedy}"
         ) from error
     if not tf.is_tensor(outputs) or outputs.shape[:1] != [1]:
-        raise ValueError(f"model (={named(model)}) must give a tensor [inputs, ...], an output for each input.")
+        raise ValueError(f"{name} (={named(model)}) must give a tensor [inputs, ...], an output for each input.")
     if outputs.dtype != dtype:
         raise ValueError(
-            f"model (={named(model)}) must compute in {dtype.name}, and gives {outputs.dtype.name}. {remedy}"
+            f"{name} (={named(model)}) must compute in {dtype.name}, and gives {outputs.dtype.name}. {remedy}"
         )
     return model
 
 
-def checked_inputs(inputs: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Returns inputs `[inputs, ...]` as an array.
+def checked_inputs(inputs: npt.ArrayLike, name: str = "inputs") -> npt.NDArray[Any]:
+    """Returns inputs `[inputs, ...]` as an array; messages call them `name`.
 
     Raises:
       ValueError: If there is no input, or none has a number, or the array has fewer than two axes.
     """
-    values = np.asarray(inputs)
+    values = array(name, inputs)
     if values.ndim < 2 or not values.size:
-        raise ValueError(f"inputs of shape {values.shape} must be [inputs, ...], at least one, and not empty.")
+        raise ValueError(f"{name} of shape {values.shape} must be [inputs, ...], at least one, and not empty.")
     return values
 
 

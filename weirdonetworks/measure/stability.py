@@ -18,7 +18,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weirdonetworks.algebra.actions import Elements
-from weirdonetworks.algebra.arrays import at_least, shown
+from weirdonetworks.algebra.arrays import array, at_least, shown, truth
 from weirdonetworks.measure.models import Model, checked_inputs, in_pieces, ready
 from weirdonetworks.measure.moves import Moving, moves_of, paired_moves
 from weirdonetworks.nets.orbits import ListedElements
@@ -200,7 +200,7 @@ def transformation_difference(outputs: npt.ArrayLike, cyclic: bool = False) -> F
       ValueError: If there are fewer than two transformations, or the outputs have fewer than two axes.
     """
     flat = _flat(outputs, 2)
-    steps = np.diff(flat, axis=0, append=flat[:1]) if cyclic else np.diff(flat, axis=0)
+    steps = np.diff(flat, axis=0, append=flat[:1]) if truth("cyclic", cyclic) else np.diff(flat, axis=0)
     return np.abs(steps).mean(axis=(0, 2))
 
 
@@ -221,9 +221,9 @@ def accuracy_over(outputs: npt.ArrayLike, labels: npt.ArrayLike) -> Floats:
       TypeError: If the labels are not integers.
       ValueError: If the labels are not one per input or not in [0, classes), or the outputs have another rank.
     """
-    values = np.asarray(outputs)
-    if values.ndim != 3:
-        raise ValueError(f"outputs of shape {values.shape} must be [transforms, inputs, classes].")
+    values = array("outputs", outputs)
+    if values.ndim != 3 or not values.size:
+        raise ValueError(f"outputs of shape {values.shape} must be [transforms, inputs, classes], one at least.")
     right = _checked_labels(labels, values.shape[1])
     wrong = right[(right < 0) | (right >= values.shape[2])]
     if wrong.size:
@@ -383,7 +383,7 @@ def _pieces(
 
 def _flat(outputs: npt.ArrayLike, transforms: int) -> Floats:
     """Flattens outputs to `[transforms, inputs, entries]` in float64."""
-    values = np.asarray(outputs)
+    values = array("outputs", outputs)
     if values.ndim < 2 or len(values) < transforms:
         raise ValueError(
             f"outputs of shape {values.shape} must be [transforms, inputs, ...], transforms >= {transforms}."
@@ -392,7 +392,7 @@ def _flat(outputs: npt.ArrayLike, transforms: int) -> Floats:
 
 
 def _checked_labels(labels: npt.ArrayLike, inputs: int) -> npt.NDArray[np.integer]:
-    values = np.asarray(labels)
+    values = array("labels", labels)
     if values.dtype.kind not in "iu":
         raise TypeError(f"labels (={shown(values)}) must be integers.")
     if values.shape != (inputs,):

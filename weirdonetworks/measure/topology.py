@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, finite, reals
+from weirdonetworks.algebra.arrays import Ints, array, at_least, finite, reals
 from weirdonetworks.algebra.groups.permutations import POINTS
 
 Floats = npt.NDArray[np.float64]
@@ -53,7 +53,7 @@ def standardised(examples: npt.ArrayLike) -> Floats:
       TypeError: If the examples are not real numbers.
       ValueError: If they are not a matrix with at least one row, or not finite.
     """
-    rows = _table(examples)
+    rows = checked_table(examples)
     centred = rows - rows.mean(axis=0)
     changes = np.ptp(rows, axis=0) > 0  # Else the rounding error of a constant would be scaled to variance 1.
     return np.where(changes, centred, 0) / np.where(changes, centred.std(axis=0), 1)
@@ -79,7 +79,7 @@ def denoiser(examples: npt.ArrayLike, noise: float) -> Floats:
       ValueError: If the examples are not a matrix with at least one row, the noise is not above 0, or a number is not
         finite.
     """
-    rows = _table(examples)
+    rows = checked_table(examples)
     if finite("noise", noise) <= 0:
         raise ValueError(f"noise (={noise}) must be above 0: without it the identity is the solution.")
     moments = rows.T @ rows / len(rows)
@@ -129,9 +129,10 @@ def recovered_edges(weights: npt.ArrayLike, threshold: float) -> Ints:
       ValueError: If the weights are not square, a weight is not finite, or the threshold is NaN.
     """
     values = _square(weights)
-    if np.isnan(threshold):
+    level = reals("threshold", threshold)
+    if level.ndim or np.isnan(level):
         raise ValueError(f"threshold (={threshold}) must be a number.")
-    return np.argwhere(np.triu((values + values.T) / 2 > threshold, 1))
+    return np.argwhere(np.triu((values + values.T) / 2 > level, 1))
 
 
 def grid_edges(height: int, width: int, kept: npt.ArrayLike | None = None) -> Ints:
@@ -160,7 +161,7 @@ def grid_edges(height: int, width: int, kept: npt.ArrayLike | None = None) -> In
     edges = edges[np.lexsort(edges.T[::-1])]
     if kept is None:
         return edges
-    counts = np.asarray(kept, bool)
+    counts = array("kept", kept).astype(bool)
     if counts.shape != (points.size,):
         raise ValueError(f"kept (of shape {counts.shape}) must hold a boolean for each of the {points.size} pixels.")
     return edges[counts[edges].all(axis=1)]
@@ -181,7 +182,7 @@ def recovery(weights: npt.ArrayLike, edges: npt.ArrayLike, thresholds: npt.Array
       ValueError: If the weights are not square or not finite, or the edges are not pairs of distinct vertices.
     """
     values = _square(weights)
-    pairs = np.asarray(edges)
+    pairs = array("edges", edges)
     if (
         pairs.ndim != 2
         or pairs.shape[1:] != (2,)
@@ -194,7 +195,7 @@ def recovery(weights: npt.ArrayLike, edges: npt.ArrayLike, thresholds: npt.Array
         raise ValueError(f"edges must join different vertices, and not {loops[0, 0]} with itself.")
     pairs = np.unique(np.sort(pairs, axis=1), axis=0)
     means = (values + values.T) / 2
-    levels = np.sort(np.asarray(thresholds, np.float64).ravel())
+    levels = np.sort(reals("thresholds", thresholds).ravel())
     found = _above(means[np.triu_indices(len(values), 1)], levels)
     true = _above(means[pairs[:, 0], pairs[:, 1]], levels)
     precision = np.divide(true, found, out=np.ones(len(levels)), where=found > 0)
@@ -206,15 +207,16 @@ def _above(values: Floats, levels: Floats) -> npt.NDArray[np.intp]:
     return len(values) - np.searchsorted(np.sort(values), levels, side="right")
 
 
-def _table(examples: npt.ArrayLike) -> Floats:
-    rows = np.asarray(examples)
+def checked_table(examples: npt.ArrayLike, name: str = "examples") -> Floats:
+    """Returns examples `[examples, n]` in float64; messages call them `name`."""
+    rows = array(name, examples)
     if rows.dtype.kind not in "biuf":
-        raise TypeError(f"examples (of type {rows.dtype}) must hold real numbers.")
+        raise TypeError(f"{name} (of type {rows.dtype}) must hold real numbers.")
     if rows.ndim != 2 or not rows.size:
-        raise ValueError(f"examples (of shape {rows.shape}) must be [examples, n], one at least.")
+        raise ValueError(f"{name} (of shape {rows.shape}) must be [examples, n], one at least.")
     values = rows.astype(np.float64, copy=False)  # Products of bytes would overflow.
     if not np.isfinite(values).all():
-        raise ValueError("examples must be finite.")
+        raise ValueError(f"{name} must be finite.")
     return values
 
 

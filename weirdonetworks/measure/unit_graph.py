@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import instance
+from weirdonetworks.algebra.arrays import at_least, instance
 from weirdonetworks.measure import unit_state
 from weirdonetworks.measure.unit_layout import Arrays, UnitLayout
 from weirdonetworks.measure.unit_tracing.axes import Axis, Units
@@ -59,8 +59,15 @@ class UnitGraph(UnitLayout):
           TypeError: If the model cannot be called.
           ValueError: If it reads no variable, or the shape of a tensor depends on the data.
         """
-        graph = cls(Trace.of(model, example_inputs, options))
-        graph._called = model, example_inputs, options
+        return cls.of_call(model, example_inputs, options)
+
+    @classmethod
+    def of_call(
+        cls, model: Callable[..., Any], inputs: Sequence[Any], options: Mapping[str, Any], name: str = "model"
+    ) -> "UnitGraph":
+        """Finds the units of a model, as `trace` does; messages call it `name`."""
+        graph = cls(Trace.of(model, inputs, options, name))
+        graph._called = model, tuple(inputs), dict(options)
         return graph
 
     def permuted(self, permutations: Mapping[str, npt.ArrayLike], values: Sequence[Any] | None = None) -> Arrays:
@@ -124,7 +131,7 @@ class UnitGraph(UnitLayout):
         Returns:
           The largest difference over the largest magnitude of an output; about 1e-15 if the trace is correct.
         """
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(at_least("seed", seed, 0))
         values = self.call.draw(rng)
         return self._difference(
             values, self.permuted({space.name: rng.permutation(space.size) for space in self.free}, values)

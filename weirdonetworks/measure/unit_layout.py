@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.arrays import Ints, at_least, listed, truth
 from weirdonetworks.algebra.groups.permutations import as_permutations
 from weirdonetworks.measure.unit_table import unit_table
 from weirdonetworks.measure.unit_tracing.axes import (
@@ -151,9 +151,20 @@ class UnitLayout:
         Raises:
           ValueError: If there is no shape, or neighbours do not fit.
         """
-        named = dict(shapes) if isinstance(shapes, Mapping) else {str(i): shape for i, shape in enumerate(shapes)}
+        given: Mapping[str, Sequence[int]] = (
+            shapes
+            if isinstance(shapes, Mapping)
+            else {str(i): shape for i, shape in enumerate(listed("shapes", shapes, "shapes"))}
+        )
+        named = {
+            name: tuple(at_least("shapes", size, 1) for size in listed("shapes", shape, "sizes"))
+            for name, shape in given.items()
+        }
+        if any(len(shape) < 2 for shape in named.values()):
+            raise ValueError(f"shapes (={list(named.values())}) must each be [..., inputs, outputs].")
         if not named:
             raise ValueError("shapes (=[]) must hold at least one layer.")
+        permute_outputs = truth("permute_outputs", permute_outputs)
         axes: list[list[Axis]] = []
         units: Axis = Units(next(iter(named.values()))[-2], "inputs")
         before = ""
@@ -227,7 +238,7 @@ class UnitLayout:
                 why = f"is fixed: {spaces[name].fixed}" if name in spaces else "is not a space of the model"
                 free = ", ".join(space.name for space in self.free) or "none"
                 raise ValueError(f"permutations: {name!r} {why}. Free spaces: {free}.")
-            permutation = as_permutations(given)
+            permutation = as_permutations(given, f"permutations: that of {name!r}")
             if permutation.shape != (spaces[name].size,):
                 raise ValueError(f"permutations: that of {name!r} must be of its {spaces[name].size} units.")
             chosen[spaces[name].units] = permutation

@@ -9,7 +9,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.actions import Action, ActionLike, PermutationAction, as_action, items
-from weirdonetworks.algebra.arrays import Ints, at_least, written
+from weirdonetworks.algebra.arrays import Ints, at_least, listed, written
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.base_module import BaseModule, keras_layers
@@ -72,9 +72,10 @@ class Averaged(BaseModule):
           takes: The keyword arguments of the network, out of `is_training` and `seed`, that are passed on to it.
         """
         super().__init__(name=name)
-        if not set(takes) <= {"is_training", "seed"}:
+        takes = listed("takes", takes, "names")
+        if not all(isinstance(each, str) and each in ("is_training", "seed") for each in takes):
             raise ValueError(f"takes (={tuple(takes)}) must hold is_training and seed only.")
-        self.network = checked_function("network", network)
+        self.network = checked_function("network", network, takes=1)
         self._casts_itself = next(keras_layers(network), None) is not None
         self.elements = elements if isinstance(elements, Images) else Orbit(as_action("elements", elements))
         self._pooling = poolings.named(pooling)

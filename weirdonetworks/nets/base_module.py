@@ -11,7 +11,8 @@ from typing import Any, TypeAlias, overload
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.nets.inputs import check_type, checked_tensor
+from weirdonetworks.algebra.arrays import truth
+from weirdonetworks.nets.inputs import check_type, checked_function, checked_initializer, checked_tensor
 
 Activation: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 Initializer: TypeAlias = snt.initializers.Initializer | None  # None for the default of the module.
@@ -118,6 +119,8 @@ class BaseModule(snt.Module):
                 # Sonnet unwraps `snt.once` when it adds the name scope.
                 within = getattr(method, "__snt_once_wrapped__", None)
                 setattr(cls, name, _unconverted(method) if within is None else snt.once(_unconverted(within)))
+            elif name == "__init__":
+                cls.__init__ = _checking(method)  # type: ignore[method-assign]
             elif inspect.isfunction(method) and _takes_inputs(name, method):
                 setattr(cls, name, _in_the_type_of_inputs(method))
 
@@ -138,6 +141,36 @@ class BaseModule(snt.Module):
             variables = tf.Module.variables.fget(self)
             self._types_found = tuple({each.dtype for each in variables if each.dtype.is_floating})
         return self._types_found
+
+
+def _checking(initialise: Callable[..., None]) -> Callable[..., None]:
+    """Adds checks of the arguments that are annotated `Initializer`, `Activation` or `bool`."""
+    signature = inspect.signature(initialise)
+    checks = {name: check for name, each in signature.parameters.items() if (check := _check_of(each))}
+    if not checks:
+        return initialise
+
+    @functools.wraps(initialise)
+    def run(self: BaseModule, *args: Any, **keywords: Any) -> None:
+        try:
+            bound = signature.bind(self, *args, **keywords)
+        except TypeError:
+            return initialise(self, *args, **keywords)  # Python's own error says what is missing or unknown.
+        for name, value in bound.arguments.items():
+            if name in checks:
+                bound.arguments[name] = checks[name](name, value)
+        return initialise(*bound.args, **bound.kwargs)
+
+    run.__signature__ = signature  # type: ignore[attr-defined]  # Sonnet's `__repr__` reads it.
+    return run
+
+
+def _check_of(parameter: inspect.Parameter) -> Callable[[str, Any], Any] | None:
+    if parameter.annotation == Initializer:
+        return lambda name, value: None if value is None else checked_initializer(name, value)
+    if parameter.annotation == Activation:
+        return lambda name, value: checked_function(name, value, takes=1)
+    return truth if parameter.annotation is bool else None
 
 
 def _unconverted(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,14 +1,17 @@
 """Dropout with stateless random numbers, determined by a seed."""
 
+import numbers
+
 import tensorflow as tf
 
+from weirdonetworks.algebra.arrays import brief
 from weirdonetworks.nets.inputs import checked_seed
 
 
 def checked_rate(name: str, rate: float) -> float:
     """Returns a dropout rate; raises a `ValueError` if it is not in [0, 1)."""
-    if not 0 <= rate < 1:
-        raise ValueError(f"{name} (={rate}) must be in [0, 1).")
+    if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
+        raise ValueError(f"{name} (={brief(rate)}) must be in [0, 1).")
     return rate
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from weirdonetworks.algebra.actions import PermutationAction, pixels
-from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.arrays import Ints, brief
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.nets.inputs import checked_floats, checked_images, checked_set, checked_tensor
@@ -90,6 +90,11 @@ class TurnFrame:
         That is `image_rotations(2, 2)` for the quarter turns, the default; `image_dihedral(2, 2)`, with reflections; or
         a subgroup.
         """
+        if not (action is None or isinstance(action, PermutationAction | PermutationGroup)):
+            raise TypeError(
+                f"action (={brief(action)}) must be a PermutationGroup of symmetries of the square, or pixels(group). "
+                "Use image_rotations(2, 2), image_dihedral(2, 2) or a subgroup."
+            )
         self.action = action if isinstance(action, PermutationAction) else pixels(action)
         if len(self.action.sizes) != 2:
             raise ValueError(f"action (={action!r}) must act on the pixels of square images. Use pixels(...).")

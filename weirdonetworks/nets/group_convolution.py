@@ -14,8 +14,9 @@ from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.base_module import BaseModule, Initializer
-from weirdonetworks.nets.inputs import checked_bias, checked_choice, checked_floats, checked_images
+from weirdonetworks.nets.inputs import WIDTH, checked_bias, checked_choice, checked_floats, checked_images
 
+PADDED = 2**15  # The most pixels of padding: images of so many on a side have a billion.
 NEAR = 8  # Pixels more or less at which an error looks for a size that works.
 
 
@@ -55,14 +56,14 @@ class _GroupConvolution(BaseModule):
           w_init, b_init, name: As in `BaseModule`; the default is the one that the layer states.
         """
         super().__init__(name=name)
-        self.filters = at_least("filters", filters, 1)
-        self.kernel_size = at_least("kernel_size", kernel_size, 1)
+        self.filters = at_least("filters", filters, 1, WIDTH)
+        self.kernel_size = at_least("kernel_size", kernel_size, 1, WIDTH)
         self.group = _symmetries(group)
         self.action_out = pixels(self.group) * regular(self.group)
-        self.stride = at_least("stride", stride, 1)
+        self.stride = at_least("stride", stride, 1, WIDTH)
         if isinstance(padding, str) and padding not in ("SAME", "VALID"):
             raise ValueError(f"padding (={padding!r}) must be SAME, VALID or a number of pixels.")
-        self.padding = padding if isinstance(padding, str) else at_least("padding", padding, 0)
+        self.padding = padding if isinstance(padding, str) else at_least("padding", padding, 0, PADDED)
         self.with_bias = with_bias
         self.w_init, self.b_init = w_init, checked_bias(b_init, with_bias)
 

@@ -4,6 +4,7 @@ A `checked_...` function returns the value, converted where needed; a `check_...
 a `ValueError` or `TypeError` that names the argument, shows the value and states the rule, on one line.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
@@ -15,15 +16,34 @@ import tensorflow as tf
 from weirdonetworks.algebra.arrays import at_least, brief
 
 WIDTH = 2**24  # The most units of a layer: their weights take 64 MB for each input.
+DEPTH = 4096  # The most blocks of a stack.
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def checked_function(argument: str, function: Function) -> Function:
-    """Returns a module or function; raises a `TypeError` if it is not callable."""
-    if not callable(function):
-        raise TypeError(f"{argument} (={function!r}) must be a module or a function.")
+def checked_function(argument: str, function: Function, takes: int = 0) -> Function:
+    """Returns a module or function; raises a `TypeError` if it is neither, or does not take so many arguments.
+
+    >>> checked_function("activation", tf.nn.relu, takes=1) is tf.nn.relu
+    True
+    """
+    if not accepts(function, takes):
+        arguments = f" of {takes} argument{'s' * (takes > 1)}" if takes else ""
+        raise TypeError(f"{argument} (={brief(function)}) must be a module or a function{arguments}.")
     return function
+
+
+def accepts(function: Any, number: int) -> bool:
+    """Tells whether an object, not a class, can be called with so many arguments, and perhaps more."""
+    if not callable(function) or isinstance(function, type):
+        return False
+    try:
+        inspect.signature(function).bind_partial(*range(number))
+    except TypeError:
+        return False
+    except ValueError:  # Functions of other languages tell nothing.
+        return True
+    return True
 
 
 def checked_choice(argument: str, choice: str, choices: Collection[str]) -> str:
@@ -59,9 +79,9 @@ def checked_bias(b_init: snt.initializers.Initializer | None, with_bias: bool) -
 
 
 def checked_initializer(argument: str, initializer: Function) -> Function:
-    """Returns an initializer; raises a `TypeError` if it is not callable."""
-    if not callable(initializer):
-        raise TypeError(f"{argument} (={initializer!r}) must be an initializer, such as snt.initializers.Zeros().")
+    """Returns an initializer; raises a `TypeError` if it is not a function of a shape and a type."""
+    if not accepts(initializer, 2):
+        raise TypeError(f"{argument} (={brief(initializer)}) must be an initializer, such as snt.initializers.Zeros().")
     return initializer
 
 
@@ -76,7 +96,7 @@ def checked_seed(seed: tf.Tensor | tuple[int, int] | None, purpose: str) -> tf.T
     """
     if seed is None:
         raise ValueError(f"seed (=None) must be given in training with {purpose}: int32 [2], new at each step.")
-    given = tf.convert_to_tensor(seed)
+    given = checked_tensor(seed, "seed")
     if not given.dtype.is_integer or not given.shape.is_compatible_with([2]):
         raise ValueError(f"seed of type {given.dtype.name} and shape {given.shape} must be two integers.")
     return given
@@ -213,7 +233,7 @@ def masked(values: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
 
 def checked_mask(mask: Any, shape: tf.TensorShape) -> tf.Tensor:
     """Returns the mask of items of a shape `[..., items]`, boolean and not known to leave a set empty, as a tensor."""
-    present = tf.convert_to_tensor(mask)
+    present = checked_tensor(mask, "mask")
     if present.dtype != tf.bool:
         raise TypeError(f"mask of type {present.dtype.name} must be boolean, True where an item is present.")
     if present.shape.rank is None or not present.shape.is_compatible_with(shape):

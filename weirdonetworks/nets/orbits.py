@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.actions import ActionLike, Elements, PermutationAction, Placement, as_action
 from weirdonetworks.algebra.actions.maps import Maps, SparseMaps
-from weirdonetworks.algebra.arrays import at_least, brief
+from weirdonetworks.algebra.arrays import array, at_least, brief, truth
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.nets.inputs import checked_seed, flattened
 
@@ -45,7 +45,7 @@ class ListedElements:
           elements: Some of its elements, at least one, such as `action.ball(radius)` or `action.sample(num, seed)`.
         """
         self.action = as_action("action", action)
-        self.elements = np.asarray(elements)
+        self.elements = array("elements", elements)
         if not self.elements.ndim:
             raise TypeError(f"elements (={brief(elements)}) must be a list of elements of the action.")
         if not len(self.elements):
@@ -199,7 +199,7 @@ class Orbit(ListedElements):
         is_listed = action.order <= limit
         super().__init__(action, action.elements(limit) if is_listed else action.sample(samples, seed))
         self.is_exact = is_listed and action.is_group
-        self.is_resampled = resample and not is_listed
+        self.is_resampled = truth("resample", resample) and not is_listed
         self._pool = self._are_products = None
         if self.is_resampled:
             self._are_products = isinstance(action, PermutationAction) and isinstance(action.group, PermutationGroup)

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.inputs import checked_floats, checked_mask, checked_tensor
+from weirdonetworks.algebra.arrays import at_least, truth
+from weirdonetworks.nets.inputs import accepts, checked_floats, checked_mask, checked_tensor
 
 Pooling: TypeAlias = Callable[..., tf.Tensor]
 
@@ -42,6 +42,9 @@ def summed(values: tf.Tensor) -> tf.Tensor:
     >>> summed(tf.ones([20_000, 1])).numpy().tolist()
     [20000.0]
     """
+    values = checked_tensor(values, "values")
+    if values.shape.rank is None or values.shape.rank < 2:
+        raise ValueError(f"values of shape {values.shape} must be [..., items, features].")
     sizes = [tf.shape(values)[axis] if each is None else each for axis, each in enumerate(values.shape)]
     items, features = sizes[-2:]
     if not isinstance(items, int):
@@ -65,6 +68,7 @@ def ordered(values: tf.Tensor) -> tf.Tensor:
     >>> bool(ordered(tf.constant(0.0)) == ordered(tf.constant(-0.0)))
     True
     """
+    values = checked_floats(checked_tensor(values, "values"), "values")
     wide = tf.float64 if values.dtype == tf.float64 else tf.float32  # Which hold the others exactly.
     integer = tf.int64 if wide == tf.float64 else tf.int32
     values = tf.cast(values, wide)
@@ -184,7 +188,7 @@ def elementary_symmetric(
     """
     order = at_least("order", order, 1, ORDERS)
     items, count = _kept(values, mask), _count(values, mask)
-    if normalised:
+    if truth("normalised", normalised):
         items /= count[..., None]  # Else e_k and C(items, k) would both overflow.
     zeros = tf.zeros_like(items[..., :1, :])
     none = tf.concat([tf.ones_like(zeros), *[zeros] * order], axis=-2)
@@ -270,7 +274,7 @@ def named(pooling: str | Pooling, **options: Any) -> Pooling:
         if pooling not in POOLINGS:
             raise ValueError(f"pooling (={pooling!r}) must be one of {', '.join(POOLINGS)}, or a function.")
         pooling = POOLINGS[pooling]
-    elif not callable(pooling):
+    elif not accepts(pooling, 1):
         raise TypeError(f"pooling (={pooling!r}) must be a name or a function.")
     return functools.partial(pooling, **options) if options else pooling
 

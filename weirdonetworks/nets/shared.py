@@ -9,7 +9,7 @@ from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.weights.weight_orbits import paired_permutations
 from weirdonetworks.nets.base_module import BaseModule, Initializer
-from weirdonetworks.nets.inputs import checked_bias, flattened
+from weirdonetworks.nets.inputs import WIDTH, checked_bias, flattened
 from weirdonetworks.nets.shared_maps import METHODS, shared_map
 
 
@@ -101,9 +101,9 @@ class EquivariantLinear(BaseModule):
         is_same = action_out is None
         self.action_in, self.action_out = paired_permutations(action_in, action_in if is_same else action_out)
         self._given_sizes_out = None if is_same else self.action_out.known_sizes()
-        self.channels = at_least("channels", channels, 1)
+        self.channels = at_least("channels", channels, 1, WIDTH)
         self.with_bias = with_bias
-        if method not in ("auto", *METHODS):
+        if not isinstance(method, str) or method not in ("auto", *METHODS):
             raise ValueError(f"method (={method!r}) must be auto, {', '.join(METHODS[:-1])} or {METHODS[-1]}.")
         self.method = method
         self.w_init, self.b_init = w_init, checked_bias(b_init, with_bias)

@@ -49,7 +49,7 @@ class SoftEquivariant(BaseModule):
           w_init: Initializer of A, `[numbers of an input, numbers of an output]`; None for zeros.
         """
         super().__init__(name=name)
-        self.layer = checked_function("layer", layer)
+        self.layer = checked_function("layer", layer, takes=1)
         self.w_init = w_init or snt.initializers.Zeros()
         self.strength = finite("strength", strength, least=0)
 

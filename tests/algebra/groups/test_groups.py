@@ -192,7 +192,7 @@ def test_generators_are_read_only() -> None:
 @pytest.mark.parametrize(
     ("generators", "message"),
     [
-        ([[0, 0, 2]], r"permutation \(=\[0, 0, 2\]\) must hold each of 0, ..., 2 exactly once"),
+        ([[0, 0, 2]], r"generators \(=\[0, 0, 2\]\) must hold each of 0, ..., 2 exactly once"),
         ([[1, 0], [0, 1, 2]], "generator 0 has 2, generator 1 has 3"),
         ([], "at least one permutation"),
         ([1, 0], "list of permutations"),

@@ -210,7 +210,7 @@ def test_bad_options_are_refused() -> None:
         GroupedSoftmax(2)(tf.zeros([2, 4], tf.int32))
     with pytest.raises(ValueError, match=r"activations \(='tanh'\) must be among identity, relu"):
         AllActivations([8], activations=["tanh"])
-    with pytest.raises(ValueError, match="branches must hold at least one"):
+    with pytest.raises(ValueError, match="activations must hold at least one"):
         AllActivations([8], activations=[])
     with pytest.raises(ValueError, match=r"name \(='relu'\) must be among sigmoid"):
         AllActivations([8], activations=["sigmoid"]).silence("relu", tf.zeros([1, 4]))

@@ -274,8 +274,8 @@ def test_connections_added_only_where_inputs_outnumber_them() -> None:
             ("asymmetric", LENET, 0.0, 0),
             r"sparsity \(=0\.0\) must leave each of 300 neurons other inputs for an asymmetr",
         ),
-        (("random", [(3,)], 0.5, 0), r"shape \(=\(3,\)\) must be"),
-        (("random", [(3, 0)], 0.5, 0), r"shape \(=\(3, 0\)\) must be"),
+        (("random", [(3,)], 0.5, 0), r"shapes \(=\(3,\)\) must be"),
+        (("random", [(3, 0)], 0.5, 0), r"shapes \(=\(3, 0\)\) must be"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: tuple[str, list[tuple[int, ...]], float, int], message: str) -> None:

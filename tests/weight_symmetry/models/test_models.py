@@ -161,12 +161,12 @@ def test_whether_it_trains_must_be_said(name: str) -> None:
     [
         (lambda: MODELS["MNIST_FC"](dropout_rate=1.0), r"dropout_rate \(=1.0\) must be in \[0, 1\)"),
         (lambda: MODELS["CIFAR10_CNN"](dropout_rate=-0.1), r"dropout_rate \(=-0.1\) must be in \[0, 1\)"),
-        (lambda: MODELS["MNIST_FC"](features=(3, 0)), r"features \(=\(3, 0\)\) must be at least 1"),
+        (lambda: MODELS["MNIST_FC"](features=(3, 0)), r"features \(=0\) must be at least 1"),
         (lambda: MODELS["MNIST_FC"](num_classes=0), r"num_classes \(=0\) must be at least 1"),
         (lambda: MODELS["MNIST_CNN"](dense_size=-2), r"dense_size \(=-2\) must be at least 1"),
         (lambda: MODELS["CIFAR10_CNN"](kernel_size=0), r"kernel_size \(=0\) must be at least 1"),
-        (lambda: MODELS["MNIST_CNN"](filters=()), r"filters \(=\(\)\) must hold at least one"),
-        (lambda: MODELS["CIFAR10_CNN"](filters=[]), r"filters \(=\(\)\) must hold at least one"),
+        (lambda: MODELS["MNIST_CNN"](filters=()), r"filters must hold at least one"),
+        (lambda: MODELS["CIFAR10_CNN"](filters=[]), r"filters must hold at least one"),
     ],
 )
 def test_an_impossible_model_is_refused(make: Callable[[], Classifier], message: str) -> None:

@@ -28,9 +28,8 @@ def independent(one: PermutationAction, other: PermutationAction) -> Permutation
     Raises:
       TypeError: If an argument is not a `PermutationAction` of a `PermutationGroup`.
     """
-    for each in (one, other):
-        instance("action", each, PermutationAction)
-        instance("group", each.group, PermutationGroup)
+    for name, each in (("one", one), ("other", other)):
+        instance(f"{name}.group", instance(name, each, PermutationAction).group, PermutationGroup)
     group = direct_product(one.group, other.group)  # type: ignore[arg-type]
     split, rest = one.generators.shape[1], other.generators.shape[1]
     return product(restricted(one, group, 0, split), restricted(other, group, split, rest))

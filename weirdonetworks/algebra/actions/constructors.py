@@ -19,11 +19,11 @@ from weirdonetworks.algebra.actions.kinds import (
     unmoved,
 )
 from weirdonetworks.algebra.actions.transforms import ImageTransform
-from weirdonetworks.algebra.arrays import Ints, at_least, instance
+from weirdonetworks.algebra.arrays import Ints, at_least, brief, instance, truth
 from weirdonetworks.algebra.groups.image_groups import image_dihedral, image_rotations
 from weirdonetworks.algebra.groups.matrix_groups import MatrixGroup
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup, symmetric_group, trivial_group
-from weirdonetworks.algebra.groups.permutations import inverse
+from weirdonetworks.algebra.groups.permutations import POINTS, inverse
 
 # What `as_action` accepts.
 ActionLike: TypeAlias = Action | Group | ImageTransform | Iterable[ImageTransform]
@@ -57,7 +57,7 @@ def items(group: PermutationGroup | int) -> PermutationAction:
       ValueError: If the integer is below 1.
     """
     if not isinstance(group, PermutationGroup):
-        group = symmetric_group(at_least("group", group, 1))
+        group = symmetric_group(at_least("group", group, 1, POINTS))
     return PermutationAction(f"items({group!r})", group, (group.degree,), lambda some, _: some)
 
 
@@ -106,9 +106,9 @@ def image_transforms(listed: Iterable[ImageTransform]) -> TransformAction:
     """
     given = list(listed) if np.iterable(listed) else [listed]
     if not all(isinstance(each, ImageTransform) for each in given):
-        raise TypeError(f"transforms (={listed!r}) must be a list of ImageTransforms.")
+        raise TypeError(f"listed (={brief(listed)}) must be a list of ImageTransforms.")
     if not given:
-        raise ValueError("transforms must hold at least one transformation.")
+        raise ValueError("listed must hold at least one transformation.")
     return TransformAction(given)
 
 
@@ -148,7 +148,7 @@ def regular(group: Group, right: bool = False) -> PermutationAction:
       ValueError: If the group has more than 2,048 elements.
     """
     instance("group", group, PermutationGroup, MatrixGroup)
-    right = bool(right)
+    right = truth("right", right)
     base = as_action("group", group)
     listed = base.elements(TABULATED)
     index = ElementIndex(listed)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from weirdonetworks.algebra.actions.base import Elements, Group
 from weirdonetworks.algebra.actions.kinds import LinearAction
-from weirdonetworks.algebra.arrays import at_least, shown
+from weirdonetworks.algebra.arrays import array, at_least, shown
 
 TERMS = 16  # Of the exponential series, for matrices of norm at most 1/2: the rest is below rounding.
 
@@ -69,7 +69,7 @@ def flow(generators: npt.ArrayLike) -> FlowAction:
       TypeError: If an entry is not a real number.
       ValueError: If there is no generator, they are not square, or an entry is not finite.
     """
-    given: Any = np.asarray(generators)
+    given: Any = array("generators", generators)
     if given.dtype.kind not in "iuf":
         raise TypeError(f"generators (of type {given.dtype}) must be real numbers.")
     if given.ndim != 3 or not given.size or given.shape[1] != given.shape[2]:

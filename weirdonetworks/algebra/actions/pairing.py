@@ -53,8 +53,8 @@ trivial(size).
       ValueError: If the numbers of generators differ, or the pairs of generators make no homomorphism; or if a group of
         more than 2,048 matrices is paired with another.
     """
-    for each in (one, other):
-        instance("action", each, Action)
+    instance("one", one, Action)
+    instance("other", other, Action)
     if _is_same(one.group, other.group):
         return one, other
     if isinstance(other, PermutationAction) and _moves_nothing(other):

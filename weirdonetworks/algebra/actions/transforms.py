@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, weighted
+from weirdonetworks.algebra.arrays import Ints, at_least, finite, reals, weighted
 from weirdonetworks.algebra.groups.permutations import POINTS
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -128,16 +128,16 @@ def affine(
     """
     height, width = at_least("height", height, 1), at_least("width", width, 1)
     at_least("height * width", height * width, 1, POINTS)
-    linear, moved = np.asarray(matrix, np.float64), np.asarray(move, np.float64)
+    linear, moved, fill = reals("matrix", matrix), reals("move", move), finite("fill", fill)
     if linear.shape != (2, 2) or moved.shape != (2,):
         raise ValueError(f"matrix (of shape {linear.shape}) must be [2, 2], and move (of shape {moved.shape}) [2].")
-    if not (np.all(np.isfinite(linear)) and np.all(np.isfinite(moved)) and math.isfinite(fill)):
-        raise ValueError(f"matrix (={linear.tolist()}), move (={moved.tolist()}) and fill (={fill}) must be finite.")
+    if not (np.all(np.isfinite(linear)) and np.all(np.isfinite(moved))):
+        raise ValueError(f"matrix (={linear.tolist()}) and move (={moved.tolist()}) must be finite.")
     (a, b), (c, d) = linear.tolist()
     determinant = a * d - b * c
     if abs(determinant) < 1e-12 * max(1.0, np.abs(linear).max() ** 2):
         raise ValueError(f"matrix (={linear.tolist()}) must be invertible.")
-    if method not in ("nearest", "bilinear"):
+    if not isinstance(method, str) or method not in ("nearest", "bilinear"):
         raise ValueError(f"method (={method!r}) must be nearest or bilinear.")
 
     rows, columns = np.divmod(np.arange(height * width), width)
@@ -186,9 +186,7 @@ def rotation(
     Raises:
       ValueError: As for `affine`.
     """
-    if not math.isfinite(degrees):
-        raise ValueError(f"degrees (={degrees}) must be finite.")
-    quarters, rest = divmod(degrees, 90)
+    quarters, rest = divmod(finite("degrees", degrees), 90)
     cosine, sine = math.cos(math.radians(rest)), math.sin(math.radians(rest))
     for _ in range(int(quarters) % 4):  # So that multiples of 90 degrees are exact.
         cosine, sine = -sine, cosine
@@ -216,9 +214,10 @@ def zoom(
     Raises:
       ValueError: If a factor is not above 0, and as for `affine`.
     """
-    factors = np.broadcast_to(np.asarray(factor, np.float64), (2,)) if np.ndim(factor) == 0 else np.asarray(factor)
-    if factors.shape != (2,) or not np.all(factors > 0):
-        raise ValueError(f"factor (={factor}) must be above 0, or a pair of such.")
+    given = reals("factor", factor)
+    factors = np.broadcast_to(given, (2,)) if given.ndim == 0 else given
+    if factors.shape != (2,) or not np.all((factors > 0) & np.isfinite(factors)):
+        raise ValueError(f"factor (={factor}) must be above 0 and finite, or a pair of such.")
     return affine(height, width, np.diag(factors), method=method, fill=fill)
 
 
@@ -250,6 +249,11 @@ def shear(
     Raises:
       ValueError: If horizontal * vertical is 1, so that the map is singular, and as for `affine`.
     """
+    horizontal, vertical = finite("horizontal", horizontal), finite("vertical", vertical)
+    if abs(1 - horizontal * vertical) < 1e-12 * max(1.0, horizontal**2, vertical**2):
+        raise ValueError(
+            f"horizontal (={horizontal}) and vertical (={vertical}) must be invertible: their product must not be 1."
+        )
     return affine(height, width, [[1.0, horizontal], [vertical, 1.0]], method=method, fill=fill)
 
 
@@ -274,4 +278,5 @@ def shift(
     Raises:
       ValueError: As for `affine`.
     """
+    right, up = finite("right", right), finite("up", up)
     return affine(height, width, np.eye(2), (right, up), method=method, fill=fill)

@@ -204,7 +204,7 @@ def _tables(generators: Iterable[Any]) -> list[list[list[Any]]]:
     size = len(tables[0])
     for index, table in enumerate(tables):
         if not table or any(len(row) != len(table) for row in table):
-            raise ValueError(f"generator {index} (of {len(table)} rows) must be a square matrix.")
+            raise ValueError(f"generators: generator {index} (of {len(table)} rows) must be a square matrix.")
         if len(table) != size:
             raise ValueError(
                 f"generators must have the same size: generator 0 is {size} x {size}, generator {index} "

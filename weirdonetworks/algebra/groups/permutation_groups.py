@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, instance, listed, shown, written
+from weirdonetworks.algebra.arrays import Ints, array, at_least, instance, listed, shown, written
 from weirdonetworks.algebra.groups import enumerations
 from weirdonetworks.algebra.groups.orbits import Orbits, join
 from weirdonetworks.algebra.groups.permutations import POINTS, as_permutations, compose, inverse
@@ -132,7 +132,7 @@ class PermutationGroup:
           TypeError: If the permutation does not hold integers.
           ValueError: If it is not a permutation of n points.
         """
-        candidate = as_permutations(permutation)
+        candidate = as_permutations(permutation, "permutation")
         if candidate.shape != (self.degree,):
             raise ValueError(f"permutation (={shown(candidate)}) must permute the group's {self.degree} points.")
         return self._elements.contains(candidate)
@@ -278,8 +278,8 @@ def direct_product(*groups: PermutationGroup) -> PermutationGroup:
 
 def _checked(generators: Any) -> Ints:
     if isinstance(generators, np.ndarray) and generators.ndim == 2 and len(generators):
-        return as_permutations(generators)
-    rows = [np.asarray(generator) for generator in listed("generators", generators, "permutations")]
+        return as_permutations(generators, "generators")
+    rows = [array("generators", generator) for generator in listed("generators", generators, "permutations")]
     if not rows:
         raise ValueError("generators must hold at least one permutation, as trivial_group(n) does.")
     if any(row.ndim != 1 for row in rows):
@@ -290,4 +290,4 @@ def _checked(generators: Any) -> Ints:
                 f"generators must permute the same points: generator 0 has {len(rows[0])}, "
                 f"generator {index} has {len(row)}."
             )
-    return as_permutations(np.stack(rows))
+    return as_permutations(np.stack(rows), "generators")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from weirdonetworks.algebra.arrays import at_least, instance
+from weirdonetworks.algebra.arrays import at_least, instance, truth
 from weirdonetworks.algebra.groups.matrix_groups import LARGEST, MatrixGroup
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 
@@ -113,7 +113,7 @@ def quaternion_group(*, real: bool = False) -> MatrixGroup:
       real: Whether to use the real 4 x 4 matrices of left multiplication by i and j, over Q, or the complex matrices
         i = diag(I, -I) and j = [[0, 1], [-1, 0]] over Q(I), whose invariants are generated in degrees 4, 4, 6.
     """
-    if real:
+    if truth("real", real):
         by_i = [[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, -1], [0, 0, 1, 0]]
         by_j = [[0, 0, -1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, -1, 0, 0]]
         return MatrixGroup([by_i, by_j])

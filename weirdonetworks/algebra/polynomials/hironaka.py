@@ -87,7 +87,7 @@ def secondary_invariants(group: Group, primary: Sequence[Any] | None = None) -> 
     if primary is None:
         given = primary_invariants(group)
     else:
-        given = [as_polynomial(each, ring) for each in listed("primary", primary, "polynomials")]
+        given = [as_polynomial(each, ring, "primary") for each in listed("primary", primary, "polynomials")]
     _check(given, group)
     failures = 0
     for prime, root in split_primes(group):

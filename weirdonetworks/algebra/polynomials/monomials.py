@@ -17,12 +17,13 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, shown, written
+from weirdonetworks.algebra.arrays import Ints, array, at_least, shown, written
 from weirdonetworks.algebra.groups.orbits import Orbits, join
 from weirdonetworks.algebra.groups.permutations import as_permutations
 
 CHUNK = 2**18  # Rows processed at a time: a few megabytes.
 LISTED = 2**30  # The most indices of monomials that are listed: 8 GB.
+TABULATED = 2**27  # The most binomial coefficients that are tabulated: 1 GB.
 
 
 def count(n: int, degree: int) -> int:
@@ -81,7 +82,7 @@ def at(ranks: npt.ArrayLike, n: int, degree: int) -> Ints:
       ValueError: If a rank is out of range.
     """
     number, binomial = _number(n, degree), _binomials(n, degree)
-    rest = number - 1 - _checked("ranks", ranks, number)
+    rest = number - 1 - _checked("ranks", ranks, number, f"for n = {n} and degree = {degree}")
     rows = np.empty((*rest.shape, degree), np.intp)
     for place in range(degree):
         column = binomial[degree - place]
@@ -107,7 +108,7 @@ def index_of(indices: npt.ArrayLike, n: int) -> Ints:
     Raises:
       ValueError: If an index is not in [0, n).
     """
-    return _ranks(_checked("indices", indices, n), n)
+    return _ranks(_checked_rows(indices, n), n)
 
 
 def to_exponents(indices: npt.ArrayLike, n: int) -> Ints:
@@ -126,7 +127,8 @@ def to_exponents(indices: npt.ArrayLike, n: int) -> Ints:
     Raises:
       ValueError: If an index is not in [0, n).
     """
-    rows = _checked("indices", indices, n)
+    rows = _checked_rows(indices, n)
+    at_least("n", n, 1, LISTED // max(math.prod(rows.shape[:-1]), 1))
     exponents = np.zeros((*rows.shape[:-1], n), np.intp)
     flat = exponents.reshape(-1, n)
     for column in rows.reshape(len(flat), rows.shape[-1]).T:
@@ -149,7 +151,7 @@ def from_exponents(exponents: npt.ArrayLike) -> Ints:
     Raises:
       ValueError: If an exponent is negative or the degrees differ.
     """
-    table = np.asarray(exponents)
+    table = array("exponents", exponents)
     if table.ndim != 2 or table.dtype.kind not in "iu" or (table.size and table.min() < 0):
         raise ValueError(f"exponents (={shown(table)}) must be integers >= 0 in a table [monomials, n].")
     degrees = table.sum(axis=1)
@@ -160,7 +162,6 @@ def from_exponents(exponents: npt.ArrayLike) -> Ints:
     return np.repeat(variables.ravel(), table.ravel()).reshape(len(table), degree)
 
 
-@functools.lru_cache(maxsize=256)
 def times(n: int, degree: int, variable: int) -> Ints:
     """Returns the ranks of the monomials of a degree multiplied by a variable.
 
@@ -169,7 +170,16 @@ def times(n: int, degree: int, variable: int) -> Ints:
 
     Returns:
       The rank of x_variable m in degree + 1 for each monomial m of the degree, in order; read-only.
+
+    Raises:
+      ValueError: If an argument is too small, or the variable is not in [0, n).
     """
+    n, degree = at_least("n", n, 1), at_least("degree", degree, 0)
+    return _times(n, degree, at_least("variable", variable, 0, n - 1))
+
+
+@functools.lru_cache(maxsize=256)
+def _times(n: int, degree: int, variable: int) -> Ints:
     rows = monomials(n, degree)
     moved = _ranks(np.concatenate([rows, np.full((len(rows), 1), variable)], axis=1), n)
     moved.flags.writeable = False
@@ -193,7 +203,7 @@ def images(permutation: npt.ArrayLike, degree: int) -> Ints:
       TypeError: If the permutation does not hold integers.
       ValueError: If it is no permutation.
     """
-    points = as_permutations(permutation)
+    points = as_permutations(permutation, "permutation")
     n = len(points)
     moved = np.empty(_listed(n, degree), np.intp)
     for part in _chunks(len(moved)):
@@ -222,15 +232,25 @@ def orbits(generators: npt.ArrayLike, degree: int) -> Orbits:
       TypeError: If a generator does not hold integers.
       ValueError: If a generator is no permutation, or the degree is below 1.
     """
-    degree, rows = at_least("degree", degree, 1), as_permutations(generators)
+    degree, rows = at_least("degree", degree, 1), as_permutations(generators, "generators")
+    if rows.ndim != 2:
+        raise ValueError(f"generators (of shape {rows.shape}) must be permutations, [generators, n].")
     return join([images(row, degree) for row in rows], _listed(rows.shape[1], degree))
 
 
-def _checked(name: str, values: npt.ArrayLike, stop: int) -> Ints:
-    array = np.asarray(values)
-    if array.size and not (array.dtype.kind in "iu" and array.min() >= 0 and array.max() < stop):
-        raise ValueError(f"{name} (={shown(array)}) must be integers in [0, {stop}).")
-    return array.astype(np.intp, copy=False)
+def _checked(name: str, values: npt.ArrayLike, stop: int, why: str) -> Ints:
+    numbers = array(name, values)
+    if numbers.size and not (numbers.dtype.kind in "iu" and numbers.min() >= 0 and numbers.max() < stop):
+        raise ValueError(f"{name} (={shown(numbers)}) must be integers in [0, {stop}), {why}.")
+    return numbers.astype(np.intp, copy=False)
+
+
+def _checked_rows(indices: npt.ArrayLike, n: int) -> Ints:
+    n = at_least("n", n, 1)
+    rows = _checked("indices", indices, n, f"for n = {n}")
+    if not rows.ndim:
+        raise ValueError(f"indices (={rows}) must be rows, [..., degree].")
+    return rows
 
 
 def _number(n: int, degree: int) -> int:
@@ -264,6 +284,8 @@ def _binomials(n: int, degree: int) -> tuple[Ints, ...]:
 
     No rank needs larger m, and all entries are below `count(n, degree)`.
     """
+    if n * (degree + 1) > TABULATED:
+        raise ValueError(f"n (={n}) and degree (={degree}) must be smaller, to tabulate binomial coefficients.")
     columns = [np.ones(n - 1, np.intp)]
     for _ in range(degree):
         columns.append(np.concatenate([[0], np.cumsum(columns[-1])]))

@@ -38,12 +38,13 @@ def polynomial_ring(group: Group) -> Any:
     return _ring(group.dimension, group.domain)
 
 
-def as_polynomial(polynomial: Any, ring: Any) -> Polynomial:
+def as_polynomial(polynomial: Any, ring: Any, name: str = "polynomial") -> Polynomial:
     """Converts a polynomial to an element of a ring.
 
     Args:
       polynomial: A SymPy expression, `Poly`, element of a polynomial ring, or number.
       ring: The SymPy ring.
+      name: What messages call it.
 
     Raises:
       TypeError: If it is neither a SymPy object nor a number.
@@ -59,16 +60,14 @@ def as_polynomial(polynomial: Any, ring: Any) -> Polynomial:
     except (SympifyError, TypeError, AttributeError):
         expression = None
     if not isinstance(expression, Expr):
-        raise TypeError(f"polynomial (={polynomial!r}) must be a SymPy expression.")
+        raise TypeError(f"{name} (={polynomial!r}) must be a SymPy expression.")
     names = f"x0, ..., x{len(ring.symbols) - 1}" if len(ring.symbols) > 1 else "x0"
     if not expression.free_symbols <= set(ring.symbols):
-        raise ValueError(f"polynomial (={polynomial}) must be in the variables {names} of the group.")
+        raise ValueError(f"{name} (={polynomial}) must be in the variables {names} of the group.")
     try:
         return ring.from_expr(expression.expand())
     except (ValueError, CoercionFailed):
-        raise ValueError(
-            f"polynomial (={polynomial}) must be one in {names} with coefficients in {ring.domain}."
-        ) from None
+        raise ValueError(f"{name} (={polynomial}) must be one in {names} with coefficients in {ring.domain}.") from None
 
 
 def exponent_table(polynomials: Iterable[Polynomial]) -> tuple[Ints, npt.NDArray[Any]]:

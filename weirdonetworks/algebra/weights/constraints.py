@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.algebra.arrays import Ints, instance
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.algebra.polynomials.groebner_process import groebner
@@ -198,7 +198,9 @@ def constraints(network: PolynomialNetwork, group: PermutationGroup, kind: str =
       ValueError: If the degree of the group is not the number of inputs, the number of outputs does not fit the kind,
         or the kind is unknown.
     """
-    if kind not in ("equivariant", "invariant"):
+    instance("network", network, PolynomialNetwork)
+    instance("group", group, PermutationGroup)
+    if not isinstance(kind, str) or kind not in ("equivariant", "invariant"):
         raise ValueError(f'kind (={kind!r}) must be "equivariant" or "invariant".')
     if group.degree != network.inputs:
         raise ValueError(f"group (={group!r}) must permute the network's {network.inputs} inputs.")

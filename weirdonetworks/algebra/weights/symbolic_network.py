@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weirdonetworks.algebra.arrays import Ints, at_least, instance, listed, reals, written
+from weirdonetworks.algebra.arrays import Ints, array, at_least, instance, listed, reals, written
 from weirdonetworks.algebra.polynomials import monomials
 from weirdonetworks.algebra.polynomials.rings import Polynomial
 from weirdonetworks.algebra.weights.weight_orbits import index_rows, inputs_of
@@ -76,7 +76,7 @@ class PolynomialLayer:
         """The class of each weight, in the shape of the weights; each its own class if they are free."""
         if self.shared is None:
             return np.arange(math.prod(self.weight_shape)).reshape(self.weight_shape)
-        return np.asarray(self.shared)
+        return array("shared", self.shared)
 
     @property
     def parameters_shape(self) -> tuple[int, ...]:

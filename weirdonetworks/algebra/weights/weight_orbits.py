@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from weirdonetworks.algebra.actions import PermutationAction, as_action, paired
-from weirdonetworks.algebra.arrays import Ints, at_least, written
+from weirdonetworks.algebra.arrays import Ints, at_least, truth, written
 from weirdonetworks.algebra.groups.orbits import Orbits, join
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.polynomials import monomials
@@ -103,7 +103,8 @@ def equivariant_weight_orbits(
       ValueError: If the actions cannot be paired, the degree is below 1, or there are more than 10^8 weights.
     """
     one, other = paired_permutations(action_in, action_out)
-    return weight_orbits(one.position_group(), other.position_group(), degree, ordered, bool(include_lower))
+    ordered, include_lower = truth("ordered", ordered), truth("include_lower", include_lower)
+    return weight_orbits(one.position_group(), other.position_group(), degree, ordered, include_lower)
 
 
 def paired_permutations(action_in: Any, action_out: Any) -> tuple[PermutationAction, PermutationAction]:

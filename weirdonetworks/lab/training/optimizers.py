@@ -10,6 +10,7 @@ from typing import Protocol
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.algebra.arrays import finite
 from weirdonetworks.nets.pooling import accumulator
 
 
@@ -21,9 +22,7 @@ class _Slots(snt.Module):
 
     def __init__(self, weight_decay: float, name: str | None):
         super().__init__(name=name)
-        if weight_decay < 0:
-            raise ValueError(f"weight_decay (={weight_decay}) must be at least 0.")
-        self.weight_decay = weight_decay
+        self.weight_decay = finite("weight_decay", weight_decay, least=0)
 
     @snt.once
     def initialize(self, parameters: Sequence[tf.Variable]) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks.algebra import modular
-from weirdonetworks.algebra.arrays import Ints, at_least, listed
+from weirdonetworks.algebra.arrays import Ints, at_least, listed, truth
 from weirdonetworks.measure.conserved.losses import Loss, ignores_translations
 from weirdonetworks.measure.conserved.path_polynomials import (
     PRIME,
@@ -40,6 +40,7 @@ from weirdonetworks.measure.conserved.path_polynomials import (
     parameters,
 )
 from weirdonetworks.measure.unit_tracing.traced_call import Trace
+from weirdonetworks.nets.inputs import checked_choice
 
 FIELDS = 150  # Of more fields, as many random combinations are taken, which spans no more.
 SECOND = 3  # Second brackets for each parameter.
@@ -104,8 +105,8 @@ def count_laws(
       TypeError: If the chain is no list of shapes or masks.
       ValueError: If the activation is unknown, the layers do not fit, or there are too many parameters.
     """
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation (={activation!r}) must be one of {', '.join(ACTIVATIONS)}.")
+    checked_choice("activation", activation, ACTIVATIONS)
+    biases = truth("biases", biases)
     masks = [_mask(each) for each in listed("chain", chain, "shapes (inputs, outputs), or masks")]
     if not masks or any(mask.ndim != 2 for mask in masks):
         raise ValueError(
@@ -181,7 +182,7 @@ def count_call_laws(call: Trace, loss: Loss | None = None, seed: int = 0) -> Law
 def count_fields(polynomials: Iterable[Polynomial], size: int, seed: int) -> LawCount:
     """Counts the laws of a flow along the gradients of polynomials of `size` parameters."""
     listed = [dict(each) for each in sorted(map(sorted, polynomials))]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(at_least("seed", seed, 0))
     read = {own for each in listed for product in each for own in product}
     quadratic = _quadratic(listed, size, rng)
     rank = _rank_of_flow(listed, size, rng, size - quadratic) if listed else 0

@@ -38,7 +38,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import instance
+from weirdonetworks.algebra.arrays import instance, listed
 from weirdonetworks.measure.conserved.losses import SCALES, Loss, agree, losses
 from weirdonetworks.measure.conserved.mixing import mixed_apart, mixes
 from weirdonetworks.measure.rescalings import Scalings, groups_of, scalings
@@ -109,7 +109,7 @@ class ConservedQuantities(list[Conserved]):
 
     def __init__(self, found: Iterable[Conserved], graph: UnitGraph, loss: Loss):
         """Takes the quantities, the traced model, and the loss."""
-        super().__init__(found)
+        super().__init__(listed("found", found, "quantities"))
         self._graph = graph
         self._loss = loss
 

@@ -59,8 +59,10 @@ class Trace:
     structure: Any
 
     @classmethod
-    def of(cls, model: Callable[..., Any], inputs: Sequence[Any], options: Mapping[str, Any]) -> "Trace":
-        """Traces a call.
+    def of(
+        cls, model: Callable[..., Any], inputs: Sequence[Any], options: Mapping[str, Any], name: str = "model"
+    ) -> "Trace":
+        """Traces a call; messages call the model `name`.
 
         Raises:
           TypeError: If the model cannot be called.
@@ -68,7 +70,7 @@ class Trace:
         """
         if not callable(model) or isinstance(model, type):
             raise TypeError(
-                f"model (={getattr(model, '__name__', type(model).__name__)}) must be a module, a Keras model or a "
+                f"{name} (={getattr(model, '__name__', type(model).__name__)}) must be a module, a Keras model or a "
                 "function; of a class give an instance."
             )
         nested = tuple(map(converted, inputs))
@@ -76,12 +78,10 @@ class Trace:
         state = [(variable, variable.numpy()) for variable in variables_of(model) or _referred(model)]
         try:
             model(*nested, **options)  # Creates the variables of modules that do so at their first call.
-        except TypeError as error:
-            if inputs:
-                raise
-            raise TypeError(
-                f"example_inputs must hold the arguments of a call of model, and are none: {error}"
-            ) from error
+        except (TypeError, ValueError, tf.errors.OpError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            why = "which failed" if inputs else "and are none"
+            raise kind(f"example_inputs must hold the arguments of a call of {name}, {why}: {_line(error)}") from error
         for variable, value in state:  # Which the call may have changed, as batch norm does in training.
             variable.assign(value)
         function = tf.function(
@@ -218,7 +218,12 @@ def converted(given: Any) -> Any:
     try:
         return tf.convert_to_tensor(given)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"example inputs must be arrays, and hold a {type(given).__name__}.") from error
+        raise ValueError(f"example_inputs must be arrays, and hold a {type(given).__name__}.") from error
+
+
+def _line(error: Exception) -> str:
+    """Returns the first line of a message."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def variables_of(model: Any) -> list[Any]:

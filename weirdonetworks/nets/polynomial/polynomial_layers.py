@@ -13,7 +13,7 @@ import tensorflow as tf
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.polynomials.rings import as_polynomial
 from weirdonetworks.nets.base_module import Activation, BaseModule, Initializer
-from weirdonetworks.nets.inputs import check_width, checked_sizes, flattened
+from weirdonetworks.nets.inputs import WIDTH, check_width, checked_sizes, flattened
 from weirdonetworks.nets.polynomial.monomial_layout import Layout, exponents, indices, real_ring
 from weirdonetworks.nets.polynomial.monomial_parts import gaussian_moments
 
@@ -76,7 +76,7 @@ class PolynomialLinear(BaseModule):
           b_init: Draws the bias, `[output_size]`; None for 0.
         """
         super().__init__(name=name)
-        self.output_size = at_least("output_size", output_size, 1)
+        self.output_size = at_least("output_size", output_size, 1, WIDTH)
         self.degree = at_least("degree", degree, 1)
         self.with_bias = with_bias
         self.interaction_only = interaction_only
@@ -164,7 +164,7 @@ class PolynomialLinear(BaseModule):
         Args:
           polynomials: SymPy expressions, `Poly` or ring elements in x0, ..., x{n-1}, with monomials of the layer only.
         """
-        read = [as_polynomial(each, real_ring(self._need_variables())) for each in polynomials]
+        read = [as_polynomial(each, real_ring(self._need_variables()), "polynomials") for each in polynomials]
         if len(read) != self.output_size:
             raise ValueError(f"polynomials (={len(read)} of them) must be as many as outputs (={self.output_size}).")
         places = {row: place for place, row in enumerate(self.monomials())}
@@ -194,7 +194,8 @@ class PolynomialLinear(BaseModule):
           input_size: The number n of inputs.
           dtype: Their type.
         """
-        read = [as_polynomial(each, real_ring(at_least("input_size", input_size, 1))) for each in polynomials]
+        ring = real_ring(at_least("input_size", input_size, 1, WIDTH))
+        read = [as_polynomial(each, ring, "polynomials") for each in polynomials]
         rows = sorted({indices(powers) for each in read for powers in each} - {()})
         if not rows:
             raise ValueError("polynomials must hold at least one that is not constant.")

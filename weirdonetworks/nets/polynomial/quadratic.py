@@ -11,10 +11,10 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra import fields, modular, monomials
-from weirdonetworks.algebra.arrays import Ints, at_least, shown
+from weirdonetworks.algebra.arrays import Ints, array, at_least, shown
 from weirdonetworks.algebra.fields import Exact
 from weirdonetworks.nets.base_module import BaseModule, Initializer
-from weirdonetworks.nets.inputs import check_width, checked_tensor, flattened
+from weirdonetworks.nets.inputs import WIDTH, check_width, checked_tensor, flattened
 
 
 class QuadraticLayer(BaseModule):
@@ -60,7 +60,7 @@ class QuadraticLayer(BaseModule):
             such that the outputs have mean square 1.
         """
         super().__init__(name=name)
-        self.output_size = at_least("output_size", output_size, 1)
+        self.output_size = at_least("output_size", output_size, 1, WIDTH)
         self.ordered = ordered
         self.w_init = w_init
         # Relabelled as consecutive integers from 0.
@@ -111,7 +111,7 @@ class QuadraticLayer(BaseModule):
         if number != self._number:
             raise ValueError(
                 f"{name} of {number} weights must be of {self._number}, for {self.output_size} outputs of inputs of "
-                f"width {self.input_size}, {'ordered' if self.ordered else 'redundant'}."
+                f"width {self.input_size}, {'ordered' if self.ordered else 'redundant'} (ordered={self.ordered})."
             )
 
     def _deviation(self, coordinates: Ints, weights: Ints, factors: npt.NDArray[np.float64]) -> float:
@@ -174,12 +174,12 @@ class ConstrainedQuadratic(QuadraticLayer):
           ValueError: If the equations have no solution, or only one.
         """
         super().__init__(output_size, ordered, w_init=w_init, name=name)
-        matrix = np.asarray(constraints)
+        matrix = array("constraints", constraints)
         if matrix.ndim != 2:
             raise ValueError(
                 f"constraints of shape {matrix.shape} must be [equations, weights], as `equations.matrix()` is."
             )
-        right = np.zeros(len(matrix), int) if right_sides is None else np.asarray(right_sides)
+        right = np.zeros(len(matrix), int) if right_sides is None else array("right_sides", right_sides)
         if right.shape != (len(matrix),):
             raise ValueError(f"right_sides of shape {right.shape} must have shape {(len(matrix),)}, one an equation.")
         self._start, self._basis = _solutions(_rationals("constraints", matrix), _rationals("right_sides", right))
@@ -256,10 +256,10 @@ def _quadratic(inputs: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, object
 
 
 def _integers(labels: npt.ArrayLike) -> Ints:
-    array = np.asarray(labels)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"labels of type {array.dtype} must be integers.")
-    return array
+    numbers = array("labels", labels)
+    if numbers.dtype.kind not in "iu":
+        raise TypeError(f"labels of type {numbers.dtype} must be integers.")
+    return numbers
 
 
 def _rationals(name: str, array: npt.NDArray[Any]) -> Exact:

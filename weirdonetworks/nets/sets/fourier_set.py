@@ -8,8 +8,8 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import Ints, at_least, written
-from weirdonetworks.nets import pooling
+from weirdonetworks.algebra.arrays import Ints, at_least, finite, written
+from weirdonetworks.nets import inputs, pooling
 from weirdonetworks.nets.base_module import Initializer
 from weirdonetworks.nets.inputs import checked_choice, masked
 from weirdonetworks.nets.sets.set_decoding import recover
@@ -73,10 +73,10 @@ class FourierSetEncoder(SetNetwork):
           w_init: Draws the learned frequencies, then the centres, `[num_frequencies, input_size]`.
         """
         super().__init__(name=name)
-        if not (math.isfinite(scale) and scale > 0):
+        if not finite("scale", scale) > 0:
             raise ValueError(f"scale (={scale}) must be positive.")
-        self.num_frequencies = at_least("num_frequencies", num_frequencies, 1)
-        self.input_size = at_least("input_size", input_size, 1)
+        self.num_frequencies = at_least("num_frequencies", num_frequencies, 1, inputs.WIDTH)
+        self.input_size = at_least("input_size", input_size, 1, inputs.WIDTH)
         self.sampled = checked_choice("frequencies", frequencies, FREQUENCIES)
         self.kind = checked_choice("kind", kind, KINDS)
         self.scale = scale

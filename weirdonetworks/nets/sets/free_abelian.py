@@ -8,10 +8,10 @@ import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.algebra.arrays import array, at_least, finite, reals
 from weirdonetworks.nets import pooling
 from weirdonetworks.nets.base_module import Initializer
-from weirdonetworks.nets.inputs import checked_tensor, masked
+from weirdonetworks.nets.inputs import WIDTH, checked_tensor, masked
 from weirdonetworks.nets.sets.set_network import SetNetwork, checked_per_item, sizes
 
 LARGEST = 1e150  # Whose square is finite.
@@ -66,17 +66,17 @@ class FreeAbelianEncoder(SetNetwork):
             for N(0, 1) and N(0, 1 / output_size).
         """
         super().__init__(name=name)
-        self._given = None if np.ndim(generators) == 0 else np.asarray(generators, np.float64)
+        self._given = None if array("generators", generators).ndim == 0 else reals("generators", generators)
         if self._given is None:
-            self.num_generators = at_least("generators", generators, 1)
+            self.num_generators = at_least("generators", generators, 1, WIDTH)
         else:
             if self._given.ndim != 2 or not self._given.size or not np.isfinite(self._given).all():
                 raise ValueError(
                     f"generators of shape {self._given.shape} must be [n, features], at least one, all finite."
                 )
             self.num_generators, self.input_size = self._given.shape
-        self.output_size = at_least("output_size", output_size, 1)
-        if not (math.isfinite(temperature) and temperature > 0):
+        self.output_size = at_least("output_size", output_size, 1, WIDTH)
+        if not finite("temperature", temperature) > 0:
             raise ValueError(f"temperature (={temperature}) must be positive.")
         self.temperature = temperature
         self.w_init = w_init

@@ -13,13 +13,14 @@ import tensorflow as tf
 from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.nets.base_module import Initializer
-from weirdonetworks.nets.inputs import masked
+from weirdonetworks.nets.inputs import WIDTH, masked
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialLinear
 from weirdonetworks.nets.pooling import accumulator
 from weirdonetworks.nets.sets.permutation_moments import MomentProducts, count_products, item_monomials
 from weirdonetworks.nets.sets.set_network import MaskedSetNetwork, on_items
 
 LARGEST = 2**20  # The most maps per output channel: more need gigabytes of weights.
+HIGHEST = 256  # The highest degree: the maps of one channel, at least as many as its partitions, are over 10^14.
 
 
 class _MomentPolynomial(MaskedSetNetwork):
@@ -45,8 +46,8 @@ class _MomentPolynomial(MaskedSetNetwork):
           b_init: Draws the bias, `[output_size]`; None for 0.
         """
         super().__init__(name=name)
-        self.output_size = at_least("output_size", output_size, 1)
-        self.degree = at_least("degree", degree, 1)
+        self.output_size = at_least("output_size", output_size, 1, WIDTH)
+        self.degree = at_least("degree", degree, 1, HIGHEST)
         self.with_bias, self.w_init, self.b_init = with_bias, w_init, b_init or snt.initializers.Zeros()
 
     def __call__(self, inputs: tf.Tensor | tf.RaggedTensor, mask: tf.Tensor | None = None) -> tf.Tensor:

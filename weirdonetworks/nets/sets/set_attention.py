@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets.base_module import Activation, Initializer
-from weirdonetworks.nets.inputs import masked
+from weirdonetworks.nets.inputs import DEPTH, WIDTH, masked
 from weirdonetworks.nets.sets.set_network import MaskedSetNetwork, dense, on_items, sizes
 
 
@@ -56,7 +56,7 @@ class SetAttention(MaskedSetNetwork):
         block = functools.partial(_Attention, size, num_heads, with_norm, activation, w_init, b_init)
         self.points = None
         if num_inducing is not None:
-            self.points = _Queries(at_least("num_inducing", num_inducing, 1), block, w_init, "points")
+            self.points = _Queries(at_least("num_inducing", num_inducing, 1, WIDTH), block, w_init, "points")
         self.attention = block("attention")
 
     def _outputs(self, items: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
@@ -100,7 +100,7 @@ class SetTransformer(MaskedSetNetwork):
         super().__init__(name=name)
         self.blocks = [
             SetAttention(size, num_heads, num_inducing, with_norm, activation, w_init, b_init, name=f"block_{index}")
-            for index in range(at_least("num_blocks", num_blocks, 1))
+            for index in range(at_least("num_blocks", num_blocks, 1, DEPTH))
         ]
         pool = functools.partial(_Attention, size, num_heads, with_norm, activation, w_init, b_init)
         self.query = _Queries(1, pool, w_init, "query")
@@ -126,8 +126,8 @@ class _Attention(snt.Module):
         name: str,
     ):
         super().__init__(name=name)
-        self.size = at_least("size", size, 1)
-        self.num_heads = at_least("num_heads", num_heads, 1)
+        self.size = at_least("size", size, 1, WIDTH)
+        self.num_heads = at_least("num_heads", num_heads, 1, WIDTH)
         if size % num_heads:
             raise ValueError(f"size (={size}) must be divisible by num_heads (={num_heads}).")
         self.activation = activation

@@ -7,9 +7,9 @@ import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.algebra.arrays import at_least, listed
 from weirdonetworks.nets.base_module import BaseModule, Initializer
-from weirdonetworks.nets.inputs import checked_sizes, flattened
+from weirdonetworks.nets.inputs import WIDTH, checked_sizes, flattened
 from weirdonetworks.nets.small.activations import GroupedSoftmax, Seed, UnitConvolution
 from weirdonetworks.nets.small.parallel import Parallel
 
@@ -63,16 +63,19 @@ class AllActivations(BaseModule):
             `Parallel` and `UnitConvolution` say.
         """
         super().__init__(name=name)
-        names = tuple(activations)
-        unknown = [each for each in names if each not in ACTIVATIONS]
+        names = tuple(listed("activations", activations, "names"))
+        unknown = [each for each in names if not isinstance(each, str) or each not in ACTIVATIONS]
         if unknown:
             raise ValueError(f"activations (={unknown[0]!r}) must be among {', '.join(ACTIVATIONS)}.")
+        if not names:
+            raise ValueError("activations must hold at least one.")
+        seed = at_least("seed", seed, 0)
         twice = [each for each in names if names.count(each) > 1]
         if twice:
             raise ValueError(
                 f"activations (={names}) must name each once, and name {twice[0]!r} {names.count(twice[0])} times."
             )
-        sizes = [*checked_sizes("hidden_sizes", hidden_sizes), at_least("num_classes", num_classes, 1)]
+        sizes = [*checked_sizes("hidden_sizes", hidden_sizes), at_least("num_classes", num_classes, 1, WIDTH)]
         self.layers = [snt.Linear(size, True, w_init, b_init, name=f"linear_{i}") for i, size in enumerate(sizes)]
         self.activations = []
         for layer in range(len(sizes) - 1):

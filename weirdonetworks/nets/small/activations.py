@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least
 from weirdonetworks.nets.base_module import BaseModule, Initializer
-from weirdonetworks.nets.inputs import checked_tensor, checked_units
+from weirdonetworks.nets.inputs import WIDTH, checked_tensor, checked_units
 
 Seed: TypeAlias = int | Sequence[int] | None
 
@@ -51,8 +51,8 @@ class GroupedSoftmax(snt.Module):
           seed: Seed of random groups, the same at each call; None for groups of neighbours.
         """
         super().__init__(name=name)
-        self.group_size = at_least("group_size", group_size, 1)
-        self.seed = seed
+        self.group_size = at_least("group_size", group_size, 1, WIDTH)
+        self.seed = _checked_seed(seed)
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, units]` to the same shape."""
@@ -89,8 +89,8 @@ class UnitConvolution(BaseModule):
           w_init: Draws the weights, `[width]`; None for N(0, 1 / width).
         """
         super().__init__(name=name)
-        self.width = at_least("width", width, 1)
-        self.seed = seed
+        self.width = at_least("width", width, 1, WIDTH)
+        self.seed = _checked_seed(seed)
         self.w_init = w_init or snt.initializers.RandomNormal(stddev=self.width**-0.5)
 
     @snt.once
@@ -110,6 +110,13 @@ class UnitConvolution(BaseModule):
         # Slices, since a convolution with one channel is slow on CPUs, and its gradient slower.
         outputs = tf.add_n([self.w[j] * ring[:, j : j + units] for j in range(self.width)])
         return _permuted(outputs, np.argsort(order))
+
+
+def _checked_seed(seed: Seed) -> Seed:
+    """Returns the seed of a generator of NumPy: None, an integer at least 0, or several."""
+    if seed is None or not np.iterable(seed) or isinstance(seed, str | bytes):
+        return None if seed is None else at_least("seed", seed, 0)
+    return [at_least("seed", each, 0) for each in seed]
 
 
 def unit_order(units: int, seed: Seed) -> Ints:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.algebra.arrays import at_least, listed
 from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.dropout import checked_rate, dropout
-from weirdonetworks.nets.inputs import checked_images
+from weirdonetworks.nets.inputs import WIDTH, checked_images, checked_sizes
 from weirdonetworks.nets.small.activations import ScaledTanh
 
 
@@ -49,13 +49,11 @@ class ConvolutionNetwork(BaseModule):
         _check_two("dropout_rates", dropout_rates)
         self.dropout_rates = [checked_rate("dropout_rates", rate) for rate in dropout_rates]
         self.convolutions = [
-            snt.Conv2D(
-                at_least("filters", channels, 1), 3, padding="VALID", w_init=w_init, b_init=b_init, name=f"conv_{i}"
-            )
-            for i, channels in enumerate(filters)
+            snt.Conv2D(channels, 3, padding="VALID", w_init=w_init, b_init=b_init, name=f"conv_{i}")
+            for i, channels in enumerate(checked_sizes("filters", filters))
         ]
-        self.hidden = snt.Linear(at_least("dense_size", dense_size, 1), True, w_init, b_init, name="linear_0")
-        self.output = snt.Linear(at_least("num_classes", num_classes, 1), True, w_init, b_init, name="linear_1")
+        self.hidden = snt.Linear(at_least("dense_size", dense_size, 1, WIDTH), True, w_init, b_init, name="linear_0")
+        self.output = snt.Linear(at_least("num_classes", num_classes, 1, WIDTH), True, w_init, b_init, name="linear_1")
 
     def __call__(self, images: tf.Tensor, is_training: bool, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Maps images to `[batch, num_classes]`.
@@ -99,7 +97,7 @@ class LeNet(BaseModule):
           w_init, b_init, name: As in `BaseModule`.
         """
         super().__init__(name=name)
-        sizes = (120, 84, at_least("num_classes", num_classes, 1))
+        sizes = (120, 84, at_least("num_classes", num_classes, 1, WIDTH))
         self.activation = ScaledTanh()
         self.convolutions = [
             snt.Conv2D(6, 5, padding="SAME", w_init=w_init, b_init=b_init, name="conv_0"),
@@ -119,5 +117,5 @@ class LeNet(BaseModule):
 
 
 def _check_two(name: str, values: Sequence[float]) -> None:
-    if len(values) != 2:
+    if len(listed(name, values, "two numbers")) != 2:
         raise ValueError(f"{name} (={tuple(values)}) must hold two numbers.")

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets.base_module import BaseModule, Initializer
-from weirdonetworks.nets.inputs import checked_images
+from weirdonetworks.nets.inputs import WIDTH, checked_images
 
 
 class Autoencoder(BaseModule):
@@ -39,7 +39,7 @@ class Autoencoder(BaseModule):
             for i, channels in enumerate((4, 8))
         ]
         self.w_init, self.b_init = w_init, b_init
-        self.to_code = snt.Linear(at_least("code_size", code_size, 1), True, w_init, b_init, name="code")
+        self.to_code = snt.Linear(at_least("code_size", code_size, 1, WIDTH), True, w_init, b_init, name="code")
 
     @snt.once
     def _initialize(self, images: tf.Tensor, flattened: tf.Tensor) -> None:

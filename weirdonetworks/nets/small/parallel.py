@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.algebra.arrays import instance
 from weirdonetworks.nets.base_module import BaseModule, Initializer
-from weirdonetworks.nets.inputs import checked_choice
+from weirdonetworks.nets.inputs import checked_choice, checked_function
 
 REDUCTIONS = ("concat", "sum")
 
@@ -40,9 +41,12 @@ class Parallel(BaseModule):
           w_init: Draws the gates of a sum, `[k]`; None for 1 / k.
         """
         super().__init__(name=name)
-        if not branches:
+        self.branches = {
+            each: checked_function("branches", branch, takes=1)
+            for each, branch in instance("branches", branches, Mapping).items()
+        }
+        if not self.branches:
             raise ValueError("branches must hold at least one.")
-        self.branches = dict(branches)
         self.w_init = w_init or snt.initializers.Constant(1 / len(self.branches))
         self.reduce = checked_choice("reduce", reduce, REDUCTIONS)
 

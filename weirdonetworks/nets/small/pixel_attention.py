@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets.base_module import BaseModule, Initializer
-from weirdonetworks.nets.inputs import checked_images
+from weirdonetworks.nets.inputs import DEPTH, WIDTH, checked_images
 from weirdonetworks.nets.pooling import accumulator
 from weirdonetworks.nets.sets.set_network import on_items
 from weirdonetworks.nets.small.chunked_attention import attend, attention_map
@@ -51,8 +51,8 @@ class PixelAttention(BaseModule):
           w_init, b_init, name: As in `BaseModule`.
         """
         super().__init__(name=name)
-        self.size = at_least("size", size, 1)
-        self.num_heads = at_least("num_heads", num_heads, 1)
+        self.size = at_least("size", size, 1, WIDTH)
+        self.num_heads = at_least("num_heads", num_heads, 1, WIDTH)
         if size % num_heads:
             raise ValueError(f"size (={size}) must be divisible by num_heads (={num_heads}).")
         self.window = None if window is None else at_least("window", window, 0)
@@ -128,10 +128,10 @@ class PixelTransformer(BaseModule):
         self.with_positions = with_positions
         self.embedding = snt.Linear(size, True, w_init, b_init, name="embedding")
         attention = functools.partial(PixelAttention, size, num_heads, window, rows, w_init, b_init)
-        numbers = range(at_least("num_blocks", num_blocks, 1))
+        numbers = range(at_least("num_blocks", num_blocks, 1, DEPTH))
         self.blocks = [_Block(attention, w_init, b_init, f"block_{number}") for number in numbers]
         self.norm = _layer_norm("norm")
-        self.output = snt.Linear(at_least("num_classes", num_classes, 1), True, w_init, b_init, name="output")
+        self.output = snt.Linear(at_least("num_classes", num_classes, 1, WIDTH), True, w_init, b_init, name="output")
 
     @snt.once
     def _initialize(self, images: tf.Tensor) -> None:

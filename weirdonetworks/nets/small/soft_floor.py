@@ -7,6 +7,7 @@ import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
+from weirdonetworks.algebra.arrays import reals
 from weirdonetworks.nets.base_module import BaseModule
 from weirdonetworks.nets.inputs import checked_tensor
 
@@ -152,6 +153,6 @@ def _check_type(dtype: tf.DType) -> None:
 
 def _check(factor: float, dtype: tf.DType) -> None:
     with np.errstate(over="ignore", under="ignore"):
-        number = np.asarray(factor).astype(dtype.as_numpy_dtype)
-    if not 0 < number < math.inf:
+        number = reals("factor", factor).astype(dtype.as_numpy_dtype)
+    if number.ndim or not 0 < number < math.inf:
         raise ValueError(f"factor (={factor}) must be above 0 and finite in {dtype.name}.")

@@ -12,7 +12,7 @@ import tensorflow as tf
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.dropout import checked_rate, dropout
-from weirdonetworks.nets.inputs import flattened
+from weirdonetworks.nets.inputs import DEPTH, WIDTH, flattened
 from weirdonetworks.nets.small.parallel import Parallel
 
 Block = Callable[[tf.Tensor], tf.Tensor]
@@ -64,12 +64,13 @@ class StagedNetwork(BaseModule, abc.ABC):
         if base is not None and type(base) is not type(self):
             raise TypeError(f"base (={base!r}) must be of the class {type(self).__name__}.")
         self.w_init, self.b_init = w_init, b_init
-        size = at_least("size", size, 1)
+        size = at_least("size", size, 1, WIDTH)
         self.dropout_rate = checked_rate("dropout_rate", dropout_rate)
         self.frozen: list[Any] = [] if base is None else [*base.frozen, *base.stages]
         first = len(self.frozen)
-        self.stages: list[Any] = [self._block(size, first + index) for index in range(at_least("stages", stages, 1))]
-        self.read_out = snt.Linear(at_least("num_classes", num_classes, 1), True, w_init, b_init, name="read_out")
+        stages, num_classes = at_least("stages", stages, 1, DEPTH), at_least("num_classes", num_classes, 1, WIDTH)
+        self.stages: list[Any] = [self._block(size, first + index) for index in range(stages)]
+        self.read_out = snt.Linear(num_classes, True, w_init, b_init, name="read_out")
 
     @property
     def trainable_variables(self) -> tuple[tf.Variable, ...]:
@@ -179,9 +180,9 @@ class RandomSample(ExpansionParallel):
           seed: Seed of the subsets, which are independent for each stage and branch.
         """
         # Set first, since the base constructor makes blocks from them.
-        self.branches = at_least("branches", branches, 1)
-        self.sample_size = at_least("sample_size", sample_size, 1)
-        self.seed = seed
+        self.branches = at_least("branches", branches, 1, DEPTH)
+        self.sample_size = at_least("sample_size", sample_size, 1, WIDTH)
+        self.seed = at_least("seed", seed, 0)
         super().__init__(num_classes, stages, size, dropout_rate, base, w_init, b_init, name)
 
     def _block(self, size: int, index: int) -> Block:

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets.base_module import BaseModule, Initializer
-from weirdonetworks.nets.inputs import checked_seed, flattened
+from weirdonetworks.nets.inputs import WIDTH, checked_seed, flattened
 
 
 class VariationalBottleneck(BaseModule):
@@ -45,7 +45,7 @@ class VariationalBottleneck(BaseModule):
           w_init, b_init, name: As in `BaseModule`.
         """
         super().__init__(name=name)
-        self.output_size = at_least("output_size", output_size, 1)
+        self.output_size = at_least("output_size", output_size, 1, WIDTH)
         self.with_noise = with_noise
         self.linear = snt.Linear(2 * self.output_size, True, w_init, b_init, name="linear")
 
