@@ -20,6 +20,7 @@ FLOAT64 = [entry for entry in registry.NETWORKS if entry.float64 and entry.dtype
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", FLOAT64, ids=registry.name)
 def test_a_network_in_float64_computes_the_same(entry: registry.Network) -> None:
+    tf.random.set_seed(0)  # Of some weights an encoder that rounds is next to a jump.
     network = entry.build()
     inputs = entry.inputs()
     outputs = entry.call(network, inputs)

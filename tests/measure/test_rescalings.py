@@ -249,6 +249,7 @@ def test_loops_and_conditions_are_refused(branching: Callable[[tf.Tensor], tf.Te
 )
 def test_complex_numbers_are_evaluated_in_double_precision(transformed: Callable[[tf.Tensor], tf.Tensor]) -> None:
     """In the last model the outputs are complex themselves."""
+    tf.random.set_seed(0)  # Of some weights the first unit is dead, and its factor changes nothing.
     hidden, head = snt.Linear(6), snt.Linear(4)
     graph = UnitGraph.trace(lambda x: transformed(head(tf.nn.relu(hidden(x)))), tf.ones([2, 3]))
     (found,) = scalings(graph)
