@@ -28,6 +28,32 @@ def cube(inputs: tf.Tensor) -> tf.Tensor:
     return inputs**3
 
 
+def laws_in_floating_point(
+    model: Callable[[tf.Tensor, list[tf.Tensor]], tf.Tensor], weights: Sequence[tf.Variable], inputs: tf.Tensor
+) -> int:
+    """Counts the weights less the rank of gradients of outputs and of their brackets, on data."""
+    point = tf.constant(np.concatenate([np.ravel(each) for each in weights]))
+    outputs = model(inputs, list(weights))
+    directions = tf.constant(np.random.default_rng(0).normal(size=outputs.shape))
+    with tf.GradientTape() as outer:
+        outer.watch(point)
+        with tf.GradientTape() as inner:
+            inner.watch(point)
+            parts = tf.split(point, [int(tf.size(each)) for each in weights])
+            values = [tf.reshape(part, each.shape) for part, each in zip(parts, weights, strict=True)]
+            products = model(inputs, values) * directions
+            outputs = tf.reduce_sum(products, axis=list(range(1, products.shape.rank)))
+        gradients = inner.jacobian(outputs, point)
+    hessians = outer.jacobian(gradients, point).numpy()
+    fields = gradients.numpy()
+    moved = np.einsum("aij,bj->abi", hessians, fields)
+    brackets = (moved - moved.swapaxes(0, 1))[np.triu_indices(len(fields), 1)]
+    rows = np.concatenate([fields, brackets])
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    chosen = lengths[:, 0] > 1e-9 * lengths.max()  # Others are rounding.
+    return len(point) - int(np.linalg.matrix_rank(rows[chosen] / lengths[chosen], tol=1e-7))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layer:
     """A dense layer, its norm and its activation."""

@@ -190,3 +190,9 @@ def test_several_outputs_have_no_class_sums() -> None:
     first, second = snt.Linear(3), snt.Linear(2)
     found = conserved_quantities(lambda x: (first(x), second(first(x))), CROSS_ENTROPY, tf.ones([2, 4]))
     assert all(each.symmetry != TRANSLATION for each in found)
+
+
+def test_examples_that_leave_the_outputs_as_they_are_say_nothing_of_the_loss() -> None:
+    model = snt.nets.MLP([3, 2], with_bias=False)
+    for loss, translated in ((squared_error, False), (CROSS_ENTROPY, True)):
+        assert (TRANSLATION in by_name(conserved_quantities(model, loss, tf.zeros([1, 4]))).values()) == translated

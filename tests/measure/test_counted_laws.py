@@ -8,7 +8,7 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from tests.measure.chains import CROSS_ENTROPY, squared_error
+from tests.measure.chains import CROSS_ENTROPY, laws_in_floating_point, squared_error
 from weirdonetworks.measure.conserved import conserved_quantities, count_model_laws
 
 RNG = np.random.default_rng(0)
@@ -49,30 +49,6 @@ class Block:
         return tokens
 
 
-def laws_in_floating_point(block: Block, examples: int = 24) -> int:
-    """Counts the parameters less the rank of gradients of outputs and of their brackets, on random data."""
-    sizes = [int(tf.size(each)) for each in block.variables]
-    point = tf.constant(np.concatenate([np.ravel(each) for each in block.variables]))
-    tokens = tf.constant(2 * POINTS.normal(size=(examples, 3, 2)))
-    directions = tf.constant(POINTS.normal(size=(examples, 3, 2)))
-    with tf.GradientTape() as outer:
-        outer.watch(point)
-        with tf.GradientTape() as inner:
-            inner.watch(point)
-            parts = tf.split(point, sizes)
-            values = [tf.reshape(part, each.shape) for part, each in zip(parts, block.variables, strict=True)]
-            outputs = tf.reduce_sum(block(tokens, values) * directions, axis=[1, 2])
-        gradients = inner.jacobian(outputs, point)
-    hessians = outer.jacobian(gradients, point).numpy()
-    fields = gradients.numpy()
-    moved = np.einsum("aij,bj->abi", hessians, fields)
-    brackets = (moved - moved.swapaxes(0, 1))[np.triu_indices(examples, 1)]
-    rows = np.concatenate([fields, brackets])
-    return len(point) - int(
-        np.linalg.matrix_rank(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9), tol=1e-7)
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("heads", "units", "biases", "laws"),
@@ -92,7 +68,8 @@ def test_a_blocks_laws_are_as_many_in_floating_point_and_all_are_found(
     block = Block.of(heads, units, biases)
     tokens = tf.constant(POINTS.normal(size=(1, 3, 2)))
     count = count_model_laws(block, tokens, loss=squared_error)
-    assert count.is_complete and count.at_most == laws == laws_in_floating_point(block)
+    data = tf.constant(2 * POINTS.normal(size=(24, 3, 2)))
+    assert count.is_complete and count.at_most == laws == laws_in_floating_point(block, block.variables, data)
     assert len(count.unread) == (2 if biases else 0)  # A softmax ignores what the keys' bias adds to all scores.
     found = conserved_quantities(block, squared_error, tokens)
     assert found.are_all()

@@ -66,12 +66,14 @@ def truth(name: str, value: object) -> bool:
     True
 
     Raises:
-      TypeError: If it is none, such as an array.
+      TypeError: If it is none, such as a word or an array.
     """
     try:
-        return bool(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} (={brief(value)}) must be True or False.") from None
+        if value in (0, 1):
+            return bool(value)
+    except (TypeError, ValueError):  # Of arrays.
+        pass
+    raise TypeError(f"{name} (={brief(value)}) must be True or False.")
 
 
 def reals(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:

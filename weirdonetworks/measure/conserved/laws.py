@@ -2,18 +2,21 @@
 
 A network's outputs depend on its parameters through some polynomials phi_1, phi_2, ... alone: for linear units the
 entries of the product of the weights, for ReLU units the products of weights along each path, for attention the entries
-of the product of queries and keys, and of values and outputs (`path_polynomials`). Whatever data and loss, gradient
-flow moves the parameters within the span of the gradients of these, so a conserved quantity h has
+of the product of queries and keys, and of values and outputs (`path_polynomials`). Of paths through ReLUs, it is their
+sums over the paths that are active together (`activation_patterns`), one by one only where inputs make them active
+independently of each other. Whatever data and loss, gradient flow moves the parameters within the span of the gradients
+of these, so a conserved quantity h has
 
     grad h(w) . X(w) = 0    for X = grad phi_i, for the brackets [X, Y] = DY X - DX Y of two such fields, and so on,
 
 and the number of independent ones is D - dim Lie(grad phi_1, grad phi_2, ...)(w) at a generic w, of D parameters
 (Marcotte, Gribonval & Peyre, Abide by the law and follow the flow: conservation laws for gradient flows, 2023; for
 residual networks and attention the same, Transformative or conservative?, 2025). The rank of the fields, their first
-brackets and some second ones bounds it from above, where the data are rich enough that the flow spans the gradients.
-From below it is bounded by the laws that are quadratic or linear, `h(w) = w M w + u w`: the M and u are the solutions
-of linear equations. Ranks are computed modulo a prime at random w: they are the generic ones, but with a probability of
-about the degree over the prime.
+brackets and some second ones bounds it from above, where the data are rich enough that the flow spans the gradients:
+inputs in all directions and scales, so that ReLUs have the patterns that some inputs give them, and any labels.
+From below it is bounded by the laws that are quadratic or linear, `h(w) = w M w + u w`, whatever the patterns: the M
+and u are the solutions of linear equations. Ranks are computed modulo a prime at random w: they are the generic ones,
+but with a probability of about the degree over the prime; at special w, such as equal units, more is conserved.
 """
 
 import collections
@@ -27,10 +30,13 @@ import numpy as np
 import numpy.typing as npt
 
 from weirdonetworks.algebra import modular
-from weirdonetworks.algebra.arrays import Ints, at_least, listed, truth
+from weirdonetworks.algebra.arrays import Ints, at_least, brief, listed, reals, truth
+from weirdonetworks.measure.conserved.activation_patterns import Rows, of_call, of_chain, reached, rows
+from weirdonetworks.measure.conserved.flow_rank import Coefficients, rank_of_flow
 from weirdonetworks.measure.conserved.losses import Loss, ignores_translations
 from weirdonetworks.measure.conserved.path_polynomials import (
     PRIME,
+    Active,
     Calculation,
     Polynomial,
     Product,
@@ -42,15 +48,14 @@ from weirdonetworks.measure.conserved.path_polynomials import (
 from weirdonetworks.measure.unit_tracing.traced_call import Trace
 from weirdonetworks.nets.inputs import checked_choice
 
-FIELDS = 150  # Of more fields, as many random combinations are taken, which spans no more.
-SECOND = 3  # Second brackets for each parameter.
 LARGEST = 120  # Parameters: the quadratic laws have as many unknowns as pairs of them.
+TRIES = 50  # Draws of a chain's weights.
 ACTIVATIONS = ("linear", "relu")
 
 
 @dataclasses.dataclass(frozen=True)
 class LawCount:
-    """Bounds on the number of independent conservation laws.
+    """Bounds on the number of independent conservation laws; both hold, whether they are equal or not.
 
     >>> count = LawCount(parameters=9, quadratic=3, at_most=3)
     >>> count.is_complete
@@ -59,8 +64,9 @@ class LawCount:
     Attributes:
       parameters: The number of parameters.
       quadratic: The number of independent laws that are quadratic, such as the balances of units, or linear, such as
-        the sums over the classes of a softmax: a lower bound.
-      at_most: The number of parameters less the rank of the fields and their brackets: an upper bound.
+        the sums over the classes of a softmax, at all weights: a lower bound.
+      at_most: The number of parameters less the rank of the fields and their brackets, for the patterns of active ReLUs
+        that occur at some weights: an upper bound at these.
       unread: The numbers, from 0, of the parameters that no output depends on, such as the bias of an attention layer's
         keys. Each is conserved by itself, and counted in both. `count_laws` numbers the weights of all layers that are
         not cut, each layer row by row, then all biases; `count_model_laws` the trainable variables in the
@@ -74,12 +80,12 @@ class LawCount:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the quadratic and linear laws are all there are."""
+        """Whether the quadratic and linear laws are known to be all there are."""
         return self.quadratic == self.at_most
 
 
 def count_laws(
-    chain: Sequence[Sequence[int] | npt.NDArray[np.bool_]],
+    chain: Sequence[npt.ArrayLike],
     activation: str = "relu",
     *,
     biases: bool = False,
@@ -87,26 +93,33 @@ def count_laws(
 ) -> LawCount:
     """Counts the conservation laws of gradient flow of a chain of dense layers, whatever data and loss.
 
+    Of ReLUs, at weights at which inputs make them active independently of each other. There are such weights, which is
+    tried, but at others there can be more laws: above a ReLU, positive weights keep the next ReLUs active, so that they
+    are linear units, and negative ones shut them. `count_model_laws` counts at a model's own weights.
+
     >>> count_laws([(2, 3), (3, 1)])  # One for each hidden unit: |in|^2 - |out|^2.
     LawCount(parameters=9, quadratic=3, at_most=3, unread=())
     >>> count_laws([(2, 2), (2, 1)], "linear").at_most  # in^T in - out out^T, a symmetric matrix.
     3
 
     Args:
-      chain: The shape `(inputs, outputs)` of each layer's weight, or its mask: weights that are cut are no parameters.
+      chain: The shape `(inputs, outputs)` of each layer's weight, or its mask: weights that are cut, 0, are no
+        parameters.
       activation: Of the hidden units, `relu` or `linear`.
       biases: Whether the layers have biases.
-      seed: Seed of the random parameters.
+      seed: Seed of the random parameters, at least 0.
 
     Returns:
       The bounds; equal ones are the number.
 
     Raises:
-      TypeError: If the chain is no list of shapes or masks.
-      ValueError: If the activation is unknown, the layers do not fit, or there are too many parameters.
+      TypeError: If the chain is no list of shapes or masks, or another argument of another type.
+      ValueError: If the activation is unknown, the layers do not fit, there are too many parameters, or no weights are
+        found at which ReLUs are active independently of each other: without biases, those of layers of one input.
     """
     checked_choice("activation", activation, ACTIVATIONS)
     biases = truth("biases", biases)
+    seed = at_least("seed", seed, 0)
     masks = [_mask(each) for each in listed("chain", chain, "shapes (inputs, outputs), or masks")]
     if not masks or any(mask.ndim != 2 for mask in masks):
         raise ValueError(
@@ -131,7 +144,31 @@ def count_laws(
         if activation == "relu" and layer < len(masks) - 1:
             units = calculation.gated(units)
     calculation.note(units)
-    return count_fields(calculation.found, size, seed)
+    free = count_fields(calculation.found, calculation.found, size, seed)
+    if not calculation.inactive:
+        return free
+    spans = _widest(calculation, masks, bool(biases), seed)
+    if all(len(products) == len(own) for products, own in spans.items()):
+        return free
+    if count_fields(calculation.found, reached(calculation, spans), size, seed) != free:
+        raise ValueError(
+            f"chain (of {len(masks)} layers) must have ReLUs that inputs make active independently of each other, at "
+            f"some of {TRIES} draws of weights. With one input and no biases, or above a single ReLU, they follow the "
+            "signs of the weights, and so does the number of laws: give count_model_laws a model with its weights."
+        )
+    return free
+
+
+def _widest(calculation: Calculation, masks: Sequence[npt.NDArray[np.bool_]], biases: bool, seed: int) -> Rows:
+    """Draws weights and returns the rows of factors at those that have most of them."""
+    rng = np.random.default_rng(seed)
+    best: Rows = {}
+    for _ in range(TRIES):
+        spans = rows(calculation, of_chain(masks, biases, rng))
+        best = max(best, spans, key=lambda each: sum(map(len, each.values())))
+        if all(len(products) == len(own) for products, own in best.items()):
+            break
+    return best
 
 
 def count_model_laws(
@@ -148,12 +185,22 @@ def count_model_laws(
     >>> count_model_laws(snt.nets.MLP([3, 1]), tf.ones([1, 2]))
     LawCount(parameters=13, quadratic=3, at_most=3, unread=())
 
+    Which ReLUs are active together is found at the weights that the model has, with zeros drawn close to zero, for
+    random inputs of the example's shape, of scales from 1e-4 to 1e4. So `at_most` is that of these weights and those
+    nearby, for data of all directions and scales; what such inputs miss could only make it smaller. At these weights
+    the balances of one input and no biases are not all, for instance:
+
+    >>> model = snt.nets.MLP([2, 1], with_bias=False, w_init=snt.initializers.Constant(0.5))
+    >>> count_model_laws(model, tf.ones([1, 1]))
+    LawCount(parameters=4, quadratic=2, at_most=3, unread=())
+
+
     Args:
       model: A module, a Keras model, or a function that reads variables.
       *example_inputs: Arguments of a call; one example is enough.
       loss: The loss, of labels and outputs. One that is the same when all classes are translated, as the softmax
         cross-entropy, conserves the sums over the classes. None for any loss.
-      seed: Seed of the random parameters.
+      seed: Seed of the random parameters and inputs, at least 0.
       **options: Keyword arguments of the call.
 
     Returns:
@@ -163,8 +210,8 @@ def count_model_laws(
       TypeError: If the model cannot be called.
       ValueError: If it has an operation that cannot be followed, or too many parameters.
     """
-    call = Trace.of(model, example_inputs, options)
-    return count_call_laws(call, loss, seed)
+    seed = at_least("seed", seed, 0)
+    return count_call_laws(Trace.of(model, example_inputs, options), loss, seed)
 
 
 def count_call_laws(call: Trace, loss: Loss | None = None, seed: int = 0) -> LawCount:
@@ -172,28 +219,56 @@ def count_call_laws(call: Trace, loss: Loss | None = None, seed: int = 0) -> Law
     size = sum(math.prod(each.shape) for each in call.variables if each.trainable)
     _check_size("model", size)
     calculation = Calculation()
-    results = of_model(call, calculation)
+    active = _note_outputs(call, loss, calculation)
+    polynomials = moving = calculation.found
+    if active:
+        patterns = of_call(call, active, np.random.default_rng(seed))
+        always = set(np.flatnonzero(patterns.all(axis=0)).tolist())
+        if not always.isdisjoint(calculation.bent):
+            calculation = Calculation(always)
+            _note_outputs(call, loss, calculation)
+        moving = reached(calculation, rows(calculation, patterns))
+    return count_fields(polynomials, moving, size, seed)
+
+
+def _note_outputs(call: Trace, loss: Loss | None, calculation: Calculation) -> list[Active]:
+    """Notes the polynomials of a call's outputs; returns what tells which ReLUs are active."""
+    results, active = of_model(call, calculation)
     translated = loss is not None and len(results) == 1 and ignores_translations(loss, results[0].shape)
     for each in results:
         calculation.note(of_differences(each) if translated else each)
-    return count_fields(calculation.found, size, seed)
+    return active
 
 
-def count_fields(polynomials: Iterable[Polynomial], size: int, seed: int) -> LawCount:
-    """Counts the laws of a flow along the gradients of polynomials of `size` parameters."""
-    listed = [dict(each) for each in sorted(map(sorted, polynomials))]
+def count_fields(polynomials: Iterable[Polynomial], moving: Iterable[Polynomial], size: int, seed: int) -> LawCount:
+    """Counts the laws of a flow along gradients of polynomials of `size` parameters.
+
+    Args:
+      polynomials: Those on which outputs may depend, for the laws that are quadratic or linear.
+      moving: Those along whose gradients parameters do move, in the span of the former, for the upper bound.
+      size: The number of parameters.
+      seed: Seed of the random parameters.
+    """
+    every, moved = ([dict(each) for each in sorted(map(sorted, own))] for own in (polynomials, moving))
     rng = np.random.default_rng(at_least("seed", seed, 0))
-    read = {own for each in listed for product in each for own in product}
-    quadratic = _quadratic(listed, size, rng)
-    rank = _rank_of_flow(listed, size, rng, size - quadratic) if listed else 0
+    read = {own for each in every for product in each for own in product}
+    quadratic = _quadratic(every, size, rng)
+    rank = rank_of_flow(moved, size, rng, size - quadratic) if moved else 0
     return LawCount(size, quadratic, size - rank, tuple(sorted(set(range(size)) - read)))
 
 
-def _mask(layer: Sequence[int] | npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _mask(layer: Any) -> npt.NDArray[np.bool_]:
     """Returns a layer's mask, or that of a whole layer of a shape."""
-    if isinstance(layer, np.ndarray):
-        return layer.astype(bool)
-    return np.ones([at_least("chain", size, 0) for size in listed("chain", layer, "sizes, of each layer")], bool)
+    if not hasattr(layer, "__array__"):
+        layer = listed("chain", layer, "shapes (inputs, outputs), or masks")
+        if not any(map(np.iterable, layer)):
+            return np.ones([at_least("chain", size, 1) for size in layer], bool)
+    mask = reals("chain", layer)
+    if not np.isfinite(mask).all():
+        raise ValueError(
+            f"chain (={brief(layer)}) must hold masks of finite numbers: 0 for what is cut, 1 for the rest."
+        )
+    return mask != 0
 
 
 def _check_size(name: str, size: int) -> None:
@@ -201,65 +276,7 @@ def _check_size(name: str, size: int) -> None:
         raise ValueError(f"{name} (of {size} parameters) must have 1 to {LARGEST}.")
 
 
-Coefficients = dict[Product, int]  # Of products of parameters, in a polynomial.
 Pair = tuple[int, int]
-
-
-def _rank_of_flow(polynomials: Sequence[Coefficients], size: int, rng: np.random.Generator, enough: int) -> int:
-    """Computes the rank of the gradients and their first brackets at random parameters, and of some second ones.
-
-    Args:
-      polynomials: The polynomials whose gradients these are.
-      size: The number of parameters.
-      rng: The random generator.
-      enough: The rank that it cannot exceed; second brackets are computed where the first do not reach it.
-    """
-    point = rng.integers(1, PRIME, size)
-    gradients, hessians = _derivatives(polynomials, point)
-    if len(polynomials) > FIELDS:
-        combined = rng.integers(PRIME, size=(FIELDS, len(polynomials)))
-        first_fields = modular.matmul(combined, gradients, PRIME)
-        fields = modular.matmul(combined, hessians.reshape(len(hessians), -1), PRIME).reshape(-1, size, size)
-    else:
-        first_fields, fields = gradients, hessians
-    # Row i of entry j is H_j g_i.
-    moved = np.stack([modular.matmul(first_fields, each, PRIME) for each in fields])
-    first, second = np.triu_indices(len(first_fields), 1)
-    brackets = (moved[second, first] - moved[first, second]) % PRIME
-    _, rows = modular.echelon(np.concatenate([first_fields, brackets]), PRIME)
-    if len(rows) < enough:
-        drawn = rng.integers(len(polynomials), size=(SECOND * size, 3))
-        further = [_second_bracket(polynomials, gradients, hessians, point, *each) for each in drawn.tolist()]
-        _, rows = modular.echelon(np.concatenate([rows, np.array(further)]), PRIME)
-    return len(rows)
-
-
-def _second_bracket(
-    polynomials: Sequence[Coefficients], gradients: Ints, hessians: Ints, point: Ints, x: int, y: int, z: int
-) -> Ints:
-    """Computes `[[X, Y], Z]` of the gradients of three of the polynomials: `DZ [X, Y] - D[X, Y] Z`."""
-
-    def times(matrix: Ints, vector: Ints) -> Ints:
-        return modular.matmul(matrix, vector[:, np.newaxis], PRIME)[:, 0]
-
-    bracket = (times(hessians[y], gradients[x]) - times(hessians[x], gradients[y])) % PRIME
-    moved = _third(polynomials[y], point, gradients[x], gradients[z])
-    moved = moved + times(hessians[y], times(hessians[x], gradients[z]))
-    moved = moved - _third(polynomials[x], point, gradients[y], gradients[z])
-    moved = moved - times(hessians[x], times(hessians[y], gradients[z]))
-    return np.asarray((times(hessians[z], bracket) - moved) % PRIME)
-
-
-def _third(polynomial: Coefficients, point: Ints, one: Ints, other: Ints) -> Ints:
-    """Contracts the third derivatives of a polynomial with two vectors."""
-    found = [0] * len(point)
-    values, first, second = point.tolist(), one.tolist(), other.tolist()
-    for path, coefficient in polynomial.items():
-        for places in itertools.permutations(range(len(path)), 3):
-            own, a, b = (path[place] for place in places)
-            rest = [each for place, each in enumerate(path) if place not in places]
-            found[own] += coefficient * _product(values, rest) % PRIME * (first[a] * second[b] % PRIME) % PRIME
-    return np.array(found, np.intp) % PRIME
 
 
 def _quadratic(polynomials: Sequence[Coefficients], size: int, rng: np.random.Generator) -> int:
@@ -312,26 +329,3 @@ def _symmetric_matrices(equations: set[frozenset[tuple[Pair, int]]], size: int) 
     for index, (i, j) in enumerate(entries):
         found[:, i, j] = found[:, j, i] = vectors[:, index]
     return list(found[:, :size])
-
-
-def _derivatives(polynomials: Sequence[Coefficients], point: Ints) -> tuple[Ints, Ints]:
-    """Computes gradients and Hessians modulo the prime, `[polynomials, size]` and `[polynomials, size, size]`."""
-    gradients = np.zeros((len(polynomials), len(point)), np.intp)
-    hessians = np.zeros((len(polynomials), len(point), len(point)), np.intp)
-    values = point.tolist()
-    for index, polynomial in enumerate(polynomials):
-        for path, coefficient in polynomial.items():
-            for place, own in enumerate(path):
-                rest = path[:place] + path[place + 1 :]
-                gradients[index, own] += coefficient * _product(values, rest) % PRIME
-                for inner, other in enumerate(rest):
-                    product = _product(values, rest[:inner] + rest[inner + 1 :])
-                    hessians[index, own, other] += coefficient * product % PRIME
-    return gradients % PRIME, hessians % PRIME
-
-
-def _product(values: Sequence[int], chosen: Sequence[int]) -> int:
-    found = 1
-    for each in chosen:
-        found = found * values[each] % PRIME
-    return found

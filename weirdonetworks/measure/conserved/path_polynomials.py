@@ -1,15 +1,17 @@
 """The polynomials of its parameters on which the outputs of a network depend, found by computing with symbols.
 
 Every number of a call is a sum `sum_k c_k phi_k(w)` of polynomials phi_k of the parameters w, whose coefficients c_k
-are products of symbols that stand for what the data decide: the inputs, whether a ReLU is active, a value of tanh or of
-a softmax. Since these can be anything, outputs depend on w through the phi_k alone, and on each of them.
+are products of symbols that stand for what the data decide: the inputs, the factor of a ReLU, 1 where it is active and
+0 elsewhere, a value of tanh or of a softmax. So outputs depend on w through the phi_k alone, and on each of them where
+these can be anything. Which factors of ReLUs do occur together, `activation_patterns` says.
 
 Masks of attention are followed that the data do not decide: constants, or inputs that are no floating-point numbers.
 Scores that -inf or a number of at most -10,000 replaces, or is added to, have no share in a softmax that has others.
 """
 
+import bisect
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Self, TypeAlias
 
@@ -19,16 +21,23 @@ import tensorflow as tf
 
 from weirdonetworks.algebra import modular
 from weirdonetworks.measure.unit_tracing import evaluation
-from weirdonetworks.measure.unit_tracing.traced_call import ASSIGNMENTS, Trace
+from weirdonetworks.measure.unit_tracing.traced_call import ASSIGNMENTS, Step, Trace
 
 LOW = -1e4  # A softmax leaves out scores that are so low.
 PRIME = modular.prime_below(modular.LARGEST)
 Product: TypeAlias = tuple[int, ...]  # Of parameters or of symbols, by number, rising; () is 1.
 Polynomial: TypeAlias = frozenset[tuple[Product, int]]  # Products of parameters and their coefficients.
 Symbols: TypeAlias = npt.NDArray[Any]  # Of `Sum`.
+Active: TypeAlias = Callable[[Mapping[int, tf.Tensor]], tf.Tensor]  # Of the values of a call's tensors, by number.
 
-GATES = ("Relu", "LeakyRelu", "Abs")  # f(z) = c z, where c depends on the sign of z.
-SMOOTH = ("Elu", "Erf", "Erfc", "Selu", "Sigmoid", "Softplus", "Softsign", "Tanh")
+# f(z) = z, where z > 0, else c z.
+GATES: dict[str, Callable[[tf.Operation], float]] = {
+    "Abs": lambda _: -1.0,
+    "LeakyRelu": lambda operation: float(operation.get_attr("alpha")),
+    "Relu": lambda _: 0.0,
+}
+BENT = {"Elu": 1.0, "Selu": 1.0507009873554805}  # f(z) = c z, where z > 0, else no polynomial.
+SMOOTH = ("Erf", "Erfc", "Sigmoid", "Softplus", "Softsign", "Tanh")
 MOVES = (  # Each entry of a result is an entry of an input, or 0.
     *("BroadcastTo", "ConcatV2", "ExpandDims", "GatherV2", "Identity", "Pack", "Pad", "PadV2", "ReadVariableOp"),
     *("Reshape", "ResourceGather", "Reverse", "ReverseV2", "Select", "SelectV2", "Slice", "Split", "SplitV"),
@@ -101,13 +110,16 @@ class Sum:
                 found[key] = (found.get(key, 0) + coefficient * also) % PRIME
         return Sum({key: coefficient for key, coefficient in found.items() if coefficient})
 
-    def polynomials(self) -> Iterator[Polynomial]:
-        """Yields the polynomial of each product of symbols, but constants."""
-        found: dict[Product, list[tuple[Product, int]]] = {}
+    def polynomials(self) -> Iterator[dict[Product, Polynomial]]:
+        """Yields for each product of the symbols that are no factors the polynomial of each product of factors."""
+        found: dict[Product, dict[Product, list[tuple[Product, int]]]] = {}
         for (symbols, product), coefficient in self.terms.items():
-            if product:
-                found.setdefault(symbols, []).append((product, coefficient))
-        return map(frozenset, found.values())
+            if product:  # Constants have no gradient.
+                start = bisect.bisect_left(symbols, 0)
+                own = found.setdefault(symbols[start:], {})
+                own.setdefault(symbols[:start], []).append((product, coefficient))
+        for own in found.values():
+            yield {factors: frozenset(polynomial) for factors, polynomial in own.items()}
 
 
 def _not_followed(what: str) -> ValueError:
@@ -120,13 +132,27 @@ def _not_followed(what: str) -> ValueError:
 class Calculation:
     """A calculation with symbols.
 
+    Symbols have numbers from 0 up, but the factors of ReLUs and the like: -1, -2, ... in the order of their making.
+
     Attributes:
-      found: The polynomials that symbols depend on, so far.
+      noted: Polynomials that are noted so far, `sum_i f_i phi_i` with products f_i of factors: all lists of the phi_i,
+        by the list of the f_i.
+      inactive: The value, modulo the prime, of each factor where it is not 1.
+      bent: The numbers, from 0, of factors that stand for what is linear where they are 1.
     """
 
-    def __init__(self) -> None:
-        self.found: set[Polynomial] = set()
+    def __init__(self, always: Collection[int] = ()):
+        """Takes the numbers, from 0, of the factors that are always 1, if they stand for what is linear there."""
+        self._always = always
+        self.bent: set[int] = set()
+        self.noted: dict[tuple[Product, ...], set[tuple[Polynomial, ...]]] = {}
+        self.inactive: list[int] = []
         self._symbols = 0
+
+    @property
+    def found(self) -> set[Polynomial]:
+        """The polynomials that are noted so far, each by itself, as if the factors could be anything."""
+        return {each for lists in self.noted.values() for own in lists for each in own}
 
     def new(self, shape: Iterable[int]) -> Symbols:
         """Makes an array of new symbols."""
@@ -136,9 +162,26 @@ class Calculation:
             self._symbols += 1
         return array
 
-    def gated(self, values: Symbols) -> Symbols:
-        """Multiplies each value by a new symbol, as a ReLU does."""
-        return np.asarray(values * self.new(values.shape))
+    def gated(self, values: Symbols, inactive: float = 0.0) -> Symbols:
+        """Multiplies each value by a new factor that is 1 or, where it is inactive, another number."""
+        factors = np.empty(values.shape, object)
+        residue = Sum.constant(inactive).terms.get(((), ()), 0)
+        for place in np.ndindex(factors.shape):
+            self.inactive.append(residue)
+            factors[place] = Sum({((-len(self.inactive),), ()): 1})
+        return np.asarray(values * factors)
+
+    def above(self, values: Symbols, slope: float) -> Symbols:
+        """Maps each value by a function that is linear where its factor is 1, and else no polynomial."""
+        found = self.new(values.shape)
+        for place in np.ndindex(values.shape):
+            self.bent.add(len(self.inactive))
+            if len(self.inactive) in self._always:
+                found[place] = values[place] * Sum.constant(slope)
+            else:
+                self.note(np.asarray(values[place], object))
+            self.inactive.append(0)
+        return found
 
     def larger(self, one: Symbols, other: Symbols) -> Symbols:
         """Chooses one of two values in each place, as a maximum does, or a minimum."""
@@ -168,7 +211,9 @@ class Calculation:
     def note(self, values: Symbols) -> None:
         """Adds the polynomials that values depend on."""
         for each in values.flat:
-            self.found.update(each.polynomials())
+            for own in each.polynomials():
+                factors = tuple(sorted(own))
+                self.noted.setdefault(factors, set()).add(tuple(own[key] for key in factors))
 
 
 def of_differences(values: Symbols) -> Symbols:
@@ -188,11 +233,11 @@ def parameters(shapes: Sequence[Sequence[int]]) -> list[Symbols]:
     return found
 
 
-def of_model(call: Trace, calculation: Calculation) -> list[Symbols]:
+def of_model(call: Trace, calculation: Calculation) -> tuple[list[Symbols], list[Active]]:
     """Calculates a traced call with symbols as its inputs and its trainable variables as parameters.
 
     Returns:
-      The outputs.
+      The outputs; and functions of the values of the call's tensors that tell which factors are active, all in order.
 
     Raises:
       ValueError: If an operation cannot be followed, as the norms'.
@@ -206,14 +251,16 @@ def of_model(call: Trace, calculation: Calculation) -> list[Symbols]:
     }
     for number, given in zip(call.parameters, call.inputs, strict=True):
         known[number] = calculation.new(given.shape) if given.dtype.is_floating else np.asarray(given)
+    active: list[Active] = []
     for step in call.steps:
         if not call.needed.isdisjoint(step.outputs) and step.operation.type not in ASSIGNMENTS:
-            results = _computed(step.operation, [known[number] for number in step.inputs], calculation)
+            results = _computed(step, [known[number] for number in step.inputs], calculation, active)
             known.update(zip(step.outputs, results, strict=True))
-    return [_symbolic(known[number]) for number in call.results]
+    return [_symbolic(known[number]) for number in call.results], active
 
 
-def _computed(operation: tf.Operation, inputs: list[Any], calculation: Calculation) -> list[Any]:
+def _computed(step: Step, inputs: list[Any], calculation: Calculation, active: list[Active]) -> list[Any]:
+    operation = step.operation
     kind = operation.type
     if not any(each.dtype == object for each in inputs):
         results = evaluation.compute(operation, list(map(tf.constant, inputs)), tf.float64)
@@ -223,13 +270,21 @@ def _computed(operation: tf.Operation, inputs: list[Any], calculation: Calculati
     if kind in MOVES:
         return _moved(operation, inputs)
     if kind in GATES:
-        return [calculation.gated(inputs[0])]
+        active.append(lambda tensors: tensors[step.inputs[0]] > 0)
+        return [calculation.gated(inputs[0], GATES[kind](operation))]
+    if kind in BENT:
+        active.append(lambda tensors: tensors[step.inputs[0]] > 0)
+        return [calculation.above(inputs[0], BENT[kind])]
     if kind in SMOOTH:
         return [calculation.unknown(inputs[0])]
     if kind in ("Maximum", "Minimum"):
-        constant, other = sorted(inputs, key=lambda each: each.dtype == object)  # max(z, 0) is then a product alone.
+        pairs = sorted(zip(inputs, step.inputs, strict=True), key=lambda pair: pair[0].dtype == object)
+        (constant, own), (other, its) = pairs  # max(z, 0) is then a product alone.
+        chosen = tf.greater if kind == "Maximum" else tf.less
+        active.append(lambda tensors: chosen(tensors[its], tensors[own]))
         return [calculation.larger(other, _symbolic(constant))]
     if kind == "Relu6":
+        active += [lambda tensors: tensors[step.inputs[0]] > 0, lambda tensors: tensors[step.inputs[0]] < 6]
         return [calculation.larger(calculation.gated(inputs[0]), _symbolic(np.asarray(6.0)))]
     if kind == "Softmax":
         return [calculation.shares(inputs[0])]

@@ -18,7 +18,7 @@ equal, and where the loss is smooth, so that the flow can be reversed, other uni
 Gradient descent conserves them approximately. A step with learning rate h along the gradient g changes w M w by exactly
 h^2 g M g, so over a fixed time, h times the number of steps, the drift is proportional to h. It conserves u w exactly,
 and equal units stay equal.
-Whether those that are found are all, `are_all` tells of a small model, by a count of the laws (`laws`).
+Whether those that are found are all, at a small model's own weights, `are_all` tells by a count of the laws (`laws`).
 All this holds for each batch, hence for stochastic gradients. Momentum conserves u w and equal units; Adam and weight
 decay conserve equal units only. The epsilon in a norm breaks the scale symmetry slightly, and rounding can separate
 equal units where training does not pull them together.
@@ -40,7 +40,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import instance, listed
 from weirdonetworks.measure.conserved.losses import SCALES, Loss, agree, losses
-from weirdonetworks.measure.conserved.mixing import mixed_apart, mixes
+from weirdonetworks.measure.conserved.mixing import MOST, mixed_apart, mixes
 from weirdonetworks.measure.rescalings import Scalings, groups_of, scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import Floats, Group
@@ -114,9 +114,13 @@ class ConservedQuantities(list[Conserved]):
         self._loss = loss
 
     def are_all(self) -> bool:
-        """Tells whether gradient flow conserves nothing else, whatever data.
+        """Tells whether gradient flow from the model's weights conserves nothing else, on data of all directions.
 
-        The number of independent quantities is the rank of their gradients; that of all, `count_model_laws` counts.
+        The number of independent quantities is the rank of their gradients; that of all at the model's weights, and
+        those nearby, `count_model_laws` bounds, for data that reach all patterns of active ReLUs that random inputs do.
+        Where these weights let fewer patterns occur, more may be conserved than is found: above a ReLU, where positive
+        weights keep the next one active, or with one input and no biases. On data that vary in few directions, as
+        pixels that are always black, more is conserved, too.
         Which units are equal is no such quantity, and parameters that no output depends on are none that is looked for.
 
         >>> inputs, loss = tf.ones([1, 4]), tf.nn.sparse_softmax_cross_entropy_with_logits
@@ -124,9 +128,12 @@ class ConservedQuantities(list[Conserved]):
         True
         >>> conserved_quantities(lambda x, w=tf.Variable([[1.0, 2.0]]): x @ w, loss, tf.zeros([1, 1])).are_all()
         True
+        >>> model = snt.nets.MLP([2, 1], with_bias=False, w_init=snt.initializers.Constant(0.5))
+        >>> conserved_quantities(model, lambda labels, outputs: (labels - outputs) ** 2, tf.ones([1, 1])).are_all()
+        False
 
         Returns:
-          Whether they are known to be all.
+          Whether they are known to be all; False where it is not known.
 
         Raises:
           ValueError: If the model has operations that cannot be followed, as norms have, or too many parameters.
@@ -189,7 +196,7 @@ def conserved_quantities(model: Any, loss: Loss, *example_inputs: Any, **options
 
     Returns:
       The quantities, layer by layer; a layer is a weight between units, in the order in which weights are used. Whether
-      there are no others, `are_all` tells of a small model.
+      there are no others at its weights, `are_all` tells of a small model.
 
     Raises:
       TypeError: If the model cannot be called.
@@ -288,18 +295,29 @@ def _translated(graph: UnitGraph, loss: Loss) -> list[int]:
     for index, (variable, axes) in enumerate(zip(graph.variables, graph.axes, strict=True)):
         if not variable.trainable or not last.intersection(units_of(*axes[-1:])):
             continue
-        agrees = True
-        for scale in SCALES:
-            values = [
-                scale * rng.normal(size=each.shape) if each.trainable else np.asarray(each) for each in graph.variables
-            ]
-            moved = list(values)
-            moved[index] = values[index] + scale * rng.normal(size=[*variable.shape[:-1], 1])
-            one, other = (tf.constant(graph.call.outputs(each)[0]) for each in (values, moved))
-            agrees &= agree(*map(np.asarray, losses(loss, one, other)))
-        if agrees:
+        if all(_ignores(graph, loss, index, scale, rng) for scale in SCALES):
             found.append(index)
     return found
+
+
+def _ignores(graph: UnitGraph, loss: Loss, index: int, scale: float, rng: np.random.Generator) -> bool:
+    """Tests whether a loss stays when a variable's entries for all units of the outputs move alike.
+
+    Where no move changes the outputs, as above ReLUs none of which is active, this says nothing, and others are drawn.
+    """
+    for _ in range(MOST):
+        values = [
+            scale * rng.normal(size=each.shape) if each.trainable else np.asarray(each) for each in graph.variables
+        ]
+        move = scale * rng.normal(size=[*values[index].shape[:-1], 1])
+        inputs = graph.call.draw_inputs(rng)
+        before, alike, apart = (
+            graph.call.outputs([*values[:index], values[index] + each, *values[index + 1 :]], inputs)[0]
+            for each in (0.0, move, scale * rng.normal(size=values[index].shape))
+        )
+        if not agree(before, apart):
+            return agree(*map(np.asarray, losses(loss, tf.constant(before), tf.constant(alike))))
+    return False
 
 
 def _length(parts: list[_Part], joint: bool, values: Sequence[Floats]) -> Value:
