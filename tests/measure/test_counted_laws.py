@@ -15,6 +15,13 @@ RNG = np.random.default_rng(0)
 POINTS = np.random.default_rng(1)
 
 
+@pytest.fixture(autouse=True)
+def the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a test draw the same whichever tests were before it."""
+    for name, seed in (("RNG", 0), ("POINTS", 1)):
+        monkeypatch.setitem(globals(), name, np.random.default_rng(seed))
+
+
 def drawn(*shape: int) -> tf.Variable:
     return tf.Variable(0.7 * RNG.normal(size=shape))
 

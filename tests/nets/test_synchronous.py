@@ -94,6 +94,7 @@ NOTHING_LEFT = {(f"SynchronousMLP {name} first", "octahedral") for name in ("mea
 )
 @pytest.mark.exhaustive
 def test_network_is_invariant(name: str, group: str) -> None:
+    tf.random.set_seed(0)  # With some weights products over a whole orbit are next to nothing.
     assert relative_error(MODELS[name](GROUPS[group][0]()), group) < 1e-10
 
 

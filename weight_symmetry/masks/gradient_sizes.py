@@ -26,7 +26,8 @@ def gradient_ratios(
     >>> import sonnet as snt
     >>> import tensorflow as tf
     >>> from weight_symmetry.masks import create
-    >>> layer, norm = snt.Linear(50, with_bias=False), snt.BatchNorm(False, False)
+    >>> normal = lambda shape, dtype: 0.05 * tf.random.stateless_normal(shape, [3, 4], dtype=dtype)
+    >>> layer, norm = snt.Linear(50, with_bias=False, w_init=normal), snt.BatchNorm(False, False)
     >>> inputs, labels = tf.random.stateless_normal([500, 400], [1, 2]), tf.range(500) % 50
     >>> _ = layer(inputs)
     >>> def gradients():

@@ -12,9 +12,9 @@ from weight_symmetry.masks import generators
 from weight_symmetry.masks.fan_in import fan_in_scale
 from weight_symmetry.masks.generators import Mask
 from weight_symmetry.masks.masked_optimizers import masked_optimizer, reset_moments
+from weirdonetworks.algebra.arrays import accepts
 from weirdonetworks.lab.records.tables import counted, table
 from weirdonetworks.measure.unit_tracing.naming import name_of, resource
-from weirdonetworks.nets.inputs import accepts
 
 Optimizer = TypeVar("Optimizer")
 Only = str | Callable[[Any], bool] | None

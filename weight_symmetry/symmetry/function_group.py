@@ -13,11 +13,10 @@ import numpy.typing as npt
 from weight_symmetry.symmetry.group import Automorphisms, automorphisms, format_permutations
 from weight_symmetry.symmetry.masked_units import Masks, read
 from weight_symmetry.symmetry.propagation import propagate, propagated
-from weirdonetworks.algebra.arrays import brief, instance, listed
+from weirdonetworks.algebra.arrays import accepts, brief, instance, listed
 from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.measure.unit_layout import UnitLayout
 from weirdonetworks.measure.unit_table import function_names
-from weirdonetworks.nets.inputs import accepts
 
 if TYPE_CHECKING:
     from weirdonetworks.measure.rescalings import Scalings

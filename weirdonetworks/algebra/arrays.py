@@ -1,5 +1,6 @@
-"""Validation of scalar arguments, and formatting of large integers and of arrays for messages."""
+"""Validation of arguments, and formatting of large integers and of arrays for messages."""
 
+import inspect
 import math
 import numbers
 import operator
@@ -74,6 +75,19 @@ def truth(name: str, value: object) -> bool:
     except (TypeError, ValueError):  # Of arrays.
         pass
     raise TypeError(f"{name} (={brief(value)}) must be True or False.")
+
+
+def accepts(function: Any, number: int) -> bool:
+    """Tells whether an object, not a class, can be called with so many arguments, and perhaps more."""
+    if not callable(function) or isinstance(function, type):
+        return False
+    try:
+        inspect.signature(function).bind_partial(*range(number))
+    except TypeError:
+        return False
+    except ValueError:  # Functions of other languages tell nothing.
+        return True
+    return True
 
 
 def reals(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:

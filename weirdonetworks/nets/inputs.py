@@ -4,7 +4,6 @@ A `checked_...` function returns the value, converted where needed; a `check_...
 a `ValueError` or `TypeError` that names the argument, shows the value and states the rule, on one line.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import at_least, brief
+from weirdonetworks.algebra.arrays import accepts, at_least, brief
 
 WIDTH = 2**24  # The most units of a layer: their weights take 64 MB for each input.
 DEPTH = 4096  # The most blocks of a stack.
@@ -31,19 +30,6 @@ def checked_function(argument: str, function: Function, takes: int = 0) -> Funct
         arguments = f" of {takes} argument{'s' * (takes > 1)}" if takes else ""
         raise TypeError(f"{argument} (={brief(function)}) must be a module or a function{arguments}.")
     return function
-
-
-def accepts(function: Any, number: int) -> bool:
-    """Tells whether an object, not a class, can be called with so many arguments, and perhaps more."""
-    if not callable(function) or isinstance(function, type):
-        return False
-    try:
-        inspect.signature(function).bind_partial(*range(number))
-    except TypeError:
-        return False
-    except ValueError:  # Functions of other languages tell nothing.
-        return True
-    return True
 
 
 def checked_choice(argument: str, choice: str, choices: Collection[str]) -> str:

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import at_least, truth
-from weirdonetworks.nets.inputs import accepts, checked_floats, checked_mask, checked_tensor
+from weirdonetworks.algebra.arrays import accepts, at_least, truth
+from weirdonetworks.nets.inputs import checked_floats, checked_mask, checked_tensor
 
 Pooling: TypeAlias = Callable[..., tf.Tensor]
 

@@ -390,11 +390,11 @@ def test_inputs_and_answers_may_be_numbers() -> None:
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(200, 3)).astype(np.float32)
     data = Resident(Examples(inputs, (inputs @ [[1.0], [2.0], [-1.0]]).astype(np.float32)))
-    network = snt.Linear(1)
+    network = snt.Linear(1, w_init=snt.initializers.Zeros())
     objective = objectives.regression(network, tolerance=0.01)
     trainer = Trainer(network, Momentum(0.9), lambda _: objective, data, batch_size=30, execution="graph")
     before = trainer.evaluate(data)
-    for epoch in range(20):
+    for epoch in range(30):
         trainer.epoch(rng.permutation(200), np.full(trainer.steps_per_epoch, 0.05), (epoch, 0))
     after = trainer.evaluate(data)
     assert before["loss"] > 0.1 and after["loss"] < 1e-6 and after["accuracy"] == 1
