@@ -111,9 +111,9 @@ def test_two_relus_of_one_input_conserve_more_than_their_balances() -> None:
     [[(1, 3), (3, 1)], [(2, 1), (1, 3), (3, 1)], [[[1, 1, 1], [0, 0, 0]], (3, 1)]],
     ids=["one input", "above one unit", "masked to one input"],
 )
-def test_a_chain_whose_weights_decide_is_refused(chain: Any) -> None:
-    with pytest.raises(ValueError, match=r"^chain \(of \d layers\) must have ReLUs .* give count_model_laws a model"):
-        count_laws(chain)
+def test_a_chain_whose_weights_decide_is_not_certified(chain: Any) -> None:
+    count = count_laws(chain)
+    assert count.quadratic < count.at_most and not count.is_complete
 
 
 def test_a_chain_of_one_input_is_counted_where_its_relus_are_independent() -> None:

@@ -236,7 +236,9 @@ def _checked(
             f"{name} (of shapes {[each.shape for each in inputs]}) must hold inputs like the example inputs, of shapes "
             f"{shapes}, and at least as many."
         )
-    lengths = [len(each) if each.ndim else 0 for each in arrays]
+    # A second input may be no batch, as a seed is none.
+    batched = [each for each, shape in zip(inputs, shapes, strict=True) if shape[:1] == shapes[0][:1]]
+    lengths = [len(each) if each.ndim else 0 for each in (*batched, *arrays[len(examples) :])]
     if len(set(lengths)) > 1:
         raise ValueError(f"{name} (of lengths {lengths}) must hold one input of each kind, and one label, an example.")
     cast = [each.astype(example.dtype.as_numpy_dtype) for each, example in zip(inputs, examples, strict=True)]

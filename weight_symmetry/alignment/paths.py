@@ -179,7 +179,7 @@ def repair(model: Any, *inputs: Any, **options: Any) -> None:
     try:
         try:
             model(*inputs, **options)
-        except (TypeError, ValueError, tf.errors.OpError) as error:
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             cause = str(error).partition("\n")[0]
             raise kind(f"inputs must hold the arguments of a call of model, which failed: {cause}") from error

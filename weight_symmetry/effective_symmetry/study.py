@@ -26,8 +26,8 @@ WEIGHTS = ("trained", "untrained")
 def run(study: Study[EffectiveSymmetryConfig]) -> None:
     """Trains and prunes the networks of each width and data, and measures what exchanges of units cost."""
     config, data, found = study.config, study.load(), []
-    for components in config.components:
-        own = transformed.projected(data, components) if components else data
+    projected = {number: transformed.projected(data, number) if number else data for number in config.components}
+    for components, own in projected.items():
         for factor in config.width_factors:
             one = dataclasses.replace(config.widened(factor), components=(components,))
             networks = TrainedNetworks(one, study.options, study.directory, own, together=1)
@@ -128,7 +128,7 @@ def draw(found: Any) -> plots.Figure:
         unit = "log10 of the permutations"
     else:
         # Wider layers have more permutations; what can be compared is how many digits are left of their number.
-        lines = [(each, f"{middle:g}", label(each), 100 / each["all"]) for each in networks]
+        lines = [(each, f"{middle:g}", label(each), 100 / each["all"] if each["all"] else 0.0) for each in networks]
         unit = "log10 of the permutations,\n% of that of all"
     for axes, weights in zip(panels, WEIGHTS, strict=True):
         for each, name, words, scale in lines:

@@ -170,7 +170,7 @@ def function_symmetries(
     normalised, pooled = (
         {
             instance(argument, each, int, np.integer)
-            for each in listed(argument, () if layers is None else layers, "layers, by index")
+            for each in listed(argument, () if layers is None or layers is False else layers, "layers, by index")  # type: ignore[comparison-overlap]
         }
         for argument, layers in (("batch_norm", batch_norm), ("max_pooling", max_pooling))
     )

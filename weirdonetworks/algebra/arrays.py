@@ -69,11 +69,14 @@ def truth(name: str, value: object) -> bool:
     Raises:
       TypeError: If it is none, such as a word or an array.
     """
+    if isinstance(value, bool):
+        return value
     try:
-        if value in (0, 1):
-            return bool(value)
-    except (TypeError, ValueError):  # Of arrays.
-        pass
+        found = np.asarray(value)
+    except (NotImplementedError, TypeError, ValueError):  # Of tensors whose value is not known yet, and ragged lists.
+        found = np.array(None)
+    if found.ndim == 0 and found.dtype.kind in "biuf" and found in (0, 1):
+        return bool(found)
     raise TypeError(f"{name} (={brief(value)}) must be True or False.")
 
 
@@ -82,7 +85,7 @@ def accepts(function: Any, number: int) -> bool:
     if not callable(function) or isinstance(function, type):
         return False
     try:
-        inspect.signature(function).bind_partial(*range(number))
+        inspect.signature(function, follow_wrapped=False).bind_partial(*range(number))
     except TypeError:
         return False
     except ValueError:  # Functions of other languages tell nothing.
@@ -157,7 +160,10 @@ def finite(name: str, value: Any, least: float = -math.inf) -> float:
       ValueError: If it is too small, infinite or NaN.
     """
     if not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} (={value!r}) must be a number.")
+        found = np.asarray(value) if hasattr(value, "__array__") else np.array(None)
+        if found.ndim or found.dtype.kind not in "iuf":
+            raise TypeError(f"{name} (={brief(value)}) must be a number.")
+        value = found
     number = float(value)
     if not (math.isfinite(number) and number >= least):
         raise ValueError(f"{name} (={number}) must be {'' if least == -math.inf else f'at least {least}, and '}finite.")

@@ -119,7 +119,7 @@ class BaseModule(snt.Module):
                 # Sonnet unwraps `snt.once` when it adds the name scope.
                 within = getattr(method, "__snt_once_wrapped__", None)
                 setattr(cls, name, _unconverted(method) if within is None else snt.once(_unconverted(within)))
-            elif name == "__init__":
+            elif name == "__init__" and inspect.isfunction(method):
                 cls.__init__ = _checking(method)  # type: ignore[method-assign]
             elif inspect.isfunction(method) and _takes_inputs(name, method):
                 setattr(cls, name, _in_the_type_of_inputs(method))
@@ -157,15 +157,17 @@ def _checking(initialise: Callable[..., None]) -> Callable[..., None]:
         except TypeError:
             return initialise(self, *args, **keywords)  # Python's own error says what is missing or unknown.
         for name, value in bound.arguments.items():
-            if name in checks:
-                bound.arguments[name] = checks[name](name, value)
-        return initialise(*bound.args, **bound.kwargs)
+            if name in checks and value is not signature.parameters[name].default:
+                checks[name](name, value)
+        return initialise(self, *args, **keywords)
 
     run.__signature__ = signature  # type: ignore[attr-defined]  # Sonnet's `__repr__` reads it.
     return run
 
 
 def _check_of(parameter: inspect.Parameter) -> Callable[[str, Any], Any] | None:
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        return None
     if parameter.annotation == Initializer:
         return lambda name, value: None if value is None else checked_initializer(name, value)
     if parameter.annotation == Activation:

@@ -1,17 +1,16 @@
 """Dropout with stateless random numbers, determined by a seed."""
 
-import numbers
-
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import brief
+from weirdonetworks.algebra.arrays import finite
 from weirdonetworks.nets.inputs import checked_seed
 
 
 def checked_rate(name: str, rate: float) -> float:
-    """Returns a dropout rate; raises a `ValueError` if it is not in [0, 1)."""
-    if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
-        raise ValueError(f"{name} (={brief(rate)}) must be in [0, 1).")
+    """Returns a dropout rate; raises a `ValueError` or `TypeError` if it is not in [0, 1)."""
+    is_nan = rate != rate
+    if is_nan or not 0 <= finite(name, rate) < 1:
+        raise ValueError(f"{name} (={rate}) must be in [0, 1).")
     return rate
 
 

@@ -68,7 +68,9 @@ def ordered(values: tf.Tensor) -> tf.Tensor:
     >>> bool(ordered(tf.constant(0.0)) == ordered(tf.constant(-0.0)))
     True
     """
-    values = checked_floats(checked_tensor(values, "values"), "values")
+    values = checked_tensor(values, "values")
+    if not values.dtype.is_integer:
+        values = checked_floats(values, "values")
     wide = tf.float64 if values.dtype == tf.float64 else tf.float32  # Which hold the others exactly.
     integer = tf.int64 if wide == tf.float64 else tf.int32
     values = tf.cast(values, wide)

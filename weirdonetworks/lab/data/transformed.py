@@ -14,6 +14,7 @@ from weirdonetworks.lab.data.datasets import Dataset, Split, Standardisation
 from weirdonetworks.lab.errors import UsageError
 
 Images = npt.NDArray[np.uint8]
+LARGEST = 2**13  # Values of an image: their covariance is computed whole, and its eigenvectors.
 
 
 def shrunk(data: Dataset, factor: int) -> Dataset:
@@ -45,11 +46,13 @@ def projected(data: Dataset, components: int) -> Dataset:
       components: The number of components, from 1 to that of pixels and channels.
 
     Raises:
-      UsageError: If the number is out of range.
+      UsageError: If the number is out of range, or the images are too large.
     """
     flat = data.train.images.reshape(len(data.train), -1)
     if not 1 <= components <= flat.shape[1]:
         raise UsageError(f"components (={components}) must be in [1, {flat.shape[1]}], the values of an image.")
+    if flat.shape[1] > LARGEST:
+        raise UsageError(f"components (={components}) must be 0, for images of more than {LARGEST:,} values.")
     mean = flat.mean(axis=0)
     _, vectors = np.linalg.eigh(np.cov(flat, rowvar=False))
     basis = vectors[:, -components:]

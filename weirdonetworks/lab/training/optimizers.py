@@ -22,7 +22,8 @@ class _Slots(snt.Module):
 
     def __init__(self, weight_decay: float, name: str | None):
         super().__init__(name=name)
-        self.weight_decay = finite("weight_decay", weight_decay, least=0)
+        finite("weight_decay", weight_decay, least=0)
+        self.weight_decay = weight_decay
 
     @snt.once
     def initialize(self, parameters: Sequence[tf.Variable]) -> None:

@@ -78,7 +78,7 @@ class Trace:
         state = [(variable, variable.numpy()) for variable in variables_of(model) or _referred(model)]
         try:
             model(*nested, **options)  # Creates the variables of modules that do so at their first call.
-        except (TypeError, ValueError, tf.errors.OpError) as error:
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             why = "which failed" if inputs else "and are none"
             raise kind(f"example_inputs must hold the arguments of a call of {name}, {why}: {_line(error)}") from error

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import instance
+from weirdonetworks.algebra.arrays import brief
 from weirdonetworks.nets.base_module import BaseModule, Initializer
 from weirdonetworks.nets.inputs import checked_choice, checked_function
 
@@ -41,10 +41,11 @@ class Parallel(BaseModule):
           w_init: Draws the gates of a sum, `[k]`; None for 1 / k.
         """
         super().__init__(name=name)
-        self.branches = {
-            each: checked_function("branches", branch, takes=1)
-            for each, branch in instance("branches", branches, Mapping).items()
-        }
+        try:
+            named = dict(branches)
+        except (TypeError, ValueError):
+            raise TypeError(f"branches (={brief(branches)}) must hold modules or functions by name.") from None
+        self.branches = {each: checked_function("branches", branch, takes=1) for each, branch in named.items()}
         if not self.branches:
             raise ValueError("branches must hold at least one.")
         self.w_init = w_init or snt.initializers.Constant(1 / len(self.branches))
