@@ -40,4 +40,7 @@ def test_bad_arguments_are_refused() -> None:
     for rate in (-0.1, 1.0, float("nan")):
         with pytest.raises(ValueError, match=r"rate \(=.*\) must be in \[0, 1\)"):
             checked_rate("rate", rate)
-    assert checked_rate("rate", 0.25) == 0.25
+    for wrong in (np.zeros(0), np.array([0.1, 0.2]), "0.1", None):
+        with pytest.raises(TypeError, match=r"^rate \(=.*\) must be a number"):
+            checked_rate("rate", wrong)
+    assert checked_rate("rate", 0.25) == 0.25 == checked_rate("rate", np.array(0.25))

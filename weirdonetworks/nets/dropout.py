@@ -8,8 +8,11 @@ from weirdonetworks.nets.inputs import checked_seed
 
 def checked_rate(name: str, rate: float) -> float:
     """Returns a dropout rate; raises a `ValueError` or `TypeError` if it is not in [0, 1)."""
-    is_nan = rate != rate
-    if is_nan or not 0 <= finite(name, rate) < 1:
+    try:
+        is_rate = 0 <= finite(name, rate) < 1
+    except ValueError:
+        is_rate = False
+    if not is_rate:
         raise ValueError(f"{name} (={rate}) must be in [0, 1).")
     return rate
 
