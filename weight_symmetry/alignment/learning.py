@@ -49,7 +49,7 @@ class Midpoint:
         starts = range(0, len(self._data[-1]) - size + 1, size)
         self._fixed = [self._at(np.arange(start, start + size)) for start in starts][:EVALUATED]
         outputs, labels = self._outputs(self.values[0], self._fixed[0][:-1]), self._data[-1]
-        for start in (*starts, len(labels) - size):
+        for start in (*starts, len(labels) - size):  # Any label may be one that the loss does not take.
             checked_loss(loss, labels[start : start + size], outputs, f"data[{len(self._data) - 1}]")
         self._compiled = tf.function(self.between, autograph=False)
 

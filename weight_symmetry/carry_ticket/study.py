@@ -10,8 +10,7 @@ import tensorflow as tf
 from weight_symmetry import alignment
 from weight_symmetry.carry_ticket import CarryTicketConfig
 from weight_symmetry.masks import Mask, Masks
-from weight_symmetry.run.trained import NetworkTrial, Start, TrainedNetworks, Values, assign
-from weight_symmetry.updaters.magnitude import magnitude_masks
+from weight_symmetry.run.trained import NetworkTrial, Start, TrainedNetworks, Values, assign, pruned
 from weight_symmetry.updaters.tickets import permuted_masks
 from weirdonetworks.lab import plots, seeds
 from weirdonetworks.lab.data.datasets import Dataset
@@ -87,11 +86,7 @@ def arms(
 ) -> Mapping[str, Sequence[Mask]]:
     """Makes the masks of all sparse networks of a pair, from the weights of A."""
     (network,) = trained.holding(a)
-    masks = Masks(network)
-    indices = range(len(masks.weights)) if config.masked_layers is None else config.masked_layers
-    weights = [weight.numpy() for weight in masks.weights]
-    ones = [np.ones(weight.shape, bool) for weight in weights]
-    own = magnitude_masks(weights, ones, dict.fromkeys(indices, sparsity))
+    masks, own = Masks(network), pruned(network, config, sparsity)
     graph = UnitGraph.trace(network, *order.example_inputs, **order.options)
     rng = seeds.generator(config.random_seed, "permuted_mask", number)
     random = {space.name: rng.permutation(space.size) for space in graph.free}

@@ -11,8 +11,7 @@ import scipy.stats
 from weight_symmetry import symmetry
 from weight_symmetry.effective_symmetry import EffectiveSymmetryConfig
 from weight_symmetry.masks import Mask, Masks
-from weight_symmetry.run.trained import NetworkTrial, Start, TrainedNetworks, Values
-from weight_symmetry.updaters.magnitude import magnitude_masks
+from weight_symmetry.run.trained import NetworkTrial, Start, TrainedNetworks, Values, pruned
 from weirdonetworks.lab import plots
 from weirdonetworks.lab.data import transformed
 from weirdonetworks.lab.data.datasets import Dataset
@@ -40,7 +39,7 @@ def examined(config: EffectiveSymmetryConfig, networks: TrainedNetworks, data: D
     numbers, found = range(config.num_trials), {}
     dense = networks.train(numbers, early=[0])
     for sparsity in config.sparsities:
-        masks = [pruned(config, networks, trial.values, sparsity) for trial in dense]
+        masks = [pruned(networks.holding(trial.values)[0], config, sparsity) for trial in dense]
         starts = [
             Start("pruned", {"sparsity": sparsity}, trial.values, own) for trial, own in zip(dense, masks, strict=True)
         ]
@@ -63,16 +62,6 @@ def examined(config: EffectiveSymmetryConfig, networks: TrainedNetworks, data: D
         "dense": spread([_accuracy(each) for each in dense]),
         "sparse": found,
     }
-
-
-def pruned(
-    config: EffectiveSymmetryConfig, networks: TrainedNetworks, values: Values, sparsity: float
-) -> Sequence[Mask]:
-    """Masks the weights of least magnitude of each masked layer."""
-    (network,) = networks.holding(values)
-    weights = [weight.numpy() for weight in Masks(network).weights]
-    indices = range(len(weights)) if config.masked_layers is None else config.masked_layers
-    return magnitude_masks(weights, [np.ones(w.shape, bool) for w in weights], dict.fromkeys(indices, sparsity))
 
 
 def measure(

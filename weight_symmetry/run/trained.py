@@ -5,12 +5,13 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from weight_symmetry.masks import Mask
+from weight_symmetry.masks import Mask, Masks
 from weight_symmetry.run.config import ModelConfig, ModelStudyConfig
 from weight_symmetry.run.model_trials import MaskedModel, ModelTrial
-from weight_symmetry.updaters import Updater
+from weight_symmetry.updaters import Updater, magnitude_masks
 from weight_symmetry.updaters.rewinding import Snapshot
 from weight_symmetry.updaters.updater import Gradients
 from weirdonetworks.lab.config import RunOptions
@@ -154,6 +155,14 @@ class TrainedNetworks:
         for network, own in zip(networks, values, strict=True):
             assign(network, own)
         return networks
+
+
+def pruned(network: Any, config: ModelConfig, sparsity: float) -> Sequence[Mask]:
+    """Masks the weights of least magnitude of each masked layer of a network."""
+    weights = [weight.numpy() for weight in Masks(network).weights]
+    indices = range(len(weights)) if config.masked_layers is None else config.masked_layers
+    ones = [np.ones(weight.shape, bool) for weight in weights]
+    return magnitude_masks(weights, ones, dict.fromkeys(indices, sparsity))
 
 
 def assign(network: Any, values: Values) -> None:

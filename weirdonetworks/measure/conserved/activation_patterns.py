@@ -47,12 +47,8 @@ def of_call(call: Trace, active: Sequence[Active], rng: np.random.Generator) -> 
         return tf.concat([tf.reshape(each(tensors), [-1]) for each in active], axis=0)
 
     elements = (tf.range(draws), *map(tf.constant, drawn))
-    mapped = tf.function(
-        lambda *given: tf.map_fn(
-            pattern, given, fn_output_signature=tf.bool
-        ),  # In a graph, not operation by operation.
-        autograph=False,
-    )
+    # In a graph, not operation by operation.
+    mapped = tf.function(lambda *given: tf.map_fn(pattern, given, fn_output_signature=tf.bool), autograph=False)
     return np.asarray(mapped(*elements))
 
 

@@ -188,7 +188,6 @@ def count_model_laws(
     >>> count_model_laws(model, tf.ones([1, 1]))
     LawCount(parameters=4, quadratic=2, at_most=3, unread=())
 
-
     Args:
       model: A module, a Keras model, or a function that reads variables.
       *example_inputs: Arguments of a call; one example is enough.
