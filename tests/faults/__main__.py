@@ -30,7 +30,7 @@ from weirdonetworks.lab.records.tables import table
 def main() -> int:
     """Runs what the command line asks for; returns the status to exit with, 1 if anything differed."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--every", type=int, default=1, help="test every so-manieth state of the files")
+    parser.add_argument("--every", type=int, default=1, help="try every so-manieth state of the files and call")
     parser.add_argument("--moments", type=int, default=50, help="random moments of each program")
     parser.add_argument("--at_once", type=int, default=2, help="how many cases at the same time")
     parser.add_argument("--folder", type=pathlib.Path, default=None, help="where to keep outcomes, and what differs")

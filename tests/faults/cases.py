@@ -8,16 +8,18 @@ import pickle
 import random
 import shutil
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 from tests import processes
 from tests.faults import kills, scenarios
 from tests.faults.kills import Whole
 from tests.faults.scenarios import SCENARIOS
+from tests.faults.system_calls import GROWING
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 REFUSALS = {"disk full": errno.ENOSPC, "read-only": errno.EROFS}
-COLUMNS = ("states", "signals at calls", "moments", *REFUSALS)
+COLUMNS = ("states", "SIGTERM at calls", "moments", *REFUSALS)
 TIMEOUT = 900  # Seconds after which a program counts as hanging; others may be running.
 
 
@@ -86,23 +88,24 @@ def of_program(program: str, undisturbed: Whole, every: int, moments: int) -> li
     Args:
       program: The name of the scenario.
       undisturbed: Its run.
-      every: Every so-manieth state of the files is tried, every 10th call of those with a signal, and for each refusal.
+      every: Of the states of the files, and of the calls, every so-manieth is tried; for a full disk of the calls that
+        need room, and for a read-only folder of a tenth of them.
       moments: How many random moments.
     """
     drawn = random.Random(program)
-    states, calls = range(len(undisturbed.states)), range(1, 1 + len(undisturbed.calls))
+    calls = range(1, 1 + len(undisturbed.calls))
+    growing = [number for number in calls if undisturbed.calls[number - 1].partition(" ")[0] in GROWING]
 
-    def some(things: range, step: int) -> range:
-        return things[drawn.randrange(min(step, len(things))) :: step]
+    def some(column: str, numbers: Sequence[int], step: int, sent: signal.Signals | None = None) -> list[Case]:
+        first = drawn.randrange(min(step, len(numbers)))
+        return [Case(program, column, number, sent) for number in numbers[first::step]]
 
-    listed = [Case(program, "states", number) for number in some(states, every)]
-    for turn, number in enumerate(some(calls, every * 10)):
-        listed.append(Case(program, "signals at calls", number, SIGNALS[turn % len(SIGNALS)]))
+    listed = some("states", range(len(undisturbed.states)), every)
+    listed += some("SIGTERM at calls", calls, every, signal.SIGTERM)
+    listed += some("disk full", growing, every) + some("read-only", calls, every * 10)
     for turn in range(moments):
         number, seconds = kills.moment(drawn, undisturbed)
         listed.append(Case(program, "moments", number, SIGNALS[turn % len(SIGNALS)], seconds))
-    for column in REFUSALS:
-        listed += [Case(program, column, number) for number in some(calls, every * 10)]
     drawn.shuffle(listed)
     return listed
 
