@@ -1,5 +1,6 @@
 """Plots show the numbers that they are given, and appear whole or not at all."""
 
+import io
 import itertools
 import pathlib
 
@@ -123,13 +124,25 @@ def test_the_same_plot_has_the_same_bytes(tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "other.png").read_bytes()
 
 
+def test_the_places_found_ahead_are_those_of_matplotlib() -> None:
+    figures = []
+    for _ in range(2):
+        figure, (axes, other) = plots.grid(2)
+        plots.accuracy_by_epoch(axes, RECORDS)
+        plots.heat_map(other, np.eye(3), "costs $5", "in $")
+        figure.suptitle("both")
+        figures.append(figure)
+    expected = io.BytesIO()
+    figures[0].savefig(expected, dpi=100, format="png", metadata={"Software": None})
+    assert plots.png(figures[1], 100) == expected.getvalue()
+
+
 def test_a_plot_that_fails_leaves_the_old_one(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "accuracy.png"
     path.write_text("old")
     figure, _ = plots.row(1)
 
-    def fail(file: pathlib.Path, **options: object) -> None:
-        pathlib.Path(file).write_text("half")
+    def fail(file: object, **options: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(figure, "savefig", fail)

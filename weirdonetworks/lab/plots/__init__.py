@@ -1,5 +1,6 @@
 """Plots in a common style."""
 
+import io
 import math
 import pathlib
 import re
@@ -17,6 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
+
+from weirdonetworks.lab.records import files
 
 # Okabe & Ito's colours without yellow, and two more; distinct for colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8B4513", "#3B0F70")
@@ -41,13 +44,17 @@ class _Plot(Figure):
 
     def draw(self, renderer: Any) -> None:
         """Draws the figure."""
-        for axes in self.axes:
-            for axis in (axes.xaxis, axes.yaxis):
-                axis.get_ticklabels()  # Sets their texts.
-        for text in self.findobj(Text):
-            if "$" in text.get_text() and not _POWER.fullmatch(text.get_text()):
-                text.set_parse_math(False)
+        _keep_dollars(self)
         super().draw(renderer)
+
+
+def _keep_dollars(figure: Figure) -> None:
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.get_ticklabels()  # Sets their texts.
+    for text in figure.findobj(Text):
+        if "$" in text.get_text() and not _POWER.fullmatch(text.get_text()):
+            text.set_parse_math(False)
 
 
 def row(count: int, widths: Sequence[float] | None = None, height: float = 3.2) -> tuple[Figure, list[Axes]]:
@@ -216,9 +223,17 @@ def save(figure: Figure, path: pathlib.Path) -> None:
     """Writes a figure as PNG, atomically; a legend outside the axes gets no frame."""
     for legend in figure.legends:
         legend.set_frame_on(False)
-    beside = path.with_name(f".{path.name}")
-    try:
-        figure.savefig(beside, dpi=DOTS_PER_INCH, format="png", metadata={"Software": None})
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    files.write_bytes(path, png(figure, DOTS_PER_INCH))
+
+
+def png(figure: Figure, dots_per_inch: int) -> bytes:
+    """Draws a figure as PNG; equal figures give equal bytes."""
+    figure.set_dpi(dots_per_inch)
+    engine = figure.get_layout_engine()
+    if engine is not None:  # With one, Matplotlib draws everything twice, the first time for the layout alone.
+        _keep_dollars(figure)
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=dots_per_inch, format="png", metadata={"Software": None})
+    return buffer.getvalue()

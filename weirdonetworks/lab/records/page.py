@@ -2,12 +2,13 @@
 
 import base64
 import dataclasses
-import io
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import jinja2
 from matplotlib.figure import Figure
+
+from weirdonetworks.lab import plots
 
 # Dots an inch: two for each pixel of a page, for displays of high density.
 _DPI = 192
@@ -56,10 +57,9 @@ class Table:
 
 def picture(figure: Figure, name: str, title: str, caption: str = "") -> Picture:
     """Renders a figure for a page; equal figures give equal bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=_DPI, format="png", metadata={"Software": None})
+    data = plots.png(figure, _DPI)
     width, height = (round(_PIXELS * inches) for inches in figure.get_size_inches())
-    return Picture(name, title, caption, width, height, base64.b64encode(buffer.getvalue()).decode())
+    return Picture(name, title, caption, width, height, base64.b64encode(data).decode())
 
 
 def render(
