@@ -112,7 +112,7 @@ def draw(found: Any) -> plots.Figure:
     figure, panels = plots.grid(2, heights=3.2)
     networks, middle = found["networks"], sorted(found["tolerances"])[len(found["tolerances"]) // 2]
     if len(networks) == 1:
-        own = {f"{each:g}": f"outputs change by at most {each:.0%}" for each in found["tolerances"]}
+        own = {f"{each:g}": f"{each:.0%}" for each in found["tolerances"]}
         lines = [(networks[0], name, words, 1.0) for name, words in ({"exact": "exact"} | own).items()]
         unit = "log10 of the permutations"
     else:
@@ -127,9 +127,9 @@ def draw(found: Any) -> plots.Figure:
         if len(networks) == 1:
             axes.axhline(networks[0]["all"], color="0.6", linestyle=":", label="all permutations")
         axes.set(title=f"{weights} weights", xlabel="sparsity (%)", ylabel=unit)
-    several = {"title": f"each exchange changes the outputs by at most {middle:.0%}", "ncols": 4}
-    legend: dict[str, Any] = several if len(networks) > 1 else {"ncols": 3}
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", **legend)
+    title = "each exchange changes the outputs by at most" + (f" {middle:.0%}" if len(networks) > 1 else "")
+    columns = 4 if len(networks) > 1 else 6
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", title=title, ncols=columns)
     return figure
 
 

@@ -29,7 +29,7 @@ LEAST = np.finfo(np.float64).tiny
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EffectiveSymmetry:
-    """The costs of exchanging two units under a mask, and the orderings that cost little.
+    """The costs of exchanging two units under a mask, and the permutations made of exchanges that cost little.
 
     >>> import sonnet as snt
     >>> model, images = snt.nets.MLP([3, 2]), tf.ones([4, 2])
@@ -76,7 +76,9 @@ class EffectiveSymmetry:
         return found
 
     def permutations(self, tolerance: float) -> int:
-        """Counts the permutations that cost little.
+        """Counts the permutations that are made of exchanges which cost little.
+
+        The tolerance holds for each exchange: a permutation of many units may change the outputs by more.
 
         Let G be the group that leaves the masks as they are, and C that of the permutations within the clusters. The
         number of products of an element of G and one of C is `|G| |C| / |G and C|`. At tolerance 0 it is the order of
