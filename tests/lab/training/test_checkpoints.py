@@ -206,6 +206,23 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: pathlib.Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"checkpoint", "ckpt-kept-by-me", *kept}
 
 
+@pytest.mark.parametrize("written", [0, 100, None], ids=["nothing", "a part", "all"])
+def test_what_is_left_of_the_first_checkpoint_is_no_damage(
+    written: int | None, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run-1"
+    saved(folder, 1)
+    (folder / "checkpoints" / "checkpoint").unlink()
+    index = folder / "checkpoints" / "ckpt-1.index"
+    index.write_bytes(index.read_bytes()[:written])
+    found, _ = checkpoints(folder)
+    trainer: Any = Alone()
+    first = 1 if written is None else 0
+    assert restore(trainer, [run_of(folder, 1)], [found]) == (first, {})
+    assert (folder / "metrics.jsonl").read_text().count("\n") == first
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [(b"all_model", b"bll_model"), (b"model_", b"\xffmodel_"), (b'"ckpt-3"\nall', b'"ckpt-7"\nall')]
 )

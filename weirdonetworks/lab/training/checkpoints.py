@@ -36,6 +36,8 @@ _LIST = re.compile(
     rb"(?:(?:all_model_checkpoint_timestamps|last_preserved_timestamp): \S+\n)*"
 )
 
+_UNREADABLE = (tf.errors.OpError, AssertionError, IndexError, ValueError)
+
 
 class Checkpoints:
     """The checkpoints of a run, by the number of finished epochs, in its folder `checkpoints`.
@@ -95,7 +97,7 @@ class Checkpoints:
                         f"{path} is a checkpoint of another run, {found}", "Put back the one of this run"
                     )
                 self._checkpoint(self._run if has_id else None).restore(plain).assert_consumed()
-        except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
+        except _UNREADABLE as error:
             raise UnusableError(
                 f"{path} is damaged or of another version", "Pass --overwrite to start again"
             ) from error
@@ -107,21 +109,33 @@ class Checkpoints:
             self._drop_others()
 
     def _listed(self) -> list[int]:
-        """Reads the list of checkpoints; if it is damaged or missing, takes those that are there, and says so."""
+        """Reads the list of checkpoints; if it is damaged or missing, takes those that are there, and says so.
+
+        A killed writer leaves the first checkpoint without a list, in part or whole: that is nothing to tell.
+        """
         found = _LIST.fullmatch(self._index.read_bytes()) if self._index.exists() else None
         if found:
             return [int(epoch) for epoch in re.findall(rb"ckpt-(\d+)", found[2])]
         there = [re.fullmatch(r"ckpt-(\d+)\.index", path.name) for path in self._folder.glob("ckpt-*.index")]
-        epochs = sorted(int(name[1]) for name in there if name)[-self._keep :]
-        if epochs:
-            told = f"{self._index} is damaged or missing: the checkpoints beside it are taken, of epoch "
-            print(f"warning: {told}{', '.join(map(str, epochs))}.", file=sys.stderr)
-        elif self._index.exists():
+        epochs = sorted(epoch for name in there if name and self._has_index(epoch := int(name[1])))[-self._keep :]
+        if self._index.exists() and not epochs:
             raise UnusableError(
                 f"{self._index} is damaged, and no checkpoint is beside it",
                 "Put them back, or pass --overwrite to start again",
             )
+        if self._index.exists() or len(epochs) > 1:
+            told = f"{self._index} is damaged or missing: the checkpoints beside it are taken, of epoch "
+            print(f"warning: {told}{', '.join(map(str, epochs))}.", file=sys.stderr)
         return epochs
+
+    def _has_index(self, epoch: int) -> bool:
+        """Tells whether the index of a checkpoint is whole; it is written after the data."""
+        with _without_pattern(self._folder) as folder:
+            try:
+                tf.train.load_checkpoint(str(folder / self._path(epoch).name))
+            except _UNREADABLE:
+                return False
+        return True
 
     def _drop_others(self) -> None:
         """Removes the checkpoints that are not listed, and what was left of one when its writer was killed."""
