@@ -9,7 +9,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from tests.measure.chains import CROSS_ENTROPY, laws_in_floating_point, squared_error
-from weirdonetworks.measure.conserved import conserved_quantities, count_model_laws
+from weirdonetworks.measure.conserved import conserved_quantities, count_laws, count_model_laws
 
 RNG = np.random.default_rng(0)
 POINTS = np.random.default_rng(1)
@@ -181,3 +181,28 @@ def test_models_that_cannot_be_counted_are_refused() -> None:
         count_model_laws(norm, tf.ones([1, 3]))
     with pytest.raises(ValueError, match=r"model \(of 610 parameters\) must have 1 to 120\."):
         conserved_quantities(snt.nets.MLP([50, 10]), CROSS_ENTROPY, tf.ones([1, 1])).are_all()
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(number: float) -> None:
+    model, inputs = snt.nets.MLP([3, 2]), tf.ones([1, 2])
+    model(inputs)
+    assert count_model_laws(model, inputs).is_complete  # The control.
+    model.trainable_variables[1][0, 0].assign(number)
+    for count in (count_model_laws, lambda *given: conserved_quantities(given[0], CROSS_ENTROPY, given[1])):
+        with pytest.raises(ValueError, match=r"^model must have finite weights; mlp/linear_0/w holds NaN or infinity"):
+            count(model, inputs)
+
+
+def test_what_is_given_in_the_place_of_another_is_told() -> None:
+    model, inputs = snt.nets.MLP([3, 2]), tf.ones([1, 2])
+    with pytest.raises(TypeError, match=r"^loss \(=3\) must be a module or a function"):
+        count_model_laws(model, inputs, loss=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^loss \(=None\) must be a module or a function"):
+        conserved_quantities(model, None, inputs)  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match=r"^loss \(=.*\) must take .* outputs: .* takes 1 positional argument but 2 were given$"
+    ):
+        conserved_quantities(model, lambda outputs: outputs, inputs)  # type: ignore[arg-type, misc]
+    with pytest.raises(TypeError, match=r"^chain \(=MLP\(.*\)\) must be a list of .*; count_model_laws takes models"):
+        count_laws(model)  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ def normalise(model: Any, *example_inputs: Any, **options: Any) -> None:
       **options: Its keyword arguments, such as `is_training=False`.
 
     Raises:
-      TypeError, ValueError: As `UnitGraph.trace`.
+      TypeError, ValueError: As `UnitGraph.trace`, or if a variable holds NaN or infinity.
     """
     graph = UnitGraph.trace(model, *example_inputs, **options)
     found = scalings(graph)

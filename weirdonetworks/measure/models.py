@@ -1,10 +1,12 @@
 """Models to be measured: checks that a function of a batch computes in a floating-point type, and its calls."""
 
 import math
+import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 import sonnet as snt
 import tensorflow as tf
@@ -39,7 +41,7 @@ def ready(model: Model, example: npt.NDArray[Any], dtype: tf.DType, name: str = 
     try:
         outputs = model(tf.cast(example, dtype))
     except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
-        cause = str(error).partition("\n")[0]
+        cause = cause_of(error)
         if dtype == tf.float32:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"{name} (={named(model)}) must be a function of a batch of such inputs: {cause}") from error
@@ -67,25 +69,57 @@ def checked_inputs(inputs: npt.ArrayLike, name: str = "inputs") -> npt.NDArray[A
     return values
 
 
-def checked_loss(loss: Callable[[Any, Any], Any], labels: npt.ArrayLike, outputs: Any, name: str = "labels") -> float:
-    """Returns the mean loss of labels and outputs; messages call the labels `name`.
+def check_finite(weights: Iterable[tuple[str, npt.ArrayLike]], model: str = "model") -> None:
+    """Raises a `ValueError` if one of a model's weights, given with their names, holds NaN or infinity.
+
+    >>> check_finite([("linear/w", [[1.0, 2.0]]), ("linear/b", [0.0])])
+
+    Args:
+      weights: The name and the values of each.
+      model: What the message calls the model.
+    """
+    for name, values in weights:
+        if not np.isfinite(values).all():
+            raise ValueError(f"{model} must have finite weights; {name} holds NaN or infinity.")
+
+
+def checked_loss(
+    loss: Callable[[Any, Any], Any],
+    labels: npt.ArrayLike,
+    outputs: Any,
+    name: str = "labels",
+    inputs: str = "example_inputs",
+) -> float:
+    """Returns the mean loss of labels and outputs; messages call the labels `name`, and what gave the outputs `inputs`.
 
     >>> checked_loss(tf.nn.sparse_softmax_cross_entropy_with_logits, [1], [[-200.0, 0.0]])
     0.0
 
     Raises:
-      TypeError: If the loss cannot be called.
-      ValueError: If it does not take such labels with the outputs, as of classes that there are not, or is NaN.
+      TypeError: If the loss is no function of two arguments.
+      ValueError: If it does not take such labels with the outputs, as of classes that there are not, or is NaN, which
+        may be for outputs of NaN or infinity.
     """
-    checked_function("loss", loss)
+    checked_function("loss", loss, takes=2)
     try:
         mean = float(tf.reduce_mean(loss(tf.convert_to_tensor(labels), outputs)))
     except (tf.errors.OpError, TypeError, ValueError) as error:
-        cause = str(error).partition("\n")[0].rpartition("}} ")[-1]  # Without the operation's name.
-        raise ValueError(f"{name} (={brief(labels)}) must suit the loss and the outputs: {cause}") from error
+        raise ValueError(f"{name} (={brief(labels)}) must suit the loss and the outputs: {cause_of(error)}") from error
     if math.isnan(mean):
+        if not all(np.isfinite(each).all() for each in tf.nest.flatten(outputs)):
+            raise ValueError(f"{inputs} must give outputs whose loss is a number, and some are NaN or infinite.")
         raise ValueError(f"{name} (={brief(labels)}) must suit the loss, whose mean is NaN.")
     return mean
+
+
+def cause_of(error: Exception) -> str:
+    r"""Returns the first line of an error's message, without what TensorFlow adds: operations, and all of the labels.
+
+    >>> cause_of(ValueError("{{function_node f}} Sizes differ: 3, 4 [Op:MatMul] name: \n..."))
+    'Sizes differ: 3, 4'
+    """
+    line = next(iter(str(error).splitlines()), "")
+    return re.sub(r"\{\{\w+ [^}]*\}\} ?|\s+Label values: .*|\s*\[Op:.*", "", line) or type(error).__name__
 
 
 def in_pieces(

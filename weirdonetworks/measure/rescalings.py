@@ -98,8 +98,8 @@ def scalings(graph: UnitGraph, *, flips: bool = True, trainable: bool = False, s
       seed: Seed of the weights and inputs that are tried.
 
     Raises:
-      ValueError: If the model has no output of floating-point numbers, or a loop over time or a condition, which cannot
-        be evaluated with other weights.
+      ValueError: If a variable holds NaN or infinity, or the model has no output of floating-point numbers, or a loop
+        over time or a condition, which cannot be evaluated with other weights.
     """
     groups: dict[Space, tuple[Group, ...]] = {}
     for space in graph.spaces:

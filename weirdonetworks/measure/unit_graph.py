@@ -70,6 +70,16 @@ class UnitGraph(UnitLayout):
         graph._called = model, tuple(inputs), dict(options)
         return graph
 
+    @functools.cached_property
+    def weights(self) -> list[int]:
+        """The numbers of the weights: floating-point variables that are trained, or lie between units."""
+        between = {edge.variable for edge in self.edges}
+        return [
+            index
+            for index, variable in enumerate(self.variables)
+            if variable.dtype.is_floating and (variable.trainable or index in between)
+        ]
+
     def permuted(self, permutations: Mapping[str, npt.ArrayLike], values: Sequence[Any] | None = None) -> Arrays:
         """Returns the variables' values, or other arrays of their shapes, with the units of some spaces permuted.
 
@@ -130,6 +140,9 @@ class UnitGraph(UnitLayout):
 
         Returns:
           The largest difference over the largest magnitude of an output; about 1e-15 if the trace is correct.
+
+        Raises:
+          ValueError: If a variable holds NaN or infinity.
         """
         rng = np.random.default_rng(at_least("seed", seed, 0))
         values = self.call.draw(rng)

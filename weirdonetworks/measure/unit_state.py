@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from weirdonetworks.measure.models import cause_of
 from weirdonetworks.measure.unit_tracing import evaluation
 from weirdonetworks.measure.unit_tracing.axes import Axis, Product, Units, concatenation, product, resolved, units_of
 from weirdonetworks.measure.unit_tracing.traced_call import Trace, variables_of
@@ -66,7 +67,7 @@ def of_other_mode(
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"model must be called with {flag}={other} too, which shows the state that such calls alone use; give the "
-            f"trace all arguments for it. {str(error).partition(chr(10))[0]}"
+            f"trace all arguments for it. {cause_of(error)}"
         ) from error
     axes = _by_handle(call, tensor_axes)
     meaning: dict[Units, Axis] = {}

@@ -45,12 +45,14 @@ from weirdonetworks.measure.conserved.path_polynomials import (
     of_model,
     parameters,
 )
+from weirdonetworks.measure.models import check_finite
 from weirdonetworks.measure.unit_tracing.traced_call import Trace
-from weirdonetworks.nets.inputs import checked_choice
+from weirdonetworks.nets.inputs import checked_choice, checked_function
 
 LARGEST = 120  # Parameters: the quadratic laws have as many unknowns as pairs of them.
 TRIES = 50  # Draws of a chain's weights.
 ACTIVATIONS = ("linear", "relu")
+LAYERS = "shapes (inputs, outputs), or masks; count_model_laws takes models"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +122,7 @@ def count_laws(
     checked_choice("activation", activation, ACTIVATIONS)
     biases = truth("biases", biases)
     seed = at_least("seed", seed, 0)
-    masks = [_mask(each) for each in listed("chain", chain, "shapes (inputs, outputs), or masks")]
+    masks = [_mask(each) for each in listed("chain", chain, LAYERS)]
     if not masks or any(mask.ndim != 2 for mask in masks):
         raise ValueError(
             f"chain (of {len(masks)} layers) must hold the shapes (inputs, outputs) of one or more layers."
@@ -200,10 +202,12 @@ def count_model_laws(
       The bounds; equal ones are the number.
 
     Raises:
-      TypeError: If the model cannot be called.
-      ValueError: If it has an operation that cannot be followed, or too many parameters.
+      TypeError: If the model cannot be called, or the loss is no function.
+      ValueError: If it has an operation that cannot be followed, too many parameters, or weights of NaN or infinity.
     """
     seed = at_least("seed", seed, 0)
+    if loss is not None:
+        checked_function("loss", loss)
     return count_call_laws(Trace.of(model, example_inputs, options), loss, seed)
 
 
@@ -211,6 +215,7 @@ def count_call_laws(call: Trace, loss: Loss | None = None, seed: int = 0) -> Law
     """Counts the conservation laws of a traced call; see `count_model_laws`."""
     size = sum(math.prod(each.shape) for each in call.variables if each.trainable)
     _check_size("model", size)
+    check_finite((name, each.numpy()) for name, each in zip(call.names, call.variables, strict=True) if each.trainable)
     calculation = Calculation()
     active = _note_outputs(call, loss, calculation)
     polynomials = moving = calculation.found
@@ -253,7 +258,7 @@ def count_fields(polynomials: Iterable[Polynomial], moving: Iterable[Polynomial]
 def _mask(layer: Any) -> npt.NDArray[np.bool_]:
     """Returns a layer's mask, or that of a whole layer of a shape."""
     if not hasattr(layer, "__array__"):
-        layer = listed("chain", layer, "shapes (inputs, outputs), or masks")
+        layer = listed("chain", layer, LAYERS)
         if not any(map(np.iterable, layer)):
             return np.ones([at_least("chain", size, 1) for size in layer], bool)
     mask = reals("chain", layer)

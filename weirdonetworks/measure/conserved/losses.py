@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from weirdonetworks.measure.models import cause_of
+
 Loss: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 AGREEMENT = 1e-9  # Tolerance, relative to the largest number.
@@ -27,8 +29,10 @@ def losses(loss: Loss, *outputs: tf.Tensor) -> list[tf.Tensor]:
         try:
             return [tf.convert_to_tensor(loss(labels, each)) for each in outputs]
         except Exception as error:  # A loss may raise any error on labels that it does not accept.
-            causes.append(str(error).partition("\n")[0])
-    raise ValueError(f"loss (={loss!r}) must take one-hot or integer labels, and outputs: {' '.join(causes)}")
+            causes.append(cause_of(error))
+    raise ValueError(
+        f"loss (={loss!r}) must take one-hot or integer labels, and outputs: {' '.join(dict.fromkeys(causes))}"
+    )
 
 
 def agree(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:

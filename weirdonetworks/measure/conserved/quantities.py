@@ -45,6 +45,7 @@ from weirdonetworks.measure.rescalings import Scalings, groups_of, scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import Floats, Group
 from weirdonetworks.measure.unit_tracing.axes import units_of
+from weirdonetworks.nets.inputs import checked_function
 
 RESCALING = "rescaling of homogeneous units"
 MIXING = "mixing of linear units"
@@ -199,9 +200,10 @@ def conserved_quantities(model: Any, loss: Loss, *example_inputs: Any, **options
       there are no others at its weights, `are_all` tells of a small model.
 
     Raises:
-      TypeError: If the model cannot be called.
-      ValueError: If it cannot be traced, or the loss accepts neither kind of labels.
+      TypeError: If the model cannot be called, or the loss is no function.
+      ValueError: If it cannot be traced, a variable holds NaN or infinity, or the loss accepts neither kind of labels.
     """
+    checked_function("loss", loss)
     graph = UnitGraph.trace(model, *example_inputs, **options)
     weights = sorted({edge.variable for edge in graph.edges})
     found: list[tuple[int, Conserved]] = []

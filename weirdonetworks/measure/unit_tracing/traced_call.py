@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from weirdonetworks.measure.models import cause_of, check_finite
 from weirdonetworks.measure.unit_tracing import (
     evaluation,
     rearranging,  # noqa: F401  # For its rules.
@@ -81,7 +82,9 @@ class Trace:
         except (TypeError, ValueError, tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             why = "which failed" if inputs else "and are none"
-            raise kind(f"example_inputs must hold the arguments of a call of {name}, {why}: {_line(error)}") from error
+            raise kind(
+                f"example_inputs must hold the arguments of a call of {name}, {why}: {cause_of(error)}"
+            ) from error
         for variable, value in state:  # Which the call may have changed, as batch norm does in training.
             variable.assign(value)
         function = tf.function(
@@ -176,11 +179,15 @@ class Trace:
         """Draws values of the variables, in float64, of the signs that they have and of their scale, none of them zero.
 
         Those that are no floating-point numbers stay.
+
+        Raises:
+          ValueError: If one holds NaN or infinity, near which there is nothing to draw.
         """
         found = []
-        for variable in self.variables:
+        for name, variable in zip(self.names, self.variables, strict=True):
             value = np.asarray(variable.numpy())
             if variable.dtype.is_floating:
+                check_finite([(name, value)])
                 value = value.astype(np.float64)
                 size = float(np.sqrt(np.mean(np.square(value)))) or 1.0
                 value = value + np.where(value < 0, -1, 1) * rng.uniform(0.2, 0.7, value.shape) * size
@@ -219,11 +226,6 @@ def converted(given: Any) -> Any:
         return tf.convert_to_tensor(given)
     except (TypeError, ValueError) as error:
         raise ValueError(f"example_inputs must be arrays, and hold a {type(given).__name__}.") from error
-
-
-def _line(error: Exception) -> str:
-    """Returns the first line of a message."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def variables_of(model: Any) -> list[Any]:
