@@ -17,7 +17,11 @@ Floats = npt.NDArray[np.float64]
 
 
 def correlations(
-    graph: UnitGraph, one: Sequence[Any], other: Sequence[Any], batches: Iterable[Sequence[Any]]
+    graph: UnitGraph,
+    one: Sequence[Any],
+    other: Sequence[Any],
+    batches: Iterable[Sequence[Any]],
+    name: str = "data",
 ) -> dict[Units, Floats]:
     """Correlates the values of each unit of one model with those of each of another, over examples and positions.
 
@@ -29,9 +33,13 @@ def correlations(
       one: The values of the first model's variables.
       other: Those of the second.
       batches: The inputs of each batch, of the example inputs' shapes.
+      name: What messages call the inputs.
 
     Returns:
       For each set of units, `[units of the first, units of the second]`; without the sets whose values no weight reads.
+
+    Raises:
+      ValueError: If units have one value each, which is constant, or values that are not finite.
     """
     tensors = _read(graph)
     sums: dict[tuple[Units, int], _Moments] = {}
@@ -40,7 +48,13 @@ def correlations(
         for units, numbers in tensors.items():
             for number in numbers:
                 rows = [_rows(graph, units, number, np.asarray(each[number], np.float64)) for each in known]
+                if not all(np.isfinite(each).all() for each in rows):
+                    raise ValueError(
+                        f"{name} must give the units of both models finite values, and gives NaN or infinity."
+                    )
                 sums.setdefault((units, number), _Moments(units.size)).add(*rows)
+    if any(each.count < 2 for each in sums.values()):
+        raise ValueError(f"{name} (one example) must hold two or more, over which the values of units are correlated.")
     return {
         units: np.mean([sums[units, number].correlation() for number in numbers], axis=0)
         for units, numbers in tensors.items()
@@ -51,26 +65,26 @@ class _Moments:
     """First and second moments of the values of two lists of units."""
 
     def __init__(self, size: int):
-        self._count = 0
+        self.count = 0
         self._sums = np.zeros((2, size))
         self._squares = np.zeros((2, size))
         self._products = np.zeros((size, size))
 
     def add(self, one: Floats, other: Floats) -> None:
         """Adds samples, `[units, samples]` of each."""
-        self._count += one.shape[1]
+        self.count += one.shape[1]
         self._sums += np.stack([one.sum(axis=1), other.sum(axis=1)])
         self._squares += np.stack([np.square(one).sum(axis=1), np.square(other).sum(axis=1)])
         self._products += one @ other.T
 
     def correlation(self) -> Floats:
         """Computes the correlations; 0 for units that are constant."""
-        means = self._sums / self._count
-        variances = np.maximum(self._squares / self._count - np.square(means), 0.0)
+        means = self._sums / self.count
+        variances = np.maximum(self._squares / self.count - np.square(means), 0.0)
         # What is left of a constant by rounding is no variance.
-        constant = variances <= 1e-12 * np.maximum(self._squares / self._count, 1e-300)
+        constant = variances <= 1e-12 * np.maximum(self._squares / self.count, 1e-300)
         deviations = np.where(constant, np.inf, np.sqrt(variances))
-        covariances = self._products / self._count - np.outer(*means)
+        covariances = self._products / self.count - np.outer(*means)
         return np.asarray(covariances / np.outer(*deviations))
 
 

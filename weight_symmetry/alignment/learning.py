@@ -50,7 +50,7 @@ class Midpoint:
         self._fixed = [self._at(np.arange(start, start + size)) for start in starts][:EVALUATED]
         outputs, labels = self._outputs(self.values[0], self._fixed[0][:-1]), self._data[-1]
         for start in (*starts, len(labels) - size):  # Any label may be one that the loss does not take.
-            checked_loss(loss, labels[start : start + size], outputs, f"data[{len(self._data) - 1}]")
+            checked_loss(loss, labels[start : start + size], outputs, f"data[{len(self._data) - 1}]", "data")
         self._compiled = tf.function(self.between, autograph=False)
 
     def batch(self) -> list[tf.Tensor]:
@@ -91,7 +91,7 @@ class Midpoint:
 def straight_through(midpoint: Midpoint, orders: Orders, steps: int, rng: np.random.Generator) -> Orders:
     """Trains weights, and with them what the second model is matched to, by the loss half way between the models."""
     graph, (a, b) = midpoint.graph, midpoint.values
-    learned = weights_of(graph)
+    learned = graph.weights
     target = [tf.Variable(a[index], dtype=a[index].dtype) for index in learned]
     scale = float(np.sqrt(np.mean(np.concatenate([np.square(a[index]).ravel() for index in learned]))))
     optimizer = snt.optimizers.Adam(STRAIGHT_THROUGH_RATE * scale)
@@ -189,16 +189,6 @@ def _along(value: tf.Tensor, place: int, axis: Axis, matrices: Mapping[Units, tf
     return tf.concat([_along(piece, place, part, matrices) for piece, part in parts], axis=place)
 
 
-def weights_of(graph: UnitGraph) -> list[int]:
-    """Lists the variables that are matched: floating-point ones that are trained, or weights between units."""
-    weights = {edge.variable for edge in graph.edges}
-    return [
-        index
-        for index, variable in enumerate(graph.variables)
-        if variable.dtype.is_floating and (variable.trainable or index in weights)
-    ]
-
-
 def batches(
     data: Sequence[npt.ArrayLike], examples: Sequence[tf.Tensor], name: str = "data"
 ) -> Iterator[list[tf.Tensor]]:
@@ -229,6 +219,11 @@ def _checked(
         raise ValueError(
             f"{name} (of length {len(data)}) must hold {counted(len(examples), 'array')} of inputs {labels}."
         )
+    if not (examples and examples[0].shape.rank and examples[0].shape[0]):
+        sizes = [tuple(each.shape) for each in examples]
+        raise ValueError(
+            f"example_inputs (of shapes {sizes}) must hold at least one example: data come in such batches."
+        )
     arrays = [np.asarray(each) for each in data]
     inputs, shapes = arrays[: len(examples)], [tuple(each.shape) for each in examples]
     if [each.shape[1:] for each in inputs] != [shape[1:] for shape in shapes] or len(inputs[0]) < shapes[0][0]:
@@ -243,8 +238,9 @@ def _checked(
         raise ValueError(f"{name} (of lengths {lengths}) must hold one input of each kind, and one label, an example.")
     cast = [each.astype(example.dtype.as_numpy_dtype) for each, example in zip(inputs, examples, strict=True)]
     for index, (each, example) in enumerate(zip(cast, examples, strict=True)):
-        if example.dtype.is_floating and np.isnan(each).any():
-            raise ValueError(f"{name}[{index}] must hold numbers, and holds NaN.")
+        # Minus infinity may be a mask.
+        if example.dtype.is_floating and (np.isnan(each) | np.isposinf(each)).any():
+            raise ValueError(f"{name}[{index}] must hold finite numbers, and holds NaN or infinity.")
     return cast + arrays[len(examples) :]
 
 

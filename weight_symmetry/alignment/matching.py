@@ -1,5 +1,6 @@
 """Alignment of trained networks: the permutations of hidden units that make one fit another."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,13 +9,15 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weight_symmetry.alignment.activations import correlations
-from weight_symmetry.alignment.learning import Midpoint, batches, sinkhorn, straight_through, weights_of
+from weight_symmetry.alignment.learning import Midpoint, batches, sinkhorn, straight_through
 from weight_symmetry.alignment.mask_group import MaskGroup
 from weight_symmetry.alignment.permutations import Permutations
 from weight_symmetry.alignment.similarity import Orders, Similarity, assignment
 from weight_symmetry.symmetry.masked_units import Masks
 from weirdonetworks.algebra.arrays import at_least, listed
+from weirdonetworks.measure.models import check_finite
 from weirdonetworks.measure.unit_graph import UnitGraph
+from weirdonetworks.measure.unit_tracing import evaluation
 from weirdonetworks.measure.unit_tracing.axes import Units
 from weirdonetworks.nets.inputs import checked_choice, checked_floats, checked_function, checked_tensor
 
@@ -74,7 +77,8 @@ def match(
       *example_inputs: Arguments of a call; the data come in batches of their size.
       method: One of the four.
       data: Arrays of examples: the inputs, and for the methods that lower a loss, the labels last. `activations` takes
-        the example inputs if there are none.
+        the example inputs if there are none; of data, as many whole batches as there are, without the rest. None for
+        `weights`.
       masks: Masks of both models, as `symmetry.automorphisms` takes them with the graph of `model_a`: only permutations
         that leave them as they are come into question. For `weights` alone. The similarity is at least that without
         masks if the order found then leaves them as they are.
@@ -98,6 +102,10 @@ def match(
     checked_function("loss", loss, takes=2)
     if method in METHODS[2:] and data is None:
         raise ValueError(f"data must be given for method (={method!r}): the inputs and the labels, as arrays.")
+    if method == "weights" and data is not None:
+        raise ValueError(
+            f"data must be left out for method (={method!r}), which reads none: drop it, or choose another method."
+        )
     if masks is not None and method != "weights":
         raise ValueError(f"masks must be left out for method (={method!r}); 'weights' keeps to their group.")
     one, other = _traced({"model_a": model_a, "model_b": model_b}, example_inputs, options)
@@ -107,7 +115,7 @@ def match(
         orders = MaskGroup(one, masks).best(similarity, rng)
     elif method == "activations":
         given, name = (one.call.inputs, "example_inputs") if data is None else (data, "data")
-        orders = _by_correlation(similarity, correlations(one, a, b, batches(given, one.call.inputs, name)))
+        orders = _by_correlation(similarity, correlations(one, a, b, batches(given, one.call.inputs, name), name))
     else:
         orders = similarity.ascend(similarity.optimistic_start({}), {}, rng)
     if method in METHODS[2:]:
@@ -126,7 +134,7 @@ def match_values(
       graph: The units of the model.
       a: The values of its variables that are to be fitted.
       b: Those whose units are permuted.
-      data: The inputs, at least as many as the graph's example inputs.
+      data: The inputs, at least as many as the graph's example inputs, and at least two.
 
     Returns:
       For each free space by name `s`, with `s[i]` the place of unit i of b in the order that fits a.
@@ -194,15 +202,20 @@ def match_many(
 
 def _traced(models: Mapping[str, Any], inputs: Sequence[Any], options: Mapping[str, Any]) -> list[UnitGraph]:
     """Traces models, given by the names of their arguments, and checks that they are of one architecture."""
-    found = [UnitGraph.of_call(model, inputs, options, name) for name, model in models.items()]
-    steps = [[step.operation.type for step in graph.call.steps] for graph in found]
-    for graph, own in zip(found, steps, strict=True):
-        if graph.shapes != found[0].shapes or own != steps[0]:
+    found = {name: UnitGraph.of_call(model, inputs, options, name) for name, model in models.items()}
+    first, of_first = next(iter(found.items()))
+    for name, graph in found.items():
+        rule = f"{name} must be of the architecture of {first}"
+        if graph.shapes != of_first.shapes:
             raise ValueError(
-                f"model_b must be of the architecture of model_a: the variables have the shapes {graph.shapes}, and "
-                f"those of model_a {found[0].shapes}, or their calls differ."
+                f"{rule}: the variables have the shapes {graph.shapes}, and those of {first} {of_first.shapes}."
             )
-    return found
+        for step, of_it in itertools.zip_longest(graph.call.steps, of_first.call.steps):
+            computed = [each and each.operation.type for each in (step, of_it)]
+            if computed[0] != computed[1]:
+                own, other = (evaluation.named(each.operation) if each else "nothing more" for each in (step, of_it))
+                raise ValueError(f"{rule}: its call computes {own} where that of {first} computes {other}.")
+    return list(found.values())
 
 
 def _weights(graph: UnitGraph, values: Sequence[Any], model: str) -> list[Any]:
@@ -211,10 +224,8 @@ def _weights(graph: UnitGraph, values: Sequence[Any], model: str) -> list[Any]:
     Raises:
       ValueError: If one is not finite; the message names the model.
     """
-    chosen = weights_of(graph)
-    for index in chosen:
-        if not np.isfinite(values[index]).all():
-            raise ValueError(f"{model} must have finite weights; {graph.names[index]} holds NaN or infinity.")
+    chosen = graph.weights
+    check_finite(((graph.names[index], values[index]) for index in chosen), model)
     # Half precision has no matrix products in NumPy.
     return [
         np.asarray(value, np.result_type(np.float32, value.dtype)) if index in chosen else None

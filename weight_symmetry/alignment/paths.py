@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import at_least, reals
+from weirdonetworks.algebra.arrays import at_least, instance, reals
 from weirdonetworks.lab.records.tables import table
+from weirdonetworks.measure.models import cause_of, named
 from weirdonetworks.measure.unit_tracing.naming import resource
 from weirdonetworks.measure.unit_tracing.traced_call import variables_of
 from weirdonetworks.nets.base_module import keras_layers
@@ -53,9 +54,12 @@ class Path:
           metric: Its name, after a minus sign if it is better the greater it is.
 
         Raises:
+          TypeError: If the metric is no text.
           ValueError: If there is no such metric.
         """
-        name = metric.removeprefix("-")
+        name = instance("metric", metric, str).removeprefix("-")
+        if not self.metrics:
+            raise ValueError(f"metric (={metric!r}) must be one that `measure` returns, which has returned none.")
         if name not in self.metrics:
             measured = ", ".join(self.metrics)
             raise ValueError(
@@ -100,18 +104,18 @@ def linear_path(
         ends stay as they are.
 
     Raises:
-      ValueError: If the models do not have the same variables, or none, there are fewer than two points, or `measure`
-        does not return the same metrics at each.
-      TypeError: If `measure` returns no mapping of numbers, or an argument is of another type.
+      ValueError: If the models do not have the same variables, or have none yet, there are fewer than two points, or
+        `measure` does not return the same metrics at each.
+      TypeError: If a model is none, `measure` returns no mapping of numbers, or an argument is of another type.
     """
     at_least("points", points, 2, MOST)
     checked_function("measure", measure, takes=1)
     if correct is not None:
         checked_function("correct", correct, takes=1)
-    variables = [resource(each) for each in variables_of(model_a)]
-    ends = [[variable.numpy() for variable in variables], [resource(each).numpy() for each in variables_of(model_b)]]
+    variables, others = _variables("model_a", model_a), _variables("model_b", model_b)
+    ends = [[variable.numpy() for variable in each] for each in (variables, others)]
     shapes = [[each.shape for each in values] for values in ends]
-    if shapes[0] != shapes[1] or not variables:
+    if shapes[0] != shapes[1]:
         raise ValueError(f"model_b (variables of shapes {shapes[1]}) must have those of model_a: {shapes[0]}.")
     shares, found = np.linspace(0.0, 1.0, points), list[Mapping[str, float]]()
     try:
@@ -135,6 +139,16 @@ def linear_path(
             variable.assign(value)
     values = {name: [each[name] for each in found] for name in found[0]}
     return Path(shares, {name: reals(f"measure(model)[{name!r}]", each) for name, each in values.items()})
+
+
+def _variables(name: str, model: Any) -> list[tf.Variable]:
+    """Lists the variables of a model, which messages call `name`."""
+    found = [resource(each) for each in variables_of(model)]
+    if not found and not hasattr(type(model), "variables"):
+        raise TypeError(f"{name} (={named(model)}) must be a Sonnet or Keras model.")
+    if not found:
+        raise ValueError(f"{name} (={named(model)}) has no variables yet: call it once on inputs, which creates them.")
+    return found
 
 
 def repair(model: Any, *inputs: Any, **options: Any) -> None:
@@ -181,7 +195,7 @@ def repair(model: Any, *inputs: Any, **options: Any) -> None:
             model(*inputs, **options)
         except (TypeError, ValueError, tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
-            cause = str(error).partition("\n")[0]
+            cause = cause_of(error)
             raise kind(f"inputs must hold the arguments of a call of model, which failed: {cause}") from error
         found = [variance.numpy() for variance in variances]
         idle = [norm for norm, value, mark in zip(norms, found, marks, strict=True) if np.all(value == mark)]

@@ -173,9 +173,48 @@ def test_what_cannot_be_matched_is_refused() -> None:
         alignment.match_many([one, one], x, most=-1)
     with pytest.raises(ValueError, match=r"^model \(sets of \[5\] .*\) must be of the architecture of the matched one"):
         alignment.match(one, one, x).apply(other)
+    with pytest.raises(ValueError, match=r"^data must be left out for method \(='weights'\), which reads none"):
+        alignment.match(one, one, x, data=[X])
+    with pytest.raises(ValueError, match=r"^models\[1\] must be of the architecture of models\[0\]: .*\(3, 5\)"):
+        alignment.match_many([one, other], x)
+    bent = snt.nets.MLP([4, 2], activation=tf.tanh)
+    with pytest.raises(
+        ValueError, match=r"^model_b .* computes Tanh \(.*\) where that of model_a computes Relu \(.*\)\.$"
+    ):
+        alignment.match(one, bent, x)
     one.trainable_variables[1].assign(np.full([3, 4], np.nan))
     with pytest.raises(ValueError, match=r"^model_a must have finite weights; mlp/linear_0/w holds NaN"):
         alignment.match(one, one, x)
+
+
+def test_examples_that_say_nothing_of_units_are_refused() -> None:
+    inputs, labels = examples()
+    one, other, wanted = pair(MLP, inputs)
+    assert is_same(alignment.match(one, other, inputs, method="activations"), wanted)  # The control.
+    for given, data, name in ((inputs[:1], None, "example_inputs"), (inputs[:1], [inputs[:1]], "data")):
+        with pytest.raises(ValueError, match=rf"^{name} \(one example\) must hold two or more"):
+            alignment.match(one, other, given, method="activations", data=data)
+    for method in ("activations", "sinkhorn"):
+        with pytest.raises(
+            ValueError, match=r"^example_inputs \(of shapes \[\(0, 3\)\]\) must hold at least one example"
+        ):
+            alignment.match(one, other, inputs[:0], method=method, data=[inputs, labels])
+    masked = np.where(np.arange(120).reshape(40, 3) == 4, -np.inf, inputs)  # As masks hold it, but no mask.
+    with pytest.raises(ValueError, match=r"^data must give the units of both models finite values, and gives NaN or"):
+        alignment.match(one, other, inputs, method="activations", data=[masked])
+    with pytest.raises(
+        ValueError, match=r"^data must give outputs whose loss is a number, and some are NaN or infinite"
+    ):
+        alignment.match(one, other, inputs, method="sinkhorn", data=[masked, labels], steps=0)
+
+
+def test_one_image_has_many_positions_to_correlate() -> None:
+    model = snt.Sequential([snt.Conv2D(4, 2), tf.nn.relu, snt.Conv2D(2, 2)])
+    image = np.random.default_rng(8).normal(size=(1, 6, 6, 1)).astype(np.float32)
+    model(image)
+    permuted = symmetry.apply({0: [1, 2, 3, 0]}, model, image)
+    (order,) = alignment.match(model, permuted, image, method="activations").by_space.values()
+    assert order.tolist() == [3, 0, 1, 2]
 
 
 X, Y = np.ones((6, 3), np.float32), np.arange(6) % 2
@@ -193,8 +232,12 @@ X, Y = np.ones((6, 3), np.float32), np.arange(6) % 2
         ({"data": [X]}, r"data \(of length 1\) must hold 1 array of inputs and the labels"),
         ({"data": [X, Y[:5]]}, r"data \(of lengths \[6, 5\]\) must hold one input of each kind, and one label"),
         ({"data": [X, np.arange(9) % 2]}, r"data \(of lengths \[6, 9\]\) must hold"),
-        ({"data": [X * np.nan, Y]}, r"data\[0\] must hold numbers, and holds NaN"),
-        ({"data": [X, Y + 5]}, r"data\[1\] \(=.*\) must suit the loss and the outputs: Received a label value of 6"),
+        ({"data": [X * np.nan, Y]}, r"data\[0\] must hold finite numbers, and holds NaN"),
+        ({"data": [X * np.inf, Y]}, r"data\[0\] must hold finite numbers, and holds NaN or infinity"),
+        (
+            {"data": [X, Y + 5]},
+            r"data\[1\] \(=.*\) must suit the loss and the outputs: Received a label value of 6[^[]*\[0, 2\)\.$",
+        ),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(wrong: dict[str, Any], message: str) -> None:

@@ -46,7 +46,17 @@ def test_a_path_ends_at_its_models_and_leaves_them() -> None:
     with pytest.raises(ValueError, match=r"^points \(=1\) must be at least 2"):
         alignment.linear_path(one, other, outputs, points=1)
     with pytest.raises(ValueError, match=r"must have those of model_a"):
+        alignment.linear_path(one, built(lambda: snt.Linear(2), X, 1), outputs)
+    with pytest.raises(ValueError, match=r"^model_b \(=Linear\(.*\)\) has no variables yet: call it once on inputs"):
         alignment.linear_path(one, snt.Linear(2), outputs)
+    with pytest.raises(TypeError, match=r"^model_a \(=None\) must be a Sonnet or Keras model"):
+        alignment.linear_path(None, other, outputs)
+    with pytest.raises(TypeError, match=r"^metric \(=None\) must be a str"):
+        path.barrier(None)  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match=r"^metric \(='loss'\) must be one that `measure` returns, which has returned none"
+    ):
+        alignment.linear_path(one, other, lambda model: {}, 2).barrier()
     with pytest.raises(TypeError, match=r"^measure\(model\) \(a float\) must be metrics by name"):
         alignment.linear_path(one, other, lambda model: 1.0)  # type: ignore[arg-type, return-value]
     with pytest.raises(TypeError, match=r"^measure\(model\)\['loss'\] \(=.*\) must be an array of real numbers"):
@@ -177,3 +187,13 @@ def test_rescaled_and_flipped_models_have_one_normal_form(activation: Callable[[
         alignment.normalise(model, X)
     np.testing.assert_allclose(other(X), before, rtol=1e-4, atol=1e-5)
     assert alignment.match(one, other, X).similarity == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_not_finite_have_no_normal_form(number: float) -> None:
+    model = built(mlp(), X, 1)
+    model.trainable_variables[1][0, 0].assign(number)
+    before = [variable.numpy() for variable in model.variables]
+    with pytest.raises(ValueError, match=r"^model must have finite weights; mlp/linear_0/w holds NaN or infinity"):
+        alignment.normalise(model, X)
+    assert all(np.array_equal(a, b.numpy(), equal_nan=True) for a, b in zip(before, model.variables, strict=True))
