@@ -129,3 +129,34 @@ def test_what_cannot_be_compared_is_refused() -> None:
     for tolerance in (-1, math.nan):
         with pytest.raises(ValueError, match=r"^tolerance \(=.*\) must be at least 0"):
             found.permutations(tolerance)
+
+
+def test_large_outputs_cost_what_small_ones_do() -> None:
+    made, drawn = model(), masks(0.3)
+    wanted = symmetry.effective(made, drawn, X).costs
+    made._layers[-1].w.assign(made._layers[-1].w * 2.0**70)  # Whose squares are beyond float32.
+    found = symmetry.effective(made, drawn, X).costs
+    for name, costs in found.items():
+        np.testing.assert_allclose(costs, wanted[name], rtol=1e-6)
+        assert ((costs == 0) == (wanted[name] == 0)).all() and costs.max() > 0.1
+
+
+def test_what_is_not_finite_is_told_by_its_cause() -> None:
+    made, drawn = model(), masks(0.3)
+    for layer, mask in zip(made._layers, drawn, strict=True):
+        layer.w.assign(layer.w * mask)
+    lowest = float(tf.reduce_min(made(X))) - 1e-3  # An exchange gives lower outputs, which have no logarithm.
+    with pytest.raises(
+        ValueError, match=r"^model must give finite outputs after an exchange, .* where units \d and \d of"
+    ):
+        symmetry.effective(lambda x: tf.math.log(made(x) - lowest), drawn, X)
+    with pytest.raises(
+        ValueError, match=r"^masks \(of mlp/linear_0/w:0 and others\) must be of weights .* another model: "
+    ):
+        symmetry.effective(made, Masks.create(model(), "random", 0.3), X)
+    for number in (np.nan, np.inf):
+        made._layers[1].w[0, 0].assign(number)
+        with pytest.raises(ValueError, match=r"^model must have finite weights; mlp/linear_1/w holds NaN or infinity"):
+            symmetry.effective(made, [np.ones_like(mask) for mask in drawn], X)
+    kept = [drawn[0], drawn[1] & (np.arange(25).reshape(5, 5) > 0), drawn[2]]
+    assert all(np.isfinite(costs).all() for costs in symmetry.effective(made, kept, X).costs.values())  # It is cut.

@@ -18,7 +18,7 @@ from weight_symmetry.symmetry.group import automorphisms
 from weight_symmetry.symmetry.input_distances import input_distances
 from weight_symmetry.symmetry.masked_units import MaskedUnits, Masks, Numbers, read, twins
 from weirdonetworks.algebra.arrays import brief
-from weirdonetworks.measure.models import checked_loss
+from weirdonetworks.measure.models import check_finite, checked_loss
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_layout import Space, UnitLayout
 from weirdonetworks.measure.unit_tracing.axes import Units
@@ -139,8 +139,8 @@ def effective(
 
     Raises:
       TypeError: As `UnitGraph.trace`, `automorphisms`, or if the loss cannot be called.
-      ValueError: As these, or if inputs are NaN, outputs are no finite floating-point numbers, or the loss does not
-        take the labels.
+      ValueError: As these, or if weights are not finite, inputs are NaN, outputs, also after an exchange, are no finite
+        floating-point numbers, or the loss does not take the labels.
       ImportError: If igraph is not installed.
     """
     graph = UnitGraph.trace(model, *example_inputs, **options)
@@ -159,11 +159,14 @@ def effective(
         assert labels is not None
         return checked_loss(loss, labels, tf.nest.pack_sequence_as(graph.call.structure, found))
 
+    # What a ReLU makes of NaN may be 0.
+    check_finite((graph.names[index], values[index]) for index in graph.weights)
     before = outputs(list(map(tf.constant, values)))
     _check(graph.call.inputs, before)
     distances = input_distances(graph, masked, values)
     loss_before = 0.0 if labels is None else mean_loss(before)
-    size = sum(float(tf.reduce_sum(tf.square(each))) for each in before if each.dtype.is_floating) or 1.0
+    original = _compared(before)
+    size = float(np.square(original).sum()) or 1.0
     costs, changes = {}, {}
     pairs = sum(space.size * (space.size - 1) // 2 for space in graph.free)
     with tqdm(total=pairs, desc="exchanges", unit="pair", disable=None) as bar:
@@ -177,11 +180,12 @@ def effective(
                 if alike[i] == alike[j]:
                     continue
                 after = outputs(list(map(tf.constant, _exchanged(graph, space, values, masked.masks, i, j))))
-                squares = sum(
-                    float(tf.reduce_sum(tf.square(a - b)))
-                    for a, b in zip(after, before, strict=True)
-                    if a.dtype.is_floating
-                )
+                squares = float(np.square(_compared(after) - original).sum())
+                if not math.isfinite(squares):
+                    raise ValueError(
+                        f"model must give finite outputs after an exchange, too, and gives NaN or infinity where units "
+                        f"{i} and {j} of {space.name} change places: let it return what comes before, say, a logarithm."
+                    )
                 # Units that no data tell apart are not the same by structure: dead ones, for instance.
                 cost[i, j] = cost[j, i] = max(math.sqrt(squares / size), LEAST)
                 if labels is not None:
@@ -206,6 +210,11 @@ def _check(inputs: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor]) -> None:
         raise ValueError(
             "example_inputs must give finite outputs: infinity is among them, or it or NaN among the model's weights."
         )
+
+
+def _compared(outputs: Sequence[tf.Tensor]) -> Floats:
+    """Joins the floating-point outputs, in float64: the squares of large ones are beyond float32."""
+    return np.concatenate([np.ravel(each).astype(np.float64) for each in outputs if each.dtype.is_floating])
 
 
 def _exchanged(

@@ -190,8 +190,8 @@ def _indexed(masks: Masks, layout: UnitLayout) -> Iterator[tuple[int, npt.ArrayL
         pairs = list(zip(held.weights, held.arrays, strict=True))
         if pairs and known.keys().isdisjoint(id(weight) for weight, _ in pairs):
             raise ValueError(
-                f"masks: {pairs[0][0].name} must be among the variables that the traced call reads: "
-                f"{', '.join(layout.names)}."
+                f"masks (of {pairs[0][0].name} and others) must be of weights that the traced call reads, and are "
+                "those of another model: make masks of this one, or give the arrays alone, masks.arrays."
             )
         for weight, mask in pairs:
             if id(weight) in known:
