@@ -53,6 +53,7 @@ SHORT = ("--dataset=../data.npz", "--validation_size=10", "--epochs=3", "--batch
 WIDTHS = ("--features=5,4", "--execution=graph")
 MASK = ("--mask_type=random", "--mask_sparsity=0.5")
 STUDY = ("--dataset=../data.npz", "--validation_size=10", "--epochs=2", "--batch_size=10", "--execution=graph")
+PAIR = (*STUDY, "--features=4,3", "--num_trials=1")
 
 
 def _driver(name: str, driver: str, *flags: str) -> Scenario:
@@ -76,6 +77,13 @@ SCENARIOS = {
         # Of three trials on two cores one waits.
         _driver("trials in threads", "shuffled_mask", *WIDTHS, *MASK, "--num_trials=3", "--trials_backend=threads"),
         _driver("trials in one program", "shuffled_mask", *WIDTHS, *MASK, "--num_trials=2", "--trials_backend=batched"),
+        Scenario("carry_ticket", "weight_symmetry.carry_ticket", (*PAIR, "--sparsities=0.5", "--rewind_epochs=1")),
+        Scenario(
+            "align",
+            "weight_symmetry.align",
+            (*PAIR, "--points=3", "--match_steps=1", "--match_batch=10", "--line_images=20"),
+        ),
+        Scenario("effective_symmetry", "weight_symmetry.effective_symmetry", (*PAIR, "--sparsities=0.5")),
         Scenario(
             "experiment, several trainings",
             "weirdonetworks.experiments.all_activations",
