@@ -163,7 +163,7 @@ def _how(one: Any, other: Any) -> str:
 
 def _lasting(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _lasting(each) for key, each in value.items() if not PASSING.fullmatch(key.split("/")[-1])}
+        return {key: _lasting(each) for key, each in value.items() if not any(map(PASSING.fullmatch, key.split("/")))}
     return value
 
 

@@ -41,3 +41,13 @@ def test_times_and_processes_do_not_count(tmp_path: pathlib.Path) -> None:
     one = fingerprint(tmp_path / "one", {"metrics.jsonl": FIRST, ".config.json.7": ""})
     later = FIRST.replace("0.5", "0.75")
     assert fingerprint(tmp_path / "other", {"metrics.jsonl": later, ".config.json.8": ""}) == one
+
+
+def test_seconds_do_not_count_wherever_they_stand(tmp_path: pathlib.Path) -> None:
+    found = []
+    for seconds, loss in ((0.5, 1), (0.7, 1), (0.7, 2)):
+        folder = tmp_path / str(len(found))
+        (folder / scenarios.RUNS).mkdir(parents=True)
+        (folder / scenarios.RUNS / "summary.json").write_text(f'{{"a/seconds/mean": {seconds}, "b/mean": {loss}}}')
+        found.append(scenarios.contents(folder))
+    assert found[0] == found[1] != found[2]

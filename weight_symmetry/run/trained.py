@@ -100,8 +100,9 @@ class _Starting(Updater):
         if begins and self._start is not None:
             assign(self._model.network, self._start.values)
             self.masks.set(self._start.masks)
-        if epoch in self._snapshots:
-            self._snapshots[epoch].take()
+        for due, snapshot in self._snapshots.items():
+            if epoch in (0, due):  # Until then checkpoints hold the initial values, whatever was trained before.
+                snapshot.take()
         return begins
 
     @property

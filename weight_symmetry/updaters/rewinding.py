@@ -79,7 +79,7 @@ class Rewind(Updater):
         control: Callable[..., None] | None = None,
         reset: Callable[[], None] | None = None,
     ):
-        """Makes the updater; the variables are copied at once, and again after `epoch` epochs.
+        """Makes the updater; the variables are copied at once, before the first epoch, and after `epoch` epochs.
 
         Args:
           updater: Proposes masks.
@@ -105,7 +105,7 @@ class Rewind(Updater):
     def update(self, epoch: int, gradients: Gradients | None = None) -> bool:
         """Rewinds and sets masks, where the other updater proposes some; returns whether it did."""
         epoch = count_of("epoch", epoch)
-        if epoch == self._epoch:
+        if epoch in (0, self._epoch):  # Until then checkpoints hold the initial values, whatever was trained before.
             self.snapshot.take()
         proposed = self.proposed(epoch, gradients)
         if proposed is None:

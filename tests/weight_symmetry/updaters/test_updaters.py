@@ -97,6 +97,16 @@ def test_what_cannot_be_pruned_is_refused() -> None:
         updaters.MagnitudePruning(masks(), {0: half, 1: other}, scope="global")
 
 
+def test_before_its_epoch_a_rewinding_holds_the_initial_weights_not_those_of_a_training_before() -> None:
+    variables = [tf.Variable([9.0])]
+    later = updaters.MagnitudePruning(Masks([tf.Variable([[1.0]])]), updaters.SteppedSparsity((9,), (0.5,)))
+    rewind = updaters.Rewind(later, variables, epoch=2)
+    for epoch, value in enumerate([1.0, 2.0, 3.0, 4.0]):
+        variables[0].assign([value])
+        rewind.update(epoch)
+        assert rewind.snapshot.kept[0].numpy() == [1.0, 1.0, 3.0, 3.0][epoch]
+
+
 def test_rewinding_returns_to_the_weights_of_its_epoch() -> None:
     updater = pruning(epochs=9, pruning_schedule="[(2, 0.3), (3, 0.6)]")
     bias, resets = tf.Variable([1.0]), []
