@@ -158,7 +158,7 @@ NOT_TRAINING = (("is_training", False),)
 CASES = [
     Case("MLP", lambda: snt.nets.MLP([5, 4, 2]), (3, 6), (5, 4)),
     Case("MNIST_FC", lambda: MNIST_FC(features=(7, 5)), (2, 28, 28, 1), (7, 5), NOT_TRAINING),
-    Case("MNIST_CNN", lambda: MNIST_CNN(filters=(3, 4)), (2, 28, 28, 1), (3, 4, 64), NOT_TRAINING),
+    Case("MNIST_CNN", lambda: MNIST_CNN(filters=(3, 4), dense_size=5), (2, 28, 28, 1), (3, 4, 5), NOT_TRAINING),
     Case(
         "CIFAR10_CNN", lambda: CIFAR10_CNN(filters=(3, 4, 3, 4, 3, 4)), (1, 32, 32, 3), (3, 4, 3, 4, 3, 4), NOT_TRAINING
     ),

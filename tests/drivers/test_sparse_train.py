@@ -84,7 +84,8 @@ def test_trials_are_those_of_single_runs(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.slow
 def test_the_sparse_engine_changes_the_same_connections(tmp_path: pathlib.Path) -> None:
-    options = {"dropout_rate": 0.0, "layer_sparsities": (0.9, 0.8, 0.0)}
+    # As many steps as above, of batches for whose length the kernels are compiled for other tests, too.
+    options = {"examples": 452, "batch_size": 32, "dropout_rate": 0.0, "layer_sparsities": (0.9, 0.8, 0.0)}
     (one,), (two,) = (train(tmp_path / way, execution=way, **options) for way in ("graph", "sparse"))
     for first, second in zip(one.records, two.records, strict=True):
         for key in ("train_avg_loss", "mask/start_overlap", "mask/fan_in_max", "mask/changes"):

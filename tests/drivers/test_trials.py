@@ -115,7 +115,7 @@ def test_batched_trials_agree_with_threads(trials: pathlib.Path, tmp_path: pathl
 
 @pytest.mark.slow
 def test_killed_trials_go_on_with_the_unfinished(tmp_path: pathlib.Path) -> None:
-    flags = (*SHORT, "--epochs=12", "--num_trials=4")
+    flags = (*SHORT, "--epochs=12", "--num_trials=3")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert run("shuffled_mask", *flags, f"--experiment_dir={whole}").returncode == 0
     child = start("shuffled_mask", *flags, f"--experiment_dir={cut}")
@@ -124,7 +124,7 @@ def test_killed_trials_go_on_with_the_unfinished(tmp_path: pathlib.Path) -> None
         time.sleep(0.02)
     child.send(signal.SIGKILL)
     assert child.end().returncode == -signal.SIGKILL
-    assert 1 <= len(read(cut / "summary.json")) < 4
+    assert 1 <= len(read(cut / "summary.json")) < 3
     assert run("shuffled_mask", *flags, "--resume", f"--experiment_dir={cut}").returncode == 0
     assert [path.name for path in all_runs(cut)] == [path.name for path in all_runs(whole)]
     for path in all_runs(whole):

@@ -30,7 +30,7 @@ from weirdonetworks.lab.training.state import DivergenceError
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-BATCH = 30
+BATCH = 30  # Every batch here fills rows of one length, whose kernels are compiled once.
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "Adam": lambda: Adam(weight_decay=0.2),
     "Momentum": lambda: Momentum(0.9, weight_decay=0.01),
@@ -275,7 +275,7 @@ def test_other_settings_are_refused(options: dict[str, Any], message: str) -> No
         PruneConfig(execution="sparse", **options)
 
 
-SHORT: dict[str, Any] = {"examples": 300, "validation_size": 100, "epochs": 3, "batch_size": 50, "features": (20,)}
+SHORT: dict[str, Any] = {"examples": 200, "validation_size": 100, "epochs": 3, "batch_size": 25, "features": (20,)}
 
 
 def run(folder: pathlib.Path, backend: str = "auto", trials: int = 1, resume: bool = False, **settings: Any) -> Any:
