@@ -2,12 +2,14 @@
 
 import concurrent.futures
 import pathlib
+import signal
 from typing import Any
 
 import pytest
 
 from tests.faults import __main__ as faults, cases
 from tests.faults.cases import Case
+from tests.faults.kills import Whole
 
 
 def test_what_differed_is_tried_again_and_a_broken_program_stops_no_other(
@@ -35,6 +37,19 @@ def test_what_differed_is_tried_again_and_a_broken_program_stops_no_other(
         assert "prune, undisturbed: prune must end well" in printed
         assert faults.try_all(pool, tmp_path, ["train"], 1, 1) == 0
     assert tried == [0, 1, 1] and "2 of 2 / 2" in capsys.readouterr().out
+
+
+def test_every_state_and_call_is_tried_and_a_full_disk_where_room_is_needed(tmp_path: pathlib.Path) -> None:
+    calls = [f"{name} metrics.jsonl" for name in ("openat", "write", "fsync", "rename", "unlink") for _ in range(8)]
+    before = [(call, tmp_path / str(number // 2)) for number, call in enumerate(calls)]
+    undisturbed = Whole({}, calls, before, [float(number) for number in range(len(calls) + 2)])
+    listed = cases.of_program("train", undisturbed, 1, 6)
+    numbers = {column: sorted(each.number for each in listed if each.column == column) for column in cases.COLUMNS}
+    assert numbers["states"] == list(range(20))
+    assert numbers["SIGTERM at calls"] == list(range(1, 41)) and numbers["disk full"] == list(range(1, 17))
+    assert len(numbers["read-only"]) == 4 and len(numbers["moments"]) == 6
+    assert {each.sent for each in listed if each.column == "SIGTERM at calls"} == {signal.SIGTERM}
+    assert len(cases.of_program("train", undisturbed, 4, 0)) == 5 + 10 + 4 + 1
 
 
 def test_a_folder_of_other_sources_is_refused(tmp_path: pathlib.Path) -> None:
