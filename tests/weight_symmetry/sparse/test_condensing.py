@@ -2,8 +2,6 @@
 
 import gc
 import pathlib
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
+from tests import processes
 from weight_symmetry import Masks
 from weight_symmetry.masks import create
 from weight_symmetry.sparse import condensing as module
@@ -117,24 +116,6 @@ def test_masks_that_were_not_applied_are_multiplied_in_whatever_is_fastest(
     np.testing.assert_allclose(found, model(images), atol=1e-6)
 
 
-LOAD = """
-import sys, numpy as np, tensorflow as tf
-folder = sys.argv[1]
-given = np.load(folder + "/given.npz")
-x = tf.constant(given["x"])
-loaded = tf.saved_model.load(folder + "/saved")
-(served,) = loaded.signatures["serving_default"](x).values()
-with tf.GradientTape() as tape:
-    tape.watch(x)
-    outputs = loaded.layer(x)
-    loss = tf.reduce_sum(outputs**2)
-np.savez(
-    folder + "/found.npz", layer=outputs, gradient=tape.gradient(loss, x), one=loaded.layer(x[:1]),
-    compiled=loaded.compiled(x), condensed=loaded.condensed(x), served=served
-)
-"""
-
-
 def test_another_process_and_xla_compute_what_was_condensed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
@@ -161,7 +142,8 @@ def test_another_process_and_xla_compute_what_was_condensed(
     served = tf.function(condensed.model, input_signature=[tf.TensorSpec([None, 30])])
     tf.saved_model.save(module, str(tmp_path / "saved"), signatures=served)
     np.savez(tmp_path / "given.npz", x=x)
-    subprocess.run([sys.executable, "-c", LOAD, str(tmp_path)], check=True, capture_output=True)
+    done = processes.run("tests.weight_symmetry.sparse.loading", str(tmp_path))
+    assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "found.npz") as found:
         assert set(found) == set(expected)
         for name, value in expected.items():
