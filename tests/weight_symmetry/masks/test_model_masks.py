@@ -187,7 +187,7 @@ def cross_entropy() -> Any:
 
 
 def fit(model: Any) -> None:
-    model.fit(INPUTS, LABELS, epochs=1, batch_size=4, verbose=0)
+    model.fit(INPUTS, LABELS, epochs=1, batch_size=8, verbose=0)  # More steps than an optimizer accumulates.
 
 
 @pytest.mark.slow
