@@ -207,9 +207,7 @@ def _check(inputs: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor]) -> None:
     if not all(map(tf.size, compared)):
         raise ValueError("example_inputs must hold at least one example.")
     if not all(bool(tf.reduce_all(tf.math.is_finite(each))) for each in compared):
-        raise ValueError(
-            "example_inputs must give finite outputs: infinity is among them, or it or NaN among the model's weights."
-        )
+        raise ValueError("example_inputs must give finite outputs, and give NaN or infinity at the model's weights.")
 
 
 def _compared(outputs: Sequence[tf.Tensor]) -> Floats:
