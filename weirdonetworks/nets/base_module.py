@@ -5,8 +5,8 @@ import functools
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import sonnet as snt
 import tensorflow as tf
@@ -28,11 +28,7 @@ class _KerasWeights(Sequence[tf.Variable]):
     def __init__(self, layers: Sequence[Any]):
         self._layers = layers
 
-    @overload
-    def __getitem__(self, index: int) -> tf.Variable: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[tf.Variable]: ...
-    def __getitem__(self, index: int | slice) -> tf.Variable | list[tf.Variable]:
+    def __getitem__(self, index: Any) -> Any:
         return [*self][index]
 
     def __len__(self) -> int:
@@ -55,11 +51,8 @@ def keras_layers(value: Any) -> Iterator[Any]:
         yield value
     elif isinstance(value, tf.Module):
         yield from value._flatten(predicate=_is_keras_layer)
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from keras_layers(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
+    elif isinstance(value, Mapping | list | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
             yield from keras_layers(each)
 
 
@@ -143,6 +136,27 @@ class BaseModule(snt.Module):
         return self._types_found
 
 
+def linear_layers(
+    sizes: Iterable[int], with_bias: bool, w_init: Initializer, b_init: Initializer, first: int = 0
+) -> list[snt.Linear]:
+    """Makes dense layers of given widths, with consecutive numbers in their names."""
+    return [snt.Linear(size, with_bias, w_init, b_init, f"linear_{i}") for i, size in enumerate(sizes, first)]
+
+
+def perceptron(layers: Iterable[Activation], activation: Activation, inputs: tf.Tensor) -> tf.Tensor:
+    """Applies layers one after another, with an activation between them."""
+    for index, layer in enumerate(layers):
+        inputs = layer(activation(inputs) if index else inputs)
+    return inputs
+
+
+def drawn_weights(w_init: Initializer, shape: Sequence[int], deviations: Any, dtype: tf.DType) -> tf.Tensor:
+    """Draws weights by an initializer; given None, normal ones of standard deviations that broadcast with the shape."""
+    if w_init is not None:
+        return w_init(shape, dtype)
+    return tf.random.normal(shape, dtype=dtype) * tf.constant(deviations, dtype)
+
+
 def _checking(initialise: Callable[..., None]) -> Callable[..., None]:
     """Adds checks of the arguments that are annotated `Initializer`, `Activation` or `bool`."""
     signature = inspect.signature(initialise)
@@ -200,12 +214,10 @@ def _in_the_type_of_inputs(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(self, **keywords)  # Python's own error says what is missing.
         inputs = checked_tensor(args[0] if args else keywords.pop(name), name)
         types = self._weight_types()
-        if not inputs.dtype.is_floating or types in ((), (inputs.dtype,)):
-            return method(self, inputs, *args[1:], **keywords)
-        if inputs.dtype not in HALVES or types != (tf.float32,):
+        is_mixed = inputs.dtype in HALVES and types == (tf.float32,)
+        if inputs.dtype.is_floating and not is_mixed:
             check_type(inputs, *types)
-            return method(self, inputs, *args[1:], **keywords)
-        with weights_read_as(inputs.dtype, self):
+        with weights_read_as(inputs.dtype, self) if is_mixed else contextlib.nullcontext():
             return method(self, inputs, *args[1:], **keywords)
 
     return run

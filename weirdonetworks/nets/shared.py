@@ -8,8 +8,8 @@ from weirdonetworks.algebra.actions import PermutationAction
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.weights.weight_orbits import paired_permutations
-from weirdonetworks.nets.base_module import BaseModule, Initializer
-from weirdonetworks.nets.inputs import WIDTH, checked_bias, flattened
+from weirdonetworks.nets.base_module import BaseModule, Initializer, drawn_weights
+from weirdonetworks.nets.inputs import WIDTH, checked_bias, checked_choice, flattened
 from weirdonetworks.nets.shared_maps import METHODS, shared_map
 
 
@@ -103,9 +103,7 @@ class EquivariantLinear(BaseModule):
         self._given_sizes_out = None if is_same else self.action_out.known_sizes()
         self.channels = at_least("channels", channels, 1, WIDTH)
         self.with_bias = with_bias
-        if not isinstance(method, str) or method not in ("auto", *METHODS):
-            raise ValueError(f"method (={method!r}) must be auto, {', '.join(METHODS[:-1])} or {METHODS[-1]}.")
-        self.method = method
+        self.method = checked_choice("method", method, ("auto", *METHODS))
         self.w_init, self.b_init = w_init, checked_bias(b_init, with_bias)
 
     @snt.once
@@ -118,12 +116,8 @@ class EquivariantLinear(BaseModule):
         self._map = shared_map(group_in, group_out, self.method, channels_in, self.channels)
         self.applied = self._map.method
         shape = [len(self._map.fan_in), channels_in, self.channels]
-        if self.w_init is None:
-            deviation = 1 / np.sqrt(self._map.fan_in * channels_in)
-            drawn = tf.random.normal(shape, dtype=dtype) * tf.constant(deviation, dtype)[:, None, None]
-        else:
-            drawn = self.w_init(shape, dtype)
-        self.w = tf.Variable(drawn, name="w")
+        deviations = 1 / np.sqrt(self._map.fan_in * channels_in)[:, None, None]
+        self.w = tf.Variable(drawn_weights(self.w_init, shape, deviations, dtype), name="w")
         if self.with_bias:
             self._bias_labels = group_out.orbits().labels
             self.b = tf.Variable(self.b_init([self._bias_labels.max() + 1, self.channels], dtype), name="b")

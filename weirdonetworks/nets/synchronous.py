@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
-import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.actions import ActionLike
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.averaged import Averaged
-from weirdonetworks.nets.base_module import Activation, Initializer
+from weirdonetworks.nets.base_module import Activation, Initializer, linear_layers, perceptron
 from weirdonetworks.nets.inputs import checked_choice, checked_sizes, flattened
 from weirdonetworks.nets.orbits import Orbit
 
@@ -75,9 +74,7 @@ class SynchronousMLP(Averaged):
             raise ValueError("position (='first') must be inside for an equivariant output, which is not pooled.")
         self._activation = activation
         shared, head = checked_sizes("shared_sizes", shared_sizes), checked_sizes("head_sizes", head_sizes)
-        self.layers = [
-            snt.Linear(size, with_bias, w_init, b_init, name=f"linear_{i}") for i, size in enumerate([*shared, *head])
-        ]
+        self.layers = linear_layers([*shared, *head], with_bias, w_init, b_init)
         # The number of layers before the pooling.
         self._num_shared = 0 if position == "first" else len(shared if self._is_pooled else self.layers)
 
@@ -94,10 +91,8 @@ class SynchronousMLP(Averaged):
           inputs: The inputs.
           is_training, seed: As in `Averaged`, needed only if the orbit is resampled.
         """
-        hidden = super().__call__(inputs, is_training, seed)
-        for index, layer in enumerate(self.layers[self._num_shared :]):
-            hidden = layer(self._activation(hidden) if index else hidden)
-        return hidden
+        values = super().__call__(inputs, is_training, seed)
+        return perceptron(self.layers[self._num_shared :], self._activation, values)
 
     def _values(self, inputs: tf.Tensor, is_training: bool | None, seed: tf.Tensor | None) -> tf.Tensor:
         """Applies the shared layers to each image, `[batch, elements, outputs]`; an activation last where pooled."""

@@ -35,7 +35,7 @@ def polynomial_ring(group: Group) -> Any:
       group: The group; the field is QQ for permutations, else `MatrixGroup.domain`.
     """
     instance("group", group, PermutationGroup, MatrixGroup)
-    return _ring(group.dimension, group.domain)
+    return numbered_ring(group.dimension, group.domain)
 
 
 def as_polynomial(polynomial: Any, ring: Any, name: str = "polynomial") -> Polynomial:
@@ -141,7 +141,8 @@ def from_vector(ring: Any, field: NumberField, numerators: Exact, denominator: i
 
 
 @functools.lru_cache(maxsize=64)
-def _ring(n: int, domain: Any) -> Any:
+def numbered_ring(n: int, domain: Any) -> Any:
+    """Makes the SymPy ring of polynomials in x0, ..., x{n-1} over a domain."""
     from sympy import grlex
     from sympy.polys.rings import PolyRing
 

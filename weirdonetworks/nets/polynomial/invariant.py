@@ -4,16 +4,14 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
-import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra import exponent_table, fundamental_invariants, invariant_basis, monomials
 from weirdonetworks.algebra.actions import Action, Group, as_action
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
-from weirdonetworks.nets.base_module import Activation, BaseModule, Initializer
+from weirdonetworks.nets.base_module import Activation, BaseModule, Initializer, linear_layers, perceptron
 from weirdonetworks.nets.inputs import checked_choice, checked_sizes, flattened
-from weirdonetworks.nets.polynomial.monomial_layout import indices
 from weirdonetworks.nets.polynomial.monomial_parts import cut, gaussian_moments, products
 
 TERMS = 2**14  # Monomials evaluated per chunk.
@@ -90,7 +88,7 @@ class InvariantMLP(BaseModule):
             )
         sizes = checked_sizes("output_sizes", output_sizes)
         self._features = _features(group, degree, invariants)
-        self.layers = [snt.Linear(size, with_bias, w_init, b_init, f"linear_{i}") for i, size in enumerate(sizes)]
+        self.layers = linear_layers(sizes, with_bias, w_init, b_init)
 
     @property
     def num_invariants(self) -> int:
@@ -111,10 +109,7 @@ class InvariantMLP(BaseModule):
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, ...]`, flattened, to `[batch, output_sizes[-1]]`."""
-        hidden = self.features(inputs)
-        for index, layer in enumerate(self.layers):
-            hidden = layer(self.activation(hidden) if index else hidden)
-        return hidden
+        return perceptron(self.layers, self.activation, self.features(inputs))
 
 
 class _Forms:
@@ -182,7 +177,7 @@ def _written(polynomials: list[object]) -> _Forms:
     powers, table = exponent_table(polynomials)
     if np.iscomplexobj(table):
         raise ValueError("group must have real invariants, and one of its invariants has complex coefficients.")
-    rows = np.array([indices(each) for each in powers.tolist()])
+    rows = monomials.from_exponents(powers)
     labels, terms = np.nonzero(table)
     deviations = []
     for each in table:

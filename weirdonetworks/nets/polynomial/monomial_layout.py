@@ -1,5 +1,6 @@
 """The monomials of a polynomial layer, the positions of their weights, and their conversion to SymPy."""
 
+import itertools
 import math
 import operator
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from weirdonetworks.algebra import monomials as orders
 from weirdonetworks.algebra.arrays import Ints, shown
+from weirdonetworks.algebra.polynomials.rings import numbered_ring
 from weirdonetworks.nets.polynomial.monomial_parts import Part, every, listed, without_squares
 
 
@@ -60,11 +62,8 @@ class Layout:
             if row in seen:
                 raise ValueError(f"monomials must be distinct, and {row} occurs twice.")
             seen.add(row)
-        return {
-            degree: np.array(sorted(row for row in rows if len(row) == degree))
-            for degree in self.degrees
-            if any(len(row) == degree for row in rows)
-        }
+        by_degree = itertools.groupby(sorted(sorted(rows), key=len), key=len)
+        return {degree: np.array(list(group)) for degree, group in by_degree}
 
     def count(self, n: int) -> int:
         """Counts the monomials in n variables by a formula."""
@@ -148,7 +147,6 @@ def exponents(rows: Iterable[Sequence[int]], n: int) -> list[tuple[int, ...]]:
 
 def real_ring(n: int) -> Any:
     """Makes the SymPy ring of polynomials in x0, ..., x{n-1} with floating-point coefficients."""
-    from sympy import RR, grlex
-    from sympy.polys.rings import PolyRing
+    from sympy import RR
 
-    return PolyRing([f"x{index}" for index in range(n)], RR, grlex)
+    return numbered_ring(n, RR)

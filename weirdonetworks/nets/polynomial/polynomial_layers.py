@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.polynomials.rings import as_polynomial
-from weirdonetworks.nets.base_module import Activation, BaseModule, Initializer
+from weirdonetworks.nets.base_module import Activation, BaseModule, Initializer, linear_layers, perceptron
 from weirdonetworks.nets.inputs import WIDTH, check_width, checked_sizes, flattened
 from weirdonetworks.nets.polynomial.monomial_layout import Layout, exponents, indices, real_ring
 from weirdonetworks.nets.polynomial.monomial_parts import gaussian_moments
@@ -132,10 +132,8 @@ class PolynomialLinear(BaseModule):
         """Returns the weights, `[monomials, output_size]`, in the order of `monomials()`; the bias comes first."""
         self._need_variables()
         table = np.empty(self._table_shape(), self.weights[0].dtype.as_numpy_dtype)
-        if self.with_bias:
-            table[0] = self.b.numpy()
-        for weight, rows in self._rows_of_weights():
-            table[rows] = weight.numpy().reshape(-1, self.output_size)
+        for variable, rows in self._variables():
+            table[rows] = variable.numpy().reshape(-1, self.output_size)
         return table
 
     def set_coefficients(self, coefficients: npt.ArrayLike) -> None:
@@ -144,19 +142,14 @@ class PolynomialLinear(BaseModule):
         table = np.asarray(coefficients)
         if table.shape != self._table_shape():
             raise ValueError(f"coefficients of shape {table.shape} must have shape {self._table_shape()}.")
-        if self.with_bias:
-            self.b.assign(table[0])
-        for weight, rows in self._rows_of_weights():
-            weight.assign(table[rows].reshape(weight.shape))
+        for variable, rows in self._variables():
+            variable.assign(table[rows].reshape(variable.shape))
 
     def to_polynomial(self) -> list[Any]:
         """Converts each output to a SymPy polynomial in x0, ..., x{n-1} with floating-point coefficients."""
         keys = exponents(self.monomials(), self.input_size)
-        ring = real_ring(self.input_size)
-        return [
-            ring.from_dict({key: value for key, value in zip(keys, column, strict=True) if value})
-            for column in self.coefficients().astype(np.float64).T.tolist()
-        ]
+        ring, columns = real_ring(self.input_size), self.coefficients().astype(np.float64).T.tolist()
+        return [ring.from_dict(dict(zip(keys, column, strict=True))) for column in columns]
 
     def set_polynomial(self, polynomials: Iterable[Any]) -> None:
         """Sets the weights to the coefficients of polynomials, one per output, as returned by `to_polynomial`.
@@ -207,8 +200,10 @@ class PolynomialLinear(BaseModule):
     def _table_shape(self) -> tuple[int, int]:
         return self.with_bias + sum(map(self._layout.size, self._layout.parts)), self.output_size
 
-    def _rows_of_weights(self) -> Iterator[tuple[tf.Variable, Ints]]:
-        """Yields each variable of weights with the rows of its monomials in the table of coefficients."""
+    def _variables(self) -> Iterator[tuple[tf.Variable, Ints]]:
+        """Yields each variable with the rows of its monomials in the table of coefficients."""
+        if self.with_bias:
+            yield self.b, np.arange(1)
         start, weights = int(self.with_bias), iter(self.weights)
         for degree, parts in self._layout.parts.items():
             for part in parts:
@@ -267,16 +262,11 @@ class PolynomialMLP(BaseModule):
         self.polynomial = PolynomialLinear(
             first, degree, include_lower, interaction_only, monomials, with_bias, w_init, b_init, name="polynomial"
         )
-        self.layers = [
-            snt.Linear(size, with_bias, w_init, b_init, name=f"linear_{i}") for i, size in enumerate(rest, 1)
-        ]
+        self.layers = linear_layers(rest, with_bias, w_init, b_init, first=1)
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, ...]`, flattened, to `[batch, output_sizes[-1]]`."""
-        hidden = self.polynomial(inputs)
-        for layer in self.layers:
-            hidden = layer(self.activation(hidden))
-        return hidden
+        return perceptron([self.polynomial, *self.layers], self.activation, inputs)
 
 
 class QuadraticMLP(PolynomialMLP):

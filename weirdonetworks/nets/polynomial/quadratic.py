@@ -2,7 +2,6 @@
 
 import math
 import numbers
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import tensorflow as tf
 from weirdonetworks.algebra import fields, modular, monomials
 from weirdonetworks.algebra.arrays import Ints, array, at_least, shown
 from weirdonetworks.algebra.fields import Exact
-from weirdonetworks.nets.base_module import BaseModule, Initializer
+from weirdonetworks.nets.base_module import BaseModule, Initializer, drawn_weights
 from weirdonetworks.nets.inputs import WIDTH, check_width, checked_tensor, flattened
 
 
@@ -75,15 +74,13 @@ class QuadraticLayer(BaseModule):
         if self._labels is None:
             # A weight's own monomial has mean square 1, or 3 if it is a square.
             deviation = (self._number // self.output_size + 2 * self.input_size) ** -0.5
-            self.w = tf.Variable(self._drawn(self._shape, deviation, dtype), name="w")
+            self.w = tf.Variable(drawn_weights(self.w_init, self._shape, deviation, dtype), name="w")
             return
         self._check_number("labels", self._labels.size)
         weights = np.arange(self._number)
         deviation = self._deviation(self._labels, weights, np.ones(self._number))
-        self.values = tf.Variable(self._drawn([self._labels.max() + 1], deviation, dtype), name="values")
-
-    def _drawn(self, shape: Sequence[int], deviation: float, dtype: tf.DType) -> tf.Tensor:
-        return self.w_init(shape, dtype) if self.w_init else deviation * tf.random.normal(shape, dtype=dtype)
+        drawn = drawn_weights(self.w_init, [self._labels.max() + 1], deviation, dtype)
+        self.values = tf.Variable(drawn, name="values")
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, ...]`, flattened to `[batch, n]`, to `[batch, output_size]`; n must fit given labels."""
@@ -193,7 +190,8 @@ class ConstrainedQuadratic(QuadraticLayer):
         self._check_number("constraints", self._basis.shape[1])
         coordinates, weights = np.nonzero(self._basis)
         deviation = self._deviation(coordinates, weights, self._basis[coordinates, weights])
-        self.coordinates = tf.Variable(self._drawn([self.dimension], deviation, dtype), name="coordinates")
+        drawn = drawn_weights(self.w_init, [self.dimension], deviation, dtype)
+        self.coordinates = tf.Variable(drawn, name="coordinates")
 
     def weights(self) -> tf.Tensor:
         dtype = self.coordinates.dtype

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import Ints, at_least, written
-from weirdonetworks.nets.base_module import Initializer
+from weirdonetworks.nets.base_module import Initializer, drawn_weights
 from weirdonetworks.nets.inputs import WIDTH, masked
 from weirdonetworks.nets.polynomial.polynomial_layers import PolynomialLinear
 from weirdonetworks.nets.pooling import accumulator
@@ -96,11 +96,7 @@ class _MomentPolynomial(MaskedSetNetwork):
             parts = [deviations(of_products, rows[each]) for of_products in range(1, degree - each + 1)]
             deviation = np.concatenate(parts)[:, :, None]
             shape = [*deviation.shape[:2], self.output_size]
-            if self.w_init:
-                drawn = self.w_init(shape, dtype)
-            else:
-                drawn = tf.random.normal(shape, dtype=dtype) * tf.constant(deviation, dtype)
-            weights.append(tf.Variable(drawn, name=f"w_{each}"))
+            weights.append(tf.Variable(drawn_weights(self.w_init, shape, deviation, dtype), name=f"w_{each}"))
         self.weights = weights
 
 

@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least, listed
-from weirdonetworks.nets.base_module import BaseModule, Initializer
+from weirdonetworks.nets.base_module import BaseModule, Initializer, linear_layers
 from weirdonetworks.nets.inputs import WIDTH, checked_sizes, flattened
 from weirdonetworks.nets.small.activations import GroupedSoftmax, Seed, UnitConvolution
 from weirdonetworks.nets.small.parallel import Parallel
@@ -76,7 +75,7 @@ class AllActivations(BaseModule):
                 f"activations (={names}) must name each once, and name {twice[0]!r} {names.count(twice[0])} times."
             )
         sizes = [*checked_sizes("hidden_sizes", hidden_sizes), at_least("num_classes", num_classes, 1, WIDTH)]
-        self.layers = [snt.Linear(size, True, w_init, b_init, name=f"linear_{i}") for i, size in enumerate(sizes)]
+        self.layers = linear_layers(sizes, True, w_init, b_init)
         self.activations = []
         for layer in range(len(sizes) - 1):
             branches = {

@@ -6,7 +6,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least, listed
-from weirdonetworks.nets.base_module import BaseModule, Initializer
+from weirdonetworks.nets.base_module import BaseModule, Initializer, linear_layers, perceptron
 from weirdonetworks.nets.dropout import checked_rate, dropout
 from weirdonetworks.nets.inputs import WIDTH, checked_images, checked_sizes
 from weirdonetworks.nets.small.activations import ScaledTanh
@@ -103,17 +103,14 @@ class LeNet(BaseModule):
             snt.Conv2D(6, 5, padding="SAME", w_init=w_init, b_init=b_init, name="conv_0"),
             snt.Conv2D(16, 5, padding="VALID", w_init=w_init, b_init=b_init, name="conv_1"),
         ]
-        self.layers = [snt.Linear(size, True, w_init, b_init, name=f"linear_{i}") for i, size in enumerate(sizes)]
+        self.layers = linear_layers(sizes, True, w_init, b_init)
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Maps images `[batch, height, width, channels]`, at least 12 x 12 pixels, to `[batch, num_classes]`."""
         hidden = checked_images(images, minimum=12)
         for convolution in self.convolutions:
             hidden = tf.nn.avg_pool2d(self.activation(convolution(hidden)), 2, 2, "VALID")
-        hidden = snt.flatten(hidden)
-        for index, layer in enumerate(self.layers):
-            hidden = layer(self.activation(hidden) if index else hidden)
-        return hidden
+        return perceptron(self.layers, self.activation, snt.flatten(hidden))
 
 
 def _check_two(name: str, values: Sequence[float]) -> None:

@@ -6,7 +6,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.base_module import BaseModule, Initializer
+from weirdonetworks.nets.base_module import BaseModule, Initializer, linear_layers, perceptron
 from weirdonetworks.nets.inputs import WIDTH, checked_images
 
 
@@ -45,9 +45,7 @@ class Autoencoder(BaseModule):
     def _initialize(self, images: tf.Tensor, flattened: tf.Tensor) -> None:
         self.image_shape = images.shape[1:]
         sizes = (flattened.shape[1], math.prod(self.image_shape))
-        self.layers = [
-            snt.Linear(size, True, self.w_init, self.b_init, name=f"linear_{i}") for i, size in enumerate(sizes)
-        ]
+        self.layers = linear_layers(sizes, True, self.w_init, self.b_init)
 
     def encode(self, images: tf.Tensor) -> tf.Tensor:
         """Maps images `[batch, height, width, channels]`, at least 4 x 4 pixels, to codes `[batch, code_size]`."""
@@ -64,8 +62,7 @@ class Autoencoder(BaseModule):
         """Maps codes `[batch, code_size]` to images of the size of the first call of `encode`."""
         if not hasattr(self, "layers"):
             raise ValueError("codes can be decoded only once images were encoded: they tell the size.")
-        first, second = self.layers
-        return tf.reshape(second(tf.nn.relu(first(codes))), [-1, *self.image_shape])
+        return tf.reshape(perceptron(self.layers, tf.nn.relu, codes), [-1, *self.image_shape])
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Maps images to their reconstructions, of the same shape."""

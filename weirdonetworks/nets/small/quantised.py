@@ -6,7 +6,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.nets.base_module import BaseModule, Initializer
+from weirdonetworks.nets.base_module import BaseModule, Initializer, linear_layers
 from weirdonetworks.nets.inputs import checked_choice, checked_sizes, flattened
 from weirdonetworks.nets.small.soft_floor import softfloor
 
@@ -54,7 +54,7 @@ class QuantisedMLP(BaseModule):
         sizes = checked_sizes("output_sizes", output_sizes)
         self.levels = at_least("levels", levels, 2)
         self.rounding = checked_choice("rounding", rounding, ROUNDINGS)
-        self.layers = [snt.Linear(size, True, w_init, b_init, name=f"linear_{i}") for i, size in enumerate(sizes)]
+        self.layers = linear_layers(sizes, True, w_init, b_init)
 
     @snt.once
     def _initialize(self, inputs: tf.Tensor) -> None:
