@@ -40,9 +40,19 @@ def attend(
     window = _check(window, queries, keys, values)
     _, heads, height, width, size = queries.shape
     chunks = _Chunks(height, width, window, rows)
+
+    @tf.custom_gradient
+    def attended(queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+        def step(chunk: tf.Tensor) -> tuple[tf.Tensor]:
+            weights = chunks.weights(chunks.own(queries, chunk), chunks.seen(keys, chunk), chunk)
+            return (tf.matmul(weights, chunks.seen(values, chunk)),)
+
+        (outputs,) = chunks.each(step, queries.dtype)
+        return outputs, lambda upstream: _gradients(chunks, queries, keys, values, outputs, upstream)
+
     scaled = queries / math.sqrt(size)
     flat = (tf.reshape(each, [-1, heads, height * width, size]) for each in (scaled, keys, values))
-    return tf.reshape(_chunked(chunks)(*flat), [-1, heads, height, width, size])
+    return tf.reshape(attended(*flat), [-1, heads, height, width, size])
 
 
 def attention_map(queries: tf.Tensor, keys: tf.Tensor, pixel: tuple[int, int], window: int | None = None) -> tf.Tensor:
@@ -102,24 +112,21 @@ class _Chunks:
         logits = tf.matmul(queries, keys, transpose_b=True)
         return tf.nn.softmax(logits if self.window is None else _hidden_unless(self._near(chunk), logits))
 
-    def each(self, step: Callable[..., Any], *start: Any) -> list[Any]:
-        """Iterates `state = step(chunk, *state)` over the chunks."""
+    def each(self, step: Callable[..., Any], dtype: tf.DType, *start: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Iterates `own, *state = step(chunk, *state)` over the chunks; returns the `own` pixels of all, and the state.
 
-        def body(chunk: tf.Tensor, *state: Any) -> tuple[Any, ...]:
-            return chunk + 1, *step(chunk, *state)
+        `dtype` is the type of `own`.
+        """
+
+        def body(chunk: tf.Tensor, pieces: tf.TensorArray, *state: tf.Tensor) -> tuple[Any, ...]:
+            own, *after = step(chunk, *state)
+            return chunk + 1, pieces.write(chunk, own), *after
 
         count = self.height // self.rows
-        loop = tf.while_loop(lambda chunk, *_: chunk < count, body, (tf.constant(0), *start), parallel_iterations=1)
-        return list(loop[1:])
-
-    def pieces(self, dtype: tf.DType) -> tf.TensorArray:
-        """Allocates an array of one tensor per chunk."""
-        return tf.TensorArray(dtype, size=self.height // self.rows)
-
-    def joined(self, pieces: tf.TensorArray) -> tf.Tensor:
-        """Concatenates the chunks' own pixels."""
+        begin = (tf.constant(0), tf.TensorArray(dtype, size=count), *start)
+        _, pieces, *state = tf.while_loop(lambda chunk, *_: chunk < count, body, begin, parallel_iterations=1)
         stacked = tf.transpose(pieces.stack(), [1, 2, 0, 3, 4])
-        return tf.reshape(stacked, [-1, stacked.shape[1], self.height * self.width, stacked.shape[-1]])
+        return tf.reshape(stacked, [-1, stacked.shape[1], self.height * self.width, stacked.shape[-1]]), *state
 
     def _cut(self, tensor: tf.Tensor, first: tf.Tensor, rows: int) -> tf.Tensor:
         sizes = [-1, tensor.shape[1], rows * self.width, tensor.shape[3]]
@@ -139,19 +146,6 @@ class _Chunks:
         return tf.reshape(near, [self.rows * self.width, self.seen_rows * self.width])
 
 
-def _chunked(chunks: _Chunks) -> Callable[..., tf.Tensor]:
-    @tf.custom_gradient
-    def attended(queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-        def step(chunk: tf.Tensor, pieces: tf.TensorArray) -> tuple[tf.TensorArray]:
-            weights = chunks.weights(chunks.own(queries, chunk), chunks.seen(keys, chunk), chunk)
-            return (pieces.write(chunk, tf.matmul(weights, chunks.seen(values, chunk))),)
-
-        outputs = chunks.joined(*chunks.each(step, chunks.pieces(queries.dtype)))
-        return outputs, lambda upstream: _gradients(chunks, queries, keys, values, outputs, upstream)
-
-    return attended
-
-
 def _gradients(
     chunks: _Chunks, queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, outputs: tf.Tensor, upstream: tf.Tensor
 ) -> tuple[tf.Tensor, ...]:
@@ -162,7 +156,7 @@ def _gradients(
     extended_upstream = tf.concat([upstream, -sums], axis=-1)
     extended_values = tf.concat([values, tf.ones_like(values[..., :1])], axis=-1)
 
-    def step(chunk: tf.Tensor, pieces: tf.TensorArray, by_keys: tf.Tensor, by_values: tf.Tensor) -> tuple[Any, ...]:
+    def step(chunk: tf.Tensor, by_keys: tf.Tensor, by_values: tf.Tensor) -> tuple[tf.Tensor, ...]:
         own_queries, own_upstream = chunks.own(queries, chunk), chunks.own(upstream, chunk)
         seen_keys = chunks.seen(keys, chunk)
         weights = chunks.weights(own_queries, seen_keys, chunk)
@@ -170,14 +164,13 @@ def _gradients(
             chunks.own(extended_upstream, chunk), chunks.seen(extended_values, chunk), transpose_b=True
         )
         return (
-            pieces.write(chunk, tf.matmul(by_logits, seen_keys)),
+            tf.matmul(by_logits, seen_keys),
             by_keys + chunks.put_back(tf.matmul(by_logits, own_queries, transpose_a=True), chunk),
             by_values + chunks.put_back(tf.matmul(weights, own_upstream, transpose_a=True), chunk),
         )
 
     zeros = tf.zeros_like(keys)
-    pieces, by_keys, by_values = chunks.each(step, chunks.pieces(queries.dtype), zeros, zeros)
-    return chunks.joined(pieces), by_keys, by_values
+    return chunks.each(step, queries.dtype, zeros, zeros)
 
 
 def _check(window: int | None, queries: tf.Tensor, *others: tf.Tensor) -> int | None:
