@@ -1,6 +1,5 @@
 """Group-equivariant convolutions for symmetries of the square: quarter turns, reflections, or both."""
 
-import abc
 import math
 
 import numpy as np
@@ -9,7 +8,6 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.actions import PermutationAction, pixels, regular
 from weirdonetworks.algebra.arrays import at_least
-from weirdonetworks.algebra.groups.image_groups import image_rotations
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.nets import pooling as poolings
@@ -68,9 +66,9 @@ class _GroupConvolution(BaseModule):
         self.w_init, self.b_init = w_init, checked_bias(b_init, with_bias)
 
     @property
-    @abc.abstractmethod
     def action_in(self) -> PermutationAction:
-        """The action on the inputs."""
+        """The action on the inputs, which are maps as the outputs are."""
+        return self.action_out
 
     @snt.once
     def _initialize(self, inputs: tf.Tensor) -> None:
@@ -166,6 +164,7 @@ class LiftingConv2D(_GroupConvolution):
 
     @property
     def action_in(self) -> PermutationAction:
+        """The action on the inputs, which are images."""
         return pixels(self.group)
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
@@ -195,10 +194,6 @@ class GroupConv2D(_GroupConvolution):
     >>> bool(tf.reduce_max(tf.abs(network(images) - network(tf.image.rot90(images)))) < 1e-5)
     True
     """
-
-    @property
-    def action_in(self) -> PermutationAction:
-        return self.action_out
 
     def __call__(self, maps: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, height, width, |G|, channels]` to `[batch, height', width', |G|, filters]`.
@@ -245,13 +240,10 @@ class GroupPool(snt.Module):
 
 
 def _symmetries(given: PermutationGroup | PermutationAction | None) -> PermutationGroup:
-    if given is None:
-        return image_rotations(2, 2)
-    if isinstance(given, PermutationAction):
-        if given.sizes != (None, None):
-            raise ValueError(f"group (={given!r}) must act on the pixels of images of any size. Use pixels(group).")
-        return given.abstract_group  # type: ignore[return-value]  # `pixels` refuses any other.
-    return given
+    action = given if isinstance(given, PermutationAction) else pixels(given)
+    if action.sizes != (None, None):
+        raise ValueError(f"group (={given!r}) must act on the pixels of images of any size. Use pixels(group).")
+    return action.abstract_group  # type: ignore[return-value]  # `pixels` refuses any other.
 
 
 def _checked_maps(maps: tf.Tensor) -> tf.Tensor:

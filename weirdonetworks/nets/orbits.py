@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import operator
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -77,7 +78,7 @@ class ListedElements:
 
     def check(self, shape: tf.TensorShape) -> None:
         """Raises a `ValueError` unless the action acts on inputs of a shape, `[batch, ...]`."""
-        self._on(tuple(shape[1:]))
+        self._at(shape[1:], None)
 
     def folded(
         self, weights: tf.Tensor, seed: tf.Tensor | None = None, shape: tuple[int, ...] | None = None
@@ -124,14 +125,13 @@ class ListedElements:
         values = tf.matmul(tf.reshape(self._images(flat, place, maps), [-1, flat.shape[1]]), weights)
         return tf.transpose(tf.reshape(values, [len(self), -1, outputs]), [1, 0, 2])
 
-    def _on(self, shape: tuple[int, ...]) -> Placed:
+    def _at(self, shape: Iterable[int], seed: tf.Tensor | None) -> Placed:
+        """Places the elements of a call on inputs of a shape, without the batch."""
+        shape = tuple(shape)
         if shape not in self._placed:
             place = self.action.on(shape)
             self._placed[shape] = place, _tables(place.maps(self.elements))
         return self._placed[shape]
-
-    def _at(self, shape: Any, seed: tf.Tensor | None) -> Placed:
-        return self._on(tuple(shape))
 
     def _images(self, flat: tf.Tensor, place: Placement, maps: "_Sparse | _Dense") -> tf.Tensor:
         """Maps `[batch, n]` to `[elements, batch * copies, n / copies]`, the copies as further examples."""
@@ -217,10 +217,10 @@ class Orbit(ListedElements):
             return None
         return tf.random.experimental.stateless_fold_in(checked_seed(seed, "resample"), PURPOSE, alg="philox")
 
-    def _at(self, shape: Any, seed: tf.Tensor | None) -> Placed:
+    def _at(self, shape: Iterable[int], seed: tf.Tensor | None) -> Placed:
         if seed is None or self._pool is None:
             return super()._at(shape, seed)
-        place, maps = self._pool._on(tuple(shape))
+        place, maps = self._pool._at(shape, None)
         if self._are_products:
             # The product of a uniform element with any other is uniform, so this is exact where the pool is the group.
             assert isinstance(maps, _Sparse), "permutations are"
@@ -243,27 +243,20 @@ class _Taps:
     indices: Table
     weights: Table | None = None
 
-    @property
-    def number(self) -> int:
-        """The number of taps per row."""
-        return int(self.indices.shape[2])
-
-    def gather(self, rows: tf.Tensor, indices: Table, elements_first: bool = True) -> tf.Tensor:
-        """Sums weighted rows `[..., m]` at given indices, to `[elements, rows, m]` or `[rows, elements, m]`."""
-        axes = [2, 0, 1] if elements_first else [2, 1, 0]
-        values = [tf.gather(rows, each) for each in _unstacked(indices, axes)]
-        if self.weights is not None:
-            weights = [tf.cast(each, rows.dtype) for each in _unstacked(self.weights, axes)]
-            values = [value * weight[..., None] for value, weight in zip(values, weights, strict=True)]
-        return functools.reduce(operator.add, values)
-
     def read(self, rows: tf.Tensor, indices: Table, elements_first: bool = True) -> tf.Tensor:
-        """As `gather`, of rows `[n, m]`; taps of weight 0 read nothing, not even NaN or infinity."""
+        """Sums weighted rows `[n, m]` at given indices, to `[elements, rows, m]` or `[rows, elements, m]`.
+
+        Taps of weight 0 read nothing, not even NaN or infinity.
+        """
+        axes = [2, 0, 1] if elements_first else [2, 1, 0]
         if self.weights is None:
-            return self.gather(rows, indices, elements_first)
+            return functools.reduce(operator.add, [tf.gather(rows, each) for each in _unstacked(indices, axes)])
         where = np.where if isinstance(self.weights, np.ndarray) and isinstance(indices, np.ndarray) else tf.where
         indices = where(self.weights == 0, np.int32(rows.shape[0]), indices)  # A row of zeros.
-        return self.gather(tf.pad(rows, [[0, 1], [0, 0]]), indices, elements_first)
+        rows = tf.pad(rows, [[0, 1], [0, 0]])
+        taps = zip(_unstacked(indices, axes), _unstacked(self.weights, axes), strict=True)
+        values = [tf.gather(rows, each) * tf.cast(weight, rows.dtype)[..., None] for each, weight in taps]
+        return functools.reduce(operator.add, values)
 
     def take(self, chosen: tf.Tensor) -> "_Taps":
         """Selects some of the elements."""
@@ -317,7 +310,7 @@ class _Sparse:
     @property
     def taps(self) -> tuple[int, int]:
         """Reads per input in `apply` and per weight in `fold`, for one element."""
-        return self.matrices.number, self.transposed.number
+        return int(self.matrices.indices.shape[2]), int(self.transposed.indices.shape[2])
 
     def apply(self, flat: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, positions * channels]` to `[elements, batch, positions * channels]`."""

@@ -7,7 +7,6 @@ least e items.
 """
 
 import collections
-import functools
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -105,16 +104,12 @@ def item_monomials(values: tf.Tensor, degree: int) -> dict[int, tf.Tensor]:
     Returns:
       For each degree a table `[batch, items, monomials]`, in the order of `algebra.monomials`.
     """
-    tables = {1: values}
-    for each in range(2, degree + 1):
-        rows = monomials.monomials(values.shape[2], each)
-        tables[each] = on_items(functools.partial(_multiplied, rows=rows), values)
-    return tables
 
+    def table(of_degree: int) -> tf.Tensor:
+        rows = monomials.monomials(values.shape[2], of_degree)
+        return on_items(lambda items: tf.transpose(products(tf.transpose(items), rows)), values)
 
-def _multiplied(items: tf.Tensor, rows: Ints) -> tf.Tensor:
-    """Evaluates monomials `[k, degree]`: `[items, channels]` to `[items, k]`."""
-    return tf.transpose(products(tf.transpose(items), rows))
+    return {1: values} | {each: table(each) for each in range(2, degree + 1)}
 
 
 def _sums(tables: Mapping[int, tf.Tensor], channels: int, size: int) -> tf.Tensor:
