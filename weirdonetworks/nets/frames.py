@@ -3,7 +3,7 @@
 A canonical form, or standard position, is the image c(x) x that is the same for all inputs of an orbit.
 """
 
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -14,8 +14,6 @@ from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.algebra.groups.permutations import inverse
 from weirdonetworks.nets.inputs import checked_floats, checked_images, checked_set, checked_tensor
 from weirdonetworks.nets.pooling import ordered
-
-Given = TypeVar("Given")
 
 
 @runtime_checkable
@@ -40,7 +38,7 @@ class Frame(Images, Protocol):
         """Maps each input to its canonical form, in the same shape `[batch, ...]`: the same for x and s.x."""
 
 
-def checked_frame(frame: Given) -> Given:
+def checked_frame(frame: Frame) -> Frame:
     """Returns a frame; raises a `TypeError` if it is not one."""
     if not isinstance(frame, Frame):
         raise TypeError(f"frame (={frame!r}) must be a TurnFrame, a SortFrame or an object with their methods.")

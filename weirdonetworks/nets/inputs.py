@@ -118,13 +118,13 @@ def checked_floats(inputs: tf.Tensor, name: str = "inputs") -> tf.Tensor:
     return inputs
 
 
-def is_known(shape: tf.TensorShape, least_rank: int = 2) -> bool:
-    """Tests whether a shape has at least `least_rank` axes, and all sizes after the batch are known.
+def is_known(shape: tf.TensorShape) -> bool:
+    """Tests whether a shape has an axis after the batch, and all sizes after the batch are known.
 
     >>> is_known(tf.TensorShape([None, 3])), is_known(tf.TensorShape([3, None])), is_known(tf.TensorShape(None))
     (True, False, False)
     """
-    return shape.rank is not None and shape.rank >= least_rank and bool(shape[1:].is_fully_defined())
+    return shape.rank is not None and shape.rank >= 2 and bool(shape[1:].is_fully_defined())
 
 
 def flattened(inputs: tf.Tensor) -> tf.Tensor:
@@ -147,10 +147,10 @@ def check_type(inputs: tf.Tensor, *types: tf.DType) -> None:
         raise ValueError(f"inputs of type {inputs.dtype.name} must be {types[0].name}, as the weights are.")
 
 
-def check_width(inputs: tf.Tensor, width: int, reason: str = "as at the first call") -> None:
+def check_width(inputs: tf.Tensor, width: int) -> None:
     """Raises a `ValueError` unless inputs `[batch, ...]`, flattened, have a given width."""
     if math.prod(inputs.shape[1:]) != width:
-        raise ValueError(f"inputs of shape {inputs.shape} must have width {width}, {reason}.")
+        raise ValueError(f"inputs of shape {inputs.shape} must have width {width}, as at the first call.")
 
 
 def checked_images(images: tf.Tensor, minimum: int = 1) -> tf.Tensor:

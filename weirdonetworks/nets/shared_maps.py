@@ -5,11 +5,17 @@ Each is a map of `[batch, inputs, channels_in]` to `[batch, outputs, channels_ou
     y[k] = sum_i x[i] w[labels[k, i]],    w of shape [orbits, channels_in, channels_out],
 
 where labels are the indices of the orbits on pairs of an output and an input, `[outputs, inputs]`, in order of first
-occurrence.
+occurrence. A map has
+
+    method    its name;
+    fan_in    the effective fan-in, `[orbits]`: draw the weights of orbit r with variance 1 / fan_in[r]. It is the
+              number of orbits that contribute to an output times the number of its inputs in orbit r, so that outputs
+              have variance 1, in equal shares of the orbits;
+    cost      an estimate of the cost per output position and example, in multiplications.
 """
 
 import math
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,26 +32,6 @@ AXES = 2  # The most axes of a torus: TensorFlow differentiates Fourier transfor
 # graph mode, batches of 32 and 256. benchmarks/shared_layers.py compares the methods.
 GATHERED = 30  # Gathering an input by index and adding it.
 TRANSFORMED = 250  # The Fourier transform of a number, and its share of the products of frequencies.
-
-
-class SharedMap(Protocol):
-    """A method to multiply by the matrix.
-
-    Attributes:
-      method: Its name.
-      fan_in: Effective fan-in, `[orbits]`: draw the weights of orbit r with variance 1 / fan_in[r]. It is the number of
-        orbits that contribute to an output times the number of its inputs in orbit r, so that outputs have variance 1,
-        in equal shares of the orbits.
-    """
-
-    method: str
-    fan_in: Ints
-
-    def cost(self, channels_in: int, channels_out: int) -> float:
-        """Estimates the cost per output position and example, in multiplications."""
-
-    def __call__(self, inputs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, inputs, channels_in]` to `[batch, outputs, channels_out]`."""
 
 
 class DenseMap:
@@ -178,6 +164,9 @@ class FourierMap:
         transform = tf.signal.irfft if not most else tf.signal.irfft2d
         on_torus = transform(tf.reshape(spectrum, [-1, channels, orbits, *most, last // 2 + 1]), self._lengths)
         return tf.reshape(on_torus, [-1, channels, orbits * math.prod(self._lengths)])
+
+
+SharedMap: TypeAlias = DenseMap | SumMap | FourierMap
 
 
 def shared_map(

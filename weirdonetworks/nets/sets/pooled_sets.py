@@ -19,24 +19,7 @@ from weirdonetworks.nets.inputs import checked_floats, checked_sizes, checked_te
 from weirdonetworks.nets.sets.set_network import MaskedSetNetwork, dense, on_items, sizes
 
 
-class _PooledNetwork(MaskedSetNetwork):
-    """A network with a symmetric pooling and dense layers, `head`, after it."""
-
-    def __init__(
-        self,
-        head_sizes: Iterable[int],
-        pooling: str | poolings.Pooling,
-        activation: Activation,
-        w_init: Initializer,
-        b_init: Initializer,
-        name: str | None,
-    ):
-        super().__init__(name=name)
-        self.head = dense("head_sizes", head_sizes, activation, w_init, b_init, "head", is_last=True)
-        self._pooling = poolings.named(pooling)
-
-
-class DeepSets(_PooledNetwork):
+class DeepSets(MaskedSetNetwork):
     """A DeepSets network: dense layers on each item, a symmetric pooling, and a dense head: f(s.x) = f(x).
 
         f(x) = g(pool_j h(x_j)),    x of shape [batch, items, features], f [batch, head_sizes[-1]]
@@ -69,14 +52,16 @@ class DeepSets(_PooledNetwork):
           activation: Applied after each layer but the last of g.
           w_init, b_init, name: As in `BaseModule`.
         """
-        super().__init__(head_sizes, pooling, activation, w_init, b_init, name)
+        super().__init__(name=name)
+        self._pooling = poolings.named(pooling)
+        self.head = dense("head_sizes", head_sizes, activation, w_init, b_init, "head", is_last=True)
         self.item = dense("item_sizes", item_sizes, activation, w_init, b_init, "item")
 
     def _outputs(self, items: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
         return self.head(self._pooling(on_items(self.item, items), present))
 
 
-class PointNet(_PooledNetwork):
+class PointNet(MaskedSetNetwork):
     """A PointNet: DeepSets with max pooling and optional learned linear transforms of items and features.
 
         f(x) = g(max_j h_2(B h_1(A x_j))),    x of shape [batch, items, features], f [batch, head_sizes[-1]]
@@ -120,7 +105,9 @@ class PointNet(_PooledNetwork):
           transform_head_sizes: The widths of the dense layers after the maximum over items, which predict the matrix.
           w_init, b_init, name: As in `BaseModule`, for each layer but the last of each matrix, which starts at 0.
         """
-        super().__init__(head_sizes, pooling, activation, w_init, b_init, name)
+        super().__init__(name=name)
+        self._pooling = poolings.named(pooling)
+        self.head = dense("head_sizes", head_sizes, activation, w_init, b_init, "head", is_last=True)
         widths = (
             checked_sizes("transform_item_sizes", transform_item_sizes),
             checked_sizes("transform_head_sizes", transform_head_sizes),
@@ -150,7 +137,7 @@ class PointNet(_PooledNetwork):
         return self.head(self._pooling(items, present)), transforms
 
 
-class RelationNetwork(_PooledNetwork):
+class RelationNetwork(MaskedSetNetwork):
     """A relation network: dense layers on each ordered pair of items, a pooling, and a dense head: f(s.x) = f(x).
 
         f(x) = g(pool over i, j of h(x_i, x_j)),    x of shape [batch, items, features], f [batch, head_sizes[-1]]
@@ -178,7 +165,9 @@ class RelationNetwork(_PooledNetwork):
         name: str | None = None,
     ):
         """Constructs the network; as `DeepSets`, with `pair_sizes` the width of each dense layer of h on a pair."""
-        super().__init__(head_sizes, pooling, activation, w_init, b_init, name)
+        super().__init__(name=name)
+        self._pooling = poolings.named(pooling)
+        self.head = dense("head_sizes", head_sizes, activation, w_init, b_init, "head", is_last=True)
         self._first, *rest = checked_sizes("pair_sizes", pair_sizes)
         self.pair = snt.nets.MLP(rest, w_init, b_init, activation=activation, activate_final=True, name="pair")
         self.activation = activation
