@@ -14,9 +14,8 @@ from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.base_module import BaseModule, keras_layers
 from weirdonetworks.nets.frames import Frame, Images, SortFrame, Standard, checked_frame
-from weirdonetworks.nets.inputs import checked_choice, checked_function, checked_set
+from weirdonetworks.nets.inputs import checked_choice, checked_function, checked_set, sizes
 from weirdonetworks.nets.orbits import ListedElements, Orbit
-from weirdonetworks.nets.sets.set_network import sizes
 
 OUTPUTS = ("invariant", "equivariant")
 METHODS = ("exact", "sampled", "canonical", "adjacent")

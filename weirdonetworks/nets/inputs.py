@@ -127,6 +127,11 @@ def is_known(shape: tf.TensorShape) -> bool:
     return shape.rank is not None and shape.rank >= 2 and bool(shape[1:].is_fully_defined())
 
 
+def sizes(values: tf.Tensor) -> list[Any]:
+    """Returns the sizes of a tensor: integers where they are static, else scalar tensors."""
+    return [tf.shape(values)[axis] if size is None else size for axis, size in enumerate(values.shape)]
+
+
 def flattened(inputs: tf.Tensor) -> tf.Tensor:
     """Flattens inputs `[batch, ...]`, converted to a tensor, to `[batch, n]`.
 

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import accepts, at_least, truth
-from weirdonetworks.nets.inputs import checked_floats, checked_mask, checked_tensor
+from weirdonetworks.nets.inputs import checked_floats, checked_mask, checked_tensor, sizes
 
 Pooling: TypeAlias = Callable[..., tf.Tensor]
 
@@ -45,8 +45,7 @@ def summed(values: tf.Tensor) -> tf.Tensor:
     values = checked_tensor(values, "values")
     if values.shape.rank is None or values.shape.rank < 2:
         raise ValueError(f"values of shape {values.shape} must be [..., items, features].")
-    sizes = [tf.shape(values)[axis] if each is None else each for axis, each in enumerate(values.shape)]
-    items, features = sizes[-2:]
+    *others, items, features = sizes(values)
     if not isinstance(items, int):
         root = tf.cast(tf.math.ceil(tf.sqrt(tf.cast(items, tf.float64))), tf.int32)
         size = tf.maximum(tf.where(items > BLOCK, root, items), 1)
@@ -55,8 +54,8 @@ def summed(values: tf.Tensor) -> tf.Tensor:
     else:
         return tf.reduce_sum(values, axis=-2)
     rows = -(-items // size)
-    padded = tf.pad(values, [*[[0, 0]] * (len(sizes) - 2), [0, rows * size - items], [0, 0]])
-    sums = tf.reduce_sum(tf.reshape(padded, [*sizes[:-2], rows, size, features]), axis=-2)
+    padded = tf.pad(values, [*[[0, 0]] * len(others), [0, rows * size - items], [0, 0]])
+    sums = tf.reduce_sum(tf.reshape(padded, [*others, rows, size, features]), axis=-2)
     return 2 * tf.reduce_sum(sums / 2, axis=-2)  # Of a sum of sums XLA would make one.
 
 
@@ -230,7 +229,7 @@ def sorted_items(values: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     if mask is not None:
         places = tf.range(values.shape[-2], dtype=tf.int32)[:, None]
         rows = tf.where(places < tf.reduce_sum(tf.cast(mask, tf.int32), axis=-2, keepdims=True), rows, 0)
-    return tf.reshape(rows, tf.concat([tf.shape(values)[:-2], [values.shape[-2] * values.shape[-1]]], axis=0))
+    return tf.reshape(rows, [*sizes(values)[:-2], values.shape[-2] * values.shape[-1]])
 
 
 @_pooling

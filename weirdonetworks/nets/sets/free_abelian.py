@@ -11,8 +11,8 @@ import tensorflow as tf
 from weirdonetworks.algebra.arrays import array, at_least, finite, reals
 from weirdonetworks.nets import pooling
 from weirdonetworks.nets.base_module import Initializer
-from weirdonetworks.nets.inputs import WIDTH, checked_tensor, masked
-from weirdonetworks.nets.sets.set_network import SetNetwork, checked_per_item, sizes
+from weirdonetworks.nets.inputs import WIDTH, checked_tensor, masked, sizes
+from weirdonetworks.nets.sets.set_network import SetNetwork, checked_per_item
 
 LARGEST = 1e150  # Whose square is finite.
 SOFT = 1e-6  # The largest rounding of distances, in temperatures, that the soft assignment may have.

@@ -15,8 +15,8 @@ import tensorflow as tf
 from weirdonetworks.algebra.arrays import listed
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.base_module import Activation, Initializer
-from weirdonetworks.nets.inputs import checked_floats, checked_sizes, checked_tensor
-from weirdonetworks.nets.sets.set_network import MaskedSetNetwork, dense, on_items, sizes
+from weirdonetworks.nets.inputs import checked_floats, checked_sizes, checked_tensor, sizes
+from weirdonetworks.nets.sets.set_network import MaskedSetNetwork, dense, on_items
 
 
 class DeepSets(MaskedSetNetwork):

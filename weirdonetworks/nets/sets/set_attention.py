@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
 from weirdonetworks.nets.base_module import Activation, Initializer
-from weirdonetworks.nets.inputs import DEPTH, WIDTH, masked
-from weirdonetworks.nets.sets.set_network import MaskedSetNetwork, dense, on_items, sizes
+from weirdonetworks.nets.inputs import DEPTH, WIDTH, masked, sizes
+from weirdonetworks.nets.sets.set_network import MaskedSetNetwork, dense, on_items
 
 
 class SetAttention(MaskedSetNetwork):

@@ -1,14 +1,14 @@
 """The base class of networks on sets, and helpers that apply networks to each item."""
 
 import abc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.nets.base_module import Activation, BaseModule, Initializer
-from weirdonetworks.nets.inputs import checked_set, checked_sizes
+from weirdonetworks.nets.inputs import checked_set, checked_sizes, sizes
 
 
 class SetNetwork(BaseModule):
@@ -90,9 +90,3 @@ def checked_per_item(argument: str, values: tf.Tensor, items: tf.Tensor) -> tf.T
             f"{argument} of shape {values.shape} must be [batch, items], as inputs of shape {items.shape}."
         )
     return tf.cast(values, items.dtype)[:, :, None]
-
-
-def sizes(values: tf.Tensor) -> Sequence[Any]:
-    """Returns the sizes of a tensor: integers where they are static, else scalar tensors."""
-    dynamic = tf.shape(values)
-    return [dynamic[axis] if size is None else size for axis, size in enumerate(values.shape)]
