@@ -10,11 +10,12 @@ import tensorflow as tf
 from weight_symmetry import alignment
 from weight_symmetry.carry_ticket import CarryTicketConfig
 from weight_symmetry.masks import Mask, Masks
-from weight_symmetry.run.trained import NetworkTrial, Start, TrainedNetworks, Values, assign, pruned
+from weight_symmetry.run.trained import NetworkTrial, Start, TrainedNetworks, Values, pruned
 from weight_symmetry.updaters.tickets import permuted_masks
 from weirdonetworks.lab import plots, seeds
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records import tables
+from weirdonetworks.lab.training.state import assign
 from weirdonetworks.lab.training.study import Study, percent, spread
 from weirdonetworks.measure.unit_graph import UnitGraph
 
@@ -115,7 +116,7 @@ def ensemble(trained: TrainedNetworks, data: Dataset, networks: Sequence[Values]
     probabilities = tf.function(lambda images: tf.nn.softmax(network(data.standardisation(images), is_training=False)))
     total = np.zeros((len(data.test), len(data.classes)))
     for values in networks:
-        assign(network, values)
+        assign(network.variables, values)
         for start in range(0, len(data.test), batch):
             part = slice(start, start + batch)
             total[part] += probabilities(tf.constant(data.test.images[part])).numpy()

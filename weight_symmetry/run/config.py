@@ -168,18 +168,10 @@ class ModelConfig(TrainingConfig):
                 f"{name} (={getattr(self, name)}) must give layers of at most {LARGEST_LAYER} weights each."
             )
 
-    def trial(self, number: int) -> Self:
-        """Returns the configuration of a trial: every seed raised by the trial's number."""
-        return dataclasses.replace(self, random_seed=self.random_seed + number)
-
     def fitted(self, image_size: int, classes: int) -> Self:
         """Returns the configuration with the settings that depend on the data filled in; here unchanged."""
         del image_size, classes
         return self
-
-    def position(self, epoch: int) -> tuple[int, int]:
-        """Returns the epoch of the learning-rate schedule after `epoch` finished ones, and the schedule's length."""
-        return epoch, self.epochs
 
     def keywords(self) -> dict[str, Any]:
         """Returns the keyword arguments of the model, or of the function that makes it.

@@ -6,16 +6,12 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from weight_symmetry.run import mask_records
-from weight_symmetry.run.config import ModelConfig
 from weight_symmetry.updaters import Updater
 from weirdonetworks.lab.records import files
 from weirdonetworks.lab.records.runs import Run
-from weirdonetworks.lab.training import loop, schedules
 from weirdonetworks.lab.training.hooks import Gradients, Hook
 from weirdonetworks.lab.training.trainer import Resident, Trainer
 from weirdonetworks.measure.unit_layout import UnitLayout
@@ -31,7 +27,6 @@ class Masking(Hook):
         updater: Updater,
         trainer: Trainer,
         test: Resident,
-        config: ModelConfig,
         run: Run | None = None,
         layout: UnitLayout | None = None,
     ):
@@ -41,14 +36,12 @@ class Masking(Hook):
           updater: Changes the masks.
           trainer: The trainer of the masked network.
           test: The test split, for the accuracy right after the masks have changed.
-          config: The settings, for the position in the schedule of the learning rate.
           run: Receives the statistics as JSON files; None writes none.
           layout: The units of the network, if it is no chain of layers.
         """
         self._updater = updater
         self._trainer = trainer
         self._test = test
-        self._config = config
         self._run = run
         self._layout = layout
         self._described: dict[str, dict[str, Any]] | None = None
@@ -119,12 +112,6 @@ class Masking(Hook):
         earlier = [change for change in files.read_records(path) if change.get("step", begin) < begin]
         lines = [json.dumps(files.to_json(change)) + "\n" for change in (*earlier, *self._changes)]
         files.write_text(path, "".join(lines))
-
-    def learning_rates(self, epoch: int) -> npt.NDArray[np.floating]:
-        """Returns the learning rates of an epoch's steps, at the settings' position in their schedule."""
-        position, length = self._config.position(epoch)
-        schedule = schedules.learning_rate(self._config, self._trainer.steps_per_epoch, epochs=length)
-        return schedule(loop.epoch_steps(position, self._trainer.steps_per_epoch))
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """Returns statistics of the masks as set and as propagated, by record key; computed once for the same masks."""

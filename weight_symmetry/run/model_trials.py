@@ -28,6 +28,7 @@ from weirdonetworks.lab.records.tables import counted
 from weirdonetworks.lab.training import loop, objectives, schedules
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.optimizers import Optimizer
+from weirdonetworks.lab.training.state import assign
 from weirdonetworks.lab.training.trainer import Resident, Trainer, of_loss
 from weirdonetworks.lab.training.trials import Trial
 from weirdonetworks.measure.unit_graph import UnitGraph
@@ -85,7 +86,8 @@ class MaskedModel:
         if self.units is not None:
             self.units.permute(permutations)
         else:
-            copy_values(symmetry.apply(permutations, self.network, self.images, **FIXED_CALL), self.network)
+            moved = symmetry.apply(permutations, self.network, self.images, **FIXED_CALL)
+            assign(self.network.variables, moved.variables)
 
 
 MakeUpdater = Callable[[Any, MaskedModel], Updater]
@@ -242,7 +244,7 @@ class ModelTrial(Trial):
         model = MaskedModel(
             network,
             masks,
-            begin=lambda seed: copy_values(self._built(seed), network),
+            begin=lambda seed: assign(network.variables, self._built(seed).variables),
             reset=optimizer.reset,
             images=self._images,
             steps_per_epoch=trainer.steps_per_epoch,
@@ -251,31 +253,28 @@ class ModelTrial(Trial):
             sample=lambda most: self._dataset.standardisation(self._dataset.train.images[:most]).numpy(),
         )
         updater = self._make_updater(self.config, model)
-        model.begin(self.config.random_seed)
-        models.initialise(masks, self.config.random_seed, scheme=self.config.scheme)
-        trainer.state.restart()
-        self._masking = Masking(
-            updater, trainer, self.data["test"], self.config, run if self._options.dump_json else None, units
-        )
+        self._begin(trainer, self.config.random_seed)
+        self._masking = Masking(updater, trainer, self.data["test"], run if self._options.dump_json else None, units)
         return [self._masking]
+
+    def _begin(self, trainer: Trainer, seed: int) -> None:
+        """Sets a trainer to the initial weights of a seed, scaled by the unmasked connections."""
+        assign(trainer.network.variables, self._built(seed).variables)
+        models.initialise(trainer.state.optimizer.masks, seed, scheme=self.config.scheme)  # type: ignore[attr-defined]
+        trainer.state.restart()
 
     def _other(self, execution: str, epochs: int, early: int) -> tuple[list[Any], list[Any]]:
         """Trains another network from a seed of its own; nothing is recorded, since the same flags train the same."""
         seed = seeds.derive(self.config.random_seed, "other_network")[0]
         trainer = self.trainer(execution, None)
-        network, optimizer = trainer.network, trainer.state.optimizer
-        copy_values(self._built(seed), network)
-        models.initialise(optimizer.masks, seed, scheme=self.config.scheme)  # type: ignore[attr-defined]
-        trainer.state.restart()
+        self._begin(trainer, seed)
         kept: list[Any] = []
         for epoch in range(epochs + 1):
-            values = [variable.numpy() for variable in network.variables]
+            values = [variable.numpy() for variable in trainer.network.variables]
             kept = values if epoch == early else kept
             if epoch < epochs:
-                position, length = self.config.position(epoch)
-                rates = schedules.learning_rate(self.config, trainer.steps_per_epoch, epochs=length)
-                steps = loop.epoch_steps(position, trainer.steps_per_epoch)
-                loop.train_epoch(trainer, rates(steps), [loop.BaseSeeds(seed, seed)], epoch)
+                rates = schedules.epoch_rates(self.config, epoch, trainer.steps_per_epoch)
+                loop.train_epoch(trainer, rates, [loop.BaseSeeds(seed, seed)], epoch)
         return kept, values
 
     def end(self, trainer: Trainer, run: runs.Run) -> None:
@@ -292,9 +291,8 @@ class ModelTrial(Trial):
         with _PICTURE:
             pictures.save(run.directory / "training.png", run.records, trainer.state.optimizer.masks.arrays)  # type: ignore[attr-defined]
         config = files.read_json(run.directory / "config.json")
-        final = {key: value for key, value in run.records[-1].items() if key != "wallclock_time"}
         flat = {name: mask_records.flat(values) for name, values in described.items()}
-        run.finish(loop.flatten({**_plain(config), **flat, "final": final, **best}))
+        run.finish(loop.flatten({**_plain(config), **flat, "final": loop.reproducible(run.records[-1]), **best}))
 
     def announce(self, trainer: Trainer, run: runs.Run, manner: str) -> None:
         """Prints the model, the data and the run directory; `start` adds the units that are counted as fixed."""
@@ -310,12 +308,6 @@ def describe_model(name: str, masks: Masks) -> str:
     """Returns a model's name with its widths and its number of weights."""
     widths = "-".join(str(mask.shape[-1]) for mask in masks.arrays)
     return f"{name} ({widths}, {sum(mask.size for mask in masks.arrays):,} weights)"
-
-
-def copy_values(source: snt.Module, target: snt.Module) -> None:
-    """Sets the variables of a module to the values of those of another one of the same kind."""
-    for old, new in zip(target.variables, source.variables, strict=True):
-        old.assign(tf.convert_to_tensor(new))
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

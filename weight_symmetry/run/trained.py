@@ -17,6 +17,7 @@ from weight_symmetry.updaters.updater import Gradients
 from weirdonetworks.lab.config import RunOptions
 from weirdonetworks.lab.data.datasets import Dataset
 from weirdonetworks.lab.records.runs import Run
+from weirdonetworks.lab.training.state import assign
 from weirdonetworks.lab.training.trainer import Trainer
 from weirdonetworks.lab.training.trials import Trials
 
@@ -98,7 +99,7 @@ class _Starting(Updater):
         """Sets the values and masks before the first epoch; takes the snapshot that is due."""
         begins = epoch == 0 and self._start is not None
         if begins and self._start is not None:
-            assign(self._model.network, self._start.values)
+            assign(self._model.network.variables, self._start.values)
             self.masks.set(self._start.masks)
         for due, snapshot in self._snapshots.items():
             if epoch in (0, due):  # Until then checkpoints hold the initial values, whatever was trained before.
@@ -154,7 +155,7 @@ class TrainedNetworks:
         """Returns the networks of the first trainers, with these values."""
         networks = [trainer.network for trainer in self.trainers[: len(values)]]
         for network, own in zip(networks, values, strict=True):
-            assign(network, own)
+            assign(network.variables, own)
         return networks
 
 
@@ -164,12 +165,6 @@ def pruned(network: Any, config: ModelConfig, sparsity: float) -> Sequence[Mask]
     indices = range(len(weights)) if config.masked_layers is None else config.masked_layers
     ones = [np.ones(weight.shape, bool) for weight in weights]
     return magnitude_masks(weights, ones, dict.fromkeys(indices, sparsity))
-
-
-def assign(network: Any, values: Values) -> None:
-    """Sets all variables of a network."""
-    for variable, value in zip(network.variables, values, strict=True):
-        variable.assign(value)
 
 
 def _values(variables: Sequence[Any]) -> Values:

@@ -224,6 +224,14 @@ class TrainingConfig(DataConfig):
         """Whether pixels have mean 0 and variance 1; if not, they are in [0, 1]."""
         return True
 
+    def trial(self, number: int) -> Self:
+        """Returns the configuration of a trial: every seed raised by the trial's number."""
+        return dataclasses.replace(self, random_seed=self.random_seed + number)
+
+    def position(self, epoch: int) -> tuple[int, int]:
+        """Returns the epoch of the learning-rate schedule after `epoch` finished ones, and the schedule's length."""
+        return epoch, self.epochs
+
     def learning_rate_steps(self) -> list[tuple[float, float]]:
         """Parses `lr_schedule_steps`.
 
@@ -290,7 +298,7 @@ class StudyConfig(TrainingConfig, TrainingTrials):
         [42, 43, 44]
         """
         first = self.ordered(self)
-        return [dataclasses.replace(first, random_seed=self.random_seed + number) for number in range(self.num_trials)]
+        return [first.trial(number) for number in range(self.num_trials)]
 
 
 class RunOptions(Config):

@@ -12,8 +12,8 @@ from hypothesis import assume, given, strategies as st
 from tests import packages, sparse_models
 from weight_symmetry import masks, models
 from weight_symmetry.models import initialisation
-from weight_symmetry.run import model_trials
 from weirdonetworks.lab import seeds
+from weirdonetworks.lab.training.state import assign
 
 SHAPES = [(7, 5), (1, 1), (3, 3, 2, 4), (5, 5, 1, 3)]
 KINDS = list(models.MODELS)
@@ -165,7 +165,7 @@ def test_a_used_model_is_as_new_and_traced_once(kind: str) -> None:
     train(batch + 1)
     kept, own = sparse_models.kept(model), masks.Masks(model)
     new = sparse_models.build(kind)
-    model_trials.copy_values(new, model)
+    assign(model.variables, new.variables)
     for each in (masks.Masks(new), own):
         each.set(kept)
         models.initialise(each, 9, trial=1)

@@ -9,9 +9,9 @@ import tensorflow as tf
 from tests import sparse_models
 from weight_symmetry import models
 from weight_symmetry.masks import Masks, create
-from weight_symmetry.run import model_trials
 from weight_symmetry.updaters import tickets
 from weight_symmetry.updaters.rewinding import Snapshot
+from weirdonetworks.lab.training.state import assign
 
 SHAPES = [(16, 12), (12, 8), (8, 3)]
 
@@ -30,7 +30,7 @@ def ticket(seed: int = 0) -> tuple[models.Classifier, Masks]:
 
 def move(model: models.Classifier, symmetric: bool) -> tickets.MovedUnits:
     def units(permutation: dict[int, np.ndarray]) -> None:
-        model_trials.copy_values(sparse_models.applied(permutation, model), model)
+        assign(model.variables, sparse_models.applied(permutation, model).variables)
 
     return tickets.MovedUnits(1, symmetric, units)
 

@@ -7,7 +7,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.lab.errors import UsageError
-from weirdonetworks.lab.training.objectives import Objective
+from weirdonetworks.lab.training.objectives import Objective, traced
 from weirdonetworks.nets.base_module import keras_layers, weights_read_as
 
 
@@ -76,11 +76,8 @@ def in_bfloat16(
     def made(network: Any) -> Objective:
         return objective(InBfloat16(network))
 
-    def metrics(seed: tf.Tensor) -> list[tf.Tensor]:
-        return list(made(network)(images, labels, is_training=True, seed=seed).values())
-
     try:
-        tf.function(metrics, autograph=False).get_concrete_function(tf.TensorSpec([2], tf.int32))
+        traced(made(network), images, labels)
     except UsageError:
         raise
     except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:

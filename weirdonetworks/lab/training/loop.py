@@ -72,7 +72,7 @@ class Member:
         for hook in self.hooks:
             if (rates := hook.learning_rates(epoch)) is not None:
                 return rates
-        return schedules.learning_rate(self.config, steps_per_epoch)(epoch_steps(epoch, steps_per_epoch))
+        return schedules.epoch_rates(self.config, epoch, steps_per_epoch)
 
     def before_epoch(self, epoch: int) -> dict[str, Any]:
         """Calls the hooks before an epoch; returns their entries."""
@@ -165,15 +165,6 @@ def order(seed: int, epoch: int, examples: int) -> npt.NDArray[np.integer]:
     return seeds.generator(seed, "order", epoch).permutation(examples)
 
 
-def epoch_steps(epoch: int, steps_per_epoch: int) -> npt.NDArray[np.integer]:
-    """Numbers the steps of the epoch after `epoch` finished ones, from 0 at the start of training.
-
-    >>> epoch_steps(2, steps_per_epoch=3)
-    array([6, 7, 8])
-    """
-    return epoch * steps_per_epoch + np.arange(steps_per_epoch)
-
-
 def train_epoch(
     trainer: Trainer,
     rates: npt.NDArray[np.floating],
@@ -213,7 +204,7 @@ def train_epoch(
         seed = drawn[0] if trainer.count is None else drawn
         parts.append(trainer.epoch(orders[..., first * size : end * size], rates[first:end], seed, first))
     metrics = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
-    shared = {"step": epoch_steps(epoch, length) + 1, "lr": rates}
+    shared = {"step": schedules.epoch_steps(epoch, length) + 1, "lr": rates}
     return [own | shared for own in _each(trainer, metrics)]
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from weirdonetworks.lab.training.objectives import traced
 from weirdonetworks.lab.training.trainer import Trainer
 
 
@@ -28,14 +29,10 @@ def size_of_a_copy(trainer: Trainer) -> int:
 
 def _sizes(trainer: Trainer, examples: int) -> list[int]:
     """Lists the sizes of all values that a batch's metrics are computed by."""
-
-    def metrics(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
-        return list(trainer.objective(images, labels, is_training=True, seed=seed).values())
-
     split = trainer.train.images, trainer.train.labels
     batch = [tf.TensorSpec([examples, *each.shape[1:]], each.dtype) for each in split]
-    traced = tf.function(metrics, autograph=False).get_concrete_function(*batch, tf.TensorSpec([2], tf.int32))
-    return [_size(value) for operation in traced.graph.get_operations() for value in operation.outputs]
+    graph = traced(trainer.objective, *batch).graph
+    return [_size(value) for operation in graph.get_operations() for value in operation.outputs]
 
 
 def _size(tensor: Any) -> int:

@@ -27,6 +27,23 @@ class Objective(Protocol):
     def __call__(self, images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> Metrics: ...
 
 
+def traced(objective: Objective, images: Any, labels: Any) -> Any:
+    """Traces an objective in training; nothing is computed.
+
+    Args:
+      objective: The objective, of a network with its variables.
+      images, labels: Examples, or their specifications.
+
+    Returns:
+      The concrete function of images, labels and a seed that lists the metrics.
+    """
+
+    def metrics(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
+        return list(objective(images, labels, is_training=True, seed=seed).values())
+
+    return tf.function(metrics, autograph=False).get_concrete_function(images, labels, tf.TensorSpec([2], tf.int32))
+
+
 def classification(
     network: Callable[..., tf.Tensor],
     preprocess: Callable[[tf.Tensor], tf.Tensor] = lambda images: images,

@@ -70,6 +70,25 @@ class Cosine:
         return self.base * (1.0 + np.cos(np.pi * progress)) / 2.0
 
 
+def epoch_rates(config: TrainingConfig, epoch: int, steps_per_epoch: int) -> npt.NDArray[np.float64]:
+    """Computes the learning rate of each step of the epoch that follows `epoch` finished ones.
+
+    >>> epoch_rates(TrainingConfig(learning_rate=0.1, epochs=2), 1, steps_per_epoch=2).round(3).tolist()
+    [0.05, 0.015]
+    """
+    position, length = config.position(epoch)
+    return learning_rate(config, steps_per_epoch, length)(epoch_steps(position, steps_per_epoch))
+
+
+def epoch_steps(epoch: int, steps_per_epoch: int) -> npt.NDArray[np.integer]:
+    """Numbers the steps of the epoch after `epoch` finished ones, from 0 at the start of training.
+
+    >>> epoch_steps(2, steps_per_epoch=3)
+    array([6, 7, 8])
+    """
+    return epoch * steps_per_epoch + np.arange(steps_per_epoch)
+
+
 def learning_rate(config: TrainingConfig, steps_per_epoch: int, epochs: int | None = None) -> LearningRate:
     """Makes the learning-rate schedule of a configuration, over training steps.
 

@@ -1,7 +1,8 @@
 """The state of a training: weights, optimizer slots, counts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import sonnet as snt
@@ -44,8 +45,7 @@ class TrainState(tf.Module):
 
     def restart(self) -> None:
         """Resets the state, with the network's current weights as initial ones."""
-        for start, weight in zip(self.initial, self.network.trainable_variables, strict=True):
-            start.assign(weight)
+        assign(self.initial, self.network.trainable_variables)
         self.optimizer.reset()
         for count in (self.epoch, self.step, self.cumulative_gradient_norm):
             count.assign(tf.zeros_like(count))
@@ -56,6 +56,12 @@ class TrainState(tf.Module):
             [weight.numpy() for weight in weights] for weights in (self.network.trainable_variables, self.initial)
         )
         return movement(now, start)
+
+
+def assign(variables: Iterable[Any], values: Iterable[Any]) -> None:
+    """Sets variables to values, or to the values of other variables, in their order."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def movement(now: Sequence[np.ndarray], start: Sequence[np.ndarray]) -> dict[str, float]:

@@ -29,7 +29,7 @@ from weirdonetworks.lab.training import loop, objectives
 from weirdonetworks.lab.training.compiled import fingerprint
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.objectives import Objective
-from weirdonetworks.lab.training.state import count_parameters
+from weirdonetworks.lab.training.state import assign, count_parameters
 from weirdonetworks.lab.training.trainer import Direction, Trainer, of_loss
 from weirdonetworks.lab.training.trials import Trial, Trials
 from weirdonetworks.measure.precision import variables_of
@@ -140,14 +140,14 @@ class Training(Trial):
                     f"trials_backend (=batched) must have networks that differ in weights alone, and "
                     f"those of {self.name} differ in more: pass --trials_backend=threads."
                 )
-            _copy(self._network, trainer.network)
+            assign(variables_of(trainer.network), variables_of(self._network))
             trainer.state.restart()
         return self.hooks(trainer.network)
 
     def end(self, trainer: Trainer, run: runs.Run) -> None:
         """Stores the trained network, and finishes the run."""
         if trainer.network is not self._network:
-            _copy(trainer.network, self._network)
+            assign(variables_of(self._network), variables_of(trainer.network))
             trainer = self.trainer_of(self._network, trainer.execution, None)
         self.trained = Trained(self._network, trainer, run.records, run.directory)
         if not run.found_finished:
@@ -159,14 +159,8 @@ class Training(Trial):
 
     def _graph(self, objective: Objective) -> tuple[str, str]:
         """Fingerprints the computation of an objective, without the values of variables."""
-
-        def metrics(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
-            return list(objective(images, labels, is_training=True, seed=seed).values())
-
         train = self.data["train"]
-        traced = tf.function(metrics, autograph=False).get_concrete_function(
-            train.images[:2], train.labels[:2], tf.zeros([2], tf.int32)
-        )
+        traced = objectives.traced(objective, train.images[:2], train.labels[:2])
         constants = [tensor.numpy() for tensor in traced.captured_inputs if tensor.dtype != tf.resource]
         return fingerprint(traced), files.digest(constants)
 
@@ -362,8 +356,3 @@ def percent(found: Mapping[str, Any]) -> str:
 def _made(make: Callable[[], snt.Module], config: TrainingConfig) -> Any:
     tf.random.set_seed(seeds.derive(config.random_seed, "weights")[0])
     return make()
-
-
-def _copy(source: Any, target: Any) -> None:
-    for one, other in zip(variables_of(source), variables_of(target), strict=True):
-        other.assign(one)

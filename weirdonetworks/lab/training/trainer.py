@@ -21,7 +21,7 @@ from weirdonetworks.lab.training.compiled import Compiled
 from weirdonetworks.lab.training.copies import Copies
 from weirdonetworks.lab.training.objectives import Objective
 from weirdonetworks.lab.training.optimizers import Optimizer
-from weirdonetworks.lab.training.state import TrainState
+from weirdonetworks.lab.training.state import TrainState, assign
 from weirdonetworks.measure.precision import variables_of
 
 EXECUTIONS = ("auto", "xla", "graph")
@@ -322,14 +322,14 @@ class Trainer:
 
     def _gradients(self, images: tf.Tensor, labels: tf.Tensor, batch: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         weights = self._masked_weights
-        held = [(each, each.read_value()) for each in variables_of(self.network) if not each.trainable]
+        held = [each for each in variables_of(self.network) if not each.trainable]
+        values = [each.read_value() for each in held]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             metrics = self.objective(*self._batches(images, labels)(batch), is_training=True, seed=seed)
             loss = tf.reduce_mean(metrics["loss"])
         gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        for variable, value in held:  # Such as moving averages of a batch norm.
-            variable.assign(value)
+        assign(held, values)  # Such as moving averages of a batch norm.
         return tf.concat([tf.reshape(each, [-1]) for each in gradients], axis=0)
 
     def _epoch(
@@ -355,8 +355,9 @@ class Trainer:
 
         # Masked weights are set to zero once, not after each step, where the optimizer leaves them there.
         trained = self._copies or self.state
+        shape = [*([] if self.count is None else [self.count]), len(self.metrics) + 1]
         with getattr(trained.optimizer, "zeros_held", contextlib.nullcontext)(trained.parameters):
-            return over_batches(step, order, self.batch_size, [*self._axis, len(self.metrics) + 1], *end)
+            return over_batches(step, order, self.batch_size, shape, *end)
 
     def _batches(self, images: tf.Tensor, labels: tf.Tensor) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """Returns what gathers a batch by the indices of its examples."""
@@ -371,10 +372,6 @@ class Trainer:
         if self._copies is None:
             return sums(self.objective)
         return self._copies.call(lambda network, _: sums(self._make_objective(network)))
-
-    @property
-    def _axis(self) -> list[int]:
-        return [] if self.count is None else [self.count]
 
 
 def gradient_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
