@@ -27,12 +27,10 @@ def run(driver: str, config: ModelConfig, options: TrialOptions, make_updater: M
     config = options.ordered(config.resolved())
     data = datasets.configured(config, options.data_dir)
     config = config.fitted(data.train.images[0].size, len(data.classes))
-    splits = data.residents
-    number = options.num_trials
-    must_exist = number == 1 and not options.start_missing
+    must_exist = options.num_trials == 1 and not options.start_missing
     chosen = [
-        ModelTrial(driver, trial, make_updater, options, data, splits, must_exist)
-        for trial in (config.trial(index) for index in range(number))
+        ModelTrial(driver, config.trial(number), make_updater, options, data, must_exist)
+        for number in range(options.num_trials)
     ]
     return trials.Trials(chosen).run(backend(options.trials_backend, config.execution))
 

@@ -64,9 +64,10 @@ class FixedMaskConfig(ModelConfig, abc.ABC):
         """The name of the setting that gives the sparsity."""
 
     @property
-    @abc.abstractmethod
     def drawn_sparsity(self) -> float | tuple[float, ...]:
         """The fraction of connections to mask, or that of each masked layer."""
+        given: float | tuple[float, ...] = getattr(self, self.sparsity_setting)
+        return given
 
     @property
     def given_sparsity(self) -> str:
@@ -105,11 +106,6 @@ class ShuffledMaskConfig(FixedMaskConfig):
         """The name `mask_sparsity`."""
         return "mask_sparsity"
 
-    @property
-    def drawn_sparsity(self) -> float:
-        """The given sparsity."""
-        return self.mask_sparsity
-
 
 class RandomMaskConfig(FixedMaskConfig):
     """A mask of a sparsity drawn from a range."""
@@ -134,9 +130,8 @@ class RandomMaskConfig(FixedMaskConfig):
         """The sparsity that the mask's seed draws from the range."""
         from weirdonetworks.lab import seeds
 
-        return float(
-            seeds.generator(self.mask_randomseed, "sparsity").uniform(self.sparsity_range[0], self.sparsity_range[1])
-        )
+        low, high = self.sparsity_range
+        return float(seeds.generator(self.mask_randomseed, "sparsity").uniform(low, high))
 
 
 class FixedParamConfig(ShuffledMaskConfig):

@@ -1,5 +1,6 @@
 """The statistics of a model's masks that runs record."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -69,26 +70,21 @@ def of_change(statistics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _computed(masks: Any, layout: UnitLayout | None) -> dict[str, Any]:
-    statistics = _counted(masks, layout)
-    try:
-        group = symmetry.automorphisms(masks, layout)
-    except ImportError:
-        return statistics
-    return statistics | {
-        "automorphisms": group.order,
-        "automorphisms_log10": group.log10_order,
-        "live_automorphisms": group.live_order,
-        "live_automorphisms_log10": group.live_log10_order,
-    }
-
-
-def _counted(masks: Any, layout: UnitLayout | None) -> dict[str, Any]:
     arrays = [mask for mask in getattr(masks, "arrays", masks) if mask is not None]
     counts = {"weights": sum(mask.size for mask in arrays), "kept_weights": sum(int(mask.sum()) for mask in arrays)}
     sparse = [mask for mask in arrays if not mask.all()] or arrays
     fans = np.concatenate([mask.reshape(-1, mask.shape[-1]).sum(axis=0) for mask in sparse])
     fan_ins = {"fan_in_min": int(fans.min()), "fan_in_mean": float(fans.mean()), "fan_in_max": int(fans.max())}
-    return counts | fan_ins | symmetry.mask_statistics(masks, layout)
+    statistics = counts | fan_ins | symmetry.mask_statistics(masks, layout)
+    with contextlib.suppress(ImportError):  # Of igraph.
+        group = symmetry.automorphisms(masks, layout)
+        statistics |= {
+            "automorphisms": group.order,
+            "automorphisms_log10": group.log10_order,
+            "live_automorphisms": group.live_order,
+            "live_automorphisms_log10": group.live_log10_order,
+        }
+    return statistics
 
 
 def _digits_as_strings(statistics: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from weirdonetworks.lab.training import loop, objectives, schedules
 from weirdonetworks.lab.training.hooks import Hook
 from weirdonetworks.lab.training.optimizers import Optimizer
 from weirdonetworks.lab.training.state import assign
-from weirdonetworks.lab.training.trainer import Resident, Trainer, of_loss
+from weirdonetworks.lab.training.trainer import Trainer, of_loss
 from weirdonetworks.lab.training.trials import Trial
 from weirdonetworks.measure.unit_graph import UnitGraph
 from weirdonetworks.measure.unit_tracing.axes import units_of
@@ -105,7 +105,6 @@ class ModelTrial(Trial):
         make_updater: MakeUpdater,
         options: RunOptions,
         data: datasets.Dataset,
-        splits: Mapping[str, Resident],
         must_exist: bool = False,
     ):
         """Constructs the trial.
@@ -116,13 +115,12 @@ class ModelTrial(Trial):
           make_updater: Makes the updater from the settings and the model, and may draw its initial masks.
           options: The run directory, and whether to resume or overwrite.
           data: The data set.
-          splits: Its splits as tensors on the device.
           must_exist: Whether to raise an error if there is no run to resume.
         """
         self.name = driver
         self.folder = pathlib.Path(options.experiment_dir)
         self.config = config
-        self.data = splits
+        self.data = data.residents
         self.direction = of_loss
         self.objective = lambda model: objectives.classification(
             model, data.standardisation, takes=("is_training", "seed")

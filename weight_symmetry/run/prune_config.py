@@ -68,20 +68,18 @@ class PruneConfig(ModelConfig):
           UsageError: If the schedule is malformed, names a missing layer, or ends after the training does.
         """
         text = self.pruning_schedule.strip()
+        chosen: Sparsity
         if not text:
-            once: Sparsity = SteppedSparsity((self.epochs // 2,), (self._wanted,))
-            return self._for_all(once)
-        if text.startswith("cubic"):
+            chosen = SteppedSparsity((self.epochs // 2,), (self._wanted,))
+        elif text.startswith("cubic"):
             try:
                 span = literals.parse("pruning_schedule", text.removeprefix("cubic") or "()")
             except UsageError:
                 span = None
             if not isinstance(span, tuple) or len(span) != 2 or not all(isinstance(epoch, int) for epoch in span):
                 raise UsageError(f"pruning_schedule (={text}) must be cubic(begin, end) with two epochs.")
-            cubic: Sparsity = CubicSparsity(self._wanted, *span)
-            return self._for_all(cubic)
-        value = literals.parse("pruning_schedule", text)
-        if isinstance(value, dict):
+            chosen = CubicSparsity(self._wanted, *span)
+        elif isinstance(value := literals.parse("pruning_schedule", text), dict):
             if not value:
                 raise UsageError("pruning_schedule (={}) must name at least one layer.")
             layers = [self._layer(key) for key in value]
@@ -91,7 +89,10 @@ class PruneConfig(ModelConfig):
             for schedule in own.values():
                 self._check_end(schedule)
             return own
-        return self._for_all(_stepped(value))
+        else:
+            chosen = _stepped(value)
+        self._check_end(chosen)
+        return chosen if self.masked_layers is None else dict.fromkeys(self.masked_layers, chosen)
 
     @property
     def pruning_epochs(self) -> list[int]:
@@ -145,10 +146,6 @@ class PruneConfig(ModelConfig):
         """The different schedules."""
         chosen = self.schedules
         return set(chosen.values()) if isinstance(chosen, dict) else {chosen}
-
-    def _for_all(self, schedule: Sparsity) -> dict[int, Sparsity] | Sparsity:
-        self._check_end(schedule)
-        return schedule if self.masked_layers is None else dict.fromkeys(self.masked_layers, schedule)
 
     def _check_end(self, schedule: Sparsity) -> None:
         if schedule.last_change >= self.epochs:

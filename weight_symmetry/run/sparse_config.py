@@ -89,11 +89,6 @@ class SparseTrainConfig(FixedMaskConfig):
         return "layer_sparsities" if self.layer_sparsities else "sparsity"
 
     @property
-    def drawn_sparsity(self) -> float | tuple[float, ...]:
-        """The given sparsity, or that of each masked layer."""
-        return self.layer_sparsities or self.sparsity
-
-    @property
     def exchanges(self) -> bool:
         """Whether connections are dropped and others grown."""
         return self.updater in ("set", "rigl", "srigl")

@@ -59,7 +59,7 @@ class NetworkTrial(ModelTrial):
         start: Start | None = None,
     ):
         """Takes the settings, the numbers of epochs to keep values after, and what to start from."""
-        super().__init__(start.name if start else "train", config, self._updater, options, data, data.residents)
+        super().__init__(start.name if start else "train", config, self._updater, options, data)
         self.values: Values = []
         self.early: dict[int, Values] = {}
         self.records: Sequence[Mapping[str, Any]] = ()

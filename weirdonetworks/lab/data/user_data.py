@@ -130,10 +130,10 @@ def _read_npz(path: pathlib.Path) -> Raw:
                     f"dataset (={path}) must hold arrays images and labels, or train_images, train_labels, test_images "
                     f"and test_labels (x and y in their place will do), and holds {listed}."
                 )
-            test = _pair(keys, "test")
-            parts = {"train": Read(*(_array(path, content, key) for key in train))}
-            if test is not None:
-                parts["test"] = Read(*(_array(path, content, key) for key in test))
+            pairs = {"train": train, "test": _pair(keys, "test")}
+            parts = {
+                split: Read(*(_array(path, content, key) for key in pair)) for split, pair in pairs.items() if pair
+            }
             named = tuple(map(str, _array(path, content, keys["classes"]))) if "classes" in keys else ()
     except UsageError:
         raise

@@ -1,10 +1,11 @@
 """Plots in a common style."""
 
+import contextlib
 import io
 import math
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -57,12 +58,19 @@ def _keep_dollars(figure: Figure) -> None:
             text.set_parse_math(False)
 
 
+@contextlib.contextmanager
+def _styled(width: float, height: float) -> Iterator[Figure]:
+    """Makes a figure of so many inches, to which axes are added in the common style."""
+    with mpl.rc_context(STYLE):
+        figure = _Plot(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+
+
 def row(count: int, widths: Sequence[float] | None = None, height: float = 3.2) -> tuple[Figure, list[Axes]]:
     """Makes a figure of `count` axes in a row, their widths in proportion to `widths`; it belongs to no window."""
-    with mpl.rc_context(STYLE):
-        shares = tuple(widths or [1.0] * count)
-        figure = _Plot(figsize=(1.15 * height * sum(shares), height), layout="constrained")
-        FigureCanvasAgg(figure)
+    shares = tuple(widths or [1.0] * count)
+    with _styled(1.15 * height * sum(shares), height) as figure:
         axes = figure.subplots(1, count, squeeze=False, width_ratios=shares)[0]
     return figure, list(axes)
 
@@ -83,9 +91,7 @@ def grid(*counts: int, heights: Sequence[float] | float = 2.8) -> tuple[Figure, 
     """
     rows = [heights] * len(counts) if isinstance(heights, float | int) else list(heights)
     columns = math.lcm(*counts)
-    with mpl.rc_context(STYLE):
-        figure = _Plot(figsize=(PAGE, sum(rows)), layout="constrained")
-        FigureCanvasAgg(figure)
+    with _styled(PAGE, sum(rows)) as figure:
         cells = figure.add_gridspec(len(counts), columns, height_ratios=rows)
         axes = [
             figure.add_subplot(cells[row, place * columns // count : (place + 1) * columns // count])
@@ -106,9 +112,7 @@ def tiles(rows: int, columns: int, side: float = 1.25) -> tuple[Figure, npt.NDAr
     The axes are `side` inches wide, or less, so that the figure is no wider than a page.
     """
     side = min(side, (PAGE - 0.25) / columns)
-    with mpl.rc_context(STYLE):
-        figure = _Plot(figsize=(side * columns + 0.25, side * rows), layout="constrained")
-        FigureCanvasAgg(figure)
+    with _styled(side * columns + 0.25, side * rows) as figure:
         axes = figure.subplots(rows, columns, squeeze=False)
     for each in axes.flat:
         each.set(xticks=[], yticks=[])

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from weirdonetworks.lab.training.state import DivergenceError, TrainState
 from weirdonetworks.lab.training.trainer import Trainer
 
 # The criterion of each best record. The last is chosen on the test data, and so is a biased estimate.
-BEST: dict[str, tuple[str, Callable[[Sequence[float]], float]]] = {
+BEST: dict[str, tuple[str, Callable[..., Mapping[str, Any]]]] = {
     "best_train_loss": ("train_avg_loss", min),
     "best_validation_accuracy": ("validation_accuracy", max),
     "best_test_acc": ("test_accuracy", max),
@@ -288,10 +289,8 @@ def best_records(records: Sequence[Mapping[str, Any]], since: int = 0) -> dict[s
     later = [record for record in records if record["epoch"] > since]
     chosen = {}
     for name, (key, choose) in BEST.items():
-        values = [record[key] for record in later if record.get(key) is not None]
-        if values:
-            record = next(record for record in later if record.get(key) == choose(values))
-            chosen[name] = reproducible(record)
+        if known := [record for record in later if record.get(key) is not None]:
+            chosen[name] = reproducible(choose(known, key=operator.itemgetter(key)))
     return chosen
 
 

@@ -29,6 +29,8 @@ EXECUTIONS = ("auto", "xla", "graph")
 LARGEST_BATCH = 2**26
 FEW = 5000  # Examples below which XLA's compile time exceeds what it saves in twenty epochs.
 
+Indices: TypeAlias = npt.NDArray[np.integer]
+Floats: TypeAlias = npt.NDArray[np.floating]
 # Maps `gradient(metric_name)`, the gradients of the objective's batch means, to the update direction.
 Direction: TypeAlias = Callable[[Callable[[str], list[tf.Tensor]]], list[tf.Tensor]]
 
@@ -168,9 +170,7 @@ class Trainer:
         yield self._single
         self._copies.store(tf.constant(index))
 
-    def epoch(
-        self, order: npt.NDArray[np.integer], learning_rates: npt.NDArray[np.floating], seed: Any, first: int = 0
-    ) -> dict[str, npt.NDArray[np.float32]]:
+    def epoch(self, order: Indices, learning_rates: Floats, seed: Any, first: int = 0) -> dict[str, Floats]:
         """Trains over the training split once, or over a part of an epoch.
 
         An epoch in parts draws as the whole does, since the seed of a step is that of its place in the epoch. Parts of
@@ -199,9 +199,7 @@ class Trainer:
         sizes = batch_sizes(len(order), self.batch_size)
         return dict(zip((*self.metrics, "gradient_norm"), metrics.T, strict=True)) | {"batch_size": sizes}
 
-    def _padded_steps(
-        self, order: npt.NDArray[np.integer], rates: npt.NDArray[np.floating], seed: Any, first: int
-    ) -> npt.NDArray[np.float32]:
+    def _padded_steps(self, order: Indices, rates: Floats, seed: Any, first: int) -> Floats:
         """Trains over full batches, padded to those of an epoch, so that parts of all lengths have one shape."""
         full = len(self.train) // self.batch_size
         missing = full - len(rates)
@@ -209,14 +207,7 @@ class Trainer:
         metrics = self._steps(np.pad(order, widths), np.pad(rates, (0, missing)), seed, first, end=len(rates))
         return metrics[: len(rates)]
 
-    def _steps(
-        self,
-        order: npt.NDArray[np.integer],
-        rates: npt.NDArray[np.floating],
-        seed: Any,
-        first: int,
-        end: int | None = None,
-    ) -> npt.NDArray[np.float32]:
+    def _steps(self, order: Indices, rates: Floats, seed: Any, first: int, end: int | None = None) -> Floats:
         """Trains over the full batches of an order, those before `end` if it is given, and the short one at its end."""
         arguments = (
             self.train.images,
@@ -228,10 +219,10 @@ class Trainer:
         )
         if self._copies is not None:
             self._copies.check(self._compiled_epoch.captured(*arguments))
-        metrics: npt.NDArray[np.float32] = self._compiled_epoch(*arguments).numpy()
+        metrics: Floats = self._compiled_epoch(*arguments).numpy()
         return metrics
 
-    def gradients(self, indices: npt.NDArray[np.integer], seed: Any) -> list[npt.NDArray[np.floating]]:
+    def gradients(self, indices: Indices, seed: Any) -> list[Floats]:
         """Computes the gradient of the mean loss over some training examples, as in training; changes nothing.
 
         Args:
