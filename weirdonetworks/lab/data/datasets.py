@@ -211,14 +211,9 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
         raw = user_data.read(name)
     else:
         raw = sources.read_named(name, None if data_dir is None else os.path.expanduser(data_dir))
-    return Dataset(
-        name=raw.name,
-        train=Split(*raw.train),
-        test=Split(*raw.test),
-        classes=raw.classes,
-        standardisation=MNIST_STANDARDISATION if is_shipped else Standardisation.of(raw.train[0]),
-        version=raw.version,
-    )
+    train, test = (Split(images, labels.astype(np.int32)) for images, labels in (raw.train, raw.test))
+    standardisation = MNIST_STANDARDISATION if is_shipped else Standardisation.of(train.images)
+    return Dataset(raw.name, train, test, raw.classes, standardisation, version=raw.version)
 
 
 def configured(config: TrainingConfig, data_dir: str | os.PathLike[str] | None = None) -> Dataset:

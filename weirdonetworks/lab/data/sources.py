@@ -16,7 +16,7 @@ import numpy.typing as npt
 from weirdonetworks.lab.data import download
 from weirdonetworks.lab.errors import UsageError
 
-Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
+Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]
 
 MNIST_DIRECTORY = pathlib.Path(__file__).parent / "mnist"
 MNIST_SHA256 = {
@@ -32,7 +32,7 @@ CIFAR10_BYTES = 60_000 * CIFAR10_RECORD
 
 
 class Raw(NamedTuple):
-    """A data set as read from its source: images uint8 `[N, height, width, channels]` and labels int32 `[N]`.
+    """A data set as read from its source: images uint8 `[N, height, width, channels]` and labels, integers `[N]`.
 
     The version is that of TensorFlow Datasets, if that has prepared it.
     """
@@ -50,14 +50,9 @@ def read_mnist(directory: pathlib.Path = MNIST_DIRECTORY) -> Raw:
     Raises:
       OSError: If a file is missing, or not the one that was shipped.
     """
-    images_labels = [_read_idx(directory / name, digest) for name, digest in MNIST_SHA256.items()]
-    train_images, train_labels, test_images, test_labels = images_labels
-    return Raw(
-        "MNIST",
-        (train_images[..., np.newaxis], train_labels.astype(np.int32)),
-        (test_images[..., np.newaxis], test_labels.astype(np.int32)),
-        tuple("0123456789"),
-    )
+    read = [_read_idx(directory / name, digest) for name, digest in MNIST_SHA256.items()]
+    train, test = ((images[..., np.newaxis], labels) for images, labels in (read[:2], read[2:]))
+    return Raw("MNIST", train, test, tuple("0123456789"))
 
 
 def _read_idx(path: pathlib.Path, sha256: str) -> npt.NDArray[np.uint8]:
@@ -152,7 +147,7 @@ class _Bounded:
 
 def _split_records(records: npt.NDArray[np.uint8]) -> Arrays:
     planes = records[:, 1:].reshape(-1, 3, 32, 32)
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), records[:, 0].astype(np.int32)
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), records[:, 0]
 
 
 def _read_tfds(name: str, title: str, data_dir: str | None) -> Raw:
@@ -177,13 +172,7 @@ def read_builder(builder: Any, title: str) -> Raw:
     train, test = (
         tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True)) for split in ("train", "test")
     )
-    return Raw(
-        title,
-        (train[0], train[1].astype(np.int32)),
-        (test[0], test[1].astype(np.int32)),
-        tuple(builder.info.features["label"].names),
-        str(builder.version),
-    )
+    return Raw(title, train, test, tuple(builder.info.features["label"].names), str(builder.version))
 
 
 def read_cats_vs_dogs(data_dir: str | None, side: int, examples: int | None = None) -> Raw:

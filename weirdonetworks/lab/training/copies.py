@@ -35,15 +35,18 @@ class Copies:
         self._trained = [places[id(each)] for each in state.network.trainable_variables]
         self.parameters = [self._stacked[place] for place in self._trained]
         self.optimizer = copy.deepcopy(state.optimizer, dict(stacked))
-        self._load, self._store = (tf.function(move, autograph=False) for move in (self._loaded, self._stored))
 
+    @tf.function(autograph=False)
     def load(self, index: tf.Tensor) -> None:
         """Copies a copy's values into the state."""
-        self._load(index)
+        for variable, stack in self._states.values():
+            variable.assign(tf.gather(stack, index))
 
+    @tf.function(autograph=False)
     def store(self, index: tf.Tensor) -> None:
         """Copies the state's values into a copy."""
-        self._store(index)
+        for variable, stack in self._states.values():
+            stack.scatter_update(tf.IndexedSlices(variable[tf.newaxis], index[tf.newaxis]))
 
     def call(self, function: Callable[..., Any], *arguments: tf.Tensor) -> Any:
         """Calls a function of a network for all copies at once, and applies the assignments to their variables.
@@ -85,14 +88,6 @@ class Copies:
                     f"network (={self._network!r}) must reach its variable {variable.name} by attributes, not in a "
                     "function that it was given, to be trained in copies. Train one network after another."
                 )
-
-    def _loaded(self, index: tf.Tensor) -> None:
-        for variable, stack in self._states.values():
-            variable.assign(tf.gather(stack, index))
-
-    def _stored(self, index: tf.Tensor) -> None:
-        for variable, stack in self._states.values():
-            stack.scatter_update(tf.IndexedSlices(variable[tf.newaxis], index[tf.newaxis]))
 
 
 @contextlib.contextmanager

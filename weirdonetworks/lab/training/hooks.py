@@ -1,7 +1,6 @@
 """Hooks: callbacks before, within and after each epoch of a training."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -131,8 +130,6 @@ class Progress(Hook):
         self._finished = epoch
 
 
-@contextlib.contextmanager
-def progress(epochs: int, description: str = "training") -> Iterator[Any]:
-    """Displays a progress bar over epochs, if stderr is a terminal; `Progress` advances it."""
-    with tqdm(total=epochs, desc=description, unit="epoch", disable=None) as bar:
-        yield bar
+def progress(epochs: int, description: str = "training") -> Any:
+    """Displays a progress bar over epochs, if stderr is a terminal, until its context ends; `Progress` advances it."""
+    return tqdm(total=epochs, desc=description, unit="epoch", disable=None)
