@@ -1,5 +1,6 @@
 """The training hook that calls an updater, and records statistics of the masks."""
 
+import dataclasses
 import functools
 import json
 import pathlib
@@ -19,42 +20,36 @@ from weirdonetworks.measure.unit_layout import UnitLayout
 CHANGES = "mask_changes.jsonl"
 
 
+@dataclasses.dataclass(eq=False)
 class Masking(Hook):
-    """A hook that calls an updater before each epoch, or at its interval of steps, and records statistics of masks."""
+    """A hook that calls an updater before each epoch, or at its interval of steps, and records statistics of masks.
 
-    def __init__(
-        self,
-        updater: Updater,
-        trainer: Trainer,
-        test: Resident,
-        run: Run | None = None,
-        layout: UnitLayout | None = None,
-    ):
-        """Constructs the hook.
+    Attributes:
+      updater: Changes the masks.
+      trainer: The trainer of the masked network.
+      test: The test split, for the accuracy right after the masks have changed.
+      run: Receives the statistics as JSON files; None writes none.
+      layout: The units of the network, if it is no chain of layers.
+    """
 
-        Args:
-          updater: Changes the masks.
-          trainer: The trainer of the masked network.
-          test: The test split, for the accuracy right after the masks have changed.
-          run: Receives the statistics as JSON files; None writes none.
-          layout: The units of the network, if it is no chain of layers.
-        """
-        self._updater = updater
-        self._trainer = trainer
-        self._test = test
-        self._run = run
-        self._layout = layout
+    updater: Updater
+    trainer: Trainer
+    test: Resident
+    run: Run | None
+    layout: UnitLayout | None
+
+    def __post_init__(self) -> None:
         self._described: dict[str, dict[str, Any]] | None = None
         self._changes: list[dict[str, Any]] = []  # Of the present epoch.
 
     @property
     def _masks(self) -> Any:
-        return self._updater.masks.arrays if self._layout is None else self._updater.masks
+        return self.updater.masks.arrays if self.layout is None else self.updater.masks
 
     @property
     def saved(self) -> Mapping[str, tf.Module]:
         """What the updater needs to be saved."""
-        return self._updater.saved
+        return self.updater.saved
 
     def before_epoch(self, epoch: int) -> dict[str, Any]:
         """Sets the masks of this epoch; returns their statistics for the epoch's record.
@@ -62,34 +57,34 @@ class Masking(Hook):
         Where the masks changed, `masked_test_accuracy` is the accuracy before further training.
         """
         self._changes = []
-        changed = self._updater.interval is None and self._updater.update(epoch)
+        changed = self.updater.interval is None and self.updater.update(epoch)
         if changed:
             self._described = None
         described = self.describe()["mask"]
         tracked = mask_records.tracked(described)
         if not changed:
             return tracked
-        self._note(epoch * self._trainer.steps_per_epoch, mask_records.of_change(described))
+        self._note(epoch * self.trainer.steps_per_epoch, mask_records.of_change(described))
         return {
             **tracked,
-            **self._updater.record,
-            "masked_test_accuracy": self._trainer.evaluate(self._test)["accuracy"],
+            **self.updater.record,
+            "masked_test_accuracy": self.trainer.evaluate(self.test)["accuracy"],
         }
 
     def within_epoch(self, epoch: int, steps: int) -> dict[int, Callable[[Gradients], None]]:
         """Returns changes of the masks by the number of the epoch's steps before."""
         first = epoch * steps
-        due = [step for step in range(first, first + steps) if self._updater.is_due(step)]
+        due = [step for step in range(first, first + steps) if self.updater.is_due(step)]
         return {step - first: functools.partial(self._change, step) for step in due}
 
     def _change(self, step: int, gradients: Gradients) -> None:
-        if self._updater.update(step, gradients):
+        if self.updater.update(step, gradients):
             self._described = None
-            self._note(step, mask_records.describe_change(self._masks, self._layout))
+            self._note(step, mask_records.describe_change(self._masks, self.layout))
 
     def _note(self, step: int, statistics: Mapping[str, Any]) -> None:
-        own = self._updater.statistics
-        overlap = {} if "start_overlap" in own else {"start_overlap": self._updater.start_overlap()}
+        own = self.updater.statistics
+        overlap = {} if "start_overlap" in own else {"start_overlap": self.updater.start_overlap()}
         self._changes.append({"step": step, **statistics, **overlap, **own})
 
     def after_epoch(self, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,18 +92,18 @@ class Masking(Hook):
 
         Those of the masks after each change, also before the epoch, are added to `mask_changes.jsonl`.
         """
-        if self._run is not None:
-            self._log_changes(self._run.directory / CHANGES, record["epoch"] - 1)
-        if self._updater.interval is None:
+        if self.run is not None:
+            self._log_changes(self.run.directory / CHANGES, record["epoch"] - 1)
+        if self.updater.interval is None:
             return {}
         tracked = mask_records.tracked(self.describe()["mask"])
-        return {**tracked, **self._updater.record, "mask/changes": len(self._changes)}
+        return {**tracked, **self.updater.record, "mask/changes": len(self._changes)}
 
     def _log_changes(self, path: pathlib.Path, epoch: int) -> None:
         """Adds the epoch's changes to a file, in the place of those that an interrupted run left of this epoch."""
-        if self._updater.interval is None and not self._changes and not path.exists():
+        if self.updater.interval is None and not self._changes and not path.exists():
             return
-        begin = epoch * self._trainer.steps_per_epoch
+        begin = epoch * self.trainer.steps_per_epoch
         earlier = [change for change in files.read_records(path) if change.get("step", begin) < begin]
         lines = [json.dumps(files.to_json(change)) + "\n" for change in (*earlier, *self._changes)]
         files.write_text(path, "".join(lines))
@@ -117,16 +112,16 @@ class Masking(Hook):
         """Returns statistics of the masks as set and as propagated, by record key; computed once for the same masks."""
         if self._described is None:
             masks = self._masks
-            fixed = mask_records.fixed_spaces(self._layout)
+            fixed = mask_records.fixed_spaces(self.layout)
             self._described = {
                 "mask": {
-                    **mask_records.describe(masks, self._layout),
-                    **self._updater.statistics,
+                    **mask_records.describe(masks, self.layout),
+                    **self.updater.statistics,
                     **({"fixed_spaces": fixed} if fixed else {}),
                 },
-                "propagated_mask": mask_records.describe_propagated(masks, self._layout),
+                "propagated_mask": mask_records.describe_propagated(masks, self.layout),
             }
-            if self._run is not None:
+            if self.run is not None:
                 for name, values in self._described.items():
-                    self._run.write_json(f"{name}_stats.json", values)
+                    self.run.write_json(f"{name}_stats.json", values)
         return self._described

@@ -93,47 +93,36 @@ class MaskedModel:
 MakeUpdater = Callable[[Any, MaskedModel], Updater]
 
 
+@dataclasses.dataclass(eq=False)
 class ModelTrial(Trial):
-    """A trial that trains a masked model, its masks changed by an updater."""
+    """A trial that trains a masked model, its masks changed by an updater.
 
+    Attributes:
+      name: The driver's name, the prefix of the run's id.
+      config: The settings that training depends on.
+      make_updater: Makes the updater from the settings and the model, and may draw its initial masks.
+      options: The run directory, and whether to resume or overwrite.
+      dataset: The data set.
+      must_exist: Whether to raise an error if there is no run to resume.
+    """
+
+    name: str
     config: ModelConfig
+    make_updater: MakeUpdater
+    options: RunOptions
+    dataset: datasets.Dataset
+    must_exist: bool = False
 
-    def __init__(
-        self,
-        driver: str,
-        config: ModelConfig,
-        make_updater: MakeUpdater,
-        options: RunOptions,
-        data: datasets.Dataset,
-        must_exist: bool = False,
-    ):
-        """Constructs the trial.
-
-        Args:
-          driver: The driver's name, the prefix of the run's id.
-          config: The settings that training depends on.
-          make_updater: Makes the updater from the settings and the model, and may draw its initial masks.
-          options: The run directory, and whether to resume or overwrite.
-          data: The data set.
-          must_exist: Whether to raise an error if there is no run to resume.
-        """
-        self.name = driver
-        self.folder = pathlib.Path(options.experiment_dir)
-        self.config = config
-        self.data = data.residents
+    def __post_init__(self) -> None:
+        self.folder = pathlib.Path(self.options.experiment_dir)
+        self.data = self.dataset.residents
         self.direction = of_loss
-        self.objective = lambda model: objectives.classification(
-            model, data.standardisation, takes=("is_training", "seed")
-        )
-        self._make_updater = make_updater
-        self._options = options
-        self._dataset = data
-        self._images = data.standardisation(data.train.images[:2])
-        self._must_exist = must_exist
+        self.objective = objectives.classifier(self.dataset, takes=("is_training", "seed"))
+        self._images = self.dataset.standardisation(self.dataset.train.images[:2])
         self._identity = object()
         self._announces = False
         # A model of the user's own may hold random states that are no variables, which the next trial would go on with.
-        self.shared = not config.is_users
+        self.shared = not self.config.is_users
 
     def trainer(self, execution: str, count: int | None) -> Trainer:
         """Builds the model, and a trainer for it."""
@@ -161,7 +150,7 @@ class ModelTrial(Trial):
             optimizer,
             self.objective,
             self.data["train"],
-            self._dataset.standardisation,
+            self.dataset.standardisation,
             batch_size=self.config.batch_size,
             batch_size_test=self.config.batch_size_test,
         )
@@ -170,8 +159,8 @@ class ModelTrial(Trial):
         """Raises UsageError if what the training of one of the three models holds exceeds the free memory."""
         if self.config.is_users:
             return
-        image = self._dataset.train.images[0]
-        weights = sum(self.config.layer_sizes(image.size, image.shape[-1], len(self._dataset.classes)))
+        image = self.dataset.train.images[0]
+        weights = sum(self.config.layer_sizes(image.size, image.shape[-1], len(self.dataset.classes)))
         # Of each weight a float32, that of the start, the gradient, and the moments.
         held = 4 * (3 + (2 if self.config.optimizer == "Adam" else 1))
         needed, free = held * weights / 2**30, machine.free_memory(machine.devices()[0]) / 2**30
@@ -190,7 +179,7 @@ class ModelTrial(Trial):
 
     def _built(self, seed: int) -> snt.Module:
         """Makes the model, with its variables; of the user's own, with the values of a seed."""
-        config, classes = self.config, len(self._dataset.classes)
+        config, classes = self.config, len(self.dataset.classes)
         with _SEEDS:
             if config.init == "own":
                 tf.keras.utils.set_random_seed(seed % 2**32)
@@ -214,10 +203,10 @@ class ModelTrial(Trial):
             self.folder,
             self.name,
             self.settings(executed),
-            unhashed=dataclasses.asdict(self._options) | self.config.affecting("measuring", "nothing"),
-            resume=self._options.resume,
-            overwrite=self._options.overwrite,
-            must_exist=self._must_exist,
+            unhashed=dataclasses.asdict(self.options) | self.config.affecting("measuring", "nothing"),
+            resume=self.options.resume,
+            overwrite=self.options.overwrite,
+            must_exist=self.must_exist,
         )
 
     def settings(self, executed: str) -> dict[str, Any]:
@@ -227,12 +216,12 @@ class ModelTrial(Trial):
 
     def is_finished(self, executed: str) -> bool:
         """Tells whether a run with this execution is finished and not to be overwritten."""
-        return not self._options.overwrite and super().is_finished(executed)
+        return not self.options.overwrite and super().is_finished(executed)
 
     def start(self, trainer: Trainer, run: runs.Run) -> Sequence[Hook]:
         """Sets the initial masks, and draws the weights scaled by the unmasked connections."""
-        if self._dataset.version:
-            run.record_version(self._dataset.name, self._dataset.version)
+        if self.dataset.version:
+            run.record_version(self.dataset.name, self.dataset.version)
         network, optimizer = trainer.network, trainer.state.optimizer
         masks: Masks = optimizer.masks  # type: ignore[attr-defined]
         masks.set([np.ones(mask.shape) for mask in masks.arrays])
@@ -248,11 +237,11 @@ class ModelTrial(Trial):
             steps_per_epoch=trainer.steps_per_epoch,
             units=units,
             other=lambda epochs, early: self._other(trainer.execution, epochs, early),
-            sample=lambda most: self._dataset.standardisation(self._dataset.train.images[:most]).numpy(),
+            sample=lambda most: self.dataset.standardisation(self.dataset.train.images[:most]).numpy(),
         )
-        updater = self._make_updater(self.config, model)
+        updater = self.make_updater(self.config, model)
         self._begin(trainer, self.config.random_seed)
-        self._masking = Masking(updater, trainer, self.data["test"], run if self._options.dump_json else None, units)
+        self._masking = Masking(updater, trainer, self.data["test"], run if self.options.dump_json else None, units)
         return [self._masking]
 
     def _begin(self, trainer: Trainer, seed: int) -> None:
@@ -280,7 +269,7 @@ class ModelTrial(Trial):
         described = self._masking.describe()
         best = loop.best_records(run.records, since=last_masking(run.records))
         run.scalars(loop.flatten(best), run.records[-1]["step"])
-        if not self._options.dump_json:
+        if not self.options.dump_json:
             run.finish(None)
             return
         from weight_symmetry.run import pictures
@@ -295,8 +284,8 @@ class ModelTrial(Trial):
     def announce(self, trainer: Trainer, run: runs.Run, manner: str) -> None:
         """Prints the model, the data and the run directory; `start` adds the units that are counted as fixed."""
         self._announces = True
-        examples = f"{counted(len(self._dataset.train), 'image')} of {self._dataset.name}"
-        where = self._options.experiment_dir if manner else run.directory
+        examples = f"{counted(len(self.dataset.train), 'image')} of {self.dataset.name}"
+        where = self.options.experiment_dir if manner else run.directory
         length = counted(self.config.epochs, "epoch")
         masks = trainer.state.optimizer.masks  # type: ignore[attr-defined]
         print(f"Training {describe_model(self.config.model, masks)} on {examples} for {length}{manner}: {where}")
