@@ -110,6 +110,18 @@ def test_losses_are_found_out() -> None:
         assert not has_class_sums(loss)
 
 
+@pytest.mark.parametrize(("activation", "loss"), [(tf.identity, CROSS_ENTROPY), (tf.nn.softmax, squared_error)])
+def test_class_sums_have_the_bias_of_a_deep_network_too(activation: Activation, loss: Loss) -> None:
+    """Whose outputs are so large that the bias is lost in their rounding, or drive a softmax to its limits."""
+    rng = np.random.default_rng(0)
+    weights = [tf.Variable(rng.normal(size=(4, 4))) for _ in range(12)]
+    last, bias = tf.Variable(rng.normal(size=(4, 3))), tf.Variable(rng.normal(size=3))
+    layers = [*(Layer(each, activation=tf.nn.relu) for each in weights), Layer(last, bias, activation)]
+    *_, sums = found_in(layers, loss)
+    assert sums.symmetry == TRANSLATION
+    assert np.allclose(sums.value().numbers, [*last.numpy().sum(axis=1), bias.numpy().sum()])
+
+
 def test_classes_at_each_place_have_sums() -> None:
     found = conserved_quantities(snt.Conv2D(4, 3), CROSS_ENTROPY, tf.ones([1, 8, 8, 2]))
     assert by_name(found) == {"layer_0/class_sums": TRANSLATION}
