@@ -87,14 +87,21 @@ def relative_error(model: Model, name: str) -> float:
 # And the product of 24 activations below 1 is too small for its change to be told from rounding.
 VANISHING = {("SynchronousMLP product inside", "octahedral")}
 NOTHING_LEFT = {(f"SynchronousMLP {name} first", "octahedral") for name in ("mean", "sum")}
+# A pooling sees the values over an orbit, not how they came about: images, permutations and matrices once each.
+OF_EACH_KIND = ("C4", "S4", "octahedral")
+PAIRS = [
+    (name, group)
+    for name, group in itertools.product(MODELS, GROUPS)
+    if (group in OF_EACH_KIND or "SynchronousMLP" not in name or "mean inside" in name)
+    and (name, group) not in NOTHING_LEFT | VANISHING
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "group"), [each for each in itertools.product(MODELS, GROUPS) if each not in NOTHING_LEFT | VANISHING]
-)
+@pytest.mark.parametrize(("name", "group"), PAIRS)
 @pytest.mark.exhaustive
 def test_network_is_invariant(name: str, group: str) -> None:
-    tf.random.set_seed(0)  # With some weights products over a whole orbit are next to nothing.
+    if "product" in name:
+        tf.random.set_seed(0)  # With some weights products over a whole orbit are next to nothing.
     assert relative_error(MODELS[name](GROUPS[group][0]()), group) < 1e-10
 
 

@@ -1,5 +1,6 @@
 """Masks of any model: cut weights stay zero under every optimizer of Keras and of Sonnet, and in saved models."""
 
+import functools
 import inspect
 import pathlib
 from collections.abc import Callable, Sequence
@@ -30,20 +31,32 @@ KERAS = found(keras.optimizers, keras.optimizers.Optimizer)
 SONNET = found(snt.optimizers, snt.Optimizer)
 
 
-def sonnet_model() -> Any:
-    tf.random.set_seed(0)  # Of some initial values a layer's units are dead, and nothing trains.
-    model = snt.nets.MLP([8, 5, 3])
-    model(tf.constant(INPUTS))
+@functools.cache
+def first_values(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+    """Weights with which each layer has active units: with some none has, and nothing trains."""
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=shape, scale=shape[0] ** -0.5 if len(shape) > 1 else 0.0) for shape in shapes]
+
+
+def started(model: Any) -> Any:
+    variables = model.trainable_variables
+    for variable, value in zip(variables, first_values(*(tuple(each.shape) for each in variables)), strict=True):
+        variable.assign(value)
     return model
 
 
+def sonnet_model() -> Any:
+    model = snt.nets.MLP([8, 5, 3])
+    model(tf.constant(INPUTS))
+    return started(model)
+
+
 def keras_model() -> Any:
-    keras.utils.set_random_seed(0)
     layers = [keras.layers.Dense(8, activation="relu"), keras.layers.Dense(5, activation="relu"), keras.layers.Dense(3)]
     model = keras.Sequential([keras.Input([6]), *layers])
     for variable in model.variables:
         assert variable.trainable
-    return model
+    return started(model)
 
 
 def loop(model: Any, optimizer: Any, *arguments: Any) -> Callable[[], None]:
