@@ -219,7 +219,7 @@ def _prepared(name: str, title: str, data_dir: str | None, remedy: str, check: C
       title: Its name in errors.
       data_dir: The folder of data sets.
       remedy: The advice of an error if the download fails.
-      check: Called with the builder and the name in errors, before the download, to refuse a data set.
+      check: Called with the builder and the name in errors, before and after the download, to refuse a data set.
 
     Raises:
       UsageError: If there is no such data set, or it is refused.
@@ -240,11 +240,14 @@ def _prepared(name: str, title: str, data_dir: str | None, remedy: str, check: C
     check(builder, title)
     if not builder.is_prepared():
         with contextlib.suppress(tfds.core.DatasetNotFoundError):  # Of another version than TensorFlow Datasets' own.
-            return tfds.core.read_only_builder.builder_from_files(name, data_dir=data_dir)
+            builder = tfds.core.read_only_builder.builder_from_files(name, data_dir=data_dir)
+            check(builder, title)
+            return builder
         cause = download.prepare(name, pathlib.Path(builder._data_dir_root))
         if cause:
             raise OSError(f"{title} is not on this machine and could not be downloaded: {cause}. {remedy}")
         builder = tfds.builder(name, data_dir=data_dir)  # A builder made before the data exist knows no splits.
+        check(builder, title)
     return builder
 
 
