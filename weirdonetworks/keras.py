@@ -9,8 +9,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.nets.base_module import weights_read_as
-
-ARGUMENTS = {"is_training", "seed"}
+from weirdonetworks.nets.inputs import ARGUMENTS, checked_takes
 
 
 class Layer(keras.layers.Layer):
@@ -59,10 +58,8 @@ class Layer(keras.layers.Layer):
         super().__init__(**options)
         if not isinstance(module, snt.Module) or not callable(module):
             raise TypeError(f"module (={module!r}) must be a Sonnet module; a Keras layer needs no wrapping.")
-        if not set(takes or ()) <= ARGUMENTS:
-            raise ValueError(f"takes (={takes!r}) must hold is_training and seed only.")
         self.module = module
-        self._takes = frozenset(_arguments_of(module) if takes is None else takes)
+        self._takes = _arguments_of(module) if takes is None else checked_takes(takes)
         self._seeds = keras.random.SeedGenerator(seed) if "seed" in self._takes else None
         self._example_types: Any = None
 
@@ -123,10 +120,11 @@ class Layer(keras.layers.Layer):
         )
 
 
-def _arguments_of(module: snt.Module) -> set[str]:
+def _arguments_of(module: snt.Module) -> tuple[str, ...]:
     """Returns which of `is_training` and `seed` a module's call has; none where `is_training` is optional."""
     call = type(module).__call__
     # Sonnet's decorator keeps the method, but not its signature.
     parameters = inspect.signature(inspect.getclosurevars(call).nonlocals.get("f", call)).parameters
     flag = parameters.get("is_training")
-    return ARGUMENTS.intersection(parameters) if flag is not None and flag.default is flag.empty else set()
+    mandatory = flag is not None and flag.default is flag.empty
+    return tuple(each for each in ARGUMENTS if mandatory and each in parameters)

@@ -9,12 +9,12 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.actions import Action, ActionLike, PermutationAction, as_action, items
-from weirdonetworks.algebra.arrays import Ints, at_least, listed, written
+from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.nets import pooling as poolings
 from weirdonetworks.nets.base_module import BaseModule, keras_layers
 from weirdonetworks.nets.frames import Frame, Images, SortFrame, Standard, checked_frame
-from weirdonetworks.nets.inputs import checked_choice, checked_function, checked_set, sizes
+from weirdonetworks.nets.inputs import checked_choice, checked_function, checked_set, checked_takes, sizes
 from weirdonetworks.nets.orbits import ListedElements, Orbit
 
 OUTPUTS = ("invariant", "equivariant")
@@ -71,15 +71,12 @@ class Averaged(BaseModule):
           takes: The keyword arguments of the network, out of `is_training` and `seed`, that are passed on to it.
         """
         super().__init__(name=name)
-        takes = listed("takes", takes, "names")
-        if not all(isinstance(each, str) and each in ("is_training", "seed") for each in takes):
-            raise ValueError(f"takes (={tuple(takes)}) must hold is_training and seed only.")
         self.network = checked_function("network", network, takes=1)
         self._casts_itself = next(keras_layers(network), None) is not None
         self.elements = elements if isinstance(elements, Images) else Orbit(as_action("elements", elements))
         self._pooling = poolings.named(pooling)
         self._is_pooled = checked_choice("output", output, OUTPUTS) == "invariant"
-        self._takes = tuple(takes)
+        self._takes = checked_takes(takes)
 
     def __call__(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Maps `[batch, ...]` to the network's outputs, pooled, or to `[batch, elements, ...]`.

@@ -12,10 +12,11 @@ import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
-from weirdonetworks.algebra.arrays import accepts, at_least, brief
+from weirdonetworks.algebra.arrays import accepts, at_least, brief, listed
 
 WIDTH = 2**24  # The most units of a layer: their weights take 64 MB for each input.
 DEPTH = 4096  # The most blocks of a stack.
+ARGUMENTS = ("is_training", "seed")  # Keyword arguments that calls of networks may take.
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -30,6 +31,18 @@ def checked_function(argument: str, function: Function, takes: int = 0) -> Funct
         arguments = f" of {takes} argument{'s' * (takes > 1)}" if takes else ""
         raise TypeError(f"{argument} (={brief(function)}) must be a module or a function{arguments}.")
     return function
+
+
+def checked_takes(takes: Iterable[str]) -> tuple[str, ...]:
+    """Returns the keyword arguments that a network takes; raises a `ValueError` if one is not known.
+
+    >>> checked_takes(["seed"])
+    ('seed',)
+    """
+    names = listed("takes", takes, "names")
+    if not all(isinstance(each, str) and each in ARGUMENTS for each in names):
+        raise ValueError(f"takes (={takes!r}) must hold is_training and seed only.")
+    return tuple(names)
 
 
 def checked_choice(argument: str, choice: str, choices: Collection[str]) -> str:

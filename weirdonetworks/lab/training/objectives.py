@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeAlias
 import tensorflow as tf
 
 from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.nets.inputs import checked_takes
 
 Metrics: TypeAlias = Mapping[str, tf.Tensor]
 
@@ -64,14 +65,13 @@ def classification(
     Raises:
       ValueError: If `takes` names anything else.
     """
-    if not set(takes) <= {"is_training", "seed"}:
-        raise ValueError(f"takes (={tuple(takes)}) must hold is_training and seed only.")
+    passed = checked_takes(takes)
 
     def objective(images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> Metrics:
         options = {"is_training": is_training, "seed": seed}
         if augment and is_training:
             images = augment(images, tf.random.experimental.stateless_fold_in(seed, 1, alg="philox"))
-        logits = network(preprocess(images), **{name: options[name] for name in takes})
+        logits = network(preprocess(images), **{name: options[name] for name in passed})
         guesses = tf.argmax(logits, axis=-1, output_type=labels.dtype)
         return {
             "loss": tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits),
