@@ -25,7 +25,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # Threads of OpenMP wait wi
 # Tests compile far more than they compute: machine code that is quick to make is the faster one here.
 quick = ["--xla_backend_optimization_level=0"]
 if importlib.metadata.version("tensorflow").startswith("2.21."):  # XLA ends the process at a flag it does not know.
-    quick.append("--xla_cpu_use_fusion_emitters=false")
+    quick += ["--xla_cpu_use_fusion_emitters=false", "--xla_llvm_disable_expensive_passes=true"]
+    quick.append("--xla_cpu_parallel_codegen_split_count=1")
 os.environ.setdefault("XLA_FLAGS", " ".join(quick))
 
 # Shared machines pause at random, so no deadlines; and a run tries the same examples as the one before.
