@@ -1,9 +1,8 @@
 """Steps of the experiment `autoencoder`: train, measure, draw, table."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import matplotlib as mpl
 import numpy as np
@@ -18,16 +17,7 @@ from weirdonetworks.measure.principal import PrincipalComponents
 NEIGHBOURS = 5  # Nearest neighbours that vote for a class,
 STORED = 5000  # among the first training images.
 BATCH = 1000  # Images encoded at a time.
-
-
-@dataclasses.dataclass(frozen=True)
-class Reconstructed:
-    """Test images with their reconstructions, codes and labels."""
-
-    images: npt.NDArray[np.float32]
-    reconstructions: npt.NDArray[np.float32]
-    codes: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int32]
+Encoder: TypeAlias = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating]]
 
 
 def run(study: lab.Study[AutoencoderConfig]) -> None:
@@ -48,13 +38,13 @@ def run(study: lab.Study[AutoencoderConfig]) -> None:
             "autoencoder": measured(
                 config.code_size,
                 [each.final["test_avg_loss"] for each in trained],
-                [neighbours(encoder(each, data), data) for each in trained],
+                [neighbours(encoder(each.network, data), data) for each in trained],
             ),
             **linear_codes(config.code_size, data),
         },
         "epochs": trained[0].curves,
     }
-    study.finish(results, functools.partial(draw, reconstruct(trained[0], data), config.random_seed))
+    study.finish(results, functools.partial(draw, trained[0].network, data, config.random_seed))
 
 
 def reconstruction(network: Any, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> lab.Objective:
@@ -67,23 +57,21 @@ def reconstruction(network: Any, preprocess: Callable[[tf.Tensor], tf.Tensor]) -
     return objective
 
 
-def encoder(trained: lab.Trained, data: lab.Dataset) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
-    """Returns the function from images to a trained network's codes."""
+def encoder(network: Autoencoder, data: lab.Dataset) -> Encoder:
+    """Returns the function from images to a network's codes."""
 
-    def encode(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def encode(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating]:
         parts = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-        return np.concatenate([trained.network.encode(data.standardisation(part)) for part in parts])
+        return np.concatenate([network.encode(data.standardisation(part)) for part in parts])
 
     return encode
 
 
-def neighbours(encode: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating]], data: lab.Dataset) -> float:
+def neighbours(encode: Encoder, data: lab.Dataset) -> float:
     """Computes the accuracy of nearest-neighbour classification of the test images by their codes."""
     stored = data.train[:STORED]
-    guesses = nearest_labels(
-        encode(stored.images), stored.labels, encode(data.test.images), min(NEIGHBOURS, len(stored))
-    )
-    return float(np.mean(guesses == data.test.labels))
+    codes, asked = encode(stored.images), encode(data.test.images)
+    return float(np.mean(nearest_labels(codes, stored.labels, asked, min(NEIGHBOURS, len(stored))) == data.test.labels))
 
 
 def measured(numbers: int, errors: Sequence[float], accuracies: Sequence[float]) -> dict[str, Any]:
@@ -108,14 +96,6 @@ def linear_codes(size: int, data: lab.Dataset) -> dict[str, Any]:
     }
 
 
-def reconstruct(trained: lab.Trained, data: lab.Dataset) -> Reconstructed:
-    """Encodes the test images, and reconstructs the first of each class."""
-    first = np.unique(data.test.labels, return_index=True)[1]
-    images = data.standardisation(data.test.images[first])
-    codes = encoder(trained, data)(data.test.images)
-    return Reconstructed(images.numpy(), trained.network(images).numpy(), codes, data.test.labels)
-
-
 def import_manifold() -> Any:
     """Imports scikit-learn's manifold learning.
 
@@ -127,22 +107,25 @@ def import_manifold() -> Any:
     return manifold
 
 
-def draw(test: Reconstructed, seed: int, found: Mapping[str, Any]) -> lab.plots.Figure:
-    """Draws images beside their reconstructions, and the t-SNE of the codes coloured by class."""
+def draw(network: Autoencoder, data: lab.Dataset, seed: int, found: Mapping[str, Any]) -> lab.plots.Figure:
+    """Draws the first test image of each class beside its reconstruction, and the t-SNE of codes coloured by class."""
     del found
-    perplexity = min(30.0, (len(test.codes) - 1) / 3)
-    plane = import_manifold().TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(test.codes)
+    codes = encoder(network, data)(data.test.images)
+    perplexity = min(30.0, (len(codes) - 1) / 3)
+    plane = import_manifold().TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(codes)
     figure, (left, right) = lab.plots.row(2, widths=(0.75, 1.1), height=3.75)
+    classes, firsts = np.unique(data.test.labels, return_index=True)
+    images = data.standardisation(data.test.images[firsts])
     # Two columns of pairs: an image, its reconstruction.
-    pairs = np.concatenate([test.images, test.reconstructions], axis=2)[..., 0]
+    pairs = np.concatenate([images, network(images)], axis=2)[..., 0]
     if len(pairs) % 2:
         pairs = np.concatenate([pairs, np.full_like(pairs[:1], pairs.min())])
     columns = [np.concatenate(list(half)) for half in np.split(pairs, 2)]
-    left.imshow(np.concatenate(columns, axis=1), cmap="gray_r", vmin=test.images.min(), vmax=test.images.max())
+    left.imshow(np.concatenate(columns, axis=1), cmap="gray_r", vmin=np.min(images), vmax=np.max(images))
     left.set(title="test images and reconstructions", xticks=[], yticks=[])
     colours = mpl.colormaps["tab10"]
-    for label in np.unique(test.labels):
-        here = plane[test.labels == label]
+    for label in classes:
+        here = plane[data.test.labels == label]
         right.scatter(here[:, 0], here[:, 1], s=2, color=colours(int(label) % 10), linewidths=0)
         right.annotate(str(label), np.median(here, axis=0), ha="center", va="center", weight="bold")
     right.set(title="t-SNE of the codes of test images", xticks=[], yticks=[])

@@ -1,6 +1,7 @@
 """Steps of the experiment `bottleneck`: train, measure, draw, table."""
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,12 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks import VariationalBottleneck, lab
-from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.bottleneck import CONTROL, BottleneckConfig
 from weirdonetworks.experiments.shared import digits, settings
 from weirdonetworks.measure.stability import outputs_over
 
 TURNS = {"upright": settings.UPRIGHT, "turned": 1}  # Digits are rotated by random multiples of so many degrees.
 SHARES = (1, 2, 5, 10, 20, 50, 100)  # Marked on the axes, in percent.
-BETA = "beta (price of a nat in the loss)"
 
 
 def run(study: lab.Study[BottleneckConfig]) -> None:
@@ -80,8 +79,7 @@ def measure(data: lab.Dataset, config: BottleneckConfig) -> tuple[float, Callabl
       The share in the pixels; and the function that gives the shares in a classifier's codes and probabilities.
     """
     images = data.test.images[: config.examined]
-    height, width = images.shape[1:3]
-    sweep = [rotation(height, width, angle) for angle in range(0, 360, config.step)]
+    sweep = digits.rotations(data, range(0, 360, config.step))
 
     def share(of: Callable[[tf.Tensor], tf.Tensor]) -> float:
         return angle_share(outputs_over(lambda turned: of(data.standardisation(turned)), images, sweep))
@@ -119,45 +117,32 @@ def angle_share(outputs: npt.ArrayLike) -> float:
 def draw(found: Any) -> lab.plots.Figure:
     """Draws accuracy, rate, and the share of the angle in codes and probabilities, against beta."""
     figure, (accuracy, rate, codes, probabilities) = lab.plots.grid(2, 2, heights=3.0)
-    for turns, networks in found["trained_on"].items():
-        label = f"trained on digits {turns}"
-        _curve(accuracy, networks, "test_accuracy", 100, label=label)
-        _curve(rate, {name: each for name, each in networks.items() if name != CONTROL}, "test_rate", 1, label=label)
-        _curve(codes, networks, "code_share", 100, label=label)
-        _curve(probabilities, networks, "probability_share", 100, label=label)
-    accuracy.set(title="accuracy", ylabel="test accuracy (%)", xlabel=BETA)
-    rate.set(title="information kept about the image", ylabel="rate (nats)", xlabel=BETA, yscale="log")
+    panels = {"test_accuracy": accuracy, "test_rate": rate, "code_share": codes, "probability_share": probabilities}
+    for (turns, networks), (key, axes) in itertools.product(found["trained_on"].items(), panels.items()):
+        drawn = {name: each[key] for name, each in networks.items() if axes is not rate or name != CONTROL}
+        style: Any = {"marker": "o", "markersize": 4, "label": f"trained on digits {turns}"}
+        lab.plots.error_bars(axes, list(drawn), drawn.values(), scale=1 if axes is rate else 100, **style)
+    accuracy.set(title="accuracy", ylabel="test accuracy (%)")
+    rate.set(title="information kept about the image", ylabel="rate (nats)", yscale="log")
+    for axes in panels.values():
+        axes.set_xlabel("beta (price of a nat in the loss)")
     for axes, title in ((codes, "codes"), (probabilities, "probabilities")):
         axes.axhline(100 * found["pixel_share"], color="0.6", linestyle=":", label="in the pixels")
-        axes.set(
-            title=f"what {title} say of the angle",
-            ylabel="share of variance\nover angles (%)",
-            xlabel=BETA,
-            yscale="log",
-        )
+        axes.set(title=f"what {title} say of the angle", ylabel="share of variance\nover angles (%)", yscale="log")
         axes.minorticks_off()
         axes.set_yticks(SHARES, list(map(str, SHARES)))
-    figure.legend(*codes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    lab.plots.legend(codes)
     return figure
-
-
-def _curve(axes: lab.plots.Axes, networks: Mapping[str, Any], key: str, scale: float, **style: Any) -> None:
-    values = [each[key] for each in networks.values()]
-    lab.plots.error_bars(axes, list(networks), values, scale, marker="o", markersize=4, **style)
 
 
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     for turns, networks in found["trained_on"].items():
-        rows = [
-            [
-                name,
-                lab.percent(each["test_accuracy"]),
-                "-" if name == CONTROL else f"{each['test_rate']['mean']:.2f}",
-                *(lab.percent(each[f"{layer}_share"]) for layer in ("code", "probability")),
-            ]
-            for name, each in networks.items()
-        ]
+        rows = []
+        for name, each in networks.items():
+            rate = "-" if name == CONTROL else f"{each['test_rate']['mean']:.2f}"
+            accuracy, *shares = (lab.percent(each[key]) for key in ("test_accuracy", "code_share", "probability_share"))
+            rows.append([name, accuracy, rate, *shares])
         header = ["beta", "accuracy", "rate, nats", "share of the angle in codes", "in probabilities"]
         yield f"trained on digits {turns}\n{lab.table(header, rows)}"
     yield f"Share of the angle in pixels: {found['pixel_share']:.1%}"

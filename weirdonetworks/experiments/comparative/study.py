@@ -51,7 +51,7 @@ def run(study: lab.Study[ComparativeConfig]) -> None:
             "pairs": {name: lab.final(each, "test_accuracy") for name, each in trained.items()},
             "swapped": {name: lab.final(each, "test_swapped") for name, each in trained.items()},
             "classified": lab.spreads([classified(number, trial) for number, trial in enumerate(config.trials())]),
-            "curves": {name: [record["test_accuracy"] for record in each[0].records] for name, each in trained.items()},
+            "curves": {name: each[0].by_epoch("test_accuracy") for name, each in trained.items()},
         },
         draw,
     )

@@ -126,7 +126,7 @@ def draw(found: Any) -> lab.plots.Figure:
         bars.barh(places, [100 * each["kept"][name] for name in names], thickness, label=graph)
     lab.plots.name_rows(bars, map(described, names))
     bars.set(title="edges kept by each permutation", xlabel="edges kept (%)", xlim=(0, 100))
-    figure.legend(*bars.get_legend_handles_labels(), loc="outside lower left", ncols=len(GRAPHS))
+    lab.plots.legend(bars, loc="outside lower left", ncols=len(GRAPHS))
     thresholds = [each["threshold"] for each in found["by_threshold"]]
     for name in CURVES:
         curves.plot(thresholds, [100 * each["kept"][name] for each in found["by_threshold"]], label=described(name))

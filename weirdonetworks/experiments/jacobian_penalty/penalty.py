@@ -1,6 +1,7 @@
 """Penalties added to the loss of an objective."""
 
-from collections.abc import Callable, Iterable
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -8,6 +9,7 @@ from weirdonetworks import lab
 from weirdonetworks.measure.jacobian import VectorField, jvp
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class JacobianPenalty:
     """An objective with a penalty on the derivatives of a model along vector fields v_1, ..., v_g:
 
@@ -27,36 +29,31 @@ class JacobianPenalty:
     >>> metrics = objective(tf.constant([[3.0]]), tf.constant([[8.0]]), is_training=True, seed=tf.constant([1, 2]))
     >>> metrics["penalty"].numpy().item(), metrics["loss"].numpy().item()  # The derivative is 6, the error 1.
     (36.0, 19.0)
+
+    Attributes:
+      objective: The objective to add the penalty to, with a metric `loss`.
+      model: The function to make invariant, e.g. the network after preprocessing: of floating-point images, image by
+        image, deterministic, and differentiable by `jvp`.
+      generators: Maps of a batch of floating-point images to tangents of its shape, such as an `ImageGenerator`; at
+        least one.
+      strength: The weight of the penalty, at least 0.
+      augment: Augments images in training, given a seed, for objective and penalty alike.
+
+    Raises:
+      ValueError: If there is no generator, or the strength is below 0 or not finite.
     """
 
-    def __init__(
-        self,
-        objective: lab.Objective,
-        model: Callable[[tf.Tensor], tf.Tensor],
-        generators: Iterable[VectorField],
-        strength: float,
-        augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
-    ):
-        """Constructs the objective.
+    objective: lab.Objective
+    model: Callable[[tf.Tensor], tf.Tensor]
+    generators: Sequence[VectorField]
+    strength: float
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
 
-        Args:
-          objective: The objective to add the penalty to, with a metric `loss`.
-          model: The function to make invariant, e.g. the network after preprocessing: of floating-point images, image
-            by image, deterministic, and differentiable by `jvp`.
-          generators: Maps of a batch of floating-point images to tangents of its shape, such as an `ImageGenerator`; at
-            least one.
-          strength: The weight of the penalty, at least 0.
-          augment: Augments images in training, given a seed, for objective and penalty alike.
-
-        Raises:
-          ValueError: If there is no generator, or the strength is below 0 or not finite.
-        """
-        self.generators = tuple(generators)
+    def __post_init__(self) -> None:
         if not self.generators:
             raise ValueError("generators must hold at least one vector field.")
-        if not 0 <= strength < float("inf"):
-            raise ValueError(f"strength (={strength}) must be at least 0, and finite.")
-        self.objective, self.model, self.strength, self.augment = objective, model, strength, augment
+        if not 0 <= self.strength < float("inf"):
+            raise ValueError(f"strength (={self.strength}) must be at least 0, and finite.")
 
     def __call__(self, images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> lab.Metrics:
         """Computes the metrics of one batch, as an `Objective`.

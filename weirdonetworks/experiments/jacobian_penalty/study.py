@@ -2,11 +2,10 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from weirdonetworks import lab
-from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.jacobian_penalty import JacobianPenaltyConfig
 from weirdonetworks.experiments.jacobian_penalty.penalty import JacobianPenalty
 from weirdonetworks.experiments.shared import digits
@@ -15,6 +14,7 @@ from weirdonetworks.measure.lie_derivatives import IMAGE_GENERATORS, lie_derivat
 
 NEAR = range(-30, 31, 5)  # Degrees.
 WHOLE = range(-180, 180, 15)
+MEAN = "{0[mean]:.1e}".format  # Of a spread, in tables.
 
 
 def run(study: lab.Study[JacobianPenaltyConfig]) -> None:
@@ -26,14 +26,13 @@ def run(study: lab.Study[JacobianPenaltyConfig]) -> None:
     augments = {"upright": None, "turned": digits.any_turns(data)}
     for (sort, augment), strength in itertools.product(augments.items(), (0.0, *config.strengths)):
         name = f"{sort}, penalty {strength:g}" if strength else sort
-        trained = study.repeat(
-            name.replace(",", ""), make, data, objective(data, strength, augment), entry={"strength": strength}
-        )
+        objective = penalised(data, strength, augment)
+        trained = study.repeat(name.replace(",", ""), make, data, objective, entry={"strength": strength})
         networks[name] = lab.spreads([measure(each, data, turned, config.examined) for each in trained])
     study.finish({"networks": networks}, draw)
 
 
-def objective(data: lab.Dataset, strength: float, augment: Any) -> Callable[[Any], Any]:
+def penalised(data: lab.Dataset, strength: float, augment: Any) -> Callable[[Any], Any]:
     """Returns a function that makes a network's objective: classification, and a penalty on the rotation derivative."""
     if not strength:
         return lab.classifier(data, augment=augment)
@@ -51,9 +50,8 @@ def objective(data: lab.Dataset, strength: float, augment: Any) -> Callable[[Any
 def measure(trained: lab.Trained, data: lab.Dataset, turned: Any, examined: int) -> dict[str, dict[str, float]]:
     """Measures one trained network."""
     probabilities = digits.probabilities(trained.network, data)
-    few, side = data.test[:examined], data.side
-    turns = [rotation(side, side, angle) for angle in (*NEAR, *WHOLE)]
-    outputs = stability.outputs_over(probabilities, few.images, turns)
+    few = data.test[:examined]
+    outputs = stability.outputs_over(probabilities, few.images, digits.rotations(data, (*NEAR, *WHOLE)))
     near, whole = outputs[: len(NEAR)], outputs[len(NEAR) :]
     by_angle = stability.accuracy_over(whole, few.labels)
     errors = local_equivariance_error(lie_derivative(probabilities, few.images)).mean(axis=1)
@@ -75,7 +73,7 @@ def measure(trained: lab.Trained, data: lab.Dataset, turned: Any, examined: int)
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy by angle, and the Lie derivatives, as squares for networks trained on rotated digits."""
     figure, (accuracy, derivative) = lab.plots.grid(2, heights=4.2)
-    networks: Mapping[str, Any] = found["networks"]
+    networks = found["networks"]
     half = len(networks) // 2  # Those trained upright come first; the same strengths have the same colour.
     for index, (name, each) in enumerate(networks.items()):
         colour, is_turned = lab.plots.COLOURS[index % half % len(lab.plots.COLOURS)], index >= half
@@ -89,31 +87,20 @@ def draw(found: Any) -> lab.plots.Figure:
     accuracy.set_xticks(range(-180, 181, 90))
     lab.plots.name_rows(derivative, next(iter(networks.values()))["lie_derivative"])
     derivative.set(xscale="log", xlabel="squared Lie derivative\nof class probabilities")
-    # A line and a marker stand for a network.
-    lines, names = accuracy.get_legend_handles_labels()
-    handles: Any = list(zip(lines, derivative.get_legend_handles_labels()[0], strict=True))
     title = "training digits, and penalty (lines: left; circles and squares: right)"
-    figure.legend(handles, names, loc="outside lower center", ncols=2, title=title)
+    lab.plots.legend(accuracy, derivative, ncols=2, title=title)
     return figure
 
 
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     networks = found["networks"]
-    rows = [
-        [
-            name,
-            *(lab.percent(accuracy) for accuracy in each["accuracy"].values()),
-            *(f"{variance['mean']:.1e}" for variance in each["variance"].values()),
-        ]
-        for name, each in networks.items()
-    ]
     some = next(iter(networks.values()))
-    header = ["network", *(f"accuracy, {turns}" for turns in some["accuracy"])]
-    header += [f"variance, {turns}" for turns in some["variance"]]
-    yield lab.table(header, rows)
+    header = ["network", *(f"{kind}, {turns}" for kind in ("accuracy", "variance") for turns in some[kind])]
     rows = [
-        [name, *(f"{error['mean']:.1e}" for error in each["lie_derivative"].values())]
+        [name, *map(lab.percent, each["accuracy"].values()), *map(MEAN, each["variance"].values())]
         for name, each in networks.items()
     ]
+    yield lab.table(header, rows)
+    rows = [[name, *map(MEAN, each["lie_derivative"].values())] for name, each in networks.items()]
     yield lab.table(["squared Lie derivative", *some["lie_derivative"]], rows)

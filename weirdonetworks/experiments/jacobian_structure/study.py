@@ -183,10 +183,7 @@ def draw(found: Any) -> lab.plots.Figure:
     motions.set_xlim(left=0)
     motions.set(title="Sensitivity to motions", xlabel="sensitivity to the image's own motion /\nto another image's")
     _draw_layers(layers, networks)
-    # A line and a marker stand for a network.
-    lines, names = values.get_legend_handles_labels()
-    handles: Any = list(zip(lines, motions.get_legend_handles_labels()[0], strict=True))
-    figure.legend(handles, names, loc="outside upper center", ncols=3, title="network, and its training digits")
+    lab.plots.legend(values, motions, loc="outside upper center", title="network, and its training digits")
     return figure
 
 

@@ -67,42 +67,32 @@ def _width(network: LearnedAugmentation) -> dict[str, float]:
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the learned width by the range of the data, and by epoch."""
     figure, (against, epochs) = lab.plots.grid(2, heights=4.4)
-    strengths = list(dict.fromkeys(each["strength"] for each in found["networks"]))
-    styles = dict(
-        zip(dict.fromkeys(each["range"] for each in found["networks"]), itertools.cycle(STYLES), strict=False)
-    )
-    widest = max(styles)
+    strengths, ranges = (list(dict.fromkeys(each[key] for each in found["networks"])) for key in ("strength", "range"))
+    styles, widest = dict(zip(ranges, itertools.cycle(STYLES), strict=False)), max(ranges)
     against.plot([0, widest], [0, widest], color="0.7", zorder=0, label="width = true range")
     for strength, colour in zip(strengths, lab.plots.COLOURS * len(strengths), strict=False):
         chosen = [each for each in found["networks"] if each["strength"] == strength]
-        ranges, widths = [each["range"] for each in chosen], [each["width"] for each in chosen]
         style: Any = {"fmt": "o-", "capsize": 3, "color": colour, "label": f"strength {strength:g}"}
-        lab.plots.error_bars(against, ranges, widths, scale=1, **style)
+        places, widths = [each["range"] for each in chosen], [each["width"] for each in chosen]
+        lab.plots.error_bars(against, places, widths, scale=1, **style)
         for each in chosen:
             epochs.plot(range(len(each["by_epoch"])), each["by_epoch"], styles[each["range"]], color=colour)
-    against.set(
-        title="after training", xlabel="true range of the rotations (degrees)", ylabel="learned width (degrees)"
-    )
+    against.set(title="after training", xlabel="true range of the rotations (degrees)")
     for degrees, style in styles.items():
         epochs.plot([], [], style, color="0.3", label=f"true range {degrees}°")
     epochs.legend()
-    epochs.set(title="in training", xlabel="epoch", ylabel="learned width (degrees)")
-    handles, names = against.get_legend_handles_labels()
-    title = "colours, left and right; the loss is cross-entropy - strength x width"
-    figure.legend(handles, names, loc="outside lower center", ncols=3, title=title)
+    epochs.set(title="in training", xlabel="epoch")
+    for axes in (against, epochs):
+        axes.set_ylabel("learned width (degrees)")
+    lab.plots.legend(against, title="colours, left and right; the loss is cross-entropy - strength x width")
     return figure
 
 
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
-    rows = [
-        [
-            f"{each['strength']:g}",
-            f"{each['range']}",
-            lab.formatted(each["width"], ".1f"),
-            lab.percent(each["test_accuracy"]),
-        ]
-        for each in found["networks"]
-    ]
+    rows = []
+    for each in found["networks"]:
+        width, accuracy = lab.formatted(each["width"], ".1f"), lab.percent(each["test_accuracy"])
+        rows.append([f"{each['strength']:g}", f"{each['range']}", width, accuracy])
     header = ["strength", "turned within, degrees", "learned width, degrees", "test accuracy"]
     yield lab.table(header, rows)

@@ -27,9 +27,8 @@ def run(study: lab.Study[MinimalNetworkConfig]) -> None:
         for target in config.targets:
             width = digits.least(functools.partial(reaches, target=target), config.max_width)
             best = max(each["validation_accuracy"]["mean"] for each in found.values())
-            networks.append(
-                {"kind": kind, "target": target, "width": width, "best": best, **(found[width] if width else {})}
-            )
+            search = {"kind": kind, "target": target, "width": width, "best": best}
+            networks.append(search | found[width] if width else search)
         tried += [{"kind": kind, "width": width, **found[width]} for width in sorted(found)]
     study.finish({"networks": networks, "tried": tried}, draw)
 
@@ -39,12 +38,8 @@ def draw(found: Any) -> lab.plots.Figure:
     figure, (axes,) = lab.plots.grid(1, heights=4.0)
     for kind in digits.KINDS:
         tried = sorted((each for each in found["tried"] if each["kind"] == kind), key=lambda each: each["parameters"])
-        axes.plot(
-            [each["parameters"] for each in tried],
-            [100 * each["validation_accuracy"]["mean"] for each in tried],
-            marker=".",
-            label=kind,
-        )
+        accuracies = [100 * each["validation_accuracy"]["mean"] for each in tried]
+        axes.plot([each["parameters"] for each in tried], accuracies, marker=".", label=kind)
     targets = {each["target"] for each in found["networks"]}
     for target in targets:
         axes.axhline(100 * target, color="0.5", linestyle=":")

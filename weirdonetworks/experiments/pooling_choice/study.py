@@ -43,14 +43,13 @@ def train(study: lab.Study[PoolingChoiceConfig], pooling: str, position: str, da
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the accuracy of each pooling at both positions."""
     figure, (axes,) = lab.plots.grid(1, heights=4.0)
-    for offset, position in ((-0.12, "inside"), (0.12, "first")):
-        chosen = [each for each in found["networks"] if each["position"] == position]
-        places = [index + offset for index in range(len(chosen))]
-        label = {"inside": "dense layers first", "first": "symmetric functions first"}[position]
-        accuracies = [each["test_accuracy"] for each in chosen]
+    poolings = dict.fromkeys(each["pooling"] for each in found["networks"])
+    labels = {"inside": "dense layers first", "first": "symmetric functions first"}
+    for offset, (position, label) in zip((-0.12, 0.12), labels.items(), strict=True):
+        places = [index + offset for index in range(len(poolings))]
+        accuracies = [each["test_accuracy"] for each in found["networks"] if each["position"] == position]
         lab.plots.error_bars(axes, places, accuracies, horizontal=True, fmt="o", capsize=3, label=label)
-    names = [each["pooling"].replace("_", " ") for each in found["networks"] if each["position"] == "inside"]
-    lab.plots.name_rows(axes, names)
+    lab.plots.name_rows(axes, map(lab.words, poolings))
     axes.set(title="accuracy by pooling", xlabel="test accuracy (%)")
     axes.legend()
     return figure

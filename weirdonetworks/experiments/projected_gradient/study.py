@@ -11,7 +11,7 @@ import tensorflow as tf
 from matplotlib.ticker import MaxNLocator
 
 from weirdonetworks import Orbit, lab
-from weirdonetworks.algebra.actions.transforms import ImageTransform, rotation
+from weirdonetworks.algebra.actions.transforms import ImageTransform
 from weirdonetworks.experiments.projected_gradient import ProjectedGradientConfig, projection
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.measure.stability import measure_stability
@@ -47,7 +47,7 @@ class Arm:
 def run(study: lab.Study[ProjectedGradientConfig]) -> None:
     """Trains the networks and measures them."""
     config, data = study.config, digits.load(study)
-    sweep = [rotation(data.side, data.side, 360 * turn / config.turns) for turn in range(config.turns)]
+    sweep = digits.rotations(data, (360 * turn / config.turns for turn in range(config.turns)))
     angles = [180 * turn / config.turns for turn in range(2 * config.turns)]
     networks = []
     for arm in arms(config):
@@ -72,14 +72,10 @@ def train(
     study: lab.Study[ProjectedGradientConfig], arm: Arm, data: lab.Dataset, sweep: Sequence[ImageTransform]
 ) -> list[lab.Trained]:
     """Trains a network in one arm."""
-    augment = lab.RandomTransform(sweep) if arm.method == "augmentation" else None
-
-    classify = lab.classifier(data, augment=augment)
+    classify = lab.classifier(data, augment=lab.RandomTransform(sweep) if arm.method == "augmentation" else None)
 
     def objective(network: Any) -> Any:
-        return projection.with_variance(
-            classify(network), digits.probabilities(network, data), sweep, penalty=arm.penalty
-        )
+        return projection.with_variance(classify(network), digits.probabilities(network, data), sweep, arm.penalty)
 
     return study.repeat(
         f"{arm.series}_{arm.rate:g}".replace(",", ""),
@@ -113,19 +109,13 @@ def started(start: str, sizes: Sequence[int], sweep: Sequence[ImageTransform]) -
 
 def measure(trained: lab.Trained, data: lab.Dataset, angles: Sequence[float], examined: int) -> dict[str, Any]:
     """Measures accuracy and stability of a network on rotated test images."""
-    few, side = data.test[:examined], data.side
-    found = measure_stability(
-        digits.probabilities(trained.network, data),
-        few.images,
-        [rotation(side, side, angle) for angle in angles],
-        few.labels,
-        cyclic=True,
-    )
+    few, probabilities = data.test[:examined], digits.probabilities(trained.network, data)
+    found = measure_stability(probabilities, few.images, digits.rotations(data, angles), few.labels, cyclic=True)
     return {
         "turned_accuracy": float(np.asarray(found.accuracy).mean()),
         "variance": float(found.variance.mean()),
         "difference": float(found.difference.mean()),
-        "variance_by_epoch": [record["test_variance"] for record in trained.records],
+        "variance_by_epoch": trained.by_epoch("test_variance"),
     }
 
 
@@ -143,19 +133,18 @@ def draw(found: Any) -> lab.plots.Figure:
         line = "--" if trainings[0]["method"] == "plain" else "-"
         style: Any = {"color": colours[kind], "linestyle": line, "label": name}
         upright = [100 * each["test_accuracy"]["mean"] for each in trainings]
-        left.plot([each["variance"]["mean"] for each in trainings], upright, marker="o", **style)
-        middle.plot([100 * each["turned_accuracy"]["mean"] for each in trainings], upright, marker="o", **style)
-        for each in trainings:
-            if each["method"] == "augmentation":
+        for axes, key, scale in ((left, "variance", 1), (middle, "turned_accuracy", 100)):
+            across = [scale * each[key]["mean"] for each in trainings]
+            axes.plot(across, upright, marker="o", **style)
+            if trainings[0]["method"] == "augmentation":
                 beside: Any = {"color": colours[kind], "textcoords": "offset points", "xytext": (8, -4), "va": "center"}
-                up, across = 100 * each["test_accuracy"]["mean"], 100 * each["turned_accuracy"]["mean"]
-                left.annotate(f"rate {each['rate']:g}", (each["variance"]["mean"], up), **beside)
-                middle.annotate(f"rate {each['rate']:g}", (across, up), **beside)
+                for each, place in zip(trainings, zip(across, upright, strict=True), strict=True):
+                    axes.annotate(f"rate {each['rate']:g}", place, **beside)
+        for each in trainings:
             if each["rate"] == least and each["method"] in FROM_EACH_START:
                 right.plot(range(1, len(each["variance_by_epoch"]) + 1), each["variance_by_epoch"], **style)
-    left.set(
-        title="accuracy and stability, at each rate", xlabel="variance of class probabilities over a turn", xscale="log"
-    )
+    left.set(title="accuracy and stability, at each rate", xscale="log")
+    left.set_xlabel("variance of class probabilities over a turn")
     middle.set(title="upright and turned, at each rate", xlabel="accuracy on turned test digits (%)")
     for axes in (left, middle):
         axes.set_ylabel("accuracy on upright digits (%)")
@@ -163,7 +152,7 @@ def draw(found: Any) -> lab.plots.Figure:
     right.set(title=f"stability while training at rate {least:g}", xlabel="epoch", yscale="log")
     right.set_ylabel("variance over a turn")
     right.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    lab.plots.legend(left)
     return figure
 
 

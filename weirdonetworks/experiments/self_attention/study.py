@@ -1,8 +1,7 @@
 """Steps of the experiment `self_attention`: train, measure, draw, table."""
 
-import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,27 +27,7 @@ def run(study: lab.Study[SelfAttentionConfig]) -> None:
         "training_images": len(data.train),
         "peak_memory_gib": max(record["peak_memory_gib"] for each in trained for record in each.records),
     }
-    study.finish(results, functools.partial(draw, measure(trained[0], data)))
-
-
-@dataclasses.dataclass(frozen=True)
-class Attention:
-    """The attention of one pixel: the image, the pixel's row and column, and a map for each block and head."""
-
-    image: npt.NDArray[np.uint8]
-    pixel: tuple[int, int]
-    maps: npt.NDArray[np.floating]
-
-
-def measure(trained: lab.Trained, data: lab.Dataset) -> list[Attention]:
-    """Computes the attention of the inked pixel nearest to the centre, in the first test image of some classes."""
-    _, firsts = np.unique(data.test.labels, return_index=True)
-    found = []
-    for image in data.test.images[firsts[:DRAWN]]:
-        pixel = central_pixel(image.max(axis=-1))
-        maps = trained.network.attention_maps(data.standardisation(image[np.newaxis]), pixel)
-        found.append(Attention(image, pixel, maps[0].numpy()))
-    return found
+    study.finish(results, functools.partial(draw, trained[0].network, data))
 
 
 def central_pixel(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
@@ -62,16 +41,21 @@ def central_pixel(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
     return int(rows[nearest]), int(columns[nearest])
 
 
-def draw(attention: Sequence[Attention], found: Mapping[str, Any]) -> lab.plots.Figure:
-    """Draws images, and below each the attention maps of its marked pixel, block by block and head by head."""
+def draw(network: PixelTransformer, data: lab.Dataset, found: Mapping[str, Any]) -> lab.plots.Figure:
+    """Draws the first test image of some classes; below each, where its inked pixel nearest to the centre attends."""
     del found
-    blocks, heads = attention[0].maps.shape[:2]
-    figure, axes = lab.plots.tiles(1 + blocks * heads, len(attention))
-    for column, each in zip(axes.T, attention, strict=True):
-        column[0].imshow(each.image, cmap="gray_r")
-        column[0].plot(*each.pixel[::-1], marker="o", markersize=6, fillstyle="none", color=lab.plots.COLOURS[1])
-        for tile, weights in zip(column[1:], each.maps.reshape(blocks * heads, *each.image.shape[:2]), strict=True):
-            tile.imshow(weights, cmap="viridis", vmin=0)
+    _, firsts = np.unique(data.test.labels, return_index=True)
+    images = data.test.images[firsts[:DRAWN]]
+    pixels = [central_pixel(image.max(axis=-1)) for image in images]
+    inputs = [data.standardisation(image[np.newaxis]) for image in images]
+    maps = np.concatenate([network.attention_maps(*each) for each in zip(inputs, pixels, strict=True)])
+    blocks, heads, *shape = maps.shape[1:]
+    figure, axes = lab.plots.tiles(1 + blocks * heads, len(images))
+    for column, image, pixel, weights in zip(axes.T, images, pixels, maps, strict=True):
+        column[0].imshow(image, cmap="gray_r")
+        column[0].plot(*pixel[::-1], marker="o", markersize=6, fillstyle="none", color=lab.plots.COLOURS[1])
+        for tile, each in zip(column[1:], weights.reshape(-1, *shape), strict=True):
+            tile.imshow(each, cmap="viridis", vmin=0)
     axes[0, 0].set_ylabel("image")
     for index, tile in enumerate(axes[1:, 0]):
         block, head = divmod(index, heads)
@@ -83,12 +67,6 @@ def draw(attention: Sequence[Attention], found: Mapping[str, Any]) -> lab.plots.
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     header = ["network", "parameters", "training images", "test accuracy", "seconds", "peak memory"]
-    row = [
-        "self_attention",
-        f"{found['parameters']:,}",
-        f"{found['training_images']:,}",
-        lab.percent(found["test_accuracy"]),
-        f"{found['seconds']['mean']:.0f}",
-        f"{found['peak_memory_gib']:.1f} GiB",
-    ]
-    yield lab.table(header, [row])
+    sizes = [f"{found[key]:,}" for key in ("parameters", "training_images")]
+    costs = [f"{found['seconds']['mean']:.0f}", f"{found['peak_memory_gib']:.1f} GiB"]
+    yield lab.table(header, [["self_attention", *sizes, lab.percent(found["test_accuracy"]), *costs]])

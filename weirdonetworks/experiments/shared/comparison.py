@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from weirdonetworks import lab
 from weirdonetworks.algebra import image_rotations
-from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.shared import digits, letters, settings
 from weirdonetworks.measure.stability import invariance_error, measure_stability
 
@@ -103,19 +102,17 @@ def measure(
     config: settings.ComparisonConfig,
 ) -> dict[str, Any]:
     """Measures one trained network."""
-    side = upright.side
-    sweep = [rotation(side, side, angle) for angle in config.angles()]
     # Traced once, for all measures.
     probabilities = tf.function(
         digits.probabilities(trained.network, upright),
         input_signature=[tf.TensorSpec([None, *upright.test.images.shape[1:]])],
         autograph=False,
     )
-    few, quarters = upright.test[: config.examined], image_rotations(side, side)
+    few, quarters = upright.test[: config.examined], image_rotations(upright.side, upright.side)
     images, labels = {"digits": few.images, **unlike}, {"digits": few.labels}
     swept, turned = (
         {sort: measure_stability(probabilities, images[sort], turns, labels.get(sort), cyclic=True) for sort in images}
-        for turns in (sweep, quarters)
+        for turns in (digits.rotations(upright, config.angles()), quarters)
     )
     return {
         "accuracy": {
@@ -152,33 +149,20 @@ def draw(found: Any) -> lab.plots.Figure:
     lab.plots.name_rows(panels[-1], sorts)
     panels[-1].set(title="change of outputs under rotation", ylabel="test images", xscale="log")
     panels[-1].set_xlabel("variance of class probabilities\n(networks trained on upright digits)")
-    # A line and a point stand for a network.
-    lines, names = panels[0].get_legend_handles_labels()
-    handles: Any = list(zip(lines, panels[-1].get_legend_handles_labels()[0], strict=True))
-    figure.legend(handles, names, loc="outside lower center", ncols=3)
+    lab.plots.legend(panels[0], panels[-1])
     return figure
 
 
 def table(found: Any) -> Iterator[str]:
     """Formats the results, a table for each sort of training data."""
     for turns, networks in found["trained_on"].items():
-        yield f"trained on digits {described(turns)}\n{table_of(networks)}"
-
-
-def described(turns: str) -> str:
-    """Describes a key of `TURNS`: `upright`, or `turned by ...`."""
-    return turns if turns == "upright" else f"turned by {turns}"
-
-
-def table_of(networks: Mapping[str, Any]) -> str:
-    """Formats the results of the networks trained on one sort of data as a table."""
-    some = next(iter(networks.values()))
-    header = ["network", "parameters", *(f"accuracy, {turns}" for turns in some["accuracy"]), "invariance error"]
-    header += [f"variance on {sort}" for sort in some["variance"]]
-    rows = []
-    for name, each in networks.items():
-        accuracies = [lab.percent(accuracy) for accuracy in each["accuracy"].values()]
-        variances = [f"{variance['mean']:.1e}" for variance in each["variance"].values()]
-        error = f"{each['invariance_error']['mean']:.1e}"
-        rows.append([name, f"{each['parameters']:,}", *accuracies, error, *variances])
-    return lab.table(header, rows)
+        some = next(iter(networks.values()))
+        header = ["network", "parameters", *(f"accuracy, {turns}" for turns in some["accuracy"]), "invariance error"]
+        header += [f"variance on {sort}" for sort in some["variance"]]
+        rows = []
+        for name, each in networks.items():
+            error, *variances = map("{0[mean]:.1e}".format, (each["invariance_error"], *each["variance"].values()))
+            accuracies = map(lab.percent, each["accuracy"].values())
+            rows.append([name, f"{each['parameters']:,}", *accuracies, error, *variances])
+        how = turns if turns == "upright" else f"turned by {turns}"
+        yield f"trained on digits {how}\n{lab.table(header, rows)}"

@@ -10,7 +10,7 @@ Every network has a first layer of its kind, then dense layers:
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sonnet as snt
@@ -18,10 +18,16 @@ import tensorflow as tf
 
 from weirdonetworks import InvariantMLP, PolynomialMLP, SynchronousMLP, lab
 from weirdonetworks.algebra import image_rotations
-from weirdonetworks.algebra.actions.transforms import rotation
+from weirdonetworks.algebra.actions.transforms import ImageTransform, rotation
 from weirdonetworks.experiments.shared import settings
 
-KINDS = ("plain", "polynomial", "invariant", "synchronous")
+# Each made of the pixels a side, the degree of the monomials, and the widths of the layers.
+KINDS: dict[str, Callable[[int, int, Sequence[int]], Any]] = {
+    "plain": lambda side, degree, sizes: snt.Sequential([snt.Flatten(), snt.nets.MLP(sizes)]),
+    "polynomial": lambda side, degree, sizes: PolynomialMLP(sizes, degree),
+    "invariant": lambda side, degree, sizes: InvariantMLP(image_rotations(side, side), degree, sizes),
+    "synchronous": lambda side, degree, sizes: SynchronousMLP(image_rotations(side, side), sizes[:1], sizes[1:]),
+}
 
 
 def load(study: lab.Study[settings.DigitsConfig], dataset: str | None = None) -> lab.Dataset:
@@ -48,20 +54,8 @@ def network(kind: str, side: int, degree: int, sizes: Sequence[int]) -> Any:
       side: Pixels a side.
       degree: The highest degree of monomials.
       sizes: The widths of the layers, first that of the kind's own layer.
-
-    Raises:
-      ValueError: If there is no such kind.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind (={kind!r}) must be one of {', '.join(KINDS)}.")
-    group = image_rotations(side, side)
-    if kind == "plain":
-        return snt.Sequential([snt.Flatten(), snt.nets.MLP(sizes)])
-    if kind == "polynomial":
-        return PolynomialMLP(sizes, degree)
-    if kind == "invariant":
-        return InvariantMLP(group, degree, sizes)
-    return SynchronousMLP(group, sizes[:1], sizes[1:])
+    return KINDS[kind](side, degree, sizes)
 
 
 def fitting_width(of_width: Callable[[int], Any], shape: Sequence[int], budget: int) -> int:
@@ -130,6 +124,11 @@ def probabilities(network: Callable[[tf.Tensor], tf.Tensor], data: lab.Dataset) 
     return lambda images: tf.nn.softmax(network(data.standardisation(images)))
 
 
+def rotations(data: lab.Dataset, angles: Iterable[float]) -> list[ImageTransform]:
+    """Lists the rotations of a data set's images by some angles, in degrees."""
+    return [rotation(data.side, data.side, angle) for angle in angles]
+
+
 def quarter_turns(data: lab.Dataset) -> lab.RandomTransform:
     """Makes the augmentation by random quarter turns."""
     return lab.RandomTransform(image_rotations(data.side, data.side))
@@ -137,4 +136,4 @@ def quarter_turns(data: lab.Dataset) -> lab.RandomTransform:
 
 def any_turns(data: lab.Dataset) -> lab.RandomTransform:
     """Makes the augmentation by random multiples of 5 degrees."""
-    return lab.RandomTransform([rotation(data.side, data.side, angle) for angle in range(0, 360, 5)])
+    return lab.RandomTransform(rotations(data, range(0, 360, 5)))

@@ -31,7 +31,7 @@ def run(study: lab.Study[SoftfloorConfig]) -> None:
             "parameters": unrounded[0].parameters,
             "factors": [config.factor(epoch) for epoch in range(config.epochs)],
             "test_accuracy": each(lambda trials: lab.final(trials, "test_accuracy")),
-            "curves": each(lambda trials: [record["test_accuracy"] for record in trials[0].records]),
+            "curves": each(lambda trials: trials[0].by_epoch("test_accuracy")),
         },
         draw,
     )

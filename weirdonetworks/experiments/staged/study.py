@@ -25,8 +25,8 @@ def run(study: lab.Study[StagedConfig]) -> None:
             "stages": [lab.final(trials, "test_accuracy") for trials in stages],
             "at_once": lab.final(at_once, "test_accuracy"),
             "curves": {
-                "stages": [record["test_accuracy"] for trials in stages for record in trials[0].records],
-                "at_once": [record["test_accuracy"] for record in at_once[0].records],
+                "stages": [accuracy for trials in stages for accuracy in trials[0].by_epoch("test_accuracy")],
+                "at_once": at_once[0].by_epoch("test_accuracy"),
             },
         }
     study.finish(found, draw)
@@ -90,7 +90,7 @@ def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
             place = number * len(epochs) / len(each["stages"]) + 0.5
             axes.axvline(place, color="0.8", linewidth=1, zorder=0, label="new stage" if number == 1 else None)
         axes.set(title=f"{BLOCKS[name]}\n({name})", xlabel="epoch, over all stages", ylabel="test accuracy (%)")
-    figure.legend(*every[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    lab.plots.legend(every[0])
     return figure
 
 

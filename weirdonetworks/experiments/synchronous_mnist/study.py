@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from weirdonetworks import OrbitAverage, SynchronousMLP, lab
 from weirdonetworks.algebra import image_rotations
 from weirdonetworks.algebra.actions import ActionLike
-from weirdonetworks.algebra.actions.transforms import rotation
 from weirdonetworks.experiments.shared import comparison, digits
 from weirdonetworks.experiments.synchronous_mnist import SynchronousConfig
 
@@ -21,7 +20,7 @@ def contestants(data: lab.Dataset, config: SynchronousConfig) -> Sequence[compar
     """Lists the networks to compare on a data set."""
     side, classes = data.side, len(data.classes)
     quarters = image_rotations(side, side)
-    some = [rotation(side, side, turn * 360 / config.turns) for turn in range(config.turns)]
+    some = digits.rotations(data, (turn * 360 / config.turns for turn in range(config.turns)))
 
     def synchronous(turns: ActionLike) -> Callable[[int], SynchronousMLP]:
         return lambda width: SynchronousMLP(turns, [width], [64, classes])

@@ -49,8 +49,7 @@ def compared(
     )
     # A few outliers to the left would take most of the axis.
     variance.set_xlim(left=min(np.quantile(rising, 0.01) for rising in curves.values()) / 2)
-    handles, names = variance.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3)
+    plots.legend(variance)
     return figure
 
 

@@ -209,6 +209,25 @@ def label_lines(axes: Axes) -> None:
         axes.annotate(name, (across, up), (1 + aside, place), "axes fraction", "axes fraction", **look)
 
 
+def legend(*axes: Axes, **style: Any) -> None:
+    """Draws one legend for a whole figure, below its axes and in three columns if `style` does not say otherwise.
+
+    >>> figure, (left, right) = grid(2)
+    >>> _ = left.plot([0, 1], label="dense"), right.plot([0], "o", label="dense")
+    >>> legend(left, right)
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['dense']
+
+    Args:
+      *axes: The axes whose labelled lines, markers or bars are the entries. Those of several axes, in the same order,
+        share an entry, such as a line on the left and a marker on the right; its name is that on the first.
+      **style: Keyword arguments of `Figure.legend`.
+    """
+    drawn, names = zip(*(each.get_legend_handles_labels() for each in axes), strict=True)
+    handles: Any = drawn[0] if len(axes) == 1 else list(zip(*drawn, strict=True))
+    axes[0].figure.legend(handles, names[0], **{"loc": "outside lower center", "ncols": 3, **style})
+
+
 def label_ticks(axes: Axes, values: npt.ArrayLike) -> None:
     """Labels these values of the x axis, which may be logarithmic, and no others."""
     places = np.asarray(values).tolist()

@@ -63,6 +63,10 @@ class Trained:
         """The records without entries that depend on the machine."""
         return list(map(loop.reproducible, self.records))
 
+    def by_epoch(self, metric: str) -> list[Any]:
+        """Lists a metric after each epoch, such as `test_accuracy`."""
+        return [record[metric] for record in self.records]
+
     @property
     def parameters(self) -> int:
         """The number of trainable parameters."""
