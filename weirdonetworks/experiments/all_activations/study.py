@@ -1,5 +1,6 @@
 """Steps of the experiment `all_activations`: train, measure, draw, table."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,22 +19,19 @@ def run(study: lab.Study[AllActivationsConfig]) -> None:
     hidden_sizes = _hidden_sizes(config, data.train.images[0].size, len(data.classes))
     trained = {name: train(study, name, sizes, data) for name, sizes in hidden_sizes.items()}
     some, test = data.standardisation(data.residents["train"].images[:MEASURED]), data.residents["test"]
-    study.finish(
-        {
-            "parameters": {name: each[0].parameters for name, each in trained.items()},
-            "hidden_sizes": hidden_sizes,
-            "test_accuracy": {name: lab.final(each, "test_accuracy") for name, each in trained.items()},
-            "weights": {reduce: _weights(trained[name][0]) for reduce, name in ALL.items()},
-            "without": {
-                reduce: {
-                    each: lab.spread([_accuracy_without(each, one, some, test) for one in trained[name]])
-                    for each in config.activations
-                }
-                for reduce, name in ALL.items()
-            },
-        },
-        draw,
-    )
+
+    def without(name: str, trials: Sequence[lab.Trained]) -> dict[str, Any]:
+        return lab.spread([_accuracy_without(name, each, some, test) for each in trials])
+
+    lost = {reduce: {each: without(each, trained[name]) for each in config.activations} for reduce, name in ALL.items()}
+    results = {
+        "parameters": {name: each[0].parameters for name, each in trained.items()},
+        "hidden_sizes": hidden_sizes,
+        "test_accuracy": {name: lab.final(each, "test_accuracy") for name, each in trained.items()},
+        "weights": {reduce: _weights(trained[name][0]) for reduce, name in ALL.items()},
+        "without": lost,
+    }
+    study.finish(results, draw)
 
 
 def train(
@@ -43,29 +41,20 @@ def train(
     names = study.config.activations if name in ALL.values() else (name,)
     reduce = "sum" if name == ALL["sum"] else "concat"
 
-    def training(trial: AllActivationsConfig) -> lab.Training:
-        return lab.Training(
-            name,
-            lambda: AllActivations(hidden_sizes, len(data.classes), names, reduce, trial.random_seed),
-            lab.classifier(data),
-            data.residents,
-            trial,
-            {"activations": names, "hidden_sizes": hidden_sizes},
-            hooks=lambda made: [
-                lab.Following(lambda: {f"weight/{key}": size for key, size in made.given_weights().items()})
-            ],
-        )
+    def hooks(made: AllActivations) -> list[lab.Hook]:
+        return [lab.Following(lambda: {f"weight/{key}": size for key, size in made.given_weights().items()})]
 
-    return study.trials([training(trial) for trial in study.config.trials()])
+    entry, trainings = {"activations": names, "hidden_sizes": hidden_sizes}, []
+    for trial in study.config.trials():
+        make = functools.partial(AllActivations, hidden_sizes, len(data.classes), names, reduce, trial.random_seed)
+        trainings.append(lab.Training(name, make, lab.classifier(data), data.residents, trial, entry, hooks))
+    return study.trials(trainings)
 
 
 def _weights(trained: lab.Trained) -> list[dict[str, float]]:
     """Lists the weights of the activations at the start and after each epoch."""
-    recorded = [
-        {key.removeprefix("weight/"): size for key, size in record.items() if key.startswith("weight/")}
-        for record in trained.records
-    ]
-    return [*recorded, trained.network.given_weights()]
+    end = trained.network.given_weights()
+    return [*({key: record[f"weight/{key}"] for key in end} for record in trained.records), end]
 
 
 def _accuracy_without(name: str, trained: lab.Trained, images: tf.Tensor, test: lab.datasets.Resident) -> float:
@@ -141,10 +130,8 @@ def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
         axes.set_ylabel({"concat": "norm of the weights read", "sum": "size of the gate"}[reduce])
         lab.plots.label_lines(axes)
     for reduce, shift in zip(ALL, (-0.15, 0.15), strict=True):
-        lost = [
-            100 * (found["test_accuracy"][ALL[reduce]]["mean"] - found["without"][reduce][name]["mean"])
-            for name in names
-        ]
+        whole, without = found["test_accuracy"][ALL[reduce]]["mean"], found["without"][reduce]
+        lost = [100 * (whole - without[name]["mean"]) for name in names]
         losses.barh([index + shift for index in range(len(names))], lost, height=0.3, label=lab.words(ALL[reduce]))
     losses.set(title="Accuracy lost without a function", xlabel="test accuracy lost (percentage points)")
     lab.plots.name_rows(losses, map(lab.words, names))

@@ -31,17 +31,13 @@ def run(study: lab.Study[AutoencoderConfig]) -> None:
         data,
         lambda made: reconstruction(made, data.standardisation),
     )
+    errors = [each.final["test_avg_loss"] for each in trained]
+    accuracies = [neighbours(encoder(each.network, data), data) for each in trained]
+    codes = {"autoencoder": measured(config.code_size, errors, accuracies)}
     results = {
         "parameters": trained[0].parameters,
         "seconds": lab.spread([each.seconds for each in trained]),
-        "codes": {
-            "autoencoder": measured(
-                config.code_size,
-                [each.final["test_avg_loss"] for each in trained],
-                [neighbours(encoder(each.network, data), data) for each in trained],
-            ),
-            **linear_codes(config.code_size, data),
-        },
+        "codes": codes | linear_codes(config.code_size, data),
         "epochs": trained[0].curves,
     }
     study.finish(results, functools.partial(draw, trained[0].network, data, config.random_seed))

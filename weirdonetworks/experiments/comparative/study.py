@@ -36,25 +36,22 @@ def run(study: lab.Study[ComparativeConfig]) -> None:
 
     def classified(number: int, trial: ComparativeConfig) -> dict[str, dict[str, float]]:
         networks = {name: each[number].network for name, each in trained.items()}
-        found = {
-            k: [measure(networks, data, k, trial.random_seed, draw) for draw in range(config.draws)] for k in stored
-        }
-        return {
-            name: {str(k): float(np.mean([accuracy[name] for accuracy in found[k]])) for k in stored}
-            for name in (*NETWORKS, *NEIGHBOURS)
-        }
+        accuracies: dict[str, dict[str, float]] = {name: {} for name in (*NETWORKS, *NEIGHBOURS)}
+        for k in stored:
+            draws = [measure(networks, data, k, trial.random_seed, draw) for draw in range(config.draws)]
+            for name, by_number in accuracies.items():
+                by_number[str(k)] = float(np.mean([accuracy[name] for accuracy in draws]))
+        return accuracies
 
-    study.finish(
-        {
-            "stored": stored,
-            "parameters": {name: each[0].parameters for name, each in trained.items()},
-            "pairs": {name: lab.final(each, "test_accuracy") for name, each in trained.items()},
-            "swapped": {name: lab.final(each, "test_swapped") for name, each in trained.items()},
-            "classified": lab.spreads([classified(number, trial) for number, trial in enumerate(config.trials())]),
-            "curves": {name: each[0].by_epoch("test_accuracy") for name, each in trained.items()},
-        },
-        draw,
-    )
+    results = {
+        "stored": stored,
+        "parameters": {name: each[0].parameters for name, each in trained.items()},
+        "pairs": {name: lab.final(each, "test_accuracy") for name, each in trained.items()},
+        "swapped": {name: lab.final(each, "test_swapped") for name, each in trained.items()},
+        "classified": lab.spreads([classified(number, trial) for number, trial in enumerate(config.trials())]),
+        "curves": {name: each[0].by_epoch("test_accuracy") for name, each in trained.items()},
+    }
+    study.finish(results, draw)
 
 
 def comparison(network: ComparativeMLP, preprocess: Any) -> lab.Objective:
@@ -147,13 +144,10 @@ def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
 
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
-    rows = [
-        [f"{name} network", f"{found['pairs'][name]['mean']:.2%}", f"{found['swapped'][name]['mean']:.2%}"]
-        for name in NETWORKS
-    ]
+    labels = {name: f"{name} network" for name in NETWORKS}
+    share = "{0[mean]:.2%}".format
+    rows = [[label, share(found["pairs"][name]), share(found["swapped"][name])] for name, label in labels.items()]
     yield lab.table(["test pairs", "accuracy", "answers that change when swapped"], rows)
-    rows = [
-        [label, *(lab.percent(each) for each in found["classified"][name].values())]
-        for name, label in [*((name, f"{name} network") for name in NETWORKS), *NEIGHBOURS.items()]
-    ]
+    labels |= NEIGHBOURS
+    rows = [[label, *map(lab.percent, found["classified"][name].values())] for name, label in labels.items()]
     yield lab.table(["test accuracy, examples a class", *map(str, found["stored"])], rows)

@@ -55,16 +55,17 @@ def network(kind: str, config: ConservationConfig, data: lab.Dataset) -> snt.Mod
     """Makes a network with variables, the first two units of each hidden layer equal."""
     head = snt.Linear(len(data.classes), name="head")
     if kind == CONVOLUTIONS:
-        layers = [snt.Conv2D(size, 3, name=f"conv_{index}") for index, size in enumerate(config.channels)]
-        hidden = [step for layer in layers for step in (layer, tf.nn.relu, _halved)]
-        made = snt.Sequential([*hidden, snt.Flatten(), head])
+        steps = [*digits.convolutions(config.channels).values(), snt.Flatten(), head]
     else:
         activation = {"linear": tf.identity, "ReLU": tf.nn.relu}.get(kind, tf.tanh)
-        layers = [snt.Linear(size, name=f"linear_{index}") for index, size in enumerate(config.hidden_sizes)]
-        hidden = [step for index, layer in enumerate(layers) for step in (layer, *_norm(kind, index), activation)]
-        made = snt.Sequential([snt.Flatten(), *hidden, head])
+        steps = [snt.Flatten()]
+        for index, size in enumerate(config.hidden_sizes):
+            norm = [snt.LayerNorm(-1, True, True, name=f"norm_{index}")] if kind == "layer norm" else []
+            steps += [snt.Linear(size, name=f"linear_{index}"), *norm, activation]
+        steps.append(head)
+    made = snt.Sequential(steps)
     made(_images(data))
-    for layer, following in itertools.pairwise([*layers, head]):
+    for layer, following in itertools.pairwise(step for step in steps if isinstance(step, snt.Linear | snt.Conv2D)):
         layer.w[..., 1].assign(layer.w[..., 0])
         units = layer.w.shape[-1]
         following.w[..., 1::units, :].assign(following.w[..., ::units, :])
@@ -74,14 +75,6 @@ def network(kind: str, config: ConservationConfig, data: lab.Dataset) -> snt.Mod
 def _images(data: lab.Dataset) -> tf.Tensor:
     """Makes a batch of an image that the networks may be called on."""
     return tf.zeros([1, *data.train.images.shape[1:]])
-
-
-def _norm(kind: str, index: int) -> list[snt.Module]:
-    return [snt.LayerNorm(-1, True, True, name=f"norm_{index}")] if kind == "layer norm" else []
-
-
-def _halved(images: tf.Tensor) -> tf.Tensor:
-    return tf.nn.max_pool2d(images, 2, 2, "SAME")
 
 
 def quantities(kind: str, made: snt.Module, images: tf.Tensor) -> list[Conserved]:
@@ -105,14 +98,13 @@ def fitted_power(rates: Sequence[float], drifts: Sequence[Mapping[str, Any]]) ->
 
 def draw(found: Any) -> lab.plots.Figure:
     """Draws the drift against the learning rate, a panel for each network; no line where it is 0."""
-    rates = np.sort(found["rates"])
+    rates = found["rates"][::-1]  # The smallest first.
     figure, panels = lab.plots.pairs(len(found["networks"]), height=2.5)
     for axes, (title, drifting) in zip(panels, found["networks"].items(), strict=True):
         for name, each in drifting.items():
             means = [drift["mean"] for drift in each["drift"]]
             if any(means):
-                in_order = [mean for _, mean in sorted(zip(found["rates"], means, strict=True))]
-                axes.plot(rates, in_order, label=described(name), marker="o", markersize=4)
+                axes.plot(rates, means[::-1], label=described(name), marker="o", markersize=4)
         axes.plot(rates, rates, color="0.6", linestyle=":", label="∝ learning rate")
         axes.set(title=title, xlabel="learning rate", xscale="log", yscale="log")
         axes.set_ylabel("relative drift (0 = conserved)")
@@ -138,17 +130,14 @@ def described(quantity: str) -> str:
     }.get(kind, f"{lab.words(kind)}, layer {number}")
 
 
-def power(quantity: Mapping[str, Any]) -> str:
-    """Formats the exponent of the learning rate in a drift; a dash where the drift may be rounding."""
-    return "-" if quantity["power"] is None else f"{quantity['power']:.2f}"
-
-
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
-    rows = [
-        [f"{network}, {name}", each["symmetry"], *(f"{drift['mean']:.1e}" for drift in each["drift"]), power(each)]
-        for network, quantities in found["networks"].items()
-        for name, each in quantities.items()
-    ]
+    rows = []
+    for network, drifting in found["networks"].items():
+        for name, each in drifting.items():
+            # No power where the drift may be rounding.
+            power = "-" if each["power"] is None else f"{each['power']:.2f}"
+            drifts = map("{0[mean]:.1e}".format, each["drift"])
+            rows.append([f"{network}, {name}", each["symmetry"], *drifts, power])
     header = ["drift at a rate of", "", *(f"{rate:g}" for rate in found["rates"]), "power of the rate"]
     yield lab.table(header, rows)

@@ -19,7 +19,7 @@ def run(study: lab.Study[DataSavingsConfig]) -> None:
         raise lab.UsageError(f"sizes: {config.sizes[-1]} must be at most {len(data.train)}, the training images.")
     networks = {}
     for contestant in contestants(data, config):
-        width = digits.fitting_width(contestant.of_width, data.train.images.shape[1:], config.parameters)
+        width = digits.fitting_width(contestant.of_width, data, config.parameters)
         trained = [train(study, contestant, width, data, size) for size in config.sizes]
         accuracies = [lab.final(of_size, "test_accuracy") for of_size in trained]
         means = [each["mean"] for each in accuracies]
@@ -46,19 +46,15 @@ def train(
     study: lab.Study[DataSavingsConfig], contestant: comparison.Contestant, width: int, data: lab.Dataset, size: int
 ) -> list[lab.Trained]:
     """Trains a network on `size` images, each trial on its own."""
-    most = study.config.sizes[-1]
-
-    def training(trial: DataSavingsConfig) -> lab.Training:
-        return lab.Training(
-            f"{contestant.name}_{size}",
-            functools.partial(contestant.of_width, width),
-            lab.classifier(data, augment=contestant.augment),
-            {**data.residents, "train": lab.datasets.Resident(some(data.train, size, most, trial.random_seed))},
-            trial,
-            {"size": size, "most": most},
-        )
-
-    return study.trials([training(trial) for trial in study.config.trials()])
+    name, most = f"{contestant.name}_{size}", study.config.sizes[-1]
+    make = functools.partial(contestant.of_width, width)
+    objective = lab.classifier(data, augment=contestant.augment)
+    trainings = []
+    for trial in study.config.trials():
+        train = lab.datasets.Resident(some(data.train, size, most, trial.random_seed))
+        splits = data.residents | {"train": train}
+        trainings.append(lab.Training(name, make, objective, splits, trial, {"size": size, "most": most}))
+    return study.trials(trainings)
 
 
 def some(split: lab.Split, size: int, length: int, seed: int) -> lab.Split:
@@ -109,14 +105,11 @@ def draw(found: Any) -> lab.plots.Figure:
 
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
-    rows = [
-        [described(name), f"{each['parameters']:,}", *map(lab.percent, each["test_accuracy"])]
-        for name, each in found["networks"].items()
-    ]
+    reached, needed = [], []
+    for name, each in found["networks"].items():
+        reached.append([described(name), f"{each['parameters']:,}", *map(lab.percent, each["test_accuracy"])])
+        numbers = ["not reached" if number is None else f"{number:,.0f}" for number in each["images_needed"]]
+        needed.append([described(name), *numbers])
     header = ["test accuracy", "parameters", *(lab.counted(size, "image") for size in found["sizes"])]
-    yield lab.table(header, rows)
-    rows = [
-        [described(name), *("not reached" if number is None else f"{number:,.0f}" for number in each["images_needed"])]
-        for name, each in found["networks"].items()
-    ]
-    yield lab.table(["images needed for", *map("{:.1%}".format, found["targets"])], rows)
+    yield lab.table(header, reached)
+    yield lab.table(["images needed for", *map("{:.1%}".format, found["targets"])], needed)

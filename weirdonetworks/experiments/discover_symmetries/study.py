@@ -40,9 +40,8 @@ def run(study: lab.Study[Any]) -> None:
     images = data.train.images[: config.examples]
     if images.shape[1:] != (images.shape[1], images.shape[1], 1):
         raise lab.UsageError(f"dataset (={config.dataset}) must have square images of one channel.")
-    trials = [
-        dataclasses.replace(config, random_seed=config.random_seed + number) for number in range(config.num_trials)
-    ]
+    seeds = range(config.random_seed, config.random_seed + config.num_trials)
+    trials = [dataclasses.replace(config, random_seed=seed) for seed in seeds]
     workers = len(lab.machine.cores()) if config.trials_backend == "threads" else 1
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         measured = list(pool.map(functools.partial(measure, images), trials))
@@ -85,14 +84,14 @@ def measure(images: npt.NDArray[np.uint8], config: DiscoverSymmetriesConfig) -> 
     graphs = [*(Graph(place[each], side * side) for each in edges), Graph.of_weights(weights, config.threshold)]
     if not len(graphs[-1].edges):
         raise lab.UsageError(f"threshold (={config.threshold:g}) must be lower: no two pixels are joined.")
-    by_threshold = [(threshold, Graph.of_weights(weights, threshold)) for threshold in THRESHOLDS]
+    by_threshold = {threshold: Graph.of_weights(weights, threshold) for threshold in THRESHOLDS}
     return {
         "pixels": int(has_ink.sum()),
         "threshold": config.threshold,
         "graphs": {name: measured(graph) for name, graph in zip(GRAPHS, graphs, strict=True)},
         "by_threshold": [
             {"threshold": threshold, "edges": len(graph.edges), "kept": kept(graph)}
-            for threshold, graph in by_threshold
+            for threshold, graph in by_threshold.items()
             if len(graph.edges)
         ],
     }
@@ -139,13 +138,11 @@ def draw(found: Any) -> lab.plots.Figure:
 
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
-    rows = [
-        [name, f"{each['edges']:,}", each["symmetries"], f"{each['moved']:,}"] for name, each in found["graphs"].items()
-    ]
+    graphs = found["graphs"]
+    rows = [[name, f"{each['edges']:,}", each["symmetries"], f"{each['moved']:,}"] for name, each in graphs.items()]
     yield lab.table(["graph", "edges", "symmetries", "pixels they move"], rows)
-    spreads_of = found.get("kept") or lab.spreads([{graph: each["kept"] for graph, each in found["graphs"].items()}])
+    kept = found.get("kept") or lab.spreads([{graph: each["kept"] for graph, each in graphs.items()}])
     rows = [
-        [described(name), *(lab.formatted(kept[name], ".1%") for kept in spreads_of.values())]
-        for name in spreads_of[GRAPHS[0]]
+        [described(name), *(lab.formatted(kept[graph][name], ".1%") for graph in graphs)] for name in kept[GRAPHS[0]]
     ]
-    yield lab.table(["share of edges kept by", *found["graphs"]], rows)
+    yield lab.table(["share of edges kept by", *graphs], rows)

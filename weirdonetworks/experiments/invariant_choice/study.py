@@ -13,7 +13,6 @@ from weirdonetworks.experiments.invariant_choice import InvariantChoiceConfig
 from weirdonetworks.experiments.shared import digits
 from weirdonetworks.measure import invariant_weights
 
-DATA = ("upright", "turned", "augmented")
 TRAINED_ON = {
     "upright": "trained on upright digits",
     "turned": "each digit turned once for all",
@@ -44,7 +43,7 @@ def run(study: lab.Study[InvariantChoiceConfig]) -> None:
         }
 
     networks = {}
-    for name in DATA:
+    for name in TRAINED_ON:
         data, augment = sorts.get(name, upright), digits.quarter_turns(upright) if name == "augmented" else None
         trained = study.repeat(name, make, data, lab.classifier(data, augment=augment), hooks=hooks)
         networks[name] = {"parameters": trained[0].parameters, **lab.spreads(list(map(measured, trained)))}
@@ -59,10 +58,8 @@ def measure(data: lab.Dataset, degree: int) -> tuple[Callable[[Any], dict[str, f
     """
     side = data.side
     points = np.arange(side * side).reshape(side, side)
-    groups = {
-        "quarter turns": image_rotations(side, side),
-        "left and right": PermutationGroup([points[:, ::-1].ravel()]),
-    }
+    mirror = PermutationGroup([points[:, ::-1].ravel()])
+    groups = dict(zip(GROUPS, (image_rotations(side, side), mirror), strict=True))
     changes = data.train.images.std(axis=0).ravel()
     inked = np.min([changes[element] for element in image_dihedral(side, side).elements()], axis=0) >= INKED
     parts: dict[str, tuple[slice, Any, Orbits]] = {}
@@ -70,8 +67,8 @@ def measure(data: lab.Dataset, degree: int) -> tuple[Callable[[Any], dict[str, f
     for lower in range(1, degree + 1):
         number = monomials.count(side * side, lower)
         rows = monomials.at(np.arange(number), side * side, lower)
-        for group in GROUPS:
-            orbits = groups[group].orbits_on_monomials(lower)
+        for group, elements in groups.items():
+            orbits = elements.orbits_on_monomials(lower)
             for pixels, present in (("all", np.full(number, True)), ("inked", inked[rows].all(axis=1))):
                 if present.any():
                     _, labels = np.unique(orbits.labels[present], return_inverse=True)
@@ -104,12 +101,8 @@ def draw(found: Any) -> lab.plots.Figure:
                 style: Any = {"label": TRAINED_ON[name], "marker": "."} if group == GROUPS[0] else {"linestyle": ":"}
                 axes.plot(range(len(above)), above, color=colour, **style)
         axes.axhline(0, color="0.5", linewidth=0.8, zorder=0)
-        axes.set(
-            title=f"weights of {title}",
-            xlabel="epoch",
-            ylabel="invariant part of squared weights\n(%; 0 = chance, 100 = all)",
-        )
-        axes.set_ylim(-5, 100)
+        axes.set(title=f"weights of {title}", xlabel="epoch", ylim=(-5, 100))
+        axes.set_ylabel("invariant part of squared weights\n(%; 0 = chance, 100 = all)")
     handles, names = all_axes[0].get_legend_handles_labels()
     handles += [lab.plots.Line2D([], [], color="0.3"), lab.plots.Line2D([], [], color="0.3", linestyle=":")]
     names += ["invariant under quarter turns", "control: under a left-right mirror"]
@@ -119,14 +112,11 @@ def draw(found: Any) -> lab.plots.Figure:
 
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
-    rows = [
-        [name, *(lab.percent(each["accuracy"][test]) for test in ("upright", "turned"))]
-        for name, each in found["networks"].items()
-    ]
+    networks = found["networks"]
+    rows = [[name, *map(lab.percent, each["accuracy"].values())] for name, each in networks.items()]
     yield lab.table(["trained on digits", "accuracy, upright", "accuracy, turned"], rows)
     rows = []
     for part, chance in found["chance"].items():
-        shares = [each["shares"][part] for each in found["networks"].values()]
-        rows.append([part, f"{chance:.1%}", *(lab.percent(share["trained"]) for share in shares)])
-    header = ["invariant share of the weights", "by chance", *found["networks"]]
-    yield lab.table(header, rows)
+        shares = [lab.percent(each["shares"][part]["trained"]) for each in networks.values()]
+        rows.append([part, f"{chance:.1%}", *shares])
+    yield lab.table(["invariant share of the weights", "by chance", *networks], rows)

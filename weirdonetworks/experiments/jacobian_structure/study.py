@@ -1,6 +1,5 @@
 """Steps of the experiment `jacobian_structure`: train, measure, draw, table."""
 
-import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -56,13 +55,8 @@ def run(study: lab.Study[JacobianStructureConfig]) -> None:
 
 def make_stages(kind: str, config: JacobianStructureConfig, classes: int) -> dict[str, Any]:
     """Makes the stages of a network in order, without their variables."""
-    stages: dict[str, Any] = {}
-    sizes = [classes] if kind == CONVOLUTIONS else [config.width, 100, classes]
-    for index, channels in enumerate(config.channels if kind == CONVOLUTIONS else ()):
-        stages[f"convolution {index}"] = snt.Conv2D(channels, 3, name=f"conv_{index}")
-        stages[f"ReLU {index}"] = tf.nn.relu
-        stages[f"pooling {index}"] = functools.partial(tf.nn.max_pool2d, ksize=2, strides=2, padding="SAME")
-    return stages | {"flatten": snt.Flatten(), "dense": snt.nets.MLP(sizes)}
+    channels, hidden = (config.channels, []) if kind == CONVOLUTIONS else ((), [config.width, 100])
+    return digits.convolutions(channels) | {"flatten": snt.Flatten(), "dense": snt.nets.MLP([*hidden, classes])}
 
 
 def train(
@@ -169,7 +163,7 @@ def smooth_noise(images: tf.Tensor) -> tf.Tensor:
 def draw(found: Any) -> lab.plots.Figure:
     """Draws spectra, derivatives along motions, and contributions of layers; dashes and crosses before training."""
     figure, (values, motions, layers) = lab.plots.grid(2, 1, heights=(3.6, 3.2))
-    networks: Mapping[str, Any] = found["networks"]
+    networks = found["networks"]
     for index, (name, each) in enumerate(networks.items()):
         colour, trained = lab.plots.COLOURS[index], "accuracy" in each
         places = range(1, len(each["spectrum"]) + 1)
@@ -211,20 +205,17 @@ def _counted_from_one(layer: str) -> str:
 
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
-    networks = found["networks"]
-    yield table_of("test accuracy", "accuracy", networks, lab.percent)
-    yield table_of("sensitive directions above", "sensitive", networks, lambda found: f"{found['mean']:.0f}")
-    shown = f"{PRINTED:g}"
-    yield table_of(f"invariant share at {shown}", f"share/{shown}", networks, lambda found: f"{found['mean']:.1%}")
-    ratios = {"derivative over white noise's": "over_noise", "derivative over another image's": "over_another"}
+    shown, ratio = f"{PRINTED:g}", "{0[mean]:z.2f}".format
+    tables: list[tuple[str, str, Callable[[Any], str]]] = [
+        ("test accuracy", "accuracy", lab.percent),
+        ("sensitive directions above", "sensitive", "{0[mean]:.0f}".format),
+        (f"invariant share at {shown}", f"share/{shown}", "{0[mean]:.1%}".format),
+        ("derivative over white noise's", "over_noise", ratio),
+        ("derivative over another image's", "over_another", ratio),
+    ]
     for motion, metric in itertools.product(LAYERED, ("size", "part")):
-        ratios[f"{metric} by layer, {motion}"] = f"{metric}_by_layer/{motion}"
-    for title, kind in ratios.items():
-        yield table_of(title, kind, networks, lambda found: f"{found['mean']:z.2f}")
-
-
-def table_of(title: str, kind: str, networks: Mapping[str, Any], write: Callable[[Any], str]) -> str:
-    """Formats one kind of metrics as a table, of the networks that have them."""
-    having = {name: each[kind] for name, each in networks.items() if kind in each}
-    header = [title, *next(iter(having.values()))]
-    return lab.table(header, [[name, *map(write, each.values())] for name, each in having.items()])
+        tables.append((f"{metric} by layer, {motion}", f"{metric}_by_layer/{motion}", ratio))
+    for title, kind, write in tables:
+        having = {name: each[kind] for name, each in found["networks"].items() if kind in each}
+        rows = [[name, *map(write, each.values())] for name, each in having.items()]
+        yield lab.table([title, *next(iter(having.values()))], rows)

@@ -1,5 +1,6 @@
 """Steps of the experiment `monomial_subset`: train, measure, draw, table."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,19 +24,13 @@ def run(study: lab.Study[MonomialSubsetConfig]) -> None:
     powers = [(pixel,) * lower for lower in range(1, degree + 1) for pixel in range(side * side)]
 
     def accuracy(choice: str, number: int, ranked: Mapping[int, Monomials]) -> dict[str, Any]:
-        def training(trial: MonomialSubsetConfig) -> lab.Training:
+        trainings = []
+        for trial in config.trials():
             # The layer of all monomials is faster than that of a list.
-            monomials = None if choice == "all" else [*powers, *ranked.get(trial.random_seed, [])[:number]]
-            return lab.Training(
-                f"{choice}_{number}",
-                lambda: PolynomialMLP(sizes, degree, monomials=monomials),
-                lab.classifier(data),
-                data.residents,
-                trial,
-            )
-
-        trained = study.trials([training(trial) for trial in config.trials()])
-        return {"choice": choice, "number": number, **digits.accuracies(trained)}
+            chosen = None if choice == "all" else [*powers, *ranked.get(trial.random_seed, [])[:number]]
+            make = functools.partial(PolynomialMLP, sizes, degree, monomials=chosen)
+            trainings.append(lab.Training(f"{choice}_{number}", make, lab.classifier(data), data.residents, trial))
+        return {"choice": choice, "number": number, **digits.accuracies(study.trials(trainings))}
 
     subsets = [accuracy("none", 0, {})]
     for choice in CHOICES:
@@ -94,12 +89,8 @@ def draw(found: Any) -> lab.plots.Figure:
     for each, style in ((subsets[0], "--"), (subsets[-1], ":")):
         mean = 100 * each["test_accuracy"]["mean"]
         axes.axhline(mean, color="0.5", linestyle=style, label=f"{each['choice']} ({each['number']:,})")
-    axes.set(
-        title="accuracy by number of products",
-        xlabel="products of two pixels used",
-        ylabel="test accuracy (%)",
-        xscale="log",
-    )
+    axes.set(title="accuracy by number of products", xlabel="products of two pixels used", xscale="log")
+    axes.set_ylabel("test accuracy (%)")
     axes.legend(loc="lower right")
     return figure
 

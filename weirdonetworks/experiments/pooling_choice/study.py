@@ -27,7 +27,7 @@ def train(study: lab.Study[PoolingChoiceConfig], pooling: str, position: str, da
     def of_width(width: int) -> SynchronousMLP:
         return SynchronousMLP(group, [width], [64, len(data.classes)], pooling, position)
 
-    width = digits.fitting_width(of_width, data.train.images.shape[1:], study.config.parameters)
+    width = digits.fitting_width(of_width, data, study.config.parameters)
     trained = study.repeat(f"{pooling}_{position}", lambda: of_width(width), data)
     images = data.standardisation(data.test.images[:1000])
     errors = [invariance_error(each.network, images, group).overall_relative for each in trained]

@@ -147,8 +147,7 @@ def train(study: lab.Study[RelationSymmetryConfig], kind: str, task: lab.Task, m
     def measured(network: snt.Module) -> dict[str, float]:
         return measure(in_dtype(network, tf.float64))
 
-    shape = task.train.images.shape[1:]
-    width = digits.fitting_width(lambda width: make(kind, width, task), shape, study.config.parameters)
+    width = digits.fitting_width(lambda width: make(kind, width, task), task, study.config.parameters)
     untrained = [measured(network) for network in study.untrained(make_built)]
     trained = study.repeat(kind, make_built, task, lambda network: lab.objectives.regression(network, task.tolerance))
     return {

@@ -104,8 +104,7 @@ def _errors(trained: Sequence[lab.Trained]) -> dict[str, Any]:
 
 def _widest(name: str, task: lab.Task, budget: int) -> int:
     """Finds the greatest width at which a network has no more parameters than the budget."""
-    shape = task.train.images.shape[1:]
-    return digits.fitting_width(lambda width: set_networks.make(name, width, task), shape, budget)
+    return digits.fitting_width(lambda width: set_networks.make(name, width, task), task, budget)
 
 
 def _invariance_error(network: Any, task: lab.Task, config: SetFunctionsConfig) -> float:
@@ -124,9 +123,8 @@ def draw(found: Any) -> lab.plots.Figure:
 
 
 def _draw_accuracies(axes: lab.plots.Axes, tasks: Any, networks: Sequence[str]) -> None:
-    shares = np.array(
-        [[each[network].get("accuracy", {"mean": np.nan})["mean"] for each in tasks.values()] for network in networks]
-    )
+    missing = {"mean": np.nan}
+    shares = np.array([[each[name].get("accuracy", missing)["mean"] for each in tasks.values()] for name in networks])
     axes.imshow(100 * shares, cmap="YlGn", vmin=0, vmax=130, aspect="auto")  # Dark text is to be read on all of it.
     for (row, column), share in np.ndenumerate(shares):
         text = "-" if np.isnan(share) else f"{100 * share:.0f}"
@@ -212,8 +210,7 @@ def table(found: Any) -> Iterator[str]:
     yield f"{title}\n{lab.table(header, rows)}{_left_out(named)}"
     for name, poolings in found["widths"].items():
         header = ["pooling", *(f"h of width {width}" for width in next(iter(poolings.values())))]
-        losses = {pooling: [cell["root_loss"]["mean"] for cell in each.values()] for pooling, each in poolings.items()}
-        rows = [[pooling, *map("{:.3f}".format, each)] for pooling, each in losses.items()]
+        rows = [[pooling, *map("{0[root_loss][mean]:.3f}".format, each.values())] for pooling, each in poolings.items()]
         yield f"error in standard deviations, {name}\n{lab.table(header, rows)}"
     if found["times"]:
         yield _times_table(found["times"])

@@ -65,7 +65,7 @@ def run(study: lab.Study[C], contestants: Callable[[lab.Dataset, C], Sequence[Co
     unlike = _unlike(study, upright.side)
     trained_on: dict[str, dict[str, Any]] = {turns: {} for turns in TURNS}
     for contestant in contestants(upright, config):
-        width = digits.fitting_width(contestant.of_width, upright.train.images.shape[1:], config.parameters)
+        width = digits.fitting_width(contestant.of_width, upright, config.parameters)
         for turns, data in sorts.items():
             make = functools.partial(contestant.of_width, width)
             objective = lab.classifier(data, augment=contestant.augment)

@@ -9,6 +9,7 @@ Every network has a first layer of its kind, then dense layers:
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -58,12 +59,22 @@ def network(kind: str, side: int, degree: int, sizes: Sequence[int]) -> Any:
     return KINDS[kind](side, degree, sizes)
 
 
-def fitting_width(of_width: Callable[[int], Any], shape: Sequence[int], budget: int) -> int:
+def convolutions(channels: Sequence[int]) -> dict[str, Any]:
+    """Names the stages of 3 x 3 convolutions, each with ReLU and max pooling, in their order, without variables."""
+    stages: dict[str, Any] = {}
+    for index, size in enumerate(channels):
+        stages[f"convolution {index}"] = snt.Conv2D(size, 3, name=f"conv_{index}")
+        stages[f"ReLU {index}"] = tf.nn.relu
+        stages[f"pooling {index}"] = functools.partial(tf.nn.max_pool2d, ksize=2, strides=2, padding="SAME")
+    return stages
+
+
+def fitting_width(of_width: Callable[[int], Any], data: lab.Dataset | lab.Task, budget: int) -> int:
     """Finds the greatest width at which the network `of_width(width)` has at most `budget` parameters.
 
     Args:
       of_width: Makes the network of a width.
-      shape: The shape of an input of the network.
+      data: The data set or task whose inputs it takes.
       budget: The largest number of parameters.
 
     Raises:
@@ -72,7 +83,7 @@ def fitting_width(of_width: Callable[[int], Any], shape: Sequence[int], budget: 
 
     def parameters(width: int) -> int:
         made = of_width(width)
-        made(tf.ones([1, *shape]))  # Of sets, all items are present.
+        made(tf.ones([1, *data.train.images.shape[1:]]))  # Of sets, all items are present.
         return lab.state.count_parameters(made)
 
     return widest(parameters, budget)

@@ -4,6 +4,7 @@ All end in dense layers, of that width and of the task's outputs; in the two net
 each have that width, the first of them is four times as wide.
 """
 
+import functools
 import math
 import statistics
 import time
@@ -86,28 +87,21 @@ def _plain(width: int, task: lab.Task) -> snt.Module:
     return snt.Sequential([snt.Flatten(), snt.nets.MLP([width, width, task.outputs])])
 
 
-def _symmetrized(method: str) -> Maker:
-    return lambda width, task: weirdonetworks.Symmetrized(
-        _plain(width, task), method=method, limit=ORDERS, samples=SAMPLES, name=f"symmetrized_{method}"
-    )
+def _symmetrized(method: str, width: int, task: lab.Task) -> snt.Module:
+    plain, name = _plain(width, task), f"symmetrized_{method}"
+    return weirdonetworks.Symmetrized(plain, method=method, limit=ORDERS, samples=SAMPLES, name=name)
 
 
-def _equivariant(degree: int) -> Maker:
-    def made(width: int, task: lab.Task) -> snt.Module:
-        # Of the items' own features, which may be many, the linear maps alone.
-        first = weirdonetworks.PermutationEquivariantLinear(width)
-        second = weirdonetworks.PermutationEquivariantPolynomial(width, degree)
-        return _Pooled([first, second], [width, task.outputs])
-
-    return made
+def _equivariant(degree: int, width: int, task: lab.Task) -> snt.Module:
+    # Of the items' own features, which may be many, the linear maps alone.
+    first = weirdonetworks.PermutationEquivariantLinear(width)
+    second = weirdonetworks.PermutationEquivariantPolynomial(width, degree)
+    return _Pooled([first, second], [width, task.outputs])
 
 
-def _invariant(degree: int) -> Maker:
-    def made(width: int, task: lab.Task) -> snt.Module:
-        item = snt.nets.MLP([width], activation=tf.tanh, activate_final=True, name="item")
-        return _Encoded(item, weirdonetworks.PermutationInvariantPolynomial(width, degree), [width, task.outputs])
-
-    return made
+def _invariant(degree: int, width: int, task: lab.Task) -> snt.Module:
+    item = snt.nets.MLP([width], activation=tf.tanh, activate_final=True, name="item")
+    return _Encoded(item, weirdonetworks.PermutationInvariantPolynomial(width, degree), [width, task.outputs])
 
 
 def _inducing(task: lab.Task) -> int | None:
@@ -141,11 +135,12 @@ def _free_abelian(width: int, task: lab.Task) -> snt.Module:
 
 
 DEGREES = {"linear": 1, "quadratic": 2, "cubic": 3}
+METHODS = ("exact", "sampled", "canonical", "adjacent")
 MAKERS: dict[str, Maker] = {
     "plain": _plain,
-    **{f"equivariant_{name}": _equivariant(degree) for name, degree in DEGREES.items()},
-    **{f"invariant_{name}": _invariant(degree) for name, degree in DEGREES.items()},
-    **{f"symmetrized_{method}": _symmetrized(method) for method in ("exact", "sampled", "canonical", "adjacent")},
+    **{f"equivariant_{name}": functools.partial(_equivariant, degree) for name, degree in DEGREES.items()},
+    **{f"invariant_{name}": functools.partial(_invariant, degree) for name, degree in DEGREES.items()},
+    **{f"symmetrized_{method}": functools.partial(_symmetrized, method) for method in METHODS},
     "deep_sets": lambda width, task: weirdonetworks.DeepSets([width, width], [width, task.outputs]),
     "point_net": lambda width, task: weirdonetworks.PointNet([width], [width], [width, task.outputs]),
     "relation": lambda width, task: weirdonetworks.RelationNetwork([width, width], [width, task.outputs]),

@@ -26,15 +26,13 @@ def run(study: lab.Study[SoftfloorConfig]) -> None:
         each = {rounding: {levels: measure(by[levels]) for levels in by} for rounding, by in trained.items()}
         return {"none": measure(unrounded), **each}
 
-    study.finish(
-        {
-            "parameters": unrounded[0].parameters,
-            "factors": [config.factor(epoch) for epoch in range(config.epochs)],
-            "test_accuracy": each(lambda trials: lab.final(trials, "test_accuracy")),
-            "curves": each(lambda trials: trials[0].by_epoch("test_accuracy")),
-        },
-        draw,
-    )
+    results = {
+        "parameters": unrounded[0].parameters,
+        "factors": [config.factor(epoch) for epoch in range(config.epochs)],
+        "test_accuracy": each(lambda trials: lab.final(trials, "test_accuracy")),
+        "curves": each(lambda trials: trials[0].by_epoch("test_accuracy")),
+    }
+    study.finish(results, draw)
 
 
 def train(study: lab.Study[SoftfloorConfig], rounding: str, levels: int, data: lab.Dataset) -> list[lab.Trained]:
@@ -75,31 +73,30 @@ def draw(found: Mapping[str, Any]) -> lab.plots.Figure:
     values.legend(title="factor")
     slopes.set(title="its slope", xlabel="x", ylabel="derivative", yscale="log", ylim=(1e-3, 30))
     labels = {"softfloor": "soft floor", "straight_through": "straight-through gradients", "none": "not rounded"}
-    for shift, rounding in zip((-0.06, 0.06), ROUNDED, strict=True):
-        accuracies = list(found["test_accuracy"][rounding].values())
-        places = [index + shift for index in range(len(accuracies))]
-        lab.plots.error_bars(by_levels, places, accuracies, fmt="o", label=labels[rounding])
     levels = list(found["test_accuracy"]["softfloor"])
+    for shift, rounding in zip((-0.06, 0.06), ROUNDED, strict=True):
+        places = [index + shift for index in range(len(levels))]
+        accuracies = found["test_accuracy"][rounding].values()
+        lab.plots.error_bars(by_levels, places, accuracies, fmt="o", label=labels[rounding])
     by_levels.axhline(100 * found["test_accuracy"]["none"]["mean"], color=lab.plots.COLOURS[2], label=labels["none"])
-    by_levels.set(
-        title="accuracy by number of levels", xlabel="values that a unit can take", ylabel="test accuracy (%)"
-    )
+    by_levels.set(title="accuracy by number of levels", xlabel="values that a unit can take")
     by_levels.set_xticks(range(len(levels)), levels)
     by_levels.margins(x=0.2, y=0.3)
     by_levels.legend()
-    fewest = min(levels, key=int)
-    curves = {**{rounding: found["curves"][rounding][fewest] for rounding in ROUNDED}, "none": found["curves"]["none"]}
-    for rounding, curve in curves.items():
-        lab.plots.by_epoch(by_epoch, curve, label=labels[rounding])
-    by_epoch.set(title=f"training with {fewest} levels", ylabel="test accuracy (%)")
+    fewest, curves = min(levels, key=int), found["curves"]
+    for rounding, label in labels.items():
+        curve = curves[rounding][fewest] if rounding in ROUNDED else curves[rounding]
+        lab.plots.by_epoch(by_epoch, curve, label=label)
+    by_epoch.set_title(f"training with {fewest} levels")
+    for axes in (by_levels, by_epoch):
+        axes.set_ylabel("test accuracy (%)")
     return figure
 
 
 def table(found: Any) -> Iterator[str]:
     """Formats the results as tables."""
     accuracy = found["test_accuracy"]
-    rows = [
-        [levels, *(lab.percent(accuracy[rounding][levels]) for rounding in ROUNDED)] for levels in accuracy["softfloor"]
-    ]
+    soft, straight = (accuracy[rounding] for rounding in ROUNDED)
+    rows = [[levels, lab.percent(soft[levels]), lab.percent(straight[levels])] for levels in soft]
     yield lab.table(["levels", "soft floor", "straight through"], rows)
     yield f"Not rounded: {lab.percent(accuracy['none'])}"

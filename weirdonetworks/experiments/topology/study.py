@@ -113,9 +113,9 @@ class _Pixels:
         self.scale = (1 / (255 * deviations)).astype(np.float32)
         self.offset = (means / (255 * deviations)).astype(np.float32)
 
-    def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Maps bytes `[images, pixels]`, a NumPy array, to float32."""
-        return pixels.astype(np.float32) * self.scale - self.offset
+    def __call__(self, pixels: Any) -> Any:
+        """Maps `[images, pixels]`, bytes in NumPy or float32 in TensorFlow, to float32."""
+        return pixels * self.scale - self.offset
 
 
 def training(images: Shuffled, config: TopologyConfig) -> lab.Training:
@@ -133,14 +133,13 @@ def reproduction(layer: Any, standardise: _Pixels, regulariser: str, strength: f
     """Makes the objective of a linear autoencoder: `loss`, and the mean squared `error` of a pixel."""
 
     def objective(images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> lab.Metrics:
-        pixels = tf.reshape(tf.cast(images, tf.float32), [images.shape[0], -1]) * standardise.scale - standardise.offset
-        inputs = pixels
+        inputs = pixels = standardise(tf.reshape(tf.cast(images, tf.float32), [images.shape[0], -1]))
         if is_training and regulariser == "noise":
             inputs += strength**0.5 * tf.random.stateless_normal(pixels.shape, seed, alg="philox")
-        error = tf.reduce_mean(tf.square(layer(inputs) - pixels), axis=1)
+        loss = error = tf.reduce_mean(tf.square(layer(inputs) - pixels), axis=1)
         if regulariser == "ridge":
-            return {"loss": error + strength * tf.reduce_sum(tf.square(layer.w)) / pixels.shape[1], "error": error}
-        return {"loss": error, "error": error}
+            loss += strength * tf.reduce_sum(tf.square(layer.w)) / pixels.shape[1]
+        return {"loss": loss, "error": error}
 
     return objective
 
@@ -159,7 +158,7 @@ def measure(trials: list[Trial], config: TopologyConfig) -> dict[str, Any]:
         }
 
     first = trials[0]
-    return {
+    results = {
         "regulariser": config.regulariser,
         "strength": config.strength,
         "pixels": int(first.has_ink.sum()),
@@ -167,15 +166,11 @@ def measure(trials: list[Trial], config: TopologyConfig) -> dict[str, Any]:
         "threshold": config.threshold,
         "thresholds": first.recovery["trained"].thresholds,
         "distance": lab.spread([trial.distance for trial in trials]),
-        **{
-            name: {
-                **lab.spreads([metrics(trial, name) for trial in trials]),
-                "precision_curve": first.recovery[name].precision,
-                "recall_curve": first.recovery[name].recall,
-            }
-            for name in ("trained", "closed_form")
-        },
     }
+    for name, recovery in first.recovery.items():
+        curves = {"precision_curve": recovery.precision, "recall_curve": recovery.recall}
+        results[name] = lab.spreads([metrics(trial, name) for trial in trials]) | curves
+    return results
 
 
 def draw(found: Mapping[str, Any], trial: Trial) -> lab.plots.Figure:
@@ -216,9 +211,8 @@ def _draw_graph(axes: lab.plots.Axes, trial: Trial) -> None:
     axes.add_collection(LineCollection(lines, colors="0.6", linewidths=0.6))
     height, width = trial.shape
     rows, columns = vertices // width / (height - 1), vertices % width / (width - 1)
-    axes.scatter(
-        places[:, 0], places[:, 1], s=4, c=np.stack([rows, np.full(len(rows), 0.35), columns], axis=1), zorder=2
-    )
+    colours = np.stack([rows, np.full(len(rows), 0.35), columns], axis=1)
+    axes.scatter(places[:, 0], places[:, 1], s=4, c=colours, zorder=2)
     pixels = lab.counted(int(trial.has_ink.sum()), "pixel")
     title = f"the graph found: its largest connected\npart, {len(vertices):,} of {pixels} with ink"
     axes.set(title=title, xticks=[], yticks=[], aspect="equal")

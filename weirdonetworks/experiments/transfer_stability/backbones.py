@@ -88,26 +88,19 @@ def by_name(name: str, side: int, weights: str = "imagenet") -> Backbone:
         return make(weights=weights, include_top=False, input_shape=(side, side, 3), pooling="avg")
 
     with _quiet():
-        try:
+        with _raising(lab.UsageError, f"image_size (={side}): {name} refuses it", of=ValueError):
             model = made(None)
-        except ValueError as error:
-            raise lab.UsageError(f"image_size (={side}): {name} refuses it: {_line(error)}") from error
         if weights == "imagenet":
-            try:
+            missing = f"{name}'s ImageNet weights are not on this machine and could not be downloaded"
+            remedy = (
+                "Pass --weights=FILE with them, --weights=none for random ones, or the path of a saved Keras model in "
+                "--backbones."
+            )
+            with _raising(OSError, missing, remedy):
                 model = made(weights)
-            except Exception as error:  # Keras raises just that, and for a damaged file a ValueError.
-                raise OSError(
-                    f"{name}'s ImageNet weights are not on this machine and could not be downloaded: {_line(error)} "
-                    "Pass --weights=FILE with them, --weights=none for random ones, or the path of a saved Keras model "
-                    "in --backbones."
-                ) from error
         elif weights != "none":
-            try:
+            with _raising(OSError, f"weights (={weights}) are not those of {name} without its classifier"):
                 model.load_weights(weights)
-            except Exception as error:
-                raise OSError(
-                    f"weights (={weights}) are not those of {name} without its classifier: {_line(error)}"
-                ) from error
     preprocess = sys.modules[make.__module__].preprocess_input
     digest = lab.files.digest(model.get_weights())
     return Backbone(name, side, lambda images: model(preprocess(images), training=False), model.count_params(), digest)
@@ -123,19 +116,15 @@ def by_path(path: str, side: int, preprocess: str = "none") -> Backbone:
         mean 0 and deviation 1 of ImageNet's colours, `none` for [0, 255].
 
     Raises:
-      UsageError: If there is no such file, or its model takes no such images or gives no features.
+      UsageError: If there is no such file or preprocessing, or its model takes no such images or gives no features.
       OSError: If it holds no model that Keras can load.
-      ValueError: If there is no such preprocessing.
     """
     if preprocess not in PREPROCESSING:
-        raise ValueError(f"preprocess (={preprocess}) must be one of {', '.join(PREPROCESSING)}.")
+        raise lab.UsageError(f"preprocess (={preprocess}) must be one of {', '.join(PREPROCESSING)}.")
     if not pathlib.Path(path).is_file():
         raise lab.UsageError(f"backbones: {path} must be a saved Keras model; there is no such file.")
-    try:
-        with _quiet():
-            model = keras.models.load_model(path, compile=False)
-    except Exception as error:
-        raise OSError(f"{path} is damaged or no saved Keras model: {_line(error)}") from error
+    with _raising(OSError, f"{path} is damaged or no saved Keras model"), _quiet():
+        model = keras.models.load_model(path, compile=False)
     taken: Any = getattr(model, "input_shape", None)
     given: Any = getattr(model, "output_shape", None)
     if not _fits(taken) or not isinstance(given, tuple) or len(given) not in (2, 4):
@@ -152,13 +141,9 @@ def by_path(path: str, side: int, preprocess: str = "none") -> Backbone:
 
     digest = lab.files.digest([np.fromfile(path, np.uint8), np.frombuffer(preprocess.encode(), np.uint8)])
     backbone = Backbone(title(path), taken[1] or side, features, model.count_params(), digest)
-    try:
+    with _raising(lab.UsageError, f"image_size (={backbone.side}): {path} refuses it", "Larger ones may do."):
         # Traced only: where an image is smaller than a window, computing can end the whole process.
         backbone.compiled.get_concrete_function()
-    except Exception as error:
-        raise lab.UsageError(
-            f"image_size (={backbone.side}): {path} refuses it: {_line(error)} Larger ones may do."
-        ) from error
     return backbone
 
 
@@ -167,9 +152,17 @@ def _fits(shape: Any) -> bool:
     return isinstance(shape, tuple) and len(shape) == 4 and shape[1] == shape[2] and shape[3] in (3, None)
 
 
-def _line(error: Exception) -> str:
-    """Returns the first line of an error's message, as a sentence."""
-    return str(error).strip().partition("\n")[0].rstrip(".") + "."
+@contextlib.contextmanager
+def _raising(kind: type[Exception], message: str, remedy: str = "", of: type[Exception] = Exception) -> Iterator[None]:
+    """Raises errors, by default of any type, as those of a kind: the message, their own first line, and a remedy.
+
+    Keras raises a bare `Exception` for a failed download, and a `ValueError` for a damaged file.
+    """
+    try:
+        yield
+    except of as error:
+        cause = str(error).strip().partition("\n")[0].rstrip(".")
+        raise kind(f"{message}: {cause}. {remedy}".rstrip()) from error
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Random affine deformations of images for augmentation: rotation, shear, zoom, shift, reflection."""
 
+import dataclasses
 import math
 
 import tensorflow as tf
@@ -14,6 +15,7 @@ ZOOM = 0.15
 SHIFT = 0.1
 
 
+@dataclasses.dataclass(frozen=True)
 class RandomDeformation:
     """A random affine map of each image: reflection, zoom, shear, rotation, shift, in this order.
 
@@ -22,22 +24,21 @@ class RandomDeformation:
     >>> deform = RandomDeformation(max_turn=30)
     >>> deform(tf.ones([2, 4, 4, 1]), seed=(1, 2)).shape.as_list()
     [2, 4, 4, 1]
+
+    Attributes:
+      max_turn: The largest angle either way, in degrees, in [0, 180].
+      fill: The value of everything outside the image.
+
+    Raises:
+      ValueError: If the angle is out of its range.
     """
 
-    def __init__(self, max_turn: float, fill: float = 0.0):
-        """Sets the range of rotations.
+    max_turn: float
+    fill: float = 0.0
 
-        Args:
-          max_turn: The largest angle either way, in degrees, in [0, 180].
-          fill: The value of everything outside the image.
-
-        Raises:
-          ValueError: If the angle is out of its range.
-        """
-        if not 0 <= max_turn <= 180:
-            raise ValueError(f"max_turn (={max_turn}) must be in [0, 180] degrees.")
-        self.max_turn = max_turn
-        self.fill = fill
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_turn <= 180:
+            raise ValueError(f"max_turn (={self.max_turn}) must be in [0, 180] degrees.")
 
     def __call__(self, images: tf.Tensor, seed: tf.Tensor | tuple[int, int]) -> tf.Tensor:
         """Deforms images `[batch, height, width, channels]` of any type to float32 of the same shape.

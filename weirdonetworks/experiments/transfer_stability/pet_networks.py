@@ -63,20 +63,15 @@ def transferred(
     config = study.config
     digests = {"backbone": backbone.digest, "data": _digest(data)}
     splits, copies, turned = _features(study, backbone, data, examined, digests)
-    trains = [_joined(splits["train"], copies[trial.random_seed]) for trial in config.trials()]
-    scalings = [_scaling(train.images) for train in trains]
-    trained = study.trials(
-        [
-            lab.Training(
-                lab.runs.run_id(f"head_{backbone.name}", digests),
-                lambda: snt.nets.MLP([HIDDEN, len(data.classes)], name="head"),
-                functools.partial(lab.objectives.classification, preprocess=scaled),
-                {name: lab.datasets.Resident(split) for name, split in (splits | {"train": train}).items()},
-                trial,
-            )
-            for train, scaled, trial in zip(trains, scalings, config.trials(), strict=True)
-        ]
-    )
+    name, scalings, trainings = lab.runs.run_id(f"head_{backbone.name}", digests), [], []
+    make = functools.partial(snt.nets.MLP, [HIDDEN, len(data.classes)], name="head")
+    for trial in config.trials():
+        train = _joined(splits["train"], copies[trial.random_seed])
+        residents = {split: lab.datasets.Resident(each) for split, each in (splits | {"train": train}).items()}
+        scalings.append(_scaling(train.images))
+        objective = functools.partial(lab.objectives.classification, preprocess=scalings[-1])
+        trainings.append(lab.Training(name, make, objective, residents, trial))
+    trained = study.trials(trainings)
 
     def probabilities(head: Any, scaled: Any) -> npt.NDArray[np.floating]:
         logits = head(scaled(turned.reshape(-1, turned.shape[-1])))

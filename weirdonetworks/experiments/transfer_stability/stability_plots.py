@@ -41,12 +41,8 @@ def compared(
         variance.plot([], [], color="0.5", linestyle=":", label=name)
     accuracy.set(title="accuracy by angle", ylabel="accuracy (%)", xlabel=SWEEP)
     _mark_angles(accuracy)
-    variance.set(
-        title="how stable the images are",
-        xlabel="variance of class probabilities over the turn",
-        ylabel="share of images with\nat most this variance (%)",
-        xscale="log",
-    )
+    variance.set(title="how stable the images are", ylabel="share of images with\nat most this variance (%)")
+    variance.set(xlabel="variance of class probabilities over the turn", xscale="log")
     # A few outliers to the left would take most of the axis.
     variance.set_xlim(left=min(np.quantile(rising, 0.01) for rising in curves.values()) / 2)
     plots.legend(variance)
@@ -67,14 +63,10 @@ def input_by_input(
     right = outputs[:, np.arange(len(labels)), labels]
     wrong = outputs.argmax(axis=2) != labels
     figure, (error, by_input, variation) = plots.grid(1, 2, heights=(2.4, 3.2))
-    error.plot(angles, 100 * wrong.mean(axis=1), color=plots.COLOURS[0])
-    chance = 1 - 1 / outputs.shape[2]
-    error.set(
-        title=f"{name}: error by angle",
-        xlabel=SWEEP,
-        ylabel="images classified wrongly (%)",
-        ylim=(0, 102 * max(chance, wrong.mean(axis=1).max())),
-    )
+    by_angle, chance = wrong.mean(axis=1), 1 - 1 / outputs.shape[2]
+    error.plot(angles, 100 * by_angle, color=plots.COLOURS[0])
+    error.set(title=f"{name}: error by angle", xlabel=SWEEP, ylabel="images classified wrongly (%)")
+    error.set_ylim(0, 102 * max(chance, by_angle.max()))
     rows = right[:, np.argsort(right.mean(axis=0))].T
     image = by_input.pcolormesh(angles, np.arange(len(labels)), rows, cmap="RdBu", vmin=0, vmax=1, rasterized=True)
     by_input.set(title="probability of the true class", xlabel=SWEEP, ylabel="image, sorted by its mean")

@@ -55,9 +55,8 @@ def run(study: lab.Study[TransferStabilityConfig]) -> None:
     if study.options.dump_json:
         means = {name: {key: values.mean(axis=0) for key, values in each.items()} for name, each in images.items()}
         lab.files.write_json(study.directory / "images.json", {"labels": examined.labels, "networks": means})
-        publish(
-            study.directory, results, means, {name: each.outputs[0] for name, each in turned.items()}, examined.labels
-        )
+        outputs = {name: each.outputs[0] for name, each in turned.items()}
+        publish(study.directory, results, means, outputs, examined.labels)
     study.finish(results)
 
 
@@ -74,9 +73,6 @@ def load_backbones(config: TransferStabilityConfig) -> list[Backbone]:
     named = [name for name in names if name not in saved]
     weights = _for_each("weights", config.weights, named, "named backbone")
     preprocess = _for_each("preprocess", config.preprocess, saved, "saved model")
-    for each in preprocess.values():
-        if each not in backbones.PREPROCESSING:
-            raise lab.UsageError(f"preprocess (={each}) must be one of {', '.join(backbones.PREPROCESSING)}.")
     if len({backbones.title(name) for name in names}) < len(names):
         raise lab.UsageError(f"backbones (={config.backbones}) must be of different names; rename a file.")
     return [
@@ -151,11 +147,10 @@ def comparison(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     header += ["class changes", "variance", "difference"]
     rows = []
     for name, each in (results["baseline"] | results["networks"]).items():
-        shares = [lab.percent(each[key]) for key in ("test_accuracy", "error")]
+        accuracy, error, changes = (lab.percent(each[key]) for key in ("test_accuracy", "error", "class_changes"))
+        sizes = [str(each["image_size"]), f"{each['parameters']:,}"]
         means = [f"{each[key]['mean']:.2g}" for key in MEASURES[1:]]
-        worst = f"{max(each['error_by_angle']):.2%}"
-        changes = lab.percent(each["class_changes"])
-        rows.append([name, str(each["image_size"]), f"{each['parameters']:,}", *shares, worst, changes, *means])
+        rows.append([name, *sizes, accuracy, error, f"{max(each['error_by_angle']):.2%}", changes, *means])
     return header, rows
 
 
