@@ -141,7 +141,7 @@ def training(frame: pd.DataFrame) -> Figure:
     panels[-1].set_ylabel("orderings of living\nneurons, log10")
     for axes in panels:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    plots.legend(panels[0])
     return figure
 
 

@@ -142,7 +142,7 @@ def draw(found: Any) -> plots.Figure:
         xlabel = "epochs before the weights are taken" if by_epoch else "sparsity (%)"
         axes.set(title=title, xlabel=xlabel, ylabel="test accuracy (%)")
         plots.label_ticks(axes, places)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    plots.legend(panels[0])
     return figure
 
 

@@ -129,7 +129,7 @@ def draw(found: Any) -> plots.Figure:
         axes.set(title=f"{weights} weights", xlabel="sparsity (%)", ylabel=unit)
     title = "each exchange changes the outputs by at most" + (f" {middle:.0%}" if len(networks) > 1 else "")
     columns = 4 if len(networks) > 1 else 6
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", title=title, ncols=columns)
+    plots.legend(panels[0], title=title, ncols=columns)
     return figure
 
 
