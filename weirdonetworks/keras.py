@@ -52,7 +52,7 @@ class Layer(keras.layers.Layer):
           **options: Those of `keras.layers.Layer`: `name`, `dtype`, `trainable`.
 
         Raises:
-          TypeError: If it is no Sonnet module that can be called.
+          TypeError: If it is no Sonnet module that can be called, or `takes` no list.
           ValueError: If `takes` names something else.
         """
         super().__init__(**options)

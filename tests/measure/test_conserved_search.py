@@ -110,16 +110,40 @@ def test_losses_are_found_out() -> None:
         assert not has_class_sums(loss)
 
 
-@pytest.mark.parametrize(("activation", "loss"), [(tf.identity, CROSS_ENTROPY), (tf.nn.softmax, squared_error)])
-def test_class_sums_have_the_bias_of_a_deep_network_too(activation: Activation, loss: Loss) -> None:
-    """Whose outputs are so large that the bias is lost in their rounding, or drive a softmax to its limits."""
+def test_class_sums_have_the_bias_of_a_deep_network_too() -> None:
+    """Whose outputs are so large that the bias is lost in their rounding."""
     rng = np.random.default_rng(0)
     weights = [tf.Variable(rng.normal(size=(4, 4))) for _ in range(12)]
     last, bias = tf.Variable(rng.normal(size=(4, 3))), tf.Variable(rng.normal(size=3))
-    layers = [*(Layer(each, activation=tf.nn.relu) for each in weights), Layer(last, bias, activation)]
-    *_, sums = found_in(layers, loss)
+    layers = [*(Layer(each, activation=tf.nn.relu) for each in weights), Layer(last, bias)]
+    *_, sums = found_in(layers)
     assert sums.symmetry == TRANSLATION
     assert np.allclose(sums.value().numbers, [*last.numpy().sum(axis=1), bias.numpy().sum()])
+    assert TRANSLATION not in by_name(found_in(layers, squared_error)).values()
+
+
+def test_deep_networks_with_a_softmax_have_class_sums() -> None:
+    rng = np.random.default_rng(0)
+    weights = [tf.Variable(rng.normal(size=shape) * (2 / shape[0]) ** 0.5) for shape in [(8, 8)] * 10 + [(8, 3)]]
+    layers = [
+        *(Layer(each, activation=tf.nn.relu) for each in weights[:-1]),
+        Layer(weights[-1], activation=tf.nn.softmax),
+    ]
+    assert TRANSLATION in by_name(found_in(layers, squared_error)).values()
+
+
+def test_class_sums_hold_for_all_weights_not_only_those_near_the_model() -> None:
+    """Logits that are clipped far from those of the model move alike near them only."""
+    small = Layer(tf.Variable(1e-3 * np.ones((3, 5))), activation=lambda z: tf.clip_by_value(z, -20.0, 20.0))
+    assert TRANSLATION not in by_name(found_in([small])).values()
+
+
+def test_a_loss_of_its_own_model_s_outputs_alone_is_asked_of_these() -> None:
+    def strict(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        tf.debugging.assert_non_negative(outputs)
+        return tf.reduce_sum((labels - outputs) ** 2, axis=-1)
+
+    assert TRANSLATION in by_name(found_in([Layer(weight(3, 5), activation=tf.nn.softmax)], strict)).values()
 
 
 def test_classes_at_each_place_have_sums() -> None:

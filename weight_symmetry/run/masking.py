@@ -20,7 +20,7 @@ from weirdonetworks.measure.unit_layout import UnitLayout
 CHANGES = "mask_changes.jsonl"
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Masking(Hook):
     """A hook that calls an updater before each epoch, or at its interval of steps, and records statistics of masks.
 

@@ -93,7 +93,7 @@ class MaskedModel:
 MakeUpdater = Callable[[Any, MaskedModel], Updater]
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class ModelTrial(Trial):
     """A trial that trains a masked model, its masks changed by an updater.
 

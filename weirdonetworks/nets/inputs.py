@@ -34,7 +34,7 @@ def checked_function(argument: str, function: Function, takes: int = 0) -> Funct
 
 
 def checked_takes(takes: Iterable[str]) -> tuple[str, ...]:
-    """Returns the keyword arguments that a network takes; raises a `ValueError` if one is not known.
+    """Returns the keyword arguments that a network takes; raises a `ValueError` or `TypeError` if one is not known.
 
     >>> checked_takes(["seed"])
     ('seed',)

@@ -35,7 +35,7 @@ def polynomial_ring(group: Group) -> Any:
       group: The group; the field is QQ for permutations, else `MatrixGroup.domain`.
     """
     instance("group", group, PermutationGroup, MatrixGroup)
-    return numbered_ring(group.dimension, group.domain)
+    return _ring(group.dimension, group.domain)
 
 
 def as_polynomial(polynomial: Any, ring: Any, name: str = "polynomial") -> Polynomial:
@@ -140,13 +140,15 @@ def from_vector(ring: Any, field: NumberField, numerators: Exact, denominator: i
     )
 
 
-@functools.lru_cache(maxsize=64)
 def numbered_ring(n: int, domain: Any) -> Any:
-    """Makes the SymPy ring of polynomials in x0, ..., x{n-1} over a domain."""
+    """Makes the SymPy ring of polynomials in x0, ..., x{n-1} over a domain; its generators take memory of n squared."""
     from sympy import grlex
     from sympy.polys.rings import PolyRing
 
     return PolyRing([f"x{index}" for index in range(n)], domain, grlex)
+
+
+_ring = functools.lru_cache(maxsize=64)(numbered_ring)  # Of groups, whose dimensions are small.
 
 
 def _sort_key(exponents: tuple[int, ...]) -> tuple[Any, ...]:

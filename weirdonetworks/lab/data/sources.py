@@ -147,7 +147,8 @@ class _Bounded:
 
 def _split_records(records: npt.NDArray[np.uint8]) -> Arrays:
     planes = records[:, 1:].reshape(-1, 3, 32, 32)
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), records[:, 0]
+    # Both are copies, so that the records are not kept.
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), records[:, 0].copy()
 
 
 def _read_tfds(name: str, title: str, data_dir: str | None) -> Raw:

@@ -63,7 +63,8 @@ def classification(
       The objective, with the metrics `loss` and `accuracy`.
 
     Raises:
-      ValueError: If `takes` names anything else.
+      TypeError: If `takes` is no list.
+      ValueError: If it names anything else.
     """
     passed = checked_takes(takes)
 

@@ -39,7 +39,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import instance, listed
-from weirdonetworks.measure.conserved.losses import AGREEMENT, SCALES, Loss, ignores_translations
+from weirdonetworks.measure.conserved.losses import AGREEMENT, SCALES, Loss, agree, ignores_translations, losses
 from weirdonetworks.measure.conserved.mixing import MOST, mixed_apart, mixes
 from weirdonetworks.measure.rescalings import Scalings, groups_of, scalings
 from weirdonetworks.measure.unit_graph import UnitGraph
@@ -53,7 +53,6 @@ SCALE = "scale of normalised weights"
 TRANSLATION = "translation of softmax classes"
 PERMUTATION = "permutation of units"
 
-ROUNDING = 1e-12  # Of float64, a gradient's relative to outputs and weights.
 EQUAL = 1e-5  # Units at a smaller relative distance count as equal.
 
 
@@ -292,54 +291,62 @@ def _translated(graph: UnitGraph, loss: Loss) -> list[int]:
     """Lists the variables to which the same may be added for all units of the outputs, with no change of the loss."""
     if len(graph.call.results) != 1:  # A loss of one output says nothing of several.
         return []
-    (result,) = graph.call.results
-    last = set(units_of(*graph.tensor_axes[result][-1:]))
-    found = {
-        index
-        for index, (variable, axes) in enumerate(zip(graph.variables, graph.axes, strict=True))
-        if variable.trainable and last.intersection(units_of(*axes[-1:]))
-    }
-    if not found:
-        return []
-    shape = [axis.size for axis in graph.tensor_axes[result]]
-    classes_alike = ignores_translations(loss, shape)
+    last = {units for number in graph.call.results for units in units_of(*graph.tensor_axes[number][-1:])}
+    found = []
     rng = np.random.default_rng(0)
-    for scale in SCALES:
-        unknown = set(found)
-        for _ in range(MOST):
-            weights = rng.normal(size=shape)
-            if classes_alike:
-                weights -= weights.mean(axis=-1, keepdims=True)
-            for index, gradient, rounding in _weighted_gradients(graph, sorted(unknown), weights, scale, rng):
-                size, along = (np.abs(each).max(initial=0.0) for each in (gradient, gradient.sum(axis=-1)))
-                if size > 0 and along <= AGREEMENT * size:
-                    unknown.remove(index)
-                elif along > rounding:
-                    unknown.remove(index)
-                    found.remove(index)
-            if not unknown:
-                break
-        found -= unknown  # The outputs do not depend on them, as above ReLUs none of which is active.
-    return sorted(found)
+    for index, (variable, axes) in enumerate(zip(graph.variables, graph.axes, strict=True)):
+        if not variable.trainable or not last.intersection(units_of(*axes[-1:])):
+            continue
+        if all(_ignores(graph, loss, index, scale, rng) for scale in SCALES):
+            found.append(index)
+    return found
 
 
-def _weighted_gradients(
-    graph: UnitGraph, indices: Sequence[int], weights: Floats, scale: float, rng: np.random.Generator
-) -> list[tuple[int, Floats, float]]:
-    """Computes the gradients of the weighted sum of the outputs and their rounding, at weights near the model's own."""
-    drawn = zip(graph.call.draw(rng), graph.variables, strict=True)
-    values = [tf.constant(new if each.trainable else np.asarray(each)) for new, each in drawn]
-    inputs = [scale * each if each.dtype.is_floating else each for each in graph.call.draw_inputs(rng)]
+def _ignores(graph: UnitGraph, loss: Loss, index: int, scale: float, rng: np.random.Generator) -> bool:
+    """Tests whether a loss stays when a variable's entries for all units of the outputs move alike.
+
+    Where no move changes the outputs, as above ReLUs none of which is active, this says nothing, and others are drawn,
+    unless the move is but lost in the rounding of large outputs, as a bias is above many layers.
+    """
+    for _ in range(MOST):
+        values = [
+            scale * rng.normal(size=each.shape) if each.trainable else np.asarray(each) for each in graph.variables
+        ]
+        move = scale * rng.normal(size=[*values[index].shape[:-1], 1])
+        inputs = graph.call.draw_inputs(rng)
+        before, alike, apart = (
+            graph.call.outputs([*values[:index], values[index] + each, *values[index + 1 :]], inputs)[0]
+            for each in (0.0, move, scale * rng.normal(size=values[index].shape))
+        )
+        if not agree(before, apart):
+            return agree(*map(np.asarray, losses(loss, tf.constant(before), tf.constant(alike))))
+        weights = rng.normal(size=before.shape)
+        if _classes_alike(loss, before.shape):
+            weights -= weights.mean(axis=-1, keepdims=True)
+        gradient = _weighted_gradient(graph, index, weights, values, inputs)
+        size = np.abs(gradient).max(initial=0.0)
+        if size > 0 and np.abs(gradient.sum(axis=-1)).max() <= AGREEMENT * size:
+            return True
+    return False
+
+
+def _classes_alike(loss: Loss, shape: Sequence[int]) -> bool:
+    try:
+        return ignores_translations(loss, shape)
+    except ValueError:  # It takes the model's outputs, as probabilities, but not any numbers.
+        return False
+
+
+def _weighted_gradient(
+    graph: UnitGraph, index: int, weights: Floats, values: Sequence[Floats], inputs: Sequence[tf.Tensor]
+) -> Floats:
+    """Computes the gradient of the weighted sum of the outputs, which rounding leaves even where the sum is large."""
+    moved = tf.constant(values[index])
     with tf.GradientTape() as tape:
-        tape.watch([values[index] for index in indices])
-        (result,) = graph.call.results
-        weighted = graph.call.evaluate(values, inputs)[result] * weights
-    gradients = tape.gradient(weighted, [values[index] for index in indices], unconnected_gradients="zero")
-    rounding = ROUNDING * np.abs(weighted).max()
-    return [
-        (index, np.asarray(tf.convert_to_tensor(each)), rounding / np.abs(values[index]).max(initial=1e-300))
-        for index, each in zip(indices, gradients, strict=True)
-    ]
+        tape.watch(moved)
+        tensors = graph.call.evaluate([*values[:index], moved, *values[index + 1 :]], inputs)
+    gradient = tape.gradient(tensors[graph.call.results[0]], moved, tf.constant(weights), tf.UnconnectedGradients.ZERO)
+    return np.asarray(tf.convert_to_tensor(gradient))
 
 
 def _length(parts: list[_Part], joint: bool, values: Sequence[Floats]) -> Value:
