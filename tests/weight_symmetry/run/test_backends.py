@@ -24,7 +24,7 @@ SHORT: dict[str, Any] = {
 }
 CONFIG = PruneConfig(
     **SHORT,
-    features=(12,),
+    features=(12, 8),
     dropout_rate=0.1,
     rewind_epoch=0,
     ablation="shuffle_weights",
