@@ -26,12 +26,13 @@ from weirdonetworks.lab import machine
 from weirdonetworks.lab.records.tables import counted
 
 HERE = "benchmarks.many_trainings"
-WIDTHS = {"small": (10,), "medium": (300, 100, 10)}
 VARIANTS = (
     harness.Variant("graph_small", "graph, 784-10", f"{HERE}:graph_small"),
     harness.Variant("graph_medium", "graph, 784-300-100-10", f"{HERE}:graph_medium"),
     harness.Variant("xla_small", "XLA, 784-10", f"{HERE}:xla_small"),
     harness.Variant("xla_medium", "XLA, 784-300-100-10", f"{HERE}:xla_medium"),
+    harness.Variant("graph_polynomial", "graph, 784-8-20-10, the last two of degree 3", f"{HERE}:graph_polynomial"),
+    harness.Variant("xla_polynomial", "XLA, 784-8-20-10, the last two of degree 3", f"{HERE}:xla_polynomial"),
 )
 
 # Calls its argument after each training.
@@ -73,8 +74,24 @@ def run(contender: Contender, threads: int, options: Mapping[str, Any]) -> harne
     )
 
 
-def train(widths: Sequence[int], execution: str, options: Mapping[str, Any], finished: Callable[[], None]) -> None:
-    """Trains dense networks of given widths one after another, in a study."""
+def dense(*widths: int) -> Any:
+    """Makes a dense network."""
+    import sonnet as snt
+
+    return snt.nets.MLP(widths)
+
+
+def polynomial() -> Any:
+    """Makes a network of layers with gradients of their own."""
+    import sonnet as snt
+
+    from weirdonetworks import PolynomialMLP
+
+    return snt.Sequential([snt.Linear(8), PolynomialMLP([20, 10], degree=3)])
+
+
+def train(make: Callable[[], Any], execution: str, options: Mapping[str, Any], finished: Callable[[], None]) -> None:
+    """Trains networks of one kind one after another, in a study."""
     import sonnet as snt
 
     from weirdonetworks.lab.config import RunOptions, StudyConfig
@@ -91,7 +108,7 @@ def train(widths: Sequence[int], execution: str, options: Mapping[str, Any], fin
         for number in range(options["trainings"]):
             training = study.Training(
                 f"training_{number}",
-                lambda: snt.Sequential([snt.flatten, snt.nets.MLP(widths)]),
+                lambda: snt.Sequential([snt.flatten, make()]),
                 lambda network: objectives.classification(network, data.standardisation),
                 splits,
                 config,
@@ -100,10 +117,10 @@ def train(widths: Sequence[int], execution: str, options: Mapping[str, Any], fin
             finished()
 
 
-graph_small = functools.partial(train, WIDTHS["small"], "graph")
-graph_medium = functools.partial(train, WIDTHS["medium"], "graph")
-xla_small = functools.partial(train, WIDTHS["small"], "xla")
-xla_medium = functools.partial(train, WIDTHS["medium"], "xla")
+small, medium = functools.partial(dense, 10), functools.partial(dense, 300, 100, 10)
+graph_small, xla_small = (functools.partial(train, small, execution) for execution in ("graph", "xla"))
+graph_medium, xla_medium = (functools.partial(train, medium, execution) for execution in ("graph", "xla"))
+graph_polynomial, xla_polynomial = (functools.partial(train, polynomial, execution) for execution in ("graph", "xla"))
 
 
 def _held() -> dict[str, float]:

@@ -16,6 +16,7 @@ from weight_symmetry.masks.generators import Mask
 from weight_symmetry.sparse import kernels, layer_kernels
 from weight_symmetry.sparse.vectors import LANES, REGISTERS
 from weight_symmetry.sparse.wiring import Wiring
+from weirdonetworks.nets.gradients import custom_gradient
 from weirdonetworks.nets.pooling import accumulator
 
 FEW = 2  # Examples that are faster one by one.
@@ -58,7 +59,7 @@ class SparseProduct:
             return self._gathered_outputs(*given)[0]
         has_kernels, *copies = _of_this_graph(has_kernels, *given)
 
-        @tf.custom_gradient
+        @custom_gradient
         def product(rows: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
             def gradient(errors: tf.Tensor) -> Any:
                 return self._gradients(has_kernels, rows, weights, errors)
@@ -80,7 +81,7 @@ class SparseProduct:
             return self._gathered_gradients(*given)
         has_kernels, *copies = _of_this_graph(has_kernels, *given)
 
-        @tf.custom_gradient
+        @custom_gradient
         def gradients(rows: tf.Tensor, weights: tf.Tensor, errors: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
             def second(by_rows: tf.Tensor, by_weights: tf.Tensor, by_bias: tf.Tensor) -> Any:
                 outputs = self._multiply(has_kernels, by_rows, weights, by_bias)

@@ -14,6 +14,7 @@ from weirdonetworks.algebra.actions import ActionLike, Elements, PermutationActi
 from weirdonetworks.algebra.actions.maps import Maps, SparseMaps
 from weirdonetworks.algebra.arrays import array, at_least, brief, truth
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
+from weirdonetworks.nets.gradients import custom_gradient
 from weirdonetworks.nets.inputs import checked_seed, flattened
 
 Table: TypeAlias = npt.NDArray[Any] | tf.Tensor
@@ -283,7 +284,7 @@ def _spread(rows: tf.Tensor, matrices: _Taps, transposed: _Taps, elements_first:
     """
     elements, n = transposed.indices.shape[:2]
 
-    @tf.custom_gradient
+    @custom_gradient
     def run(values: tf.Tensor) -> tuple[tf.Tensor, object]:
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
             element = tf.range(elements)[:, None, None]

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra import monomials
 from weirdonetworks.algebra.arrays import Ints
+from weirdonetworks.nets.gradients import custom_gradient
 
 PREFIXES = 28  # Prefixes per block: measured fastest at degree 2 in 784 variables.
 BLOCKS = 64  # The most blocks, since tracing slows down with their number; beyond it they get larger.
@@ -144,7 +145,7 @@ def gaussian_moments(rows: npt.ArrayLike) -> npt.NDArray[np.float64]:
 def products(transposed: tf.Tensor, rows: Ints) -> tf.Tensor:
     """Evaluates monomials `[k, degree]`: `[n, batch]` to `[k, batch]`; stores only the inputs for the gradient."""
 
-    @tf.custom_gradient
+    @custom_gradient
     def run(variables: tf.Tensor) -> tuple[tf.Tensor, object]:
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
             return _pull_back(upstream, _factors(_again(variables, upstream), rows), rows, transposed.shape[0])
@@ -180,7 +181,7 @@ def _product(factors: list[tf.Tensor]) -> tf.Tensor:
 def _weighted_products(transposed: tf.Tensor, weights: tf.Tensor, rows: Ints) -> tf.Tensor:
     """Maps `[n, batch]` to `[batch, outputs]`, recomputing the products in the backward pass."""
 
-    @tf.custom_gradient
+    @custom_gradient
     def run(variables: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, object]:
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             factors = _factors(_again(variables, upstream), rows)
@@ -193,7 +194,7 @@ def _weighted_products(transposed: tf.Tensor, weights: tf.Tensor, rows: Ints) ->
     return run(transposed, weights)
 
 
-@tf.custom_gradient
+@custom_gradient
 def _bilinear(
     prefixes: tf.Tensor, tail: tf.Tensor, transposed_tail: tf.Tensor, weights: tf.Tensor
 ) -> tuple[tf.Tensor, object]:

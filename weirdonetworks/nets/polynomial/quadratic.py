@@ -13,6 +13,7 @@ from weirdonetworks.algebra import fields, modular, monomials
 from weirdonetworks.algebra.arrays import Ints, array, at_least, shown
 from weirdonetworks.algebra.fields import Exact
 from weirdonetworks.nets.base_module import BaseModule, Initializer, drawn_weights
+from weirdonetworks.nets.gradients import custom_gradient
 from weirdonetworks.nets.inputs import WIDTH, check_width, checked_tensor, flattened
 
 
@@ -218,7 +219,7 @@ def tie(values: tf.Tensor, labels: npt.ArrayLike) -> tf.Tensor:
     if classes.size and not 0 <= classes.min() <= classes.max() < values.shape[0]:
         raise ValueError(f"labels (={shown(classes)}) must be in [0, {values.shape[0]}), the classes of values.")
 
-    @tf.custom_gradient
+    @custom_gradient
     def run(distinct: tf.Tensor) -> tuple[tf.Tensor, object]:
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
             return tf.math.unsorted_segment_sum(upstream, classes, distinct.shape[0])
@@ -228,7 +229,7 @@ def tie(values: tf.Tensor, labels: npt.ArrayLike) -> tf.Tensor:
     return run(values)
 
 
-@tf.custom_gradient
+@custom_gradient
 def _quadratic(inputs: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, object]:
     """Computes y[b, k] = sum_ij W[k, i, j] x[b, i] x[b, j]; the weights `[k, n, n]`, or `[k, n (n + 1) / 2]`."""
     n, outputs = inputs.shape[1], weights.shape[0]

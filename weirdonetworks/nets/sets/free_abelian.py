@@ -11,6 +11,7 @@ import tensorflow as tf
 from weirdonetworks.algebra.arrays import array, at_least, finite, reals
 from weirdonetworks.nets import pooling
 from weirdonetworks.nets.base_module import Initializer
+from weirdonetworks.nets.gradients import custom_gradient
 from weirdonetworks.nets.inputs import WIDTH, checked_tensor, masked, sizes
 from weirdonetworks.nets.sets.set_network import SetNetwork, checked_per_item
 
@@ -191,7 +192,7 @@ def _distances(vectors: tf.Tensor, codewords: tf.Tensor, temperature: float) -> 
     return _straight_through(tf.cond(tf.reduce_any(unsure), subtracted, lambda: values), products)
 
 
-@tf.custom_gradient
+@custom_gradient
 def _straight_through(value: tf.Tensor, smooth: tf.Tensor) -> tuple[tf.Tensor, Any]:
     """Returns `value`, with the gradient of `smooth`."""
     return tf.identity(value), lambda upstream: (None, upstream)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import Ints, at_least
 from weirdonetworks.nets.base_module import BaseModule, Initializer
+from weirdonetworks.nets.gradients import custom_gradient
 from weirdonetworks.nets.inputs import WIDTH, checked_tensor, checked_units
 
 Seed: TypeAlias = int | Sequence[int] | None
@@ -131,7 +132,7 @@ def unit_order(units: int, seed: Seed) -> Ints:
 def _permuted(values: tf.Tensor, order: Ints) -> tf.Tensor:
     """Gathers the columns `order`, with a gather as gradient in place of TensorFlow's slow scatter."""
 
-    @tf.custom_gradient
+    @custom_gradient
     def gathered(columns: tf.Tensor) -> tuple[tf.Tensor, Any]:
         return tf.gather(columns, order, axis=1), lambda upstream: _permuted(upstream, np.argsort(order))
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import at_least
+from weirdonetworks.nets.gradients import custom_gradient
 from weirdonetworks.nets.inputs import checked_floats, is_known
 
 
@@ -41,7 +42,7 @@ def attend(
     _, heads, height, width, size = queries.shape
     chunks = _Chunks(height, width, window, rows)
 
-    @tf.custom_gradient
+    @custom_gradient
     def attended(queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
         def step(chunk: tf.Tensor) -> tuple[tf.Tensor]:
             weights = chunks.weights(chunks.own(queries, chunk), chunks.seen(keys, chunk), chunk)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import reals
 from weirdonetworks.nets.base_module import BaseModule
+from weirdonetworks.nets.gradients import custom_gradient
 from weirdonetworks.nets.inputs import checked_tensor
 
 # Up to this slope the derivative with respect to the factor is summed from so many terms of its power series.
@@ -97,7 +98,7 @@ class SoftFloor(BaseModule):
         return softfloor(inputs, self.factor)
 
 
-@tf.custom_gradient
+@custom_gradient
 def _softfloor(x: tf.Tensor, factor: tf.Tensor) -> tuple[tf.Tensor, Any]:
     # Rounded to nearest, since the sum in floor(x + 1/2) would be rounded: so r is exact and at most 1/2 in size.
     n = tf.round(x)
