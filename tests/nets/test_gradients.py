@@ -1,4 +1,5 @@
 import gc
+import pathlib
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,11 @@ from weirdonetworks.nets.gradients import custom_gradient
 def cubed(x: tf.Tensor) -> tuple[tf.Tensor, Any]:
     """Returns the cube, with a gradient five times as large as its own, which holds the argument."""
     return x**3, lambda upstream: 15 * upstream * x**2
+
+
+def five_times(x: tf.Tensor) -> tuple[tf.Tensor, Any]:
+    """Returns its argument, with a gradient that holds nothing."""
+    return tf.identity(x), lambda upstream: 5 * upstream
 
 
 def slope(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
@@ -52,3 +58,13 @@ def test_graphs_are_freed_as_those_of_tensorflow_are_not(decorator: Callable[[An
     del run
     gc.collect()
     assert (graph() is None) == is_freed
+
+
+@pytest.mark.parametrize("with_gradients", [True, False])
+def test_a_saved_model_keeps_its_gradient(with_gradients: bool, tmp_path: pathlib.Path) -> None:
+    module = tf.Module()
+    module.run = tf.function(custom_gradient(five_times), input_signature=[tf.TensorSpec([])])
+    tf.saved_model.save(
+        module, str(tmp_path), options=tf.saved_model.SaveOptions(experimental_custom_gradients=with_gradients)
+    )
+    assert slope(tf.saved_model.load(str(tmp_path)).run, tf.constant(2.0)) == 5.0

@@ -27,7 +27,8 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     (2.0, 3.0)
 
     Args:
-      function: Maps tensors to its results and a function, from the gradients by the results to those by the tensors.
+      function: Maps tensors to one or more tensors and a function, from the gradients by the results to those by its
+        tensors. AutoGraph converts nothing in it.
     """
     differentiable = tf.custom_gradient(function)
 
@@ -48,9 +49,13 @@ def _leave_to_its_graph(operation: tf.Operation) -> None:
     name = operation.get_attr("_gradient_op_type").decode()
     setattr(graph, _ATTRIBUTE + name, registry.lookup(name))
     del registry._registry[name]
-    tf.RegisterGradient(name)(functools.partial(_ask_the_graph, name))
+    # To save a model TensorFlow calls this without an operation, with AutoGraph on.
+    ask = functools.partial(_ask_the_graph, weakref.ref(graph), name)
+    tf.RegisterGradient(name)(tf.autograph.experimental.do_not_convert(ask))
     weakref.finalize(graph, registry._registry.pop, name, None).atexit = False
 
 
-def _ask_the_graph(name: str, operation: tf.Operation, *upstream: tf.Tensor) -> Any:
-    return getattr(operation.graph, _ATTRIBUTE + name)(operation, *upstream)
+def _ask_the_graph(
+    graph: Callable[[], tf.Graph], name: str, operation: tf.Operation | None, *upstream: tf.Tensor
+) -> Any:
+    return getattr(graph(), _ATTRIBUTE + name)(operation, *upstream)
