@@ -72,9 +72,9 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
     """Runs a test as pytest does, with room on Python's stack for all that it calls.
 
-    Python takes that stack from the system in pieces of 16 KB and gives one back when the first call in it returns, so
-    a loop whose calls cross the end of a piece asks the system each time: a tenth of the time that tracing took. A
-    piece is longer where one call needs more, as this one says that it does.
+    Python (3.11) takes that stack from the system in pieces of 16 KB, and gives one back when the first call in it
+    returns; so a loop whose calls cross the end of a piece asks the system each time, which took a tenth of all tests'
+    time. A piece is longer where one call needs more, as this one says that it does.
     """
     return runner.pytest_runtest_protocol(item, nextitem)
 
