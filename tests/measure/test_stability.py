@@ -240,6 +240,7 @@ BAD = {
     "one transformation": ({"action": cyclic_group(1), "inputs": np.ones((2, 1))}, ValueError, "transforms >= 2"),
     "one output for all": ({"model": tf.reduce_mean}, ValueError, "an output for each input"),
     "no tensor": ({"model": lambda batch: None}, ValueError, "an output for each input"),
+    "words": ({"inputs": [["a", "b", "c"], ["d", "e", "f"]]}, TypeError, "inputs .* must be numbers"),
     "another type": ({"model": lambda batch: tf.cast(batch, tf.float32), "dtype": tf.float64}, ValueError, "in_dtype"),
     "fails in the type": (
         {"model": lambda batch: tf.matmul(batch, tf.ones([3, 2])), "dtype": tf.float64},

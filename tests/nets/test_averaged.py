@@ -181,3 +181,48 @@ def test_a_checkpoint_has_the_widths_where_it_had_them() -> None:
 def test_what_gives_no_elements_is_refused(elements: Any) -> None:
     with pytest.raises(TypeError, match=r"elements .* must be an Action, such as items"):
         Averaged(mlp(), elements)
+
+
+def test_a_class_is_no_elements() -> None:
+    with pytest.raises(TypeError, match=r"must be an object: construct it, as in SortFrame\(\)"):
+        Averaged(mlp(), SortFrame)
+
+
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        (lambda x: tf.concat([x, x], axis=0), r"a tensor of shape \(24, 3, 2\) for inputs of shape \(12, 3, 2\)"),
+        (lambda x: x[:1, 0], r"a tensor of shape \(1, 2\)"),
+        (lambda x: None, "a NoneType"),
+        (lambda x: {"one": x, "other": x}, "a dict"),
+    ],
+)
+def test_a_network_without_an_output_for_each_input_is_refused(network: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=f"a row for each input, and gives {told}"):
+        Averaged(network, items(3))(tf.ones([2, 3, 2]))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        (tf.RaggedTensor.from_row_splits, r"must be dense: pass inputs\.to_tensor\(\)"),
+        (lambda values, _: tf.sparse.from_dense(values), r"must be dense: .* tf\.sparse\.to_dense"),
+        (lambda values, _: tf.keras.Input([3, 2]), r"is Keras's: wrap the module, weirdonetworks\.keras\.Layer"),
+    ],
+)
+def test_inputs_that_are_no_dense_tensor_are_refused(inputs: Callable[..., Any], told: str) -> None:
+    with pytest.raises(TypeError, match=f"inputs .*{told}"):
+        Averaged(mlp(), items(3))(inputs(tf.ones([3, 3, 2]), [0, 1, 3]))
+
+
+def test_a_keras_model_is_told_that_it_is_trained() -> None:
+    model = tf.keras.Sequential([tf.keras.layers.Flatten(), tf.keras.layers.BatchNormalization()])
+    network = Averaged(model, items(3), takes=["is_training"])
+    inputs = tf.random.stateless_normal([4, 3, 2], seed=[0, 0])
+    network(inputs, is_training=False)
+    before = model.layers[1].moving_mean.numpy()
+    network(inputs, is_training=True)
+    assert np.abs(model.layers[1].moving_mean.numpy() - before).max() > 1e-3
+    before = model.layers[1].moving_mean.numpy()
+    network(inputs, is_training=False)
+    assert (model.layers[1].moving_mean.numpy() == before).all()

@@ -205,6 +205,7 @@ def test_gradients_go_through_the_chosen_image() -> None:
         (lambda: SortFrame().images(tf.zeros([1, 4])), ValueError, "shape"),
         (lambda: Canonicalise(None, SortFrame()), TypeError, "network"),
         (lambda: FrameAverage(mlp(), "C4"), TypeError, "frame"),
+        (lambda: FrameAverage(mlp(), SortFrame), TypeError, "frame"),
     ],
 )
 def test_what_cannot_be_is_refused(call: Callable[[], object], error: type[Exception], words: str) -> None:

@@ -110,7 +110,7 @@ class Masks(tf.Module):
 
     @property
     def weights(self) -> list[tf.Variable]:
-        """The masked weights, in the model's order."""
+        """The masked weights, in the order of the model's trainable variables: in Sonnet, of its attributes' names."""
         return self._held.weights
 
     @property

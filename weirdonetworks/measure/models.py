@@ -61,9 +61,12 @@ def checked_inputs(inputs: npt.ArrayLike, name: str = "inputs") -> npt.NDArray[A
     """Returns inputs `[inputs, ...]` as an array; messages call them `name`.
 
     Raises:
+      TypeError: If they are words or other objects.
       ValueError: If there is no input, or none has a number, or the array has fewer than two axes.
     """
     values = array(name, inputs)
+    if values.dtype.kind in "OSUMm":
+        raise TypeError(f"{name} (={brief(inputs)}) must be numbers.")
     if values.ndim < 2 or not values.size:
         raise ValueError(f"{name} of shape {values.shape} must be [inputs, ...], at least one, and not empty.")
     return values

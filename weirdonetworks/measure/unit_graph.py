@@ -19,7 +19,9 @@ class UnitGraph(UnitLayout):
 
     For any permutation s of the units of each free space, the variables permuted by s along all their axes compute the
     same function; `verify` checks this. Units of inputs and outputs are fixed, and so are units that the trace cannot
-    follow; `describe` gives the reasons. The units within attention heads are permuted alike in all heads.
+    follow; `describe` gives the reasons. The units within attention heads, within the groups of a grouped convolution
+    and within other blocks that a reshape makes are permuted alike in all of them: where one block may be permuted by
+    itself, as queries with keys in one head, a model has more symmetries than are counted.
 
     >>> import sonnet as snt
     >>> graph = UnitGraph.trace(snt.nets.MLP([5, 2]), tf.ones([1, 3]))

@@ -31,8 +31,8 @@ class Averaged(BaseModule):
     The network is called once, on `[elements * batch, ...]`. How far the laws f(h x) = f(x) and f(h x)[g] = f(x)[g h]
     hold depends on the elements:
 
-        an action, a bare group    the whole orbit: exact
-        Orbit(action, ...)         of a large group a sample, fresh in training if asked for: exact in expectation only
+        an action, a bare group    the whole orbit: exact; of more than 1024 elements 64 drawn at random: not invariant
+        Orbit(action, ...)         the same with a limit, a number and samples of one's own: exact in expectation only
         ListedElements(action, e)  chosen elements; with e = action.ball(radius) approximately invariant to small moves
         TurnFrame(), SortFrame()   a frame, a few elements that depend on the input: invariant exactly
         Standard(frame)            the canonical form of the input, such as the sorted order: invariant exactly
@@ -68,11 +68,16 @@ class Averaged(BaseModule):
           elements: The elements to pool over; see the table above.
           pooling: A symmetric function of the values at the elements, or its name; see `nets.pooling`.
           output: `invariant`, pooled; or `equivariant`, the value at each element.
-          takes: The keyword arguments of the network, out of `is_training` and `seed`, that are passed on to it.
+          takes: The keyword arguments of the network, out of `is_training` and `seed`, that are passed on to it; a
+            Keras model or layer is given `is_training` as its `training`.
         """
         super().__init__(name=name)
         self.network = checked_function("network", network, takes=1)
-        self._casts_itself = next(keras_layers(network), None) is not None
+        found = next(keras_layers(network), None)
+        self._casts_itself = found is not None
+        self._training_flag = "is_training" if found is not network else "training"
+        if isinstance(elements, type):
+            raise TypeError(f"elements (={elements!r}) must be an object: construct it, as in {elements.__name__}().")
         self.elements = elements if isinstance(elements, Images) else Orbit(as_action("elements", elements))
         self._pooling = poolings.named(pooling)
         self._is_pooled = checked_choice("output", output, OUTPUTS) == "invariant"
@@ -104,9 +109,15 @@ class Averaged(BaseModule):
         if is_training is None and "is_training" in self._takes:
             raise ValueError("is_training (=None) must be given to the network, which takes it: True or False.")
         images = self.elements.images(inputs, is_training, seed)
-        given = {"is_training": is_training, "seed": seed}
+        given = {"is_training": (self._training_flag, is_training), "seed": ("seed", seed)}
         count, _, *shape = sizes(images)
-        outputs = self.network(tf.reshape(images, [-1, *shape]), **{name: given[name] for name in self._takes})
+        rows = tf.reshape(images, [-1, *shape])
+        outputs = self.network(rows, **dict(given[name] for name in self._takes))
+        if not isinstance(outputs, tf.Tensor) or not outputs.shape[:1].is_compatible_with(rows.shape[:1]):
+            raise ValueError(
+                f"network must give a tensor with a row for each input, and gives {_told(outputs)} for inputs of shape "
+                f"{rows.shape}."
+            )
         rank = outputs.shape.rank
         if not rank or (rank > 1 and outputs.shape[-1] is None):
             raise ValueError(
@@ -115,6 +126,10 @@ class Averaged(BaseModule):
             )
         by_element = tf.reshape(outputs, [count, -1, *sizes(outputs)[1:]])
         return tf.transpose(by_element, [*range(1, rank), 0, rank] if rank > 1 else [1, 0])
+
+
+def _told(outputs: Any) -> str:
+    return f"a tensor of shape {outputs.shape}" if isinstance(outputs, tf.Tensor) else f"a {type(outputs).__name__}"
 
 
 class OrbitAverage(Averaged):

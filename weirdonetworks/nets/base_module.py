@@ -212,7 +212,9 @@ def _in_the_type_of_inputs(method: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: BaseModule, *args: Any, **keywords: Any) -> Any:
         if not args and name not in keywords:
             return method(self, **keywords)  # Python's own error says what is missing.
-        inputs = checked_tensor(args[0] if args else keywords.pop(name), name)
+        inputs = args[0] if args else keywords.pop(name)
+        if not isinstance(inputs, tf.RaggedTensor):  # Which some methods take.
+            inputs = checked_tensor(inputs, name)
         types = self._weight_types()
         is_mixed = inputs.dtype in HALVES and types == (tf.float32,)
         if inputs.dtype.is_floating and not is_mixed:

@@ -39,8 +39,8 @@ class Frame(Images, Protocol):
 
 
 def checked_frame(frame: Frame) -> Frame:
-    """Returns a frame; raises a `TypeError` if it is not one."""
-    if not isinstance(frame, Frame):
+    """Returns a frame; raises a `TypeError` if it is not one, such as its class."""
+    if isinstance(frame, type) or not isinstance(frame, Frame):
         raise TypeError(f"frame (={frame!r}) must be a TurnFrame, a SortFrame or an object with their methods.")
     return frame
 

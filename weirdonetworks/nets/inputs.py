@@ -110,10 +110,19 @@ def checked_tensor(inputs: Any, name: str = "inputs", dtype: tf.DType | None = N
     ('float64', 'float32')
 
     Raises:
-      TypeError: If they cannot be a tensor, such as lists of unequal lengths or an array of objects.
+      TypeError: If they cannot be a tensor, such as lists of unequal lengths or an array of objects; or are one of
+        Keras's functional API, which stands for no numbers, or a ragged or sparse one.
     """
+    if isinstance(inputs, tf.RaggedTensor | tf.SparseTensor):
+        raise TypeError(
+            f"{name} must be dense: pass inputs.to_tensor() of a ragged, tf.sparse.to_dense of a sparse tensor."
+        )
     if dtype is None and tf.is_tensor(inputs):
         return inputs
+    if type(inputs).__name__ == "KerasTensor":
+        raise TypeError(
+            f"{name} (={brief(inputs)}) is Keras's: wrap the module, weirdonetworks.keras.Layer(module)(x)."
+        )
     try:
         return tf.convert_to_tensor(inputs, dtype)
     except (TypeError, ValueError) as error:
@@ -151,7 +160,7 @@ def flattened(inputs: tf.Tensor) -> tf.Tensor:
     Raises:
       ValueError: If a size after the batch is not known or 0, or the type is not floating point.
     """
-    inputs = tf.convert_to_tensor(inputs)
+    inputs = checked_tensor(inputs)
     if not is_known(inputs.shape) or 0 in inputs.shape[1:]:
         raise ValueError(
             f"inputs of shape {inputs.shape} must be [batch, ...], all sizes after the batch known and above 0."
@@ -177,7 +186,7 @@ def checked_images(images: tf.Tensor, minimum: int = 1) -> tf.Tensor:
     Raises:
       ValueError: If they are none, a size after the batch is not known or 0, or a side is below `minimum`.
     """
-    images = tf.convert_to_tensor(images)
+    images = checked_tensor(images, "images")
     if images.shape.rank != 4 or not is_known(images.shape):
         raise ValueError(f"images of shape {images.shape} must be [batch, height, width, channels], all sizes known.")
     if min(images.shape[1:3]) < minimum:

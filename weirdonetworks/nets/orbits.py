@@ -15,7 +15,7 @@ from weirdonetworks.algebra.actions.maps import Maps, SparseMaps
 from weirdonetworks.algebra.arrays import array, at_least, brief, truth
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.nets.gradients import custom_gradient
-from weirdonetworks.nets.inputs import checked_seed, flattened
+from weirdonetworks.nets.inputs import checked_seed, checked_tensor, flattened
 
 Table: TypeAlias = npt.NDArray[Any] | tf.Tensor
 Placed: TypeAlias = "tuple[Placement, _Sparse | _Dense]"
@@ -65,7 +65,7 @@ class ListedElements:
           inputs: Inputs of a shape that the action acts on, floating point.
           seed: Two integers, the seed of a new sample for an `Orbit` with `resample`; None for the fixed sample.
         """
-        inputs = tf.convert_to_tensor(inputs)
+        inputs = checked_tensor(inputs)
         images = self._images(flattened(inputs), *self._at(inputs.shape[1:], seed))
         return tf.reshape(images, [len(self), -1, *inputs.shape[1:]])
 
