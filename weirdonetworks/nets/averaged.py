@@ -113,23 +113,19 @@ class Averaged(BaseModule):
         count, _, *shape = sizes(images)
         rows = tf.reshape(images, [-1, *shape])
         outputs = self.network(rows, **dict(given[name] for name in self._takes))
-        if not isinstance(outputs, tf.Tensor) or not outputs.shape[:1].is_compatible_with(rows.shape[:1]):
+        rank = outputs.shape.rank if isinstance(outputs, tf.Tensor) else None
+        is_row_by_row = bool(rank) and outputs.shape[:1].is_compatible_with(rows.shape[:1])
+        if not is_row_by_row or (rank > 1 and outputs.shape[-1] is None):
             raise ValueError(
-                f"network must give a tensor with a row for each input, and gives {_told(outputs)} for inputs of shape "
-                f"{rows.shape}."
-            )
-        rank = outputs.shape.rank
-        if not rank or (rank > 1 and outputs.shape[-1] is None):
-            raise ValueError(
-                f"network gives outputs of shape {outputs.shape}, which must be [batch, ..., features], the features "
-                "known, or [batch]."
+                f"network gives {_told(outputs)} for inputs of shape {rows.shape}, and must give a tensor "
+                "[batch, ..., features], the features known, or [batch], with a row for each input."
             )
         by_element = tf.reshape(outputs, [count, -1, *sizes(outputs)[1:]])
         return tf.transpose(by_element, [*range(1, rank), 0, rank] if rank > 1 else [1, 0])
 
 
 def _told(outputs: Any) -> str:
-    return f"a tensor of shape {outputs.shape}" if isinstance(outputs, tf.Tensor) else f"a {type(outputs).__name__}"
+    return f"outputs of shape {outputs.shape}" if isinstance(outputs, tf.Tensor) else f"a {type(outputs).__name__}"
 
 
 class OrbitAverage(Averaged):
