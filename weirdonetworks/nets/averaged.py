@@ -113,8 +113,8 @@ class Averaged(BaseModule):
         count, _, *shape = sizes(images)
         rows = tf.reshape(images, [-1, *shape])
         outputs = self.network(rows, **dict(given[name] for name in self._takes))
-        rank = outputs.shape.rank if isinstance(outputs, tf.Tensor) else None
-        is_row_by_row = bool(rank) and outputs.shape[:1].is_compatible_with(rows.shape[:1])
+        rank = (outputs.shape.rank or 0) if isinstance(outputs, tf.Tensor) else 0
+        is_row_by_row = rank > 0 and outputs.shape[:1].is_compatible_with(rows.shape[:1])
         if not is_row_by_row or (rank > 1 and outputs.shape[-1] is None):
             raise ValueError(
                 f"network gives {_told(outputs)} for inputs of shape {rows.shape}, and must give a tensor "
