@@ -205,9 +205,15 @@ def test_a_network_without_an_output_for_each_input_is_refused(network: Any, tol
 @pytest.mark.parametrize(
     ("inputs", "told"),
     [
-        (tf.RaggedTensor.from_row_splits, r"must be dense: pass inputs\.to_tensor\(\)"),
-        (lambda values, _: tf.sparse.from_dense(values), r"must be dense: .* tf\.sparse\.to_dense"),
-        (lambda values, _: tf.keras.Input([3, 2]), r"is Keras's: wrap the module, weirdonetworks\.keras\.Layer"),
+        (tf.RaggedTensor.from_row_splits, r"must be a dense tensor: pass inputs\.to_tensor\(\)"),
+        (
+            lambda values, _: tf.sparse.from_dense(values),
+            r"must be a dense tensor: pass tf\.sparse\.to_dense\(inputs\)",
+        ),
+        (
+            lambda values, _: tf.keras.Input([3, 2]),
+            r"is a symbolic tensor of Keras: .* weirdonetworks\.keras\.Layer\(module\)",
+        ),
     ],
 )
 def test_inputs_that_are_no_dense_tensor_are_refused(inputs: Callable[..., Any], told: str) -> None:
@@ -226,3 +232,15 @@ def test_a_keras_model_is_told_that_it_is_trained() -> None:
     before = model.layers[1].moving_mean.numpy()
     network(inputs, is_training=False)
     assert (model.layers[1].moving_mean.numpy() == before).all()
+
+
+class OwnFlag(tf.keras.Model):
+    """A Keras model that takes the flag by another name than Keras's."""
+
+    def call(self, inputs: tf.Tensor, is_training: bool) -> tf.Tensor:
+        return tf.fill(tf.shape(inputs)[:1], 1.0 if is_training else 0.0)
+
+
+def test_a_keras_model_with_a_flag_of_its_own_is_given_that() -> None:
+    network = Averaged(OwnFlag(), items(3), takes=["is_training"])
+    assert [network(tf.ones([1, 3, 2]), is_training=flag).numpy().tolist() for flag in (True, False)] == [[1.0], [0.0]]

@@ -61,10 +61,19 @@ def test_graphs_are_freed_as_those_of_tensorflow_are_not(decorator: Callable[[An
 
 
 @pytest.mark.parametrize("with_gradients", [True, False])
-def test_a_saved_model_keeps_its_gradient(with_gradients: bool, tmp_path: pathlib.Path) -> None:
+def test_a_saved_model_has_its_gradient_while_the_original_lives_and_after_if_it_is_saved(
+    with_gradients: bool, tmp_path: pathlib.Path
+) -> None:
     module = tf.Module()
     module.run = tf.function(custom_gradient(five_times), input_signature=[tf.TensorSpec([])])
     tf.saved_model.save(
         module, str(tmp_path), options=tf.saved_model.SaveOptions(experimental_custom_gradients=with_gradients)
     )
+    assert slope(tf.saved_model.load(str(tmp_path)).run, tf.constant(2.0)) == 5.0
+    del module
+    gc.collect()
+    if not with_gradients:
+        with pytest.raises(LookupError, match="No gradient defined"):
+            slope(tf.saved_model.load(str(tmp_path)).run, tf.constant(2.0))
+        return
     assert slope(tf.saved_model.load(str(tmp_path)).run, tf.constant(2.0)) == 5.0

@@ -82,8 +82,8 @@ def automorphisms(masks: Masks, layout: UnitLayout | None = None, *, permute_out
       masks: The masks, as `propagate` takes them.
       layout: The layout of a model that is no chain of layers: `UnitGraph.trace(model, *example_inputs)`.
         Without it the masks are read as those of a chain, in their order, so with residual sums, branches or shared
-        layers, or layers whose attributes' names are in another order (`encoder`, `decoder`), the count is that of
-        another model.
+        layers the count is that of another model. So it is where Sonnet lists the layers of a chain, by the names of
+        attributes, in another order: `decoder` before `encoder`.
       permute_outputs: Whether the outputs of a chain may be permuted too; they are labelled otherwise.
 
     Returns:

@@ -12,7 +12,7 @@ from weirdonetworks.algebra.actions import Action, ActionLike, PermutationAction
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.nets import pooling as poolings
-from weirdonetworks.nets.base_module import BaseModule, keras_layers
+from weirdonetworks.nets.base_module import BaseModule, keras_layers, training_flag
 from weirdonetworks.nets.frames import Frame, Images, SortFrame, Standard, checked_frame
 from weirdonetworks.nets.inputs import checked_choice, checked_function, checked_set, checked_takes, sizes
 from weirdonetworks.nets.orbits import ListedElements, Orbit
@@ -32,7 +32,7 @@ class Averaged(BaseModule):
     hold depends on the elements:
 
         an action, a bare group    the whole orbit: exact; of more than 1024 elements 64 drawn at random: not invariant
-        Orbit(action, ...)         the same with a limit, a number and samples of one's own: exact in expectation only
+        Orbit(action, ...)         the same, with a limit and a number of one's own, and anew in training if wished
         ListedElements(action, e)  chosen elements; with e = action.ball(radius) approximately invariant to small moves
         TurnFrame(), SortFrame()   a frame, a few elements that depend on the input: invariant exactly
         Standard(frame)            the canonical form of the input, such as the sorted order: invariant exactly
@@ -73,9 +73,7 @@ class Averaged(BaseModule):
         """
         super().__init__(name=name)
         self.network = checked_function("network", network, takes=1)
-        found = next(keras_layers(network), None)
-        self._casts_itself = found is not None
-        self._training_flag = "is_training" if found is not network else "training"
+        self._casts_itself = next(keras_layers(network), None) is not None
         if isinstance(elements, type):
             raise TypeError(f"elements (={elements!r}) must be an object: construct it, as in {elements.__name__}().")
         self.elements = elements if isinstance(elements, Images) else Orbit(as_action("elements", elements))
@@ -109,7 +107,7 @@ class Averaged(BaseModule):
         if is_training is None and "is_training" in self._takes:
             raise ValueError("is_training (=None) must be given to the network, which takes it: True or False.")
         images = self.elements.images(inputs, is_training, seed)
-        given = {"is_training": (self._training_flag, is_training), "seed": ("seed", seed)}
+        given = {"is_training": (training_flag(self.network), is_training), "seed": ("seed", seed)}
         count, _, *shape = sizes(images)
         rows = tf.reshape(images, [-1, *shape])
         outputs = self.network(rows, **dict(given[name] for name in self._takes))

@@ -60,6 +60,12 @@ def _is_keras_layer(value: Any) -> bool:
     return isinstance(value, tf.keras.layers.Layer)
 
 
+def training_flag(network: Any) -> str:
+    """Returns the name of the argument that tells a network that it is trained: of a Keras layer mostly `training`."""
+    is_keras = next(keras_layers(network), None) is network
+    return "training" if is_keras and "is_training" not in inspect.signature(network.call).parameters else "is_training"
+
+
 class BaseModule(snt.Module):
     """A module that computes in the type of its inputs: float16, bfloat16, float32 or float64.
 

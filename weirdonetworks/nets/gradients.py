@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-_ATTRIBUTE = "_weirdonetworks_"  # Of a graph: each gradient that it holds, before its name.
+_ATTRIBUTE = "_weirdonetworks_"  # With the gradient's name after it, the attribute of a graph that holds it.
 
 
 def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -16,7 +16,8 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
 
     TensorFlow (2.21) registers the gradient of each call in a graph until the process ends, and a gradient holds the
     graph: 7 to 13 MB for each polynomial network that is traced and trained. Here the graph holds the gradient, and
-    the registry asks the graph.
+    the registry asks the graph. So a copy of a graph, as of a model that is saved without its gradients, has a gradient
+    only while the original is alive.
 
     >>> doubled = custom_gradient(lambda x: (2 * x, lambda upstream: 3 * upstream))
     >>> x = tf.constant(1.0)
@@ -33,7 +34,7 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     differentiable = tf.custom_gradient(function)
 
     @functools.wraps(function)
-    @tf.autograph.experimental.do_not_convert  # As TensorFlow's own is not.
+    @tf.autograph.experimental.do_not_convert  # Nor does it convert what `tf.custom_gradient` decorates.
     def run(*tensors: tf.Tensor) -> Any:
         results = differentiable(*tensors)
         if not tf.executing_eagerly():
@@ -52,7 +53,7 @@ def _leave_to_its_graph(operation: tf.Operation) -> None:
     # To save a model TensorFlow calls this without an operation, with AutoGraph on.
     ask = functools.partial(_ask_the_graph, weakref.ref(graph), name)
     tf.RegisterGradient(name)(tf.autograph.experimental.do_not_convert(ask))
-    weakref.finalize(graph, registry._registry.pop, name, None).atexit = False
+    weakref.finalize(graph, registry._registry.pop, name, None).atexit = False  # The registry ends with the process.
 
 
 def _ask_the_graph(

@@ -110,18 +110,18 @@ def checked_tensor(inputs: Any, name: str = "inputs", dtype: tf.DType | None = N
     ('float64', 'float32')
 
     Raises:
-      TypeError: If they cannot be a tensor, such as lists of unequal lengths or an array of objects; or are one of
-        Keras's functional API, which stands for no numbers, or a ragged or sparse one.
+      TypeError: If they are a ragged or sparse tensor or a symbolic one of Keras, or cannot be a tensor, such as lists
+        of unequal lengths or an array of objects.
     """
     if isinstance(inputs, tf.RaggedTensor | tf.SparseTensor):
-        raise TypeError(
-            f"{name} must be dense: pass inputs.to_tensor() of a ragged, tf.sparse.to_dense of a sparse tensor."
-        )
+        remedy = f"{name}.to_tensor()" if isinstance(inputs, tf.RaggedTensor) else f"tf.sparse.to_dense({name})"
+        raise TypeError(f"{name} must be a dense tensor: pass {remedy}.")
     if dtype is None and tf.is_tensor(inputs):
         return inputs
-    if type(inputs).__name__ == "KerasTensor":
+    if type(inputs).__name__ == "KerasTensor":  # By name, lest Keras be imported.
         raise TypeError(
-            f"{name} (={brief(inputs)}) is Keras's: wrap the module, weirdonetworks.keras.Layer(module)(x)."
+            f"{name} (={brief(inputs)}) is a symbolic tensor of Keras: in a Keras model use "
+            "weirdonetworks.keras.Layer(module)."
         )
     try:
         return tf.convert_to_tensor(inputs, dtype)
@@ -134,7 +134,7 @@ def checked_tensor(inputs: Any, name: str = "inputs", dtype: tf.DType | None = N
 
 def checked_floats(inputs: tf.Tensor, name: str = "inputs") -> tf.Tensor:
     """Returns floating-point inputs as a tensor; raises a `ValueError` if they are of another type."""
-    inputs = tf.convert_to_tensor(inputs)
+    inputs = checked_tensor(inputs, name)
     if not inputs.dtype.is_floating:
         raise ValueError(f"{name} of type {inputs.dtype.name} must be floating point.")
     return inputs
@@ -198,7 +198,7 @@ def checked_images(images: tf.Tensor, minimum: int = 1) -> tf.Tensor:
 
 def checked_units(inputs: tf.Tensor) -> tf.Tensor:
     """Returns the units of a dense layer, `[batch, units]`, floating point, as a tensor; a `ValueError` otherwise."""
-    inputs = tf.convert_to_tensor(inputs)
+    inputs = checked_tensor(inputs)
     if inputs.shape.rank != 2 or not is_known(inputs.shape):
         raise ValueError(f"inputs of shape {inputs.shape} must be [batch, units], the units known.")
     return checked_floats(inputs)
@@ -223,7 +223,7 @@ def checked_set(inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, tf.Tens
     """
     if isinstance(inputs, tf.RaggedTensor):
         raise ValueError("inputs must not be ragged: pass inputs.to_tensor() and a mask of the items present.")
-    inputs = tf.convert_to_tensor(inputs)
+    inputs = checked_tensor(inputs)
     if inputs.shape.rank != 3 or inputs.shape[2] is None:
         raise ValueError(f"inputs of shape {inputs.shape} must be [batch, items, features], the features known.")
     if 0 in checked_floats(inputs).shape[1:]:

@@ -114,7 +114,7 @@ class ListedElements:
         Returns:
           The images, `[batch, elements, outputs]`.
         """
-        inputs = tf.convert_to_tensor(inputs)
+        inputs = checked_tensor(inputs)
         flat, outputs = flattened(inputs), weights.shape[1]
         if weights.shape[0] != flat.shape[1]:
             raise ValueError(f"weights of shape {weights.shape} must have the inputs' width (={flat.shape[1]}) first.")

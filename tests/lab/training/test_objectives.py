@@ -122,3 +122,13 @@ def test_propositions_are_right_if_all_are() -> None:
     np.testing.assert_allclose(figures["loss"], losses.mean(axis=1), rtol=1e-9)
     np.testing.assert_array_equal(figures["accuracy"], ((shares > 0.5) == (labels == 1)).all(axis=1))
     assert 0 < np.sum(figures["accuracy"]) < 50
+
+
+def test_a_keras_model_is_told_that_it_is_trained() -> None:
+    model = tf.keras.Sequential([tf.keras.layers.Flatten(), tf.keras.layers.Dropout(0.9, seed=1)])
+    objective = objectives.classification(model, lambda images: tf.cast(images, tf.float32), takes=["is_training"])
+    images, labels = tf.ones([8, 2, 2, 1], tf.uint8), tf.zeros([8], tf.int32)
+    trained, tested = (
+        objective(images, labels, is_training=flag, seed=tf.constant([1, 2]))["loss"].numpy() for flag in (True, False)
+    )
+    assert np.allclose(tested, np.log(4)) and not np.allclose(trained, tested)

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeAlias
 import tensorflow as tf
 
 from weirdonetworks.lab.data.datasets import Dataset
+from weirdonetworks.nets.base_module import training_flag
 from weirdonetworks.nets.inputs import checked_takes
 
 Metrics: TypeAlias = Mapping[str, tf.Tensor]
@@ -56,7 +57,8 @@ def classification(
     Args:
       network: Maps preprocessed images to logits `[batch, classes]`.
       preprocess: Maps uint8 images to the network's inputs, e.g. a `datasets.Standardisation`.
-      takes: Which of the keyword arguments `is_training` and `seed` the network accepts.
+      takes: Which of the keyword arguments `is_training` and `seed` the network accepts; a Keras model or layer is
+        given `is_training` as its `training`.
       augment: Augments images in training, before `preprocess`, given a seed, e.g. an `augmentation.RandomTransform`.
 
     Returns:
@@ -69,10 +71,10 @@ def classification(
     passed = checked_takes(takes)
 
     def objective(images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> Metrics:
-        options = {"is_training": is_training, "seed": seed}
+        options = {"is_training": (training_flag(network), is_training), "seed": ("seed", seed)}
         if augment and is_training:
             images = augment(images, tf.random.experimental.stateless_fold_in(seed, 1, alg="philox"))
-        logits = network(preprocess(images), **{name: options[name] for name in passed})
+        logits = network(preprocess(images), **dict(options[name] for name in passed))
         guesses = tf.argmax(logits, axis=-1, output_type=labels.dtype)
         return {
             "loss": tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits),
