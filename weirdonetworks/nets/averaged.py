@@ -12,9 +12,9 @@ from weirdonetworks.algebra.actions import Action, ActionLike, PermutationAction
 from weirdonetworks.algebra.arrays import Ints, at_least, written
 from weirdonetworks.algebra.groups.permutation_groups import PermutationGroup
 from weirdonetworks.nets import pooling as poolings
-from weirdonetworks.nets.base_module import BaseModule, keras_layers, training_flag
+from weirdonetworks.nets.base_module import BaseModule, keras_layers, names_of_arguments
 from weirdonetworks.nets.frames import Frame, Images, SortFrame, Standard, checked_frame
-from weirdonetworks.nets.inputs import checked_choice, checked_function, checked_set, checked_takes, sizes
+from weirdonetworks.nets.inputs import checked_choice, checked_function, checked_set, sizes
 from weirdonetworks.nets.orbits import ListedElements, Orbit
 
 OUTPUTS = ("invariant", "equivariant")
@@ -79,7 +79,7 @@ class Averaged(BaseModule):
         self.elements = elements if isinstance(elements, Images) else Orbit(as_action("elements", elements))
         self._pooling = poolings.named(pooling)
         self._is_pooled = checked_choice("output", output, OUTPUTS) == "invariant"
-        self._takes = checked_takes(takes)
+        self._takes = names_of_arguments(network, takes)
 
     def __call__(self, inputs: tf.Tensor, is_training: bool | None = None, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Maps `[batch, ...]` to the network's outputs, pooled, or to `[batch, elements, ...]`.
@@ -107,10 +107,10 @@ class Averaged(BaseModule):
         if is_training is None and "is_training" in self._takes:
             raise ValueError("is_training (=None) must be given to the network, which takes it: True or False.")
         images = self.elements.images(inputs, is_training, seed)
-        given = {"is_training": (training_flag(self.network), is_training), "seed": ("seed", seed)}
+        given = {"is_training": is_training, "seed": seed}
         count, _, *shape = sizes(images)
         rows = tf.reshape(images, [-1, *shape])
-        outputs = self.network(rows, **dict(given[name] for name in self._takes))
+        outputs = self.network(rows, **{own: given[name] for name, own in self._takes.items()})
         rank = (outputs.shape.rank or 0) if isinstance(outputs, tf.Tensor) else 0
         is_row_by_row = rank > 0 and outputs.shape[:1].is_compatible_with(rows.shape[:1])
         if not is_row_by_row or (rank > 1 and outputs.shape[-1] is None):

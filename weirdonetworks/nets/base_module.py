@@ -12,7 +12,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from weirdonetworks.algebra.arrays import truth
-from weirdonetworks.nets.inputs import check_type, checked_function, checked_initializer, checked_tensor
+from weirdonetworks.nets.inputs import check_type, checked_function, checked_initializer, checked_takes, checked_tensor
 
 Activation: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 Initializer: TypeAlias = snt.initializers.Initializer | None  # None for the default of the module.
@@ -60,10 +60,17 @@ def _is_keras_layer(value: Any) -> bool:
     return isinstance(value, tf.keras.layers.Layer)
 
 
-def training_flag(network: Any) -> str:
-    """Returns the name of the argument that tells a network that it is trained: of a Keras layer mostly `training`."""
-    is_keras = next(keras_layers(network), None) is network
-    return "training" if is_keras and "is_training" not in inspect.signature(network.call).parameters else "is_training"
+def names_of_arguments(network: Any, takes: Iterable[str]) -> dict[str, str]:
+    """Returns the keyword arguments to pass on to a network, by their names here: in Keras `is_training` is `training`.
+
+    Raises:
+      TypeError, ValueError: As `inputs.checked_takes`.
+    """
+    names = {name: name for name in checked_takes(takes)}
+    is_keras = "keras" in sys.modules and _is_keras_layer(network)
+    if "is_training" in names and is_keras and "is_training" not in inspect.signature(network.call).parameters:
+        names["is_training"] = "training"
+    return names
 
 
 class BaseModule(snt.Module):

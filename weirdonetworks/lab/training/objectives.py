@@ -6,8 +6,7 @@ from typing import Any, Protocol, TypeAlias
 import tensorflow as tf
 
 from weirdonetworks.lab.data.datasets import Dataset
-from weirdonetworks.nets.base_module import training_flag
-from weirdonetworks.nets.inputs import checked_takes
+from weirdonetworks.nets.base_module import names_of_arguments
 
 Metrics: TypeAlias = Mapping[str, tf.Tensor]
 
@@ -68,13 +67,13 @@ def classification(
       TypeError: If `takes` is no list.
       ValueError: If it names anything else.
     """
-    passed = checked_takes(takes)
+    passed = names_of_arguments(network, takes)
 
     def objective(images: tf.Tensor, labels: tf.Tensor, *, is_training: bool, seed: tf.Tensor) -> Metrics:
-        options = {"is_training": (training_flag(network), is_training), "seed": ("seed", seed)}
+        given = {"is_training": is_training, "seed": seed}
         if augment and is_training:
             images = augment(images, tf.random.experimental.stateless_fold_in(seed, 1, alg="philox"))
-        logits = network(preprocess(images), **dict(options[name] for name in passed))
+        logits = network(preprocess(images), **{own: given[name] for name, own in passed.items()})
         guesses = tf.argmax(logits, axis=-1, output_type=labels.dtype)
         return {
             "loss": tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits),
