@@ -15,8 +15,8 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a function a gradient of its own, as `tf.custom_gradient` does; graphs that call it can be freed.
 
     TensorFlow (2.21) registers the gradient of each call in a graph until the process ends, and a gradient holds the
-    graph: 7 to 13 MB for each polynomial network that is traced and trained. Here the graph holds the gradient, and
-    the registry asks the graph. So a copy of a graph, as of a model that is saved without its gradients, has a gradient
+    graph: 12 MiB for each training of the small polynomial network of `benchmarks.many_trainings`. Here the graph holds
+    the gradient, and the registry asks the graph. So a copy of a graph, as of a model that is saved without its gradients, has a gradient
     only while the original is alive.
 
     >>> doubled = custom_gradient(lambda x: (2 * x, lambda upstream: 3 * upstream))
