@@ -16,8 +16,8 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
 
     TensorFlow (2.21) registers the gradient of each call in a graph until the process ends, and a gradient holds the
     graph: 12 MiB for each training of the small polynomial network of `benchmarks.many_trainings`. Here the graph holds
-    the gradient, and the registry asks the graph. So a copy of a graph, as of a model that is saved without its gradients, has a gradient
-    only while the original is alive.
+    the gradient, and the registry asks the graph. So a copy of a graph, as of a model that is saved without its
+    gradients, has a gradient only while the original is alive.
 
     >>> doubled = custom_gradient(lambda x: (2 * x, lambda upstream: 3 * upstream))
     >>> x = tf.constant(1.0)
